@@ -1,0 +1,1 @@
+//! The load tool: open loop, from the intended send time.

@@ -1,0 +1,1 @@
+//! The thread shell of every bridge: mailboxes, in-flight budget, health.

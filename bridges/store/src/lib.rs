@@ -1,0 +1,1 @@
+//! The store bridge: embedded stores and the journal drainer on one thread.

@@ -1,0 +1,1 @@
+//! Access tokens and key ring, sans-I/O.

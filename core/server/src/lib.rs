@@ -1,0 +1,1 @@
+//! The lynk binary: configuration, boot, command line, admin listener, drain.

@@ -1,0 +1,1 @@
+//! One connection: handshake, decoder, send queue and slow path, sans-I/O.

@@ -1,0 +1,1 @@
+//! One shard's loop and its two drivers, io_uring and epoll.

@@ -1,0 +1,1 @@
+//! io_uring: op slab, multishot, cancel-before-free.

@@ -1,0 +1,1 @@
+//! Embedded stores: the message log on fjall, rooms and blocks on SQLite.

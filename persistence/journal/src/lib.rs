@@ -1,0 +1,1 @@
+//! The write-ahead journal: records, segments, group commit, recovery, drain.

@@ -1,0 +1,340 @@
+//! Payloads of records, and the rows they become in a store.
+//!
+//! Layout, little-endian, first byte of every payload is the body format version (1):
+//!
+//! | kind | after the version byte |
+//! |---|---|
+//! | Message | id 16, n u64, reply_to u64 (0: none), text to the end |
+//! | Edit | target u64, text to the end |
+//! | Delete | target u64 |
+//! | Reaction | target u64, on u8, emoji to the end |
+//! | Meta | version u64, then [`MetaEvent`](crate::MetaEvent) |
+//! | Reserve, Read, Delivered | nothing |
+
+use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
+
+use crate::{MetaEvent, Record, RecordKind};
+
+/// Version byte that this build writes and reads.
+const BODY_VERSION: u8 = 1;
+
+/// A decoded payload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Body<'a> {
+    /// A posted message.
+    Message {
+        /// The message's id.
+        id: MessageId,
+        /// Its ordinal among the room's messages.
+        n: Ordinal,
+        /// The message it answers; 0 for none.
+        reply_to: Seq,
+        /// Text as sent.
+        text: &'a str,
+    },
+    /// New text of a message.
+    Edit {
+        /// Seq of the message.
+        target: Seq,
+        /// The new text.
+        text: &'a str,
+    },
+    /// A message's content is gone.
+    Delete {
+        /// Seq of the message.
+        target: Seq,
+    },
+    /// A reaction set or taken back.
+    Reaction {
+        /// Seq of the message.
+        target: Seq,
+        /// Set, or taken back.
+        on: bool,
+        /// The emoji.
+        emoji: &'a str,
+    },
+    /// A change of the room or its members.
+    Meta {
+        /// The room's metadata version after the change.
+        version: u64,
+        /// The change.
+        event: MetaEvent,
+    },
+    /// No payload beyond the version.
+    Empty,
+}
+
+/// Why a payload cannot be read. The record's checksum was right, so this is a newer format or a bug.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The version byte is not one this build knows.
+    Version(u8),
+    /// Shorter than its kind needs.
+    Short,
+    /// Text that is not UTF-8.
+    Text,
+    /// An enum value that this build does not know.
+    Value,
+}
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version(v) => write!(f, "payload format {v} is newer than this program reads"),
+            Self::Short => f.write_str("payload is shorter than its kind needs"),
+            Self::Text => f.write_str("payload text is not UTF-8"),
+            Self::Value => f.write_str("payload holds a value this program does not know"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Reads fixed-width fields off the front of a payload.
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], BodyError> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(BodyError::Short)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+    pub(crate) fn u8(&mut self) -> Result<u8, BodyError> {
+        Ok(self.take::<1>()?[0])
+    }
+    pub(crate) fn u16(&mut self) -> Result<u16, BodyError> {
+        Ok(u16::from_le_bytes(self.take()?))
+    }
+    pub(crate) fn u32(&mut self) -> Result<u32, BodyError> {
+        Ok(u32::from_le_bytes(self.take()?))
+    }
+    pub(crate) fn u64(&mut self) -> Result<u64, BodyError> {
+        Ok(u64::from_le_bytes(self.take()?))
+    }
+    pub(crate) fn text(&mut self, length: usize) -> Result<&'a str, BodyError> {
+        let (head, rest) = self.0.split_at_checked(length).ok_or(BodyError::Short)?;
+        self.0 = rest;
+        std::str::from_utf8(head).map_err(|_| BodyError::Text)
+    }
+    pub(crate) fn rest(&mut self) -> Result<&'a str, BodyError> {
+        let length = self.0.len();
+        self.text(length)
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Appends the encoded payload to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(BODY_VERSION);
+        match self {
+            Self::Message { id, n, reply_to, text } => {
+                out.extend_from_slice(&id.0);
+                out.extend_from_slice(&n.0.to_le_bytes());
+                out.extend_from_slice(&reply_to.0.to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+            Self::Edit { target, text } => {
+                out.extend_from_slice(&target.0.to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+            Self::Delete { target } => out.extend_from_slice(&target.0.to_le_bytes()),
+            Self::Reaction { target, on, emoji } => {
+                out.extend_from_slice(&target.0.to_le_bytes());
+                out.push(u8::from(*on));
+                out.extend_from_slice(emoji.as_bytes());
+            }
+            Self::Meta { version, event } => {
+                out.extend_from_slice(&version.to_le_bytes());
+                event.encode(out);
+            }
+            Self::Empty => {}
+        }
+    }
+
+    /// Decodes the payload of a record.
+    ///
+    /// # Errors
+    /// When the payload is of a newer format or does not hold what its kind needs.
+    pub fn decode(kind: RecordKind, payload: &'a [u8]) -> Result<Self, BodyError> {
+        let mut r = Reader(payload);
+        let version = r.u8()?;
+        if version != BODY_VERSION {
+            return Err(BodyError::Version(version));
+        }
+        Ok(match kind {
+            RecordKind::Message => Self::Message {
+                id: MessageId(r.take()?),
+                n: Ordinal(r.u64()?),
+                reply_to: Seq(r.u64()?),
+                text: r.rest()?,
+            },
+            RecordKind::Edit => Self::Edit { target: Seq(r.u64()?), text: r.rest()? },
+            RecordKind::Delete => Self::Delete { target: Seq(r.u64()?) },
+            RecordKind::Reaction => {
+                Self::Reaction { target: Seq(r.u64()?), on: r.u8()? != 0, emoji: r.rest()? }
+            }
+            RecordKind::Meta => Self::Meta { version: r.u64()?, event: MetaEvent::decode(r.0)? },
+            RecordKind::Reserve | RecordKind::Read | RecordKind::Delivered => Self::Empty,
+        })
+    }
+}
+
+/// Who reacted with what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: String,
+    /// Who set it.
+    pub user: UserId,
+}
+
+/// A message as it stands now: after edits, deletes and reactions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MessageView {
+    /// The message's id.
+    pub id: MessageId,
+    /// Its ordinal.
+    pub n: Ordinal,
+    /// The message it answers; 0 for none.
+    pub reply_to: Seq,
+    /// Current text; empty when deleted.
+    pub text: String,
+    /// Seq of the last edit; 0 for none.
+    pub edited: Seq,
+    /// Seq of the delete; 0 when it stands.
+    pub deleted: Seq,
+    /// Reactions that stand, sorted by emoji, then user.
+    pub reactions: Vec<Reaction>,
+}
+
+/// What a stored event says now. An edit's text is not stored twice: it is the target's current text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoredBody {
+    /// A message in its current state.
+    Message(MessageView),
+    /// An edit: the target's current text, empty when it was deleted since.
+    Edit {
+        /// Seq of the message.
+        target: Seq,
+        /// The target's text now.
+        text: String,
+    },
+    /// A delete.
+    Delete {
+        /// Seq of the message.
+        target: Seq,
+    },
+    /// A reaction as it happened.
+    Reaction {
+        /// Seq of the message.
+        target: Seq,
+        /// Set, or taken back.
+        on: bool,
+        /// The emoji.
+        emoji: String,
+    },
+    /// A change of the room or its members.
+    Meta {
+        /// The room's metadata version after the change.
+        version: u64,
+        /// The change.
+        event: MetaEvent,
+    },
+}
+
+/// One row of a room's log, as a store returns it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredEvent {
+    /// The room.
+    pub room: RoomId,
+    /// Position.
+    pub seq: Seq,
+    /// Seq of the row's last change: `seq`, or the edit or delete that changed it.
+    pub rev: Seq,
+    /// Server wall time.
+    pub wall: Millis,
+    /// Who caused it; nil for the server.
+    pub sender: UserId,
+    /// Idempotency key; nil for none.
+    pub key: Key,
+    /// Content.
+    pub body: StoredBody,
+}
+
+impl StoredEvent {
+    /// The row that a record of a seq-taking kind makes before any later change; `None` for other kinds.
+    ///
+    /// # Errors
+    /// When the record's payload cannot be decoded.
+    pub fn of_record(record: &Record<'_>) -> Result<Option<Self>, BodyError> {
+        let body = match Body::decode(record.head.kind, record.payload)? {
+            Body::Message { id, n, reply_to, text } => StoredBody::Message(MessageView {
+                id,
+                n,
+                reply_to,
+                text: text.to_owned(),
+                edited: Seq(0),
+                deleted: Seq(0),
+                reactions: Vec::new(),
+            }),
+            Body::Edit { target, text } => StoredBody::Edit { target, text: text.to_owned() },
+            Body::Delete { target } => StoredBody::Delete { target },
+            Body::Reaction { target, on, emoji } => {
+                StoredBody::Reaction { target, on, emoji: emoji.to_owned() }
+            }
+            Body::Meta { version, event } => StoredBody::Meta { version, event },
+            Body::Empty => return Ok(None),
+        };
+        let h = &record.head;
+        Ok(Some(Self {
+            room: h.room,
+            seq: h.seq,
+            rev: h.rev,
+            wall: h.wall,
+            sender: h.sender,
+            key: h.key,
+            body,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lynk_domain::Role;
+
+    #[test]
+    fn every_body_survives_encoding() {
+        let user = UserId([9; 16]);
+        let bodies = [
+            (
+                RecordKind::Message,
+                Body::Message {
+                    id: MessageId([1; 16]),
+                    n: Ordinal(3),
+                    reply_to: Seq(2),
+                    text: "hé\u{1F600}",
+                },
+            ),
+            (RecordKind::Edit, Body::Edit { target: Seq(7), text: "" }),
+            (RecordKind::Delete, Body::Delete { target: Seq(7) }),
+            (RecordKind::Reaction, Body::Reaction { target: Seq(7), on: true, emoji: "👍" }),
+            (
+                RecordKind::Meta,
+                Body::Meta { version: 4, event: MetaEvent::Joined { user, role: Role::Moderator } },
+            ),
+            (RecordKind::Read, Body::Empty),
+        ];
+        for (kind, body) in bodies {
+            let mut bytes = Vec::new();
+            body.encode(&mut bytes);
+            assert_eq!(Body::decode(kind, &bytes), Ok(body.clone()));
+            for cut in 0..bytes.len() {
+                // A cut payload is an error or another valid text, never a panic.
+                let _ = Body::decode(kind, &bytes[..cut]);
+            }
+        }
+        assert_eq!(Body::decode(RecordKind::Edit, &[2, 0]), Err(BodyError::Version(2)));
+    }
+}

@@ -1,0 +1,25 @@
+//! Durable shapes and store ports: what a record is, what a store must offer, and how a shard asks for it.
+//!
+//! Thread: any; nothing here does I/O. A shard sees [`StoreRequest`] and [`StoreReply`]; the traits in
+//! [`port`] are implemented by stores and called on a bridge thread.
+//!
+//! Invariants: every durable event of a room has a [`Seq`](lynk_domain::Seq); a row is written only when its
+//! `rev` is greater than the stored one, so a replay never brings anything back.
+
+#![forbid(unsafe_code)]
+
+mod body;
+mod meta;
+pub mod port;
+mod record;
+mod request;
+
+pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
+pub use meta::{
+    Ban, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute, OutboxRow, RoomRow,
+};
+pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
+pub use request::{
+    FoundKey, LoadedRoom, Membership, PageQuery, PageReply, ReadState, RequestId, RoomHead, StoreError,
+    StoreReply, StoreRequest,
+};

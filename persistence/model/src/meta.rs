@@ -1,0 +1,363 @@
+//! Rooms and their members: rows, changes, and the events that tell about them.
+
+use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
+
+use crate::body::{BodyError, Reader};
+
+/// A room's row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomRow {
+    /// The room.
+    pub room: RoomId,
+    /// Who can find and join it.
+    pub kind: RoomKind,
+    /// Display name; empty for 1:1.
+    pub name: String,
+    /// Who created it.
+    pub creator: UserId,
+    /// When.
+    pub created: Millis,
+    /// Durability of its acknowledgements.
+    pub level: AckLevel,
+    /// How much past a member sees.
+    pub visibility: HistoryVisibility,
+    /// Least seconds between two messages of one member; 0 for none.
+    pub slow_mode_seconds: u32,
+    /// Number of the last metadata change.
+    pub version: u64,
+}
+
+/// One member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemberRow {
+    /// Who.
+    pub user: UserId,
+    /// Standing.
+    pub role: Role,
+    /// Metadata version of the join; with it `SinceJoin` finds the join's seq.
+    pub joined_version: u64,
+    /// Seq of the join event once it is journaled; 0 before.
+    pub joined_seq: Seq,
+}
+
+/// A ban that stands until `until` (0: for ever).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ban {
+    /// Who.
+    pub user: UserId,
+    /// Wall time of its end; 0 for never.
+    pub until: Millis,
+}
+
+/// A mute that stands until `until` (0: for ever).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mute {
+    /// Who.
+    pub user: UserId,
+    /// Wall time of its end; 0 for never.
+    pub until: Millis,
+}
+
+/// What is written to the relational store by one command, in one transaction with its idempotency result
+/// and its outbox row. The owner shard has checked that it is allowed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetaChange {
+    /// Insert the room with its first members (the creator as owner; both users of a 1:1 as members).
+    Create {
+        /// The row; its version is set by the store.
+        row: RoomRow,
+        /// The first members.
+        members: Vec<(UserId, Role)>,
+    },
+    /// Apply [`MetaEvent`] to the rows.
+    Event(MetaEvent),
+    /// Set or lift a block of `by` against `user`. Its room is their 1:1, which need not exist. No event.
+    Block {
+        /// Who blocks.
+        by: UserId,
+        /// Who is blocked.
+        user: UserId,
+        /// Set, or lifted.
+        on: bool,
+    },
+}
+
+/// A metadata command as the store sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetaTransaction {
+    /// The room (for a block, the 1:1 of the pair).
+    pub room: RoomId,
+    /// Who asks.
+    pub actor: UserId,
+    /// Idempotency key; scope is (actor, room).
+    pub key: Key,
+    /// Hash of the command's content: the same key with another hash is a conflict.
+    pub content_hash: u64,
+    /// Server wall time.
+    pub wall: Millis,
+    /// What to write.
+    pub change: MetaChange,
+}
+
+/// How the store answered a transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetaOutcome {
+    /// Written now, as `version`; `event` waits in the outbox until it is confirmed. A block has no event.
+    Applied {
+        /// The room's new version; 0 for a block.
+        version: u64,
+        /// The event to journal.
+        event: Option<MetaEvent>,
+    },
+    /// The same key and content were written before; `seq` is 0 when its event is not confirmed yet.
+    Repeated {
+        /// Version of that change.
+        version: u64,
+        /// Seq of its event.
+        seq: Seq,
+    },
+    /// The key was used with other content.
+    Conflict,
+    /// The name is taken by another room.
+    NameTaken,
+    /// `Create` of a room that exists under another key.
+    Exists,
+    /// The room does not exist.
+    Missing,
+}
+
+/// An event that the store holds until the owner shard has journaled it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutboxRow {
+    /// The room's version after the change.
+    pub version: u64,
+    /// Who caused it.
+    pub actor: UserId,
+    /// Idempotency key of the command.
+    pub key: Key,
+    /// Server wall time of the change.
+    pub wall: Millis,
+    /// The change.
+    pub event: MetaEvent,
+}
+
+/// A change of a room or of its members, as it stands in the room's log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetaEvent {
+    /// The room exists.
+    Created {
+        /// Who can find and join it.
+        kind: RoomKind,
+        /// Display name.
+        name: String,
+    },
+    /// A user became a member.
+    Joined {
+        /// Who.
+        user: UserId,
+        /// With which role.
+        role: Role,
+    },
+    /// A member left.
+    Left {
+        /// Who.
+        user: UserId,
+    },
+    /// A member was removed.
+    Kicked {
+        /// Who.
+        user: UserId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A user was banned, and removed when a member.
+    Banned {
+        /// Who.
+        user: UserId,
+        /// Wall time of its end; 0 for never.
+        until: Millis,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A ban was lifted.
+    Unbanned {
+        /// Who.
+        user: UserId,
+    },
+    /// A member may not post for a time.
+    Muted {
+        /// Who.
+        user: UserId,
+        /// Wall time of its end; 0 for never.
+        until: Millis,
+    },
+    /// A mute was lifted.
+    Unmuted {
+        /// Who.
+        user: UserId,
+    },
+    /// A member's role changed.
+    Role {
+        /// Who.
+        user: UserId,
+        /// The new role.
+        role: Role,
+    },
+    /// Ownership went from the actor (now admin) to a member.
+    Transferred {
+        /// The new owner.
+        user: UserId,
+    },
+    /// A message was pinned or unpinned.
+    Pinned {
+        /// Seq of the message.
+        target: Seq,
+        /// Pinned, or unpinned.
+        on: bool,
+    },
+    /// The room's settings, all of them, after the change.
+    Settings {
+        /// Display name.
+        name: String,
+        /// Durability of acknowledgements.
+        level: AckLevel,
+        /// How much past a member sees.
+        visibility: HistoryVisibility,
+        /// Least seconds between two messages of one member.
+        slow_mode_seconds: u32,
+    },
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let length = u16::try_from(text.len()).expect("names and reasons are limited far below 64 KiB");
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn get_text(r: &mut Reader<'_>) -> Result<String, BodyError> {
+    let length = usize::from(r.u16()?);
+    Ok(r.text(length)?.to_owned())
+}
+
+fn get_user(r: &mut Reader<'_>) -> Result<UserId, BodyError> {
+    Ok(UserId(r.take()?))
+}
+
+impl MetaEvent {
+    /// The member or user the event is about, when it is about one.
+    #[must_use]
+    pub fn subject(&self) -> Option<UserId> {
+        match self {
+            Self::Joined { user, .. }
+            | Self::Left { user }
+            | Self::Kicked { user, .. }
+            | Self::Banned { user, .. }
+            | Self::Unbanned { user }
+            | Self::Muted { user, .. }
+            | Self::Unmuted { user }
+            | Self::Role { user, .. }
+            | Self::Transferred { user } => Some(*user),
+            Self::Created { .. } | Self::Pinned { .. } | Self::Settings { .. } => None,
+        }
+    }
+
+    /// Whether after this event its subject is no longer a member.
+    #[must_use]
+    pub fn removes_subject(&self) -> bool {
+        matches!(self, Self::Left { .. } | Self::Kicked { .. } | Self::Banned { .. })
+    }
+
+    /// Appends the encoding: tag u8, then fields in order; text as length u16 and bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Created { kind, name } => {
+                out.extend_from_slice(&[1, *kind as u8]);
+                put_text(out, name);
+            }
+            Self::Joined { user, role } => {
+                out.push(2);
+                out.extend_from_slice(&user.0);
+                out.push(*role as u8);
+            }
+            Self::Left { user } => {
+                out.push(3);
+                out.extend_from_slice(&user.0);
+            }
+            Self::Kicked { user, reason } => {
+                out.push(4);
+                out.extend_from_slice(&user.0);
+                put_text(out, reason);
+            }
+            Self::Banned { user, until, reason } => {
+                out.push(5);
+                out.extend_from_slice(&user.0);
+                out.extend_from_slice(&until.0.to_le_bytes());
+                put_text(out, reason);
+            }
+            Self::Unbanned { user } => {
+                out.push(6);
+                out.extend_from_slice(&user.0);
+            }
+            Self::Muted { user, until } => {
+                out.push(7);
+                out.extend_from_slice(&user.0);
+                out.extend_from_slice(&until.0.to_le_bytes());
+            }
+            Self::Unmuted { user } => {
+                out.push(8);
+                out.extend_from_slice(&user.0);
+            }
+            Self::Role { user, role } => {
+                out.push(9);
+                out.extend_from_slice(&user.0);
+                out.push(*role as u8);
+            }
+            Self::Transferred { user } => {
+                out.push(10);
+                out.extend_from_slice(&user.0);
+            }
+            Self::Pinned { target, on } => {
+                out.push(11);
+                out.extend_from_slice(&target.0.to_le_bytes());
+                out.push(u8::from(*on));
+            }
+            Self::Settings { name, level, visibility, slow_mode_seconds } => {
+                out.push(12);
+                put_text(out, name);
+                out.extend_from_slice(&[*level as u8, *visibility as u8]);
+                out.extend_from_slice(&slow_mode_seconds.to_le_bytes());
+            }
+        }
+    }
+
+    /// Decodes what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are short, not UTF-8, or hold a value of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BodyError> {
+        let r = &mut Reader(bytes);
+        Ok(match r.u8()? {
+            1 => Self::Created {
+                kind: RoomKind::from_u8(r.u8()?).ok_or(BodyError::Value)?,
+                name: get_text(r)?,
+            },
+            2 => Self::Joined { user: get_user(r)?, role: Role::from_u8(r.u8()?).ok_or(BodyError::Value)? },
+            3 => Self::Left { user: get_user(r)? },
+            4 => Self::Kicked { user: get_user(r)?, reason: get_text(r)? },
+            5 => Self::Banned { user: get_user(r)?, until: Millis(r.u64()?), reason: get_text(r)? },
+            6 => Self::Unbanned { user: get_user(r)? },
+            7 => Self::Muted { user: get_user(r)?, until: Millis(r.u64()?) },
+            8 => Self::Unmuted { user: get_user(r)? },
+            9 => Self::Role { user: get_user(r)?, role: Role::from_u8(r.u8()?).ok_or(BodyError::Value)? },
+            10 => Self::Transferred { user: get_user(r)? },
+            11 => Self::Pinned { target: Seq(r.u64()?), on: r.u8()? != 0 },
+            12 => Self::Settings {
+                name: get_text(r)?,
+                level: AckLevel::from_u8(r.u8()?).ok_or(BodyError::Value)?,
+                visibility: HistoryVisibility::from_u8(r.u8()?).ok_or(BodyError::Value)?,
+                slow_mode_seconds: r.u32()?,
+            },
+            _ => return Err(BodyError::Value),
+        })
+    }
+}

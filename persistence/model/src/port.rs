@@ -1,0 +1,129 @@
+//! The ports that a store implements. Called on a bridge thread; they may block there.
+
+use lynk_domain::{Key, Lsn, RoomId, Seq, UserId};
+
+use crate::request::FoundKey;
+use crate::{
+    LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead,
+    SourceId, StoreError, StoredEvent,
+};
+
+/// Hash of what a `send` says, kept with its key: FNV-1a over reply_to and text. Part of the stored format.
+#[must_use]
+pub fn content_hash(reply_to: Seq, text: &str) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in reply_to.0.to_le_bytes().iter().chain(text.as_bytes()) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash
+}
+
+/// The message log: room, seq → event in its current state.
+///
+/// Every write is conditional on `rev`: a row changes only when the record's rev is greater than the row's,
+/// so any batch may be written again, in any order, and nothing that was deleted comes back.
+#[expect(async_fn_in_trait, reason = "called on a bridge thread by concrete type; no Send bound is wanted")]
+pub trait MessageStore {
+    /// Writes a batch and, in the same atomic step, the drain cursor of its source: `cursor` is the last lsn
+    /// of the batch. Durable when it returns.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was written; `Unknown`: all or nothing was.
+    async fn append(&mut self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), StoreError>;
+
+    /// The drain cursor of a source, by its stable name; `Lsn(0)` when it never drained.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn cursor(&self, source: &str) -> Result<Lsn, StoreError>;
+
+    /// Forgets a source whose journal is gone.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn forget(&mut self, source: &str) -> Result<(), StoreError>;
+
+    /// A page of a room's log.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn page(&self, query: &PageQuery) -> Result<PageReply, StoreError>;
+
+    /// One event in its current state.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn event(&self, room: RoomId, seq: Seq) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// Highest numbers of a room, zeroes when it has no event.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError>;
+
+    /// Read states of a room's members.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError>;
+
+    /// The message sent with a key.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn find_key(&self, room: RoomId, sender: UserId, key: Key) -> Result<Option<FoundKey>, StoreError>;
+}
+
+/// Rooms, members, bans and blocks: the relational side.
+#[expect(async_fn_in_trait, reason = "called on a bridge thread by concrete type; no Send bound is wanted")]
+pub trait RoomStore {
+    /// The relational part of a room; `row` is `None` when it does not exist (`blocks` may still be filled).
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError>;
+
+    /// One metadata command: rows, idempotency result and outbox row in one transaction.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was written; `Unknown`: repeat it with the same key.
+    async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError>;
+
+    /// Drops an outbox row and notes the seq of its event. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError>;
+
+    /// A page of a user's rooms after `after` (nil for the start), ordered by room id.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn memberships(
+        &self,
+        user: UserId,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<Membership>, StoreError>;
+
+    /// Pairs (who blocks, whom) that name the user on either side.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError>;
+}
+
+/// Stable name of a journal in a store's cursor table: generation and shard, decimal.
+#[must_use]
+pub fn source_name(generation: u32, shard: u16) -> String {
+    format!("{generation}/{shard}")
+}
+
+/// Reads single records out of journals; the store bridge joins them with what the store has.
+pub trait RecordSource {
+    /// The record at `lsn` of `source`; `None` when that journal is gone, because it was drained.
+    ///
+    /// # Errors
+    /// `Unavailable` on an I/O error, `Corrupt` when the record's checksum is wrong.
+    fn read(&mut self, source: SourceId, lsn: Lsn) -> Result<Option<crate::OwnedRecord>, StoreError>;
+}

@@ -1,0 +1,110 @@
+//! One journal record: the unit that is appended, synced, replayed and drained.
+
+use lynk_domain::{Key, Lsn, Millis, RoomId, Seq, UserId};
+
+/// What a record says. The byte is part of the journal format: values are never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A posted message. Takes a seq.
+    Message = 1,
+    /// New text for a message. Takes a seq.
+    Edit = 2,
+    /// A message's content is gone. Takes a seq.
+    Delete = 3,
+    /// A reaction was set or taken back. Takes a seq.
+    Reaction = 4,
+    /// Join, leave, role, ban, mute, pin, settings. Takes a seq.
+    Meta = 5,
+    /// Seqs up to the payload's number are reserved (rooms of level `memory`). Takes no seq.
+    Reserve = 6,
+    /// A member has read up to the record's `seq`. Takes no seq.
+    Read = 7,
+    /// A member's device has stored up to the record's `seq`. Takes no seq.
+    Delivered = 8,
+}
+
+impl RecordKind {
+    /// The stored byte back to a kind; `None` for a value of a newer version, which a reader must refuse.
+    #[must_use]
+    pub fn from_u8(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Message,
+            2 => Self::Edit,
+            3 => Self::Delete,
+            4 => Self::Reaction,
+            5 => Self::Meta,
+            6 => Self::Reserve,
+            7 => Self::Read,
+            8 => Self::Delivered,
+            _ => return None,
+        })
+    }
+
+    /// Whether records of this kind take the next seq of their room.
+    #[must_use]
+    pub fn takes_seq(self) -> bool {
+        !matches!(self, Self::Reserve | Self::Read | Self::Delivered)
+    }
+}
+
+/// Everything of a record but its payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordHead {
+    /// What the record says.
+    pub kind: RecordKind,
+    /// Reserved, 0. A reader refuses bits it does not know.
+    pub flags: u8,
+    /// The room.
+    pub room: RoomId,
+    /// The event's own seq; for `Read` and `Delivered` the position reached; for `Reserve` the last reserved.
+    pub seq: Seq,
+    /// Seq of the change that this record makes to its row: equal to `seq` for events.
+    pub rev: Seq,
+    /// Server wall time of the event.
+    pub wall: Millis,
+    /// Who caused it; nil for the server.
+    pub sender: UserId,
+    /// Idempotency key of the command; nil when there was none.
+    pub key: Key,
+}
+
+/// A record with a borrowed payload. The payload's layout by kind is [`Body`](crate::Body).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// All but the payload.
+    pub head: RecordHead,
+    /// Encoded [`Body`](crate::Body).
+    pub payload: &'a [u8],
+}
+
+/// A record that owns its payload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnedRecord {
+    /// All but the payload.
+    pub head: RecordHead,
+    /// Encoded [`Body`](crate::Body).
+    pub payload: Vec<u8>,
+}
+
+impl OwnedRecord {
+    /// The same record, borrowed.
+    #[must_use]
+    pub fn borrow(&self) -> Record<'_> {
+        Record { head: self.head, payload: &self.payload }
+    }
+}
+
+/// One journal that can be read: a shard of a generation. Numbered at boot, oldest generation first; the
+/// journals that this boot writes come last, in shard order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SourceId(pub u32);
+
+/// Where one record lies.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RecordAt {
+    /// The journal.
+    pub source: SourceId,
+    /// Its number there.
+    pub lsn: Lsn,
+}

@@ -1,0 +1,252 @@
+//! What a shard asks of the store bridge, and what comes back.
+//!
+//! A request carries a [`RequestId`] chosen by the shard; exactly one reply with that id returns, unless the
+//! bridge thread dies, which ends the process. Requests of one shard are answered in any order.
+
+use lynk_domain::{Epoch, Key, MessageId, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+
+use crate::{
+    Ban, MemberRow, MetaOutcome, MetaTransaction, Mute, OutboxRow, OwnedRecord, RecordAt, RoomRow,
+    StoredEvent,
+};
+
+/// Correlates a reply with its request, within one shard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RequestId(pub u64);
+
+/// A range of a room's log. Both ends count.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PageQuery {
+    /// The room.
+    pub room: RoomId,
+    /// Lowest seq wanted.
+    pub from: Seq,
+    /// Highest seq wanted.
+    pub to: Seq,
+    /// Newest first (cut at the low end), or oldest first (cut at the high end).
+    pub backward: bool,
+    /// Items at most.
+    pub limit: u32,
+    /// Bytes of text at most; at least one item is returned.
+    pub bytes: u32,
+    /// Every event, or messages only.
+    pub all: bool,
+}
+
+/// A question to the store bridge.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreRequest {
+    /// Everything an owner shard needs to serve a room. `undrained` are the room's records that the message
+    /// store may not have yet; they come back beside the store's rows.
+    LoadRoom {
+        /// The room.
+        room: RoomId,
+        /// Events for the recent window, at most.
+        window: u32,
+        /// Records to read from the journals, ascending by seq.
+        undrained: Vec<RecordAt>,
+    },
+    /// A page of history.
+    Page {
+        /// The range.
+        query: PageQuery,
+        /// Records of the range, and later changes to its messages, that the store may not have yet.
+        undrained: Vec<RecordAt>,
+    },
+    /// One event in its current state.
+    Event {
+        /// The room.
+        room: RoomId,
+        /// Its seq.
+        seq: Seq,
+        /// Records about it that the store may not have yet.
+        undrained: Vec<RecordAt>,
+    },
+    /// The message that `sender` posted with `key`, for keys older than the memory window.
+    FindKey {
+        /// The room.
+        room: RoomId,
+        /// Who sent it.
+        sender: UserId,
+        /// Its idempotency key.
+        key: Key,
+    },
+    /// Messages after `after` that do not count as unread for `user`: own ones, and deleted ones of others.
+    CountNotUnread {
+        /// The room.
+        room: RoomId,
+        /// Whose unread.
+        user: UserId,
+        /// The read cursor.
+        after: Seq,
+        /// Records after the cursor that the store may not have yet.
+        undrained: Vec<RecordAt>,
+    },
+    /// A page of the rooms that a user is a member of, ordered by room id.
+    Memberships {
+        /// Who.
+        user: UserId,
+        /// Rooms after this one; nil for the start.
+        after: RoomId,
+        /// Items at most.
+        limit: u32,
+    },
+    /// Whom a user blocks and who blocks the user.
+    Blocks {
+        /// Who.
+        user: UserId,
+    },
+    /// A metadata command.
+    Apply(Box<MetaTransaction>),
+    /// The outbox row `version` is journaled and committed as `seq`: drop it.
+    Confirm {
+        /// The room.
+        room: RoomId,
+        /// The row.
+        version: u64,
+        /// Seq of its event, kept with the idempotency result.
+        seq: Seq,
+    },
+}
+
+/// Highest numbers of a room that the message store knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RoomHead {
+    /// History number.
+    pub epoch: Epoch,
+    /// Last event.
+    pub top: Seq,
+    /// Last message's ordinal.
+    pub top_n: Ordinal,
+    /// Metadata version of the last `Meta` event.
+    pub version: u64,
+    /// Last reserved seq; 0 for none.
+    pub reserved: Seq,
+}
+
+/// How far a member has read and stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadState {
+    /// Who.
+    pub user: UserId,
+    /// Read up to.
+    pub read: Seq,
+    /// Ordinal of the last message at or before `read`.
+    pub read_n: Ordinal,
+    /// Stored by a device up to.
+    pub delivered: Seq,
+}
+
+/// A room as it comes from the stores and the journals. `row` is `None` for a room that does not exist.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LoadedRoom {
+    /// The room's row.
+    pub row: Option<RoomRow>,
+    /// Members.
+    pub members: Vec<MemberRow>,
+    /// Bans that were not lifted.
+    pub bans: Vec<Ban>,
+    /// Mutes that were not lifted.
+    pub mutes: Vec<Mute>,
+    /// Seqs of pinned messages.
+    pub pins: Vec<Seq>,
+    /// For a 1:1: pairs (who blocks, whom).
+    pub blocks: Vec<(UserId, UserId)>,
+    /// Metadata events not confirmed yet, ascending by version.
+    pub outbox: Vec<OutboxRow>,
+    /// What the message store knows; zeroes for a new room.
+    pub head: RoomHead,
+    /// Last events of the message store, ascending.
+    pub recent: Vec<StoredEvent>,
+    /// Read states of the message store.
+    pub reads: Vec<ReadState>,
+    /// The records asked for, ascending by seq.
+    pub undrained: Vec<OwnedRecord>,
+}
+
+/// A page of history.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PageReply {
+    /// Events, in the order asked for.
+    pub events: Vec<StoredEvent>,
+    /// Lowest seq that the page speaks for: everything wanted in `from..=to` is in `events`.
+    pub covers_from: Seq,
+    /// Highest seq that the page speaks for.
+    pub covers_to: Seq,
+    /// Whether the range holds more beyond what the page covers.
+    pub more: bool,
+}
+
+/// A room in a user's list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// The room.
+    pub room: RoomId,
+    /// Who can find and join it.
+    pub kind: RoomKind,
+    /// Display name.
+    pub name: String,
+    /// The user's role.
+    pub role: Role,
+    /// For a 1:1, the other user; nil otherwise.
+    pub peer: UserId,
+}
+
+/// Why the store did not answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Not done, and may be tried again.
+    Unavailable,
+    /// May or may not be done: repeat it with the same key.
+    Unknown,
+    /// Done and final: the stored data cannot be read. The operator is told by the bridge.
+    Corrupt,
+}
+
+/// The answer to a [`StoreRequest`] of the same name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreReply {
+    /// To `LoadRoom`.
+    Loaded(Box<LoadedRoom>),
+    /// To `Page`.
+    Page(Box<PageReply>),
+    /// To `Event`; `None` when there is no such event.
+    Event(Option<Box<StoredEvent>>),
+    /// To `FindKey`: seq, ordinal, id and text hash of the message, `None` when the key was not used.
+    Key(Option<FoundKey>),
+    /// To `CountNotUnread`.
+    NotUnread {
+        /// Own messages after the cursor.
+        own: u64,
+        /// Deleted messages of others after the cursor.
+        deleted: u64,
+        /// Ordinal of the last message at or before the cursor.
+        cursor_n: Ordinal,
+    },
+    /// To `Memberships`, ordered by room id; fewer than the limit means the end.
+    Memberships(Vec<Membership>),
+    /// To `Blocks`: pairs (who blocks, whom).
+    Blocks(Vec<(UserId, UserId)>),
+    /// To `Apply`.
+    Applied(Box<MetaOutcome>),
+    /// To `Confirm`.
+    Confirmed,
+    /// The request failed.
+    Failed(StoreError),
+}
+
+/// What is remembered of a used idempotency key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FoundKey {
+    /// Position of the message.
+    pub seq: Seq,
+    /// Its ordinal.
+    pub n: Ordinal,
+    /// Its id.
+    pub id: MessageId,
+    /// Server wall time of the message, milliseconds.
+    pub wall: u64,
+    /// [`content_hash`](crate::port::content_hash) of the message as sent.
+    pub content_hash: u64,
+}
