@@ -1,1 +1,23 @@
-//! Soon.
+//! The wire: what a client says, what it is told, and with which codes. Pure bytes-to-values code.
+//!
+//! Thread: any. JSON text frames of subprotocol `lynk.v1`; `docs/protocol.md` is the reference. Decoding
+//! borrows from the frame and allocates only for lists and escaped text; encoding appends to a caller's buffer.
+//! Limits are the caller's (the frame limit bounds every length here). Bad input is a [`Reject`], never a panic.
+
+#![forbid(unsafe_code)]
+
+mod code;
+mod command;
+mod encode;
+mod frame;
+mod json;
+
+pub use code::{CloseCode, ErrorCode, Reject};
+pub use command::{Command, Decoded, History, MAX_SAFE_INTEGER, OPS, Resume, decode};
+pub use encode::{
+    Done, Subscribed, encode_error, encode_event, encode_gap, encode_history_head, encode_message, encode_ok,
+    encode_presence, encode_receipt, encode_resync, encode_subscribed_head, encode_tail, encode_typing,
+    write_time,
+};
+pub use frame::{FRAME_HEADROOM, Frame, FramePool};
+pub use json::Json;
