@@ -1,0 +1,59 @@
+use super::*;
+
+const ROOM: &str = "c6570214-468b-58cf-974c-e7b638713f42";
+
+fn reject(text: &str) -> (u64, ErrorCode) {
+    let decoded = decode(text);
+    (decoded.re, decoded.command.expect_err(text).code)
+}
+
+#[test]
+fn a_send_borrows_its_text_unless_it_is_escaped() {
+    let text = format!(r#"{{"id":7,"op":"send","room":"{ROOM}","key":"{ROOM}","text":"hi"}}"#);
+    match decode(&text) {
+        Decoded { re: 7, command: Ok(Command::Send { text: Cow::Borrowed("hi"), reply_to: None, .. }) } => {}
+        other => panic!("{other:?}"),
+    }
+    let text = format!(r#"{{"id":7,"op":"send","room":"{ROOM}","key":"{ROOM}","text":"a\nb"}}"#);
+    match decode(&text).command {
+        Ok(Command::Send { text, .. }) => assert_eq!(text, "a\nb"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_kind_of_bad_input_has_its_code_and_keeps_its_id() {
+    assert_eq!(reject("{"), (0, ErrorCode::BadRequest));
+    assert_eq!(reject("[]").1, ErrorCode::InvalidField);
+    assert_eq!(reject(r#"{"id":3}"#), (3, ErrorCode::InvalidField));
+    assert_eq!(reject(r#"{"id":3,"op":"nonsense"}"#), (3, ErrorCode::UnknownOp));
+    assert_eq!(reject(r#"{"id":3,"op":"read","room":7}"#), (3, ErrorCode::InvalidField));
+    assert_eq!(reject(r#"{"id":3,"op":"read","room":"zz","seq":1}"#), (3, ErrorCode::InvalidField));
+    assert_eq!(
+        reject(&format!(r#"{{"id":3,"op":"read","room":"{ROOM}","seq":0}}"#)).1,
+        ErrorCode::InvalidField
+    );
+    assert_eq!(reject(r#"{"id":3,"op":"send","id":4}"#).1, ErrorCode::InvalidField);
+    let deep = "[".repeat(100_000);
+    assert_eq!(reject(&format!(r#"{{"id":3,"x":{deep}"#)).1, ErrorCode::BadRequest);
+    assert_eq!(reject(r#"{"id":9007199254740992,"op":"ping"}"#).1, ErrorCode::InvalidField);
+}
+
+#[test]
+fn after_is_a_seq_in_history_and_an_id_elsewhere() {
+    let text = format!(r#"{{"id":1,"op":"history","room":"{ROOM}","after":5}}"#);
+    assert!(matches!(decode(&text).command, Ok(Command::History(History { after: Some(Seq(5)), .. }))));
+    let text = format!(r#"{{"id":1,"op":"sync","after":"{ROOM}"}}"#);
+    assert!(matches!(decode(&text).command, Ok(Command::Sync { after: Some(_), .. })));
+    assert_eq!(reject(r#"{"id":1,"op":"sync","after":5}"#).1, ErrorCode::InvalidField);
+}
+
+#[test]
+fn every_op_is_known() {
+    for op in OPS {
+        let text = format!(r#"{{"id":1,"op":"{op}"}}"#);
+        if let Err(reject) = decode(&text).command {
+            assert_ne!(reject.code, ErrorCode::UnknownOp, "{op}");
+        }
+    }
+}
