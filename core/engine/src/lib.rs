@@ -1,1 +1,40 @@
-//! Soon.
+//! The shard state machine: sessions, rooms, ordering, fan-out, presence. No socket, file, clock, thread or
+//! random source: [`Engine::handle`] takes an [`Input`] and appends to [`Effects`].
+//!
+//! Thread: the shard that owns it. Three parts share a shard and talk by [`Mail`](mail::Mail), whether they are
+//! on the same shard or not:
+//!
+//! - `home`: connections that this shard accepted, their sessions, subscriptions, rate limits, fan-out;
+//! - `owner`: rooms that hash to this shard: order, membership, journal, history, unread;
+//! - `user`: users that hash to this shard: presence, admission of their connections, blocks.
+
+#![forbid(unsafe_code)]
+
+pub mod io;
+pub mod mail;
+
+pub use io::{
+    Close, Delivery, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, QueueLevel, Records, Slot,
+    UndrainedRecord,
+};
+pub use mail::{ConnectionRef, Mail, Own, Principal, RoomNumbers};
+
+use lynk_domain::{AckLevel, Limits, ShardId};
+use lynk_model::SourceId;
+
+/// What an engine is built from. Everything random is passed in.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// This shard.
+    pub shard: ShardId,
+    /// Shards of the process.
+    pub shard_count: u16,
+    /// The limits.
+    pub limits: Limits,
+    /// Durability of rooms that name none.
+    pub default_level: AckLevel,
+    /// The source that this shard's new records belong to.
+    pub source: SourceId,
+    /// Random, secret: hash seed and start of the id generator.
+    pub seed: u64,
+}

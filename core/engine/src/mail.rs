@@ -1,0 +1,244 @@
+//! Mail between shards, and between the parts of one shard.
+//!
+//! Each kind says what happens when the mailbox is full. Mail to the own shard never passes a mailbox.
+
+use std::sync::Arc;
+
+use lynk_domain::{Epoch, IpPrefix, RoomId, Seq, SessionId, ShardId, UserId};
+use lynk_protocol::Frame;
+
+use crate::io::Slot;
+
+/// A connection anywhere in the process. The generation makes mail for a closed connection harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConnectionRef {
+    /// Home shard.
+    pub shard: ShardId,
+    /// Slot there.
+    pub slot: Slot,
+    /// Counts the connections that had this slot.
+    pub generation: u32,
+}
+
+/// Who is signed in on a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Principal {
+    /// The user.
+    pub user: UserId,
+    /// The session of its token.
+    pub session: SessionId,
+}
+
+/// What the sending connection is told in place of the event that its command made.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// The connection.
+    pub to: ConnectionRef,
+    /// Its `ok`.
+    pub ok: Arc<Frame>,
+}
+
+/// One item in a mailbox.
+#[derive(Clone, Debug)]
+pub enum Mail {
+    // ---- home → owner -------------------------------------------------------------------------------
+    /// A command for a room, as it came from the client. Full: the client is told `busy`.
+    Command {
+        /// The room, so that no decoding is needed to route it.
+        room: RoomId,
+        /// Who asks, from where.
+        from: ConnectionRef,
+        /// Who it is.
+        principal: Principal,
+        /// The client's JSON, decoded again by the owner.
+        raw: Arc<Frame>,
+    },
+    /// No connection of this shard is subscribed any more. Full: repeated when the next event arrives.
+    Unsubscribed {
+        /// The room.
+        room: RoomId,
+    },
+    /// Events after `after` did not arrive here. The owner sends them from its window or answers `Skip`.
+    /// Full: repeated when the next event arrives, and once a second.
+    Refill {
+        /// The room.
+        room: RoomId,
+        /// History number.
+        epoch: Epoch,
+        /// Last event that arrived.
+        after: Seq,
+    },
+
+    // ---- owner → home, one ordered stream -------------------------------------------------------------
+    /// The answer to a command. Never refused: each shard has fewer commands out than its mailbox keeps free.
+    Reply {
+        /// Whose command.
+        to: ConnectionRef,
+        /// The answer.
+        frame: Arc<Frame>,
+    },
+    /// The answer to `subscribe` or a resumed room of `hello`: from here on the connection gets the room's events
+    /// after `top`. Never refused, as `Reply`.
+    Subscribed {
+        /// Whose command.
+        to: ConnectionRef,
+        /// The room.
+        room: RoomId,
+        /// History number.
+        epoch: Epoch,
+        /// Last event that the frame tells about.
+        top: Seq,
+        /// The answer.
+        frame: Arc<Frame>,
+        /// Whether it answers a counted command (not a room of `hello`).
+        counted: bool,
+    },
+    /// A durable event. Full: the owner remembers, and sends `Skip` when there is room (or when asked to `Refill`).
+    Event {
+        /// The room.
+        room: RoomId,
+        /// History number.
+        epoch: Epoch,
+        /// Position.
+        seq: Seq,
+        /// Seq of the event that was posted to this shard before; a jump means that mail was lost.
+        prev: Seq,
+        /// The event.
+        frame: Arc<Frame>,
+        /// For the shard of the sending connection: its answer.
+        own: Option<Own>,
+        /// A user whose subscriptions end with this event.
+        removes: Option<UserId>,
+    },
+    /// Events up to `to` will not come: everyone subscribed here must `resync` from the first one missing.
+    Skip {
+        /// The room.
+        room: RoomId,
+        /// History number.
+        epoch: Epoch,
+        /// Last event that is left out.
+        to: Seq,
+    },
+    /// Typing or a receipt: best effort. Full: shed and counted.
+    Ephemeral {
+        /// The room.
+        room: RoomId,
+        /// The event.
+        frame: Arc<Frame>,
+        /// The user who caused it and is not told.
+        except: UserId,
+    },
+
+    // ---- home ↔ user's shard --------------------------------------------------------------------------
+    /// A connection signed in. Full: the connection is closed with 1013.
+    SignedIn {
+        /// Which.
+        connection: ConnectionRef,
+        /// Who.
+        principal: Principal,
+    },
+    /// A connection is gone. Full: kept by the home shard and repeated.
+    SignedOut {
+        /// Which.
+        connection: ConnectionRef,
+        /// Who.
+        principal: Principal,
+    },
+    /// The user's shard admits the connection, or not. `share` is what of the account's command rate this
+    /// connection may use, per second. Never refused: one per `SignedIn`, or when the share changes (then shed).
+    Admitted {
+        /// Which.
+        connection: ConnectionRef,
+        /// Whether it may stay.
+        admitted: bool,
+        /// Commands per second; 0 for no limit.
+        share: u32,
+    },
+    /// A connection watches, or no longer watches, a user. Full: the client is told `busy`.
+    Watch {
+        /// Who watches, on which connection.
+        from: ConnectionRef,
+        /// The watcher.
+        watcher: UserId,
+        /// Whose presence.
+        user: UserId,
+        /// Starts, or ends.
+        on: bool,
+    },
+    /// A watched user came or went (at most one a second per user). Full: repeated at the next tick.
+    Presence {
+        /// Which connection watches.
+        to: ConnectionRef,
+        /// Whose presence.
+        user: UserId,
+        /// Is online.
+        online: bool,
+    },
+    /// A block was set or lifted, told to both users' shards by the owner of their 1:1. Full: repeated.
+    BlockChanged {
+        /// Who blocks.
+        by: UserId,
+        /// Whom.
+        user: UserId,
+        /// Set, or lifted.
+        on: bool,
+    },
+
+    // ---- home ↔ shard of a network --------------------------------------------------------------------
+    /// A socket of this network was accepted. Full: admitted.
+    IpAcquire {
+        /// Which connection.
+        connection: ConnectionRef,
+        /// The network.
+        ip: IpPrefix,
+    },
+    /// It is gone. Full: kept and repeated.
+    IpRelease {
+        /// The network.
+        ip: IpPrefix,
+    },
+    /// The network has too many connections: close this one with 1013. Full: shed (it stays).
+    IpRefused {
+        /// Which connection.
+        connection: ConnectionRef,
+    },
+
+    // ---- home ↔ owner, gathered for `sync` --------------------------------------------------------------
+    /// What are a room's numbers for this user? Full: answered as unknown.
+    Peek {
+        /// Correlates the answer.
+        gather: u32,
+        /// Who asks.
+        from: ShardId,
+        /// The room.
+        room: RoomId,
+        /// For whom.
+        user: UserId,
+    },
+    /// The answer to `Peek`; `None` when the room could not be loaded. Never refused, as `Reply`.
+    Peeked {
+        /// As in the question.
+        gather: u32,
+        /// The room.
+        room: RoomId,
+        /// The numbers.
+        numbers: Option<RoomNumbers>,
+    },
+}
+
+const _: () = assert!(size_of::<Mail>() <= 128, "mail is copied by the thousand");
+
+/// A room as `sync` lists it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RoomNumbers {
+    /// History number.
+    pub epoch: Epoch,
+    /// Last event.
+    pub top: Seq,
+    /// Read cursor of the user.
+    pub read: Seq,
+    /// Unread messages; `u64::MAX` when it is not known yet.
+    pub unread: u64,
+    /// Wall time of the last event, for ordering a list by activity.
+    pub active: lynk_domain::Millis,
+}
