@@ -10,9 +10,12 @@
 
 #![forbid(unsafe_code)]
 
+mod context;
+mod counters;
 pub mod io;
 pub mod mail;
 
+pub use counters::Counters;
 pub use io::{
     Close, Delivery, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, QueueLevel, Records, Slot,
     UndrainedRecord,

@@ -1,0 +1,94 @@
+//! What the parts of an engine share while one input is handled.
+
+use std::collections::VecDeque;
+
+use lynk_domain::{Lsn, Now, ShardId, uuid_v7};
+use lynk_model::{RecordHead, RequestId, StoreRequest};
+use lynk_protocol::FramePool;
+
+use crate::EngineConfig;
+use crate::counters::Counters;
+use crate::io::{Effects, JournalState};
+use crate::mail::Mail;
+
+/// State that home, owner and user parts use alike.
+pub(crate) struct Shared {
+    pub(crate) config: EngineConfig,
+    pub(crate) pool: FramePool,
+    pub(crate) counters: Counters,
+    pub(crate) journal: JournalState,
+    /// Last record appended; the next gets the number after it.
+    pub(crate) appended: Lsn,
+    /// Last record committed.
+    pub(crate) committed: Lsn,
+    last_request: u64,
+    random: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(config: EngineConfig) -> Self {
+        let random = config.seed;
+        Self {
+            config,
+            pool: FramePool::new(8 << 10, 16 << 10),
+            counters: Counters::default(),
+            journal: JournalState::Open,
+            appended: Lsn(0),
+            committed: Lsn(0),
+            last_request: 0,
+            random,
+        }
+    }
+
+    /// SplitMix64: ids need to be unique and hard to collide, not secret.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A new UUIDv7.
+    pub(crate) fn new_id(&mut self, now: Now) -> [u8; 16] {
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&self.random().to_le_bytes());
+        random[8..].copy_from_slice(&self.random().to_le_bytes()[..2]);
+        uuid_v7(now.wall.0, random)
+    }
+}
+
+/// One input's surroundings: the time, the shared state, and where effects go.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Now,
+    pub(crate) shared: &'a mut Shared,
+    pub(crate) fx: &'a mut Effects,
+    /// Mail to the own shard, handled before the call returns.
+    pub(crate) local: &'a mut VecDeque<Mail>,
+}
+
+impl Context<'_> {
+    /// Posts mail to any shard, the own one included.
+    pub(crate) fn post(&mut self, to: ShardId, mail: Mail) {
+        if to == self.shared.config.shard {
+            self.local.push_back(mail);
+        } else {
+            self.fx.mail.push((to, mail));
+        }
+    }
+
+    /// Asks the store bridge; the reply carries the returned id.
+    pub(crate) fn request(&mut self, request: StoreRequest) -> RequestId {
+        self.shared.last_request += 1;
+        let id = RequestId(self.shared.last_request);
+        self.fx.requests.push((id, request));
+        id
+    }
+
+    /// Appends a record to the journal and returns its number.
+    pub(crate) fn append(&mut self, head: RecordHead, write: impl FnOnce(&mut Vec<u8>)) -> Lsn {
+        self.shared.appended = Lsn(self.shared.appended.0 + 1);
+        self.fx.records.push(self.shared.appended, head, write);
+        self.shared.appended
+    }
+}

@@ -1,0 +1,31 @@
+//! What an engine counts: plain integers, read by the driver between two calls.
+
+/// Totals since the engine was made. Each field is one metric of the catalogue.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Commands decoded.
+    pub commands: u64,
+    /// Commands refused, by [`lynk_protocol::ErrorCode`] number (index 0 unused).
+    pub rejects: [u64; 32],
+    /// Messages ordered.
+    pub messages: u64,
+    /// Durable events ordered, messages included.
+    pub events: u64,
+    /// Frames handed to connections.
+    pub deliveries: u64,
+    /// Largest number of deliveries of one flush.
+    pub flush_deliveries_max: u64,
+    /// Best-effort events shed.
+    pub shed: u64,
+    /// `resync` events sent.
+    pub resyncs: u64,
+    /// Retries answered from the first attempt's result.
+    pub repeats: u64,
+    /// Rooms loaded from the stores.
+    pub room_loads: u64,
+    /// Rooms dropped from memory.
+    pub room_evictions: u64,
+    /// Store replies that reported a failure.
+    pub store_failures: u64,
+}
