@@ -204,7 +204,7 @@ pub struct MessageView {
     pub edited: Seq,
     /// Seq of the delete; 0 when it stands.
     pub deleted: Seq,
-    /// Reactions that stand, sorted by emoji, then user.
+    /// Reactions that stand, sorted by emoji, then user; none when deleted.
     pub reactions: Vec<Reaction>,
 }
 

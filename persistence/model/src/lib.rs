@@ -9,17 +9,26 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod execute;
+mod join;
+pub mod memory;
 mod meta;
+mod name;
 pub mod port;
 mod record;
 mod request;
+mod row;
 
 pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
+pub use execute::execute;
+pub use join::Overlay;
 pub use meta::{
     Ban, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute, OutboxRow, RoomRow,
 };
+pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{
     FoundKey, LoadedRoom, Membership, PageQuery, PageReply, ReadState, RequestId, RoomHead, StoreError,
     StoreReply, StoreRequest,
 };
+pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, ReactionRow};

@@ -1,8 +1,14 @@
 //! The ports that a store implements. Called on a bridge thread; they may block there.
 
-use lynk_domain::{Key, Lsn, RoomId, Seq, UserId};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
 
 use crate::request::FoundKey;
+use crate::row::MessageState;
 use crate::{
     LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead,
     SourceId, StoreError, StoredEvent,
@@ -18,6 +24,19 @@ pub fn content_hash(reply_to: Seq, text: &str) -> u64 {
     hash
 }
 
+/// What [`MessageStore::count_not_unread`] counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NotUnread {
+    /// The user's own messages after the cursor, deleted or not.
+    pub own: u64,
+    /// Deleted messages of others after the cursor.
+    pub deleted: u64,
+    /// Ordinal of the last message at or before the cursor; 0 for none.
+    pub cursor_n: Ordinal,
+    /// Position and ordinal of the first message after the cursor.
+    pub next: Option<(Seq, Ordinal)>,
+}
+
 /// The message log: room, seq → event in its current state.
 ///
 /// Every write is conditional on `rev`: a row changes only when the record's rev is greater than the row's,
@@ -28,7 +47,8 @@ pub trait MessageStore {
     /// of the batch. Durable when it returns.
     ///
     /// # Errors
-    /// `Unavailable`: nothing was written; `Unknown`: all or nothing was.
+    /// `Unavailable`: nothing was written; `Unknown`: all or nothing was; `Corrupt`: a payload cannot be
+    /// decoded, nothing was written.
     async fn append(&mut self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), StoreError>;
 
     /// The drain cursor of a source, by its stable name; `Lsn(0)` when it never drained.
@@ -43,7 +63,7 @@ pub trait MessageStore {
     /// `Unavailable`.
     async fn forget(&mut self, source: &str) -> Result<(), StoreError>;
 
-    /// A page of a room's log.
+    /// A page of a room's log. Changes whose message has not arrived are not shown.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
@@ -54,6 +74,31 @@ pub trait MessageStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn event(&self, room: RoomId, seq: Seq) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// The whole state of the message at `seq`, also when only changes of it have arrived; `None` when
+    /// nothing has. Records that are not stored yet are applied to it.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn message(&self, room: RoomId, seq: Seq) -> Result<Option<MessageState>, StoreError>;
+
+    /// Ordinal of the last message at or before `seq`; 0 when there is none.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError>;
+
+    /// Messages after `after` that are not unread for `user`, without looking at those in `except`.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn count_not_unread(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+    ) -> Result<NotUnread, StoreError>;
 
     /// Highest numbers of a room, zeroes when it has no event.
     ///
@@ -67,7 +112,7 @@ pub trait MessageStore {
     /// `Unavailable` or `Corrupt`.
     async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError>;
 
-    /// The message sent with a key.
+    /// The message sent with a key. Keys are found for at least 7 days after their message.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
@@ -126,4 +171,16 @@ pub trait RecordSource {
     /// # Errors
     /// `Unavailable` on an I/O error, `Corrupt` when the record's checksum is wrong.
     fn read(&mut self, source: SourceId, lsn: Lsn) -> Result<Option<crate::OwnedRecord>, StoreError>;
+}
+
+/// The result of a store future that never waits: embedded and in-memory stores do their work when polled.
+///
+/// # Panics
+/// When the future waits for something, which only a store of an outside system does.
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("an embedded store finishes at once"),
+    }
 }

@@ -27,7 +27,7 @@ pub struct PageQuery {
     pub backward: bool,
     /// Items at most.
     pub limit: u32,
-    /// Bytes of text at most; at least one item is returned.
+    /// Bytes of content ([`StoredEvent::content_bytes`]) at most; at least one item is returned.
     pub bytes: u32,
     /// Every event, or messages only.
     pub all: bool,
@@ -37,13 +37,14 @@ pub struct PageQuery {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoreRequest {
     /// Everything an owner shard needs to serve a room. `undrained` are the room's records that the message
-    /// store may not have yet; they come back beside the store's rows.
+    /// store may not have yet: the answer's head, events and read states have them applied, and they come
+    /// back beside them.
     LoadRoom {
         /// The room.
         room: RoomId,
         /// Events for the recent window, at most.
         window: u32,
-        /// Records to read from the journals, ascending by seq.
+        /// All such records of the room, ascending by seq.
         undrained: Vec<RecordAt>,
     },
     /// A page of history.
@@ -109,7 +110,7 @@ pub enum StoreRequest {
     },
 }
 
-/// Highest numbers of a room that the message store knows.
+/// Highest numbers of a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RoomHead {
     /// History number.
@@ -154,13 +155,14 @@ pub struct LoadedRoom {
     pub blocks: Vec<(UserId, UserId)>,
     /// Metadata events not confirmed yet, ascending by version.
     pub outbox: Vec<OutboxRow>,
-    /// What the message store knows; zeroes for a new room.
+    /// What the message store and the undrained records know; zeroes for a new room.
     pub head: RoomHead,
-    /// Last events of the message store, ascending.
+    /// Last events of both, in their current state, ascending.
     pub recent: Vec<StoredEvent>,
-    /// Read states of the message store.
+    /// Read states of both.
     pub reads: Vec<ReadState>,
-    /// The records asked for, ascending by seq.
+    /// The records asked for, in the order asked for, without those whose journal is gone because the store
+    /// has them. They are applied above already; they carry what rows do not (keys and texts as sent).
     pub undrained: Vec<OwnedRecord>,
 }
 
@@ -171,7 +173,7 @@ pub struct PageReply {
     pub events: Vec<StoredEvent>,
     /// Lowest seq that the page speaks for: everything wanted in `from..=to` is in `events`.
     pub covers_from: Seq,
-    /// Highest seq that the page speaks for.
+    /// Highest seq that the page speaks for. A cut page covers everything up to the first event left out.
     pub covers_to: Seq,
     /// Whether the range holds more beyond what the page covers.
     pub more: bool,

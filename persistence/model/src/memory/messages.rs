@@ -1,0 +1,210 @@
+//! [`MemoryMessages`]: the message log as tables per room. See the parent module.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
+
+use crate::port::{MessageStore, NotUnread, content_hash};
+use crate::{
+    Body, FoundKey, MessageFacts, MessageState, PageBuilder, PageQuery, PageReply, ReadState, Record,
+    RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
+};
+
+/// [`MessageStore`] in memory.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub struct MemoryMessages {
+    rooms: BTreeMap<RoomId, RoomLog>,
+    cursors: BTreeMap<String, Lsn>,
+}
+
+/// One room's tables.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+struct RoomLog {
+    head: RoomHead,
+    messages: BTreeMap<Seq, MessageState>,
+    /// Events that are not messages. Edits keep no text.
+    events: BTreeMap<Seq, StoredEvent>,
+    /// Read, delivered.
+    positions: BTreeMap<UserId, (Seq, Seq)>,
+    keys: BTreeMap<(UserId, Key), FoundKey>,
+}
+
+impl RoomLog {
+    fn apply(&mut self, record: &Record<'_>, body: &Body<'_>) {
+        let head = &record.head;
+        self.head.absorb(head.kind, head.seq, body);
+        match body {
+            Body::Message { id, n, reply_to, text } => {
+                let facts = MessageFacts::of(head, *id, *n, *reply_to);
+                self.messages.entry(head.seq).or_default().row.post(head.rev, facts, text);
+                self.keep_key(head, &facts, text);
+                return;
+            }
+            Body::Edit { target, text } => {
+                self.messages.entry(*target).or_default().row.edit(head.rev, text);
+            }
+            Body::Delete { target } => {
+                self.messages.entry(*target).or_default().row.delete(head.rev);
+            }
+            Body::Reaction { target, on, emoji } => {
+                self.messages.entry(*target).or_default().react(head.rev, head.sender, *on, emoji);
+            }
+            Body::Meta { .. } => {}
+            Body::Empty => {
+                if matches!(head.kind, RecordKind::Read | RecordKind::Delivered) {
+                    let (read, delivered) = self.positions.entry(head.sender).or_default();
+                    let reached = if head.kind == RecordKind::Read { read } else { delivered };
+                    *reached = head.seq.max(*reached);
+                }
+                return;
+            }
+        }
+        if let Ok(Some(mut event)) = StoredEvent::of_record(record) {
+            if let StoredBody::Edit { text, .. } = &mut event.body {
+                text.clear();
+            }
+            let old = self.events.get(&event.seq);
+            if old.is_none_or(|old| event.rev > old.rev) {
+                self.events.insert(event.seq, event);
+            }
+        }
+    }
+
+    fn keep_key(&mut self, head: &RecordHead, facts: &MessageFacts, text: &str) {
+        if head.key.is_nil() {
+            return;
+        }
+        self.keys.entry((head.sender, head.key)).or_insert(FoundKey {
+            seq: head.seq,
+            n: facts.n,
+            id: facts.id,
+            wall: head.wall.0,
+            content_hash: content_hash(facts.reply_to, text),
+        });
+    }
+
+    fn event(&self, room: RoomId, seq: Seq) -> Option<StoredEvent> {
+        let message = self.messages.get(&seq).and_then(|state| state.view(room, seq));
+        message.or_else(|| self.events.get(&seq).map(|event| self.render(event)))
+    }
+
+    /// An event as it reads now: an edit shows its target's current text.
+    fn render(&self, event: &StoredEvent) -> StoredEvent {
+        let mut event = event.clone();
+        if let StoredBody::Edit { target, text } = &mut event.body
+            && let Some(state) = self.messages.get(target)
+        {
+            text.clone_from(&state.row.text);
+        }
+        event
+    }
+
+    /// Events of the range that `query` wants, ascending.
+    fn wanted(&self, query: &PageQuery) -> BTreeMap<Seq, StoredEvent> {
+        let range = query.from..=query.to;
+        let messages = self.messages.range(range.clone());
+        let messages = messages.filter_map(|(seq, state)| Some((*seq, state.view(query.room, *seq)?)));
+        let events = self.events.range(range).filter(|_| query.all);
+        messages.chain(events.map(|(seq, event)| (*seq, self.render(event)))).collect()
+    }
+
+    fn ordinal_at(&self, seq: Seq) -> Ordinal {
+        let known = self.messages.range(..=seq).rev().find_map(|(_, state)| state.row.facts);
+        known.map_or(Ordinal(0), |facts| facts.n)
+    }
+}
+
+impl MessageStore for MemoryMessages {
+    async fn append(&mut self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), StoreError> {
+        let decode = |record: &Record<'_>| Body::decode(record.head.kind, record.payload).is_ok();
+        if !batch.iter().all(decode) {
+            return Err(StoreError::Corrupt);
+        }
+        for record in batch {
+            if let Ok(body) = Body::decode(record.head.kind, record.payload) {
+                self.rooms.entry(record.head.room).or_default().apply(record, &body);
+            }
+        }
+        let known = self.cursors.entry(source.to_owned()).or_default();
+        *known = cursor.max(*known);
+        Ok(())
+    }
+
+    async fn cursor(&self, source: &str) -> Result<Lsn, StoreError> {
+        Ok(self.cursors.get(source).copied().unwrap_or_default())
+    }
+
+    async fn forget(&mut self, source: &str) -> Result<(), StoreError> {
+        self.cursors.remove(source);
+        Ok(())
+    }
+
+    async fn page(&self, query: &PageQuery) -> Result<PageReply, StoreError> {
+        let mut builder = PageBuilder::new(query);
+        if let Some(log) = self.rooms.get(&query.room).filter(|_| query.from <= query.to) {
+            let rows = log.wanted(query);
+            // The builder notes the first event that does not fit, and `all` stops there.
+            let _complete = if query.backward {
+                rows.into_values().rev().all(|event| builder.push(event))
+            } else {
+                rows.into_values().all(|event| builder.push(event))
+            };
+        }
+        Ok(builder.finish())
+    }
+
+    async fn event(&self, room: RoomId, seq: Seq) -> Result<Option<StoredEvent>, StoreError> {
+        Ok(self.rooms.get(&room).and_then(|log| log.event(room, seq)))
+    }
+
+    async fn message(&self, room: RoomId, seq: Seq) -> Result<Option<MessageState>, StoreError> {
+        Ok(self.rooms.get(&room).and_then(|log| log.messages.get(&seq)).cloned())
+    }
+
+    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError> {
+        Ok(self.rooms.get(&room).map_or(Ordinal(0), |log| log.ordinal_at(seq)))
+    }
+
+    async fn count_not_unread(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+    ) -> Result<NotUnread, StoreError> {
+        let mut counted = NotUnread::default();
+        let Some(log) = self.rooms.get(&room) else { return Ok(counted) };
+        counted.cursor_n = log.ordinal_at(after);
+        let later = log.messages.range((Bound::Excluded(after), Bound::Unbounded));
+        for (seq, state) in later.filter(|(seq, _)| !except.contains(seq)) {
+            let Some(facts) = state.row.facts else { continue };
+            counted.next = counted.next.or(Some((*seq, facts.n)));
+            if facts.sender == user {
+                counted.own += 1;
+            } else if state.row.deleted > Seq(0) {
+                counted.deleted += 1;
+            }
+        }
+        Ok(counted)
+    }
+
+    async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError> {
+        Ok(self.rooms.get(&room).map_or_else(RoomHead::default, |log| log.head))
+    }
+
+    async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError> {
+        let Some(log) = self.rooms.get(&room) else { return Ok(Vec::new()) };
+        let state = |(user, (read, delivered)): (&UserId, &(Seq, Seq))| ReadState {
+            user: *user,
+            read: *read,
+            read_n: log.ordinal_at(*read),
+            delivered: *delivered,
+        };
+        Ok(log.positions.iter().map(state).collect())
+    }
+
+    async fn find_key(&self, room: RoomId, sender: UserId, key: Key) -> Result<Option<FoundKey>, StoreError> {
+        Ok(self.rooms.get(&room).and_then(|log| log.keys.get(&(sender, key))).copied())
+    }
+}

@@ -1,0 +1,258 @@
+//! [`MemoryRooms`]: the relational side as tables. See the parent module.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
+
+use crate::port::RoomStore;
+use crate::{
+    Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute,
+    NAME_RESERVED_MILLIS, OutboxRow, RoomRow, StoreError, fold_name, name_is_unique,
+};
+
+/// [`RoomStore`] in memory.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub struct MemoryRooms {
+    rooms: BTreeMap<RoomId, Room>,
+    /// (who blocks, whom) → their 1:1.
+    blocks: BTreeMap<(UserId, UserId), RoomId>,
+    results: BTreeMap<(UserId, RoomId, Key), MetaResult>,
+    names: BTreeMap<String, NameHolder>,
+}
+
+/// One room's rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Room {
+    row: RoomRow,
+    members: BTreeMap<UserId, MemberRow>,
+    bans: BTreeMap<UserId, Ban>,
+    mutes: BTreeMap<UserId, Mute>,
+    pins: BTreeSet<Seq>,
+    outbox: BTreeMap<u64, OutboxRow>,
+}
+
+/// Result of an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MetaResult {
+    content_hash: u64,
+    version: u64,
+    seq: Seq,
+}
+
+/// Who has a unique name, or gave it up and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NameHolder {
+    room: RoomId,
+    freed: Option<Millis>,
+}
+
+impl MemoryRooms {
+    /// Takes a unique name for `room`; `false` when another room has it or gave it up too recently.
+    fn take_name(&mut self, room: RoomId, folded: &str, wall: Millis) -> bool {
+        if folded.is_empty() {
+            return true;
+        }
+        if let Some(holder) = self.names.get(folded).filter(|holder| holder.room != room) {
+            let free = holder.freed.is_some_and(|at| wall.0 >= at.0.saturating_add(NAME_RESERVED_MILLIS));
+            if !free {
+                return false;
+            }
+        }
+        self.names.insert(folded.to_owned(), NameHolder { room, freed: None });
+        true
+    }
+
+    fn create(&mut self, tx: &MetaTransaction, row: &RoomRow, members: &[(UserId, Role)]) -> MetaOutcome {
+        if self.rooms.contains_key(&tx.room) {
+            return MetaOutcome::Exists;
+        }
+        if name_is_unique(row.kind) && !self.take_name(tx.room, &fold_name(&row.name), tx.wall) {
+            return MetaOutcome::NameTaken;
+        }
+        let member = |(user, role): &(UserId, Role)| {
+            (*user, MemberRow { user: *user, role: *role, joined_version: 1, joined_seq: Seq(0) })
+        };
+        let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
+        let room = Room {
+            row: RoomRow { room: tx.room, version: 1, ..row.clone() },
+            members: members.iter().map(member).collect(),
+            bans: BTreeMap::new(),
+            mutes: BTreeMap::new(),
+            pins: BTreeSet::new(),
+            outbox: BTreeMap::from([(1, outbox_row(tx, 1, &event))]),
+        };
+        self.rooms.insert(tx.room, room);
+        MetaOutcome::Applied { version: 1, event: Some(event) }
+    }
+
+    fn change(&mut self, tx: &MetaTransaction, event: &MetaEvent) -> MetaOutcome {
+        let Some(room) = self.rooms.get(&tx.room) else { return MetaOutcome::Missing };
+        if matches!(event, MetaEvent::Created { .. }) {
+            return MetaOutcome::Exists;
+        }
+        if let MetaEvent::Settings { name, .. } = event
+            && name_is_unique(room.row.kind)
+        {
+            let (old, new) = (fold_name(&room.row.name), fold_name(name));
+            if old != new {
+                if !self.take_name(tx.room, &new, tx.wall) {
+                    return MetaOutcome::NameTaken;
+                }
+                self.names.entry(old).and_modify(|holder| holder.freed = Some(tx.wall));
+            }
+        }
+        let Some(room) = self.rooms.get_mut(&tx.room) else { return MetaOutcome::Missing };
+        room.row.version += 1;
+        let version = room.row.version;
+        room.apply(tx.actor, event);
+        room.outbox.insert(version, outbox_row(tx, version, event));
+        MetaOutcome::Applied { version, event: Some(event.clone()) }
+    }
+}
+
+fn outbox_row(tx: &MetaTransaction, version: u64, event: &MetaEvent) -> OutboxRow {
+    OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event: event.clone() }
+}
+
+impl Room {
+    fn apply(&mut self, actor: UserId, event: &MetaEvent) {
+        match event {
+            MetaEvent::Created { .. } => {}
+            MetaEvent::Joined { user, role } => {
+                let joined_version = self.row.version;
+                let row = MemberRow { user: *user, role: *role, joined_version, joined_seq: Seq(0) };
+                self.members.insert(*user, row);
+            }
+            MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
+                self.members.remove(user);
+            }
+            MetaEvent::Banned { user, until, .. } => {
+                self.members.remove(user);
+                self.bans.insert(*user, Ban { user: *user, until: *until });
+            }
+            MetaEvent::Unbanned { user } => {
+                self.bans.remove(user);
+            }
+            MetaEvent::Muted { user, until } => {
+                self.mutes.insert(*user, Mute { user: *user, until: *until });
+            }
+            MetaEvent::Unmuted { user } => {
+                self.mutes.remove(user);
+            }
+            MetaEvent::Role { user, role } => self.set_role(*user, *role),
+            MetaEvent::Transferred { user } => {
+                self.set_role(actor, Role::Admin);
+                self.set_role(*user, Role::Owner);
+            }
+            MetaEvent::Pinned { target, on: true } => {
+                self.pins.insert(*target);
+            }
+            MetaEvent::Pinned { target, on: false } => {
+                self.pins.remove(target);
+            }
+            MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => {
+                self.row.name.clone_from(name);
+                self.row.level = *level;
+                self.row.visibility = *visibility;
+                self.row.slow_mode_seconds = *slow_mode_seconds;
+            }
+        }
+    }
+
+    fn set_role(&mut self, user: UserId, role: Role) {
+        if let Some(member) = self.members.get_mut(&user) {
+            member.role = role;
+        }
+    }
+}
+
+impl RoomStore for MemoryRooms {
+    async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError> {
+        let blocks = self.blocks.iter().filter(|(_, at)| **at == room).map(|(pair, _)| *pair).collect();
+        let Some(found) = self.rooms.get(&room) else {
+            return Ok(LoadedRoom { blocks, ..LoadedRoom::default() });
+        };
+        Ok(LoadedRoom {
+            row: Some(found.row.clone()),
+            members: found.members.values().copied().collect(),
+            bans: found.bans.values().copied().collect(),
+            mutes: found.mutes.values().copied().collect(),
+            pins: found.pins.iter().copied().collect(),
+            blocks,
+            outbox: found.outbox.values().cloned().collect(),
+            ..LoadedRoom::default()
+        })
+    }
+
+    async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
+        let scope = (tx.actor, tx.room, tx.key);
+        if let Some(known) = self.results.get(&scope) {
+            if known.content_hash != tx.content_hash {
+                return Ok(MetaOutcome::Conflict);
+            }
+            return Ok(MetaOutcome::Repeated { version: known.version, seq: known.seq });
+        }
+        let outcome = match &tx.change {
+            MetaChange::Create { row, members } => self.create(tx, row, members),
+            MetaChange::Event(event) => self.change(tx, event),
+            MetaChange::Block { by, user, on } => {
+                if *on {
+                    self.blocks.insert((*by, *user), tx.room);
+                } else {
+                    self.blocks.remove(&(*by, *user));
+                }
+                MetaOutcome::Applied { version: 0, event: None }
+            }
+        };
+        if let MetaOutcome::Applied { version, .. } = outcome
+            && !tx.key.is_nil()
+        {
+            let result = MetaResult { content_hash: tx.content_hash, version, seq: Seq(0) };
+            self.results.insert(scope, result);
+        }
+        Ok(outcome)
+    }
+
+    async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError> {
+        let Some(found) = self.rooms.get_mut(&room) else { return Ok(()) };
+        found.outbox.remove(&version);
+        for member in found.members.values_mut().filter(|m| m.joined_version == version) {
+            member.joined_seq = seq;
+        }
+        let of_room = self.results.iter_mut().filter(|((_, at, _), _)| *at == room);
+        for (_, result) in of_room.filter(|(_, result)| result.version == version) {
+            result.seq = seq;
+        }
+        Ok(())
+    }
+
+    async fn memberships(
+        &self,
+        user: UserId,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<Membership>, StoreError> {
+        let mut found = Vec::new();
+        for (id, room) in self.rooms.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)) {
+            let Some(member) = room.members.get(&user) else { continue };
+            if found.len() >= limit as usize {
+                break;
+            }
+            let direct = room.row.kind == RoomKind::Direct;
+            let peer = room.members.keys().find(|other| direct && **other != user).copied();
+            found.push(Membership {
+                room: *id,
+                kind: room.row.kind,
+                name: room.row.name.clone(),
+                role: member.role,
+                peer: peer.unwrap_or_default(),
+            });
+        }
+        Ok(found)
+    }
+
+    async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
+        let named = |(by, whom): &&(UserId, UserId)| *by == user || *whom == user;
+        Ok(self.blocks.keys().filter(named).copied().collect())
+    }
+}
