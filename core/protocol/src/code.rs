@@ -271,6 +271,12 @@ impl CloseCode {
         self as u16
     }
 
+    /// Whether a client should connect again: with its session (4104, 4101 …), or after a refresh (4100).
+    #[must_use]
+    pub fn reconnect(self) -> bool {
+        !matches!(self.number(), 1002..=1009 | 4000..=4099)
+    }
+
     /// Short reason for the close frame, at most 123 bytes.
     #[must_use]
     pub fn reason(self) -> &'static str {
