@@ -1,0 +1,158 @@
+//! The disk as the journal sees it: a small trait with a real and an in-memory implementation.
+//!
+//! Thread: shards only hold file handles and hand them to their driver; everything else runs on the keeper,
+//! the store thread or at boot, and may block there.
+//!
+//! What the journal relies on: a write that was followed by a successful sync of the file survives; a name
+//! that was followed by a successful sync of its directory survives; nothing else does, in any order and any
+//! part of it; and rewriting part of a sector never harms its other bytes (SQLite's "powersafe overwrite").
+
+mod memory;
+mod real;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use memory::{MemoryDisk, MemoryFile};
+pub use real::{RealDisk, RealFile};
+
+/// Directories and names.
+pub trait Disk: Clone {
+    /// An open file, readable and writable.
+    type File: DiskFile;
+
+    /// Names in a directory, in any order.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such directory, or whatever the disk says.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Makes a directory; one that exists is fine.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// Whatever the disk says. The names may or may not be durable then.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Opens an existing file.
+    ///
+    /// # Errors
+    /// `NotFound`, or whatever the disk says.
+    fn open(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Makes a new file of `bytes` zeros whose space is reserved, so that writing into it needs no more.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; one that [`is_full`] recognises; or whatever the disk says.
+    fn create(&self, path: &Path, bytes: u64) -> io::Result<Self::File>;
+
+    /// Renames a file within its directory, replacing what has the new name.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file's name. Open handles stay usable.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// An open file. Clones name the same file.
+pub trait DiskFile: Clone {
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn bytes(&self) -> io::Result<u64>;
+
+    /// Reads into `buffer` and returns how many bytes; 0 at or after the end.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes from `bytes` and returns how many.
+    ///
+    /// # Errors
+    /// One that [`is_full`] recognises, or whatever the disk says.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Cuts the file at `bytes`.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Makes content and length durable (fdatasync).
+    ///
+    /// # Errors
+    /// Whatever the disk says. The content is unknown then, whatever a read returns (decision 4).
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Whether an error means that there is no space, now.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// A failed disk operation, with what it was about.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step} {}: {error}", path.display())]
+pub struct DiskError {
+    /// What was tried, as a verb.
+    pub step: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the disk said.
+    #[source]
+    pub error: io::Error,
+}
+
+/// Names the step and the path of a failure.
+pub(crate) fn at<'a>(step: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DiskError + use<'a> {
+    move |error| DiskError { step, path: path.to_owned(), error }
+}
+
+/// Writes all of `bytes`, repeating after short writes.
+pub(crate) fn write_all<F: DiskFile>(file: &F, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                bytes = &bytes[n..];
+                offset += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until `buffer` is full or the file ends; returns how many bytes.
+pub(crate) fn read_full<F: DiskFile>(file: &F, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,487 @@
+//! Group commit for one shard's journal, without doing any I/O.
+//!
+//! Thread: the shard. One batch is being written and synced by the driver while the next one fills. The driver
+//! takes a [`WriteOp`] from [`Writer::next_write`], writes its bytes and syncs the file (linked on io_uring, on
+//! a [`DiskThread`](crate::DiskThread) under epoll), and returns it to [`Writer::finish`]. The op owns its
+//! buffer until then, so nothing the kernel may read is ever freed or changed.
+//!
+//! Invariants: records are numbered without a hole; batch b+1 is handed out only after batch b is synced; a
+//! batch lies in one segment; the committed lsn grows only by [`Writer::finish`].
+//!
+//! Limits: uncommitted bytes per [`WriterLimits`]; two buffers that swap, so that a warm writer does not
+//! allocate. When the disk is full the batch stays and is tried again; [`Writer::state`] tells the shard to
+//! refuse sends. A failed write or sync is [`Fatal`]: the process must end with exit code 70.
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lynk_domain::{Lsn, Nanos};
+use lynk_model::Record;
+
+use crate::disk::{DiskFile, is_full};
+use crate::format::{self, HEADER_BYTES, SegmentHeader};
+use crate::limits::{FULL_RETRY_NANOS, PAYLOAD_BYTES_MAX, UNCOMMITTED_BYTES_HIGH, UNCOMMITTED_BYTES_MAX};
+
+/// The last committed lsn of a journal; written by its shard, read by the store thread.
+#[derive(Default, Debug)]
+pub struct Committed(AtomicU64);
+
+impl Committed {
+    /// Every record up to this one is written and synced.
+    #[must_use]
+    pub fn get(&self) -> Lsn {
+        // Acquire pairs with the Release of `set`: whoever sees the number may read the bytes.
+        Lsn(self.0.load(Ordering::Acquire))
+    }
+
+    fn set(&self, lsn: Lsn) {
+        self.0.store(lsn.0, Ordering::Release);
+    }
+}
+
+/// An empty segment, durable under its final name, ready to take records.
+#[derive(Clone, Debug)]
+pub struct PreparedSegment<F> {
+    /// What its header says.
+    pub header: SegmentHeader,
+    /// The open file.
+    pub file: F,
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+}
+
+/// Bounds on what waits for a commit, in bytes, both batches together.
+#[derive(Clone, Copy, Debug)]
+pub struct WriterLimits {
+    /// From here on the state is [`State::Busy`].
+    pub uncommitted_bytes_high: usize,
+    /// An append that would go beyond is refused. The distance to `uncommitted_bytes_high` must hold what the
+    /// driver appends between two looks at the state; a batch of this size must fit into a segment.
+    pub uncommitted_bytes_max: usize,
+}
+
+impl Default for WriterLimits {
+    fn default() -> Self {
+        Self { uncommitted_bytes_high: UNCOMMITTED_BYTES_HIGH, uncommitted_bytes_max: UNCOMMITTED_BYTES_MAX }
+    }
+}
+
+/// Whether the shard should take sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Yes.
+    Open,
+    /// No: too much waits for the disk. Retryable.
+    Busy,
+    /// No: the disk, or the journal's share of it, is full. Retryable; reads go on.
+    DiskFull,
+}
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The payload is longer than [`PAYLOAD_BYTES_MAX`].
+    #[error("the payload is longer than a record may hold")]
+    PayloadTooLong,
+    /// The caller went on in spite of [`State::Busy`] or [`State::DiskFull`].
+    #[error("too many bytes wait for the journal")]
+    Full,
+    /// The lsn is not the next one: a bug of the caller.
+    #[error("the record is not the next one of the journal")]
+    Order,
+}
+
+/// A write or sync that failed for good. The process must exit with code 70: what the disk holds is unknown
+/// until a start rewrites it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("cannot {step} the journal: {kind}")]
+pub struct Fatal {
+    /// What failed.
+    pub step: Step,
+    /// How.
+    pub kind: io::ErrorKind,
+}
+
+/// Half of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The write.
+    Write,
+    /// The sync.
+    Sync,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Write => "write",
+            Self::Sync => "sync",
+        })
+    }
+}
+
+/// What became of a [`WriteOp`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WriteOutcome {
+    /// All bytes written, file synced.
+    Synced,
+    /// This many bytes written; nothing is known to be synced.
+    Short(usize),
+    /// Nothing was written or synced, because of a signal or the like.
+    Interrupted,
+    /// There was no space.
+    Full,
+    /// It failed.
+    Failed(Fatal),
+}
+
+impl WriteOutcome {
+    /// The outcome of a linked WRITE → FSYNC of `bytes` bytes, from the two completions' results: a count,
+    /// 0, or a negated errno.
+    #[must_use]
+    pub fn from_raw(bytes: usize, written: i32, synced: i32) -> Self {
+        match usize::try_from(written) {
+            Ok(n) if n >= bytes && synced == 0 => Self::Synced,
+            // A sync that was cancelled after a complete write is asked for again with the whole write.
+            Ok(n) if n >= bytes && synced == -CANCELLED => Self::Interrupted,
+            Ok(n) if n >= bytes => {
+                let kind = io::Error::from_raw_os_error(-synced).kind();
+                Self::Failed(Fatal { step: Step::Sync, kind })
+            }
+            Ok(n) => Self::Short(n),
+            Err(_) if written == -CANCELLED => Self::Interrupted,
+            Err(_) => Self::write_failed(&io::Error::from_raw_os_error(-written)),
+        }
+    }
+
+    fn write_failed(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Self::Interrupted,
+            _ if is_full(error) => Self::Full,
+            kind => Self::Failed(Fatal { step: Step::Write, kind }),
+        }
+    }
+}
+
+/// ECANCELED on Linux.
+const CANCELLED: i32 = 125;
+
+/// One write followed by a sync, to be executed outside. Owns its bytes.
+#[must_use = "return it to `Writer::finish`, or the journal stops"]
+#[derive(Debug)]
+pub struct WriteOp<F> {
+    file: F,
+    offset: u64,
+    buffer: Vec<u8>,
+    done: usize,
+    last: Lsn,
+}
+
+impl<F> WriteOp<F> {
+    /// The segment to write to and sync.
+    pub fn file(&self) -> &F {
+        &self.file
+    }
+
+    /// Where in the file, in bytes.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset + self.done as u64
+    }
+
+    /// What to write, never empty. The bytes keep their address until the op is finished.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.done..]
+    }
+}
+
+/// Executes an op on the calling thread, which blocks: one write, and a sync when that took everything.
+pub fn execute<F: DiskFile>(op: &WriteOp<F>) -> WriteOutcome {
+    let bytes = op.bytes();
+    match op.file.write_at(bytes, op.offset()) {
+        Ok(n) if n < bytes.len() => WriteOutcome::Short(n),
+        Ok(_) => match op.file.sync() {
+            Ok(()) => WriteOutcome::Synced,
+            Err(error) => WriteOutcome::Failed(Fatal { step: Step::Sync, kind: error.kind() }),
+        },
+        Err(error) => WriteOutcome::write_failed(&error),
+    }
+}
+
+/// What [`Writer::finish`] leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Everything up to this lsn is committed. There may be a next write.
+    Committed(Lsn),
+    /// The same batch goes on: ask for the next write, now or at the deadline.
+    Unfinished,
+}
+
+/// What a writer has done since it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WriterCounts {
+    /// Records committed.
+    pub records: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Bytes committed.
+    pub bytes: u64,
+    /// Segments taken into use.
+    pub segments: u64,
+    /// Writes refused for lack of space.
+    pub full_writes: u64,
+}
+
+#[derive(Debug)]
+enum Flight<F> {
+    /// No batch is on its way.
+    Idle,
+    /// The batch waits to be handed out again.
+    Again(WriteOp<F>),
+    /// The driver has it.
+    Out,
+}
+
+#[derive(Debug)]
+struct Active<F> {
+    segment: PreparedSegment<F>,
+    end: u64,
+}
+
+/// One shard's journal, write side. `F` is the driver's file handle.
+#[derive(Debug)]
+pub struct Writer<F> {
+    limits: WriterLimits,
+    committed: Arc<Committed>,
+    /// Records of the next batch, not sealed yet.
+    filling: Vec<u8>,
+    /// The other of the two buffers, empty, while no batch is in flight.
+    resting: Vec<u8>,
+    flight_bytes: usize,
+    flight: Flight<F>,
+    /// Last lsn appended.
+    last: Lsn,
+    /// Last lsn handed out in a batch.
+    batched: Lsn,
+    active: Option<Active<F>>,
+    spare: Option<PreparedSegment<F>>,
+    /// The keeper said that it cannot make a segment for lack of space.
+    no_spare: bool,
+    /// The disk refused the batch in flight; not before this time again.
+    retry_at: Option<Nanos>,
+    counts: WriterCounts,
+}
+
+impl<F: Clone> Writer<F> {
+    /// A writer for an empty journal. It takes records at once and writes when it has a segment.
+    #[must_use]
+    pub fn new(limits: WriterLimits) -> Self {
+        assert!(limits.uncommitted_bytes_high <= limits.uncommitted_bytes_max, "limits out of order");
+        Self {
+            limits,
+            committed: Arc::new(Committed::default()),
+            filling: Vec::new(),
+            resting: Vec::new(),
+            flight_bytes: 0,
+            flight: Flight::Idle,
+            last: Lsn(0),
+            batched: Lsn(0),
+            active: None,
+            spare: None,
+            no_spare: false,
+            retry_at: None,
+            counts: WriterCounts::default(),
+        }
+    }
+
+    /// The committed lsn, shared with whoever reads this journal.
+    #[must_use]
+    pub fn committed(&self) -> Arc<Committed> {
+        Arc::clone(&self.committed)
+    }
+
+    /// Adds a record to the batch that fills. `lsn` must be one more than the last.
+    ///
+    /// # Errors
+    /// Nothing was taken; see [`AppendError`].
+    pub fn append(&mut self, record: &Record<'_>, lsn: Lsn) -> Result<(), AppendError> {
+        if lsn.0 != self.last.0 + 1 {
+            return Err(AppendError::Order);
+        }
+        if record.payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(AppendError::PayloadTooLong);
+        }
+        let bytes = format::record_bytes(record.payload.len());
+        if self.uncommitted_bytes() + bytes > self.limits.uncommitted_bytes_max {
+            return Err(AppendError::Full);
+        }
+        format::encode(record, lsn, Lsn(self.batched.0 + 1), &mut self.filling);
+        self.last = lsn;
+        Ok(())
+    }
+
+    /// Whether the shard should take sends. Look after every append and every finish.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.retry_at.is_some() || (self.no_spare && self.waits_for_segment()) {
+            State::DiskFull
+        } else if self.uncommitted_bytes() >= self.limits.uncommitted_bytes_high {
+            State::Busy
+        } else {
+            State::Open
+        }
+    }
+
+    /// Bytes that wait for a commit.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.filling.len() + self.flight_bytes
+    }
+
+    /// Whether every record taken is committed.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.filling.is_empty() && matches!(self.flight, Flight::Idle)
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counts(&self) -> WriterCounts {
+        self.counts
+    }
+
+    /// Whether the keeper should be asked for a segment. True until [`Self::supply`] is called.
+    #[must_use]
+    pub fn wants_segment(&self) -> bool {
+        self.spare.is_none()
+    }
+
+    /// Hands over a segment, which must be the next one of this journal.
+    ///
+    /// # Panics
+    /// When there is a spare segment already, or a batch of the largest size would not fit into this one.
+    pub fn supply(&mut self, segment: PreparedSegment<F>) {
+        assert!(self.spare.is_none(), "asked for one segment at a time");
+        let room = segment.bytes.saturating_sub(HEADER_BYTES);
+        assert!(self.limits.uncommitted_bytes_max as u64 <= room, "a batch must fit into a segment");
+        self.spare = Some(segment);
+        self.no_spare = false;
+    }
+
+    /// The keeper cannot make a segment for lack of space and goes on trying.
+    pub fn supply_refused(&mut self) {
+        self.no_spare = true;
+    }
+
+    /// When to call [`Self::next_write`] again although nothing else happens.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Nanos> {
+        self.retry_at
+    }
+
+    /// The next write, when there is one and none is out. Call after appends, [`Self::finish`],
+    /// [`Self::supply`] and at the deadline.
+    pub fn next_write(&mut self, now: Nanos) -> Option<WriteOp<F>> {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        match std::mem::replace(&mut self.flight, Flight::Idle) {
+            Flight::Out => {
+                self.flight = Flight::Out;
+                None
+            }
+            Flight::Again(op) => {
+                self.flight = Flight::Out;
+                Some(op)
+            }
+            Flight::Idle => self.next_batch(),
+        }
+    }
+
+    fn next_batch(&mut self) -> Option<WriteOp<F>> {
+        if self.filling.is_empty() {
+            return None;
+        }
+        if !self.active_has_room() {
+            let segment = self.spare.take()?;
+            self.counts.segments += 1;
+            self.active = Some(Active { segment, end: HEADER_BYTES });
+        }
+        let active = self.active.as_mut()?;
+        let mut buffer = std::mem::replace(&mut self.filling, std::mem::take(&mut self.resting));
+        format::seal(&mut buffer, active.segment.header.seed());
+        let op = WriteOp {
+            file: active.segment.file.clone(),
+            offset: active.end,
+            done: 0,
+            last: self.last,
+            buffer,
+        };
+        active.end += op.buffer.len() as u64;
+        self.flight_bytes = op.buffer.len();
+        self.batched = self.last;
+        self.flight = Flight::Out;
+        Some(op)
+    }
+
+    /// Takes back an op that [`Self::next_write`] gave out.
+    ///
+    /// # Errors
+    /// [`Fatal`]: end the process with exit code 70. The writer takes no part in anything after it.
+    ///
+    /// # Panics
+    /// When no op is out.
+    pub fn finish(
+        &mut self,
+        mut op: WriteOp<F>,
+        outcome: WriteOutcome,
+        now: Nanos,
+    ) -> Result<Progress, Fatal> {
+        assert!(matches!(self.flight, Flight::Out), "no write is out");
+        self.retry_at = None;
+        match outcome {
+            WriteOutcome::Failed(fatal) => return Err(fatal),
+            WriteOutcome::Synced => {
+                let before = self.committed.get();
+                self.counts.records += op.last.0 - before.0;
+                self.counts.batches += 1;
+                self.counts.bytes += op.buffer.len() as u64;
+                self.committed.set(op.last);
+                self.flight = Flight::Idle;
+                self.flight_bytes = 0;
+                self.resting = op.buffer;
+                self.resting.clear();
+                return Ok(Progress::Committed(op.last));
+            }
+            // No progress at all is waited out like a full disk, so that it cannot spin.
+            WriteOutcome::Short(0) | WriteOutcome::Full => {
+                self.counts.full_writes += 1;
+                self.retry_at = Some(now.after(FULL_RETRY_NANOS));
+            }
+            WriteOutcome::Short(n) if n < op.bytes().len() => op.done += n,
+            // Written but not synced: the sync belongs to a write, so the bytes go out again.
+            WriteOutcome::Short(_) | WriteOutcome::Interrupted => {}
+        }
+        self.flight = Flight::Again(op);
+        Ok(Progress::Unfinished)
+    }
+
+    fn active_has_room(&self) -> bool {
+        self.active
+            .as_ref()
+            .is_some_and(|a| a.segment.bytes.saturating_sub(a.end) >= self.filling.len() as u64)
+    }
+
+    fn waits_for_segment(&self) -> bool {
+        matches!(self.flight, Flight::Idle)
+            && !self.filling.is_empty()
+            && self.spare.is_none()
+            && !self.active_has_room()
+    }
+}
