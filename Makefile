@@ -1,0 +1,51 @@
+# The commands of README.md and CONTRIBUTING.md. `make help` lists them.
+
+CARGO ?= cargo
+DATA ?= data
+SECONDS ?= 60
+SEEDS ?= 10000
+KILLS ?= 200
+CUTS ?= 50
+NIGHTLY ?= nightly
+FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+.PHONY: help run test lint docs instructions loom miri fuzz simulate ledgers bench
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
+
+run: ## build in release mode and serve from ./$(DATA) on loopback
+	$(CARGO) run --release --bin lynk -- serve --data $(DATA)
+
+test: ## everything CI runs, except lint
+	scripts/test
+
+lint: ## format, clippy with warnings as errors, licences and sources
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	scripts/deny
+
+docs: ## rewrite the generated tables of the documentation
+	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-protocol -p lynk-telemetry -p lynk-server --test documentation
+
+instructions: ## instructions per message by callgrind, compared with the kept baseline
+	scripts/instructions
+
+loom: ## model-check the mailbox
+	RUSTFLAGS="--cfg loom" $(CARGO) test --release -p lynk-mailbox --target-dir target-loom
+
+miri: ## the mailbox and the op slab under Miri
+	$(CARGO) +$(NIGHTLY) miri test -p lynk-mailbox
+	$(CARGO) +$(NIGHTLY) miri test -p lynk-ring slab
+
+fuzz: ## every fuzz target for SECONDS each
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus-grown/$$target; \
+		$(CARGO) +$(NIGHTLY) fuzz run $$target fuzz/corpus-grown/$$target fuzz/seeds/$$target -- -max_total_time=$(SECONDS) || exit 1; \
+	done
+
+simulate: ## SEEDS simulator seeds over all scenarios
+	$(CARGO) run --release --bin lynk-simulate -- --count $(SEEDS)
+
+ledgers: ## KILLS process kills and CUTS power cuts against the real server
+	KILLS=$(KILLS) CUTS=$(CUTS) scripts/ledgers
