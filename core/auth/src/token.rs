@@ -1,0 +1,238 @@
+//! One access token: its claims, how it is signed, how it is checked.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lynk_domain::{Millis, SessionId, UserId};
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
+
+use crate::{KeySet, Scope, SigningKey};
+
+/// Longest token that is looked at.
+pub const TOKEN_BYTES_MAX: usize = 4 << 10;
+/// How far `nbf` may lie ahead of the verifier's clock. `exp` has no leeway: it is the promise made to the user.
+pub const NOT_BEFORE_LEEWAY_MILLIS: u64 = 60_000;
+
+/// Longest decoded header. Ours is 84 bytes.
+const HEADER_BYTES_MAX: usize = 256;
+const SIGNATURE_BYTES: usize = 64;
+/// Seconds that still fit in [`Millis`]; times beyond are not times.
+const SECONDS_MAX: u64 = 1 << 40;
+/// Longest `jti`.
+const TOKEN_ID_BYTES_MAX: usize = 128;
+
+const ALGORITHM: &str = "EdDSA";
+const TOKEN_TYPE: &str = "at+jwt";
+
+/// Why a token is not accepted. Says nothing about which of the user's data exists.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Too long, not three base64url parts, or header or claims are not the JSON they must be.
+    Malformed,
+    /// No accepted key has the name that the token states.
+    UnknownKey,
+    /// The signature is not one of that key over these bytes.
+    BadSignature,
+    /// Authentic, and its time is over.
+    Expired,
+    /// Authentic, and its time has not come.
+    NotYet,
+    /// Authentic, and issued by or for someone else, or its claims make no sense.
+    Claims,
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the token is malformed",
+            Self::UnknownKey => "the token is signed with a key that is not accepted",
+            Self::BadSignature => "the token's signature is wrong",
+            Self::Expired => "the token has expired",
+            Self::NotYet => "the token is not valid yet",
+            Self::Claims => "the token is not for this server",
+        })
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// What a verified token says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claims {
+    /// Whose it is (`sub`).
+    pub user: UserId,
+    /// For which session (`sid`).
+    pub session: SessionId,
+    /// Until when (`exp`), wall clock.
+    pub expires: Millis,
+}
+
+/// What a token to be issued says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// Whose it is.
+    pub user: UserId,
+    /// For which session.
+    pub session: SessionId,
+    /// Its own id (`jti`), random.
+    pub id: [u8; 16],
+    /// From when; rounded down to seconds.
+    pub issued: Millis,
+    /// Until when; rounded down to seconds.
+    pub expires: Millis,
+}
+
+/// A signed token. `Debug` does not print it; [`Self::reveal`] does.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The text to hand to its user, and to nobody else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(redacted)")
+    }
+}
+
+/// Exactly these members: whatever else a header may ask for (`crit`, `jku`, `jwk`, `x5u`, `x5c`, `zip`) is refused.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header<'a> {
+    #[serde(borrow)]
+    alg: Cow<'a, str>,
+    #[serde(borrow)]
+    typ: Cow<'a, str>,
+    #[serde(borrow)]
+    kid: Cow<'a, str>,
+}
+
+/// The claims; others are ignored, so that a later version may add some. `aud` is one string.
+#[derive(Serialize, Deserialize)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    #[serde(borrow)]
+    sub: Cow<'a, str>,
+    #[serde(borrow)]
+    sid: Cow<'a, str>,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
+    #[serde(borrow)]
+    jti: Cow<'a, str>,
+}
+
+/// Decodes strict base64url (no padding, no stray bits) into `buffer`.
+fn decode<'b>(text: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], TokenError> {
+    let length = URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| TokenError::Malformed)?;
+    buffer.get(..length).ok_or(TokenError::Malformed)
+}
+
+/// Parses a JSON object. (Derived structs would also take an array of the members' values.)
+fn parse<'b, T: Deserialize<'b>>(json: &'b [u8]) -> Result<T, TokenError> {
+    if json.first() != Some(&b'{') {
+        return Err(TokenError::Malformed);
+    }
+    serde_json::from_slice(json).map_err(|_| TokenError::Malformed)
+}
+
+fn append(out: &mut String, part: &impl Serialize) {
+    let json = serde_json::to_vec(part).expect("strings and integers always serialize");
+    URL_SAFE_NO_PAD.encode_string(json, out);
+}
+
+impl SigningKey {
+    /// Signs a token for `scope`.
+    #[must_use]
+    pub fn issue(&self, scope: &Scope, grant: &Grant) -> Token {
+        let kid = self.public();
+        let header = Header { alg: ALGORITHM.into(), typ: TOKEN_TYPE.into(), kid: kid.kid().into() };
+        let issued = grant.issued.0 / 1_000;
+        let payload = Payload {
+            iss: Cow::Borrowed(&scope.issuer),
+            aud: Cow::Borrowed(&scope.audience),
+            sub: grant.user.to_string().into(),
+            sid: grant.session.to_string().into(),
+            iat: issued,
+            nbf: issued,
+            exp: grant.expires.0 / 1_000,
+            jti: URL_SAFE_NO_PAD.encode(grant.id).into(),
+        };
+        let mut text = String::with_capacity(512);
+        append(&mut text, &header);
+        text.push('.');
+        append(&mut text, &payload);
+        let signature = self.pair.sign(text.as_bytes());
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        Token(text)
+    }
+}
+
+impl KeySet {
+    /// Checks a token at wall time `wall`: form, key, signature, scope and times, in this order, so that nothing of
+    /// the claims is believed before the signature is.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn verify(&self, token: &str, wall: Millis) -> Result<Claims, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        let mut header_buffer = [0; HEADER_BYTES_MAX];
+        let header: Header<'_> = parse(decode(header, &mut header_buffer)?)?;
+        if header.alg != ALGORITHM || header.typ != TOKEN_TYPE {
+            return Err(TokenError::Malformed);
+        }
+        let mut signature_buffer = [0; SIGNATURE_BYTES + 2];
+        let signature = decode(signature, &mut signature_buffer)?;
+        if signature.len() != SIGNATURE_BYTES {
+            return Err(TokenError::Malformed);
+        }
+
+        let key = self.find(&header.kid).ok_or(TokenError::UnknownKey)?;
+        UnparsedPublicKey::new(&ED25519, &key.bytes)
+            .verify(signed.as_bytes(), signature)
+            .map_err(|_| TokenError::BadSignature)?;
+
+        let mut payload_buffer = [0; TOKEN_BYTES_MAX];
+        let payload: Payload<'_> = parse(decode(payload, &mut payload_buffer)?)?;
+        self.check(&payload, wall)
+    }
+
+    fn check(&self, payload: &Payload<'_>, wall: Millis) -> Result<Claims, TokenError> {
+        let ours = payload.iss == self.scope.issuer && payload.aud == self.scope.audience;
+        let in_order = payload.iat <= payload.exp && payload.nbf < payload.exp && payload.exp <= SECONDS_MAX;
+        let named = !payload.jti.is_empty() && payload.jti.len() <= TOKEN_ID_BYTES_MAX;
+        if !ours || !in_order || !named {
+            return Err(TokenError::Claims);
+        }
+        let user = UserId::parse(&payload.sub).filter(|user| !user.is_nil()).ok_or(TokenError::Claims)?;
+        let session = SessionId::parse(&payload.sid).filter(|sid| !sid.is_nil()).ok_or(TokenError::Claims)?;
+        let expires = Millis(payload.exp * 1_000);
+        if wall >= expires {
+            return Err(TokenError::Expired);
+        }
+        if payload.nbf * 1_000 > wall.0.saturating_add(NOT_BEFORE_LEEWAY_MILLIS) {
+            return Err(TokenError::NotYet);
+        }
+        Ok(Claims { user, session, expires })
+    }
+}
+
+#[cfg(test)]
+mod tests;
