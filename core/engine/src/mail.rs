@@ -53,13 +53,15 @@ pub enum Mail {
         /// The client's JSON, decoded again by the owner.
         raw: Arc<Frame>,
     },
-    /// No connection of this shard is subscribed any more. Full: repeated when the next event arrives.
+    /// No connection of this shard is subscribed any more, and no `subscribe` or `join` of it is under way. Full:
+    /// repeated once a second, unless the room has subscribers here again by then.
     Unsubscribed {
         /// The room.
         room: RoomId,
     },
-    /// Events after `after` did not arrive here. The owner sends them from its window or answers `Skip`.
-    /// Full: repeated when the next event arrives, and once a second.
+    /// Events after `after` did not arrive here. The owner sends them again, each with the `prev` of an unbroken
+    /// chain that starts at `after` and with its `removes`, from its window; what is no longer there becomes `Skip`.
+    /// Until then the home shard keeps nothing of what arrives out of order but `own`. Full: repeated once a second.
     Refill {
         /// The room.
         room: RoomId,
@@ -90,10 +92,9 @@ pub enum Mail {
         top: Seq,
         /// The answer.
         frame: Arc<Frame>,
-        /// Whether it answers a counted command (not a room of `hello`).
-        counted: bool,
     },
-    /// A durable event. Full: the owner remembers, and sends `Skip` when there is room (or when asked to `Refill`).
+    /// A durable event. Full: the owner remembers, and sends `Skip` when there is room (or when asked to `Refill`);
+    /// an `own` inside it is answered all the same, as `Reply`.
     Event {
         /// The room.
         room: RoomId,
@@ -110,7 +111,8 @@ pub enum Mail {
         /// A user whose subscriptions end with this event.
         removes: Option<UserId>,
     },
-    /// Events up to `to` will not come: everyone subscribed here must `resync` from the first one missing.
+    /// Events up to `to` will not come: everyone subscribed here must `resync` from the first one missing. Full:
+    /// the owner remembers, as for `Event`.
     Skip {
         /// The room.
         room: RoomId,
@@ -118,6 +120,8 @@ pub enum Mail {
         epoch: Epoch,
         /// Last event that is left out.
         to: Seq,
+        /// Users whom the events left out removed: their subscriptions end here.
+        removes: Vec<UserId>,
     },
     /// Typing or a receipt: best effort. Full: shed and counted.
     Ephemeral {
@@ -154,18 +158,20 @@ pub enum Mail {
         /// Commands per second; 0 for no limit.
         share: u32,
     },
-    /// A connection watches, or no longer watches, a user. Full: the client is told `busy`.
+    /// A connection watches, or no longer watches, users of one shard. Each start is answered by `Presence`. Full:
+    /// kept by the home shard and repeated.
     Watch {
         /// Who watches, on which connection.
         from: ConnectionRef,
         /// The watcher.
         watcher: UserId,
         /// Whose presence.
-        user: UserId,
+        users: Box<[UserId]>,
         /// Starts, or ends.
         on: bool,
     },
-    /// A watched user came or went (at most one a second per user). Full: repeated at the next tick.
+    /// A watched user came or went (at most one a second per user). Full: kept by the user's shard and repeated,
+    /// with what is true then.
     Presence {
         /// Which connection watches.
         to: ConnectionRef,
@@ -201,6 +207,27 @@ pub enum Mail {
     IpRefused {
         /// Which connection.
         connection: ConnectionRef,
+    },
+
+    // ---- home ↔ home, gathered for `presence` of a room --------------------------------------------------
+    /// Which users are subscribed to a room on your shard? Full: the client is told `busy`.
+    Here {
+        /// Correlates the answer.
+        gather: u32,
+        /// Who asks.
+        from: ShardId,
+        /// The room.
+        room: RoomId,
+    },
+    /// The answer to `Here`: each user once, ascending, at most the limit above which a room's presence is a sample.
+    /// Full: kept and repeated; the question times out.
+    HereUsers {
+        /// As in the question.
+        gather: u32,
+        /// All of them, or a sample when `count` is larger.
+        users: Box<[UserId]>,
+        /// How many: users, or connections when there are more than the limit.
+        count: u32,
     },
 
     // ---- home ↔ owner, gathered for `sync` --------------------------------------------------------------
