@@ -10,7 +10,7 @@ use lynk_protocol::Frame;
 use crate::io::Slot;
 
 /// A connection anywhere in the process. The generation makes mail for a closed connection harmless.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConnectionRef {
     /// Home shard.
     pub shard: ShardId,
@@ -123,7 +123,7 @@ pub enum Mail {
         epoch: Epoch,
         /// Last event that is left out.
         to: Seq,
-        /// Users whom the events left out removed: their subscriptions end here.
+        /// Users whom the events left out removed, and who are no members at `to`: their subscriptions end here.
         removes: Vec<UserId>,
     },
     /// Typing or a receipt: best effort. Full: shed and counted.
@@ -152,7 +152,8 @@ pub enum Mail {
         principal: Principal,
     },
     /// The user's shard admits the connection, or not. `share` is what of the account's command rate this
-    /// connection may use, per second. Never refused: one per `SignedIn`, or when the share changes (then shed).
+    /// connection may use, per second. One per `SignedIn`, and when the share changes. Full: a refusal is kept and
+    /// repeated, a share is shed (the connection goes on with the one it had).
     Admitted {
         /// Which.
         connection: ConnectionRef,
