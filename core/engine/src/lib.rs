@@ -14,6 +14,7 @@ mod context;
 mod counters;
 pub mod io;
 pub mod mail;
+mod owner;
 
 pub use counters::Counters;
 pub use io::{
