@@ -179,7 +179,10 @@ impl Connection {
         match self.link.state {
             State::Head => return self.receive_head(now, settings, input),
             State::Open | State::Ending(Answer::Expected) => {}
-            State::Ending(_) | State::WriteShut | State::Dead => return all,
+            State::Ending(_) | State::WriteShut | State::Dead => {
+                self.inbound = Inbound::Head(Vec::new());
+                return all;
+            }
         }
         let Inbound::Frames(decoder) = &mut self.inbound else { return all };
         let link = &mut self.link;
