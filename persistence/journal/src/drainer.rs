@@ -14,9 +14,6 @@
 //! ([`DrainStep::Waiting`], tried again with growing pauses) and damage ([`DrainStep::Stuck`], that source
 //! only, until a restart).
 
-#[cfg(test)]
-mod tests;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

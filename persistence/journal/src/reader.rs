@@ -9,9 +9,6 @@
 //! What can fail: a read (`Unavailable`) and a record that is not what was committed (`Corrupt`; then
 //! [`Reader::damage`] says where).
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;

@@ -10,9 +10,6 @@
 //!
 //! It may stop at any point and be repeated: each step leaves a journal that reads the same.
 
-#[cfg(test)]
-mod tests;
-
 use std::path::{Path, PathBuf};
 
 use lynk_domain::{FixedMap, Key, Lsn, Millis, RoomId, Seq, ShardId, UserId, fixed_map};

@@ -248,7 +248,7 @@ pub(crate) fn beyond<F: DiskFile>(
             Err(ReadError::Io(error)) => return Err(error),
         };
         if intact && next.is_none_or(|next| claim.batch > next) {
-            return Ok(Beyond { torn_bytes: torn_end - end, later_batch: Some(claim.batch) });
+            return Ok(Beyond { torn_bytes: 0, later_batch: Some(claim.batch) });
         }
         if intact || (offset == end && next == Some(claim.lsn)) {
             torn_end = torn_end.max(offset + claim.bytes as u64);

@@ -3,9 +3,6 @@
 //! Thread: a command of its own; blocks. The account of a journal that a server is writing is a snapshot: its
 //! last batch may look torn.
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::path::{Path, PathBuf};
 
