@@ -251,7 +251,7 @@ impl Connection {
         let subprotocol = upgrade.subprotocol;
         let mut response = Vec::new();
         encode_switching(&mut response, &accept_key(upgrade.key), subprotocol);
-        self.link.outbox().push_bytes(response);
+        self.link.outbox().push_control(&response);
         self.link.state = State::Open;
         self.link.deadline = now.after(settings.heartbeat_nanos);
         self.inbound = Inbound::Frames(Decoder::new(Role::Server, settings.frame_bytes_max));
@@ -502,7 +502,7 @@ impl Link {
         } else if let Some((code, text)) = reason.close() {
             bytes.extend_from_slice(&Control::close(code, text));
         }
-        self.outbox().push_bytes(bytes);
+        self.outbox().push_last(bytes);
     }
 
     /// Ends the connection because of what the peer sent; nothing it says from now on is understood.
@@ -537,7 +537,7 @@ impl Link {
                 self.state = State::Ending(Answer::Received);
                 self.deadline = now.after(settings.close_nanos_max);
                 let answer = code.map_or_else(Control::close_empty, |code| Control::close(code, ""));
-                self.outbox().push_bytes(answer.to_vec());
+                self.outbox().push_last(answer.to_vec());
             }
             State::Ending(Answer::Expected) => self.peer_done(),
             _ => {}
