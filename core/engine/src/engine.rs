@@ -7,11 +7,11 @@ use lynk_auth::KeySet;
 use lynk_domain::{Nanos, Now, ShardId};
 use lynk_model::{RequestId, StoreReply};
 
-use crate::absent::Owner;
 use crate::context::{Context, Shared};
 use crate::home::{Home, Order};
 use crate::io::{Effects, Input};
 use crate::mail::Mail;
+use crate::owner::Owner;
 use crate::user::Users;
 use crate::{Counters, EngineConfig, UndrainedRecord};
 

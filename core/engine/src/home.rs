@@ -131,7 +131,9 @@ impl Home {
     pub(crate) fn upgraded(&mut self, cx: &mut Context<'_>, slot: Slot) {
         let wait = cx.shared.config.limits.hello_millis_max.saturating_mul(Nanos::MILLISECOND);
         let deadline = cx.now.mono.after(wait);
-        let Some(session) = self.sessions.get_mut(slot).filter(|s| s.state == State::Accepted) else { return };
+        let Some(session) = self.sessions.get_mut(slot).filter(|s| s.state == State::Accepted) else {
+            return;
+        };
         session.state = State::Upgraded;
         session.deadline = deadline;
         let timer = Timer { slot, generation: session.generation };
@@ -199,7 +201,9 @@ impl Home {
     /// Ends a session: subscriptions, watches, its place among the user's connections.
     fn leave(&mut self, cx: &mut Context<'_>, slot: Slot) {
         let connection = self.sessions.reference(self.shard, slot);
-        let Some(session) = self.sessions.get_mut(slot).filter(|s| s.state == State::SignedIn) else { return };
+        let Some(session) = self.sessions.get_mut(slot).filter(|s| s.state == State::SignedIn) else {
+            return;
+        };
         session.state = State::Closing;
         let principal = session.principal;
         let subscriptions = std::mem::take(&mut session.subscriptions);

@@ -10,7 +10,6 @@
 
 #![forbid(unsafe_code)]
 
-mod absent;
 mod bucket;
 mod context;
 mod counters;
@@ -19,6 +18,7 @@ mod home;
 pub mod io;
 mod kept;
 pub mod mail;
+mod owner;
 mod slab;
 mod user;
 

@@ -120,7 +120,9 @@ impl Users {
                 break;
             }
             self.timers.pop();
-            let Some(watch) = self.watch_mut(user).filter(|watch| watch.look_at == Some(at)) else { continue };
+            let Some(watch) = self.watch_mut(user).filter(|watch| watch.look_at == Some(at)) else {
+                continue;
+            };
             watch.look_at = None;
             self.tell_watchers(cx, user);
         }
@@ -133,7 +135,8 @@ impl Users {
 
     fn signed_in(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, principal: Principal) {
         let limits = &cx.shared.config.limits;
-        let (max, rate) = (limits.connections_per_account_max as usize, limits.commands_per_account_per_second);
+        let (max, rate) =
+            (limits.connections_per_account_max as usize, limits.commands_per_account_per_second);
         let index = self.entry(principal.user);
         let user = &mut self.slab[index];
         if user.connections.len() >= max {

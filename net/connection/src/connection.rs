@@ -179,7 +179,10 @@ impl Connection {
         match self.link.state {
             State::Head => return self.receive_head(now, settings, input),
             State::Open | State::Ending(Answer::Expected) => {}
-            State::Ending(_) | State::WriteShut | State::Dead => return all,
+            State::Ending(_) | State::WriteShut | State::Dead => {
+                self.inbound = Inbound::Head(Vec::new());
+                return all;
+            }
         }
         let Inbound::Frames(decoder) = &mut self.inbound else { return all };
         let link = &mut self.link;
@@ -248,7 +251,7 @@ impl Connection {
         let subprotocol = upgrade.subprotocol;
         let mut response = Vec::new();
         encode_switching(&mut response, &accept_key(upgrade.key), subprotocol);
-        self.link.outbox().push_bytes(response);
+        self.link.outbox().push_control(&response);
         self.link.state = State::Open;
         self.link.deadline = now.after(settings.heartbeat_nanos);
         self.inbound = Inbound::Frames(Decoder::new(Role::Server, settings.frame_bytes_max));
@@ -499,7 +502,7 @@ impl Link {
         } else if let Some((code, text)) = reason.close() {
             bytes.extend_from_slice(&Control::close(code, text));
         }
-        self.outbox().push_bytes(bytes);
+        self.outbox().push_last(bytes);
     }
 
     /// Ends the connection because of what the peer sent; nothing it says from now on is understood.
@@ -534,7 +537,7 @@ impl Link {
                 self.state = State::Ending(Answer::Received);
                 self.deadline = now.after(settings.close_nanos_max);
                 let answer = code.map_or_else(Control::close_empty, |code| Control::close(code, ""));
-                self.outbox().push_bytes(answer.to_vec());
+                self.outbox().push_last(answer.to_vec());
             }
             State::Ending(Answer::Expected) => self.peer_done(),
             _ => {}

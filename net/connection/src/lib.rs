@@ -55,6 +55,9 @@ mod reason;
 mod settings;
 mod turn;
 
+#[cfg(test)]
+mod testing;
+
 pub use connection::{CONNECTION_BYTES_MAX, Connection, Event, QueueLevel, Received, Settled, SocketStep};
 pub use reason::EndReason;
 pub use settings::Settings;

@@ -11,15 +11,17 @@ use lynk_protocol::Frame;
 enum Item {
     /// A frame that others may be sent too.
     Frame(Arc<Frame>),
-    /// Control frames back to back, or an HTTP response.
-    Bytes(Vec<u8>),
+    /// Control frames back to back, or the response to an upgrade. They stay right behind what has begun to go out.
+    Control(Vec<u8>),
+    /// The close frame or the refusal, behind everything.
+    Last(Vec<u8>),
 }
 
 impl Item {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Frame(frame) => frame.wire(),
-            Self::Bytes(bytes) => bytes,
+            Self::Control(bytes) | Self::Last(bytes) => bytes,
         }
     }
 }
@@ -32,6 +34,8 @@ pub(crate) struct Outbox {
     front_sent: usize,
     /// Unsent bytes of all items.
     queued_bytes: usize,
+    /// One past the last control item; 0 when there is none.
+    control_end: usize,
     /// Bytes given to the kernel whose fate is not known yet.
     in_flight: usize,
     /// Whether the socket took less than it was given: wait until it is writable.
@@ -46,6 +50,7 @@ impl Outbox {
             items: VecDeque::new(),
             front_sent: 0,
             queued_bytes: 0,
+            control_end: 0,
             in_flight: 0,
             blocked: false,
             stall_at: Nanos::NEVER,
@@ -70,10 +75,10 @@ impl Outbox {
         self.items.push_back(Item::Frame(frame));
     }
 
-    /// Adds bytes behind everything.
-    pub(crate) fn push_bytes(&mut self, bytes: Vec<u8>) {
+    /// Adds the bytes behind which nothing follows.
+    pub(crate) fn push_last(&mut self, bytes: Vec<u8>) {
         self.queued_bytes += bytes.len();
-        self.items.push_back(Item::Bytes(bytes));
+        self.items.push_back(Item::Last(bytes));
     }
 
     /// Adds a control frame before every frame that has not begun to go out, behind earlier control frames.
@@ -82,34 +87,42 @@ impl Outbox {
     pub(crate) fn push_control(&mut self, control: &[u8]) {
         self.queued_bytes += control.len();
         let begun = self.begun();
-        let next =
-            if matches!(self.items.get(begun), Some(Item::Bytes(_))) { begun } else { begun.wrapping_sub(1) };
-        match self.items.get_mut(next) {
-            Some(Item::Bytes(bytes)) => bytes.extend_from_slice(control),
-            _ => self.items.insert(begun, Item::Bytes(control.to_vec())),
+        let last = self.control_end.checked_sub(1).and_then(|last| self.items.get_mut(last));
+        match last {
+            Some(Item::Control(bytes)) if self.control_end >= begun => bytes.extend_from_slice(control),
+            _ => {
+                self.insert(begun, Item::Control(control.to_vec()));
+                self.control_end = begun + 1;
+            }
         }
     }
 
-    /// Puts frames that were queued earlier in front of everything; the first `sent` bytes of them are gone.
+    /// Puts frames that were queued earlier in front of all other frames; the first `sent` bytes of them are gone.
     pub(crate) fn push_earlier(&mut self, frames: impl Iterator<Item = Arc<Frame>>, sent: usize) {
         assert!(self.front_sent == 0 && self.in_flight == 0, "one send in flight at a time");
+        let mut place = self.items.iter().take_while(|item| matches!(item, Item::Control(_))).count();
         let mut skip = sent;
-        let mut place = 0;
         for frame in frames {
             let length = frame.wire().len();
             if skip >= length {
                 skip -= length;
                 continue;
             }
-            if place == 0 {
-                self.front_sent = skip;
-            }
             self.queued_bytes += length - skip;
+            let cut = skip > 0;
+            self.insert(if cut { 0 } else { place }, Item::Frame(frame));
+            self.front_sent += skip;
             skip = 0;
-            self.items.insert(place, Item::Frame(frame));
             place += 1;
         }
         assert!(skip == 0, "no more is gone than was queued");
+    }
+
+    fn insert(&mut self, place: usize, item: Item) {
+        self.items.insert(place, item);
+        if place < self.control_end {
+            self.control_end += 1;
+        }
     }
 
     /// Items that have begun to go out, wholly or in part.
@@ -127,6 +140,7 @@ impl Outbox {
     pub(crate) fn drop_unsent(&mut self) {
         self.items.truncate(self.begun());
         self.items.shrink_to_fit();
+        self.control_end = 0;
         self.queued_bytes = self.items.iter().map(|item| item.bytes().len()).sum::<usize>() - self.front_sent;
     }
 
@@ -163,6 +177,7 @@ impl Outbox {
             }
             gone -= length;
             self.items.pop_front();
+            self.control_end = self.control_end.saturating_sub(1);
         }
         self.front_sent = gone;
     }
@@ -173,7 +188,7 @@ impl Outbox {
             .items
             .iter()
             .map(|item| match item {
-                Item::Bytes(bytes) => bytes.capacity(),
+                Item::Control(bytes) | Item::Last(bytes) => bytes.capacity(),
                 Item::Frame(_) => 0,
             })
             .sum();

@@ -57,7 +57,12 @@ impl Home {
         let retry = drain.retry_after_millis(cx.now.mono);
         let notice = cx.shared.pool.frame(|out| {
             let mut json = Json::new(out);
-            json.open(b'{').key("ev").text("draining").key("retry_after_ms").number(u64::from(retry)).close(b'}');
+            json.open(b'{')
+                .key("ev")
+                .text("draining")
+                .key("retry_after_ms")
+                .number(u64::from(retry))
+                .close(b'}');
         });
         while cursor < end && left > 0 {
             let slot = Slot(cursor);

@@ -195,7 +195,8 @@ impl Home {
     }
 }
 
-const _: () = assert!(2 * ROUND_ITEMS_MAX <= FLUSH_DELIVERIES_MAX, "one subscriber's share of a round fits a flush");
+const _: () =
+    assert!(2 * ROUND_ITEMS_MAX <= FLUSH_DELIVERIES_MAX, "one subscriber's share of a round fits a flush");
 
 /// What all items of a round have in common.
 struct Shape {
@@ -281,7 +282,12 @@ fn collapse(cx: &mut Context<'_>, room: RoomId, epoch: Epoch, traffic: &mut Traf
         _ => (first, Vec::new()),
     };
     let frame = cx.shared.pool.frame(|out| encode_resync(out, room, epoch, first, item.last));
-    traffic.pending.push_back(Item { kind: Kind::Skip { first, removes }, last: item.last, frame, own: None });
+    traffic.pending.push_back(Item {
+        kind: Kind::Skip { first, removes },
+        last: item.last,
+        frame,
+        own: None,
+    });
 }
 
 /// Tells a subscriber to page what it was not sent, up to `to`, and brings it there.

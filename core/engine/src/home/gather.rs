@@ -154,7 +154,13 @@ impl Home {
     }
 
     /// One shard's part of who is here.
-    pub(crate) fn here_answered(&mut self, cx: &mut Context<'_>, gather: u32, told: &[UserId], told_count: u32) {
+    pub(crate) fn here_answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        gather: u32,
+        told: &[UserId],
+        told_count: u32,
+    ) {
         let Some(Gather { parts: Parts::Here { users, count, missing, .. }, .. }) =
             self.gathers.open.get_mut(&gather)
         else {
@@ -174,7 +180,8 @@ impl Home {
         room: RoomId,
         numbers: Option<RoomNumbers>,
     ) {
-        let Some(Gather { parts: Parts::Sync { rows, missing, .. }, .. }) = self.gathers.open.get_mut(&gather)
+        let Some(Gather { parts: Parts::Sync { rows, missing, .. }, .. }) =
+            self.gathers.open.get_mut(&gather)
         else {
             return;
         };

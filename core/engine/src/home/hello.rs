@@ -44,7 +44,14 @@ fn reject_of(error: TokenError) -> Reject {
 
 impl Home {
     /// `hello`: verifies the token, greets, and resumes the listed rooms.
-    pub(crate) fn hello(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, token: &str, resume: &[Resume]) {
+    pub(crate) fn hello(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: Slot,
+        re: u64,
+        token: &str,
+        resume: &[Resume],
+    ) {
         if self.sessions.get(slot).is_none_or(|s| s.state != State::Upgraded) {
             let reject = Reject::because(ErrorCode::Conflict, "this connection is signed in already");
             self.refuse(cx, slot, re, &reject);

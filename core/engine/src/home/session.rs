@@ -227,7 +227,10 @@ mod tests {
             session.place(topic, topic * 10);
         }
         session.place(9, 1);
-        assert_eq!([1, 3, 5, 9, 4].map(|t| session.position_in(t)), [Some(10), Some(30), Some(50), Some(1), None]);
+        assert_eq!(
+            [1, 3, 5, 9, 4].map(|t| session.position_in(t)),
+            [Some(10), Some(30), Some(50), Some(1), None]
+        );
         assert_eq!((session.displace(3), session.displace(3)), (Some(30), None));
         assert!(session.subscriptions.is_sorted_by_key(|s| s.topic));
     }

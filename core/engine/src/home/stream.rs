@@ -145,7 +145,13 @@ impl Home {
     }
 
     /// Typing or a receipt.
-    pub(crate) fn ephemeral(&mut self, cx: &mut Context<'_>, room: RoomId, frame: Arc<Frame>, except: UserId) {
+    pub(crate) fn ephemeral(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        frame: Arc<Frame>,
+        except: UserId,
+    ) {
         if let Some(topic) = self.topics.find(room) {
             let kind = Kind::Ephemeral { except };
             self.enqueue(cx, topic, Item { kind, last: Seq(0), frame, own: None });

@@ -219,7 +219,9 @@ mod tests {
                 loop {
                     if steps == at {
                         for slot in (0..COUNT).filter(|s| removed & (1 << s) != 0) {
-                            topic.remove(position_of[slot as usize], |moved, to| position_of[moved.0 as usize] = to);
+                            topic.remove(position_of[slot as usize], |moved, to| {
+                                position_of[moved.0 as usize] = to
+                            });
                         }
                         position_of[COUNT as usize] = topic.add(Slot(COUNT), Seq(0));
                     }
