@@ -259,8 +259,8 @@ impl Connection {
     }
 
     /// The peer will send no more.
-    pub fn end_of_stream(&mut self, now: Nanos, settings: &Settings) {
-        self.link.end_of_stream(now, settings);
+    pub fn end_of_stream(&mut self) {
+        self.link.end_of_stream();
     }
 
     /// The socket reported an error, on whatever call.
@@ -297,7 +297,11 @@ impl Connection {
 
     /// An entry of the wheel has fired. Harmless when nothing is due.
     pub fn on_deadline(&mut self, now: Nanos, settings: &Settings) {
+        let head = self.link.state == State::Head;
         self.link.on_deadline(now, settings);
+        if head && self.link.state != State::Head {
+            self.inbound = Inbound::Head(Vec::new());
+        }
     }
 
     /// The earliest time at which [`Self::on_deadline`] has something to do.
@@ -544,7 +548,7 @@ impl Link {
         }
     }
 
-    fn end_of_stream(&mut self, _now: Nanos, _settings: &Settings) {
+    fn end_of_stream(&mut self) {
         match self.state {
             State::Head | State::Open => {
                 self.end = Some(EndReason::PeerGone);
