@@ -102,6 +102,12 @@ impl Engine {
         &self.shared.counters
     }
 
+    /// Users of this shard that are online or watched.
+    #[must_use]
+    pub fn users_known(&self) -> usize {
+        self.users.len()
+    }
+
     /// Connections of this shard, half-open and closing ones included.
     #[must_use]
     pub fn connections(&self) -> usize {

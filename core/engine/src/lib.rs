@@ -19,6 +19,8 @@ pub mod io;
 mod kept;
 pub mod mail;
 mod owner;
+#[cfg(test)]
+mod rig;
 mod slab;
 mod user;
 

@@ -133,6 +133,11 @@ impl Users {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Users that are online or watched.
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     fn signed_in(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, principal: Principal) {
         let limits = &cx.shared.config.limits;
         let (max, rate) =

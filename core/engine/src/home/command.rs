@@ -229,17 +229,15 @@ impl Home {
             cx.shared.counters.rejects[ErrorCode::Busy as usize] += 1;
             return;
         }
-        if self.sessions.live(from).is_none() {
-            self.returned(to);
-            return;
-        }
+        self.returned(to);
+        let Some(session) = self.sessions.live(from) else { return };
+        session.in_flight = session.in_flight.saturating_sub(1);
         if let (0, Command::Subscribe(resume)) = (re, &command) {
             debug_assert_eq!(resume.room, room, "a subscribe is posted to the owner of its room");
             self.resume_later(cx, from, *resume);
         } else {
             self.refuse(cx, from.slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
         }
-        self.answered(cx, to, from);
     }
 
     /// Answers with an error and counts it.

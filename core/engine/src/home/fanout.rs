@@ -257,6 +257,7 @@ fn start_round(cx: &mut Context<'_>, traffic: &mut Traffic, subscribers: usize) 
         let Some(item) = traffic.pending.pop_front() else { break };
         traffic.round.push(item);
     }
+    traffic.cut = !traffic.pending.is_empty();
     traffic.joined = match traffic.round.as_slice() {
         [] => None,
         [only] => Some(Arc::clone(&only.frame)),

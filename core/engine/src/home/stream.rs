@@ -57,6 +57,7 @@ impl Home {
             None => session.place(topic, state.add(to.slot, top)),
         }
         // The stream is ordered: an event up to `top` that is not here was lost on the way.
+        state.seen = state.seen.max(top);
         if state.last < top {
             self.refill(cx, topic);
         }
@@ -94,9 +95,9 @@ impl Home {
             }
             return;
         };
-        state.epoch = epoch;
-        if seq <= state.last || prev > state.last {
-            let gap = prev > state.last;
+        let gap = prev > state.last;
+        state.seen = state.seen.max(seq);
+        if gap || seq <= state.last {
             if let Some(own) = own {
                 self.answer_aside(cx, Some(topic), seq, own);
             }
@@ -105,8 +106,7 @@ impl Home {
             }
             return;
         }
-        state.last = seq;
-        state.refilling = false;
+        state.arrived(epoch, seq);
         // Somebody who is not subscribed has nothing to wait for.
         let own = match own {
             Some(own) if self.is_subscribed(own.to, topic) => Some(own),
@@ -136,9 +136,8 @@ impl Home {
             return;
         }
         let first = state.last.next();
-        state.epoch = epoch;
-        state.last = to;
-        state.refilling = false;
+        state.seen = state.seen.max(to);
+        state.arrived(epoch, to);
         let frame = cx.shared.pool.frame(|out| lynk_protocol::encode_resync(out, room, epoch, first, to));
         let kind = Kind::Skip { first, removes };
         self.enqueue(cx, topic, Item { kind, last: to, frame, own: None });

@@ -96,6 +96,8 @@ pub(crate) struct Traffic {
     pub(crate) joined: Option<Arc<Frame>>,
     /// Subscribers before this one are served.
     pub(crate) cursor: u32,
+    /// The round was cut by its limits: the next one follows without waiting for a tick.
+    pub(crate) cut: bool,
 }
 
 impl Traffic {
@@ -108,6 +110,7 @@ impl Traffic {
         self.round.clear();
         self.joined = None;
         self.cursor = 0;
+        self.cut = false;
     }
 }
 
@@ -128,6 +131,8 @@ pub(crate) struct Topic {
     pub(crate) room: RoomId,
     /// Last event that arrived in order.
     pub(crate) last: Seq,
+    /// Last event that is known to exist.
+    pub(crate) seen: Seq,
     pub(crate) subscribers: SmallVec<[Subscriber; 1]>,
     /// Present while there is something to send.
     pub(crate) traffic: Option<Box<Traffic>>,
@@ -136,7 +141,7 @@ pub(crate) struct Topic {
     pub(crate) epoch: Epoch,
     /// `Subscribed` of the owner that are not ended yet.
     pub(crate) unended: u32,
-    /// A refill was asked for and has not begun to arrive.
+    /// A refill was asked for and has not arrived whole.
     pub(crate) refilling: bool,
 }
 
@@ -147,6 +152,7 @@ impl Topic {
         Self {
             room,
             last,
+            seen: last,
             subscribers: SmallVec::new(),
             traffic: None,
             schedule: Schedule::Idle,
@@ -162,6 +168,13 @@ impl Topic {
     pub(crate) fn add(&mut self, slot: Slot, mark: Seq) -> u32 {
         self.subscribers.push(Subscriber { mark, slot, lagging: false });
         (self.subscribers.len() - 1) as u32
+    }
+
+    /// Events up to `last` have arrived, or will not come.
+    pub(crate) fn arrived(&mut self, epoch: Epoch, last: Seq) {
+        self.epoch = epoch;
+        self.last = last;
+        self.refilling &= last < self.seen;
     }
 
     /// Up to where a `resync` may bring the subscriber at `position`: the last event that arrived, or just before the

@@ -126,7 +126,7 @@ impl Topics {
             state.schedule = Schedule::Idle;
             return;
         };
-        if !traffic.round.is_empty() {
+        if !traffic.round.is_empty() || traffic.cut && !traffic.pending.is_empty() {
             self.due.push_back(topic);
             return;
         }
