@@ -80,10 +80,16 @@ pub struct MessageLogStats {
     pub compactions: u64,
 }
 
-/// [`MessageStore`] on fjall. Clones share one store.
-#[derive(Clone)]
+/// [`MessageStore`] on fjall. Clones share one store; each keeps its own last failure.
 pub struct MessageLog {
     shared: Arc<Shared>,
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Clone for MessageLog {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), fault: Mutex::default() }
+    }
 }
 
 struct Shared {
@@ -94,7 +100,6 @@ struct Shared {
     writer: Mutex<Writer>,
     /// Newest wall time appended: the clock that expires idempotency keys.
     newest_wall: Arc<AtomicU64>,
-    fault: Mutex<Option<Fault>>,
 }
 
 /// What the appending side keeps between batches.
@@ -193,15 +198,15 @@ impl MessageLog {
                 engine: RwLock::new(Some(engine)),
                 writer: Mutex::default(),
                 newest_wall,
-                fault: Mutex::default(),
             }),
+            fault: Mutex::default(),
         })
     }
 
-    /// The last failure since it was asked for, if there was one.
+    /// The last failure of this handle since it was asked for, if there was one.
     #[must_use]
     pub fn take_fault(&self) -> Option<Fault> {
-        lock(&self.shared.fault).take()
+        lock(&self.fault).take()
     }
 
     /// Sizes for metrics; zeroes while the store is closed by a failure.
@@ -245,7 +250,7 @@ impl MessageLog {
 
     fn note(&self, fault: Fault) -> StoreError {
         let error = fault.store_error();
-        *lock(&self.shared.fault) = Some(fault);
+        *lock(&self.fault) = Some(fault);
         error
     }
 
