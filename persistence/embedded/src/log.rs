@@ -234,6 +234,18 @@ impl MessageLog {
         self.with_engine(|engine| Ok(engine.keyspace.rotate_memtable_and_wait()?))
     }
 
+    /// Rewrites everything: space of deleted and expired rows is given back. Takes seconds per gigabyte and needs
+    /// as much space again meanwhile.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is lost.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        self.with_engine(|engine| {
+            engine.keyspace.rotate_memtable_and_wait()?;
+            Ok(engine.keyspace.major_compact()?)
+        })
+    }
+
     /// Runs `f` on the open engine, and notes what it fails with.
     fn with_engine<T>(&self, f: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, StoreError> {
         let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
