@@ -1,14 +1,16 @@
 //! What the parts of an engine share while one input is handled.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use lynk_domain::{Lsn, Now, ShardId, uuid_v7};
 use lynk_model::{RecordHead, RequestId, StoreRequest};
-use lynk_protocol::FramePool;
+use lynk_protocol::{Frame, FramePool};
 
 use crate::EngineConfig;
 use crate::counters::Counters;
-use crate::io::{Effects, JournalState};
+use crate::io::{Effects, JournalState, Slot};
+use crate::kept::Kept;
 use crate::mail::Mail;
 
 /// State that home, owner and user parts use alike.
@@ -21,6 +23,10 @@ pub(crate) struct Shared {
     pub(crate) appended: Lsn,
     /// Last record committed.
     pub(crate) committed: Lsn,
+    /// Mail to be posted again.
+    pub(crate) kept: Kept,
+    /// Requests at the store bridge.
+    pub(crate) requests_in_flight: u32,
     last_request: u64,
     random: u64,
 }
@@ -35,6 +41,8 @@ impl Shared {
             journal: JournalState::Open,
             appended: Lsn(0),
             committed: Lsn(0),
+            kept: Kept::default(),
+            requests_in_flight: 0,
             last_request: 0,
             random,
         }
@@ -77,9 +85,21 @@ impl Context<'_> {
         }
     }
 
+    /// Queues an answer or an event for one connection.
+    pub(crate) fn reply(&mut self, slot: Slot, frame: Arc<Frame>) {
+        self.fx.deliver(slot, frame);
+        self.shared.counters.deliveries += 1;
+    }
+
+    /// Whether the store bridge takes another request that a client can be told to repeat.
+    pub(crate) fn may_request(&self) -> bool {
+        self.shared.requests_in_flight < self.shared.config.limits.store_requests_in_flight_max
+    }
+
     /// Asks the store bridge; the reply carries the returned id.
     pub(crate) fn request(&mut self, request: StoreRequest) -> RequestId {
         self.shared.last_request += 1;
+        self.shared.requests_in_flight += 1;
         let id = RequestId(self.shared.last_request);
         self.fx.requests.push((id, request));
         id

@@ -10,13 +10,20 @@
 
 #![forbid(unsafe_code)]
 
+mod bucket;
 mod context;
 mod counters;
+mod engine;
+mod home;
 pub mod io;
+mod kept;
 pub mod mail;
 mod owner;
+mod slab;
+mod user;
 
 pub use counters::Counters;
+pub use engine::Engine;
 pub use io::{
     Close, Delivery, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, QueueLevel, Records, Slot,
     UndrainedRecord,

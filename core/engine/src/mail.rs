@@ -10,7 +10,7 @@ use lynk_protocol::Frame;
 use crate::io::Slot;
 
 /// A connection anywhere in the process. The generation makes mail for a closed connection harmless.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConnectionRef {
     /// Home shard.
     pub shard: ShardId,
@@ -53,11 +53,14 @@ pub enum Mail {
         /// The client's JSON, decoded again by the owner.
         raw: Arc<Frame>,
     },
-    /// No connection of this shard is subscribed any more, and no `subscribe` or `join` of it is under way. Full:
-    /// repeated once a second, unless the room has subscribers here again by then.
+    /// Connections of this shard no longer use `ends` of the `Subscribed` that the owner posted here for the room.
+    /// The owner counts them per shard: at zero the shard gets no more events. (A plain "nobody is left" could
+    /// overtake a `subscribe` that is under way, and lose it.) Full: kept by the home shard and repeated.
     Unsubscribed {
         /// The room.
         room: RoomId,
+        /// How many.
+        ends: u32,
     },
     /// Events after `after` did not arrive here. The owner sends them again, each with the `prev` of an unbroken
     /// chain that starts at `after` and with its `removes`, from its window; what is no longer there becomes `Skip`.
@@ -80,7 +83,7 @@ pub enum Mail {
         frame: Arc<Frame>,
     },
     /// The answer to `subscribe` or a resumed room of `hello`: from here on the connection gets the room's events
-    /// after `top`. Never refused, as `Reply`.
+    /// after `top`. Never refused, as `Reply`. Each one is ended by `Unsubscribed` in its time.
     Subscribed {
         /// Whose command.
         to: ConnectionRef,
@@ -120,7 +123,7 @@ pub enum Mail {
         epoch: Epoch,
         /// Last event that is left out.
         to: Seq,
-        /// Users whom the events left out removed: their subscriptions end here.
+        /// Users whom the events left out removed, and who are no members at `to`: their subscriptions end here.
         removes: Vec<UserId>,
     },
     /// Typing or a receipt: best effort. Full: shed and counted.
@@ -149,7 +152,8 @@ pub enum Mail {
         principal: Principal,
     },
     /// The user's shard admits the connection, or not. `share` is what of the account's command rate this
-    /// connection may use, per second. Never refused: one per `SignedIn`, or when the share changes (then shed).
+    /// connection may use, per second. One per `SignedIn`, and when the share changes. Full: a refusal is kept and
+    /// repeated, a share is shed (the connection goes on with the one it had).
     Admitted {
         /// Which.
         connection: ConnectionRef,

@@ -85,6 +85,11 @@ pub enum Command<'a> {
         /// The other user.
         user: UserId,
     },
+    /// Asks for the id of the room that strangers can see under this name.
+    Find {
+        /// Display name; case and compatible forms do not matter.
+        name: Cow<'a, str>,
+    },
     /// Joins a room, and subscribes to it.
     Join {
         /// The room.
@@ -325,12 +330,13 @@ pub enum Command<'a> {
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 33] = [
+pub const OPS: [&str; 34] = [
     "hello",
     "refresh",
     "ping",
     "create",
     "direct",
+    "find",
     "join",
     "invite",
     "leave",
@@ -682,6 +688,7 @@ fn metadata_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject>
             }
         }
         "direct" => Command::Direct { user: e.user()? },
+        "find" => Command::Find { name: take(&mut e.name).ok_or_else(|| missing("name"))? },
         "join" => Command::Join { room: e.room()?, key: e.key()? },
         "invite" => Command::Invite { room: e.room()?, user: e.user()?, key: e.key()? },
         "leave" => Command::Leave { room: e.room()?, key: e.key()? },
@@ -727,6 +734,7 @@ impl Command<'_> {
             | Self::Ping
             | Self::Create { .. }
             | Self::Direct { .. }
+            | Self::Find { .. }
             | Self::Sync { .. }
             | Self::Block { .. } => None,
             Self::Presence { room, .. } => *room,

@@ -10,7 +10,8 @@ use std::sync::Arc;
 /// Longest unmasked server header: two bytes and a 64-bit length.
 pub const FRAME_HEADROOM: usize = 10;
 
-/// One unmasked WebSocket text frame: header and payload in one buffer.
+/// One unmasked WebSocket text frame, header and payload in one buffer; or several of them joined, so that a
+/// connection is given one reference for all.
 #[derive(Debug, Default)]
 pub struct Frame {
     /// `FRAME_HEADROOM` bytes, then the payload.
@@ -65,10 +66,34 @@ impl Frame {
         &self.buffer[self.start..]
     }
 
-    /// The JSON text.
+    /// The JSON text of a frame that is not joined.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.buffer[FRAME_HEADROOM..]
+    }
+
+    /// The JSON texts of this frame: one, or as many as were joined.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.wire();
+        std::iter::from_fn(move || {
+            let (header, length) = match rest.get(1)? {
+                126 => (4, usize::from(u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?))),
+                127 => (10, usize::try_from(u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?)).ok()?),
+                short => (2, usize::from(*short)),
+            };
+            let message = rest.get(header..header + length)?;
+            rest = &rest[header + length..];
+            Some(message)
+        })
+    }
+
+    /// Puts the wire bytes of `frames` one after the other.
+    fn fill_joined<'a>(&mut self, frames: impl Iterator<Item = &'a Self>) {
+        self.buffer.clear();
+        self.start = 0;
+        for frame in frames {
+            self.buffer.extend_from_slice(frame.wire());
+        }
     }
 }
 
@@ -103,16 +128,27 @@ impl FramePool {
 
     /// A frame around what `write` appends, from a free buffer if one of the oldest few is free.
     pub fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Arc<Frame> {
+        self.filled(|frame| frame.fill(write))
+    }
+
+    /// One frame with the wire bytes of `frames` in order.
+    pub fn joined<'a>(&mut self, frames: impl Iterator<Item = &'a Frame>) -> Arc<Frame> {
+        self.filled(|joined| joined.fill_joined(frames))
+    }
+
+    fn filled(&mut self, fill: impl FnOnce(&mut Frame)) -> Arc<Frame> {
         for _ in 0..PROBES.min(self.held.len()) {
             let Some(mut oldest) = self.held.pop_front() else { break };
             if let Some(frame) = Arc::get_mut(&mut oldest) {
-                frame.fill(write);
+                fill(frame);
                 self.hold(&oldest);
                 return oldest;
             }
             self.held.push_back(oldest);
         }
-        let frame = Frame::new(write);
+        let mut frame = Frame::default();
+        fill(&mut frame);
+        let frame = Arc::new(frame);
         self.hold(&frame);
         frame
     }
@@ -144,6 +180,17 @@ mod tests {
             assert_eq!(&frame.wire()[..header.len()], header);
             assert_eq!(frame.wire().len(), header.len() + length);
         }
+    }
+
+    #[test]
+    fn joined_frames_are_their_wire_bytes_and_come_apart_again() {
+        let mut pool = FramePool::new(8, 1 << 16);
+        let texts: Vec<Vec<u8>> = [3usize, 200, 70_000].iter().map(|n| vec![b'x'; *n]).collect();
+        let frames: Vec<_> = texts.iter().map(|t| pool.frame(|out| out.extend_from_slice(t))).collect();
+        let joined = pool.joined(frames.iter().map(|f| &**f));
+        assert_eq!(joined.wire(), frames.iter().flat_map(|f| f.wire()).copied().collect::<Vec<_>>());
+        assert_eq!(joined.messages().collect::<Vec<_>>(), texts);
+        assert_eq!(frames[1].messages().collect::<Vec<_>>(), [frames[1].payload()]);
     }
 
     #[test]

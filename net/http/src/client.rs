@@ -117,12 +117,7 @@ mod tests {
     use super::*;
 
     fn request() -> UpgradeRequest<'static> {
-        UpgradeRequest {
-            host: "chat.example:8080",
-            path: "/v1/ws",
-            nonce: *b"the sample nonce",
-            origin: None,
-        }
+        UpgradeRequest { host: "chat.example:8080", path: "/ws", nonce: *b"the sample nonce", origin: None }
     }
 
     #[test]

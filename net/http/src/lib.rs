@@ -18,14 +18,14 @@ mod request;
 
 pub use client::{UpgradeFailed, UpgradeRequest, Upgraded, decode_upgrade_response, encode_upgrade_request};
 pub use refusal::Refusal;
-pub use request::{Head, Origins, Policy, Request, Upgrade, decode_head, encode_switching};
+pub use request::{Head, Policy, Request, Upgrade, decode_head, encode_switching};
 
 /// Longest head, from the first byte of the request line to the empty line.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Most header lines of a head.
 pub const HEAD_LINES_MAX: usize = 64;
 /// Where the WebSocket lives unless configured otherwise.
-pub const SOCKET_PATH: &str = "/v1/ws";
+pub const SOCKET_PATH: &str = "/ws";
 /// The subprotocol that a server selects when it is offered.
 pub const SUBPROTOCOL: &str = "lynk.v1";
 

@@ -116,7 +116,7 @@ impl Refusal {
                 404,
                 "Not Found",
                 "not_found",
-                "no such path; the WebSocket is at /v1/ws unless configured otherwise",
+                "no such path; the WebSocket is at /ws unless configured otherwise",
             ),
             Self::MethodNotAllowed => (405, "Method Not Allowed", "method_not_allowed", "use GET"),
             Self::Timeout => (408, "Request Timeout", "timeout", "the request did not arrive in time"),

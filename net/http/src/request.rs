@@ -4,51 +4,42 @@ use base64::Engine as _;
 
 use crate::{HEAD_BYTES_MAX, HEAD_LINES_MAX, Refusal, SOCKET_PATH, SUBPROTOCOL, has_token};
 
-/// Which browser origins may open a WebSocket. Clients that send no `Origin` (programs, not browsers) always may:
-/// nothing here authenticates by cookie.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Origins {
-    /// `Origin` must name the host that `Host` names.
-    #[default]
-    Same,
-    /// `Origin` must be one of these, compared without case: `scheme://host` or `scheme://host:port`.
-    Only(Vec<String>),
-}
-
-impl Origins {
-    fn allows(&self, origin: &[u8], host: &[u8]) -> bool {
-        match self {
-            Self::Only(list) => list.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin)),
-            Self::Same => {
-                let Ok(origin) = std::str::from_utf8(origin) else { return false };
-                let Ok(host) = std::str::from_utf8(host) else { return false };
-                // A proxy may have ended TLS in front of us, so the scheme tells nothing; it only says which port
-                // goes without saying.
-                let (default_port, authority) = match origin.split_once("://") {
-                    Some((scheme, authority)) if scheme.eq_ignore_ascii_case("http") => (":80", authority),
-                    Some((scheme, authority)) if scheme.eq_ignore_ascii_case("https") => (":443", authority),
-                    _ => return false,
-                };
-                let bare = |name: &str| name.strip_suffix(default_port).unwrap_or(name).to_ascii_lowercase();
-                bare(authority) == bare(host)
-            }
-        }
-    }
-}
-
 /// What a server offers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
     /// Path of the WebSocket.
     pub path: String,
-    /// Who may open it.
-    pub origins: Origins,
+    /// Browser origins that may open it besides the server's own, compared without case: `scheme://host` or
+    /// `scheme://host:port`. Clients that send no `Origin` (programs, not browsers) always may: nothing here
+    /// authenticates by cookie.
+    pub origins: Vec<String>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { path: SOCKET_PATH.to_owned(), origins: Origins::default() }
+        Self { path: SOCKET_PATH.to_owned(), origins: Vec::new() }
     }
+}
+
+impl Policy {
+    fn allows(&self, origin: &[u8], host: &[u8]) -> bool {
+        same_origin(origin, host).unwrap_or(false)
+            || self.origins.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin))
+    }
+}
+
+/// Whether `Origin` names the host that `Host` names; `None` when it names no host at all.
+fn same_origin(origin: &[u8], host: &[u8]) -> Option<bool> {
+    let (scheme, authority) = std::str::from_utf8(origin).ok()?.split_once("://")?;
+    // A proxy may have ended TLS in front of us, so the scheme tells nothing about us; it only says which port goes
+    // without saying.
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return None,
+    };
+    let bare = |name: &str| name.strip_suffix(default_port).unwrap_or(name).to_ascii_lowercase();
+    Some(bare(authority) == bare(std::str::from_utf8(host).ok()?))
 }
 
 /// What a complete head asks for.
@@ -143,7 +134,7 @@ fn check_upgrade<'a>(
     }
     let key = headers.only("sec-websocket-key").filter(|key| key_valid(key)).ok_or(Refusal::KeyInvalid)?;
     if headers.all("origin").next().is_some() {
-        let allowed = headers.only("origin").is_some_and(|origin| policy.origins.allows(origin, host));
+        let allowed = headers.only("origin").is_some_and(|origin| policy.allows(origin, host));
         if !allowed {
             return Err(Refusal::OriginForeign);
         }

@@ -278,6 +278,10 @@ impl Partial {
         }
         self.frame = None;
         if head.opcode.is_control() {
+            if head.opcode == Opcode::Close {
+                // Also checked where the event is made; an error found here frees everything at once.
+                decode_close(self.control_payload())?;
+            }
             return Ok((used, Found::Control(head.opcode)));
         }
         if !head.fin {

@@ -85,6 +85,43 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// Every error.
+    pub const ALL: [Self; 13] = [
+        Self::ReservedBits,
+        Self::ReservedOpcode,
+        Self::ControlFragmented,
+        Self::ControlTooLong,
+        Self::UnexpectedContinuation,
+        Self::MessageUnfinished,
+        Self::Unmasked,
+        Self::Masked,
+        Self::LengthMalformed,
+        Self::MessageTooLarge,
+        Self::InvalidUtf8,
+        Self::CloseTruncated,
+        Self::CloseCodeInvalid,
+    ];
+
+    /// Stable name, as a metric label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReservedBits => "reserved_bits",
+            Self::ReservedOpcode => "reserved_opcode",
+            Self::ControlFragmented => "control_fragmented",
+            Self::ControlTooLong => "control_too_long",
+            Self::UnexpectedContinuation => "unexpected_continuation",
+            Self::MessageUnfinished => "message_unfinished",
+            Self::Unmasked => "unmasked",
+            Self::Masked => "masked",
+            Self::LengthMalformed => "length_malformed",
+            Self::MessageTooLarge => "message_too_large",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::CloseTruncated => "close_truncated",
+            Self::CloseCodeInvalid => "close_code_invalid",
+        }
+    }
+
     /// Close code to answer with.
     #[must_use]
     pub const fn close_code(self) -> u16 {

@@ -240,13 +240,24 @@ pub fn decode(bytes: &[u8], seed: u32) -> Result<Decoded<'_>, BadRecord> {
     Ok(Decoded { lsn, batch, record, bytes: total })
 }
 
-/// The lsn and total length that the record at the start of `bytes` claims, checksum unseen. Tells a torn
-/// record of this journal from bytes that merely happen to be there.
-pub(crate) fn claim(bytes: &[u8]) -> Option<(Lsn, usize)> {
+/// What the bytes at a place claim to be, checksum unseen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    /// The record's number.
+    pub(crate) lsn: Lsn,
+    /// First lsn of its batch.
+    pub(crate) batch: Lsn,
+    /// Bytes to the next record.
+    pub(crate) bytes: usize,
+}
+
+/// Reads a record's head without its checksum; `None` when no record of this journal starts like this. Finds
+/// how much must be read, and tells a torn record from bytes that merely happen to be there.
+pub(crate) fn claim(bytes: &[u8]) -> Option<Claim> {
     let head = bytes.first_chunk::<RECORD_HEAD_BYTES>()?;
     let payload = usize::try_from(u32_at(head, 4)).ok().filter(|n| *n <= PAYLOAD_BYTES_MAX)?;
-    let (batch, lsn) = (u64_at(head, 8), u64_at(head, 16));
-    (batch != 0 && batch <= lsn).then_some((Lsn(lsn), record_bytes(payload)))
+    let (batch, lsn) = (Lsn(u64_at(head, 8)), Lsn(u64_at(head, 16)));
+    (batch.0 != 0 && batch <= lsn).then_some(Claim { lsn, batch, bytes: record_bytes(payload) })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

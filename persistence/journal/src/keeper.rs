@@ -60,7 +60,8 @@ impl DiskUse {
             .is_ok()
     }
 
-    pub(crate) fn give_back(&self, bytes: u64) {
+    /// A file of this many bytes was removed.
+    pub fn give_back(&self, bytes: u64) {
         let _previous = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(bytes)));

@@ -16,15 +16,30 @@
 
 pub mod disk;
 mod disk_thread;
+mod drainer;
 pub mod format;
+mod inspect;
 mod keeper;
 pub mod layout;
 pub mod limits;
+mod reader;
+mod recover;
+mod scan;
+mod shared;
+mod verify;
 mod writer;
 
 pub use disk::{Disk, DiskError, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile};
 pub use disk_thread::DiskThread;
+pub use drainer::{DrainStep, Drainer};
+pub use inspect::{Damage, Why};
 pub use keeper::{DiskUse, Keeper, KeeperOptions, KeeperThread, PrepareError, SegmentSupply, Supplied};
+pub use reader::{Batch, FreedSegment, Reader};
+pub use recover::{
+    RecoverError, RecoverOptions, RecoverProgress, Recovered, RecoveredSource, UndrainedRecord, recover,
+};
+pub use shared::{ReaderAccess, SharedReader};
+pub use verify::{Account, FileAccount, JournalAccount, verify};
 pub use writer::{
     AppendError, Committed, Fatal, PreparedSegment, Progress, State, Step, WriteOp, WriteOutcome, Writer,
     WriterCounts, WriterLimits, execute,

@@ -10,7 +10,7 @@ use lynk_domain::{RoomId, Seq};
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
     BodyError, LoadedRoom, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt, StoreError, StoreReply,
-    StoreRequest,
+    StoreRequest, fold_name,
 };
 
 /// The answer to `request`. Exactly one, of the request's name or `Failed`.
@@ -80,6 +80,7 @@ where
         StoreRequest::Memberships { user, after, limit } => {
             StoreReply::Memberships(rooms.memberships(*user, *after, *limit).await?)
         }
+        StoreRequest::FindName { name } => StoreReply::Named(rooms.find_name(&fold_name(name)).await?),
         StoreRequest::Blocks { user } => StoreReply::Blocks(rooms.blocks(*user).await?),
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {

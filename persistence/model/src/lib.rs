@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod body;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod execute;
 mod join;
 pub mod memory;

@@ -151,6 +151,13 @@ pub trait RoomStore {
         limit: u32,
     ) -> Result<Vec<Membership>, StoreError>;
 
+    /// The room that has a unique name now; names that were given up find nothing. `folded` is the form of
+    /// [`crate::fold_name`].
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError>;
+
     /// Pairs (who blocks, whom) that name the user on either side.
     ///
     /// # Errors

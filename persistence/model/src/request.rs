@@ -92,6 +92,11 @@ pub enum StoreRequest {
         /// Items at most.
         limit: u32,
     },
+    /// The room that has a unique name.
+    FindName {
+        /// The name as the user typed it; folded by [`crate::execute`].
+        name: String,
+    },
     /// Whom a user blocks and who blocks the user.
     Blocks {
         /// Who.
@@ -228,6 +233,8 @@ pub enum StoreReply {
     },
     /// To `Memberships`, ordered by room id; fewer than the limit means the end.
     Memberships(Vec<Membership>),
+    /// To `FindName`; `None` when no room has the name.
+    Named(Option<RoomId>),
     /// To `Blocks`: pairs (who blocks, whom).
     Blocks(Vec<(UserId, UserId)>),
     /// To `Apply`.

@@ -258,7 +258,8 @@ impl MemoryDisk {
         self.state().faults.write_bytes_max = bytes.max(1);
     }
 
-    /// Whether syncs of files fail.
+    /// Whether syncs of files fail. As in a page cache, what a failed sync should have written counts as
+    /// written: reads still see it, a later sync succeeds, and a crash loses it.
     pub fn set_syncs_fail(&self, fail: bool) {
         self.state().faults.syncs_fail = fail;
     }
@@ -461,10 +462,12 @@ impl DiskFile for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         self.with(|state, inode| {
             state.change()?;
-            if state.faults.syncs_fail {
+            let fail = state.faults.syncs_fail;
+            let inode = state.inodes.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
+            if fail {
+                inode.pending.clear();
                 return Err(io::Error::other("the disk failed"));
             }
-            let inode = state.inodes.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
             for change in inode.pending.drain(..) {
                 change.apply(&mut inode.durable);
             }

@@ -217,10 +217,12 @@ impl RoomStore for MemoryRooms {
         let Some(found) = self.rooms.get_mut(&room) else { return Ok(()) };
         found.outbox.remove(&version);
         for member in found.members.values_mut().filter(|m| m.joined_version == version) {
-            member.joined_seq = seq;
+            if member.joined_seq == Seq(0) {
+                member.joined_seq = seq;
+            }
         }
         let of_room = self.results.iter_mut().filter(|((_, at, _), _)| *at == room);
-        for (_, result) in of_room.filter(|(_, result)| result.version == version) {
+        for (_, result) in of_room.filter(|(_, result)| result.version == version && result.seq == Seq(0)) {
             result.seq = seq;
         }
         Ok(())
@@ -249,6 +251,10 @@ impl RoomStore for MemoryRooms {
             });
         }
         Ok(found)
+    }
+
+    async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
+        Ok(self.names.get(folded).filter(|holder| holder.freed.is_none()).map(|holder| holder.room))
     }
 
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {

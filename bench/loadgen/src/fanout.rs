@@ -1,0 +1,290 @@
+//! `lynk bench send` and `lynk bench fanout`: open-loop load, latency from the intended time, cost per delivery.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use crate::args::{FanoutArgs, FloorArgs, SendArgs, Target};
+use crate::fleet::{Fleet, Shape, progress};
+use crate::frames::{self, Keys, Seen};
+use crate::report::{self, Latency};
+use crate::{TokenSource, floor, measure};
+
+/// Time after the last intended send that answers may still arrive.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Load on a fleet.
+struct Load {
+    rate: u32,
+    seconds: u64,
+    payload: u32,
+    publishers: u32,
+}
+
+/// What one run saw.
+struct Outcome {
+    sent: u64,
+    acked: u64,
+    delivered: u64,
+    delivered_bytes: u64,
+    /// Seqs that never arrived, over all connections.
+    lost: u64,
+    /// Seqs that arrived again.
+    duplicates: u64,
+    resyncs: u64,
+    errors: BTreeMap<String, u64>,
+    ack: Histogram<u64>,
+    delivery: Histogram<u64>,
+    late: Histogram<u64>,
+    generator_share: f64,
+    server_cpu_nanos: Option<u64>,
+    softirq_nanos: u64,
+}
+
+/// Per connection: the last seq seen, and the intended times of unanswered sends.
+#[derive(Default)]
+struct Watch {
+    seq: u64,
+    pending: BTreeMap<u64, u64>,
+}
+
+/// `lynk bench send`
+pub(crate) fn run_send(args: &SendArgs, tokens: &mut TokenSource<'_>) -> Result<()> {
+    let shape = Shape { connections: args.senders, rooms: args.senders, sources: 1 };
+    let mut fleet = Fleet::open(&args.target, &shape, tokens)?;
+    let load = Load { rate: args.rate, seconds: args.seconds, payload: args.payload, publishers: 1 };
+    let seen = drive(&mut fleet, &args.target, &load)?;
+    let mut result = describe("send", &seen);
+    result["senders"] = json!(args.senders);
+    result["rate"] = json!(args.rate);
+    if let Some(cpu) = seen.server_cpu_nanos {
+        let micros = (cpu + seen.softirq_nanos) as f64 / 1_000.0 / seen.acked.max(1) as f64;
+        result["server_cpu_us_per_send"] = json!(report::round(micros));
+    }
+    report::print(&result, args.target.json);
+    fleet.close();
+    Ok(())
+}
+
+/// `lynk bench fanout`
+pub(crate) fn run_fanout(args: &FanoutArgs, tokens: &mut TokenSource<'_>) -> Result<()> {
+    let shape = Shape { connections: args.rooms * args.members, rooms: args.rooms, sources: args.sources };
+    let mut fleet = Fleet::open(&args.target, &shape, tokens)?;
+    let load = Load {
+        rate: args.rate,
+        seconds: args.seconds,
+        payload: args.payload,
+        publishers: args.publishers.clamp(1, args.members),
+    };
+    let mut result = Value::Null;
+    let (mut ratios, mut servers, mut floors, mut invalid) = (Vec::new(), Vec::new(), Vec::new(), 0u32);
+    for pair in 0..args.pairs.max(1) {
+        let seen = drive(&mut fleet, &args.target, &load)?;
+        result = describe("fanout", &seen);
+        let per_send = cost_per_send(&seen);
+        if let Some(cost) = per_send {
+            result["server_cpu_us_per_send"] = json!(report::round(cost));
+        }
+        if args.pairs == 0 {
+            break;
+        }
+        let bare = floor::measure_floor(&FloorArgs {
+            rooms: args.rooms,
+            members: args.members,
+            rate: args.rate,
+            seconds: args.seconds,
+            bytes: u32::try_from(seen.delivered_bytes / seen.delivered.max(1)).unwrap_or(380) + 4,
+            cpu: args.floor_cpu,
+            json: false,
+        })?;
+        let valid = result["valid"] == true && bare.refused == 0;
+        invalid += u32::from(!valid);
+        if let Some(cost) = per_send {
+            ratios.push(cost / bare.cpu_us_per_send);
+            servers.push(cost);
+            floors.push(bare.cpu_us_per_send);
+        }
+        progress(&format!(
+            "pair {} of {}: server {:.3}, floor {:.3} us per send{}",
+            pair + 1,
+            args.pairs,
+            per_send.unwrap_or(f64::NAN),
+            bare.cpu_us_per_send,
+            if valid { "" } else { " (invalid: see `valid`)" }
+        ));
+    }
+    result["rooms"] = json!(args.rooms);
+    result["members"] = json!(args.members);
+    result["rate"] = json!(args.rate);
+    result["payload_bytes"] = json!(args.payload);
+    if args.pairs > 0 {
+        result["ratio_to_floor"] = report::spread(&ratios);
+        result["server_us_per_send"] = report::spread(&servers);
+        result["floor_us_per_send"] = report::spread(&floors);
+        result["invalid_pairs"] = json!(invalid);
+    }
+    report::print(&result, args.target.json);
+    fleet.close();
+    Ok(())
+}
+
+/// Server CPU per send on the wire: deliveries and acknowledgements count alike.
+fn cost_per_send(seen: &Outcome) -> Option<f64> {
+    let cpu = seen.server_cpu_nanos? + seen.softirq_nanos;
+    Some(cpu as f64 / 1_000.0 / (seen.delivered + seen.acked).max(1) as f64)
+}
+
+fn describe(benchmark: &str, seen: &Outcome) -> Value {
+    let late = Latency::of(&seen.late);
+    let valid =
+        seen.generator_share < report::GENERATOR_SHARE_MAX && seen.lost == 0 && seen.acked == seen.sent;
+    json!({
+        "benchmark": benchmark,
+        "sent": seen.sent,
+        "acked": seen.acked,
+        "delivered": seen.delivered,
+        "lost": seen.lost,
+        "duplicates": seen.duplicates,
+        "resyncs": seen.resyncs,
+        "errors": seen.errors,
+        "ack_latency": Latency::of(&seen.ack),
+        "delivery_latency": Latency::of(&seen.delivery),
+        "generator_core_share": report::round(seen.generator_share),
+        "generator_late_p99_us": late.p99_us,
+        "generator_late_max_us": late.max_us,
+        "server_cpu_ms": seen.server_cpu_nanos.map(|n| n / 1_000_000),
+        "valid": valid,
+    })
+}
+
+/// Drives the load and reads everything that comes back.
+fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
+    let rooms = fleet.rooms.len();
+    let connections = fleet.clients.len();
+    let mut watches: Vec<Watch> = (0..connections).map(|_| Watch::default()).collect();
+    let mut keys = Keys::new()?;
+    let mut seen = Outcome {
+        sent: 0,
+        acked: 0,
+        delivered: 0,
+        delivered_bytes: 0,
+        lost: 0,
+        duplicates: 0,
+        resyncs: 0,
+        errors: BTreeMap::new(),
+        ack: report::histogram(),
+        delivery: report::histogram(),
+        late: report::histogram(),
+        generator_share: 0.0,
+        server_cpu_nanos: None,
+        softirq_nanos: 0,
+    };
+    let total = u64::from(load.rate) * load.seconds;
+    let server_before = target.pid.map(measure::process_cpu_nanos).transpose()?;
+    let (softirq, own) = (measure::softirq_cpu_nanos(), measure::OwnLoad::start());
+    let start = Instant::now();
+    let mut expected = 0u64;
+    let mut deadline = None;
+    loop {
+        let now = nanos(start);
+        while seen.sent < total {
+            let intended = seen.sent * 1_000_000_000 / u64::from(load.rate);
+            if intended > now {
+                break;
+            }
+            let room = (seen.sent % rooms as u64) as usize;
+            let turn = seen.sent / rooms as u64 % u64::from(load.publishers);
+            let index = room + rooms * turn as usize;
+            let re = fleet.clients[index].next_re();
+            let text = frames::send(re, fleet.rooms[room], keys.next(), intended, load.payload as usize);
+            fleet.send(index, &text)?;
+            watches[index].pending.insert(re, intended);
+            record(&mut seen.late, nanos(start).saturating_sub(intended));
+            seen.sent += 1;
+            expected += (connections / rooms + usize::from(room < connections % rooms)) as u64;
+        }
+        fleet.flush_blocked()?;
+        let wait = if seen.sent < total {
+            let next = seen.sent * 1_000_000_000 / u64::from(load.rate);
+            u32::try_from(next.saturating_sub(nanos(start)) / 1_000_000).unwrap_or(0)
+        } else {
+            let end = *deadline.get_or_insert_with(|| Instant::now() + SETTLE);
+            if seen.delivered + seen.acked >= expected || Instant::now() > end {
+                break;
+            }
+            20
+        };
+        fleet.poll(wait.min(20), |index, _, text| {
+            take(&mut seen, &mut watches[index], nanos(start), text);
+        })?;
+    }
+    seen.generator_share = own.share();
+    seen.softirq_nanos = measure::softirq_cpu_nanos().saturating_sub(softirq);
+    if let (Some(pid), Some(before)) = (target.pid, server_before) {
+        seen.server_cpu_nanos = Some(measure::process_cpu_nanos(pid)?.saturating_sub(before));
+    }
+    let errors: u64 = seen.errors.values().sum();
+    if errors == 0 {
+        // A hole in the seqs and a frame that never came are the same loss seen twice: the larger count holds.
+        seen.lost = seen.lost.max(expected.saturating_sub(seen.delivered + seen.acked));
+    }
+    Ok(seen)
+}
+
+fn nanos(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn record(histogram: &mut Histogram<u64>, nanos: u64) {
+    histogram.saturating_record((nanos / 1_000).max(1));
+}
+
+fn take(seen: &mut Outcome, watch: &mut Watch, now: u64, text: &str) {
+    let seq = match frames::see(text) {
+        Seen::Message { seq, text: body } => {
+            seen.delivered += 1;
+            seen.delivered_bytes += text.len() as u64;
+            if let Some(intended) = frames::intended(body) {
+                record(&mut seen.delivery, now.saturating_sub(intended));
+            }
+            seq
+        }
+        Seen::Ok { re, seq } => {
+            if let Some(intended) = watch.pending.remove(&re) {
+                seen.acked += 1;
+                record(&mut seen.ack, now.saturating_sub(intended));
+            }
+            seq
+        }
+        Seen::Error { re, code } => {
+            watch.pending.remove(&re);
+            *seen.errors.entry(code.to_owned()).or_default() += 1;
+            return;
+        }
+        Seen::Resync => {
+            seen.resyncs += 1;
+            watch.seq = 0;
+            return;
+        }
+        Seen::Event { seq } => seq,
+        Seen::Subscribed { top } => {
+            watch.seq = top;
+            return;
+        }
+        Seen::Other => return,
+    };
+    if seq == 0 {
+        return;
+    }
+    if watch.seq > 0 && seq <= watch.seq {
+        seen.duplicates += 1;
+        return;
+    }
+    if watch.seq > 0 {
+        seen.lost += seq - watch.seq - 1;
+    }
+    watch.seq = seq;
+}

@@ -1,0 +1,169 @@
+//! Many connections, signed in and subscribed, behind one epoll.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result, bail};
+use lynk_domain::RoomId;
+use rustix::event::{Timespec, epoll};
+
+use crate::client::Client;
+use crate::frames::Keys;
+use crate::{Target, TokenSource};
+
+/// The connections of one run, room by room: connection `i` is in room `i % rooms`.
+pub(crate) struct Fleet {
+    pub(crate) clients: Vec<Client>,
+    pub(crate) rooms: Vec<RoomId>,
+    epoll: rustix::fd::OwnedFd,
+    ready: Vec<epoll::Event>,
+    /// Clients whose output did not fit the socket.
+    pub(crate) blocked: Vec<usize>,
+}
+
+/// Size and shape of a fleet.
+pub(crate) struct Shape {
+    pub(crate) connections: u32,
+    pub(crate) rooms: u32,
+    pub(crate) sources: u8,
+}
+
+impl Fleet {
+    /// Connects everyone, creates the rooms, joins and subscribes. Blocking; progress on stderr.
+    pub(crate) fn open(target: &Target, shape: &Shape, tokens: &mut TokenSource<'_>) -> Result<Self> {
+        if shape.rooms == 0 || shape.connections < shape.rooms {
+            bail!("every room needs a member: use at least as many connections as rooms");
+        }
+        raise_open_files(shape.connections)?;
+        let mut keys = Keys::new()?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut fleet = Self {
+            clients: Vec::with_capacity(shape.connections as usize),
+            rooms: Vec::new(),
+            epoll,
+            ready: Vec::with_capacity(1024),
+            blocked: Vec::new(),
+        };
+        for index in 0..shape.connections {
+            let source = 1 + u8::try_from(index % u32::from(shape.sources.max(1))).unwrap_or(0);
+            let mut client = Client::open(target.addr, source)
+                .with_context(|| format!("connection {} of {}", index + 1, shape.connections))?;
+            let (_, token) = tokens(u64::from(index))?;
+            let re = client.next_re();
+            client.ask(re, &format!("{{\"id\":{re},\"op\":\"hello\",\"token\":\"{token}\"}}"))?;
+            if index < shape.rooms {
+                fleet.create_room(&mut client, &mut keys)?;
+            } else {
+                let room = fleet.rooms[(index % shape.rooms) as usize];
+                let (re, key) = (client.next_re(), keys.next());
+                client.ask(
+                    re,
+                    &format!("{{\"id\":{re},\"op\":\"join\",\"room\":\"{room}\",\"key\":\"{key}\"}}"),
+                )?;
+            }
+            let room = fleet.rooms[(index % shape.rooms) as usize];
+            let re = client.next_re();
+            client.ask(re, &format!("{{\"id\":{re},\"op\":\"subscribe\",\"room\":\"{room}\"}}"))?;
+            client.socket.set_nonblocking(true)?;
+            let data = epoll::EventData::new_u64(u64::from(index));
+            epoll::add(&fleet.epoll, client.socket.as_fd(), data, epoll::EventFlags::IN)?;
+            fleet.clients.push(client);
+            if (index + 1) % 1_000 == 0 {
+                progress(&format!("{} of {} connections", index + 1, shape.connections));
+            }
+            // The others must not fill their sockets with the joins of their room.
+            if index % 64 == 0 {
+                fleet.poll(0, |_, _, _| {})?;
+            }
+        }
+        fleet.poll(200, |_, _, _| {})?;
+        while fleet.poll(20, |_, _, _| {})? > 0 {}
+        Ok(fleet)
+    }
+
+    fn create_room(&mut self, client: &mut Client, keys: &mut Keys) -> Result<()> {
+        let (re, key) = (client.next_re(), keys.next());
+        let create = format!(
+            "{{\"id\":{re},\"op\":\"create\",\"key\":\"{key}\",\"kind\":\"public\",\"name\":\"bench {key}\"}}"
+        );
+        let answer = client.ask(re, &create)?;
+        let room = answer["room"].as_str().and_then(RoomId::parse).context("`create` named no room")?;
+        self.rooms.push(room);
+        Ok(())
+    }
+
+    /// Waits up to `millis` for input and hands every frame to `each` with its connection. Returns the number of
+    /// connections that had input.
+    pub(crate) fn poll(
+        &mut self,
+        millis: u32,
+        mut each: impl FnMut(usize, &mut Vec<u8>, &str),
+    ) -> Result<usize> {
+        let timeout =
+            Timespec { tv_sec: i64::from(millis / 1000), tv_nsec: i64::from(millis % 1000) * 1_000_000 };
+        self.ready.clear();
+        let spare = rustix::buffer::spare_capacity(&mut self.ready);
+        match epoll::wait(&self.epoll, spare, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut buffer = vec![0; 64 << 10];
+        let mut scratch = Vec::new();
+        for event in &self.ready {
+            let index = event.data.u64() as usize;
+            let client = &mut self.clients[index];
+            client.receive(&mut buffer, |text| each(index, &mut scratch, text))?;
+            client.flush()?;
+        }
+        Ok(self.ready.len())
+    }
+
+    /// Sends `text` on a connection, now or as soon as its socket takes it.
+    pub(crate) fn send(&mut self, index: usize, text: &str) -> Result<()> {
+        self.clients[index].queue(text);
+        if !self.clients[index].flush()? && !self.blocked.contains(&index) {
+            self.blocked.push(index);
+        }
+        Ok(())
+    }
+
+    /// Tries again what did not fit.
+    pub(crate) fn flush_blocked(&mut self) -> Result<()> {
+        let mut left = Vec::new();
+        for index in std::mem::take(&mut self.blocked) {
+            if !self.clients[index].flush()? {
+                left.push(index);
+            }
+        }
+        self.blocked = left;
+        Ok(())
+    }
+
+    pub(crate) fn close(self) {
+        for client in self.clients {
+            client.close();
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "progress of a long set-up belongs on stderr")]
+pub(crate) fn progress(text: &str) {
+    eprintln!("bench: {text}");
+}
+
+/// Raises the soft limit of open files to the hard one, and says when that is not enough.
+fn raise_open_files(connections: u32) -> Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let needed = u64::from(connections) + 64;
+    if limit.current.is_some_and(|current| current < needed) {
+        limit.current = limit.maximum;
+        setrlimit(Resource::Nofile, limit)?;
+    }
+    match limit.current {
+        Some(current) if current < needed => bail!(
+            "{connections} connections need {needed} open files and the hard limit is {current}: run several \
+             generators, or raise the limit (ulimit -Hn)"
+        ),
+        _ => Ok(()),
+    }
+}

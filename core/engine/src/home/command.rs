@@ -1,0 +1,314 @@
+//! From a text frame to a command on its way, and the answers that need no room.
+
+use lynk_domain::{RoomId, ShardId, direct_room_id, shard_of_room};
+use lynk_protocol::{
+    CloseCode, Command, Decoded, Done, ErrorCode, Frame, Reject, Resume, decode, encode_error, encode_ok,
+};
+
+use super::Home;
+use super::route::room_of_create;
+use super::session::{Session, State};
+use crate::context::Context;
+use crate::io::Slot;
+use crate::mail::{ConnectionRef, Mail, Principal};
+
+/// Commands and questions of this shard that wait at one other shard at most: as many answers as its mailbox
+/// towards this shard keeps free.
+pub(crate) const CREDIT_PER_SHARD_MAX: u32 = 1_024;
+/// What a client is told to wait when a shard or the journal is behind.
+pub(crate) const BUSY_RETRY_MILLIS: u32 = 100;
+/// Refused frames in a row after which the connection is closed.
+const STRIKES_MAX: u8 = 64;
+/// Seconds of its rate that a connection may use at once.
+const BURST_SECONDS: u32 = 2;
+
+/// A command for a room of this very shard, which needs no mail.
+pub(crate) struct Order<'t> {
+    pub(crate) room: RoomId,
+    pub(crate) from: ConnectionRef,
+    pub(crate) principal: Principal,
+    pub(crate) re: u64,
+    pub(crate) command: Command<'t>,
+}
+
+/// Commands that may go without an answer.
+fn is_silent(re: u64, command: &Command<'_>) -> bool {
+    re == 0 && matches!(command, Command::Typing { .. } | Command::Read { .. } | Command::Delivered { .. })
+}
+
+/// Commands per second of a connection: its own limit, or its share of the account's. 0 is no limit.
+pub(crate) fn rate_of(own: u32, share: u32) -> u32 {
+    if own == 0 || share == 0 { own.max(share) } else { own.min(share) }
+}
+
+impl Home {
+    /// A text frame arrived. Returns a command that the owner part of this shard must carry out.
+    pub(crate) fn text<'t>(&mut self, cx: &mut Context<'_>, slot: Slot, text: &'t str) -> Option<Order<'t>> {
+        let session = self.sessions.get(slot)?;
+        if !matches!(session.state, State::Upgraded | State::SignedIn) {
+            return None;
+        }
+        let Decoded { re, command } = decode(text);
+        cx.shared.counters.commands += 1;
+        let silent = command.as_ref().is_ok_and(|command| is_silent(re, command));
+        match self.admit(cx, slot, re, command) {
+            Ok(command) => self.dispatch(cx, slot, re, command, text),
+            Err(reject) => {
+                let code = reject.code;
+                if silent {
+                    cx.shared.counters.rejects[code as usize] += 1;
+                } else {
+                    self.refuse(cx, slot, re, &reject);
+                }
+                self.strike(cx, slot, code);
+                None
+            }
+        }
+    }
+
+    /// What every command must pass: rate, form, sign-in, number of commands without an answer.
+    fn admit<'t>(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: Slot,
+        re: u64,
+        command: Result<Command<'t>, Reject>,
+    ) -> Result<Command<'t>, Reject> {
+        let limits = &cx.shared.config.limits;
+        let Some(session) = self.sessions.get_mut(slot) else { return Err(ErrorCode::NotSignedIn.into()) };
+        let rate = rate_of(limits.commands_per_connection_per_second, session.share);
+        session
+            .bucket
+            .take(cx.now.mono, rate, rate.saturating_mul(BURST_SECONDS))
+            .map_err(|millis| Reject::after(ErrorCode::RateLimited, millis))?;
+        let command = command?;
+        if session.state == State::Upgraded && !matches!(command, Command::Hello { .. }) {
+            return Err(ErrorCode::NotSignedIn.into());
+        }
+        if u32::from(session.in_flight) >= limits.commands_in_flight_max.min(u32::from(u8::MAX))
+            && !is_silent(re, &command)
+        {
+            return Err(Reject::after(ErrorCode::RateLimited, BUSY_RETRY_MILLIS));
+        }
+        session.strikes = 0;
+        Ok(command)
+    }
+
+    fn dispatch<'t>(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: Slot,
+        re: u64,
+        command: Command<'t>,
+        text: &'t str,
+    ) -> Option<Order<'t>> {
+        let session = self.sessions.get(slot)?;
+        let user = session.principal.user;
+        if session.state == State::SignedIn && session.deadline <= cx.now.mono {
+            self.close(cx, slot, CloseCode::TokenExpired);
+            return None;
+        }
+        let room = match &command {
+            Command::Hello { token, resume } => {
+                self.hello(cx, slot, re, token, resume);
+                return None;
+            }
+            Command::Refresh { token } => {
+                self.refresh(cx, slot, re, token);
+                return None;
+            }
+            Command::Ping => {
+                self.done(cx, slot, re, &Done::default());
+                return None;
+            }
+            Command::Unsubscribe { room } => {
+                self.unsubscribe_command(cx, slot, re, *room);
+                return None;
+            }
+            Command::Sync { after, limit } => {
+                self.sync(cx, slot, re, *after, *limit);
+                return None;
+            }
+            Command::Presence { room, watch, unwatch } => {
+                self.presence(cx, slot, re, *room, watch, unwatch);
+                return None;
+            }
+            Command::Create { key, .. } => room_of_create(user, *key),
+            Command::Direct { user: other } | Command::Block { user: other, .. } => {
+                if *other == user {
+                    let reject = Reject::because(ErrorCode::InvalidField, "field `user` is yourself");
+                    self.refuse(cx, slot, re, &reject);
+                    return None;
+                }
+                direct_room_id(user, *other)
+            }
+            Command::Subscribe(Resume { room, .. }) => {
+                if !self.may_subscribe(cx, slot, *room) {
+                    self.refuse(cx, slot, re, &ErrorCode::LimitReached.into());
+                    return None;
+                }
+                *room
+            }
+            other => other.room()?,
+        };
+        self.send_to_owner(cx, slot, re, room, command, text)
+    }
+
+    /// Takes a command to the owner of its room.
+    fn send_to_owner<'t>(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: Slot,
+        re: u64,
+        room: RoomId,
+        command: Command<'t>,
+        text: &'t str,
+    ) -> Option<Order<'t>> {
+        let from = self.sessions.reference(self.shard, slot);
+        let owner = shard_of_room(room, cx.shared.config.shard_count);
+        let silent = is_silent(re, &command);
+        if owner != self.shard && !silent && !self.borrow_credit(owner) {
+            self.refuse(cx, slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
+            return None;
+        }
+        let session = self.sessions.get_mut(slot)?;
+        let principal = session.principal;
+        if !silent {
+            session.in_flight += 1;
+        }
+        if owner == self.shard {
+            return Some(Order { room, from, principal, re, command });
+        }
+        let raw = cx.shared.pool.frame(|out| out.extend_from_slice(text.as_bytes()));
+        cx.post(owner, Mail::Command { room, from, principal, raw });
+        None
+    }
+
+    /// Counts one more question at another shard, if there may be one.
+    pub(crate) fn borrow_credit(&mut self, shard: ShardId) -> bool {
+        let Some(outstanding) = self.outstanding.get_mut(shard.index()) else { return false };
+        if *outstanding >= CREDIT_PER_SHARD_MAX {
+            return false;
+        }
+        *outstanding += 1;
+        true
+    }
+
+    /// A command was answered, by `shard`: there is room for another, or for a room that waits to be resumed.
+    pub(crate) fn answered(&mut self, cx: &mut Context<'_>, shard: ShardId, to: ConnectionRef) {
+        self.returned(shard);
+        let Some(session) = self.sessions.live(to) else { return };
+        session.in_flight = session.in_flight.saturating_sub(1);
+        if session.in_flight == 0
+            && let Some(extra) = session.extra.as_mut()
+        {
+            extra.unwanted.clear();
+            session.trim();
+        }
+        if self.sessions.live(to).is_some_and(|s| s.extra.is_some()) {
+            self.resume_rooms(cx, to);
+        }
+    }
+
+    /// The mailbox of a room's owner was full.
+    pub(crate) fn command_refused(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: ShardId,
+        room: RoomId,
+        from: ConnectionRef,
+        raw: &Frame,
+    ) {
+        let text = std::str::from_utf8(raw.payload()).unwrap_or_default();
+        let Decoded { re, command } = decode(text);
+        let Ok(command) = command else {
+            debug_assert!(false, "a command is decoded before it is posted");
+            return;
+        };
+        if is_silent(re, &command) {
+            cx.shared.counters.rejects[ErrorCode::Busy as usize] += 1;
+            return;
+        }
+        if self.sessions.live(from).is_none() {
+            self.returned(to);
+            return;
+        }
+        if let (0, Command::Subscribe(resume)) = (re, &command) {
+            debug_assert_eq!(resume.room, room, "a subscribe is posted to the owner of its room");
+            self.resume_later(cx, from, *resume);
+        } else {
+            self.refuse(cx, from.slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
+        }
+        self.answered(cx, to, from);
+    }
+
+    /// Answers with an error and counts it.
+    pub(crate) fn refuse(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, reject: &Reject) {
+        cx.shared.counters.rejects[reject.code as usize] += 1;
+        let request = cx.shared.random();
+        let frame = cx.shared.pool.frame(|out| encode_error(out, re, reject, request));
+        cx.reply(slot, frame);
+    }
+
+    /// Answers with `ok`.
+    pub(crate) fn done(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, done: &Done) {
+        let frame = cx.shared.pool.frame(|out| encode_ok(out, re, done));
+        cx.reply(slot, frame);
+    }
+
+    /// Counts what a sound client does not do; too much of it in a row ends the connection.
+    fn strike(&mut self, cx: &mut Context<'_>, slot: Slot, code: ErrorCode) {
+        let close = match code {
+            ErrorCode::RateLimited => CloseCode::RateLimited,
+            ErrorCode::BadRequest
+            | ErrorCode::UnknownOp
+            | ErrorCode::InvalidField
+            | ErrorCode::NotSignedIn => CloseCode::Misuse,
+            _ => return,
+        };
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        session.strikes = session.strikes.saturating_add(1);
+        if session.strikes >= STRIKES_MAX {
+            self.close(cx, slot, close);
+        }
+    }
+
+    /// Whether a connection may have one more subscription (or has this one).
+    fn may_subscribe(&self, cx: &Context<'_>, slot: Slot, room: RoomId) -> bool {
+        let Some(session) = self.sessions.get(slot) else { return false };
+        let resuming = session.extra.as_ref().map_or(0, |extra| extra.resume.len());
+        let max = cx.shared.config.limits.subscriptions_per_connection_max as usize;
+        let has = |session: &Session| {
+            self.topics.find(room).is_some_and(|topic| session.position_in(topic).is_some())
+        };
+        session.subscriptions.len() + resuming < max || has(session)
+    }
+
+    /// `unsubscribe`: answered here; the owner need not know which connections listen.
+    fn unsubscribe_command(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, room: RoomId) {
+        let topic = self.topics.find(room);
+        let subscribed = topic.filter(|topic| {
+            self.sessions.get(slot).is_some_and(|session| session.position_in(*topic).is_some())
+        });
+        match subscribed {
+            Some(topic) => self.unsubscribe(cx, slot, topic),
+            None => self.unsubscribe_early(slot, room),
+        }
+        self.done(cx, slot, re, &Done { room: Some(room), ..Done::default() });
+    }
+
+    /// Remembers that a room is not wanted any more, in case its `subscribe` is still under way.
+    fn unsubscribe_early(&mut self, slot: Slot, room: RoomId) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        if session.in_flight == 0 && session.extra.is_none() {
+            return;
+        }
+        let in_flight = session.in_flight > 0;
+        let extra = session.extra_mut();
+        extra.resume.retain(|resume| resume.room != room);
+        if in_flight && !extra.unwanted.contains(&room) && extra.unwanted.len() < usize::from(u8::MAX) {
+            extra.unwanted.push(room);
+        }
+        session.trim();
+    }
+}

@@ -1,0 +1,230 @@
+//! Signing in: tokens, the greeting, and the rooms that a client comes back to.
+//!
+//! The greeting is the `ok` of `hello`:
+//!
+//! ```json
+//! {"ev":"ok","re":1,"session":"…","user":"…","time":"2026-11-23T17:48:51.123Z","expires":"…",
+//!  "heartbeat_ms":25000,"resume_events":100,"dedupe_window_ms":600000,"key_age_max_ms":604800000,
+//!  "key_ahead_max_ms":60000,"commands_per_second":50,
+//!  "limits":{"message_chars":8000,"frame_bytes":131072,"room_name_chars":100,"reactions_per_message":20,
+//!   "history_page":100,"history_page_max":500,"reply_bytes":262144,"subscriptions":1000,"commands_in_flight":32,
+//!   "room_members":100000,"presence_watch":500,"presence_room_members":500,"resume_bytes":65536,
+//!   "connections_per_account":30},
+//!  "features":["direct","history","presence","reactions","receipts","resume","sync","typing"]}
+//! ```
+
+use std::borrow::Cow;
+
+use lynk_auth::{Claims, TokenError};
+use lynk_domain::{Limits, Millis, Nanos, shard_of_room, shard_of_user};
+use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Reject, Resume};
+
+use super::command::rate_of;
+use super::session::State;
+use super::{Home, STALLED_REPEAT};
+use crate::context::Context;
+use crate::io::Slot;
+use crate::mail::{ConnectionRef, Mail, Principal};
+
+/// Resumed rooms of one connection that are asked for at a time, so that its commands find room beside them and a
+/// crowd that comes back shares the owners fairly.
+const RESUME_IN_FLIGHT_MAX: u8 = 16;
+/// What this server can do beyond sending and receiving.
+const FEATURES: [&str; 8] =
+    ["direct", "history", "presence", "reactions", "receipts", "resume", "sync", "typing"];
+
+/// Why a token is refused, for its owner; nothing about the server's keys.
+fn reject_of(error: TokenError) -> Reject {
+    match error {
+        TokenError::Expired => ErrorCode::TokenExpired.into(),
+        TokenError::NotYet => Reject::because(ErrorCode::InvalidToken, "the token is not valid yet"),
+        _ => ErrorCode::InvalidToken.into(),
+    }
+}
+
+impl Home {
+    /// `hello`: verifies the token, greets, and resumes the listed rooms.
+    pub(crate) fn hello(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: Slot,
+        re: u64,
+        token: &str,
+        resume: &[Resume],
+    ) {
+        if self.sessions.get(slot).is_none_or(|s| s.state != State::Upgraded) {
+            let reject = Reject::because(ErrorCode::Conflict, "this connection is signed in already");
+            self.refuse(cx, slot, re, &reject);
+            return;
+        }
+        if let Some(drain) = self.drain.as_ref() {
+            let reject = Reject::after(ErrorCode::Draining, drain.retry_after_millis(cx.now.mono));
+            self.refuse(cx, slot, re, &reject);
+            self.close(cx, slot, CloseCode::Shutdown);
+            return;
+        }
+        let limits = &cx.shared.config.limits;
+        if resume.len() > limits.subscriptions_per_connection_max as usize {
+            self.refuse(cx, slot, re, &ErrorCode::LimitReached.into());
+            return;
+        }
+        let claims = match self.keys.verify(token, cx.now.wall) {
+            Ok(claims) => claims,
+            Err(error) => {
+                let reject = reject_of(error);
+                let expired = reject.code == ErrorCode::TokenExpired;
+                self.refuse(cx, slot, re, &reject);
+                self.close(cx, slot, if expired { CloseCode::TokenExpired } else { CloseCode::BadAuth });
+                return;
+            }
+        };
+        let principal = Principal { user: claims.user, session: claims.session };
+        let share = limits.commands_per_account_per_second;
+        let connection = self.sessions.reference(self.shard, slot);
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        session.state = State::SignedIn;
+        session.principal = principal;
+        session.share = share;
+        session.deadline = expiry(cx, &claims);
+        if !resume.is_empty() {
+            session.extra_mut().resume.extend(resume.iter().copied());
+        }
+        let to = shard_of_user(claims.user, cx.shared.config.shard_count);
+        cx.post(to, Mail::SignedIn { connection, principal });
+        let (wall, rate) = (cx.now.wall, rate_of(limits_rate(cx), share));
+        let Context { shared, .. } = cx;
+        let limits = &shared.config.limits;
+        let frame = shared.pool.frame(|out| encode_greeting(out, re, &claims, wall, rate, limits));
+        cx.reply(slot, frame);
+        self.resume_rooms(cx, connection);
+    }
+
+    /// `refresh`: a newer token of the same session moves its end.
+    pub(crate) fn refresh(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, token: &str) {
+        let claims = match self.keys.verify(token, cx.now.wall) {
+            Ok(claims) => claims,
+            Err(error) => {
+                self.refuse(cx, slot, re, &reject_of(error));
+                return;
+            }
+        };
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        if (session.principal.user, session.principal.session) != (claims.user, claims.session) {
+            let reject = Reject::because(ErrorCode::InvalidToken, "the token is of another session");
+            self.refuse(cx, slot, re, &reject);
+            return;
+        }
+        // A longer life needs no new timer: the old one fires, finds the new deadline and is put in again. A token
+        // that ends sooner is honoured at the next command, or when the old timer fires.
+        session.deadline = expiry(cx, &claims);
+        self.done(cx, slot, re, &Done { time: Some(cx.now.wall), ..Done::default() });
+    }
+
+    /// The user's shard has decided.
+    pub(crate) fn admitted(&mut self, cx: &mut Context<'_>, to: ConnectionRef, admitted: bool, share: u32) {
+        let Some(session) = self.sessions.live(to) else { return };
+        if admitted {
+            session.share = share;
+            return;
+        }
+        let text = Cow::Borrowed("this account has too many connections");
+        self.refuse(cx, to.slot, 0, &Reject::because(ErrorCode::LimitReached, text));
+        self.close(cx, to.slot, CloseCode::TryLater);
+    }
+
+    /// Sends `subscribe` for rooms of `hello`, a few at a time: each answer makes room for the next.
+    pub(crate) fn resume_rooms(&mut self, cx: &mut Context<'_>, connection: ConnectionRef) {
+        loop {
+            let Some(session) = self.sessions.live(connection) else { return };
+            let principal = session.principal;
+            let in_flight = session.in_flight;
+            let Some(extra) = session.extra.as_mut() else { return };
+            if in_flight >= RESUME_IN_FLIGHT_MAX {
+                return;
+            }
+            let Some(resume) = extra.resume.pop_front() else {
+                extra.resume = std::collections::VecDeque::new();
+                session.trim();
+                return;
+            };
+            let owner = shard_of_room(resume.room, cx.shared.config.shard_count);
+            if owner != self.shard && !self.borrow_credit(owner) {
+                self.resume_later(cx, connection, resume);
+                return;
+            }
+            if let Some(session) = self.sessions.live(connection) {
+                session.in_flight += 1;
+            }
+            let raw = cx.shared.pool.frame(|out| encode_subscribe(out, &resume));
+            cx.post(owner, Mail::Command { room: resume.room, from: connection, principal, raw });
+        }
+    }
+
+    /// Puts a room back, to be tried again soon.
+    pub(crate) fn resume_later(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, resume: Resume) {
+        let Some(session) = self.sessions.live(connection) else { return };
+        session.extra_mut().resume.push_front(resume);
+        if !self.stalled.contains(&connection) {
+            self.stalled.push_back(connection);
+        }
+        self.stalled_next.get_or_insert(cx.now.mono.after(STALLED_REPEAT));
+    }
+}
+
+fn limits_rate(cx: &Context<'_>) -> u32 {
+    cx.shared.config.limits.commands_per_connection_per_second
+}
+
+/// The end of a token on the monotonic clock, so that a jump of the wall clock ends no session.
+fn expiry(cx: &Context<'_>, claims: &Claims) -> Nanos {
+    let millis = claims.expires.0.saturating_sub(cx.now.wall.0);
+    cx.now.mono.after(millis.saturating_mul(Nanos::MILLISECOND))
+}
+
+/// The command that resumes one room, without a number: its answer names the room.
+fn encode_subscribe(out: &mut Vec<u8>, resume: &Resume) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("op").text("subscribe").key("room").id(&resume.room.0);
+    if let Some(cursor) = resume.cursor {
+        json.key("epoch").number(u64::from(cursor.epoch.0)).key("seq").number(cursor.seq.0);
+    }
+    json.close(b'}');
+}
+
+fn encode_greeting(out: &mut Vec<u8>, re: u64, claims: &Claims, wall: Millis, rate: u32, limits: &Limits) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("ok").key("re").number(re);
+    json.key("session").id(&claims.session.0).key("user").id(&claims.user.0);
+    json.key("time").time(wall).key("expires").time(claims.expires);
+    json.key("heartbeat_ms").number(limits.heartbeat_millis);
+    json.key("resume_events").number(u64::from(limits.resume_events_max));
+    json.key("dedupe_window_ms").number(limits.dedupe_window_millis);
+    json.key("key_age_max_ms").number(limits.key_age_max_millis);
+    json.key("key_ahead_max_ms").number(limits.key_ahead_max_millis);
+    json.key("commands_per_second").number(u64::from(rate));
+    json.key("limits").open(b'{');
+    let announced = [
+        ("message_chars", limits.message_chars_max),
+        ("frame_bytes", limits.frame_bytes_max),
+        ("room_name_chars", limits.room_name_chars_max),
+        ("reactions_per_message", limits.reactions_per_message_max),
+        ("history_page", limits.history_page_default),
+        ("history_page_max", limits.history_page_max),
+        ("reply_bytes", limits.reply_bytes_max),
+        ("subscriptions", limits.subscriptions_per_connection_max),
+        ("commands_in_flight", limits.commands_in_flight_max),
+        ("room_members", limits.room_members_max),
+        ("presence_watch", limits.presence_watch_max),
+        ("presence_room_members", limits.presence_room_members_max),
+        ("resume_bytes", limits.resume_bytes_max),
+        ("connections_per_account", limits.connections_per_account_max),
+    ];
+    for (name, value) in announced {
+        json.key(name).number(u64::from(value));
+    }
+    json.close(b'}').key("features").open(b'[');
+    for feature in FEATURES {
+        json.text(feature);
+    }
+    json.close(b']').close(b'}');
+}

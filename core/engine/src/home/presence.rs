@@ -1,0 +1,110 @@
+//! Watching users: which connection of this shard watches whom. What is told, and to whom, is decided by the user's
+//! shard (`crate::user`).
+
+use lynk_domain::{RoomId, ShardId, UserId, shard_of_user};
+use lynk_protocol::{Done, ErrorCode, encode_presence};
+
+use super::Home;
+use crate::context::Context;
+use crate::io::Slot;
+use crate::mail::{ConnectionRef, Mail};
+
+impl Home {
+    /// `presence`: changes the list of watched users; with a room, also gathers who of it is here.
+    pub(crate) fn presence(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: Slot,
+        re: u64,
+        room: Option<RoomId>,
+        watch: &[UserId],
+        unwatch: &[UserId],
+    ) {
+        let connection = self.sessions.reference(self.shard, slot);
+        let Some(session) = self.sessions.live(connection) else { return };
+        let max = cx.shared.config.limits.presence_watch_max as usize;
+        let mut ended = Vec::new();
+        let mut started = Vec::new();
+        if !watch.is_empty() || !unwatch.is_empty() {
+            let mut watched = session.extra.as_ref().map(|extra| extra.watched.clone()).unwrap_or_default();
+            for user in unwatch {
+                if let Ok(at) = watched.binary_search(user) {
+                    ended.push(watched.remove(at));
+                }
+            }
+            for user in watch {
+                if let Err(at) = watched.binary_search(user) {
+                    watched.insert(at, *user);
+                    started.push(*user);
+                }
+                if watched.len() > max {
+                    self.refuse(cx, slot, re, &ErrorCode::LimitReached.into());
+                    return;
+                }
+            }
+            session.extra_mut().watched = watched;
+            session.trim();
+        }
+        let watcher = session.principal.user;
+        self.post_watch(cx, connection, watcher, ended, false);
+        self.post_watch(cx, connection, watcher, started, true);
+        match room {
+            Some(room) => self.here(cx, slot, re, room),
+            None => self.done(cx, slot, re, &Done::default()),
+        }
+    }
+
+    /// Tells the users' shards, one mail each.
+    pub(crate) fn post_watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnectionRef,
+        watcher: UserId,
+        mut users: Vec<UserId>,
+        on: bool,
+    ) {
+        let shard_count = cx.shared.config.shard_count;
+        users.sort_unstable_by_key(|user| (shard_of_user(*user, shard_count), *user));
+        for group in users.chunk_by(|a, b| shard_of_user(*a, shard_count) == shard_of_user(*b, shard_count)) {
+            let to = shard_of_user(group[0], shard_count);
+            cx.post(to, Mail::Watch { from, watcher, users: group.into(), on });
+        }
+    }
+
+    /// A watched user came or went, as far as this watcher may know.
+    pub(crate) fn presence_changed(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ShardId,
+        to: ConnectionRef,
+        user: UserId,
+        online: bool,
+    ) {
+        let high = self.is_high(to.slot);
+        let extra = self.sessions.live(to).and_then(|session| session.extra.as_mut());
+        let Some(extra) = extra.filter(|extra| extra.watched.binary_search(&user).is_ok()) else {
+            // The end of the watch was overtaken by its beginning, when a full mailbox delayed that: end it again.
+            cx.post(from, Mail::Watch { from: to, watcher: UserId::NIL, users: [user].into(), on: false });
+            return;
+        };
+        if high {
+            extra.presence_shed = true;
+            cx.shared.counters.shed += 1;
+            return;
+        }
+        let frame = cx.shared.pool.frame(|out| encode_presence(out, user, online));
+        cx.reply(to.slot, frame);
+    }
+
+    /// After a time in which presence was shed, asks for everything watched again.
+    pub(crate) fn refresh_presence(&mut self, cx: &mut Context<'_>, slot: Slot) {
+        let connection = self.sessions.reference(self.shard, slot);
+        let Some(session) = self.sessions.live(connection) else { return };
+        let watcher = session.principal.user;
+        let Some(extra) = session.extra.as_mut() else { return };
+        if std::mem::take(&mut extra.presence_shed) {
+            let watched = extra.watched.clone();
+            self.post_watch(cx, connection, watcher, watched, true);
+        }
+    }
+}

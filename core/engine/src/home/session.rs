@@ -1,0 +1,237 @@
+//! The connections of this shard, by slot.
+//!
+//! Everything an idle connection costs at home is here, in its one [`Subscriber`](super::topic::Subscriber) per
+//! room and in its timer; the sizes are asserted, because they are multiplied by the number of connections.
+
+use std::collections::VecDeque;
+
+use lynk_domain::{IpPrefix, Nanos, RoomId, SessionId, ShardId, UserId};
+use lynk_protocol::Resume;
+use smallvec::SmallVec;
+
+use crate::bucket::Bucket;
+use crate::io::Slot;
+use crate::mail::{ConnectionRef, Principal};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// Nobody has the slot.
+    Free,
+    /// A socket without a finished handshake.
+    Accepted,
+    /// A WebSocket without a valid `hello`.
+    Upgraded,
+    /// Signed in.
+    SignedIn,
+    /// The driver was told to close it.
+    Closing,
+}
+
+/// Where a session's subscription lies: `position` in the subscribers of `topic`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SubscriptionAt {
+    pub(crate) topic: u32,
+    pub(crate) position: u32,
+}
+
+/// What only some connections have.
+#[derive(Default, Debug)]
+pub(crate) struct Extra {
+    /// Rooms of `hello` whose `subscribe` was not sent yet.
+    pub(crate) resume: VecDeque<Resume>,
+    /// Users whose presence is watched, ascending.
+    pub(crate) watched: Vec<UserId>,
+    /// A presence event was shed since the queue was High: ask again at Low.
+    pub(crate) presence_shed: bool,
+    /// Rooms that were unsubscribed while their `subscribe` was under way.
+    pub(crate) unwanted: Vec<RoomId>,
+}
+
+impl Extra {
+    fn is_empty(&self) -> bool {
+        self.resume.is_empty() && self.watched.is_empty() && self.unwanted.is_empty()
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Its subscriptions, ascending by topic. Two fit without an allocation.
+    pub(crate) subscriptions: SmallVec<[SubscriptionAt; 2]>,
+    pub(crate) principal: Principal,
+    pub(crate) extra: Option<Box<Extra>>,
+    /// When `hello` is due, or the token expires.
+    pub(crate) deadline: Nanos,
+    pub(crate) bucket: Bucket,
+    /// Commands per second that the account leaves to this connection; 0 for no limit.
+    pub(crate) share: u32,
+    pub(crate) generation: u32,
+    pub(crate) ip: IpPrefix,
+    pub(crate) state: State,
+    /// Commands without an answer.
+    pub(crate) in_flight: u8,
+    /// Refused frames in a row.
+    pub(crate) strikes: u8,
+    /// The network's shard counts this connection.
+    pub(crate) ip_counted: bool,
+}
+
+const _: () = assert!(size_of::<Session>() <= 112, "there is one per connection");
+const _: () = assert!(size_of::<SubscriptionAt>() == 8, "two lie inside a session without making it larger");
+
+impl Session {
+    fn free() -> Self {
+        Self {
+            subscriptions: SmallVec::new(),
+            principal: Principal { user: UserId::NIL, session: SessionId::NIL },
+            extra: None,
+            deadline: Nanos::NEVER,
+            bucket: Bucket::default(),
+            share: 0,
+            generation: 0,
+            ip: IpPrefix([0; 7]),
+            state: State::Free,
+            in_flight: 0,
+            strikes: 0,
+            ip_counted: false,
+        }
+    }
+
+    /// The rare parts, made when needed.
+    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// Gives back the rare parts when nothing is left of them.
+    pub(crate) fn trim(&mut self) {
+        if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
+            self.extra = None;
+        }
+    }
+
+    /// Position among the subscribers of a topic.
+    pub(crate) fn position_in(&self, topic: u32) -> Option<u32> {
+        let at = self.subscriptions.binary_search_by_key(&topic, |s| s.topic).ok()?;
+        Some(self.subscriptions[at].position)
+    }
+
+    /// Notes, moves or adds a subscription.
+    pub(crate) fn place(&mut self, topic: u32, position: u32) {
+        match self.subscriptions.binary_search_by_key(&topic, |s| s.topic) {
+            Ok(at) => self.subscriptions[at].position = position,
+            Err(at) => self.subscriptions.insert(at, SubscriptionAt { topic, position }),
+        }
+    }
+
+    /// Forgets a subscription and says where it lay.
+    pub(crate) fn displace(&mut self, topic: u32) -> Option<u32> {
+        let at = self.subscriptions.binary_search_by_key(&topic, |s| s.topic).ok()?;
+        Some(self.subscriptions.remove(at).position)
+    }
+}
+
+/// Sessions per chunk: growing never moves the others.
+const CHUNK: usize = 256;
+
+/// The table of connections. Slots are small numbers that the driver reuses.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    chunks: Vec<Box<[Session]>>,
+    /// Slots in use.
+    count: usize,
+}
+
+impl Sessions {
+    /// Fills a slot with a new connection and returns its generation.
+    pub(crate) fn open(&mut self, slot: Slot, ip: IpPrefix) -> u32 {
+        let index = slot.0 as usize;
+        while self.chunks.len() * CHUNK <= index {
+            self.chunks.push((0..CHUNK).map(|_| Session::free()).collect());
+        }
+        let session = &mut self.chunks[index / CHUNK][index % CHUNK];
+        assert!(session.state == State::Free, "the driver opened a slot that is in use");
+        let generation = session.generation.wrapping_add(1);
+        *session = Session { generation, ip, state: State::Accepted, ..Session::free() };
+        self.count += 1;
+        generation
+    }
+
+    /// Empties a slot; its generation stays.
+    pub(crate) fn close(&mut self, slot: Slot) {
+        if let Some(session) = self.get_mut(slot) {
+            *session = Session { generation: session.generation, ..Session::free() };
+            self.count -= 1;
+        }
+    }
+
+    /// The connection in a slot, `None` when it is free.
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Session> {
+        let index = slot.0 as usize;
+        let session = self.chunks.get(index / CHUNK)?.get(index % CHUNK)?;
+        (session.state != State::Free).then_some(session)
+    }
+
+    /// As [`Self::get`].
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Session> {
+        let index = slot.0 as usize;
+        let session = self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)?;
+        (session.state != State::Free).then_some(session)
+    }
+
+    /// The signed-in connection that `to` means, `None` when it is gone or going.
+    pub(crate) fn live(&mut self, to: ConnectionRef) -> Option<&mut Session> {
+        self.get_mut(to.slot).filter(|s| s.generation == to.generation && s.state == State::SignedIn)
+    }
+
+    /// The name of the connection in a slot, for mail.
+    pub(crate) fn reference(&self, shard: ShardId, slot: Slot) -> ConnectionRef {
+        let generation = self.get(slot).map_or(0, |s| s.generation);
+        ConnectionRef { shard, slot, generation }
+    }
+
+    /// Slots in use.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Slots from 0 to here may be in use.
+    pub(crate) fn end(&self) -> u32 {
+        (self.chunks.len() * CHUNK) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_slot_has_another_generation() {
+        let mut sessions = Sessions::default();
+        let slot = Slot(700);
+        let first = sessions.open(slot, IpPrefix([4; 7]));
+        let reference = sessions.reference(ShardId(0), slot);
+        sessions.get_mut(slot).expect("open").state = State::SignedIn;
+        assert!(sessions.live(reference).is_some());
+        sessions.close(slot);
+        assert!(sessions.get(slot).is_none() && sessions.len() == 0);
+        assert_ne!(sessions.open(slot, IpPrefix([4; 7])), first);
+        sessions.get_mut(slot).expect("open").state = State::SignedIn;
+        assert!(sessions.live(reference).is_none());
+    }
+
+    #[test]
+    fn subscriptions_are_found_by_topic() {
+        let mut session = Session::free();
+        for topic in [5, 1, 9, 3] {
+            session.place(topic, topic * 10);
+        }
+        session.place(9, 1);
+        assert_eq!(
+            [1, 3, 5, 9, 4].map(|t| session.position_in(t)),
+            [Some(10), Some(30), Some(50), Some(1), None]
+        );
+        assert_eq!((session.displace(3), session.displace(3)), (Some(30), None));
+        assert!(session.subscriptions.is_sorted_by_key(|s| s.topic));
+    }
+}

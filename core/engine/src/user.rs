@@ -1,0 +1,336 @@
+//! The users that hash to this shard: which connections each has, who watches each, and the networks that hash here.
+//!
+//! Thread: the shard. **Presence is a lease**: a user is online while one of the listed connections lives, and a
+//! connection leaves the list when its home shard says so. Nothing is broadcast on connect; only watchers are told.
+//!
+//! **Who may know.** Anyone who knows a user's id may watch it (ids are 122 random bits that one meets in shared rooms),
+//! except across a block, in either direction: then the user is always offline to the watcher. Until the blocks are
+//! known nothing is told.
+//!
+//! Limits: connections of an account; [`ANNOUNCE_MAX`] presence mails per call; one change a second per user;
+//! watchers are bounded by the watch limit of their connections.
+
+mod network;
+mod watch;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use lynk_domain::{FixedMap, IpPrefix, Nanos, ShardId, UserId, fixed_map, shard_of_user};
+use lynk_model::{RequestId, StoreReply, StoreRequest};
+use smallvec::SmallVec;
+
+use crate::EngineConfig;
+use crate::context::Context;
+use crate::mail::{ConnectionRef, Mail, Principal};
+use crate::slab::Slab;
+use network::Networks;
+use watch::{Blocks, Watch};
+
+/// Presence mails of one user in one call at most; the rest follows at once, with other input between.
+const ANNOUNCE_MAX: usize = 128;
+/// Least time between two changes of a user's presence that watchers are told.
+const CHANGE_NANOS: u64 = Nanos::SECOND;
+/// Time until blocks that could not be read are asked for again.
+const BLOCKS_RETRY: u64 = Nanos::SECOND;
+
+/// One user who is online or watched.
+struct User {
+    user: UserId,
+    connections: SmallVec<[ConnectionRef; 2]>,
+    watch: Option<Box<Watch>>,
+    /// Commands per second that each connection was told it may use.
+    share: u32,
+}
+
+const _: () = assert!(size_of::<User>() <= 72, "there is one per user online");
+
+/// The user part of a shard.
+pub(crate) struct Users {
+    shard: ShardId,
+    by_user: FixedMap<UserId, u32>,
+    slab: Slab<User>,
+    /// When a user's watchers are looked at.
+    timers: BinaryHeap<Reverse<(Nanos, UserId)>>,
+    /// Whose blocks a store request asks for.
+    requests: FixedMap<RequestId, UserId>,
+    networks: Networks,
+}
+
+impl Users {
+    pub(crate) fn new(config: &EngineConfig) -> Self {
+        Self {
+            shard: config.shard,
+            by_user: fixed_map(config.seed),
+            slab: Slab::new(),
+            timers: BinaryHeap::new(),
+            requests: fixed_map(config.seed),
+            networks: Networks::new(config.seed),
+        }
+    }
+
+    /// Mail for this part.
+    pub(crate) fn mail(&mut self, cx: &mut Context<'_>, mail: Mail) {
+        match mail {
+            Mail::SignedIn { connection, principal } => self.signed_in(cx, connection, principal),
+            Mail::SignedOut { connection, principal } => self.signed_out(cx, connection, principal),
+            Mail::Watch { from, watcher, users, on } => {
+                for user in users {
+                    if on {
+                        self.watch(cx, from, watcher, user);
+                    } else {
+                        self.unwatch(from, user);
+                    }
+                }
+            }
+            Mail::BlockChanged { by, user, on } => {
+                for side in [by, user] {
+                    if shard_of_user(side, cx.shared.config.shard_count) == self.shard {
+                        self.block_changed(cx, side, by, user, on);
+                    }
+                }
+            }
+            Mail::IpAcquire { connection, ip } => self.network_acquired(cx, connection, ip),
+            Mail::IpRelease { ip } => self.networks.release(cx.now.mono, ip),
+            other => unreachable!("{other:?} is not for users"),
+        }
+    }
+
+    /// A mailbox refused mail that this part posted.
+    pub(crate) fn mail_refused(&mut self, cx: &mut Context<'_>, to: ShardId, mail: Mail) {
+        match mail {
+            // Forget that it was told: the next look at this user's watchers tells it, as it is then.
+            Mail::Presence { to, user, .. } => {
+                if let Some(watch) = self.watch_mut(user) {
+                    watch.untell(to);
+                    self.look_at(user, cx.now.mono.after(CHANGE_NANOS));
+                }
+            }
+            // A refusal must arrive; a share that changed is told again at the next change.
+            Mail::Admitted { admitted: false, .. } => cx.shared.kept.keep(cx.now.mono, to, mail),
+            Mail::Admitted { .. } | Mail::IpRefused { .. } => cx.shared.counters.shed += 1,
+            other => unreachable!("{other:?} is not posted by users"),
+        }
+    }
+
+    /// Users whose watchers wait for news.
+    pub(crate) fn deadline(&mut self, cx: &mut Context<'_>) {
+        while let Some(Reverse((at, user))) = self.timers.peek().copied() {
+            if at > cx.now.mono {
+                break;
+            }
+            self.timers.pop();
+            let Some(watch) = self.watch_mut(user).filter(|watch| watch.look_at == Some(at)) else {
+                continue;
+            };
+            watch.look_at = None;
+            self.tell_watchers(cx, user);
+        }
+    }
+
+    /// When [`Self::deadline`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn signed_in(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, principal: Principal) {
+        let limits = &cx.shared.config.limits;
+        let (max, rate) =
+            (limits.connections_per_account_max as usize, limits.commands_per_account_per_second);
+        let index = self.entry(principal.user);
+        let user = &mut self.slab[index];
+        if user.connections.len() >= max {
+            cx.post(connection.shard, Mail::Admitted { connection, admitted: false, share: 0 });
+            self.trim(principal.user);
+            return;
+        }
+        user.connections.push(connection);
+        let share = share_of(rate, user.connections.len());
+        if share == user.share {
+            cx.post(connection.shard, Mail::Admitted { connection, admitted: true, share });
+        } else {
+            user.share = share;
+            tell_share(cx, user);
+        }
+        self.changed(cx, principal.user);
+    }
+
+    fn signed_out(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, principal: Principal) {
+        let rate = cx.shared.config.limits.commands_per_account_per_second;
+        let Some(index) = self.by_user.get(&principal.user).copied() else { return };
+        let user = &mut self.slab[index];
+        let Some(at) = user.connections.iter().position(|listed| *listed == connection) else { return };
+        user.connections.remove(at);
+        let share = share_of(rate, user.connections.len());
+        if share != user.share {
+            user.share = share;
+            tell_share(cx, user);
+        }
+        self.changed(cx, principal.user);
+        self.trim(principal.user);
+    }
+
+    /// Plans to tell a user's watchers, at once or when a second has passed since the last time.
+    fn changed(&mut self, cx: &mut Context<'_>, user: UserId) {
+        let now = cx.now.mono;
+        let Some(watch) = self.watch_mut(user) else { return };
+        let at = watch.told_at.map_or(now, |at| at.after(CHANGE_NANOS));
+        if at <= now && watch.look_at.is_none() {
+            self.tell_watchers(cx, user);
+        } else {
+            self.look_at(user, at.max(now));
+        }
+    }
+
+    fn look_at(&mut self, user: UserId, at: Nanos) {
+        let Some(watch) = self.watch_mut(user) else { return };
+        if watch.look_at.is_none_or(|planned| planned > at) {
+            watch.look_at = Some(at);
+            self.timers.push(Reverse((at, user)));
+        }
+    }
+
+    /// Tells the next watchers what is true for them, when it is not what they were told.
+    fn tell_watchers(&mut self, cx: &mut Context<'_>, user: UserId) {
+        let Some(index) = self.by_user.get(&user).copied() else { return };
+        let entry = &mut self.slab[index];
+        let online = !entry.connections.is_empty();
+        let Some(watch) = entry.watch.as_mut() else { return };
+        if matches!(watch.blocks, Blocks::Unknown) {
+            self.ask_blocks(cx, user);
+            return;
+        }
+        watch.told_at = Some(cx.now.mono);
+        let more = watch.tell(online, ANNOUNCE_MAX, |to, online| {
+            cx.post(to.shard, Mail::Presence { to, user, online });
+        });
+        if more {
+            self.look_at(user, cx.now.mono);
+        }
+    }
+
+    fn watch(&mut self, cx: &mut Context<'_>, from: ConnectionRef, watcher: UserId, user: UserId) {
+        let index = self.entry(user);
+        let entry = &mut self.slab[index];
+        let online = !entry.connections.is_empty();
+        let watch = entry.watch.get_or_insert_with(|| Box::new(Watch::new(user)));
+        watch.add(from, watcher);
+        match watch.blocks {
+            Blocks::Unknown => self.ask_blocks(cx, user),
+            Blocks::Asked { .. } => {}
+            Blocks::Known(_) => {
+                if let Some(online) = watch.tell_one(from, online) {
+                    cx.post(from.shard, Mail::Presence { to: from, user, online });
+                }
+            }
+        }
+    }
+
+    fn unwatch(&mut self, from: ConnectionRef, user: UserId) {
+        if let Some(watch) = self.watch_mut(user) {
+            watch.remove(from);
+        }
+        self.trim(user);
+    }
+
+    fn ask_blocks(&mut self, cx: &mut Context<'_>, user: UserId) {
+        if !cx.may_request() {
+            self.look_at(user, cx.now.mono.after(BLOCKS_RETRY));
+            return;
+        }
+        let Some(watch) = self.watch_mut(user) else { return };
+        watch.blocks = Blocks::Asked { stale: false };
+        let request = cx.request(StoreRequest::Blocks { user });
+        self.requests.insert(request, user);
+    }
+
+    /// A store answered; gives the reply back when it is not for this part.
+    pub(crate) fn store_reply(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: RequestId,
+        reply: StoreReply,
+    ) -> Result<(), StoreReply> {
+        let Some(user) = self.requests.remove(&id) else { return Err(reply) };
+        let Some(watch) = self.watch_mut(user) else { return Ok(()) };
+        let Blocks::Asked { stale } = watch.blocks else { return Ok(()) };
+        match reply {
+            StoreReply::Blocks(pairs) if !stale => {
+                watch.blocks = Blocks::Known(pairs);
+                self.tell_watchers(cx, user);
+            }
+            StoreReply::Blocks(_) => {
+                watch.blocks = Blocks::Unknown;
+                self.ask_blocks(cx, user);
+            }
+            StoreReply::Failed(_) => {
+                cx.shared.counters.store_failures += 1;
+                watch.blocks = Blocks::Unknown;
+                self.look_at(user, cx.now.mono.after(BLOCKS_RETRY));
+            }
+            other => unreachable!("{other:?} does not answer a question for blocks"),
+        }
+        Ok(())
+    }
+
+    fn block_changed(&mut self, cx: &mut Context<'_>, side: UserId, by: UserId, whom: UserId, on: bool) {
+        let Some(watch) = self.watch_mut(side) else { return };
+        watch.block_changed(by, whom, on);
+        // A block hides at once; only what may be seen is told once a second.
+        self.tell_watchers(cx, side);
+    }
+
+    fn network_acquired(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, ip: IpPrefix) {
+        let limits = &cx.shared.config.limits;
+        let (max, rate) = (limits.connections_per_ip_max, limits.connects_per_ip_per_second);
+        if !self.networks.acquire(cx.now.mono, ip, max, rate) {
+            cx.post(connection.shard, Mail::IpRefused { connection });
+        }
+    }
+
+    fn entry(&mut self, user: UserId) -> u32 {
+        if let Some(index) = self.by_user.get(&user) {
+            return *index;
+        }
+        let index = self.slab.insert(User { user, connections: SmallVec::new(), watch: None, share: 0 });
+        self.by_user.insert(user, index);
+        index
+    }
+
+    fn watch_mut(&mut self, user: UserId) -> Option<&mut Watch> {
+        let index = *self.by_user.get(&user)?;
+        self.slab.get_mut(index)?.watch.as_deref_mut()
+    }
+
+    /// Forgets a user who is neither online nor watched.
+    fn trim(&mut self, user: UserId) {
+        let Some(index) = self.by_user.get(&user).copied() else { return };
+        let entry = &mut self.slab[index];
+        debug_assert_eq!(entry.user, user, "the map points at the user's own entry");
+        if entry.watch.as_ref().is_some_and(|watch| watch.is_empty()) {
+            entry.watch = None;
+        }
+        if entry.connections.is_empty() && entry.watch.is_none() {
+            self.by_user.remove(&user);
+            self.slab.remove(index);
+        }
+    }
+}
+
+/// What of an account's rate each of `connections` may use; 0 for no limit.
+fn share_of(rate: u32, connections: usize) -> u32 {
+    if rate == 0 {
+        return 0;
+    }
+    (rate / u32::try_from(connections.max(1)).unwrap_or(u32::MAX)).max(1)
+}
+
+fn tell_share(cx: &mut Context<'_>, user: &User) {
+    for connection in &user.connections {
+        let mail = Mail::Admitted { connection: *connection, admitted: true, share: user.share };
+        cx.post(connection.shard, mail);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Every metric of the server, and the reference page made from the list.
+
+use std::fmt::Write as _;
+
+/// How a metric behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Only grows while the process lives; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in buckets; its name ends in `_seconds`.
+    Histogram,
+}
+
+/// A label and all the values it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// Its values; series refer to them by index.
+    pub values: &'static [&'static str],
+}
+
+/// Kinds of failure of a store.
+const STORE_ERRORS: Label = Label { name: "error", values: &["unavailable", "unknown", "corrupt"] };
+
+/// Parts of the store bridge that fail on their own.
+const STORE_PARTS: Label = Label { name: "part", values: &["messages", "rooms", "drain"] };
+
+/// Label values of refused commands: the wire's error codes, by their number; index 0 is never used by one.
+const ERROR_CODES: Label = Label {
+    name: "code",
+    values: &[
+        "none",
+        "bad_request",
+        "unknown_op",
+        "invalid_field",
+        "not_signed_in",
+        "invalid_token",
+        "token_expired",
+        "room_not_found",
+        "message_not_found",
+        "not_a_member",
+        "forbidden",
+        "banned",
+        "muted",
+        "blocked",
+        "too_large",
+        "limit_reached",
+        "rate_limited",
+        "busy",
+        "unavailable",
+        "unknown",
+        "storage_full",
+        "idempotency_conflict",
+        "key_expired",
+        "clock_skew",
+        "name_taken",
+        "draining",
+        "conflict",
+        "slow_mode",
+        "last_owner",
+        "internal",
+    ],
+};
+
+macro_rules! catalogue {
+    ($($variant:ident $kind:ident $name:literal $(by $label:ident)? : $help:literal;)*) => {
+        /// One metric. Its number is its place in the catalogue.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub enum Metric {
+            $(#[doc = $help] $variant,)*
+        }
+
+        impl Metric {
+            /// Every metric, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its full name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// How it behaves.
+            #[must_use]
+            pub fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)* }
+            }
+
+            /// What it tells, one sentence.
+            #[must_use]
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)* }
+            }
+
+            /// Its label, if it has one.
+            #[must_use]
+            pub fn label(self) -> Option<Label> {
+                match self { $(Self::$variant => catalogue!(@label $($label)?),)* }
+            }
+        }
+    };
+    (@label) => { None };
+    (@label $label:ident) => { Some($label) };
+}
+
+catalogue! {
+    EngineCommands Counter "lynk_engine_commands_total": "Commands decoded.";
+    EngineRejects Counter "lynk_engine_rejects_total" by ERROR_CODES: "Commands refused, by error code.";
+    EngineMessages Counter "lynk_engine_messages_total": "Messages ordered.";
+    EngineEvents Counter "lynk_engine_events_total": "Durable room events ordered, messages included.";
+    EngineDeliveries Counter "lynk_engine_deliveries_total": "Frames handed to connections.";
+    EngineFlushDeliveriesMax Gauge "lynk_engine_flush_deliveries_max":
+        "Largest number of deliveries between two polls of input.";
+    EngineShed Counter "lynk_engine_shed_total": "Best-effort events (typing, presence, receipts) dropped.";
+    EngineResyncs Counter "lynk_engine_resyncs_total": "Resync events sent to slow consumers.";
+    EngineRepeats Counter "lynk_engine_repeats_total": "Retries answered from the first attempt's result.";
+    EngineRoomLoads Counter "lynk_engine_room_loads_total": "Rooms loaded from the stores.";
+    EngineRoomEvictions Counter "lynk_engine_room_evictions_total": "Rooms dropped from memory.";
+    EngineStoreFailures Counter "lynk_engine_store_failures_total": "Store replies that reported a failure.";
+    JournalSyncSeconds Histogram "lynk_journal_sync_duration_seconds":
+        "Time from handing a batch to the disk until it was synced.";
+    StoreRequests Counter "lynk_store_requests_total": "Requests of shards answered by the store bridge.";
+    StoreFailures Counter "lynk_store_failures_total" by STORE_ERRORS: "Those answered with a failure.";
+    StoreRequestSeconds Histogram "lynk_store_request_duration_seconds":
+        "Time from taking a request to its answer.";
+    StoreRequestsWaiting Gauge "lynk_store_requests_waiting": "Requests waiting for the store bridge.";
+    StoreDegraded Gauge "lynk_store_degraded" by STORE_PARTS: "1 while the part fails.";
+    StoreDrainRecords Counter "lynk_store_drain_records_total":
+        "Records moved from journals to the message log.";
+    StoreDrainBatches Counter "lynk_store_drain_batches_total": "Batches in which they were moved.";
+    StoreDrainSeconds Histogram "lynk_store_drain_batch_duration_seconds": "Time to move and sync one batch.";
+    StoreDrainBacklog Gauge "lynk_store_drain_backlog_records": "Records committed and not moved yet.";
+    StoreLogDisk Gauge "lynk_store_log_disk_bytes": "Disk space of the message log.";
+    StoreLogMemory Gauge "lynk_store_log_memory_bytes": "Memory of the message log: memtables and cache.";
+    ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
+    ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
+    ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";
+    ProcessFilesMax Gauge "lynk_process_max_fds": "Open file descriptors allowed.";
+    ProcessStart Gauge "lynk_process_start_time_seconds": "When the process started, Unix time.";
+    ProcessShards Gauge "lynk_process_shards": "Shard threads.";
+    ProcessReady Gauge "lynk_process_ready": "1 while the server takes new connections.";
+}
+
+impl Metric {
+    /// The part of the server that the metric is about: the second word of its name.
+    #[must_use]
+    pub fn part(self) -> &'static str {
+        self.name().split('_').nth(1).unwrap_or_default()
+    }
+}
+
+/// The text of `docs/metrics.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Metrics\n\n\
+         Served by the admin listener under `/metrics` in the OpenMetrics text format. Generated from the catalogue in \
+         `core/telemetry`; a test keeps the two equal.\n\n\
+         Counters start at zero with the process. Histograms have two buckets per power of two from 1.024 µs to 25.8 s. \
+         Numbers of shards are added up (`_max`: the largest). Label values are fixed lists; no user, room or address \
+         ever becomes one.\n",
+    );
+    let mut part = "";
+    for metric in Metric::ALL {
+        if metric.part() != part {
+            part = metric.part();
+            let _ = write!(out, "\n## {part}\n\n| Metric | Kind | Tells |\n| --- | --- | --- |\n");
+        }
+        let kind = match metric.kind() {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let _ = write!(out, "| `{}` | {kind} | {}", metric.name(), metric.help());
+        if let Some(label) = metric.label() {
+            let _ = write!(out, " Label `{}`: `{}`.", label.name, label.values.join("`, `"));
+        }
+        out.push_str(" |\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        let mut names: Vec<_> = Metric::ALL.iter().map(|m| m.name()).collect();
+        for metric in Metric::ALL {
+            let name = metric.name();
+            assert!(name.starts_with("lynk_") && name.split('_').count() >= 3, "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind() == Kind::Counter, "{name}");
+            assert!(metric.kind() != Kind::Histogram || name.ends_with("_seconds"), "{name}");
+            assert!(metric.help().ends_with('.'), "{name}");
+            for value in metric.label().map_or(&[][..], |label| label.values) {
+                assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{name} {value}");
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Metric::ALL.len());
+    }
+}

@@ -1,0 +1,381 @@
+//! [`MessageLog`]: the message log in one fjall keyspace.
+//!
+//! Thread: clones share the store. One thread appends; others may read meanwhile and do not wait for it:
+//! an append at full speed stalls for up to some hundred milliseconds now and then, a read does not.
+//!
+//! Invariants: a batch's rows and its source's cursor are one atomic write, synced before `append` returns.
+//! One keyspace holds everything (see `key`), so that none is idle while others are written: an idle one
+//! would pin fjall's journals. A failed write leaves the engine unusable until it is reopened; the next
+//! append does that. Nothing is written when the file system is nearly full, because a failing flush would
+//! close the engine for reads, too.
+//!
+//! Limits: [`MessageLogOptions`]. What can fail: the disk.
+
+mod key;
+mod prune;
+mod read;
+mod value;
+mod write;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
+use lynk_model::port::{MessageStore, NotUnread};
+use lynk_model::{
+    FoundKey, MessageState, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError, StoredEvent,
+};
+
+use crate::{Fault, FaultKind, OpenError};
+use key::Table;
+use write::{HeadCache, NewHeads, Pending};
+
+/// Format of keys and values that this build writes.
+const FORMAT: u32 = 1;
+/// Memtables waiting for their flush at which an append waits. fjall itself waits at 4, without end when its
+/// worker has died.
+const SEALED_MEMTABLES_MAX: usize = 3;
+/// Tables in level 0 at which an append waits; fjall itself waits at 30.
+const LEVEL0_TABLES_MAX: usize = 20;
+/// How long an append waits for the engine's workers before it gives up.
+const BACKPRESSURE_MAX: Duration = Duration::from_secs(20);
+
+/// Sizes of the message log.
+#[derive(Clone, Debug)]
+pub struct MessageLogOptions {
+    /// Block cache, bytes.
+    pub cache_bytes: u64,
+    /// Memtable at which it is flushed, bytes; about four may exist at a time.
+    pub memtable_bytes: u64,
+    /// Threads that flush and compact; with two, one flushes while the other compacts.
+    pub workers: usize,
+    /// Free bytes of the file system below which nothing is appended.
+    pub free_bytes_min: u64,
+}
+
+impl Default for MessageLogOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 32 << 20, memtable_bytes: 16 << 20, workers: 2, free_bytes_min: 48 << 20 }
+    }
+}
+
+/// Sizes for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MessageLogStats {
+    /// Bytes on disk, fjall's journals included.
+    pub disk_bytes: u64,
+    /// Bytes of fjall's journals.
+    pub journal_bytes: u64,
+    /// Bytes in memtables.
+    pub memtable_bytes: u64,
+    /// Bytes in the block cache.
+    pub cache_bytes: u64,
+    /// Memtables waiting for their flush.
+    pub memtables_sealed: u64,
+    /// Compactions since the store was opened.
+    pub compactions: u64,
+}
+
+/// [`MessageStore`] on fjall. Clones share one store.
+#[derive(Clone)]
+pub struct MessageLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    options: MessageLogOptions,
+    /// `None` only while a reopening has failed.
+    engine: RwLock<Option<Engine>>,
+    writer: Mutex<Writer>,
+    /// Newest wall time appended: the clock that expires idempotency keys.
+    newest_wall: Arc<AtomicU64>,
+    fault: Mutex<Option<Fault>>,
+}
+
+/// What the appending side keeps between batches.
+#[derive(Default)]
+struct Writer {
+    heads: HeadCache,
+    /// The engine refused a write and must be reopened.
+    broken: bool,
+}
+
+/// fjall's handles. All of them are gone when this is dropped, so that the directory can be opened again.
+struct Engine {
+    database: Database,
+    keyspace: Keyspace,
+}
+
+impl Engine {
+    fn open(
+        path: &Path,
+        options: &MessageLogOptions,
+        newest_wall: &Arc<AtomicU64>,
+    ) -> Result<Self, OpenError> {
+        let engine = |fault: Fault| OpenError::Engine { path: path.to_owned(), fault };
+        let opened = Database::builder(path)
+            .cache_size(options.cache_bytes)
+            .worker_threads(options.workers)
+            .max_cached_files(Some(64))
+            .max_journaling_size(128 << 20)
+            .with_compaction_filter_factories(prune::factories(newest_wall.clone()))
+            .open();
+        let database = match opened {
+            Err(fjall::Error::Locked) => return Err(OpenError::Locked { path: path.to_owned() }),
+            other => other.map_err(|error| engine(error.into()))?,
+        };
+        let memtable = options.memtable_bytes;
+        let create = || KeyspaceCreateOptions::default().max_memtable_size(memtable);
+        let keyspace = database.keyspace(prune::KEYSPACE, create).map_err(|error| engine(error.into()))?;
+        let opened = Self { database, keyspace };
+        match opened.format().map_err(engine)? {
+            Some(found) if found > FORMAT => {
+                Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT })
+            }
+            Some(_) => Ok(opened),
+            None => opened.write_format().map(|()| opened).map_err(engine),
+        }
+    }
+
+    fn format(&self) -> Result<Option<u32>, Fault> {
+        let value = self.keyspace.get(key::prefix(RoomId::NIL, Table::Format))?;
+        value.map(|value| value::decode_u32(&value)).transpose()
+    }
+
+    fn write_format(&self) -> Result<(), Fault> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        let key = key::prefix(RoomId::NIL, Table::Format);
+        batch.insert(&self.keyspace, key, FORMAT.to_le_bytes());
+        Ok(batch.commit()?)
+    }
+
+    /// Waits until a write would not make fjall wait: its own waiting never ends when a worker has died.
+    fn wait_for_workers(&self) -> Result<(), Fault> {
+        let started = Instant::now();
+        while self.keyspace.sealed_memtable_count() >= SEALED_MEMTABLES_MAX
+            || self.keyspace.l0_table_count() >= LEVEL0_TABLES_MAX
+        {
+            // Fails once a worker has died.
+            self.database.persist(PersistMode::Buffer)?;
+            if started.elapsed() > BACKPRESSURE_MAX {
+                return Err(Fault::new(FaultKind::Unavailable, "the engine does not flush its memory"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic ends the process, so nobody sees a poisoned lock; tests may.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MessageLog {
+    /// Opens or creates `<data>/messages`. Replays fjall's journals, which takes up to a second after a crash
+    /// under load; an empty store opens in milliseconds.
+    ///
+    /// # Errors
+    /// When the directory is locked, damaged, of a newer format, or the disk refuses.
+    pub fn open(data: &Path, options: MessageLogOptions) -> Result<Self, OpenError> {
+        let path = data.join("messages");
+        let newest_wall = Arc::new(AtomicU64::new(0));
+        let engine = Engine::open(&path, &options, &newest_wall)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path,
+                options,
+                engine: RwLock::new(Some(engine)),
+                writer: Mutex::default(),
+                newest_wall,
+                fault: Mutex::default(),
+            }),
+        })
+    }
+
+    /// The last failure since it was asked for, if there was one.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<Fault> {
+        lock(&self.shared.fault).take()
+    }
+
+    /// Sizes for metrics; zeroes while the store is closed by a failure.
+    #[must_use]
+    pub fn stats(&self) -> MessageLogStats {
+        let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(Engine { database, keyspace }) = engine.as_ref() else {
+            return MessageLogStats::default();
+        };
+        MessageLogStats {
+            disk_bytes: database.disk_space().unwrap_or(0),
+            journal_bytes: database.journal_disk_space().unwrap_or(0),
+            memtable_bytes: database.write_buffer_size(),
+            cache_bytes: database.cache_size(),
+            memtables_sealed: keyspace.sealed_memtable_count() as u64,
+            compactions: database.compactions_completed() as u64,
+        }
+    }
+
+    /// Writes memory out as tables, so that the next open has nothing to replay. Takes up to a second.
+    ///
+    /// # Errors
+    /// When the disk refuses; the store is as durable as before.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.with_engine(|engine| Ok(engine.keyspace.rotate_memtable_and_wait()?))
+    }
+
+    /// Runs `f` on the open engine, and notes what it fails with.
+    fn with_engine<T>(&self, f: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let result = match engine.as_ref() {
+            Some(engine) => f(engine),
+            None => Err(Fault::new(FaultKind::Unavailable, "the message log is closed after a failure")),
+        };
+        result.map_err(|fault| self.note(fault))
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Keyspace) -> Result<T, Fault>) -> Result<T, StoreError> {
+        self.with_engine(|engine| f(&engine.keyspace))
+    }
+
+    fn note(&self, fault: Fault) -> StoreError {
+        let error = fault.store_error();
+        *lock(&self.shared.fault) = Some(fault);
+        error
+    }
+
+    /// Refuses while the file system is nearly full.
+    fn check_free_space(&self) -> Result<(), Fault> {
+        let state = rustix::fs::statvfs(&self.shared.path).map_err(std::io::Error::from)?;
+        let free = state.f_bavail.saturating_mul(state.f_frsize);
+        if free < self.shared.options.free_bytes_min {
+            return Err(Fault::new(FaultKind::DiskFull, format_args!("{free} bytes are free")));
+        }
+        Ok(())
+    }
+
+    /// Closes and opens the engine, which is the only way out after it refused a write.
+    fn reopen(&self, writer: &mut Writer) -> Result<(), Fault> {
+        let shared = &*self.shared;
+        let mut engine = shared.engine.write().unwrap_or_else(PoisonError::into_inner);
+        // The old handles hold the directory's lock.
+        drop(engine.take());
+        writer.heads.clear();
+        match Engine::open(&shared.path, &shared.options, &shared.newest_wall) {
+            Ok(opened) => {
+                *engine = Some(opened);
+                writer.broken = false;
+                Ok(())
+            }
+            Err(OpenError::Engine { fault, .. }) => Err(fault),
+            Err(other) => Err(Fault::new(FaultKind::Unavailable, other)),
+        }
+    }
+
+    /// One atomic, synced write of what `fill` puts into the batch.
+    fn write(
+        &self,
+        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
+    ) -> Result<(), StoreError> {
+        let mut writer = lock(&self.shared.writer);
+        let written = self.write_locked(&mut writer, fill);
+        written.map_err(|fault| self.note(fault))
+    }
+
+    fn write_locked(
+        &self,
+        writer: &mut Writer,
+        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
+    ) -> Result<(), Fault> {
+        self.check_free_space()?;
+        if writer.broken {
+            self.reopen(writer)?;
+        }
+        let guard = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(engine) = guard.as_ref() else {
+            writer.broken = true;
+            return Err(Fault::new(FaultKind::Unavailable, "the message log is closed after a failure"));
+        };
+        engine.wait_for_workers().inspect_err(|_| writer.broken = true)?;
+        let mut batch = engine.database.batch().durability(Some(PersistMode::SyncData));
+        let heads = fill(engine, &writer.heads, &mut batch)?;
+        batch.commit().map_err(|error| {
+            writer.broken = true;
+            // The engine's journal may hold the batch: only reopening tells.
+            Fault { kind: FaultKind::Unknown, ..Fault::from(error) }
+        })?;
+        writer.heads.remember(heads);
+        Ok(())
+    }
+}
+
+impl MessageStore for MessageLog {
+    async fn append(&mut self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), StoreError> {
+        let newest = batch.iter().map(|record| record.head.wall.0).max().unwrap_or(0);
+        self.shared.newest_wall.fetch_max(newest, Ordering::Relaxed);
+        self.write(|engine, heads, rows| {
+            let mut pending = Pending::new(&engine.keyspace);
+            for record in batch {
+                pending.apply(heads, record)?;
+            }
+            pending.finish(rows);
+            let cursor = cursor.max(read::cursor(&engine.keyspace, source)?);
+            rows.insert(&engine.keyspace, key::cursor(source), cursor.0.to_le_bytes());
+            Ok(pending.into_heads())
+        })
+    }
+
+    async fn cursor(&self, source: &str) -> Result<Lsn, StoreError> {
+        self.read(|keyspace| read::cursor(keyspace, source))
+    }
+
+    async fn forget(&mut self, source: &str) -> Result<(), StoreError> {
+        self.write(|engine, _, rows| {
+            rows.remove(&engine.keyspace, key::cursor(source));
+            Ok(NewHeads::new())
+        })
+    }
+
+    async fn page(&self, query: &PageQuery) -> Result<PageReply, StoreError> {
+        self.read(|keyspace| read::page(keyspace, query))
+    }
+
+    async fn event(&self, room: RoomId, seq: Seq) -> Result<Option<StoredEvent>, StoreError> {
+        self.read(|keyspace| read::event(keyspace, room, seq))
+    }
+
+    async fn message(&self, room: RoomId, seq: Seq) -> Result<Option<MessageState>, StoreError> {
+        self.read(|keyspace| read::message(keyspace, room, seq))
+    }
+
+    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError> {
+        self.read(|keyspace| read::ordinal_at(keyspace, room, seq))
+    }
+
+    async fn count_not_unread(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+    ) -> Result<NotUnread, StoreError> {
+        self.read(|keyspace| read::count_not_unread(keyspace, room, user, after, except))
+    }
+
+    async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError> {
+        self.read(|keyspace| read::head(keyspace, room))
+    }
+
+    async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError> {
+        self.read(|keyspace| read::reads(keyspace, room))
+    }
+
+    async fn find_key(&self, room: RoomId, sender: UserId, key: Key) -> Result<Option<FoundKey>, StoreError> {
+        self.read(|keyspace| read::find_key(keyspace, room, sender, key))
+    }
+}

@@ -1,0 +1,268 @@
+//! Reads of the message log.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::Peekable;
+
+use fjall::{Guard, Iter, Keyspace};
+use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
+use lynk_model::port::NotUnread;
+use lynk_model::{
+    FoundKey, MessageState, PageBuilder, PageQuery, PageReply, ReadState, RoomHead, StoredBody, StoredEvent,
+};
+
+use super::key::{self, Table};
+use super::value;
+use crate::Fault;
+
+pub(super) fn head(keyspace: &Keyspace, room: RoomId) -> Result<RoomHead, Fault> {
+    match keyspace.get(key::prefix(room, Table::Head))? {
+        Some(value) => value::decode_head(&value),
+        None => Ok(RoomHead::default()),
+    }
+}
+
+pub(super) fn cursor(keyspace: &Keyspace, source: &str) -> Result<Lsn, Fault> {
+    match keyspace.get(key::cursor(source))? {
+        Some(value) => value::decode_u64(&value).map(Lsn),
+        None => Ok(Lsn(0)),
+    }
+}
+
+pub(super) fn find_key(
+    keyspace: &Keyspace,
+    room: RoomId,
+    sender: UserId,
+    key: Key,
+) -> Result<Option<FoundKey>, Fault> {
+    let value = keyspace.get(key::idempotency(room, sender, key))?;
+    value.map(|value| value::decode_key(&value)).transpose()
+}
+
+/// The message's row and all its reactions.
+pub(super) fn message(keyspace: &Keyspace, room: RoomId, seq: Seq) -> Result<Option<MessageState>, Fault> {
+    let row = keyspace.get(key::by_seq(room, Table::Message, seq))?;
+    let row = row.map(|value| value::decode_message(seq, &value)).transpose()?;
+    let (from, to) = key::reactions(room, seq, seq);
+    let mut state = MessageState { row: row.clone().unwrap_or_default(), reactions: Vec::new() };
+    Reactions::new(keyspace.range(from..=to), false).add_to(seq, &mut state)?;
+    Ok((row.is_some() || !state.reactions.is_empty()).then_some(state))
+}
+
+pub(super) fn event(keyspace: &Keyspace, room: RoomId, seq: Seq) -> Result<Option<StoredEvent>, Fault> {
+    if let Some(value) = keyspace.get(key::by_seq(room, Table::Event, seq))? {
+        return render(keyspace, value::decode_event(room, seq, &value)?).map(Some);
+    }
+    Ok(message(keyspace, room, seq)?.and_then(|state| state.view(room, seq)))
+}
+
+/// Gives an edit its target's current text.
+fn render(keyspace: &Keyspace, mut event: StoredEvent) -> Result<StoredEvent, Fault> {
+    if let StoredBody::Edit { target, text } = &mut event.body
+        && let Some(value) = keyspace.get(key::by_seq(event.room, Table::Message, *target))?
+    {
+        *text = value::decode_message(*target, &value)?.text;
+    }
+    Ok(event)
+}
+
+/// An iterator that runs up or down.
+struct Scan {
+    rows: Iter,
+    backward: bool,
+}
+
+impl Iterator for Scan {
+    type Item = Guard;
+    fn next(&mut self) -> Option<Guard> {
+        if self.backward { self.rows.next_back() } else { self.rows.next() }
+    }
+}
+
+/// Rows of one table that end in a seq, read one ahead.
+struct SeqRows {
+    rows: Scan,
+    ahead: Option<(Seq, fjall::UserValue)>,
+}
+
+impl SeqRows {
+    fn new(rows: Iter, backward: bool) -> Result<Self, Fault> {
+        let mut rows = Self { rows: Scan { rows, backward }, ahead: None };
+        rows.step()?;
+        Ok(rows)
+    }
+
+    /// An empty table.
+    fn none(keyspace: &Keyspace) -> Result<Self, Fault> {
+        Self::new(keyspace.range::<&[u8], _>(..=&[][..]), false)
+    }
+
+    /// Takes the row that is ahead.
+    fn step(&mut self) -> Result<Option<(Seq, fjall::UserValue)>, Fault> {
+        let next = match self.rows.next() {
+            Some(guard) => {
+                let (key, value) = guard.into_inner()?;
+                let seq = key::trailing_seq(&key).ok_or_else(|| Fault::corrupt("a stored key is short"))?;
+                Some((seq, value))
+            }
+            None => None,
+        };
+        Ok(std::mem::replace(&mut self.ahead, next))
+    }
+}
+
+/// Reactions in the order of the messages they belong to, consumed beside a scan of those.
+struct Reactions {
+    rows: Peekable<ReactionRows>,
+    backward: bool,
+}
+
+type Reacted = (Seq, UserId, String, Seq, bool);
+
+/// Decodes reaction rows.
+struct ReactionRows(Scan);
+
+impl Iterator for ReactionRows {
+    type Item = Result<Reacted, Fault>;
+    fn next(&mut self) -> Option<Self::Item> {
+        let guard = self.0.next()?;
+        Some((|| {
+            let (key, value) = guard.into_inner()?;
+            let (target, user, emoji) =
+                key::split_reaction(&key).ok_or_else(|| Fault::corrupt("a stored reaction key is wrong"))?;
+            let (rev, on) = value::decode_reaction(&value)?;
+            Ok((target, user, emoji.to_owned(), rev, on))
+        })())
+    }
+}
+
+impl Reactions {
+    fn new(rows: Iter, backward: bool) -> Self {
+        Self { rows: ReactionRows(Scan { rows, backward }).peekable(), backward }
+    }
+
+    /// Adds the reactions of the message at `seq`, which is the next one of the scan.
+    fn add_to(&mut self, seq: Seq, state: &mut MessageState) -> Result<(), Fault> {
+        let backward = self.backward;
+        let reached = move |target: Seq| if backward { target >= seq } else { target <= seq };
+        while let Some(row) = self.rows.next_if(|row| row.as_ref().map_or(true, |row| reached(row.0))) {
+            let (target, user, emoji, rev, on) = row?;
+            if target == seq {
+                state.react(rev, user, on, &emoji);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn page(keyspace: &Keyspace, query: &PageQuery) -> Result<PageReply, Fault> {
+    let PageQuery { room, from, to, backward, all, .. } = *query;
+    let mut builder = PageBuilder::new(query);
+    if from > to {
+        return Ok(builder.finish());
+    }
+    let mut messages = SeqRows::new(keyspace.range(key::seqs(room, Table::Message, from, to)), backward)?;
+    let mut events = if all {
+        SeqRows::new(keyspace.range(key::seqs(room, Table::Event, from, to)), backward)?
+    } else {
+        SeqRows::none(keyspace)?
+    };
+    let (first, last) = key::reactions(room, from, to);
+    let mut reactions = Reactions::new(keyspace.range(first..=last), backward);
+    loop {
+        let message_first = match (&messages.ahead, &events.ahead) {
+            (None, None) => break,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (Some((message, _)), Some((event, _))) => (message < event) != backward,
+        };
+        let found = if message_first {
+            let Some((seq, value)) = messages.step()? else { break };
+            let mut state = MessageState { row: value::decode_message(seq, &value)?, reactions: Vec::new() };
+            if state.row.facts.is_none() {
+                continue;
+            }
+            reactions.add_to(seq, &mut state)?;
+            state.view(room, seq)
+        } else {
+            let Some((seq, value)) = events.step()? else { break };
+            Some(render(keyspace, value::decode_event(room, seq, &value)?)?)
+        };
+        if found.is_some_and(|event| !builder.push(event)) {
+            break;
+        }
+    }
+    Ok(builder.finish())
+}
+
+pub(super) fn ordinal_at(keyspace: &Keyspace, room: RoomId, seq: Seq) -> Result<Ordinal, Fault> {
+    let mut rows = SeqRows::new(keyspace.range(key::seqs(room, Table::Message, Seq(0), seq)), true)?;
+    while let Some((seq, value)) = rows.step()? {
+        if let Some(facts) = value::decode_facts(seq, &value)? {
+            return Ok(facts.n);
+        }
+    }
+    Ok(Ordinal(0))
+}
+
+/// Reads only the user's own messages, the deleted ones, and the nearest message on either side of the
+/// cursor: a member who comes back to a long unread history costs no scan of it.
+pub(super) fn count_not_unread(
+    keyspace: &Keyspace,
+    room: RoomId,
+    user: UserId,
+    after: Seq,
+    except: &BTreeSet<Seq>,
+) -> Result<NotUnread, Fault> {
+    let mut counted = NotUnread { cursor_n: ordinal_at(keyspace, room, after)?, ..NotUnread::default() };
+    let first = Seq(after.0.saturating_add(1));
+    let last = Seq(u64::MAX);
+    for guard in keyspace.range(key::own(room, user, first)..=key::own(room, user, last)) {
+        let key = guard.key()?;
+        if key::trailing_seq(&key).is_some_and(|seq| !except.contains(&seq)) {
+            counted.own += 1;
+        }
+    }
+    let mut deleted = SeqRows::new(keyspace.range(key::seqs(room, Table::Deleted, first, last)), false)?;
+    while let Some((seq, sender)) = deleted.step()? {
+        if *sender != user.0 && !except.contains(&seq) {
+            counted.deleted += 1;
+        }
+    }
+    let mut later = SeqRows::new(keyspace.range(key::seqs(room, Table::Message, first, last)), false)?;
+    while let Some((seq, value)) = later.step()? {
+        if except.contains(&seq) {
+            continue;
+        }
+        if let Some(facts) = value::decode_facts(seq, &value)? {
+            counted.next = Some((seq, facts.n));
+            break;
+        }
+    }
+    Ok(counted)
+}
+
+pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>, Fault> {
+    let head = head(keyspace, room)?;
+    let mut positions = BTreeMap::new();
+    for guard in keyspace.prefix(key::prefix(room, Table::Position)) {
+        let (key, value) = guard.into_inner()?;
+        let user = key::trailing_user(&key).ok_or_else(|| Fault::corrupt("a stored key is short"))?;
+        positions.insert(user, value::decode_position(&value)?);
+    }
+    // Most members of a room stand at few positions: each is looked up once.
+    let mut ordinals = HashMap::new();
+    let mut states = Vec::with_capacity(positions.len());
+    for (user, (read, delivered)) in positions {
+        let read_n = match ordinals.get(&read) {
+            Some(n) => *n,
+            None if read >= head.top => head.top_n,
+            None => {
+                let n = ordinal_at(keyspace, room, read)?;
+                ordinals.insert(read, n);
+                n
+            }
+        };
+        states.push(ReadState { user, read, read_n, delivered });
+    }
+    Ok(states)
+}

@@ -1,0 +1,300 @@
+//! Values of the message log. Part of the stored format; numbers little-endian, first byte a format version.
+//!
+//! Message: version 1, flags u8, then each field whose flag is set: rev u64 (else the seq), edited u64,
+//! deleted u64, facts (id 16, n u64, wall u64, sender 16, then reply_to u64 and key 16 by their own flags);
+//! the text to the end. A reader refuses flags it does not know.
+//!
+//! Event: version 1, record kind u8, rev u64, wall u64, sender 16, key 16, then the record's
+//! [`Body`](lynk_model::Body); an edit's text is empty.
+
+use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_model::{
+    Body, FoundKey, MessageFacts, MessageRow, OwnedRecord, RecordHead, RecordKind, RoomHead, StoredEvent,
+};
+
+use crate::Fault;
+
+const VERSION: u8 = 1;
+
+const HAS_FACTS: u8 = 1;
+const HAS_REV: u8 = 2;
+const HAS_EDITED: u8 = 4;
+const HAS_DELETED: u8 = 8;
+const HAS_REPLY: u8 = 16;
+const HAS_KEY: u8 = 32;
+const KNOWN_FLAGS: u8 = 63;
+
+/// Takes fixed-width fields off the front of a value.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let (head, rest) =
+            self.0.split_first_chunk::<N>().ok_or_else(|| Fault::corrupt("a stored row is short"))?;
+        self.0 = rest;
+        Ok(*head)
+    }
+    fn u8(&mut self) -> Result<u8, Fault> {
+        Ok(self.take::<1>()?[0])
+    }
+    fn u64(&mut self) -> Result<u64, Fault> {
+        Ok(u64::from_le_bytes(self.take()?))
+    }
+    fn seq_if(&mut self, present: bool) -> Result<Seq, Fault> {
+        if present { self.u64().map(Seq) } else { Ok(Seq(0)) }
+    }
+    fn version(&mut self) -> Result<(), Fault> {
+        match self.u8()? {
+            VERSION => Ok(()),
+            other => Err(Fault::corrupt(format_args!("a stored row has format {other}"))),
+        }
+    }
+    fn text(self) -> Result<&'a str, Fault> {
+        std::str::from_utf8(self.0).map_err(Fault::corrupt)
+    }
+}
+
+fn flag(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
+pub(super) fn encode_message(seq: Seq, row: &MessageRow) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 + 24 + 72 + row.text.len());
+    let facts = row.facts.as_ref();
+    let flags = flag(facts.is_some(), HAS_FACTS)
+        | flag(row.rev != seq, HAS_REV)
+        | flag(row.edited != Seq(0), HAS_EDITED)
+        | flag(row.deleted != Seq(0), HAS_DELETED)
+        | flag(facts.is_some_and(|f| f.reply_to != Seq(0)), HAS_REPLY)
+        | flag(facts.is_some_and(|f| !f.key.is_nil()), HAS_KEY);
+    out.extend_from_slice(&[VERSION, flags]);
+    for (bit, seq) in [(HAS_REV, row.rev), (HAS_EDITED, row.edited), (HAS_DELETED, row.deleted)] {
+        if flags & bit != 0 {
+            out.extend_from_slice(&seq.0.to_le_bytes());
+        }
+    }
+    if let Some(facts) = facts {
+        out.extend_from_slice(&facts.id.0);
+        out.extend_from_slice(&facts.n.0.to_le_bytes());
+        out.extend_from_slice(&facts.wall.0.to_le_bytes());
+        out.extend_from_slice(&facts.sender.0);
+        if flags & HAS_REPLY != 0 {
+            out.extend_from_slice(&facts.reply_to.0.to_le_bytes());
+        }
+        if flags & HAS_KEY != 0 {
+            out.extend_from_slice(&facts.key.0);
+        }
+    }
+    out.extend_from_slice(row.text.as_bytes());
+    out
+}
+
+pub(super) fn decode_message(seq: Seq, value: &[u8]) -> Result<MessageRow, Fault> {
+    let (row, text) = decode_message_head(seq, value)?;
+    Ok(MessageRow { text: text.text()?.to_owned(), ..row })
+}
+
+/// The facts of a message row, without copying its text.
+pub(super) fn decode_facts(seq: Seq, value: &[u8]) -> Result<Option<MessageFacts>, Fault> {
+    Ok(decode_message_head(seq, value)?.0.facts)
+}
+
+fn decode_message_head(seq: Seq, value: &[u8]) -> Result<(MessageRow, Fields<'_>), Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    let flags = fields.u8()?;
+    if flags & !KNOWN_FLAGS != 0 {
+        return Err(Fault::corrupt(format_args!("a stored message has unknown flags {flags:#x}")));
+    }
+    let rev = if flags & HAS_REV != 0 { Seq(fields.u64()?) } else { seq };
+    let edited = fields.seq_if(flags & HAS_EDITED != 0)?;
+    let deleted = fields.seq_if(flags & HAS_DELETED != 0)?;
+    let facts = if flags & HAS_FACTS != 0 {
+        let (id, n) = (MessageId(fields.take()?), Ordinal(fields.u64()?));
+        let (wall, sender) = (Millis(fields.u64()?), UserId(fields.take()?));
+        let reply_to = fields.seq_if(flags & HAS_REPLY != 0)?;
+        let key = if flags & HAS_KEY != 0 { Key(fields.take()?) } else { Key::NIL };
+        Some(MessageFacts { id, n, reply_to, wall, sender, key })
+    } else {
+        None
+    };
+    Ok((MessageRow { facts, rev, edited, deleted, text: String::new() }, fields))
+}
+
+pub(super) fn encode_event(head: &RecordHead, body: &Body<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    out.extend_from_slice(&[VERSION, head.kind as u8]);
+    out.extend_from_slice(&head.rev.0.to_le_bytes());
+    out.extend_from_slice(&head.wall.0.to_le_bytes());
+    out.extend_from_slice(&head.sender.0);
+    out.extend_from_slice(&head.key.0);
+    match body {
+        Body::Edit { target, .. } => Body::Edit { target: *target, text: "" }.encode(&mut out),
+        other => other.encode(&mut out),
+    }
+    out
+}
+
+/// The rev of an event's row.
+pub(super) fn decode_event_rev(value: &[u8]) -> Result<Seq, Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    fields.u8()?;
+    Ok(Seq(fields.u64()?))
+}
+
+pub(super) fn decode_event(room: RoomId, seq: Seq, value: &[u8]) -> Result<StoredEvent, Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    let kind = RecordKind::from_u8(fields.u8()?)
+        .ok_or_else(|| Fault::corrupt("a stored event has an unknown kind"))?;
+    let head = RecordHead {
+        kind,
+        flags: 0,
+        room,
+        seq,
+        rev: Seq(fields.u64()?),
+        wall: Millis(fields.u64()?),
+        sender: UserId(fields.take()?),
+        key: Key(fields.take()?),
+    };
+    let record = OwnedRecord { head, payload: fields.0.to_vec() };
+    let event = StoredEvent::of_record(&record.borrow()).map_err(Fault::corrupt)?;
+    event.ok_or_else(|| Fault::corrupt("a stored event is of a kind without a row"))
+}
+
+pub(super) fn encode_reaction(rev: Seq, on: bool) -> [u8; 10] {
+    let mut out = [VERSION; 10];
+    out[1..9].copy_from_slice(&rev.0.to_le_bytes());
+    out[9] = u8::from(on);
+    out
+}
+
+pub(super) fn decode_reaction(value: &[u8]) -> Result<(Seq, bool), Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    Ok((Seq(fields.u64()?), fields.u8()? != 0))
+}
+
+pub(super) fn encode_key(found: &FoundKey) -> Vec<u8> {
+    let mut out = Vec::with_capacity(49);
+    out.push(VERSION);
+    out.extend_from_slice(&found.wall.to_le_bytes());
+    out.extend_from_slice(&found.seq.0.to_le_bytes());
+    out.extend_from_slice(&found.n.0.to_le_bytes());
+    out.extend_from_slice(&found.id.0);
+    out.extend_from_slice(&found.content_hash.to_le_bytes());
+    out
+}
+
+pub(super) fn decode_key(value: &[u8]) -> Result<FoundKey, Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    Ok(FoundKey {
+        wall: fields.u64()?,
+        seq: Seq(fields.u64()?),
+        n: Ordinal(fields.u64()?),
+        id: MessageId(fields.take()?),
+        content_hash: fields.u64()?,
+    })
+}
+
+pub(super) fn encode_position(read: Seq, delivered: Seq) -> [u8; 17] {
+    let mut out = [VERSION; 17];
+    out[1..9].copy_from_slice(&read.0.to_le_bytes());
+    out[9..].copy_from_slice(&delivered.0.to_le_bytes());
+    out
+}
+
+pub(super) fn decode_position(value: &[u8]) -> Result<(Seq, Seq), Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    Ok((Seq(fields.u64()?), Seq(fields.u64()?)))
+}
+
+pub(super) fn encode_head(head: &RoomHead) -> [u8; 37] {
+    let mut out = [VERSION; 37];
+    out[1..5].copy_from_slice(&head.epoch.0.to_le_bytes());
+    let numbers = [head.top.0, head.top_n.0, head.version, head.reserved.0];
+    for (place, number) in out[5..].chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    out
+}
+
+pub(super) fn decode_head(value: &[u8]) -> Result<RoomHead, Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    Ok(RoomHead {
+        epoch: Epoch(u32::from_le_bytes(fields.take()?)),
+        top: Seq(fields.u64()?),
+        top_n: Ordinal(fields.u64()?),
+        version: fields.u64()?,
+        reserved: Seq(fields.u64()?),
+    })
+}
+
+/// A lone number: a cursor's lsn.
+pub(super) fn decode_u64(value: &[u8]) -> Result<u64, Fault> {
+    Fields(value).u64()
+}
+
+/// The store's format.
+pub(super) fn decode_u32(value: &[u8]) -> Result<u32, Fault> {
+    Ok(u32::from_le_bytes(Fields(value).take()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_of_message_row_survives_and_no_cut_value_panics() {
+        let facts = MessageFacts {
+            id: MessageId([1; 16]),
+            n: Ordinal(2),
+            reply_to: Seq(0),
+            wall: Millis(3),
+            sender: UserId([4; 16]),
+            key: Key::NIL,
+        };
+        let full = MessageFacts { reply_to: Seq(1), key: Key([5; 16]), ..facts };
+        for facts in [None, Some(facts), Some(full)] {
+            for (rev, edited, deleted, text) in [(7, 0, 0, "hé"), (9, 9, 0, "x"), (11, 9, 11, "")] {
+                let (rev, edited, deleted) = (Seq(rev), Seq(edited), Seq(deleted));
+                let row = MessageRow { facts, rev, edited, deleted, text: text.to_owned() };
+                let value = encode_message(Seq(7), &row);
+                assert_eq!(decode_message(Seq(7), &value).expect("decodes"), row);
+                for cut in 0..value.len() {
+                    let _ = decode_message(Seq(7), &value[..cut]);
+                }
+            }
+        }
+        assert!(decode_message(Seq(7), &[VERSION, 64]).is_err(), "an unknown flag is refused");
+        assert!(decode_message(Seq(7), &[2, 0]).is_err(), "a newer format is refused");
+    }
+
+    #[test]
+    fn a_plain_message_costs_66_bytes_beside_its_text() {
+        let facts = MessageFacts {
+            id: MessageId([1; 16]),
+            n: Ordinal(2),
+            reply_to: Seq(0),
+            wall: Millis(3),
+            sender: UserId([4; 16]),
+            key: Key([5; 16]),
+        };
+        let row = MessageRow { facts: Some(facts), rev: Seq(7), ..MessageRow::default() };
+        assert_eq!(encode_message(Seq(7), &row).len(), 66);
+    }
+
+    #[test]
+    fn heads_and_keys_survive() {
+        let head = RoomHead { epoch: Epoch(1), top: Seq(2), top_n: Ordinal(3), version: 4, reserved: Seq(5) };
+        assert_eq!(decode_head(&encode_head(&head)).expect("decodes"), head);
+        let found = FoundKey { seq: Seq(1), n: Ordinal(2), id: MessageId([3; 16]), wall: 4, content_hash: 5 };
+        assert_eq!(decode_key(&encode_key(&found)).expect("decodes"), found);
+        assert_eq!(decode_reaction(&encode_reaction(Seq(4), true)).expect("decodes"), (Seq(4), true));
+        assert_eq!(decode_position(&encode_position(Seq(4), Seq(5))).expect("decodes"), (Seq(4), Seq(5)));
+    }
+}

@@ -1,0 +1,257 @@
+//! One append: records become rows, on top of what is stored and of each other.
+//!
+//! Rows are read only where the record can meet an older one. A record whose seq is above the room's stored
+//! top meets nothing: every stored row's seq and rev is at most the top.
+
+use std::collections::HashMap;
+
+use fjall::Keyspace;
+use lynk_domain::{RoomId, Seq, UserId};
+use lynk_model::port::content_hash;
+use lynk_model::{Body, FoundKey, MessageFacts, MessageRow, Record, RecordHead, RecordKind, RoomHead};
+
+use super::key::{self, Table};
+use super::value;
+use crate::Fault;
+
+/// Rooms whose head stays cached between appends.
+const HEADS_CACHED_MAX: usize = 4_096;
+
+/// Heads of the rooms of a batch, after it.
+pub(super) type NewHeads = Vec<(RoomId, RoomHead)>;
+
+/// Heads of rooms that were written lately. Valid as long as every append succeeds.
+#[derive(Default)]
+pub(super) struct HeadCache(HashMap<RoomId, RoomHead>);
+
+impl HeadCache {
+    /// Forgets everything: the outcome of an append is not known.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Takes the heads of a batch that was written.
+    pub(super) fn remember(&mut self, heads: NewHeads) {
+        if self.0.len() + heads.len() > HEADS_CACHED_MAX {
+            self.0.clear();
+        }
+        self.0.extend(heads);
+    }
+
+    fn get(&self, keyspace: &Keyspace, room: RoomId) -> Result<RoomHead, Fault> {
+        match self.0.get(&room) {
+            Some(head) => Ok(*head),
+            None => super::read::head(keyspace, room),
+        }
+    }
+}
+
+/// A room's head before and after the batch.
+struct Heads {
+    stored: RoomHead,
+    now: RoomHead,
+}
+
+/// A message row that the batch looked at.
+#[derive(Default)]
+struct Touched {
+    row: MessageRow,
+    changed: bool,
+}
+
+/// Rows of one batch, in the order of need; nothing is written until [`Self::finish`].
+pub(super) struct Pending<'a> {
+    keyspace: &'a Keyspace,
+    heads: HashMap<RoomId, Heads>,
+    messages: HashMap<(RoomId, Seq), Touched>,
+    events: HashMap<(RoomId, Seq), (Seq, Vec<u8>)>,
+    reactions: HashMap<Vec<u8>, (Seq, bool)>,
+    positions: HashMap<(RoomId, UserId), (Seq, Seq)>,
+    /// Index rows.
+    index: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl<'a> Pending<'a> {
+    pub(super) fn new(keyspace: &'a Keyspace) -> Self {
+        Self {
+            keyspace,
+            heads: HashMap::new(),
+            messages: HashMap::new(),
+            events: HashMap::new(),
+            reactions: HashMap::new(),
+            positions: HashMap::new(),
+            index: Vec::new(),
+        }
+    }
+
+    /// Applies one record.
+    pub(super) fn apply(&mut self, cache: &HeadCache, record: &Record<'_>) -> Result<(), Fault> {
+        let head = &record.head;
+        let body = Body::decode(head.kind, record.payload).map_err(Fault::corrupt)?;
+        let heads = match self.heads.entry(head.room) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let stored = cache.get(self.keyspace, head.room)?;
+                entry.insert(Heads { stored, now: stored })
+            }
+        };
+        heads.now.absorb(head.kind, head.seq, &body);
+        let stored_top = heads.stored.top;
+        match &body {
+            Body::Message { id, n, reply_to, text } => {
+                return self.post(head, MessageFacts::of(head, *id, *n, *reply_to), text, stored_top);
+            }
+            Body::Edit { target, text } => {
+                let touched = self.message(head.room, *target, stored_top)?;
+                touched.changed |= touched.row.edit(head.rev, text);
+            }
+            Body::Delete { target } => {
+                let touched = self.message(head.room, *target, stored_top)?;
+                touched.changed |= touched.row.delete(head.rev);
+                if let Some(sender) = touched.row.facts.map(|facts| facts.sender) {
+                    self.index_deleted(head.room, *target, sender);
+                }
+            }
+            Body::Reaction { target, on, emoji } => {
+                let key = key::reaction(head.room, *target, head.sender, emoji);
+                self.react(key, head.rev, *on, stored_top)?;
+            }
+            Body::Meta { .. } => {}
+            Body::Empty => return self.reach(head),
+        }
+        self.event(head, &body, stored_top)
+    }
+
+    /// The message row at `seq`, read when it may be stored.
+    fn message(&mut self, room: RoomId, seq: Seq, stored_top: Seq) -> Result<&mut Touched, Fault> {
+        use std::collections::hash_map::Entry;
+        let entry = match self.messages.entry((room, seq)) {
+            Entry::Occupied(entry) => return Ok(entry.into_mut()),
+            Entry::Vacant(entry) => entry,
+        };
+        let mut touched = Touched::default();
+        if seq <= stored_top
+            && let Some(value) = self.keyspace.get(key::by_seq(room, Table::Message, seq))?
+        {
+            touched.row = value::decode_message(seq, &value)?;
+        }
+        Ok(entry.insert(touched))
+    }
+
+    fn post(
+        &mut self,
+        head: &RecordHead,
+        facts: MessageFacts,
+        text: &str,
+        stored_top: Seq,
+    ) -> Result<(), Fault> {
+        let touched = self.message(head.room, head.seq, stored_top)?;
+        if !touched.row.post(head.rev, facts, text) {
+            return Ok(());
+        }
+        touched.changed = true;
+        if touched.row.deleted != Seq(0) {
+            self.index_deleted(head.room, head.seq, head.sender);
+        }
+        self.index.push((key::own(head.room, head.sender, head.seq), Vec::new()));
+        if !head.key.is_nil() {
+            let found = FoundKey {
+                seq: head.seq,
+                n: facts.n,
+                id: facts.id,
+                wall: head.wall.0,
+                content_hash: content_hash(facts.reply_to, text),
+            };
+            let key = key::idempotency(head.room, head.sender, head.key);
+            self.index.push((key, value::encode_key(&found)));
+        }
+        Ok(())
+    }
+
+    fn index_deleted(&mut self, room: RoomId, seq: Seq, sender: UserId) {
+        let key = key::by_seq(room, Table::Deleted, seq).to_vec();
+        self.index.push((key, sender.0.to_vec()));
+    }
+
+    fn react(&mut self, key: Vec<u8>, rev: Seq, on: bool, stored_top: Seq) -> Result<(), Fault> {
+        let known = match self.reactions.get(&key) {
+            Some((rev, _)) => *rev,
+            None if rev > stored_top => Seq(0),
+            None => match self.keyspace.get(&key)? {
+                Some(value) => value::decode_reaction(&value)?.0,
+                None => Seq(0),
+            },
+        };
+        if rev > known {
+            self.reactions.insert(key, (rev, on));
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, head: &RecordHead, body: &Body<'_>, stored_top: Seq) -> Result<(), Fault> {
+        let place = (head.room, head.seq);
+        let known = match self.events.get(&place) {
+            Some((rev, _)) => *rev,
+            None if head.seq > stored_top => Seq(0),
+            None => match self.keyspace.get(key::by_seq(head.room, Table::Event, head.seq))? {
+                Some(value) => value::decode_event_rev(&value)?,
+                None => Seq(0),
+            },
+        };
+        if head.rev > known {
+            self.events.insert(place, (head.rev, value::encode_event(head, body)));
+        }
+        Ok(())
+    }
+
+    /// A member's position moved.
+    fn reach(&mut self, head: &RecordHead) -> Result<(), Fault> {
+        if !matches!(head.kind, RecordKind::Read | RecordKind::Delivered) {
+            return Ok(());
+        }
+        let place = (head.room, head.sender);
+        let (read, delivered) = match self.positions.get(&place) {
+            Some(known) => *known,
+            None => match self.keyspace.get(key::position(head.room, head.sender))? {
+                Some(value) => value::decode_position(&value)?,
+                None => (Seq(0), Seq(0)),
+            },
+        };
+        let reached = match head.kind {
+            RecordKind::Read => (read.max(head.seq), delivered),
+            _ => (read, delivered.max(head.seq)),
+        };
+        self.positions.insert(place, reached);
+        Ok(())
+    }
+
+    /// Puts the rows into `batch`.
+    pub(super) fn finish(&self, batch: &mut fjall::OwnedWriteBatch) {
+        let keyspace = self.keyspace;
+        for ((room, seq), touched) in self.messages.iter().filter(|(_, touched)| touched.changed) {
+            let value = value::encode_message(*seq, &touched.row);
+            batch.insert(keyspace, key::by_seq(*room, Table::Message, *seq), value);
+        }
+        for ((room, seq), (_, value)) in &self.events {
+            batch.insert(keyspace, key::by_seq(*room, Table::Event, *seq), value.as_slice());
+        }
+        for (key, (rev, on)) in &self.reactions {
+            batch.insert(keyspace, key.as_slice(), value::encode_reaction(*rev, *on));
+        }
+        for ((room, user), (read, delivered)) in &self.positions {
+            let value = value::encode_position(*read, *delivered);
+            batch.insert(keyspace, key::position(*room, *user), value);
+        }
+        for (key, value) in &self.index {
+            batch.insert(keyspace, key.as_slice(), value.as_slice());
+        }
+        for (room, heads) in self.heads.iter().filter(|(_, heads)| heads.now != heads.stored) {
+            batch.insert(keyspace, key::prefix(*room, Table::Head), value::encode_head(&heads.now));
+        }
+    }
+
+    /// The heads after the batch, for [`HeadCache::remember`].
+    pub(super) fn into_heads(self) -> NewHeads {
+        self.heads.into_iter().map(|(room, heads)| (room, heads.now)).collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! [`Rooms`]: rooms, members, bans, mutes, pins, blocks, idempotency results and the outbox, in SQLite.
+//!
+//! Thread: one bridge thread owns the connection. Every call may block on the disk; a change waits for one
+//! `fdatasync` of the write-ahead log (`synchronous=FULL`).
+//!
+//! Invariants: a metadata command is one transaction: rows, idempotency result, outbox row, name. Results of
+//! keys are kept for at least 7 days, and as long as their event is not confirmed.
+//! Limits: none of its own; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
+
+mod change;
+mod load;
+mod schema;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use lynk_domain::{RoomId, Seq, UserId};
+use lynk_model::port::RoomStore;
+use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
+use rusqlite::Connection;
+
+use crate::{Fault, OpenError};
+
+/// [`RoomStore`] on SQLite.
+pub struct Rooms {
+    connection: Connection,
+    fault: RefCell<Option<Fault>>,
+}
+
+impl Rooms {
+    /// Opens or creates `<data>/rooms.sqlite`.
+    ///
+    /// # Errors
+    /// When the file is damaged, of a newer format, or the disk refuses.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let path = data.join("rooms.sqlite");
+        let engine = |fault: Fault| OpenError::Engine { path: path.clone(), fault };
+        let mut connection = Connection::open(&path).map_err(|error| engine(error.into()))?;
+        schema::prepare(&connection).map_err(engine)?;
+        let (found, known) = (schema::format(&connection).map_err(engine)?, schema::newest());
+        if found > known {
+            return Err(OpenError::Newer { path, found, known });
+        }
+        schema::migrate(&mut connection, found).map_err(engine)?;
+        Ok(Self { connection, fault: RefCell::new(None) })
+    }
+
+    /// The last failure since it was asked for, if there was one.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// Notes what `result` failed with.
+    fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
+        result.map_err(|fault| {
+            let error = fault.store_error();
+            self.fault.replace(Some(fault));
+            error
+        })
+    }
+}
+
+impl RoomStore for Rooms {
+    async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError> {
+        self.noted(load::room(&self.connection, room))
+    }
+
+    async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
+        let result = change::apply(&mut self.connection, tx);
+        self.noted(result)
+    }
+
+    async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError> {
+        let result = change::confirm(&mut self.connection, room, version, seq);
+        self.noted(result)
+    }
+
+    async fn memberships(
+        &self,
+        user: UserId,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<Membership>, StoreError> {
+        self.noted(load::memberships(&self.connection, user, after, limit))
+    }
+
+    async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
+        self.noted(load::name(&self.connection, folded))
+    }
+
+    async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
+        self.noted(load::blocks(&self.connection, user))
+    }
+}

@@ -1,0 +1,316 @@
+//! Metadata commands: one transaction each.
+
+use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{
+    MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, RoomRow, fold_name,
+    name_is_unique,
+};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
+
+use super::load::number;
+use crate::{Fault, FaultKind};
+
+/// How long a key's result is kept, in milliseconds: 7 days.
+const RESULT_LIFE_MILLIS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// Expired results dropped by one command, so that no command pays for many.
+const RESULTS_PRUNED_MAX: u32 = 32;
+
+/// A number as SQLite stores it: the `i64` of the same bits.
+fn bits(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, Fault> {
+    Ok(tx.prepare_cached(sql)?.execute(params)?)
+}
+
+/// Carries out a command. Refused commands leave nothing behind.
+pub(super) fn apply(connection: &mut Connection, command: &MetaTransaction) -> Result<MetaOutcome, Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let Some(known) = known_result(&tx, command)? {
+        return Ok(known);
+    }
+    let outcome = match &command.change {
+        MetaChange::Create { row, members } => create(&tx, command, row, members)?,
+        MetaChange::Event(event) => change(&tx, command, event)?,
+        MetaChange::Block { by, user, on } => block(&tx, command.room, *by, *user, *on)?,
+    };
+    let MetaOutcome::Applied { version, event } = &outcome else {
+        return Ok(outcome);
+    };
+    if let Some(event) = event {
+        put_outbox(&tx, command, *version, event)?;
+    }
+    keep_result(&tx, command, *version)?;
+    commit(tx)?;
+    Ok(outcome)
+}
+
+/// A failed commit may have reached the disk.
+fn commit(tx: Transaction<'_>) -> Result<(), Fault> {
+    tx.commit().map_err(|error| Fault { kind: FaultKind::Unknown, ..Fault::from(error) })
+}
+
+/// What an earlier command with the same key came to.
+fn known_result(tx: &Transaction<'_>, command: &MetaTransaction) -> Result<Option<MetaOutcome>, Fault> {
+    if command.key.is_nil() {
+        return Ok(None);
+    }
+    let mut statement = tx.prepare_cached(
+        "SELECT content_hash, version, seq FROM results WHERE actor = ?1 AND room = ?2 AND key = ?3",
+    )?;
+    let scope = (command.actor.0, command.room.0, command.key.0);
+    let known = statement
+        .query_row(scope, |row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?)))
+        .optional()?;
+    Ok(known.map(|(hash, version, seq)| {
+        if hash == command.content_hash {
+            MetaOutcome::Repeated { version, seq: Seq(seq) }
+        } else {
+            MetaOutcome::Conflict
+        }
+    }))
+}
+
+fn keep_result(tx: &Transaction<'_>, command: &MetaTransaction, version: u64) -> Result<(), Fault> {
+    if command.key.is_nil() {
+        return Ok(());
+    }
+    execute(
+        tx,
+        "INSERT INTO results (actor, room, key, content_hash, version, seq, wall)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
+        params![
+            command.actor.0,
+            command.room.0,
+            command.key.0,
+            bits(command.content_hash),
+            bits(version),
+            bits(command.wall.0)
+        ],
+    )?;
+    let oldest = command.wall.0.saturating_sub(RESULT_LIFE_MILLIS);
+    execute(
+        tx,
+        "DELETE FROM results WHERE (actor, room, key) IN (
+            SELECT actor, room, key FROM results
+            WHERE wall < ?1 AND (seq > 0 OR version = 0) ORDER BY wall LIMIT ?2)",
+        (bits(oldest), RESULTS_PRUNED_MAX),
+    )?;
+    Ok(())
+}
+
+fn put_outbox(
+    tx: &Transaction<'_>,
+    command: &MetaTransaction,
+    version: u64,
+    event: &MetaEvent,
+) -> Result<(), Fault> {
+    let mut encoded = Vec::new();
+    event.encode(&mut encoded);
+    execute(
+        tx,
+        "INSERT INTO outbox (room, version, actor, key, wall, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![command.room.0, bits(version), command.actor.0, command.key.0, bits(command.wall.0), encoded],
+    )?;
+    Ok(())
+}
+
+/// Takes a unique name for `room`; `false` when another room has it or gave it up too recently.
+fn take_name(tx: &Transaction<'_>, room: RoomId, folded: &str, wall: Millis) -> Result<bool, Fault> {
+    if folded.is_empty() {
+        return Ok(true);
+    }
+    let holder: Option<([u8; 16], Option<i64>)> = tx
+        .prepare_cached("SELECT room, freed FROM names WHERE folded = ?1")?
+        .query_row([folded], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((_, freed)) = holder.filter(|(holder, _)| *holder != room.0) {
+        let open = |freed: i64| wall.0 >= freed.cast_unsigned().saturating_add(NAME_RESERVED_MILLIS);
+        if !freed.is_some_and(open) {
+            return Ok(false);
+        }
+    }
+    let sql = "INSERT INTO names (folded, room, freed) VALUES (?1, ?2, NULL)
+        ON CONFLICT (folded) DO UPDATE SET room = excluded.room, freed = NULL";
+    execute(tx, sql, (folded, room.0))?;
+    Ok(true)
+}
+
+fn create(
+    tx: &Transaction<'_>,
+    command: &MetaTransaction,
+    row: &RoomRow,
+    members: &[(UserId, Role)],
+) -> Result<MetaOutcome, Fault> {
+    let room = command.room;
+    if tx.prepare_cached("SELECT 1 FROM rooms WHERE room = ?1")?.exists([room.0])? {
+        return Ok(MetaOutcome::Exists);
+    }
+    if name_is_unique(row.kind) && !take_name(tx, room, &fold_name(&row.name), command.wall)? {
+        return Ok(MetaOutcome::NameTaken);
+    }
+    execute(
+        tx,
+        "INSERT INTO rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1)",
+        params![
+            room.0,
+            row.kind as u8,
+            row.name,
+            row.creator.0,
+            bits(row.created.0),
+            row.level as u8,
+            row.visibility as u8,
+            row.slow_mode_seconds
+        ],
+    )?;
+    for (user, role) in members {
+        put_member(tx, room, *user, *role, 1)?;
+    }
+    let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
+    Ok(MetaOutcome::Applied { version: 1, event: Some(event) })
+}
+
+fn put_member(
+    tx: &Transaction<'_>,
+    room: RoomId,
+    user: UserId,
+    role: Role,
+    version: u64,
+) -> Result<(), Fault> {
+    execute(
+        tx,
+        "INSERT OR REPLACE INTO members (room, user, role, joined_version, joined_seq)
+         VALUES (?1, ?2, ?3, ?4, 0)",
+        (room.0, user.0, role as u8, bits(version)),
+    )?;
+    Ok(())
+}
+
+fn change(tx: &Transaction<'_>, command: &MetaTransaction, event: &MetaEvent) -> Result<MetaOutcome, Fault> {
+    let room = command.room;
+    let known: Option<(u8, String, u64)> = tx
+        .prepare_cached("SELECT kind, name, version FROM rooms WHERE room = ?1")?
+        .query_row([room.0], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))
+        .optional()?;
+    let Some((kind, name, version)) = known else {
+        return Ok(MetaOutcome::Missing);
+    };
+    let kind = RoomKind::from_u8(kind).ok_or_else(|| Fault::corrupt("a room has an unknown kind"))?;
+    if matches!(event, MetaEvent::Created { .. }) {
+        return Ok(MetaOutcome::Exists);
+    }
+    if let MetaEvent::Settings { name: new, .. } = event
+        && name_is_unique(kind)
+        && !rename(tx, command, &fold_name(&name), &fold_name(new))?
+    {
+        return Ok(MetaOutcome::NameTaken);
+    }
+    let version = version + 1;
+    execute(tx, "UPDATE rooms SET version = ?2 WHERE room = ?1", (room.0, bits(version)))?;
+    apply_event(tx, command, event, version)?;
+    Ok(MetaOutcome::Applied { version, event: Some(event.clone()) })
+}
+
+/// Moves a room to another unique name; the old one stays closed to others for a while.
+fn rename(tx: &Transaction<'_>, command: &MetaTransaction, old: &str, new: &str) -> Result<bool, Fault> {
+    if old == new {
+        return Ok(true);
+    }
+    if !take_name(tx, command.room, new, command.wall)? {
+        return Ok(false);
+    }
+    execute(
+        tx,
+        "UPDATE names SET freed = ?3 WHERE folded = ?1 AND room = ?2",
+        (old, command.room.0, bits(command.wall.0)),
+    )?;
+    Ok(true)
+}
+
+fn apply_event(
+    tx: &Transaction<'_>,
+    command: &MetaTransaction,
+    event: &MetaEvent,
+    version: u64,
+) -> Result<(), Fault> {
+    let room = command.room;
+    let of_user = |sql: &str, user: &UserId| execute(tx, sql, (room.0, user.0));
+    let until = |sql: &str, user: &UserId, until: &Millis| execute(tx, sql, (room.0, user.0, bits(until.0)));
+    match event {
+        MetaEvent::Created { .. } => return Ok(()),
+        MetaEvent::Joined { user, role } => return put_member(tx, room, *user, *role, version),
+        MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user)?,
+        MetaEvent::Banned { user, until: end, .. } => {
+            of_user(REMOVE_MEMBER, user)?;
+            until("INSERT OR REPLACE INTO bans (room, user, until) VALUES (?1, ?2, ?3)", user, end)?
+        }
+        MetaEvent::Unbanned { user } => of_user("DELETE FROM bans WHERE room = ?1 AND user = ?2", user)?,
+        MetaEvent::Muted { user, until: end } => {
+            until("INSERT OR REPLACE INTO mutes (room, user, until) VALUES (?1, ?2, ?3)", user, end)?
+        }
+        MetaEvent::Unmuted { user } => of_user("DELETE FROM mutes WHERE room = ?1 AND user = ?2", user)?,
+        MetaEvent::Role { user, role } => set_role(tx, room, *user, *role)?,
+        MetaEvent::Transferred { user } => {
+            set_role(tx, room, command.actor, Role::Admin)?;
+            set_role(tx, room, *user, Role::Owner)?
+        }
+        MetaEvent::Pinned { target, on } => {
+            let sql = if *on {
+                "INSERT OR IGNORE INTO pins (room, seq) VALUES (?1, ?2)"
+            } else {
+                "DELETE FROM pins WHERE room = ?1 AND seq = ?2"
+            };
+            execute(tx, sql, (room.0, bits(target.0)))?
+        }
+        MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => execute(
+            tx,
+            "UPDATE rooms SET name = ?2, level = ?3, visibility = ?4, slow_mode_seconds = ?5 WHERE room = ?1",
+            (room.0, name, *level as u8, *visibility as u8, *slow_mode_seconds),
+        )?,
+    };
+    Ok(())
+}
+
+const REMOVE_MEMBER: &str = "DELETE FROM members WHERE room = ?1 AND user = ?2";
+
+fn set_role(tx: &Transaction<'_>, room: RoomId, user: UserId, role: Role) -> Result<usize, Fault> {
+    execute(tx, "UPDATE members SET role = ?3 WHERE room = ?1 AND user = ?2", (room.0, user.0, role as u8))
+}
+
+fn block(
+    tx: &Transaction<'_>,
+    room: RoomId,
+    by: UserId,
+    user: UserId,
+    on: bool,
+) -> Result<MetaOutcome, Fault> {
+    if on {
+        let sql = "INSERT OR REPLACE INTO blocks (by, user, room) VALUES (?1, ?2, ?3)";
+        execute(tx, sql, (by.0, user.0, room.0))?;
+    } else {
+        execute(tx, "DELETE FROM blocks WHERE by = ?1 AND user = ?2", (by.0, user.0))?;
+    }
+    Ok(MetaOutcome::Applied { version: 0, event: None })
+}
+
+/// Drops an outbox row; its event is in the room's log as `seq`.
+pub(super) fn confirm(
+    connection: &mut Connection,
+    room: RoomId,
+    version: u64,
+    seq: Seq,
+) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let row = (room.0, bits(version));
+    let at = (room.0, bits(version), bits(seq.0));
+    execute(&tx, "DELETE FROM outbox WHERE room = ?1 AND version = ?2", row)?;
+    execute(
+        &tx,
+        "UPDATE members SET joined_seq = ?3 WHERE room = ?1 AND joined_version = ?2 AND joined_seq = 0",
+        at,
+    )?;
+    execute(&tx, "UPDATE results SET seq = ?3 WHERE room = ?1 AND version = ?2 AND seq = 0", at)?;
+    commit(tx)
+}

@@ -1,0 +1,150 @@
+//! Reads of the relational side.
+
+use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, RoomRow};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+
+use crate::Fault;
+
+/// A stored number as the `u64` of the same bits.
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
+    row.get(column)
+}
+
+/// A stored byte as one of an enum's values.
+fn known<T>(row: &Row<'_>, column: usize, of: fn(u8) -> Option<T>) -> rusqlite::Result<T> {
+    let byte: u8 = row.get(column)?;
+    of(byte).ok_or_else(|| unreadable(column, "a value that this program does not know"))
+}
+
+fn unreadable(column: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, why.into())
+}
+
+/// All rows of a query.
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    map: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params, map)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, Fault> {
+    let blocks =
+        all(connection, "SELECT by, user FROM blocks WHERE room = ?1 ORDER BY by, user", [room.0], pair)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version
+         FROM rooms WHERE room = ?1",
+    )?;
+    let row = statement.query_row([room.0], |row| {
+        Ok(RoomRow {
+            room,
+            kind: known(row, 0, RoomKind::from_u8)?,
+            name: row.get(1)?,
+            creator: UserId(id(row, 2)?),
+            created: Millis(number(row, 3)?),
+            level: known(row, 4, AckLevel::from_u8)?,
+            visibility: known(row, 5, HistoryVisibility::from_u8)?,
+            slow_mode_seconds: row.get(6)?,
+            version: number(row, 7)?,
+        })
+    });
+    let Some(row) = row.optional()? else {
+        return Ok(LoadedRoom { blocks, ..LoadedRoom::default() });
+    };
+    let at = [room.0];
+    Ok(LoadedRoom {
+        row: Some(row),
+        members: all(
+            connection,
+            "SELECT user, role, joined_version, joined_seq FROM members WHERE room = ?1 ORDER BY user",
+            at,
+            member,
+        )?,
+        bans: all(connection, "SELECT user, until FROM bans WHERE room = ?1 ORDER BY user", at, |row| {
+            Ok(Ban { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) })
+        })?,
+        mutes: all(connection, "SELECT user, until FROM mutes WHERE room = ?1 ORDER BY user", at, |row| {
+            Ok(Mute { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) })
+        })?,
+        pins: all(connection, "SELECT seq FROM pins WHERE room = ?1 ORDER BY seq", at, |row| {
+            Ok(Seq(number(row, 0)?))
+        })?,
+        blocks,
+        outbox: all(
+            connection,
+            "SELECT version, actor, key, wall, event FROM outbox WHERE room = ?1 ORDER BY version",
+            at,
+            outbox_row,
+        )?,
+        ..LoadedRoom::default()
+    })
+}
+
+fn pair(row: &Row<'_>) -> rusqlite::Result<(UserId, UserId)> {
+    Ok((UserId(id(row, 0)?), UserId(id(row, 1)?)))
+}
+
+fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
+    Ok(MemberRow {
+        user: UserId(id(row, 0)?),
+        role: known(row, 1, Role::from_u8)?,
+        joined_version: number(row, 2)?,
+        joined_seq: Seq(number(row, 3)?),
+    })
+}
+
+fn outbox_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+    let event = row.get_ref(4)?.as_blob().map_err(|error| unreadable(4, error))?;
+    Ok(OutboxRow {
+        version: number(row, 0)?,
+        actor: UserId(id(row, 1)?),
+        key: Key(id(row, 2)?),
+        wall: Millis(number(row, 3)?),
+        event: MetaEvent::decode(event).map_err(|error| unreadable(4, error))?,
+    })
+}
+
+pub(super) fn memberships(
+    connection: &Connection,
+    user: UserId,
+    after: RoomId,
+    limit: u32,
+) -> Result<Vec<Membership>, Fault> {
+    // The other member is looked up for 1:1 rooms only (kind 3).
+    let sql = "SELECT m.room, r.kind, r.name, m.role,
+            CASE r.kind WHEN 3 THEN
+                (SELECT o.user FROM members o WHERE o.room = m.room AND o.user <> ?1 ORDER BY o.user LIMIT 1)
+            END
+        FROM members m JOIN rooms r ON r.room = m.room
+        WHERE m.user = ?1 AND m.room > ?2 ORDER BY m.room LIMIT ?3";
+    all(connection, sql, (user.0, after.0, limit), |row| {
+        Ok(Membership {
+            room: RoomId(id(row, 0)?),
+            kind: known(row, 1, RoomKind::from_u8)?,
+            name: row.get(2)?,
+            role: known(row, 3, Role::from_u8)?,
+            peer: UserId(row.get::<_, Option<[u8; 16]>>(4)?.unwrap_or_default()),
+        })
+    })
+}
+
+pub(super) fn name(connection: &Connection, folded: &str) -> Result<Option<RoomId>, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT room FROM names WHERE folded = ?1 AND freed IS NULL")?;
+    Ok(statement.query_row([folded], |row| Ok(RoomId(id(row, 0)?))).optional()?)
+}
+
+pub(super) fn blocks(connection: &Connection, user: UserId) -> Result<Vec<(UserId, UserId)>, Fault> {
+    let sql = "SELECT by, user FROM blocks WHERE by = ?1
+        UNION SELECT by, user FROM blocks WHERE user = ?1 ORDER BY 1, 2";
+    all(connection, sql, [user.0], pair)
+}

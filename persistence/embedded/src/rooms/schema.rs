@@ -1,0 +1,130 @@
+//! Tables of `rooms.sqlite`, and how an older file becomes a current one.
+//!
+//! Ids are 16-byte blobs. Numbers that are `u64` above are stored as the `i64` of the same bits.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::Fault;
+
+/// One step per format: step `n` turns format `n` into `n + 1`. Steps are never changed, only added.
+const STEPS: &[&str] = &[r"
+CREATE TABLE rooms (
+    room BLOB NOT NULL PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    creator BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    visibility INTEGER NOT NULL,
+    slow_mode_seconds INTEGER NOT NULL,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Unique names by their folded form. `freed` is set when the room gave the name up.
+CREATE TABLE names (
+    folded TEXT NOT NULL PRIMARY KEY,
+    room BLOB NOT NULL,
+    freed INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE members (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    user BLOB NOT NULL,
+    role INTEGER NOT NULL,
+    joined_version INTEGER NOT NULL,
+    joined_seq INTEGER NOT NULL,
+    PRIMARY KEY (room, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_by_user ON members (user, room);
+CREATE INDEX members_unconfirmed ON members (room, joined_version) WHERE joined_seq = 0;
+
+CREATE TABLE bans (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    user BLOB NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (room, user)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mutes (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    user BLOB NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (room, user)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pins (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (room, seq)
+) STRICT, WITHOUT ROWID;
+
+-- A block stands without a room: `room` is the 1:1 that the pair has or would have.
+CREATE TABLE blocks (
+    by BLOB NOT NULL,
+    user BLOB NOT NULL,
+    room BLOB NOT NULL,
+    PRIMARY KEY (by, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blocks_by_user ON blocks (user, by);
+CREATE INDEX blocks_by_room ON blocks (room);
+
+-- Results of idempotency keys. `version` is 0 for a change without an event.
+CREATE TABLE results (
+    actor BLOB NOT NULL,
+    room BLOB NOT NULL,
+    key BLOB NOT NULL,
+    content_hash INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    wall INTEGER NOT NULL,
+    PRIMARY KEY (actor, room, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX results_by_wall ON results (wall);
+CREATE INDEX results_unconfirmed ON results (room, version) WHERE seq = 0;
+
+CREATE TABLE outbox (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    actor BLOB NOT NULL,
+    key BLOB NOT NULL,
+    wall INTEGER NOT NULL,
+    event BLOB NOT NULL,
+    PRIMARY KEY (room, version)
+) STRICT, WITHOUT ROWID;
+"];
+
+/// Newest format that this build knows.
+pub(super) fn newest() -> u32 {
+    u32::try_from(STEPS.len()).expect("a handful of steps")
+}
+
+/// Settings of every connection.
+pub(super) fn prepare(connection: &Connection) -> Result<(), Fault> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Before the first table, so that space can be given back later.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
+    // KiB when negative.
+    connection.pragma_update(None, "cache_size", -4_096)?;
+    connection.set_prepared_statement_cache_capacity(48);
+    Ok(())
+}
+
+/// The file's format.
+pub(super) fn format(connection: &Connection) -> Result<u32, Fault> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Brings the file from `format` to [`newest`], each step in its own transaction.
+pub(super) fn migrate(connection: &mut Connection, format: u32) -> Result<(), Fault> {
+    for (number, step) in (0u32..).zip(STEPS).skip(format as usize) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! Moves journals into the message store, and removes what is in it.
+//!
+//! Thread: the store thread, which calls [`Drainer::step`] whenever it has nothing more urgent; a step blocks
+//! for one store batch, or for the removal of files.
+//!
+//! Invariants: the cursor of a source moves in the same transaction as the rows, and only behind what is
+//! committed; a file is removed only after the store said that its records are durable there. A batch whose
+//! outcome is unknown is sent again: the store ignores what it has.
+//!
+//! Order: earlier generations first, oldest first, one after the other; then this boot's journals in turn. A
+//! drained earlier journal is removed file by file, then forgotten by the store, then its directory goes.
+//!
+//! Limits: [`DRAIN_RECORDS`] and [`DRAIN_BYTES`] a step. What can fail: the store
+//! ([`DrainStep::Waiting`], tried again with growing pauses) and damage ([`DrainStep::Stuck`], that source
+//! only, until a restart).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lynk_domain::{Lsn, Nanos};
+use lynk_model::port::{MessageStore, source_name};
+use lynk_model::{SourceId, StoreError};
+
+use crate::disk::Disk;
+use crate::keeper::DiskUse;
+use crate::layout;
+use crate::limits::{DRAIN_BYTES, DRAIN_RECORDS};
+use crate::reader::{Batch, FreedSegment, Reader};
+use crate::recover::Recovered;
+use crate::shared::ReaderAccess;
+
+/// First pause after a failure, in nanoseconds; doubled up to [`PAUSE_NANOS_MAX`].
+const PAUSE_NANOS_MIN: u64 = 50_000_000;
+/// Longest pause between attempts, in nanoseconds.
+const PAUSE_NANOS_MAX: u64 = 5_000_000_000;
+
+/// What a step did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DrainStep {
+    /// Every record of the source up to `lsn` is in the message store. There may be more to do.
+    Drained {
+        /// Which journal.
+        source: SourceId,
+        /// Up to.
+        lsn: Lsn,
+        /// How many records this step moved.
+        records: usize,
+    },
+    /// An earlier journal was drained to its end, and its files are gone. There may be more to do.
+    Gone {
+        /// Which journal.
+        source: SourceId,
+    },
+    /// This source cannot be read or stored; [`Reader::damage`] may say more. Others go on.
+    Stuck {
+        /// Which journal.
+        source: SourceId,
+        /// The record after which it stopped.
+        after: Lsn,
+    },
+    /// The store or the disk did not work: nothing to do before this time.
+    Waiting(Nanos),
+    /// Everything committed is in the store.
+    Idle,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Draining,
+    Stuck,
+    Gone,
+}
+
+/// The next piece of work, by the source's place.
+enum Turn {
+    /// Move a batch.
+    Drain { earlier: bool, i: usize },
+    /// Remove an earlier journal that is drained.
+    Finish(usize),
+}
+
+#[derive(Debug)]
+struct Source {
+    id: SourceId,
+    generation: u32,
+    shard: u16,
+    name: String,
+    cursor: Lsn,
+    phase: Phase,
+}
+
+/// Drains every journal of a data directory.
+#[derive(Debug)]
+pub struct Drainer {
+    root: PathBuf,
+    disk_use: Arc<DiskUse>,
+    /// Journals of earlier boots, oldest first.
+    earlier: Vec<Source>,
+    /// Journals of this boot, in shard order.
+    live: Vec<Source>,
+    /// Whose turn it is among the live ones.
+    turn: usize,
+    /// Files to remove.
+    freed: Vec<FreedSegment>,
+    batch: Batch,
+    pause: u64,
+    retry_at: Option<Nanos>,
+}
+
+impl Drainer {
+    /// A drainer of everything recovered and of this boot's `shard_count` journals.
+    #[must_use]
+    pub fn new(root: &Path, recovered: &Recovered, shard_count: u16, disk_use: Arc<DiskUse>) -> Self {
+        let earlier = recovered.sources.iter().map(|source| Source {
+            id: source.id,
+            generation: source.generation,
+            shard: source.shard,
+            name: source.name.clone(),
+            cursor: source.cursor,
+            phase: Phase::Draining,
+        });
+        let live = (0..shard_count).map(|shard| Source {
+            id: recovered.live_source(lynk_domain::ShardId(shard)),
+            generation: recovered.generation,
+            shard,
+            name: source_name(recovered.generation, shard),
+            cursor: Lsn(0),
+            phase: Phase::Draining,
+        });
+        Self {
+            root: root.to_owned(),
+            disk_use,
+            earlier: earlier.collect(),
+            live: live.collect(),
+            turn: 0,
+            freed: Vec::new(),
+            batch: Batch::default(),
+            pause: PAUSE_NANOS_MIN,
+            retry_at: None,
+        }
+    }
+
+    /// Records committed but not yet drained, over all sources.
+    #[must_use]
+    pub fn backlog<D: Disk>(&self, reader: &Reader<D>) -> u64 {
+        let sources = self.earlier.iter().chain(&self.live);
+        sources.map(|s| reader.last(s.id).0.saturating_sub(s.cursor.0)).sum()
+    }
+
+    /// Whether every journal of earlier boots is drained and gone.
+    #[must_use]
+    pub fn earlier_gone(&self) -> bool {
+        self.earlier.iter().all(|s| s.phase == Phase::Gone)
+    }
+
+    /// Does one piece of work, when there is any. A [shared](crate::SharedReader) reader is not held while the
+    /// store works.
+    pub async fn step<S: MessageStore, D: Disk, R: ReaderAccess<D>>(
+        &mut self,
+        store: &mut S,
+        disk: &D,
+        reader: &mut R,
+        now: Nanos,
+    ) -> DrainStep {
+        if let Some(at) = self.retry_at.filter(|at| now < *at) {
+            return DrainStep::Waiting(at);
+        }
+        self.retry_at = None;
+        if self.remove_freed(disk).is_err() {
+            return self.wait(now);
+        }
+        let done = match reader.with(|reader| self.next_source(reader)) {
+            None => return DrainStep::Idle,
+            Some(Turn::Finish(i)) => self.finish(i, store, disk, reader).await,
+            Some(Turn::Drain { earlier, i }) => self.drain(earlier, i, store, reader).await,
+        };
+        match done {
+            Ok(step) => {
+                self.pause = PAUSE_NANOS_MIN;
+                step
+            }
+            Err(()) => self.wait(now),
+        }
+    }
+
+    fn wait(&mut self, now: Nanos) -> DrainStep {
+        let at = now.after(self.pause);
+        self.retry_at = Some(at);
+        self.pause = (self.pause * 2).min(PAUSE_NANOS_MAX);
+        DrainStep::Waiting(at)
+    }
+
+    /// What to do next.
+    fn next_source<D: Disk>(&mut self, reader: &Reader<D>) -> Option<Turn> {
+        if let Some(i) = self.earlier.iter().position(|s| s.phase == Phase::Draining) {
+            let drained = reader.last(self.earlier[i].id) <= self.earlier[i].cursor;
+            return Some(if drained { Turn::Finish(i) } else { Turn::Drain { earlier: true, i } });
+        }
+        let count = self.live.len();
+        for i in (self.turn..count).chain(0..self.turn) {
+            let source = &self.live[i];
+            if source.phase == Phase::Draining && reader.last(source.id) > source.cursor {
+                self.turn = (i + 1) % count;
+                return Some(Turn::Drain { earlier: false, i });
+            }
+        }
+        None
+    }
+
+    /// Moves one batch. `Err`: try again later.
+    async fn drain<S: MessageStore, D: Disk, R: ReaderAccess<D>>(
+        &mut self,
+        earlier: bool,
+        i: usize,
+        store: &mut S,
+        reader: &mut R,
+    ) -> Result<DrainStep, ()> {
+        let source = if earlier { &mut self.earlier[i] } else { &mut self.live[i] };
+        let (id, after, batch) = (source.id, source.cursor, &mut self.batch);
+        let read = reader.with(|reader| reader.read_batch(id, after, DRAIN_RECORDS, DRAIN_BYTES, batch));
+        let stored = match read {
+            Ok(()) => store.append(&source.name, self.batch.last(), &self.batch.records()).await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(()) => {
+                source.cursor = self.batch.last();
+                self.freed.extend(reader.with(|reader| reader.release(source.id, source.cursor)));
+                Ok(DrainStep::Drained { source: source.id, lsn: source.cursor, records: self.batch.len() })
+            }
+            Err(StoreError::Unavailable | StoreError::Unknown) => Err(()),
+            Err(_) => {
+                source.phase = Phase::Stuck;
+                Ok(DrainStep::Stuck { source: source.id, after: source.cursor })
+            }
+        }
+    }
+
+    /// Removes a drained journal of an earlier boot. Stopping anywhere is harmless: what is left is found
+    /// drained, or empty, by the next start, which goes on. The store's cursor outlives the files, because
+    /// without it they would count as undrained.
+    async fn finish<S: MessageStore, D: Disk, R: ReaderAccess<D>>(
+        &mut self,
+        i: usize,
+        store: &mut S,
+        disk: &D,
+        reader: &mut R,
+    ) -> Result<DrainStep, ()> {
+        let (id, cursor) = (self.earlier[i].id, self.earlier[i].cursor);
+        self.freed.extend(reader.with(|reader| reader.release(id, cursor)));
+        self.remove_freed(disk)?;
+        let source = &self.earlier[i];
+        let dir = layout::shard_dir(&self.root, source.generation, source.shard);
+        let generation = layout::generation_dir(&self.root, source.generation);
+        gone(disk.sync_dir(&dir))?;
+        store.forget(&source.name).await.map_err(|_| ())?;
+        remove_dir(disk, &dir)?;
+        let others = self.earlier[i + 1..].iter().any(|s| s.generation == source.generation);
+        if !others {
+            remove_dir(disk, &generation)?;
+        }
+        self.earlier[i].phase = Phase::Gone;
+        Ok(DrainStep::Gone { source: id })
+    }
+
+    fn remove_freed<D: Disk>(&mut self, disk: &D) -> Result<(), ()> {
+        while let Some(segment) = self.freed.first() {
+            gone(disk.remove(&segment.path))?;
+            self.disk_use.give_back(segment.bytes);
+            self.freed.remove(0);
+        }
+        Ok(())
+    }
+}
+
+/// Something that is already gone is as good as removed.
+fn gone(done: io::Result<()>) -> Result<(), ()> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(()),
+        _ => Ok(()),
+    }
+}
+
+/// A directory that holds a stranger's file stays, and is found empty of records by every start.
+fn remove_dir<D: Disk>(disk: &D, dir: &Path) -> Result<(), ()> {
+    match disk.remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        done => gone(done),
+    }
+}

@@ -1,0 +1,63 @@
+//! The suites that every implementation of a port passes: the in-memory reference, the embedded stores, and
+//! stores of outside systems.
+//!
+//! Thread: a test's. Each suite takes empty stores from its caller and panics where behaviour differs from
+//! the port's documentation, or from the reference model. Random parts are seeded and print their seed.
+//!
+//! Futures are driven by [`ready`](crate::port::ready); a suite for a store that waits needs a runtime round
+//! it.
+
+mod history;
+mod joins;
+mod messages;
+mod rooms;
+
+pub use history::{History, Random, records};
+pub use joins::joined_answers_equal_those_of_a_full_store;
+pub use messages::{
+    a_page_says_exactly_what_it_covers, cursor_moves_with_its_rows_and_never_back,
+    deleted_text_never_returns, keys_lead_to_their_message, not_unread_is_counted_exactly,
+    replay_in_any_order_equals_in_order_once, same_log, unreadable_batches_write_nothing,
+};
+pub use rooms::{
+    a_command_is_applied_once, blocks_need_no_room, events_change_the_rows_they_name,
+    names_are_unique_and_reserved, random_commands_match_the_reference,
+};
+
+use crate::port::{MessageStore, RoomStore};
+
+/// All suites of the message port. `open` makes an empty store.
+pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
+    replay_in_any_order_equals_in_order_once(&mut open(), 1..40);
+    deleted_text_never_returns(&mut open());
+    a_page_says_exactly_what_it_covers(&mut open());
+    cursor_moves_with_its_rows_and_never_back(&mut open());
+    unreadable_batches_write_nothing(&mut open());
+    not_unread_is_counted_exactly(&mut open());
+    keys_lead_to_their_message(&mut open());
+    joined_answers_equal_those_of_a_full_store(&mut open(), 1..40);
+}
+
+/// All suites of the room port. `open` makes an empty store.
+pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
+    a_command_is_applied_once(&mut open());
+    events_change_the_rows_they_name(&mut open());
+    names_are_unique_and_reserved(&mut open());
+    blocks_need_no_room(&mut open());
+    random_commands_match_the_reference(&mut open(), 1..20);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::memory::{MemoryMessages, MemoryRooms};
+
+    #[test]
+    fn the_reference_message_store_passes() {
+        super::message_store(MemoryMessages::default);
+    }
+
+    #[test]
+    fn the_reference_room_store_passes() {
+        super::room_store(MemoryRooms::default);
+    }
+}

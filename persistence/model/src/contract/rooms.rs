@@ -1,0 +1,310 @@
+//! The room port's suite.
+
+use std::ops::Range;
+
+use lynk_domain::{
+    AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId, direct_room_id,
+};
+
+use super::history::Random;
+use super::messages::println_seed;
+use crate::memory::MemoryRooms;
+use crate::port::{RoomStore, ready};
+use crate::{
+    LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, RoomRow, fold_name,
+};
+
+const OWNER: UserId = UserId([1; 16]);
+const GUEST: UserId = UserId([2; 16]);
+const ROOM: RoomId = RoomId([0x70; 16]);
+const DAY: u64 = 24 * 60 * 60 * 1_000;
+
+fn row(room: RoomId, kind: RoomKind, name: &str) -> RoomRow {
+    RoomRow {
+        room,
+        kind,
+        name: name.to_owned(),
+        creator: OWNER,
+        created: Millis(5),
+        level: AckLevel::Local,
+        visibility: HistoryVisibility::All,
+        slow_mode_seconds: 0,
+        version: 0,
+    }
+}
+
+/// A command of the owner whose key and hash are made of `number`.
+fn command(room: RoomId, number: u8, change: MetaChange) -> MetaTransaction {
+    MetaTransaction {
+        room,
+        actor: OWNER,
+        key: Key([number; 16]),
+        content_hash: u64::MAX - u64::from(number),
+        wall: Millis(1_000 + u64::from(number)),
+        change,
+    }
+}
+
+fn create(room: RoomId, number: u8, kind: RoomKind, name: &str) -> MetaTransaction {
+    let members = vec![(OWNER, Role::Owner)];
+    command(room, number, MetaChange::Create { row: row(room, kind, name), members })
+}
+
+fn settings(name: &str) -> MetaEvent {
+    MetaEvent::Settings {
+        name: name.to_owned(),
+        level: AckLevel::Memory,
+        visibility: HistoryVisibility::SinceJoin,
+        slow_mode_seconds: 9,
+    }
+}
+
+fn apply<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> MetaOutcome {
+    ready(store.apply(command)).expect("the store takes a command")
+}
+
+fn applied<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> u64 {
+    match apply(store, command) {
+        MetaOutcome::Applied { version, .. } => version,
+        other => panic!("{other:?} for {command:?}"),
+    }
+}
+
+fn load<R: RoomStore>(store: &R, room: RoomId) -> LoadedRoom {
+    ready(store.load(room)).expect("readable")
+}
+
+/// One result per key; the event waits in the outbox until it is confirmed.
+pub fn a_command_is_applied_once<R: RoomStore>(store: &mut R) {
+    assert_eq!(load(store, ROOM), LoadedRoom::default());
+    let join = MetaChange::Event(MetaEvent::Joined { user: GUEST, role: Role::Member });
+    let early = command(ROOM, 2, join);
+    assert_eq!(apply(store, &early), MetaOutcome::Missing);
+
+    let first = create(ROOM, 1, RoomKind::Private, "a room");
+    let event = MetaEvent::Created { kind: RoomKind::Private, name: "a room".to_owned() };
+    assert_eq!(apply(store, &first), MetaOutcome::Applied { version: 1, event: Some(event.clone()) });
+    assert_eq!(apply(store, &first), MetaOutcome::Repeated { version: 1, seq: Seq(0) });
+    let other = MetaTransaction { content_hash: 3, ..first.clone() };
+    assert_eq!(apply(store, &other), MetaOutcome::Conflict);
+    let again = MetaTransaction { key: Key([9; 16]), ..first.clone() };
+    assert_eq!(apply(store, &again), MetaOutcome::Exists);
+    assert_eq!(apply(store, &again), MetaOutcome::Exists, "a refused command is not remembered");
+    let stranger = MetaTransaction { actor: GUEST, ..first.clone() };
+    assert_eq!(apply(store, &stranger), MetaOutcome::Exists, "a key is one actor's");
+
+    let loaded = load(store, ROOM);
+    let expected = RoomRow { version: 1, ..row(ROOM, RoomKind::Private, "a room") };
+    assert_eq!(loaded.row, Some(expected));
+    assert_eq!(loaded.outbox.len(), 1);
+    let waiting = &loaded.outbox[0];
+    assert_eq!(
+        (waiting.version, waiting.actor, waiting.key, waiting.wall),
+        (1, OWNER, first.key, first.wall)
+    );
+    assert_eq!(waiting.event, event);
+
+    assert_eq!(applied(store, &early), 2, "a key that was refused may be used");
+    ready(store.confirm(ROOM, 1, Seq(11))).expect("confirms");
+    ready(store.confirm(ROOM, 2, Seq(12))).expect("confirms");
+    ready(store.confirm(ROOM, 2, Seq(12))).expect("confirming twice is harmless");
+    ready(store.confirm(RoomId([9; 16]), 2, Seq(12))).expect("confirming nothing is harmless");
+    assert_eq!(apply(store, &first), MetaOutcome::Repeated { version: 1, seq: Seq(11) });
+    assert_eq!(apply(store, &early), MetaOutcome::Repeated { version: 2, seq: Seq(12) });
+    let loaded = load(store, ROOM);
+    assert!(loaded.outbox.is_empty());
+    let joins: Vec<_> = loaded.members.iter().map(|m| (m.user, m.joined_version, m.joined_seq)).collect();
+    assert_eq!(joins, [(OWNER, 1, Seq(11)), (GUEST, 2, Seq(12))]);
+}
+
+/// Each kind of event does to the rows what it says, and no more.
+pub fn events_change_the_rows_they_name<R: RoomStore>(store: &mut R) {
+    applied(store, &create(ROOM, 1, RoomKind::Public, "events"));
+    let mut number = 1;
+    let mut event = |store: &mut R, event: MetaEvent| {
+        number += 1;
+        assert_eq!(applied(store, &command(ROOM, number, MetaChange::Event(event))), u64::from(number));
+        load(store, ROOM)
+    };
+    let roles = |loaded: &LoadedRoom| loaded.members.iter().map(|m| (m.user, m.role)).collect::<Vec<_>>();
+    let until = Millis(77);
+
+    let now = event(store, MetaEvent::Joined { user: GUEST, role: Role::Member });
+    assert_eq!(roles(&now), [(OWNER, Role::Owner), (GUEST, Role::Member)]);
+    let now = event(store, MetaEvent::Role { user: GUEST, role: Role::Moderator });
+    assert_eq!(roles(&now), [(OWNER, Role::Owner), (GUEST, Role::Moderator)]);
+    let now = event(store, MetaEvent::Transferred { user: GUEST });
+    assert_eq!(roles(&now), [(OWNER, Role::Admin), (GUEST, Role::Owner)]);
+    let now = event(store, MetaEvent::Muted { user: OWNER, until });
+    assert_eq!(now.mutes, [crate::Mute { user: OWNER, until }]);
+    let now = event(store, MetaEvent::Left { user: OWNER });
+    assert_eq!((roles(&now), now.mutes.len()), (vec![(GUEST, Role::Owner)], 1), "leaving ends no mute");
+    let now = event(store, MetaEvent::Unmuted { user: OWNER });
+    assert!(now.mutes.is_empty());
+    event(store, MetaEvent::Joined { user: OWNER, role: Role::Member });
+    let now = event(store, MetaEvent::Banned { user: OWNER, until: Millis(0), reason: "why".to_owned() });
+    assert_eq!(roles(&now), [(GUEST, Role::Owner)]);
+    assert_eq!(now.bans, [crate::Ban { user: OWNER, until: Millis(0) }]);
+    let now = event(store, MetaEvent::Banned { user: OWNER, until, reason: String::new() });
+    assert_eq!(now.bans, [crate::Ban { user: OWNER, until }], "a ban again changes its end");
+    let now = event(store, MetaEvent::Unbanned { user: OWNER });
+    assert!(now.bans.is_empty());
+    event(store, MetaEvent::Pinned { target: Seq(9), on: true });
+    let now = event(store, MetaEvent::Pinned { target: Seq(4), on: true });
+    assert_eq!(now.pins, [Seq(4), Seq(9)]);
+    let now = event(store, MetaEvent::Pinned { target: Seq(9), on: false });
+    assert_eq!(now.pins, [Seq(4)]);
+    let now = event(store, settings("Renamed"));
+    let row = now.row.clone().expect("the room exists");
+    assert_eq!((row.name.as_str(), row.level, row.slow_mode_seconds), ("Renamed", AckLevel::Memory, 9));
+    assert_eq!((row.visibility, row.kind), (HistoryVisibility::SinceJoin, RoomKind::Public));
+    assert_eq!(row.version, now.outbox.len() as u64, "every change has its version and its event");
+    event(store, MetaEvent::Joined { user: OWNER, role: Role::Member });
+    let now = event(store, MetaEvent::Kicked { user: OWNER, reason: String::new() });
+    assert_eq!(roles(&now), [(GUEST, Role::Owner)]);
+    assert!(now.outbox.is_sorted_by_key(|waiting| waiting.version));
+}
+
+/// Names of rooms that strangers can see are unique in their folded form; one that was given up stays closed
+/// to other rooms for 30 days.
+pub fn names_are_unique_and_reserved<R: RoomStore>(store: &mut R) {
+    let room = |byte| RoomId([byte; 16]);
+    let find = |store: &R, name: &str| ready(store.find_name(&fold_name(name))).expect("readable");
+    applied(store, &create(room(1), 1, RoomKind::Public, "Straße"));
+    assert_eq!(find(store, "strasse"), Some(room(1)));
+    let taken = create(room(2), 2, RoomKind::InviteOnly, "STRASSE");
+    assert_eq!(apply(store, &taken), MetaOutcome::NameTaken);
+    assert_eq!(load(store, room(2)).row, None, "nothing of a refused room is left");
+    applied(store, &create(room(3), 3, RoomKind::Private, "Straße"));
+    applied(store, &create(room(4), 4, RoomKind::InviteOnly, "other"));
+    let rename = |at: RoomId, number, wall, name: &str| MetaTransaction {
+        wall: Millis(wall),
+        ..command(at, number, MetaChange::Event(settings(name)))
+    };
+    assert_eq!(apply(store, &rename(room(4), 5, DAY, "strasse")), MetaOutcome::NameTaken);
+    assert_eq!(
+        load(store, room(4)).row.map(|row| row.version),
+        Some(1),
+        "a refused change leaves no version"
+    );
+    applied(store, &rename(room(1), 6, DAY, "STRASSE"));
+    applied(store, &rename(room(1), 7, DAY, "elsewhere"));
+    assert_eq!((find(store, "strasse"), find(store, "elsewhere")), (None, Some(room(1))));
+    let soon = DAY + NAME_RESERVED_MILLIS - 1;
+    assert_eq!(apply(store, &rename(room(4), 8, soon, "strasse")), MetaOutcome::NameTaken);
+    applied(store, &rename(room(1), 9, soon, "strasse"));
+    applied(store, &rename(room(1), 10, soon, "elsewhere"));
+    applied(store, &rename(room(4), 11, soon + NAME_RESERVED_MILLIS, "strasse"));
+    assert_eq!(find(store, "STRASSE"), Some(room(4)));
+    applied(store, &create(room(5), 12, RoomKind::Public, ""));
+    applied(store, &create(room(6), 13, RoomKind::Public, ""));
+}
+
+/// Blocks stand without a room, and load with the 1:1 of the pair.
+pub fn blocks_need_no_room<R: RoomStore>(store: &mut R) {
+    let direct = direct_room_id(OWNER, GUEST);
+    let block = |number, by, user, on| command(direct, number, MetaChange::Block { by, user, on });
+    let set = block(1, OWNER, GUEST, true);
+    assert_eq!(apply(store, &set), MetaOutcome::Applied { version: 0, event: None });
+    assert_eq!(apply(store, &set), MetaOutcome::Repeated { version: 0, seq: Seq(0) });
+    applied(store, &block(2, OWNER, GUEST, true));
+    applied(store, &block(3, GUEST, OWNER, true));
+    let loaded = load(store, direct);
+    assert_eq!((loaded.row, loaded.blocks), (None, vec![(OWNER, GUEST), (GUEST, OWNER)]));
+    applied(store, &block(4, OWNER, GUEST, false));
+    let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
+    let create = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
+    applied(store, &command(direct, 5, create));
+    assert_eq!(load(store, direct).blocks, [(GUEST, OWNER)]);
+    for user in [OWNER, GUEST] {
+        assert_eq!(ready(store.blocks(user)), Ok(vec![(GUEST, OWNER)]));
+        let rooms = ready(store.memberships(user, RoomId::NIL, 10)).expect("readable");
+        let peers: Vec<_> = rooms.iter().map(|room| (room.room, room.peer)).collect();
+        assert_eq!(peers, [(direct, if user == OWNER { GUEST } else { OWNER })]);
+    }
+    assert_eq!(ready(store.blocks(UserId([7; 16]))), Ok(vec![]));
+}
+
+/// Random commands have the outcomes and leave the rows that the reference model has. The store may hold
+/// rooms of earlier seeds: ids and names are apart.
+pub fn random_commands_match_the_reference<R: RoomStore>(store: &mut R, seeds: Range<u64>) {
+    for seed in seeds {
+        println_seed(seed);
+        let mut random = Random(seed ^ 0xdead);
+        let mut reference = MemoryRooms::default();
+        let room = |number: u64| {
+            let mut id = [0x33; 16];
+            id[..8].copy_from_slice(&seed.to_be_bytes());
+            id[8..].copy_from_slice(&number.to_be_bytes());
+            RoomId(id)
+        };
+        let mut wall = 0;
+        for step in 0..120u64 {
+            wall += random.below(2 * DAY);
+            if random.below(4) == 0 {
+                let (at, version, seq) = (room(random.below(3)), 1 + random.below(20), Seq(100 + step));
+                ready(store.confirm(at, version, seq)).expect("confirms");
+                ready(reference.confirm(at, version, seq)).expect("confirms");
+                continue;
+            }
+            let mut command = random_command(&mut random, step, seed, wall);
+            command.room = room(random.below(3));
+            assert_eq!(apply(store, &command), apply(&mut reference, &command), "{command:?}");
+        }
+        for number in 0..3 {
+            assert_eq!(load(store, room(number)), load(&reference, room(number)));
+        }
+        for byte in 1..=5 {
+            let user = UserId([byte; 16]);
+            let mine = |found: Vec<crate::Membership>| {
+                let of_seed = found.into_iter().filter(|m| m.room.0[..8] == seed.to_be_bytes());
+                of_seed.collect::<Vec<_>>()
+            };
+            let listed = ready(store.memberships(user, RoomId::NIL, 10_000)).expect("readable");
+            let expected = ready(reference.memberships(user, RoomId::NIL, 10_000)).expect("readable");
+            assert_eq!(mine(listed), expected);
+            let (after, limit) = (room(0), 1);
+            let listed = ready(store.memberships(user, after, limit)).expect("readable");
+            assert_eq!(mine(listed), ready(reference.memberships(user, after, limit)).expect("readable"));
+        }
+    }
+}
+
+fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaTransaction {
+    let user = UserId([1 + random.below(5) as u8; 16]);
+    let until = Millis(random.below(9));
+    let name = format!("{} {seed}", ["One", "oNe", "two", "three"][random.below(4) as usize]);
+    let event = match random.below(13) {
+        0 => MetaEvent::Left { user },
+        1 => MetaEvent::Kicked { user, reason: "r".to_owned() },
+        2 => MetaEvent::Banned { user, until, reason: String::new() },
+        3 => MetaEvent::Unbanned { user },
+        4 => MetaEvent::Muted { user, until },
+        5 => MetaEvent::Unmuted { user },
+        6 => MetaEvent::Role { user, role: Role::Admin },
+        7 => MetaEvent::Transferred { user },
+        8 => MetaEvent::Pinned { target: Seq(random.below(4)), on: random.below(2) == 0 },
+        9 | 10 => settings(&name),
+        _ => MetaEvent::Joined { user, role: Role::Moderator },
+    };
+    let change = match random.below(8) {
+        0 | 1 => {
+            let kind = [RoomKind::Public, RoomKind::Private, RoomKind::InviteOnly][random.below(3) as usize];
+            let members = vec![(OWNER, Role::Owner), (user, Role::Member)];
+            let members = if user == OWNER { members[..1].to_vec() } else { members };
+            MetaChange::Create { row: row(RoomId::NIL, kind, &name), members }
+        }
+        _ => MetaChange::Event(event),
+    };
+    // Keys of the last steps, so that some repeat and some conflict, and none that may be forgotten by now.
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&step.saturating_sub(random.below(3)).to_be_bytes());
+    MetaTransaction {
+        room: RoomId::NIL,
+        actor: UserId([1 + random.below(2) as u8; 16]),
+        key: Key(key),
+        content_hash: random.below(2),
+        wall: Millis(wall),
+        change,
+    }
+}
