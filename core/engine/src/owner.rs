@@ -127,9 +127,9 @@ impl Owner {
                     self.command(cx, room, from, principal, decoded.re, command, text);
                 }
             }
-            Mail::Unsubscribed { room } => {
+            Mail::Unsubscribed { room, ends } => {
                 if let Some(Place::Here(room)) = self.rooms.get_mut(&room) {
-                    room.subs.retain(|sub| sub.shard != from);
+                    room.unsubscribed(from, ends);
                 }
             }
             Mail::Refill { room, epoch, after } => {
@@ -235,11 +235,8 @@ impl Owner {
         self.due = due;
     }
 
-    /// Tries again what full mailboxes refused.
+    /// Sends what full mailboxes refused, or tells of it.
     fn repair(&mut self, cx: &mut Context<'_>) {
-        for (to, mail) in std::mem::take(&mut self.books.again) {
-            cx.post(to, mail);
-        }
         for (id, shard) in std::mem::take(&mut self.books.lagging) {
             if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
                 self.books.repair(cx, room, shard, None);

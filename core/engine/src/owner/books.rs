@@ -4,7 +4,6 @@
 //! Thread: the shard. Invariants: a command is answered exactly once, or not at all when it is one of those
 //! that may go without; commands of one connection to one room run in order. Limits: see each field.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lynk_domain::{FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, UserId, Wheel, fixed_map};
@@ -20,7 +19,7 @@ use super::room::Room;
 use crate::EngineConfig;
 use crate::context::Context;
 use crate::io::JournalState;
-use crate::mail::{ConnectionRef, Mail, Principal};
+use crate::mail::{ConnectionRef, Principal};
 
 /// Seqs reserved at a time for rooms whose messages do not wait for the journal.
 pub(super) const RESERVE_BLOCK: u64 = 1_024;
@@ -112,8 +111,6 @@ pub(super) struct Books {
     pub(super) wheel: WheelOf,
     /// Shards that missed events of a room; at most rooms × shards.
     pub(super) lagging: Vec<(RoomId, ShardId)>,
-    /// Mail to repeat; at most one per block changed or command under way.
-    pub(super) again: VecDeque<(ShardId, Mail)>,
 }
 
 /// [`Wheel`] without its `Debug`.
@@ -156,7 +153,6 @@ impl Books {
             pending: fixed_map(config.seed),
             wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
             lagging: Vec::new(),
-            again: VecDeque::new(),
         }
     }
 

@@ -375,7 +375,7 @@ fn publish_position(cx: &mut Context<'_>, room: &mut Room, user: UserId) {
     let passes = room.passes_signs(cx.shared.config.limits.presence_room_members_max);
     let Some(member) = room.members.get_mut(&user) else { return };
     member.journaled = cx.now.mono.max(Nanos(1));
-    let (read, delivered) = std::mem::replace(&mut member.moved, (false, false));
+    let (read, delivered) = std::mem::take(&mut member.moved);
     let (read_to, delivered_to) = (member.read, member.delivered);
     for (moved, kind, name, to) in [
         (read, RecordKind::Read, "read", read_to),

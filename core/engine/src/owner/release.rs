@@ -67,12 +67,40 @@ impl Release {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sub {
     pub(super) shard: ShardId,
+    /// `Subscribed` posted to it that it has not ended.
+    uses: u32,
     /// Last event posted to it.
     sent: Seq,
     /// Last event that it surely has, while it misses some.
     missing_after: Option<Seq>,
     /// Where the last repair began, should that be refused too.
     repaired_after: Seq,
+}
+
+impl Room {
+    fn subscribed(&mut self, shard: ShardId) {
+        if let Some(sub) = self.subs.iter_mut().find(|sub| sub.shard == shard) {
+            sub.uses += 1;
+            return;
+        }
+        let released = self.released;
+        self.subs.push(Sub { shard, uses: 1, sent: released, missing_after: None, repaired_after: released });
+    }
+
+    /// Whether someone who was removed is no member at `at`.
+    fn is_out(&self, user: UserId, at: Seq) -> bool {
+        self.members.get(&user).is_none_or(|member| member.joined_seq == Seq(0) || member.joined_seq > at)
+    }
+
+    /// A shard no longer uses `ends` of the subscriptions that were posted to it.
+    pub(super) fn unsubscribed(&mut self, shard: ShardId, ends: u32) {
+        self.subs.retain_mut(|sub| {
+            if sub.shard == shard {
+                sub.uses = sub.uses.saturating_sub(ends);
+            }
+            sub.uses > 0
+        });
+    }
 }
 
 impl Books {
@@ -112,7 +140,7 @@ impl Books {
     /// Whether the shard may ask the store for one thing more.
     pub(super) fn may_ask(&self, cx: &Context<'_>) -> bool {
         let limit = cx.shared.config.limits.store_requests_in_flight_max as usize;
-        self.pending.len() + self.release.requests < limit
+        cx.shared.requests_in_flight as usize + self.release.requests < limit
     }
 
     /// Lets an effect leave now.
@@ -126,15 +154,7 @@ impl Books {
                 self.request(cx, room.id, request, why);
             }
             Item::Subscribed { to, epoch, top, frame } => {
-                if room.subs.iter().all(|sub| sub.shard != to.shard) {
-                    let released = room.released;
-                    room.subs.push(Sub {
-                        shard: to.shard,
-                        sent: released,
-                        missing_after: None,
-                        repaired_after: released,
-                    });
-                }
+                room.subscribed(to.shard);
                 cx.post(to.shard, Mail::Subscribed { to, room: room.id, epoch, top, frame });
             }
             Item::Event { seq, frame, own, removes } => fan_out(cx, room, seq, &frame, own, removes),
@@ -158,8 +178,7 @@ impl Books {
             (mail, _) => {
                 // A changed block is repeated until it is taken. Answers are never refused, says the mailbox;
                 // if one is, losing it would leave a client waiting.
-                self.again.push_back((to, mail));
-                self.wheel.insert(cx.now.mono.after(REPAIR_NANOS), Timer::Repair);
+                cx.shared.kept.keep(cx.now.mono, to, mail);
             }
         }
     }
@@ -200,7 +219,10 @@ fn fan_out(
         }
         room.removed.push_back((seq, user));
     }
-    for sub in room.subs.iter_mut().filter(|sub| sub.missing_after.is_none()) {
+    if !room.cut_off.is_empty() {
+        cut_off(cx, room, seq, removes);
+    }
+    for sub in room.subs.iter_mut().filter(|sub| sub.missing_after.is_none() && sub.sent < seq) {
         let answered = own.take_if(|own| own.to.shard == sub.shard);
         let event = Mail::Event {
             room: room.id,
@@ -217,6 +239,25 @@ fn fan_out(
     if let Some(Own { to, ok }) = own {
         cx.post(to.shard, Mail::Reply { to, frame: ok });
     }
+}
+
+/// Ends the subscriptions of users whom the store does not know as removed yet: the event at `seq` is not for
+/// them, so nobody gets it by mail and everyone pages it.
+fn cut_off(cx: &mut Context<'_>, room: &mut Room, seq: Seq, removes: Option<UserId>) {
+    let mut users = std::mem::take(&mut room.cut_off);
+    users.retain(|user| Some(*user) != removes);
+    if users.is_empty() {
+        return;
+    }
+    users.extend(removes);
+    for sub in room.subs.iter_mut().filter(|sub| sub.missing_after.is_none()) {
+        // Should it be refused, the repair names them again.
+        sub.repaired_after = sub.sent;
+        sub.sent = seq;
+        let removes = users.clone();
+        cx.post(sub.shard, Mail::Skip { room: room.id, epoch: room.epoch, to: seq, removes });
+    }
+    room.removed.extend(users.into_iter().filter(|user| Some(*user) != removes).map(|user| (seq, user)));
 }
 
 impl Books {
@@ -238,14 +279,20 @@ impl Books {
             return;
         }
         let released = room.released;
-        *sub = Sub { shard, sent: released, missing_after: None, repaired_after: after };
+        *sub = Sub { sent: released, missing_after: None, repaired_after: after, ..*sub };
         if after >= released {
             return;
         }
         let missed = || room.window.after(after).take_while(|e| e.seq <= released);
-        let whole = room.window.start() <= after.next() && missed().count() <= REPAIR_EVENTS_MAX;
+        let told = |(seq, user): &(Seq, UserId)| {
+            *seq <= after || room.window.get(*seq).is_some_and(|entry| entry.removes() == Some(*user))
+        };
+        let whole = room.window.start() <= after.next()
+            && missed().count() <= REPAIR_EVENTS_MAX
+            && room.removed.iter().all(told);
         if !whole {
-            let removed = room.removed.iter().filter(|(seq, _)| *seq > after);
+            let removed =
+                room.removed.iter().filter(|(seq, user)| *seq > after && room.is_out(*user, released));
             let removes = removed.map(|(_, user)| *user).collect();
             cx.post(shard, Mail::Skip { room: room.id, epoch: room.epoch, to: released, removes });
             return;

@@ -137,6 +137,8 @@ pub(super) struct Room {
     pub(super) subs: Vec<Sub>,
     /// Events that removed someone, newest last; bounded where it is filled.
     pub(super) removed: VecDeque<(Seq, UserId)>,
+    /// Users who are out although the store does not know it yet, and whose subscriptions still stand.
+    pub(super) cut_off: Vec<UserId>,
 
     pub(super) metadata: Metadata,
     /// Connections with a command under way here: their next ones wait, so that their order holds.
@@ -185,6 +187,7 @@ impl Room {
             released: Seq(0),
             subs: Vec::new(),
             removed: VecDeque::new(),
+            cut_off: Vec::new(),
             metadata: Metadata::default(),
             busy: SmallVec::new(),
             held: VecDeque::new(),

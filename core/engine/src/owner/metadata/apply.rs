@@ -189,19 +189,9 @@ impl Books {
     }
 
     /// Lets a removal or mute hold before the store knows of it. The removed get no further event.
-    pub(super) fn hold_in_memory(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: &mut Room,
-        actor: UserId,
-        event: &MetaEvent,
-    ) {
+    pub(super) fn hold_in_memory(room: &mut Room, actor: UserId, event: &MetaEvent) {
         room.apply_event(actor, 0, event);
-        let Some(user) = event.subject().filter(|_| event.removes_subject()) else { return };
-        for sub in &room.subs {
-            let (epoch, to) = (room.epoch, room.released);
-            cx.post(sub.shard, Mail::Skip { room: room.id, epoch, to, removes: vec![user] });
-        }
+        room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
     }
 
     /// A block was written or lifted: the 1:1 and both users' shards learn it.
