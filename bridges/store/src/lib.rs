@@ -1,1 +1,206 @@
-//! The store bridge: embedded stores and the journal drainer on one thread.
+//! The store bridge: the embedded stores on threads of their own, so that no shard ever waits for them.
+//!
+//! Two threads:
+//! - **store** answers requests of shards: relational changes and reads in SQLite, reads of the message log, joined with
+//!   records that journals still hold. Shards take turns.
+//! - **store-drain** moves journals into the message log, in batches, and tells shards how far each journal is.
+//!
+//! Why two: an append to fjall waits for its sync and, now and then, for a flush or compaction. On one thread a page
+//! read would wait behind it; `perf-reports` has the measurement. fjall lets others read during an append, the journal
+//! reader is shared under a lock that is never held during one, and SQLite belongs to the first thread alone. The
+//! relational changes stay with the reads: they are rare, and one owner of the connection needs no lock.
+//!
+//! Thread: [`StoreBridge`] belongs to whoever composes the server, each [`StorePort`] to its shard.
+//!
+//! Invariants: exactly one reply per request. A drain position is told to a shard after the rows are durable, never
+//! before; a position that does not fit its queue is told later, together with newer ones.
+//!
+//! Limits: [`StoreOptions`]. What can fail: the disk, seen as `Unavailable` by shards, as
+//! [`Health`](lynk_bridge::Health) by the operator, and tried again.
+
+#![forbid(unsafe_code)]
+
+mod drain;
+mod notices;
+mod requests;
+mod snapshot;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lynk_bridge::{BridgeThread, Desks, Health, Wake, spawn};
+use lynk_domain::Lsn;
+use lynk_embedded::{MessageLog, Rooms};
+use lynk_journal::{Disk, Drainer, Reader, SharedReader};
+use lynk_mailbox::{Consumer, Doorbell, Producer};
+use lynk_model::{RequestId, SourceId, StoreReply, StoreRequest};
+use lynk_telemetry::Board;
+
+pub use snapshot::{DrainSnapshot, RequestSnapshot, StoreHealth};
+
+/// How the bridge works.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Requests that a shard may have waiting, and replies that may wait for it. Not below the engine's limit of
+    /// requests in flight.
+    pub requests_per_shard_max: usize,
+    /// Pause after a batch that was not full: collects records, since a batch costs a sync whatever its size.
+    pub drain_pause: Duration,
+    /// Time that [`StoreBridge::finish`] gives the drainer to move what is committed.
+    pub final_drain: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            requests_per_shard_max: 1_024,
+            drain_pause: Duration::from_millis(20),
+            final_drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the bridge takes over.
+pub struct StoreParts<D: Disk> {
+    /// The message log.
+    pub messages: MessageLog,
+    /// The relational side.
+    pub rooms: Rooms,
+    /// Reads journals.
+    pub reader: Reader<D>,
+    /// Moves them.
+    pub drainer: Drainer,
+    /// The disk that the journals are on.
+    pub disk: D,
+    /// The journal that each shard writes, in shard order. Earlier journals concern every shard, these their own.
+    pub live: Vec<SourceId>,
+}
+
+/// A shard's end of the bridge.
+pub struct StorePort {
+    /// Requests to the store. A full queue means that the budget is used up.
+    pub requests: Producer<(RequestId, StoreRequest)>,
+    /// Its answers, one per request, in any order.
+    pub replies: Consumer<(RequestId, StoreReply)>,
+    /// How far each journal is drained.
+    pub drained: Consumer<(SourceId, Lsn)>,
+    /// The bridge's doorbell, to be rung with `wake` after a batch of requests.
+    pub bell: Doorbell,
+    /// Wakes the bridge.
+    pub wake: Wake,
+}
+
+/// The running bridge.
+pub struct StoreBridge {
+    requests: BridgeThread,
+    drain: BridgeThread,
+    health: StoreHealth,
+    request_board: Board<RequestSnapshot>,
+    drain_board: Board<DrainSnapshot>,
+}
+
+impl StoreBridge {
+    /// Starts both threads. `wakes[i]` wakes shard i; the ports come back in the same order.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    ///
+    /// # Panics
+    /// When `wakes` and `parts.live` do not have one entry per shard.
+    pub fn start<D>(
+        parts: StoreParts<D>,
+        wakes: Vec<Wake>,
+        options: &StoreOptions,
+    ) -> io::Result<(Self, Vec<StorePort>)>
+    where
+        D: Disk + Send + 'static,
+        D::File: Send + 'static,
+    {
+        assert_eq!(wakes.len(), parts.live.len(), "one waker and one journal per shard");
+        let StoreParts { messages, rooms, reader, drainer, disk, live } = parts;
+        let reader = SharedReader::new(reader);
+        let health = StoreHealth::default();
+        let (request_board, drain_board) = (Board::default(), Board::default());
+
+        let mut desks = Desks::default();
+        let (mut notices, mut ports) = (notices::Notices::new(live), Vec::new());
+        for wake in wakes {
+            let drained = notices.open(Arc::clone(&wake));
+            let port = desks.open(options.requests_per_shard_max, wake);
+            ports.push(StorePort {
+                requests: port.requests,
+                replies: port.replies,
+                drained,
+                bell: port.bell,
+                wake: port.wake,
+            });
+        }
+        let mut answering = requests::Answering {
+            desks,
+            messages: messages.clone(),
+            rooms,
+            records: reader.clone(),
+            health: health.clone(),
+            counts: RequestSnapshot::default(),
+            board: request_board.clone(),
+        };
+        let mut draining = drain::Draining {
+            drainer,
+            messages,
+            disk,
+            reader,
+            notices,
+            health: health.drain.clone(),
+            counts: DrainSnapshot::default(),
+            board: drain_board.clone(),
+            pause: options.drain_pause,
+            final_drain: options.final_drain,
+            stuck: false,
+        };
+        let drain = spawn("store-drain", move |stop| draining.run(stop))?;
+        let requests = spawn("store", move |stop| answering.run(stop))?;
+        Ok((Self { requests, drain, health, request_board, drain_board }, ports))
+    }
+
+    /// Health of each part, for `/readyz`.
+    #[must_use]
+    pub fn health(&self) -> &StoreHealth {
+        &self.health
+    }
+
+    /// Numbers of the thread that answers requests, at most a second old.
+    #[must_use]
+    pub fn request_board(&self) -> &Board<RequestSnapshot> {
+        &self.request_board
+    }
+
+    /// Numbers of the draining thread, at most a second old.
+    #[must_use]
+    pub fn drain_board(&self) -> &Board<DrainSnapshot> {
+        &self.drain_board
+    }
+
+    /// Ends the bridge: answers what waits, drains what is committed within [`StoreOptions::final_drain`], flushes the
+    /// message log, and waits for both threads. Call it after the shards have ended.
+    pub fn finish(self) {
+        self.requests.stop();
+        self.drain.stop();
+        self.requests.join();
+        self.drain.join();
+    }
+}
+
+/// Tells the log about a change of health, and only about that.
+pub(crate) fn failed(part: &'static str, health: &Health, kind: &'static str, detail: &str) {
+    if health.fail(kind, detail) == lynk_bridge::Turned::Bad {
+        tracing::warn!(part, kind, detail, "store degraded");
+    }
+}
+
+/// See [`failed`].
+pub(crate) fn succeeded(part: &'static str, health: &Health) {
+    if let lynk_bridge::Turned::Good(after) = health.succeed() {
+        tracing::info!(part, seconds = after.as_secs(), "store works again");
+    }
+}

@@ -1,62 +1,256 @@
-//! The rooms that hash to this shard: order, membership, journal, history, unread.
+//! The rooms that hash to this shard: their order, members, journal records, history, unread numbers.
 //!
-//! Thread: the shard that owns it.
+//! Thread: the shard that owns it. A command comes from its connection's home shard, is checked, and either is
+//! answered at once or becomes an event: it gets the room's next seq, a record in the journal, a frame; when the
+//! record is committed, one mail goes to each shard with subscribers.
+//!
+//! Invariants: nothing that can be observed depends on a record that is not committed (rooms of level `memory`
+//! excepted, for their messages); every command is answered once; events of a room reach each shard in order,
+//! and a shard that missed one is told.
+//!
+//! Limits: those of [`Limits`](lynk_domain::Limits), stated where they act. What can fail: the store, which turns into
+//! an answer to the client; nothing here ends the process.
+//!
+//! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
+//! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `subscribe` commands that read ·
+//! `window`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out.
 
-use lynk_domain::{Lsn, Nanos, RoomId, ShardId};
-use lynk_model::{RequestId, SourceId, StoreReply};
-use lynk_protocol::Command;
+mod backlog;
+mod books;
+mod change;
+mod history;
+mod keys;
+mod load;
+mod metadata;
+mod reads;
+mod release;
+mod room;
+mod send;
+mod subscribe;
+mod window;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use lynk_domain::{FixedMap, Lsn, Nanos, RoomId, Seq, ShardId, fixed_map};
+use lynk_model::{RecordAt, RequestId, SourceId, StoreReply};
+use lynk_protocol::{Command, decode};
+
+use self::backlog::Undrained;
+use self::books::{Ask, Books, Pending, Timer};
+use self::load::{Away, Waiting};
+use self::room::Room;
 use crate::EngineConfig;
 use crate::context::Context;
 use crate::io::UndrainedRecord;
 use crate::mail::{ConnectionRef, Mail, Principal};
 
 /// Every room of one shard.
-pub(crate) struct Owner {}
+#[derive(Debug)]
+pub(crate) struct Owner {
+    rooms: FixedMap<RoomId, Place>,
+    books: Books,
+    /// Rooms in memory, or on their way.
+    loaded_count: usize,
+    /// Rooms in memory in the order in which eviction looks at them.
+    hand: VecDeque<RoomId>,
+    /// Tops of rooms that left memory with reserved numbers unused; at most as many as rooms may be loaded.
+    left_at: FixedMap<RoomId, Seq>,
+    /// Timers that fire; kept for its memory.
+    due: Vec<Timer>,
+}
+
+/// A room in memory, or what is known of one that is not.
+#[derive(Debug)]
+enum Place {
+    Away(Away),
+    Here(Box<Room>),
+}
 
 impl Owner {
-    pub(crate) fn new(_config: &EngineConfig, _boot: Vec<UndrainedRecord>) -> Self {
-        Self {}
+    /// Every room is away. `boot`: records of this shard's rooms that the message store may not have.
+    pub(crate) fn new(config: &EngineConfig, mut boot: Vec<UndrainedRecord>) -> Self {
+        let mut owner = Self {
+            rooms: fixed_map(config.seed),
+            books: Books::new(config),
+            loaded_count: 0,
+            hand: VecDeque::new(),
+            left_at: fixed_map(config.seed),
+            due: Vec::new(),
+        };
+        boot.sort_unstable_by_key(|record| record.at);
+        for record in boot {
+            let UndrainedRecord { at, room, kind, seq, .. } = record;
+            let place = owner.rooms.entry(room).or_insert_with(|| Place::Away(Away::default()));
+            if let Place::Away(away) = place {
+                away.backlog.push(Undrained { at, seq, kind, target: Seq(0) });
+            }
+            owner.books.drains.push(at, room);
+        }
+        for place in owner.rooms.values_mut() {
+            if let Place::Away(away) = place {
+                away.backlog.sort();
+            }
+        }
+        owner
     }
 
+    /// A command for `room`. `raw` is the client's JSON, copied only when the command must wait.
     #[expect(clippy::too_many_arguments, reason = "one call per command, all of it needed")]
     pub(crate) fn command(
         &mut self,
-        _cx: &mut Context<'_>,
-        _room: RoomId,
-        _from: ConnectionRef,
-        _principal: Principal,
-        _re: u64,
-        _command: &Command<'_>,
-        _raw: &str,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        from: ConnectionRef,
+        principal: Principal,
+        re: u64,
+        command: &Command<'_>,
+        raw: &str,
     ) {
+        let ask = Ask::new(from, principal, re, command, raw);
+        match self.rooms.get_mut(&room) {
+            Some(Place::Here(room)) => self.books.run(cx, room, &ask, command),
+            _ => self.wait(cx, room, Waiting::Command(ask.hold())),
+        }
     }
 
-    pub(crate) fn mail(&mut self, _cx: &mut Context<'_>, _from: ShardId, _mail: Mail) {}
+    /// Mail for the owner: `Command`, `Unsubscribed`, `Refill`, `Peek`. Other kinds are not for it.
+    pub(crate) fn mail(&mut self, cx: &mut Context<'_>, from: ShardId, mail: Mail) {
+        match mail {
+            Mail::Command { room, from, principal, raw } => {
+                let Ok(text) = std::str::from_utf8(raw.payload()) else { return };
+                let decoded = decode(text);
+                // The home shard decoded it before it was posted.
+                if let Ok(command) = &decoded.command {
+                    self.command(cx, room, from, principal, decoded.re, command, text);
+                }
+            }
+            Mail::Unsubscribed { room, ends } => {
+                if let Some(Place::Here(room)) = self.rooms.get_mut(&room) {
+                    room.unsubscribed(from, ends);
+                }
+            }
+            Mail::Refill { room, epoch, after } => {
+                if let Some(Place::Here(room)) = self.rooms.get_mut(&room) {
+                    let after = if epoch == room.epoch { after } else { Seq(0) };
+                    self.books.repair(cx, room, from, Some(after));
+                }
+            }
+            Mail::Peek { gather, from, room, user } => match self.rooms.get_mut(&room) {
+                Some(Place::Here(room)) => self.books.peek(cx, room, gather, from, user),
+                _ => self.wait(cx, room, Waiting::Peek { gather, to: from, user }),
+            },
+            _ => {}
+        }
+    }
 
-    pub(crate) fn mail_refused(&mut self, _cx: &mut Context<'_>, _to: ShardId, _mail: Mail) {}
+    /// Mail that the owner posted and that a full mailbox gave back.
+    pub(crate) fn mail_refused(&mut self, cx: &mut Context<'_>, to: ShardId, mail: Mail) {
+        let room = match &mail {
+            Mail::Event { room, .. } | Mail::Skip { room, .. } => self.rooms.get_mut(room),
+            _ => None,
+        };
+        let room = match room {
+            Some(Place::Here(room)) => Some(&mut **room),
+            _ => None,
+        };
+        self.books.refused(cx, room, to, mail);
+    }
 
+    /// A store answered.
+    ///
+    /// # Errors
+    /// Gives the reply back when another part of the engine asked.
     pub(crate) fn reply(
         &mut self,
-        _cx: &mut Context<'_>,
-        _id: RequestId,
+        cx: &mut Context<'_>,
+        id: RequestId,
         reply: StoreReply,
     ) -> Result<(), StoreReply> {
-        Err(reply)
+        let Some((room, why)) = self.books.pending.remove(&id) else { return Err(reply) };
+        if matches!(reply, StoreReply::Failed(_)) {
+            cx.shared.counters.store_failures += 1;
+        }
+        match (why, self.rooms.get_mut(&room)) {
+            (Pending::Load, _) => self.loaded(cx, room, reply),
+            (why, Some(Place::Here(room))) => self.books.answered(cx, room, why, reply),
+            // A room with a request under way does not leave memory.
+            _ => {}
+        }
+        Ok(())
     }
 
-    pub(crate) fn committed(&mut self, _cx: &mut Context<'_>, _lsn: Lsn) {}
+    /// Records up to `lsn` are committed: what waited for them leaves.
+    pub(crate) fn committed(&mut self, cx: &mut Context<'_>, lsn: Lsn) {
+        cx.shared.committed = cx.shared.committed.max(lsn);
+        while let Some((room, item)) = self.books.release.pop(cx.shared.committed) {
+            if let Some(Place::Here(room)) = self.rooms.get_mut(&room) {
+                self.books.perform(cx, room, item);
+            }
+        }
+    }
 
-    pub(crate) fn drained(&mut self, _cx: &mut Context<'_>, _source: SourceId, _lsn: Lsn) {}
+    /// Records of `source` up to `lsn` are in the message store.
+    pub(crate) fn drained(&mut self, _cx: &mut Context<'_>, source: SourceId, lsn: Lsn) {
+        self.books.drains.advance(source, lsn);
+        while let Some((at, id)) = self.books.drains.take(source) {
+            self.forget_record(at, id);
+        }
+    }
 
-    pub(crate) fn deadline(&mut self, _cx: &mut Context<'_>) {}
+    fn forget_record(&mut self, at: RecordAt, id: RoomId) {
+        match self.rooms.get_mut(&id) {
+            Some(Place::Here(room)) => room.backlog.remove(at),
+            Some(Place::Away(away)) => {
+                away.backlog.remove(at);
+                if away.is_forgettable() {
+                    self.rooms.remove(&id);
+                }
+            }
+            None => {}
+        }
+    }
 
+    /// [`Self::next_deadline`] has passed.
+    pub(crate) fn deadline(&mut self, cx: &mut Context<'_>) {
+        let mut due = std::mem::take(&mut self.due);
+        self.books.wheel.fire(cx.now.mono, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                Timer::Repair => self.repair(cx),
+                Timer::Reads(id) => {
+                    if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
+                        self.books.publish_positions(cx, room);
+                    }
+                }
+                Timer::Metadata(id) => {
+                    if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
+                        self.books.retry_metadata(cx, room);
+                    }
+                }
+            }
+        }
+        self.due = due;
+    }
+
+    /// Sends what full mailboxes refused, or tells of it.
+    fn repair(&mut self, cx: &mut Context<'_>) {
+        for (id, shard) in std::mem::take(&mut self.books.lagging) {
+            if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
+                self.books.repair(cx, room, shard, None);
+            }
+        }
+    }
+
+    /// When [`Self::deadline`] is to be called, at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        None
+        self.books.wheel.next_deadline()
     }
 
     /// Whether nothing waits for the journal.
     pub(crate) fn idle(&self) -> bool {
-        true
+        self.books.release.is_empty()
     }
 }

@@ -2,7 +2,7 @@
 //! name says head: then the caller adds items and [`encode_tail`].
 
 use lynk_domain::{AckLevel, Epoch, MessageId, Millis, Ordinal, Role, RoomId, Seq, UserId};
-use lynk_model::{MetaEvent, StoredBody, StoredEvent};
+use lynk_model::{MetaEvent, Reaction, StoredBody, StoredEvent};
 
 use crate::{Json, Reject};
 
@@ -140,7 +140,7 @@ pub fn encode_event(out: &mut Vec<u8>, event: &StoredEvent) {
             } else {
                 json.key("text").text(&view.text);
             }
-            encode_reactions(&mut json, view);
+            encode_reactions(json.next_part(), &view.reactions);
         }
         StoredBody::Edit { target, text } => {
             json.key("target").number(target.0).key("text").text(text);
@@ -159,12 +159,15 @@ pub fn encode_event(out: &mut Vec<u8>, event: &StoredEvent) {
     json.close(b'}');
 }
 
-fn encode_reactions(json: &mut Json<'_>, view: &lynk_model::MessageView) {
-    if view.reactions.is_empty() {
+/// The last part of a message: `,"reactions":[{"emoji":…,"users":[…]}]`, or nothing without reactions. They are
+/// sorted by emoji, then user.
+pub fn encode_reactions(out: &mut Vec<u8>, reactions: &[Reaction]) {
+    if reactions.is_empty() {
         return;
     }
+    let mut json = Json::resume(out);
     json.key("reactions").open(b'[');
-    for group in view.reactions.chunk_by(|a, b| a.emoji == b.emoji) {
+    for group in reactions.chunk_by(|a, b| a.emoji == b.emoji) {
         json.open(b'{').key("emoji").text(&group[0].emoji).key("users").open(b'[');
         for reaction in group {
             json.id(&reaction.user.0);

@@ -101,6 +101,12 @@ impl<'a> Json<'a> {
         self.out.len()
     }
 
+    /// The buffer itself, for an encoder that appends whole fields, each with its comma.
+    #[must_use]
+    pub fn next_part(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
     /// The buffer itself, for an encoder that appends one whole value after [`Self::next_value`].
     pub fn next_value(&mut self) -> &mut Vec<u8> {
         self.separate();

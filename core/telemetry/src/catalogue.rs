@@ -22,6 +22,12 @@ pub struct Label {
     pub values: &'static [&'static str],
 }
 
+/// Kinds of failure of a store.
+const STORE_ERRORS: Label = Label { name: "error", values: &["unavailable", "unknown", "corrupt"] };
+
+/// Parts of the store bridge that fail on their own.
+const STORE_PARTS: Label = Label { name: "part", values: &["messages", "rooms", "drain"] };
+
 /// Label values of refused commands: the wire's error codes, by their number; index 0 is never used by one.
 const ERROR_CODES: Label = Label {
     name: "code",
@@ -116,6 +122,19 @@ catalogue! {
     EngineStoreFailures Counter "lynk_engine_store_failures_total": "Store replies that reported a failure.";
     JournalSyncSeconds Histogram "lynk_journal_sync_duration_seconds":
         "Time from handing a batch to the disk until it was synced.";
+    StoreRequests Counter "lynk_store_requests_total": "Requests of shards answered by the store bridge.";
+    StoreFailures Counter "lynk_store_failures_total" by STORE_ERRORS: "Those answered with a failure.";
+    StoreRequestSeconds Histogram "lynk_store_request_duration_seconds":
+        "Time from taking a request to its answer.";
+    StoreRequestsWaiting Gauge "lynk_store_requests_waiting": "Requests waiting for the store bridge.";
+    StoreDegraded Gauge "lynk_store_degraded" by STORE_PARTS: "1 while the part fails.";
+    StoreDrainRecords Counter "lynk_store_drain_records_total":
+        "Records moved from journals to the message log.";
+    StoreDrainBatches Counter "lynk_store_drain_batches_total": "Batches in which they were moved.";
+    StoreDrainSeconds Histogram "lynk_store_drain_batch_duration_seconds": "Time to move and sync one batch.";
+    StoreDrainBacklog Gauge "lynk_store_drain_backlog_records": "Records committed and not moved yet.";
+    StoreLogDisk Gauge "lynk_store_log_disk_bytes": "Disk space of the message log.";
+    StoreLogMemory Gauge "lynk_store_log_memory_bytes": "Memory of the message log: memtables and cache.";
     ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
     ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
     ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";

@@ -11,18 +11,35 @@ use lynk_protocol::Frame;
 enum Item {
     /// A frame that others may be sent too.
     Frame(Arc<Frame>),
-    /// Control frames back to back, or the response to an upgrade. They stay right behind what has begun to go out.
-    Control(Vec<u8>),
-    /// The close frame or the refusal, behind everything.
-    Last(Vec<u8>),
+    /// Bytes of this connection alone.
+    Own(Box<Own>),
+}
+
+/// A slow consumer has one per queued frame.
+const _: () = assert!(size_of::<Item>() == 16);
+
+#[derive(Debug)]
+struct Own {
+    bytes: Vec<u8>,
+    /// The close frame or the refusal, behind everything. Otherwise control frames back to back, or the response to an
+    /// upgrade: they stay right behind what has begun to go out.
+    last: bool,
 }
 
 impl Item {
+    fn own(bytes: Vec<u8>, last: bool) -> Self {
+        Self::Own(Box::new(Own { bytes, last }))
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Frame(frame) => frame.wire(),
-            Self::Control(bytes) | Self::Last(bytes) => bytes,
+            Self::Own(own) => &own.bytes,
         }
+    }
+
+    fn is_control(&self) -> bool {
+        matches!(self, Self::Own(own) if !own.last)
     }
 }
 
@@ -78,7 +95,7 @@ impl Outbox {
     /// Adds the bytes behind which nothing follows.
     pub(crate) fn push_last(&mut self, bytes: Vec<u8>) {
         self.queued_bytes += bytes.len();
-        self.items.push_back(Item::Last(bytes));
+        self.items.push_back(Item::own(bytes, true));
     }
 
     /// Adds a control frame before every frame that has not begun to go out, behind earlier control frames.
@@ -89,9 +106,9 @@ impl Outbox {
         let begun = self.begun();
         let last = self.control_end.checked_sub(1).and_then(|last| self.items.get_mut(last));
         match last {
-            Some(Item::Control(bytes)) if self.control_end >= begun => bytes.extend_from_slice(control),
+            Some(Item::Own(own)) if self.control_end >= begun => own.bytes.extend_from_slice(control),
             _ => {
-                self.insert(begun, Item::Control(control.to_vec()));
+                self.insert(begun, Item::own(control.to_vec(), false));
                 self.control_end = begun + 1;
             }
         }
@@ -100,7 +117,7 @@ impl Outbox {
     /// Puts frames that were queued earlier in front of all other frames; the first `sent` bytes of them are gone.
     pub(crate) fn push_earlier(&mut self, frames: impl Iterator<Item = Arc<Frame>>, sent: usize) {
         assert!(self.front_sent == 0 && self.in_flight == 0, "one send in flight at a time");
-        let mut place = self.items.iter().take_while(|item| matches!(item, Item::Control(_))).count();
+        let mut place = self.items.iter().take_while(|item| item.is_control()).count();
         let mut skip = sent;
         for frame in frames {
             let length = frame.wire().len();
@@ -188,7 +205,7 @@ impl Outbox {
             .items
             .iter()
             .map(|item| match item {
-                Item::Control(bytes) | Item::Last(bytes) => bytes.capacity(),
+                Item::Own(own) => size_of::<Own>() + own.bytes.capacity(),
                 Item::Frame(_) => 0,
             })
             .sum();

@@ -3,7 +3,7 @@
 //! Invariant: an entry is free, attached, or closing; a closing entry becomes free, and its descriptor is
 //! closed, in [`Files::reap`] when nothing is in flight. Pure bookkeeping without system calls but that close.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A file of one ring. Stale ones are recognised by their generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -86,10 +86,14 @@ impl Files {
             .filter(|entry| entry.generation == file.generation && entry.fd.is_some() && !entry.closing)
     }
 
-    pub(crate) fn fd(&self, file: FileId) -> Option<RawFd> {
+    pub(crate) fn descriptor(&self, file: FileId) -> Option<BorrowedFd<'_>> {
         let entry = self.entries.get(file.index as usize)?;
         let open = entry.generation == file.generation && !entry.closing;
-        entry.fd.as_ref().filter(|_| open).map(AsRawFd::as_raw_fd)
+        entry.fd.as_ref().filter(|_| open).map(AsFd::as_fd)
+    }
+
+    pub(crate) fn fd(&self, file: FileId) -> Option<RawFd> {
+        self.descriptor(file).map(|fd| fd.as_raw_fd())
     }
 
     pub(crate) fn token(&self, file: FileId) -> Option<u32> {

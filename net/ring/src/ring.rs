@@ -23,6 +23,9 @@ use crate::writes::{Half, Writes};
 /// How long dropping a ring waits for the kernel before it leaks what may still be read.
 const DROP_WAIT: Duration = Duration::from_secs(2);
 
+/// Poll results after which no more data will come.
+const HUNG_UP: i32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as i32;
+
 /// A ring that nobody uses yet; may be sent to its thread.
 pub struct DisabledRing {
     uring: IoUring,
@@ -122,6 +125,8 @@ pub enum Event<W> {
     Readable {
         /// The file's.
         token: u32,
+        /// The other side is gone or closed its direction: read until the end of the stream, past a short read.
+        hung_up: bool,
     },
     /// The socket takes bytes again, or the other side is gone.
     Writable {
@@ -223,6 +228,12 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
             }
         }
         self.reap(file);
+    }
+
+    /// The file's descriptor, for calls that the ring does not make; `None` for one that is leaving or gone.
+    #[must_use]
+    pub fn descriptor(&self, file: FileId) -> Option<BorrowedFd<'_>> {
+        self.files.descriptor(file)
     }
 
     /// Tells of input on a file, from now until it is detached.
@@ -472,7 +483,8 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         match token.kind {
             Kind::Readable => {
                 if self.files.is_open(file) {
-                    self.stash.push(Event::Readable { token: owner });
+                    let hung_up = result < 0 || result & HUNG_UP != 0;
+                    self.stash.push(Event::Readable { token: owner, hung_up });
                 }
                 // The kernel ends a multishot poll when it cannot post, and on error.
                 self.settle(file, Armed::Readable, more, result >= 0);

@@ -80,10 +80,16 @@ pub struct MessageLogStats {
     pub compactions: u64,
 }
 
-/// [`MessageStore`] on fjall. Clones share one store.
-#[derive(Clone)]
+/// [`MessageStore`] on fjall. Clones share one store; each keeps its own last failure.
 pub struct MessageLog {
     shared: Arc<Shared>,
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Clone for MessageLog {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), fault: Mutex::default() }
+    }
 }
 
 struct Shared {
@@ -94,7 +100,6 @@ struct Shared {
     writer: Mutex<Writer>,
     /// Newest wall time appended: the clock that expires idempotency keys.
     newest_wall: Arc<AtomicU64>,
-    fault: Mutex<Option<Fault>>,
 }
 
 /// What the appending side keeps between batches.
@@ -193,15 +198,15 @@ impl MessageLog {
                 engine: RwLock::new(Some(engine)),
                 writer: Mutex::default(),
                 newest_wall,
-                fault: Mutex::default(),
             }),
+            fault: Mutex::default(),
         })
     }
 
-    /// The last failure since it was asked for, if there was one.
+    /// The last failure of this handle since it was asked for, if there was one.
     #[must_use]
     pub fn take_fault(&self) -> Option<Fault> {
-        lock(&self.shared.fault).take()
+        lock(&self.fault).take()
     }
 
     /// Sizes for metrics; zeroes while the store is closed by a failure.
@@ -229,6 +234,18 @@ impl MessageLog {
         self.with_engine(|engine| Ok(engine.keyspace.rotate_memtable_and_wait()?))
     }
 
+    /// Rewrites everything: space of deleted and expired rows is given back. Takes seconds per gigabyte and needs
+    /// as much space again meanwhile.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is lost.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        self.with_engine(|engine| {
+            engine.keyspace.rotate_memtable_and_wait()?;
+            Ok(engine.keyspace.major_compact()?)
+        })
+    }
+
     /// Runs `f` on the open engine, and notes what it fails with.
     fn with_engine<T>(&self, f: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, StoreError> {
         let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
@@ -245,7 +262,7 @@ impl MessageLog {
 
     fn note(&self, fault: Fault) -> StoreError {
         let error = fault.store_error();
-        *lock(&self.shared.fault) = Some(fault);
+        *lock(&self.fault) = Some(fault);
         error
     }
 

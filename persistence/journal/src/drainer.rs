@@ -28,6 +28,7 @@ use crate::layout;
 use crate::limits::{DRAIN_BYTES, DRAIN_RECORDS};
 use crate::reader::{Batch, FreedSegment, Reader};
 use crate::recover::Recovered;
+use crate::shared::ReaderAccess;
 
 /// First pause after a failure, in nanoseconds; doubled up to [`PAUSE_NANOS_MAX`].
 const PAUSE_NANOS_MIN: u64 = 50_000_000;
@@ -69,6 +70,14 @@ enum Phase {
     Draining,
     Stuck,
     Gone,
+}
+
+/// The next piece of work, by the source's place.
+enum Turn {
+    /// Move a batch.
+    Drain { earlier: bool, i: usize },
+    /// Remove an earlier journal that is drained.
+    Finish(usize),
 }
 
 #[derive(Debug)]
@@ -145,12 +154,13 @@ impl Drainer {
         self.earlier.iter().all(|s| s.phase == Phase::Gone)
     }
 
-    /// Does one piece of work, when there is any.
-    pub async fn step<S: MessageStore, D: Disk>(
+    /// Does one piece of work, when there is any. A [shared](crate::SharedReader) reader is not held while the
+    /// store works.
+    pub async fn step<S: MessageStore, D: Disk, R: ReaderAccess<D>>(
         &mut self,
         store: &mut S,
         disk: &D,
-        reader: &mut Reader<D>,
+        reader: &mut R,
         now: Nanos,
     ) -> DrainStep {
         if let Some(at) = self.retry_at.filter(|at| now < *at) {
@@ -160,12 +170,10 @@ impl Drainer {
         if self.remove_freed(disk).is_err() {
             return self.wait(now);
         }
-        let done = match self.next_source(reader) {
+        let done = match reader.with(|reader| self.next_source(reader)) {
             None => return DrainStep::Idle,
-            Some((true, i)) if reader.last(self.earlier[i].id) <= self.earlier[i].cursor => {
-                self.finish(i, store, disk, reader).await
-            }
-            Some((earlier, i)) => self.drain(earlier, i, store, reader).await,
+            Some(Turn::Finish(i)) => self.finish(i, store, disk, reader).await,
+            Some(Turn::Drain { earlier, i }) => self.drain(earlier, i, store, reader).await,
         };
         match done {
             Ok(step) => {
@@ -183,32 +191,34 @@ impl Drainer {
         DrainStep::Waiting(at)
     }
 
-    /// The source to work on: whether it is an earlier one, and its place.
-    fn next_source<D: Disk>(&mut self, reader: &Reader<D>) -> Option<(bool, usize)> {
+    /// What to do next.
+    fn next_source<D: Disk>(&mut self, reader: &Reader<D>) -> Option<Turn> {
         if let Some(i) = self.earlier.iter().position(|s| s.phase == Phase::Draining) {
-            return Some((true, i));
+            let drained = reader.last(self.earlier[i].id) <= self.earlier[i].cursor;
+            return Some(if drained { Turn::Finish(i) } else { Turn::Drain { earlier: true, i } });
         }
         let count = self.live.len();
         for i in (self.turn..count).chain(0..self.turn) {
             let source = &self.live[i];
             if source.phase == Phase::Draining && reader.last(source.id) > source.cursor {
                 self.turn = (i + 1) % count;
-                return Some((false, i));
+                return Some(Turn::Drain { earlier: false, i });
             }
         }
         None
     }
 
     /// Moves one batch. `Err`: try again later.
-    async fn drain<S: MessageStore, D: Disk>(
+    async fn drain<S: MessageStore, D: Disk, R: ReaderAccess<D>>(
         &mut self,
         earlier: bool,
         i: usize,
         store: &mut S,
-        reader: &mut Reader<D>,
+        reader: &mut R,
     ) -> Result<DrainStep, ()> {
         let source = if earlier { &mut self.earlier[i] } else { &mut self.live[i] };
-        let read = reader.read_batch(source.id, source.cursor, DRAIN_RECORDS, DRAIN_BYTES, &mut self.batch);
+        let (id, after, batch) = (source.id, source.cursor, &mut self.batch);
+        let read = reader.with(|reader| reader.read_batch(id, after, DRAIN_RECORDS, DRAIN_BYTES, batch));
         let stored = match read {
             Ok(()) => store.append(&source.name, self.batch.last(), &self.batch.records()).await,
             Err(error) => Err(error),
@@ -216,7 +226,7 @@ impl Drainer {
         match stored {
             Ok(()) => {
                 source.cursor = self.batch.last();
-                self.freed.extend(reader.release(source.id, source.cursor));
+                self.freed.extend(reader.with(|reader| reader.release(source.id, source.cursor)));
                 Ok(DrainStep::Drained { source: source.id, lsn: source.cursor, records: self.batch.len() })
             }
             Err(StoreError::Unavailable | StoreError::Unknown) => Err(()),
@@ -230,15 +240,15 @@ impl Drainer {
     /// Removes a drained journal of an earlier boot. Stopping anywhere is harmless: what is left is found
     /// drained, or empty, by the next start, which goes on. The store's cursor outlives the files, because
     /// without it they would count as undrained.
-    async fn finish<S: MessageStore, D: Disk>(
+    async fn finish<S: MessageStore, D: Disk, R: ReaderAccess<D>>(
         &mut self,
         i: usize,
         store: &mut S,
         disk: &D,
-        reader: &mut Reader<D>,
+        reader: &mut R,
     ) -> Result<DrainStep, ()> {
         let (id, cursor) = (self.earlier[i].id, self.earlier[i].cursor);
-        self.freed.extend(reader.release(id, cursor));
+        self.freed.extend(reader.with(|reader| reader.release(id, cursor)));
         self.remove_freed(disk)?;
         let source = &self.earlier[i];
         let dir = layout::shard_dir(&self.root, source.generation, source.shard);

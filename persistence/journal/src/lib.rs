@@ -25,6 +25,7 @@ pub mod limits;
 mod reader;
 mod recover;
 mod scan;
+mod shared;
 mod verify;
 mod writer;
 
@@ -37,6 +38,7 @@ pub use reader::{Batch, FreedSegment, Reader};
 pub use recover::{
     RecoverError, RecoverOptions, RecoverProgress, Recovered, RecoveredSource, UndrainedRecord, recover,
 };
+pub use shared::{ReaderAccess, SharedReader};
 pub use verify::{Account, FileAccount, JournalAccount, verify};
 pub use writer::{
     AppendError, Committed, Fatal, PreparedSegment, Progress, State, Step, WriteOp, WriteOutcome, Writer,

@@ -56,3 +56,36 @@ impl CompactionFilter for Before {
         Ok(if old { Verdict::Remove } else { Verdict::Keep })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lynk_domain::{Lsn, Seq};
+    use lynk_model::contract::{History, records};
+    use lynk_model::port::{MessageStore, ready};
+
+    use super::*;
+    use crate::{MessageLog, MessageLogOptions};
+
+    #[test]
+    fn a_key_leaves_with_a_compaction_after_its_seven_days() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        let mut history = History::new(1);
+        let sender = history.users[0];
+        for _ in 0..3 {
+            history.post(sender, Seq(0), "text");
+        }
+        let newest = history.records[0].head.wall.0 + KEY_LIFE_MILLIS;
+        history.records[1].head.wall.0 = newest - KEY_LIFE_MILLIS + 1;
+        history.records[2].head.wall.0 = newest + 1;
+        ready(log.append("1/0", Lsn(1), &records(&history.records))).expect("appends");
+        log.compact().expect("compacts");
+        let found = history.records.iter().map(|record| {
+            let found = ready(log.find_key(history.room, sender, record.head.key)).expect("readable");
+            found.map(|found| found.seq.0)
+        });
+        assert_eq!(found.collect::<Vec<_>>(), [None, Some(2), Some(3)]);
+        let shown = ready(log.event(history.room, Seq(1))).expect("readable").expect("the message stays");
+        assert_eq!(shown.key, history.records[0].head.key);
+    }
+}

@@ -27,7 +27,7 @@ pub struct MemoryFile {
     life: u64,
 }
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct State {
     inodes: BTreeMap<u64, Inode>,
     dirs: BTreeMap<PathBuf, Directory>,
@@ -37,7 +37,7 @@ struct State {
     faults: Faults,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Faults {
     /// Bytes that new files may still reserve.
     space: u64,
@@ -60,7 +60,7 @@ impl Default for Faults {
     }
 }
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct Inode {
     durable: Vec<u8>,
     cached: Vec<u8>,
@@ -79,7 +79,7 @@ enum Node {
     Directory,
 }
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct Directory {
     durable: BTreeMap<String, Node>,
     cached: BTreeMap<String, Node>,
@@ -199,6 +199,12 @@ impl MemoryDisk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An independent copy as it is now, faults and unsynced changes included.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     /// Power loss: keeps what was synced and a part of the rest that `random` decides. Faults are cleared.

@@ -1,0 +1,150 @@
+//! The thread that drains journals.
+//!
+//! It looks for work at intervals rather than being woken by every commit: a batch costs one sync whatever its size, so
+//! collecting records for some milliseconds is cheaper, and nobody waits for the drain.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lynk_bridge::Health;
+use lynk_domain::Nanos;
+use lynk_embedded::{Fault, MessageLog};
+use lynk_journal::limits::DRAIN_RECORDS;
+use lynk_journal::{Disk, DrainStep, Drainer, ReaderAccess, SharedReader};
+use lynk_model::port::ready;
+use lynk_telemetry::Board;
+
+use crate::notices::Notices;
+use crate::{DrainSnapshot, failed, succeeded};
+
+/// Longest time between two looks for work while there is none.
+const IDLE_MAX: Duration = Duration::from_millis(200);
+/// Time between two tries to tell shards what did not fit their queues.
+const UNTOLD: Duration = Duration::from_millis(5);
+/// Time between two published snapshots.
+const PUBLISH: Duration = Duration::from_secs(1);
+
+pub(crate) struct Draining<D: Disk> {
+    pub(crate) drainer: Drainer,
+    pub(crate) messages: MessageLog,
+    pub(crate) disk: D,
+    pub(crate) reader: SharedReader<D>,
+    pub(crate) notices: Notices,
+    pub(crate) health: Health,
+    pub(crate) counts: DrainSnapshot,
+    pub(crate) board: Board<DrainSnapshot>,
+    pub(crate) pause: Duration,
+    pub(crate) final_drain: Duration,
+    /// A journal cannot be drained until a restart: the health stays bad whatever the others do.
+    pub(crate) stuck: bool,
+}
+
+/// What to do after a step.
+enum Next {
+    /// There may be more to do.
+    Continue,
+    /// Nothing for so long.
+    Wait(Duration),
+    /// Nothing to do at all.
+    Idle,
+}
+
+impl<D: Disk> Draining<D> {
+    /// Until the flag is set; then until everything committed is moved, or the time for that is over.
+    pub(crate) fn run(&mut self, stop: &AtomicBool) {
+        let started = Instant::now();
+        let mut published: Option<Instant> = None;
+        let mut idle = self.pause;
+        let mut stopping: Option<Instant> = None;
+        loop {
+            if stopping.is_none() && stop.load(Ordering::Acquire) {
+                stopping = Some(Instant::now());
+            }
+            let next = self.step(started, stopping.is_some());
+            let told = self.notices.post();
+            if published.is_none_or(|at| at.elapsed() >= PUBLISH) {
+                published = Some(Instant::now());
+                self.publish();
+            }
+            let over = stopping.is_some_and(|since| since.elapsed() >= self.final_drain);
+            let wait = match next {
+                _ if over => break,
+                Next::Continue => {
+                    idle = self.pause;
+                    continue;
+                }
+                Next::Idle if stopping.is_some() => break,
+                Next::Idle => {
+                    idle = (idle * 2).min(IDLE_MAX);
+                    idle
+                }
+                Next::Wait(time) => {
+                    idle = self.pause;
+                    time
+                }
+            };
+            let wait = if told { wait } else { wait.min(UNTOLD) };
+            std::thread::park_timeout(wait.min(PUBLISH));
+        }
+        // Only saves the next start the replay of fjall's journals; failing is harmless.
+        if self.messages.flush().is_err() {
+            tracing::warn!(fault = ?self.messages.take_fault(), "the message log was not flushed");
+        }
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let drainer = &self.drainer;
+        self.counts.backlog = self.reader.with(|reader| drainer.backlog(reader));
+        self.counts.log = self.messages.stats();
+        let counts = &self.counts;
+        self.board.publish(|copy| copy.clone_from(counts));
+    }
+
+    /// One step of the drainer.
+    fn step(&mut self, started: Instant, stopping: bool) -> Next {
+        let before = Instant::now();
+        let now = Nanos(nanos(before.duration_since(started)));
+        let step = ready(self.drainer.step(&mut self.messages, &self.disk, &mut self.reader, now));
+        match step {
+            DrainStep::Drained { source, lsn, records } => {
+                if !self.stuck {
+                    succeeded("drain", &self.health);
+                }
+                self.counts.step_time.record(nanos(before.elapsed()));
+                self.counts.records += records as u64;
+                self.counts.batches += 1;
+                self.notices.note(source, lsn);
+                if records * 2 < DRAIN_RECORDS && !stopping { Next::Wait(self.pause) } else { Next::Continue }
+            }
+            DrainStep::Gone { .. } => Next::Continue,
+            DrainStep::Stuck { source, after } => {
+                let damage = self.reader.with(|reader| reader.damage().map(ToString::to_string));
+                let fault = self.messages.take_fault().map(|fault| fault.detail);
+                let why = damage.or(fault).unwrap_or_else(|| "a record cannot be read".to_owned());
+                self.stuck = true;
+                failed(
+                    "drain",
+                    &self.health,
+                    "stuck",
+                    &format!("{source:?} after record {}: {why}", after.0),
+                );
+                Next::Continue
+            }
+            DrainStep::Waiting(at) => {
+                match self.messages.take_fault() {
+                    Some(Fault { kind, detail }) => failed("drain", &self.health, kind.name(), &detail),
+                    // Within its pause the drainer does not try, so there is nothing new.
+                    None if self.health.report().degraded.is_some() => {}
+                    None => failed("drain", &self.health, "journal", "a journal cannot be read or removed"),
+                }
+                Next::Wait(Duration::from_nanos(at.since(now).max(1_000_000)))
+            }
+            DrainStep::Idle => Next::Idle,
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,419 @@
+//! What the rooms of a shard share: keys, drains, the release queue, store requests, timers; and the steps that
+//! every command takes: wait its turn, run, be answered once.
+//!
+//! Thread: the shard. Invariants: a command is answered exactly once, or not at all when it is one of those
+//! that may go without; commands of one connection to one room run in order. Limits: see each field.
+
+use std::sync::Arc;
+
+use lynk_domain::{FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, UserId, Wheel, fixed_map};
+use lynk_model::{Body, FoundKey, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
+use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
+
+use super::backlog::{Drains, Undrained};
+use super::change::{Target, TargetWait};
+use super::history::PageWait;
+use super::keys::{Keys, Scope, Used};
+use super::release::{Item, Release};
+use super::room::Room;
+use crate::EngineConfig;
+use crate::context::Context;
+use crate::io::JournalState;
+use crate::mail::{ConnectionRef, Principal};
+
+/// Seqs reserved at a time for rooms whose messages do not wait for the journal.
+pub(super) const RESERVE_BLOCK: u64 = 1_024;
+/// A new block is reserved when fewer than this are left, so that no message waits for it.
+const RESERVE_AHEAD: u64 = 256;
+/// How late a timer of the owner may be.
+const GRANULE_NANOS: u64 = Nanos::MILLISECOND;
+
+/// A command and who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) from: ConnectionRef,
+    pub(super) principal: Principal,
+    pub(super) user: UserId,
+    pub(super) re: u64,
+    /// It gets no answer, not even an error.
+    pub(super) silent: bool,
+    /// The client's JSON, kept when the command must wait.
+    pub(super) raw: &'a str,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn new(
+        from: ConnectionRef,
+        principal: Principal,
+        re: u64,
+        command: &Command<'_>,
+        raw: &'a str,
+    ) -> Self {
+        let fleeting =
+            matches!(command, Command::Typing { .. } | Command::Read { .. } | Command::Delivered { .. });
+        Self { from, principal, user: principal.user, re, silent: fleeting && re == 0, raw }
+    }
+
+    pub(super) fn hold(&self) -> Held {
+        Held { from: self.from, principal: self.principal, raw: self.raw.into() }
+    }
+}
+
+/// A command that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) from: ConnectionRef,
+    pub(super) principal: Principal,
+    pub(super) raw: Box<str>,
+}
+
+/// What the store said about a command that had to ask first.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// Nothing was asked.
+    Unasked,
+    /// The use of its key.
+    Key(Option<FoundKey>),
+    /// The message it is about; `None` when there is none.
+    Target(Option<Target>),
+}
+
+/// Why a store was asked.
+#[derive(Debug)]
+pub(super) enum Pending {
+    Load,
+    Key(Held),
+    Target(Box<TargetWait>),
+    Page(Box<PageWait>),
+    Count { user: UserId, after: Seq },
+    Apply,
+    Confirm { version: u64, seq: Seq },
+}
+
+/// Something to do later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Timer {
+    /// Send what full mailboxes refused.
+    Repair,
+    /// Journal the read states that moved.
+    Reads(RoomId),
+    /// Repeat what the store or the journal did not take.
+    Metadata(RoomId),
+}
+
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) keys: Keys,
+    pub(super) drains: Drains,
+    pub(super) release: Release,
+    /// At most `store_requests_in_flight_max`, and confirmations.
+    pub(super) pending: FixedMap<RequestId, (RoomId, Pending)>,
+    pub(super) wheel: WheelOf,
+    /// Shards that missed events of a room; at most rooms × shards.
+    pub(super) lagging: Vec<(RoomId, ShardId)>,
+}
+
+/// [`Wheel`] without its `Debug`.
+pub(super) struct WheelOf(Wheel<Timer>);
+
+impl std::fmt::Debug for WheelOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} timers", self.0.len())
+    }
+}
+
+impl std::ops::Deref for WheelOf {
+    type Target = Wheel<Timer>;
+    fn deref(&self) -> &Wheel<Timer> {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for WheelOf {
+    fn deref_mut(&mut self) -> &mut Wheel<Timer> {
+        &mut self.0
+    }
+}
+
+/// An event that was just numbered and appended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Appended {
+    pub(super) seq: Seq,
+    pub(super) at: RecordAt,
+    /// What must be committed before anyone is told.
+    pub(super) after: Lsn,
+}
+
+impl Books {
+    pub(super) fn new(config: &EngineConfig) -> Self {
+        Self {
+            keys: Keys::new(&config.limits, config.seed),
+            drains: Drains::default(),
+            release: Release::default(),
+            pending: fixed_map(config.seed),
+            wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
+            lagging: Vec::new(),
+        }
+    }
+
+    /// Runs a command, or keeps it until the connection's previous ones are done.
+    pub(super) fn run(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        command: &Command<'_>,
+    ) {
+        room.touched = true;
+        if !room.must_wait(ask) || matches!(command, Command::Typing { .. }) {
+            return self.execute(cx, room, ask, command, Found::Unasked);
+        }
+        if room.held.len() >= cx.shared.config.limits.room_load_waiting_max as usize {
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
+        }
+        room.held.push_back(ask.hold());
+    }
+
+    /// Runs a command that has waited, with what was found out for it.
+    pub(super) fn run_held(&mut self, cx: &mut Context<'_>, room: &mut Room, held: &Held, found: Found) {
+        let decoded = decode(&held.raw);
+        // It was decoded before it was kept.
+        let Ok(command) = decoded.command else { return };
+        let ask = Ask::new(held.from, held.principal, decoded.re, &command, &held.raw);
+        self.execute(cx, room, &ask, &command, found);
+    }
+
+    /// Runs what no longer has to wait.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        loop {
+            if room.metadata.is_free()
+                && let Some(held) = room.metadata.queue.pop_front()
+            {
+                room.disengage(held.from);
+                self.run_held(cx, room, &held, Found::Unasked);
+                continue;
+            }
+            let next = room.held.iter().position(|held| !room.busy.contains(&held.from));
+            let Some(held) = next.and_then(|index| room.held.remove(index)) else { return };
+            self.run_held(cx, room, &held, Found::Unasked);
+        }
+    }
+
+    fn execute(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        command: &Command<'_>,
+        found: Found,
+    ) {
+        match command {
+            Command::Send { key, text, reply_to, .. } => {
+                self.send(cx, room, ask, *key, text, *reply_to, found);
+            }
+            Command::Edit { .. } | Command::Delete { .. } | Command::React { .. } => {
+                self.change(cx, room, ask, command, found);
+            }
+            Command::Read { seq, .. } => self.read(cx, room, ask, *seq),
+            Command::Delivered { seq, .. } => self.delivered(cx, room, ask, *seq),
+            Command::MarkUnread { seq, .. } => self.mark_unread(cx, room, ask, *seq),
+            Command::Typing { on, .. } => self.typing(cx, room, ask, *on),
+            Command::History(history) => self.history(cx, room, ask, history),
+            Command::Subscribe(resume) => self.subscribe(cx, room, ask, resume.cursor),
+            Command::Members { after, limit, .. } => self.members(cx, room, ask, *after, *limit),
+            Command::Unsubscribe { .. } => self.ok(cx, room, ask, &Done::default()),
+            Command::Hello { .. }
+            | Command::Refresh { .. }
+            | Command::Ping
+            | Command::Sync { .. }
+            | Command::Presence { .. } => {
+                // The home shard answers these.
+                self.refuse(cx, room, ask, ErrorCode::UnknownOp.into());
+            }
+            _ => self.metadata(cx, room, ask, command, found),
+        }
+    }
+
+    /// The store answered a request of `room`.
+    pub(super) fn answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        why: Pending,
+        reply: StoreReply,
+    ) {
+        room.requests -= 1;
+        match why {
+            Pending::Load => {}
+            Pending::Key(held) => self.key_found(cx, room, &held, reply),
+            Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
+            Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
+            Pending::Count { user, after } => self.counted(cx, room, user, after, reply),
+            Pending::Apply => self.applied(cx, room, reply),
+            Pending::Confirm { version, seq } => self.confirmed(cx, room, version, seq, &reply),
+        }
+        self.settle(cx, room);
+    }
+
+    /// Answers with a frame once all that the room's state depends on is committed.
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        to: ConnectionRef,
+        frame: Arc<Frame>,
+    ) {
+        self.emit(cx, room, room.depends, Item::Reply { to, frame });
+    }
+
+    pub(super) fn ok(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, done: &Done) {
+        if !ask.silent {
+            let frame = cx.shared.pool.frame(|out| encode_ok(out, ask.re, done));
+            self.answer(cx, room, ask.from, frame);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, reject: Reject) {
+        if let Some(frame) = refusal(cx, ask, &reject) {
+            self.answer(cx, room, ask.from, frame);
+        }
+    }
+
+    /// Answers a retry with the first attempt's result, or a misuse of its key.
+    pub(super) fn repeat(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        used: &Used,
+        hash: u64,
+    ) {
+        if used.hash.is_some_and(|known| known != hash) {
+            return self.refuse(cx, room, ask, ErrorCode::IdempotencyConflict.into());
+        }
+        cx.shared.counters.repeats += 1;
+        let done = Done {
+            room: Some(room.id),
+            seq: used.seq,
+            n: used.n,
+            id: Some(used.id).filter(|id| !id.is_nil()),
+            time: Some(used.wall),
+            level: Some(room.level()),
+            unread: None,
+        };
+        self.ok(cx, room, ask, &done);
+    }
+
+    pub(super) fn scope(room: &Room, sender: UserId, key: Key) -> Scope {
+        Scope { room: room.id, sender, key }
+    }
+
+    /// Whether the journal takes an event now.
+    pub(super) fn may_append(&self, cx: &Context<'_>) -> Result<(), Reject> {
+        let limits = &cx.shared.config.limits;
+        if cx.shared.journal == JournalState::Full
+            || self.drains.count() >= limits.undrained_records_per_shard_max as usize
+        {
+            return Err(Reject::after(ErrorCode::StorageFull, 5_000));
+        }
+        let waiting = cx.shared.appended.0.saturating_sub(cx.shared.committed.0);
+        if cx.shared.journal == JournalState::Behind || waiting >= u64::from(limits.uncommitted_records_max) {
+            return Err(Reject::after(ErrorCode::Busy, 100));
+        }
+        Ok(())
+    }
+
+    /// Gives an event its number and appends its record.
+    #[expect(clippy::too_many_arguments, reason = "all of one record's head")]
+    pub(super) fn append(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        kind: RecordKind,
+        wall: lynk_domain::Millis,
+        sender: UserId,
+        key: Key,
+        target: Seq,
+        body: &Body<'_>,
+    ) -> Appended {
+        let waits = room.level() != lynk_domain::AckLevel::Memory || kind == RecordKind::Meta;
+        if room.level() == lynk_domain::AckLevel::Memory {
+            reserve(cx, room);
+        }
+        let seq = room.top.next();
+        let head = RecordHead { kind, flags: 0, room: room.id, seq, rev: seq, wall, sender, key };
+        let lsn = cx.append(head, |out| body.encode(out));
+        let at = RecordAt { source: cx.shared.config.source, lsn };
+        let after = match waits {
+            true => lsn,
+            false if seq > room.reserved.before => room.reserved.lsn,
+            false => Lsn(0),
+        };
+        room.top = seq;
+        room.appended = lsn;
+        room.active = wall;
+        room.depends = room.depends.max(after);
+        if matches!(kind, RecordKind::Edit | RecordKind::Delete | RecordKind::Reaction) {
+            room.rewritten = room.rewritten.max(after);
+        }
+        room.backlog.push(Undrained { at, seq, kind, target });
+        self.drains.push(at, room.id);
+        cx.shared.counters.events += 1;
+        Appended { seq, at, after }
+    }
+}
+
+/// Appends the record of a read state; nobody waits for it.
+pub(super) fn append_position(
+    cx: &mut Context<'_>,
+    room: &mut Room,
+    kind: RecordKind,
+    user: UserId,
+    reached: Seq,
+) {
+    let head = RecordHead {
+        kind,
+        flags: 0,
+        room: room.id,
+        seq: reached,
+        rev: reached,
+        wall: cx.now.wall,
+        sender: user,
+        key: Key::NIL,
+    };
+    room.appended = cx.append(head, |out| Body::Empty.encode(out));
+}
+
+/// Reserves numbers for a room whose messages are shown before they are journaled: after a crash none of
+/// them may mean another message.
+fn reserve(cx: &mut Context<'_>, room: &mut Room) {
+    if room.reserved.to.0 >= room.top.0 + RESERVE_AHEAD {
+        return;
+    }
+    let to = Seq(room.reserved.to.max(room.top).0 + RESERVE_BLOCK);
+    room.reserved.before = room.reserved.to;
+    room.reserved.to = to;
+    room.holes = true;
+    append_position(cx, room, RecordKind::Reserve, UserId::NIL, to);
+    room.reserved.lsn = room.appended;
+}
+
+/// The error frame of a refused command, counted; `None` when it gets no answer.
+pub(super) fn refusal(cx: &mut Context<'_>, ask: &Ask<'_>, reject: &Reject) -> Option<Arc<Frame>> {
+    if let Some(count) = cx.shared.counters.rejects.get_mut(reject.code as usize) {
+        *count += 1;
+    }
+    if ask.silent {
+        return None;
+    }
+    let request = cx.shared.random();
+    Some(cx.shared.pool.frame(|out| encode_error(out, ask.re, reject, request)))
+}
+
+/// What a client is told when a store could not answer.
+pub(super) fn store_reject(error: StoreError) -> Reject {
+    match error {
+        StoreError::Corrupt => ErrorCode::Internal.into(),
+        _ => Reject::after(ErrorCode::Unavailable, 1_000),
+    }
+}

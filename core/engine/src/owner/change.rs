@@ -1,0 +1,350 @@
+//! `edit`, `delete`, `react`: events about an earlier message.
+//!
+//! Thread: the shard. A message inside the window is judged from memory; an older one is read from the store
+//! first, while the connection's next commands wait. Limits: `reactions_per_message_max`, `emoji_bytes_max`,
+//! [`TARGET_TRIES_MAX`]. What can fail: every check answers with a [`Reject`].
+
+use lynk_domain::{Action, Key, Limits, Millis, Role, Seq, UserId, allowed};
+use lynk_model::{Body, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody, StoredEvent};
+use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_event, encode_ok};
+
+use super::books::{Ask, Books, Found, Held, Pending, store_reject};
+use super::keys::{Digest, Used};
+use super::reads::Deleted;
+use super::release::Item;
+use super::room::{Member, Room};
+use super::send::check_text;
+use super::window::{Entry, Kind};
+use crate::context::Context;
+use crate::mail::Own;
+
+/// A message is read again this often when it changes while it is read.
+const TARGET_TRIES_MAX: u8 = 3;
+
+/// The message that a command is about.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) author: UserId,
+    pub(super) deleted: bool,
+    pub(super) reactions: Vec<Reaction>,
+}
+
+/// A command that waits for its message.
+#[derive(Debug)]
+pub(super) struct TargetWait {
+    held: Held,
+    target: Seq,
+    /// The room's top when the store was asked.
+    top: Seq,
+    tries: u8,
+}
+
+/// What is to be done to a message.
+#[derive(Clone, Copy, Debug)]
+struct Change<'a> {
+    target: Seq,
+    key: Key,
+    what: What<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What<'a> {
+    Edit(&'a str),
+    Delete,
+    React(&'a str, bool),
+}
+
+impl<'a> Change<'a> {
+    fn of(command: &'a Command<'_>) -> Option<Self> {
+        Some(match command {
+            Command::Edit { seq, key, text, .. } => Self { target: *seq, key: *key, what: What::Edit(text) },
+            Command::Delete { seq, key, .. } => Self { target: *seq, key: *key, what: What::Delete },
+            Command::React { seq, key, emoji, on, .. } => {
+                Self { target: *seq, key: *key, what: What::React(emoji, *on) }
+            }
+            _ => return None,
+        })
+    }
+
+    fn kind(&self) -> RecordKind {
+        match self.what {
+            What::Edit(_) => RecordKind::Edit,
+            What::Delete => RecordKind::Delete,
+            What::React(..) => RecordKind::Reaction,
+        }
+    }
+
+    fn body(&self) -> Body<'a> {
+        let target = self.target;
+        match self.what {
+            What::Edit(text) => Body::Edit { target, text },
+            What::Delete => Body::Delete { target },
+            What::React(emoji, on) => Body::Reaction { target, on, emoji },
+        }
+    }
+
+    fn stored(&self) -> StoredBody {
+        let target = self.target;
+        match self.what {
+            What::Edit(text) => StoredBody::Edit { target, text: text.to_owned() },
+            What::Delete => StoredBody::Delete { target },
+            What::React(emoji, on) => StoredBody::Reaction { target, on, emoji: emoji.to_owned() },
+        }
+    }
+}
+
+/// Hash of what a change says, kept with its key; `None` for a body that is no change.
+pub(super) fn change_hash(body: &Body<'_>) -> Option<u64> {
+    let mut digest;
+    match body {
+        Body::Edit { target, text } => {
+            digest = Digest::new(RecordKind::Edit as u8);
+            digest.number(target.0).bytes(text.as_bytes());
+        }
+        Body::Delete { target } => {
+            digest = Digest::new(RecordKind::Delete as u8);
+            digest.number(target.0);
+        }
+        Body::Reaction { target, on, emoji } => {
+            digest = Digest::new(RecordKind::Reaction as u8);
+            digest.number(target.0).bytes(&[u8::from(*on)]).bytes(emoji.as_bytes());
+        }
+        _ => return None,
+    }
+    Some(digest.0)
+}
+
+impl Books {
+    pub(super) fn change(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        command: &Command<'_>,
+        found: Found,
+    ) {
+        let Some(change) = Change::of(command) else { return };
+        let hash = change_hash(&change.body()).unwrap_or_default();
+        if let Some(used) = self.keys.used(&Self::scope(room, ask.user, change.key)) {
+            return self.repeat(cx, room, ask, &used, hash);
+        }
+        if let Err(reject) = self.may_change(cx, room, ask.user, &change) {
+            return self.refuse(cx, room, ask, reject);
+        }
+        let target = match (found, target_in_window(room, change.target)) {
+            (_, Some(target)) => target,
+            (Found::Target(target), None) => target,
+            (_, None) => return self.ask_target(cx, room, ask.hold(), change.target, 1),
+        };
+        let verdict = judge(room, ask.user, &change, target.as_ref(), cx.now.wall, &cx.shared.config.limits);
+        let pace = cx.shared.config.limits.messages_per_room_per_second;
+        match verdict.and_then(|author| room.keep_pace(cx.now, pace).map(|()| author)) {
+            Ok(author) => self.commit_change(cx, room, ask, &change, author, hash),
+            Err(reject) => self.refuse(cx, room, ask, reject),
+        }
+    }
+
+    fn may_change(
+        &self,
+        cx: &Context<'_>,
+        room: &Room,
+        user: UserId,
+        change: &Change<'_>,
+    ) -> Result<(), Reject> {
+        let limits = &cx.shared.config.limits;
+        match change.what {
+            // A muted or blocked user may still take back what was said.
+            What::Delete => room.member(user, cx.now.wall).map(drop)?,
+            What::Edit(text) => {
+                room.may_post(user, cx.now.wall)?;
+                check_text(text, limits)?;
+            }
+            What::React(emoji, _) => {
+                room.may_post(user, cx.now.wall)?;
+                if emoji.is_empty() || emoji.len() > limits.emoji_bytes_max as usize {
+                    return Err(Reject::because(
+                        ErrorCode::InvalidField,
+                        "field `emoji` is empty or too long",
+                    ));
+                }
+            }
+        }
+        self.may_append(cx)
+    }
+
+    /// Reads the message that a command is about from the store.
+    pub(super) fn ask_target(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        held: Held,
+        target: Seq,
+        tries: u8,
+    ) {
+        if !self.may_ask(cx) || tries > TARGET_TRIES_MAX {
+            return self.refuse_held(cx, room, &held, Reject::after(ErrorCode::Busy, 100));
+        }
+        room.engage(held.from);
+        let undrained = room.backlog.about(target);
+        let request = StoreRequest::Event { room: room.id, seq: target, undrained };
+        let wait = TargetWait { held, target, top: room.top, tries };
+        self.ask(cx, room, request, Pending::Target(Box::new(wait)));
+    }
+
+    pub(super) fn target_found(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        wait: TargetWait,
+        reply: StoreReply,
+    ) {
+        let TargetWait { held, target, top, tries } = wait;
+        room.disengage(held.from);
+        room.metadata.looking = false;
+        match reply {
+            StoreReply::Event(_) if room.window.changed_since(top, target) => {
+                self.ask_target(cx, room, held, target, tries + 1);
+            }
+            StoreReply::Event(event) => {
+                let target = event.and_then(|event| Target::of(*event));
+                self.run_held(cx, room, &held, Found::Target(target));
+            }
+            StoreReply::Failed(error) => self.refuse_held(cx, room, &held, store_reject(error)),
+            _ => self.refuse_held(cx, room, &held, ErrorCode::Internal.into()),
+        }
+    }
+
+    fn commit_change(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        change: &Change<'_>,
+        author: UserId,
+        hash: u64,
+    ) {
+        let (wall, user, target) = (cx.now.wall, ask.user, change.target);
+        let event = self.append(cx, room, change.kind(), wall, user, change.key, target, &change.body());
+        let seq = event.seq;
+        let pool = &mut cx.shared.pool;
+        let kind = match change.what {
+            What::Edit(text) => {
+                room.window.edit(pool, room.id, target, seq, text);
+                Kind::Edit { target }
+            }
+            What::Delete => {
+                room.window.delete(pool, room.id, target, seq);
+                room.deletes.push(Deleted { target, author, rev: seq });
+                room.spoil_counts();
+                Kind::Delete { target }
+            }
+            What::React(emoji, on) => {
+                room.window.react(pool, target, user, emoji, on);
+                Kind::Reaction { target }
+            }
+        };
+        let stored = StoredEvent {
+            room: room.id,
+            seq,
+            rev: seq,
+            wall,
+            sender: user,
+            key: change.key,
+            body: change.stored(),
+        };
+        let frame = pool.frame(|out| encode_event(out, &stored));
+        let level = Some(room.level());
+        let done = Done { room: Some(room.id), seq, time: Some(wall), level, ..Done::default() };
+        let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
+        let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
+        let limits = &cx.shared.config.limits;
+        room.window.push(entry, limits.room_window_events_max, limits.room_window_bytes_max);
+        let used = Used {
+            seq,
+            n: Default::default(),
+            id: Default::default(),
+            hash: Some(hash),
+            wall,
+            at: Some(event.at),
+        };
+        self.keys.insert(Self::scope(room, user, change.key), used, wall, &self.drains);
+        let own = Some(Own { to: ask.from, ok });
+        self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });
+    }
+}
+
+impl Target {
+    /// The message that the store returned; `None` for an event that is no message.
+    fn of(event: StoredEvent) -> Option<Self> {
+        let StoredBody::Message(view) = event.body else { return None };
+        Some(Self { author: event.sender, deleted: view.deleted > Seq(0), reactions: view.reactions })
+    }
+}
+
+/// What the window knows of a message: `Some(None)` when it knows that there is none.
+pub(super) fn target_in_window(room: &Room, target: Seq) -> Option<Option<Target>> {
+    if target > room.top {
+        return Some(None);
+    }
+    if target < room.window.start() {
+        return None;
+    }
+    let entry = room.window.get(target);
+    Some(entry.and_then(|entry| match &entry.kind {
+        Kind::Message(posted) => Some(Target {
+            author: entry.sender,
+            deleted: posted.deleted > Seq(0),
+            reactions: posted.reactions.clone(),
+        }),
+        _ => None,
+    }))
+}
+
+/// Whether the change may be made to its message; returns the message's author.
+fn judge(
+    room: &Room,
+    user: UserId,
+    change: &Change<'_>,
+    target: Option<&Target>,
+    wall: Millis,
+    limits: &Limits,
+) -> Result<UserId, Reject> {
+    let member = room.member(user, wall)?;
+    let seen = change.target >= room.visible_from(member);
+    let Some(target) = target.filter(|_| seen) else { return Err(ErrorCode::MessageNotFound.into()) };
+    let Member { role, .. } = *member;
+    match change.what {
+        What::Delete if target.deleted => return Err(ErrorCode::Conflict.into()),
+        _ if target.deleted => return Err(ErrorCode::MessageNotFound.into()),
+        What::Edit(_) if target.author != user => return Err(ErrorCode::Forbidden.into()),
+        What::Delete if target.author != user && !may_delete(role) => {
+            return Err(ErrorCode::Forbidden.into());
+        }
+        What::React(emoji, on) => judge_reaction(target, user, emoji, on, limits)?,
+        _ => {}
+    }
+    Ok(target.author)
+}
+
+fn may_delete(role: Role) -> bool {
+    allowed(role, Action::DeleteOthers)
+}
+
+fn judge_reaction(
+    target: &Target,
+    user: UserId,
+    emoji: &str,
+    on: bool,
+    limits: &Limits,
+) -> Result<(), Reject> {
+    let stands = target.reactions.iter().any(|r| r.user == user && r.emoji == emoji);
+    if stands == on {
+        return Err(ErrorCode::Conflict.into());
+    }
+    let new = on && target.reactions.iter().all(|r| r.emoji != emoji);
+    let distinct = target.reactions.chunk_by(|a, b| a.emoji == b.emoji).count();
+    if new && distinct >= limits.reactions_per_message_max as usize {
+        return Err(Reject::because(ErrorCode::LimitReached, "the message has too many different reactions"));
+    }
+    Ok(())
+}

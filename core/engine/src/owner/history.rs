@@ -1,0 +1,356 @@
+//! `history` and `members`: pages.
+//!
+//! Thread: the shard. A page comes from the window when that holds enough of it, else from the store joined with
+//! undrained records. A page says what it covers; what it covers is complete, or says what is missing.
+//!
+//! Invariants: a page shows nothing that was deleted before it leaves, and nothing outside the member's rights.
+//! Limits: `history_page_max` items, `reply_bytes_max` bytes. What can fail: the store; then `unavailable`.
+
+use std::ops::Bound;
+
+use lynk_domain::{RoomId, Seq, UserId};
+use lynk_model::{PageQuery, PageReply, StoreReply, StoreRequest, StoredBody, StoredEvent};
+use lynk_protocol::{
+    ErrorCode, History, Json, Reject, encode_event, encode_gap, encode_history_head, encode_tail,
+};
+
+use super::books::{Ask, Books, Held, Pending, refusal, store_reject};
+use super::room::Room;
+use super::window::{Entry, Kind};
+use crate::context::Context;
+
+/// Bytes kept free for the tail of a page.
+const TAIL_BYTES: usize = 128;
+/// A page is read again this often when more is deleted meanwhile than is remembered.
+const PAGE_TRIES_MAX: u8 = 3;
+
+/// Which part of a room's log a page is cut from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Span {
+    from: Seq,
+    to: Seq,
+    /// First seq that the member may see; what of the span lies below is a gap.
+    floor: Seq,
+    backward: bool,
+    limit: u32,
+    /// Every event, or messages only.
+    all: bool,
+}
+
+impl Span {
+    fn visible_from(&self) -> Seq {
+        self.from.max(self.floor)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.visible_from() > self.to
+    }
+}
+
+/// A page that the store reads.
+#[derive(Debug)]
+pub(super) struct PageWait {
+    held: Held,
+    re: u64,
+    span: Span,
+    /// Deletes of the room when the store was asked.
+    deletes: u64,
+    /// The log may have holes, so every event is read to find them.
+    dense: bool,
+    tries: u8,
+}
+
+/// Items of a JSON list.
+pub(super) struct Items<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl<'a> Items<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, first: true }
+    }
+
+    /// Where the next item is appended.
+    pub(super) fn next(&mut self) -> &mut Vec<u8> {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        self.out
+    }
+}
+
+impl Books {
+    pub(super) fn history(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, asked: &History) {
+        let floor = match room.member(ask.user, cx.now.wall) {
+            Ok(member) => room.visible_from(member),
+            Err(reject) => return self.refuse(cx, room, ask, reject),
+        };
+        let foreign = asked.epoch.is_some_and(|epoch| epoch != room.epoch);
+        if foreign || asked.after.is_some_and(|after| after > room.top) {
+            return self.answer_reset(cx, room, ask);
+        }
+        let limits = &cx.shared.config.limits;
+        let below = |before: Seq| Seq(before.0.saturating_sub(1)).min(room.top);
+        let span = Span {
+            from: asked.after.map_or(Seq(1), Seq::next),
+            to: asked.before.map_or(room.top, below),
+            floor,
+            backward: asked.after.is_none(),
+            limit: asked.limit.unwrap_or(limits.history_page_default).clamp(1, limits.history_page_max),
+            all: asked.all,
+        };
+        if span.is_empty() || window_has(room, &span) {
+            return self.answer_from_window(cx, room, ask, span);
+        }
+        self.ask_page(
+            cx,
+            room,
+            PageWait {
+                held: ask.hold(),
+                re: ask.re,
+                span,
+                deletes: 0,
+                dense: span.all || room.holes,
+                tries: 0,
+            },
+        );
+    }
+
+    /// The client's position means nothing here: all of the room is new to it.
+    fn answer_reset(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
+        let frame = cx.shared.pool.frame(|out| {
+            encode_history_head(out, ask.re, room.id, room.epoch);
+            encode_gap(out, room.id, Seq(1), room.top, "reset");
+            encode_tail(out, Seq(1), Seq(0), room.top > Seq(0));
+        });
+        self.answer(cx, room, ask.from, frame);
+    }
+
+    fn answer_from_window(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, span: Span) {
+        let bytes_max = cx.shared.config.limits.reply_bytes_max as usize;
+        let frame = cx.shared.pool.frame(|out| {
+            encode_history_head(out, ask.re, room.id, room.epoch);
+            let mut page = Page::new(out, room.id, span, bytes_max);
+            // A hole is told also where only messages are wanted.
+            let wanted = |e: &&Entry| span.all || e.is_message() || matches!(e.kind, Kind::Gap { .. });
+            let entries = room.window.range(span.visible_from(), span.to).filter(wanted);
+            let add = |e: &Entry| page.add(e.from(), e.seq, |out| out.extend_from_slice(e.frame.payload()));
+            let _whole = if span.backward { entries.rev().all(add) } else { { entries }.all(add) };
+            let start = room.window.start();
+            page.finish(span.visible_from().max(start), span.to, start > span.visible_from());
+        });
+        self.answer(cx, room, ask.from, frame);
+    }
+
+    fn ask_page(&mut self, cx: &mut Context<'_>, room: &mut Room, mut wait: PageWait) {
+        wait.tries += 1;
+        if !self.may_ask(cx) || wait.tries > PAGE_TRIES_MAX {
+            return self.refuse_held(cx, room, &wait.held, Reject::after(ErrorCode::Busy, 100));
+        }
+        wait.deletes = room.deletes.total();
+        let span = &wait.span;
+        let query = PageQuery {
+            room: room.id,
+            from: span.visible_from(),
+            to: span.to,
+            backward: span.backward,
+            limit: span.limit,
+            bytes: cx.shared.config.limits.reply_bytes_max,
+            all: wait.dense,
+        };
+        let undrained = room.backlog.in_range(query.from, query.to);
+        let request = StoreRequest::Page { query, undrained };
+        self.ask(cx, room, request, Pending::Page(Box::new(wait)));
+    }
+
+    pub(super) fn page_found(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        wait: PageWait,
+        reply: StoreReply,
+    ) {
+        let mut page = match reply {
+            StoreReply::Page(page) => *page,
+            StoreReply::Failed(error) => {
+                return self.refuse_held(cx, room, &wait.held, store_reject(error));
+            }
+            _ => return self.refuse_held(cx, room, &wait.held, ErrorCode::Internal.into()),
+        };
+        // Removed meanwhile: the removal was the last thing to be seen.
+        if let Err(reject) = room.member(wait.held.principal.user, cx.now.wall) {
+            return self.refuse_held(cx, room, &wait.held, reject);
+        }
+        let Some(deletes) = room.deletes.since(wait.deletes) else {
+            return self.ask_page(cx, room, wait);
+        };
+        for deleted in deletes {
+            page.events.iter_mut().for_each(|event| strike(event, deleted.target, deleted.rev));
+        }
+        let (span, re) = (wait.span, wait.re);
+        let bytes_max = cx.shared.config.limits.reply_bytes_max as usize;
+        let frame = cx.shared.pool.frame(|out| {
+            encode_history_head(out, re, room.id, room.epoch);
+            encode_stored(Page::new(out, room.id, span, bytes_max), page, &span, wait.dense);
+        });
+        self.answer(cx, room, wait.held.from, frame);
+    }
+
+    pub(super) fn members(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        after: Option<UserId>,
+        limit: Option<u32>,
+    ) {
+        if let Err(reject) = room.member(ask.user, cx.now.wall) {
+            return self.refuse(cx, room, ask, reject);
+        }
+        let limits = &cx.shared.config.limits;
+        let limit = limit.unwrap_or(limits.history_page_default).clamp(1, limits.history_page_max) as usize;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let frame = cx.shared.pool.frame(|out| {
+            let mut json = Json::new(out);
+            json.open(b'{').key("ev").text("members").key("re").number(ask.re).key("room").id(&room.id.0);
+            json.key("count").number(room.members.len() as u64).key("members").open(b'[');
+            let mut rest = room.members.range((start, Bound::Unbounded));
+            for (user, member) in rest.by_ref().take(limit) {
+                json.open(b'{').key("user").id(&user.0).key("role").text(member.role.name()).close(b'}');
+            }
+            json.close(b']').key("more").bool(rest.next().is_some()).close(b'}');
+        });
+        self.answer(cx, room, ask.from, frame);
+    }
+}
+
+/// Whether the window holds a full page of the span, or all of it.
+fn window_has(room: &Room, span: &Span) -> bool {
+    let start = room.window.start();
+    if span.backward && span.to >= start {
+        let held = room.window.range(start, span.to);
+        let wanted = held.filter(|e| span.all || e.is_message()).take(span.limit as usize).count();
+        return start <= span.visible_from() || wanted >= span.limit as usize;
+    }
+    start <= span.visible_from()
+}
+
+/// Takes the text out of an event whose message was deleted after it was read.
+fn strike(event: &mut StoredEvent, target: Seq, rev: Seq) {
+    match &mut event.body {
+        StoredBody::Message(view) if event.seq == target => {
+            view.deleted = rev;
+            view.text = String::new();
+            view.reactions.clear();
+        }
+        StoredBody::Edit { target: edited, text } if *edited == target => *text = String::new(),
+        _ => {}
+    }
+}
+
+/// Items of a page, cut by count and bytes, with the holes between them made visible.
+struct Page<'a> {
+    items: Items<'a>,
+    room: RoomId,
+    span: Span,
+    count: u32,
+    bytes_end: usize,
+    /// The first item that was left out.
+    left_out: Option<(Seq, Seq)>,
+}
+
+impl<'a> Page<'a> {
+    fn new(out: &'a mut Vec<u8>, room: RoomId, span: Span, bytes_max: usize) -> Self {
+        let bytes_end = out.len() + bytes_max.saturating_sub(out.len() + TAIL_BYTES);
+        let mut page = Self { items: Items::new(out), room, span, count: 0, bytes_end, left_out: None };
+        if !span.backward {
+            page.tell_hidden();
+        }
+        page
+    }
+
+    /// Tells which part of the span lies before what the member may see. Returns whether there is one.
+    fn tell_hidden(&mut self) -> bool {
+        let Span { from, to, floor, .. } = self.span;
+        let hidden_to = Seq(floor.0.saturating_sub(1)).min(to);
+        if from <= hidden_to {
+            encode_gap(self.items.next(), self.room, from, hidden_to, "not_visible");
+        }
+        from <= hidden_to
+    }
+
+    /// Adds an item that speaks for `from..=to`; `false` when it does not fit and the page is cut before it.
+    fn add(&mut self, from: Seq, to: Seq, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if self.count >= self.span.limit {
+            self.left_out = Some((from, to));
+            return false;
+        }
+        let (before, first) = (self.items.out.len(), self.items.first);
+        write(self.items.next());
+        if self.items.out.len() > self.bytes_end && self.count > 0 {
+            self.items.out.truncate(before);
+            self.items.first = first;
+            self.left_out = Some((from, to));
+            return false;
+        }
+        self.count += 1;
+        true
+    }
+
+    /// Ends the page, which covers `from..=to` unless it was cut.
+    fn finish(mut self, mut from: Seq, mut to: Seq, mut more: bool) {
+        let Span { backward, from: span_from, .. } = self.span;
+        if let Some((out_from, out_to)) = self.left_out {
+            more = true;
+            if backward {
+                from = out_to.next();
+            } else {
+                to = Seq(out_from.0.saturating_sub(1));
+            }
+        }
+        // A backward page tells of the hidden past where it reaches it, a forward one has done so.
+        if !backward || (!more && self.tell_hidden()) {
+            from = from.min(span_from);
+        }
+        encode_tail(self.items.out, from, to, more);
+    }
+}
+
+/// Writes a page of the store. In a dense one every seq that no event has is told as lost.
+fn encode_stored(mut page: Page<'_>, stored: PageReply, span: &Span, dense: bool) {
+    let PageReply { events, covers_from, covers_to, more } = stored;
+    // Where the next event is expected, in the direction of the page.
+    let mut next = if span.backward { covers_to } else { covers_from };
+    let room = page.room;
+    for event in &events {
+        let hole = match span.backward {
+            true => (event.seq.next(), next),
+            false => (next, Seq(event.seq.0.saturating_sub(1))),
+        };
+        if dense
+            && hole.0 <= hole.1
+            && !page.add(hole.0, hole.1, |out| encode_gap(out, room, hole.0, hole.1, "lost"))
+        {
+            return page.finish(covers_from, covers_to, more);
+        }
+        let wanted = span.all || matches!(event.body, StoredBody::Message(_));
+        if wanted && !page.add(event.seq, event.seq, |out| encode_event(out, event)) {
+            return page.finish(covers_from, covers_to, more);
+        }
+        next = if span.backward { Seq(event.seq.0.saturating_sub(1)) } else { event.seq.next() };
+    }
+    let rest = if span.backward { (covers_from, next) } else { (next, covers_to) };
+    if dense && rest.0 <= rest.1 {
+        page.add(rest.0, rest.1, |out| encode_gap(out, room, rest.0, rest.1, "lost"));
+    }
+    page.finish(covers_from, covers_to, more);
+}
+
+/// Answers an asker whose room could not be loaded.
+pub(super) fn refuse_unloaded(cx: &mut Context<'_>, ask: &Ask<'_>, reject: &Reject) {
+    if let Some(frame) = refusal(cx, ask, reject) {
+        cx.post(ask.from.shard, crate::mail::Mail::Reply { to: ask.from, frame });
+    }
+}

@@ -1,0 +1,335 @@
+//! Rooms come into memory on first touch and leave it when nothing needs them there.
+//!
+//! Thread: the shard. What the store and the journals know is joined by the store bridge; the owner adds what only
+//! it can tell: numbers reserved before a crash, outbox rows to journal, keys that were used.
+//!
+//! Invariants: a reloaded room is equal to the one that left, but for what lives in memory only (rates, typing).
+//! Limits: `rooms_loaded_per_shard_max` rooms, `room_load_waiting_max` inputs waiting for each. What can fail: the
+//! store; then everyone who waits is told, and the next touch tries again.
+
+use lynk_domain::{Lsn, Millis, RoomId, Seq, ShardId};
+use lynk_model::port::content_hash;
+use lynk_model::{Body, LoadedRoom, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent};
+use lynk_protocol::{ErrorCode, Reject, decode};
+
+use super::backlog::Backlog;
+use super::books::{Ask, Books, Held, Pending, store_reject};
+use super::change::change_hash;
+use super::history::refuse_unloaded;
+use super::keys::Used;
+use super::room::{Member, Reserved, Room};
+use super::window::{Entry, Kind, Window};
+use super::{Owner, Place};
+use crate::context::Context;
+use crate::mail::Mail;
+
+/// Rooms that one eviction looks at, at most.
+const EVICT_LOOKS_MAX: usize = 32;
+
+/// An input for a room that is not loaded.
+#[derive(Clone, Debug)]
+pub(super) enum Waiting {
+    Command(Held),
+    Peek { gather: u32, to: ShardId, user: lynk_domain::UserId },
+}
+
+/// A room outside memory: what of it waits in journals, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    pub(super) backlog: Backlog,
+    loading: bool,
+    waiting: Vec<Waiting>,
+}
+
+impl Away {
+    /// Whether nothing is lost when it is forgotten.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.backlog.is_empty() && !self.loading && self.waiting.is_empty()
+    }
+}
+
+impl Owner {
+    /// Keeps an input until its room is loaded.
+    pub(super) fn wait(&mut self, cx: &mut Context<'_>, id: RoomId, input: Waiting) {
+        let limits = &cx.shared.config.limits;
+        let waiting_max = limits.room_load_waiting_max as usize;
+        let loading = matches!(self.rooms.get(&id), Some(Place::Away(away)) if away.loading);
+        if !loading && (!self.make_space(cx) || !self.books.may_ask(cx)) {
+            return turn_away(cx, &input, id, &Reject::after(ErrorCode::Busy, 200));
+        }
+        let window = cx.shared.config.limits.room_window_events_max;
+        let place = self.rooms.entry(id).or_insert_with(|| Place::Away(Away::default()));
+        let Place::Away(away) = place else { return };
+        if away.waiting.len() >= waiting_max {
+            return turn_away(cx, &input, id, &Reject::after(ErrorCode::Busy, 100));
+        }
+        away.waiting.push(input);
+        if !away.loading {
+            away.loading = true;
+            let undrained = away.backlog.all();
+            let request = StoreRequest::LoadRoom { room: id, window, undrained };
+            self.books.request(cx, id, request, Pending::Load);
+            self.loaded_count += 1;
+        }
+    }
+
+    /// The store answered a load.
+    pub(super) fn loaded(&mut self, cx: &mut Context<'_>, id: RoomId, reply: StoreReply) {
+        let Some(Place::Away(away)) = self.rooms.get_mut(&id) else { return };
+        let waiting = std::mem::take(&mut away.waiting);
+        away.loading = false;
+        let loaded = match reply {
+            StoreReply::Loaded(loaded) => *loaded,
+            StoreReply::Failed(error) => return self.load_failed(cx, id, &waiting, error),
+            _ => return self.load_failed(cx, id, &waiting, StoreError::Corrupt),
+        };
+        let backlog = std::mem::take(&mut away.backlog);
+        let memory_top = self.left_at.remove(&id);
+        cx.shared.counters.room_loads += 1;
+        let mut room = Box::new(self.books.open(cx, id, backlog, loaded, memory_top));
+        self.hand.push_back(id);
+        for input in waiting {
+            match input {
+                Waiting::Command(held) => run_waiting(&mut self.books, cx, &mut room, &held),
+                Waiting::Peek { gather, to, user } => self.books.peek(cx, &mut room, gather, to, user),
+            }
+        }
+        self.books.settle(cx, &mut room);
+        self.rooms.insert(id, Place::Here(room));
+    }
+
+    fn load_failed(&mut self, cx: &mut Context<'_>, id: RoomId, waiting: &[Waiting], error: StoreError) {
+        self.loaded_count -= 1;
+        if matches!(self.rooms.get(&id), Some(Place::Away(away)) if away.is_forgettable()) {
+            self.rooms.remove(&id);
+        }
+        for input in waiting {
+            turn_away(cx, input, id, &store_reject(error));
+        }
+    }
+
+    /// Makes room for one more in memory, when the limit is reached. `false` when nothing can leave.
+    fn make_space(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.loaded_count < cx.shared.config.limits.rooms_loaded_per_shard_max as usize {
+            return true;
+        }
+        for _ in 0..EVICT_LOOKS_MAX.min(self.hand.len()) {
+            let Some(id) = self.hand.pop_front() else { break };
+            let Some(Place::Here(room)) = self.rooms.get_mut(&id) else { continue };
+            let spared = std::mem::take(&mut room.touched);
+            if spared || !self.books.may_leave(cx, room) {
+                self.hand.push_back(id);
+                continue;
+            }
+            self.evict(cx, id);
+            return true;
+        }
+        false
+    }
+
+    /// Drops a room from memory.
+    pub(super) fn evict(&mut self, cx: &mut Context<'_>, id: RoomId) {
+        let Some(Place::Here(room)) = self.rooms.remove(&id) else { return };
+        // Numbers that were reserved and not used are no loss when the room left in order.
+        if room.reserved.to > room.top {
+            if self.left_at.len() >= cx.shared.config.limits.rooms_loaded_per_shard_max as usize {
+                self.left_at.clear();
+            }
+            self.left_at.insert(id, room.top);
+        }
+        self.loaded_count -= 1;
+        cx.shared.counters.room_evictions += 1;
+    }
+}
+
+/// Runs a command that waited for its room.
+fn run_waiting(books: &mut Books, cx: &mut Context<'_>, room: &mut Room, held: &Held) {
+    let decoded = decode(&held.raw);
+    let Ok(command) = &decoded.command else { return };
+    let ask = Ask::new(held.from, held.principal, decoded.re, command, &held.raw);
+    books.run(cx, room, &ask, command);
+}
+
+/// Answers an input whose room cannot be loaded now.
+fn turn_away(cx: &mut Context<'_>, input: &Waiting, room: RoomId, reject: &Reject) {
+    match input {
+        Waiting::Command(held) => {
+            let decoded = decode(&held.raw);
+            if let Ok(command) = &decoded.command {
+                let ask = Ask::new(held.from, held.principal, decoded.re, command, &held.raw);
+                refuse_unloaded(cx, &ask, reject);
+            }
+        }
+        Waiting::Peek { gather, to, .. } => {
+            cx.post(*to, Mail::Peeked { gather: *gather, room, numbers: None });
+        }
+    }
+}
+
+impl Books {
+    /// Whether nothing needs the room in memory.
+    pub(super) fn may_leave(&self, cx: &Context<'_>, room: &Room) -> bool {
+        let last = RecordAt { source: cx.shared.config.source, lsn: room.appended };
+        room.subs.is_empty()
+            && room.queued <= cx.shared.committed
+            && (room.appended == Lsn(0) || self.drains.is_drained(last))
+            && room.backlog.is_empty()
+            && room.requests == 0
+            && room.busy.is_empty()
+            && room.held.is_empty()
+            && room.moved.is_empty()
+            && room.counting.is_empty()
+            && room.metadata.is_idle()
+    }
+
+    /// A room out of what the store and the journals know. `memory_top`: where it stood when it left memory.
+    fn open(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: RoomId,
+        mut backlog: Backlog,
+        loaded: LoadedRoom,
+        memory_top: Option<Seq>,
+    ) -> Room {
+        backlog.learn_targets(&loaded.undrained);
+        let head = loaded.head;
+        let mut room = Room::empty(id, backlog);
+        room.info = loaded.row.clone();
+        room.epoch = head.epoch;
+        room.top_n = head.top_n;
+        room.version = head.version;
+        // Without an orderly leave, any number of the reserved block may have been shown before a crash.
+        let shown = memory_top.unwrap_or(head.reserved);
+        room.top = head.top.max(shown);
+        room.released = room.top;
+        room.holes = head.reserved > Seq(0);
+        room.reserved = Reserved { to: head.reserved, before: head.reserved, lsn: Lsn(0) };
+        let member =
+            |m: &lynk_model::MemberRow| (m.user, Member::new(m.role, m.joined_version, m.joined_seq));
+        room.members = loaded.members.iter().map(member).collect();
+        room.bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect();
+        room.mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
+        room.pins = loaded.pins.iter().copied().collect();
+        room.blocks = loaded.blocks.iter().copied().collect();
+
+        self.remember_keys(cx, &mut room, &loaded.recent, &loaded.undrained);
+        let journaled = find_versions(&loaded);
+        find_joins(&mut room, &journaled);
+        fill_window(cx, &mut room, loaded.recent, head.top);
+        for state in &loaded.reads {
+            if room.members.contains_key(&state.user) {
+                room.set_read(state.user, state.read);
+            }
+            if let Some(member) = room.members.get_mut(&state.user) {
+                member.delivered = state.delivered;
+            }
+        }
+        self.take_outbox(cx, &mut room, loaded.outbox, &journaled);
+        room
+    }
+
+    /// Keys that were used in the room: those of undrained records, which the store cannot find, and of the last
+    /// events, so that a fresh key needs no look into the store.
+    fn remember_keys(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        recent: &[StoredEvent],
+        undrained: &[lynk_model::OwnedRecord],
+    ) {
+        for record in undrained.iter().filter(|r| r.head.kind.takes_seq() && !r.head.key.is_nil()) {
+            let Ok(body) = Body::decode(record.head.kind, &record.payload) else { continue };
+            let at = room.backlog.find(record.head.kind, record.head.seq).map(|record| record.at);
+            let mut used = used_at(record.head.seq, record.head.wall);
+            used.at = at;
+            used.hash = change_hash(&body);
+            if let Body::Message { id, n, reply_to, text } = body {
+                (used.n, used.id) = (n, id);
+                used.hash = Some(content_hash(reply_to, text));
+            }
+            let scope = Self::scope(room, record.head.sender, record.head.key);
+            self.keys.insert(scope, used, cx.now.wall, &self.drains);
+        }
+        room.known_since = match recent.first() {
+            Some(first) if first.seq > Seq(1) => first.wall,
+            _ => Millis(0),
+        };
+        for event in recent.iter().filter(|event| !event.key.is_nil()) {
+            let scope = Self::scope(room, event.sender, event.key);
+            if self.keys.used(&scope).is_some() {
+                continue;
+            }
+            let mut used = used_at(event.seq, event.wall);
+            if let StoredBody::Message(view) = &event.body {
+                if view.edited > Seq(0) || view.deleted > Seq(0) {
+                    // Its text as sent is gone from the row; the store kept its hash.
+                    self.keys.suspect(&scope, cx.now.wall);
+                    continue;
+                }
+                (used.n, used.id) = (view.n, view.id);
+                used.hash = Some(content_hash(view.reply_to, &view.text));
+            }
+            self.keys.insert(scope, used, cx.now.wall, &self.drains);
+        }
+    }
+}
+
+fn used_at(seq: Seq, wall: Millis) -> Used {
+    Used { seq, n: Default::default(), id: Default::default(), hash: None, wall, at: None }
+}
+
+/// Versions of the metadata events at hand, with their seqs.
+fn find_versions(loaded: &LoadedRoom) -> Vec<(u64, Seq)> {
+    let stored = loaded.recent.iter().filter_map(|event| match event.body {
+        StoredBody::Meta { version, .. } => Some((version, event.seq)),
+        _ => None,
+    });
+    let undrained =
+        loaded.undrained.iter().filter_map(|record| match Body::decode(record.head.kind, &record.payload) {
+            Ok(Body::Meta { version, .. }) => Some((version, record.head.seq)),
+            _ => None,
+        });
+    stored.chain(undrained).collect()
+}
+
+/// Fills in the seqs of joins whose outbox rows were not confirmed.
+fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
+    for member in room.members.values_mut().filter(|member| member.joined_seq == Seq(0)) {
+        let joined = journaled.iter().find(|(version, _)| *version == member.joined_version);
+        member.joined_seq = joined.map_or(Seq(0), |(_, seq)| *seq);
+    }
+}
+
+/// Fills the window. A jump in the numbers is told as a loss.
+fn fill_window(cx: &mut Context<'_>, room: &mut Room, recent: Vec<StoredEvent>, stored_top: Seq) {
+    let limits = &cx.shared.config.limits;
+    let (events_max, bytes_max) = (limits.room_window_events_max, limits.room_window_bytes_max);
+    let pool = &mut cx.shared.pool;
+    let first = recent.first().map_or(stored_top.next(), |first| first.seq);
+    room.window = Window::new(first);
+    let mut next = first;
+    for event in recent {
+        if event.seq < next {
+            continue;
+        }
+        if event.seq > next {
+            let to = Seq(event.seq.0 - 1);
+            room.window.push(Entry::lost(pool, room.id, next, to, event.wall), events_max, bytes_max);
+        }
+        next = event.seq.next();
+        room.active = event.wall;
+        if let (StoredBody::Message(_), Some(member)) = (&event.body, room.members.get_mut(&event.sender)) {
+            member.posted = event.wall;
+        }
+        room.window.push(Entry::stored(pool, event), events_max, bytes_max);
+    }
+    if next <= room.top {
+        let lost = Entry::lost(pool, room.id, next, room.top, room.active);
+        room.window.push(lost, events_max, bytes_max);
+    }
+    for entry in room.window.iter() {
+        if let Kind::Meta { removes: Some(user) } = entry.kind {
+            room.removed.push_back((entry.seq, user));
+        }
+    }
+}

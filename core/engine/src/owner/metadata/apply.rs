@@ -1,0 +1,226 @@
+//! What a metadata event does: to the room in memory, in the journal, and to those who are told.
+
+use lynk_domain::{Key, Role, Seq, UserId, shard_of_user};
+use lynk_model::{
+    Body, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordKind, StoredBody, StoredEvent,
+};
+use lynk_protocol::{Done, encode_event, encode_ok};
+
+use super::super::books::{Books, append_position};
+use super::super::keys::Used;
+use super::super::release::Item;
+use super::super::room::{Member, Room};
+use super::super::window::{Entry, Kind};
+use super::Asker;
+use crate::context::Context;
+use crate::io::JournalState;
+use crate::mail::{Mail, Own};
+
+impl Room {
+    /// Version of the last event that is applied, journaled or not.
+    pub(super) fn last_version(&self) -> u64 {
+        self.metadata.unjournaled.back().map_or(self.version, |(row, _)| row.version)
+    }
+
+    /// Changes the room in memory as the store changed its rows.
+    fn apply_event(&mut self, actor: UserId, version: u64, event: &MetaEvent) {
+        match event {
+            MetaEvent::Created { .. } => {}
+            MetaEvent::Joined { user, role } => {
+                self.members.insert(*user, Member::new(*role, version, Seq(0)));
+            }
+            MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
+                self.members.remove(user);
+            }
+            MetaEvent::Banned { user, until, .. } => {
+                self.members.remove(user);
+                self.bans.insert(*user, *until);
+            }
+            MetaEvent::Unbanned { user } => {
+                self.bans.remove(user);
+            }
+            MetaEvent::Muted { user, until } => {
+                self.mutes.insert(*user, *until);
+            }
+            MetaEvent::Unmuted { user } => {
+                self.mutes.remove(user);
+            }
+            MetaEvent::Role { user, role } => self.set_role(*user, *role),
+            MetaEvent::Transferred { user } => {
+                self.set_role(actor, Role::Admin);
+                self.set_role(*user, Role::Owner);
+            }
+            MetaEvent::Pinned { target, on: true } => {
+                self.pins.insert(*target);
+            }
+            MetaEvent::Pinned { target, on: false } => {
+                self.pins.remove(target);
+            }
+            MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => {
+                if let Some(row) = &mut self.info {
+                    row.name.clone_from(name);
+                    row.level = *level;
+                    row.visibility = *visibility;
+                    row.slow_mode_seconds = *slow_mode_seconds;
+                }
+            }
+        }
+        if let Some(row) = &mut self.info {
+            row.version = row.version.max(version);
+        }
+    }
+
+    fn set_role(&mut self, user: UserId, role: Role) {
+        if let Some(member) = self.members.get_mut(&user) {
+            member.role = role;
+        }
+    }
+}
+
+impl Books {
+    /// The store has written `tx` as `version`: the room changes, and its log tells.
+    pub(super) fn take_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        tx: MetaTransaction,
+        version: u64,
+        asker: Option<Asker>,
+        intent: bool,
+    ) {
+        let event = match tx.change {
+            MetaChange::Create { row, members } => {
+                let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
+                room.members =
+                    members.iter().map(|(user, role)| (*user, Member::new(*role, version, Seq(0)))).collect();
+                room.info = Some(row);
+                event
+            }
+            MetaChange::Event(event) => event,
+            MetaChange::Block { .. } => return,
+        };
+        if !intent {
+            room.apply_event(tx.actor, version, &event);
+        }
+        let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
+        room.metadata.unjournaled.push_back((row, asker));
+        self.journal_waiting(cx, room);
+    }
+
+    /// Journals the events that the store wrote, in the order of their versions, while the journal takes any.
+    pub(in super::super) fn journal_waiting(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        while cx.shared.journal != JournalState::Full {
+            let Some((row, asker)) = room.metadata.unjournaled.pop_front() else { return };
+            self.journal_event(cx, room, row, asker);
+        }
+        if !room.metadata.unjournaled.is_empty() {
+            self.arm_metadata(cx, room);
+        }
+    }
+
+    /// Outbox rows that a freshly loaded room holds: what the log does not have is journaled, the rest
+    /// confirmed. The rows of the room and its members have all of it already.
+    pub(in super::super) fn take_outbox(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        rows: Vec<OutboxRow>,
+        journaled: &[(u64, Seq)],
+    ) {
+        for row in rows {
+            if row.version > room.last_version() {
+                room.metadata.unjournaled.push_back((row, None));
+            } else {
+                let seq = journaled.iter().find(|(version, _)| *version == row.version);
+                self.confirm(cx, room, row.version, seq.map_or(Seq(0), |(_, seq)| *seq));
+            }
+        }
+        self.journal_waiting(cx, room);
+    }
+
+    fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, row: OutboxRow, asker: Option<Asker>) {
+        let OutboxRow { version, actor, key, wall, event } = row;
+        let removes = event.subject().filter(|_| event.removes_subject());
+        let body = Body::Meta { version, event: event.clone() };
+        let appended = self.append(cx, room, RecordKind::Meta, wall, actor, key, Seq(0), &body);
+        let seq = appended.seq;
+        room.version = version;
+
+        let stored = StoredEvent {
+            room: room.id,
+            seq,
+            rev: seq,
+            wall,
+            sender: actor,
+            key,
+            body: StoredBody::Meta { version, event },
+        };
+        let frame = cx.shared.pool.frame(|out| encode_event(out, &stored));
+        let entry = Entry { seq, wall, sender: actor, frame: frame.clone(), kind: Kind::Meta { removes } };
+        let limits = &cx.shared.config.limits;
+        room.window.push(entry, limits.room_window_events_max, limits.room_window_bytes_max);
+        place_newcomers(cx, room, version, seq);
+        if key != Key::NIL {
+            let used = Used {
+                seq,
+                n: Default::default(),
+                id: Default::default(),
+                hash: asker.map(|asker| asker.hash),
+                wall,
+                at: Some(appended.at),
+            };
+            self.keys.insert(Self::scope(room, actor, key), used, cx.now.wall, &self.drains);
+        }
+
+        let mut own = None;
+        if let Some(asker) = asker {
+            room.disengage(asker.from);
+            if !asker.joins {
+                let done = Done { room: Some(room.id), seq, time: Some(wall), ..Done::default() };
+                let ok = cx.shared.pool.frame(|out| encode_ok(out, asker.re, &done));
+                own = Some(Own { to: asker.from, ok });
+            }
+        }
+        self.emit(cx, room, appended.after, Item::Event { seq, frame, own, removes });
+        if let Some(asker) = asker.filter(|asker| asker.joins) {
+            self.answer_subscribed(cx, room, asker.from, asker.user, asker.re, None);
+        }
+        self.confirm(cx, room, version, seq);
+    }
+
+    /// Lets a removal or mute hold before the store knows of it. The removed get no further event.
+    pub(super) fn hold_in_memory(room: &mut Room, actor: UserId, event: &MetaEvent) {
+        room.apply_event(actor, 0, event);
+        room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
+    }
+
+    /// A block was written or lifted: the 1:1 and both users' shards learn it.
+    pub(super) fn block_applied(&mut self, cx: &mut Context<'_>, room: &mut Room, change: &MetaChange) {
+        let MetaChange::Block { by, user, on } = *change else { return };
+        room.blocks.retain(|pair| *pair != (by, user));
+        if on {
+            room.blocks.push((by, user));
+        }
+        let shards = cx.shared.config.shard_count;
+        let (first, second) = (shard_of_user(by, shards), shard_of_user(user, shards));
+        cx.post(first, Mail::BlockChanged { by, user, on });
+        if second != first {
+            cx.post(second, Mail::BlockChanged { by, user, on });
+        }
+    }
+}
+
+/// Members who came with `version` start reading at its event: what was said before is not unread for them.
+fn place_newcomers(cx: &mut Context<'_>, room: &mut Room, version: u64, seq: Seq) {
+    let mut placed = smallvec::SmallVec::<[UserId; 2]>::new();
+    for (user, member) in room.members.iter_mut().filter(|(_, member)| member.joined_version == version) {
+        if member.joined_seq == Seq(0) {
+            member.joined_seq = seq;
+            placed.push(*user);
+        }
+    }
+    for user in placed {
+        room.set_read(user, seq);
+        append_position(cx, room, RecordKind::Read, user, seq);
+    }
+}

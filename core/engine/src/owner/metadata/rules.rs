@@ -1,0 +1,375 @@
+//! Who may change what: a metadata command against the room as it is becomes a change, or a refusal. Pure.
+
+use lynk_domain::{
+    AckLevel, Action, HistoryVisibility, Key, Limits, Millis, Now, Role, RoomId, RoomKind, Seq, UserId,
+    allowed, may_act_on,
+};
+use lynk_model::{MetaChange, MetaEvent, RoomRow};
+use lynk_protocol::{Command, ErrorCode, Reject};
+
+use super::super::books::Found;
+use super::super::change::target_in_window;
+use super::super::keys::Digest;
+use super::super::room::{Member, Room};
+use crate::EngineConfig;
+
+/// Longest slow mode, ban or mute that is stated in seconds.
+const SECONDS_MAX: u64 = 10 * 366 * 86_400;
+const SLOW_MODE_SECONDS_MAX: u32 = 86_400;
+
+/// What a command comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Planned {
+    Change(MetaChange),
+    /// What is asked for is so already, and saying so is enough.
+    Already,
+    /// The message at this seq must be read first.
+    Look(Seq),
+}
+
+fn event(event: MetaEvent) -> Result<Planned, Reject> {
+    Ok(Planned::Change(MetaChange::Event(event)))
+}
+
+/// Idempotency key of a metadata command. A 1:1 has one for each side: asking twice is the same question.
+pub(super) fn key_of(command: &Command<'_>, room: RoomId) -> Key {
+    match command {
+        Command::Create { key, .. }
+        | Command::Join { key, .. }
+        | Command::Invite { key, .. }
+        | Command::Leave { key, .. }
+        | Command::Role { key, .. }
+        | Command::Transfer { key, .. }
+        | Command::Kick { key, .. }
+        | Command::Ban { key, .. }
+        | Command::Unban { key, .. }
+        | Command::Mute { key, .. }
+        | Command::Unmute { key, .. }
+        | Command::Block { key, .. }
+        | Command::Pin { key, .. }
+        | Command::Settings { key, .. } => *key,
+        _ => Key(room.0),
+    }
+}
+
+/// Hash of what a command says beside its key.
+pub(super) fn hash_of(command: &Command<'_>) -> u64 {
+    let flag = |flag: bool| [u8::from(flag)];
+    let mut digest = Digest::new(b'm');
+    match command {
+        Command::Create { kind, name, level, visibility, .. } => digest
+            .bytes(&[1, *kind as u8])
+            .number(level.map_or(u64::MAX, |level| level as u64))
+            .number(visibility.map_or(u64::MAX, |visibility| visibility as u64))
+            .bytes(name.as_bytes()),
+        Command::Direct { .. } => digest.bytes(&[2]),
+        Command::Join { .. } => digest.bytes(&[3]),
+        Command::Invite { user, .. } => digest.bytes(&[4]).bytes(&user.0),
+        Command::Leave { .. } => digest.bytes(&[5]),
+        Command::Role { user, role, .. } => digest.bytes(&[6, *role as u8]).bytes(&user.0),
+        Command::Transfer { user, .. } => digest.bytes(&[7]).bytes(&user.0),
+        Command::Kick { user, reason, .. } => digest.bytes(&[8]).bytes(&user.0).bytes(reason.as_bytes()),
+        Command::Ban { user, reason, seconds, .. } => {
+            digest.bytes(&[9]).bytes(&user.0).number(seconds.unwrap_or(u64::MAX)).bytes(reason.as_bytes())
+        }
+        Command::Unban { user, .. } => digest.bytes(&[10]).bytes(&user.0),
+        Command::Mute { user, seconds, .. } => {
+            digest.bytes(&[11]).bytes(&user.0).number(seconds.unwrap_or(u64::MAX))
+        }
+        Command::Unmute { user, .. } => digest.bytes(&[12]).bytes(&user.0),
+        Command::Block { user, on, .. } => digest.bytes(&[13]).bytes(&user.0).bytes(&flag(*on)),
+        Command::Pin { seq, on, .. } => digest.bytes(&[14]).number(seq.0).bytes(&flag(*on)),
+        Command::Settings { name, level, visibility, slow_mode_seconds, .. } => digest
+            .bytes(&[15])
+            .number(level.map_or(u64::MAX, |level| level as u64))
+            .number(visibility.map_or(u64::MAX, |visibility| visibility as u64))
+            .number(slow_mode_seconds.map_or(u64::MAX, u64::from))
+            .bytes(&flag(name.is_some()))
+            .bytes(name.as_deref().unwrap_or_default().as_bytes()),
+        _ => &mut digest,
+    };
+    digest.0
+}
+
+/// What `command` comes to when `actor` gives it now.
+pub(super) fn plan(
+    room: &Room,
+    actor: UserId,
+    command: &Command<'_>,
+    now: Now,
+    config: &EngineConfig,
+    found: &Found,
+) -> Result<Planned, Reject> {
+    let limits = &config.limits;
+    match command {
+        Command::Create { kind, name, level, visibility, .. } => {
+            check_name(name, limits)?;
+            let level = check_level(level.unwrap_or(config.default_level))?;
+            let visibility = visibility.unwrap_or(match kind {
+                RoomKind::Public | RoomKind::Direct => HistoryVisibility::All,
+                RoomKind::Private | RoomKind::InviteOnly => HistoryVisibility::SinceJoin,
+            });
+            let row = new_row(room.id, *kind, name, actor, now.wall, level, visibility);
+            Ok(Planned::Change(MetaChange::Create { row, members: vec![(actor, Role::Owner)] }))
+        }
+        Command::Direct { user } => plan_direct(room, actor, *user, now.wall, config.default_level),
+        Command::Block { user, on, .. } => {
+            if actor == *user {
+                return Err(Reject::because(ErrorCode::InvalidField, "field `user` is you"));
+            }
+            Ok(Planned::Change(MetaChange::Block { by: actor, user: *user, on: *on }))
+        }
+        Command::Join { .. } => plan_join(room, actor, now.wall, limits),
+        _ => {
+            let member = room.member(actor, now.wall)?;
+            if room.kind() == RoomKind::Direct {
+                return Err(Reject::because(ErrorCode::Forbidden, "a 1:1 has no such settings or members"));
+            }
+            plan_inside(room, actor, member, command, now, limits, found)
+        }
+    }
+}
+
+fn new_row(
+    room: RoomId,
+    kind: RoomKind,
+    name: &str,
+    creator: UserId,
+    created: Millis,
+    level: AckLevel,
+    visibility: HistoryVisibility,
+) -> RoomRow {
+    let name = name.to_owned();
+    RoomRow { room, kind, name, creator, created, level, visibility, slow_mode_seconds: 0, version: 1 }
+}
+
+fn plan_direct(
+    room: &Room,
+    actor: UserId,
+    user: UserId,
+    wall: Millis,
+    level: AckLevel,
+) -> Result<Planned, Reject> {
+    if actor == user {
+        return Err(Reject::because(ErrorCode::InvalidField, "field `user` is you"));
+    }
+    if room.info.is_some() {
+        return room.member(actor, wall).map(|_| Planned::Already);
+    }
+    if room.is_blocked() {
+        return Err(ErrorCode::Blocked.into());
+    }
+    let row = new_row(room.id, RoomKind::Direct, "", actor, wall, level, HistoryVisibility::All);
+    let members = vec![(actor, Role::Member), (user, Role::Member)];
+    Ok(Planned::Change(MetaChange::Create { row, members }))
+}
+
+fn plan_join(room: &Room, actor: UserId, wall: Millis, limits: &Limits) -> Result<Planned, Reject> {
+    if room.members.contains_key(&actor) {
+        return Ok(Planned::Already);
+    }
+    match room.outsider(actor, wall) {
+        Reject { code: ErrorCode::NotAMember, .. } => {}
+        other => return Err(other),
+    }
+    if room.kind() != RoomKind::Public {
+        return Err(Reject::because(ErrorCode::Forbidden, "this room is joined by invitation"));
+    }
+    check_space(room, limits)?;
+    event(MetaEvent::Joined { user: actor, role: Role::Member })
+}
+
+/// A command of a member about a room of several.
+fn plan_inside(
+    room: &Room,
+    actor: UserId,
+    member: &Member,
+    command: &Command<'_>,
+    now: Now,
+    limits: &Limits,
+    found: &Found,
+) -> Result<Planned, Reject> {
+    let role = member.role;
+    match command {
+        Command::Invite { user, .. } => {
+            if room.kind() != RoomKind::Public {
+                require(role, Action::Invite)?;
+            }
+            if room.members.contains_key(user) {
+                return Err(Reject::because(ErrorCode::Conflict, "that user is a member"));
+            }
+            if room.is_banned(*user, now.wall) {
+                return Err(Reject::because(ErrorCode::Conflict, "that user is banned; lift the ban first"));
+            }
+            check_space(room, limits)?;
+            event(MetaEvent::Joined { user: *user, role: Role::Member })
+        }
+        Command::Leave { .. } => {
+            let owners = || room.members.values().filter(|m| m.role == Role::Owner).count();
+            if role == Role::Owner && room.members.len() > 1 && owners() == 1 {
+                return Err(ErrorCode::LastOwner.into());
+            }
+            event(MetaEvent::Left { user: actor })
+        }
+        Command::Role { user, role: wanted, .. } => {
+            require(role, Action::SetRole)?;
+            let target = act_on(room, role, *user)?;
+            if !may_act_on(role, *wanted) {
+                return Err(ErrorCode::Forbidden.into());
+            }
+            if target.role == *wanted {
+                return Err(ErrorCode::Conflict.into());
+            }
+            event(MetaEvent::Role { user: *user, role: *wanted })
+        }
+        Command::Transfer { user, .. } => {
+            require(role, Action::Transfer)?;
+            act_on(room, role, *user)?;
+            event(MetaEvent::Transferred { user: *user })
+        }
+        Command::Settings { .. } => plan_settings(room, role, command, limits),
+        Command::Pin { seq, on, .. } => plan_pin(room, member, *seq, *on, found),
+        _ => plan_moderation(room, role, command, now, limits),
+    }
+}
+
+fn plan_moderation(
+    room: &Room,
+    role: Role,
+    command: &Command<'_>,
+    now: Now,
+    limits: &Limits,
+) -> Result<Planned, Reject> {
+    match command {
+        Command::Kick { user, reason, .. } => {
+            require(role, Action::Kick)?;
+            act_on(room, role, *user)?;
+            event(MetaEvent::Kicked { user: *user, reason: check_reason(reason, limits)? })
+        }
+        Command::Ban { user, reason, seconds, .. } => {
+            require(role, Action::Ban)?;
+            if room.members.contains_key(user) {
+                act_on(room, role, *user)?;
+            }
+            let (until, reason) = (end_of(*seconds, now)?, check_reason(reason, limits)?);
+            event(MetaEvent::Banned { user: *user, until, reason })
+        }
+        Command::Unban { user, .. } => {
+            require(role, Action::Ban)?;
+            if !room.is_banned(*user, now.wall) {
+                return Err(Reject::because(ErrorCode::Conflict, "that user is not banned"));
+            }
+            event(MetaEvent::Unbanned { user: *user })
+        }
+        Command::Mute { user, seconds, .. } => {
+            require(role, Action::Kick)?;
+            act_on(room, role, *user)?;
+            event(MetaEvent::Muted { user: *user, until: end_of(*seconds, now)? })
+        }
+        Command::Unmute { user, .. } => {
+            require(role, Action::Kick)?;
+            act_on(room, role, *user)?;
+            if !room.is_muted(*user, now.wall) {
+                return Err(Reject::because(ErrorCode::Conflict, "that user is not muted"));
+            }
+            event(MetaEvent::Unmuted { user: *user })
+        }
+        _ => Err(ErrorCode::UnknownOp.into()),
+    }
+}
+
+fn plan_settings(room: &Room, role: Role, command: &Command<'_>, limits: &Limits) -> Result<Planned, Reject> {
+    let Command::Settings { name, level, visibility, slow_mode_seconds, .. } = command else {
+        return Err(ErrorCode::UnknownOp.into());
+    };
+    require(role, Action::Settings)?;
+    let Some(row) = &room.info else { return Err(ErrorCode::RoomNotFound.into()) };
+    if let Some(name) = name {
+        check_name(name, limits)?;
+    }
+    let slow_mode_seconds = slow_mode_seconds.unwrap_or(row.slow_mode_seconds);
+    if slow_mode_seconds > SLOW_MODE_SECONDS_MAX {
+        return Err(Reject::because(ErrorCode::InvalidField, "field `slow_mode_seconds` is above one day"));
+    }
+    event(MetaEvent::Settings {
+        name: name.as_deref().unwrap_or(&row.name).to_owned(),
+        level: check_level(level.unwrap_or(row.level))?,
+        visibility: visibility.unwrap_or(row.visibility),
+        slow_mode_seconds,
+    })
+}
+
+fn plan_pin(room: &Room, member: &Member, seq: Seq, on: bool, found: &Found) -> Result<Planned, Reject> {
+    require(member.role, Action::Pin)?;
+    if room.pins.contains(&seq) == on {
+        return Err(ErrorCode::Conflict.into());
+    }
+    if !on {
+        return event(MetaEvent::Pinned { target: seq, on });
+    }
+    let target = match (target_in_window(room, seq), found) {
+        (Some(target), _) => target,
+        (None, Found::Target(target)) => target.clone(),
+        (None, _) => return Ok(Planned::Look(seq)),
+    };
+    let seen = seq >= room.visible_from(member);
+    if !seen || target.is_none_or(|target| target.deleted) {
+        return Err(ErrorCode::MessageNotFound.into());
+    }
+    event(MetaEvent::Pinned { target: seq, on })
+}
+
+fn require(role: Role, action: Action) -> Result<(), Reject> {
+    if allowed(role, action) { Ok(()) } else { Err(ErrorCode::Forbidden.into()) }
+}
+
+/// The member that someone of `role` wants to act on, when that is allowed.
+fn act_on(room: &Room, role: Role, user: UserId) -> Result<&Member, Reject> {
+    let Some(target) = room.members.get(&user) else {
+        return Err(Reject::because(ErrorCode::NotAMember, "that user is not a member"));
+    };
+    if may_act_on(role, target.role) { Ok(target) } else { Err(ErrorCode::Forbidden.into()) }
+}
+
+fn check_space(room: &Room, limits: &Limits) -> Result<(), Reject> {
+    if room.members.len() < limits.room_members_max as usize {
+        return Ok(());
+    }
+    Err(Reject::because(ErrorCode::LimitReached, "the room has as many members as it may"))
+}
+
+fn check_name(name: &str, limits: &Limits) -> Result<(), Reject> {
+    if name.trim().is_empty() || name.chars().any(char::is_control) {
+        return Err(Reject::because(
+            ErrorCode::InvalidField,
+            "field `name` is empty or has control characters",
+        ));
+    }
+    if name.chars().count() > limits.room_name_chars_max as usize {
+        return Err(ErrorCode::TooLarge.into());
+    }
+    Ok(())
+}
+
+fn check_reason(reason: &str, limits: &Limits) -> Result<String, Reject> {
+    if reason.chars().count() > limits.reason_chars_max as usize {
+        return Err(ErrorCode::TooLarge.into());
+    }
+    Ok(reason.to_owned())
+}
+
+fn check_level(level: AckLevel) -> Result<AckLevel, Reject> {
+    if level == AckLevel::Replicated {
+        return Err(Reject::because(ErrorCode::InvalidField, "level `replicated` needs an outside store"));
+    }
+    Ok(level)
+}
+
+/// Wall time at which something of `seconds` ends; 0 for never.
+fn end_of(seconds: Option<u64>, now: Now) -> Result<Millis, Reject> {
+    match seconds {
+        None => Ok(Millis(0)),
+        Some(seconds @ 1..=SECONDS_MAX) => Ok(Millis(now.wall.0 + seconds * 1_000)),
+        Some(_) => Err(Reject::because(ErrorCode::InvalidField, "field `seconds` is 0 or above ten years")),
+    }
+}

@@ -1,0 +1,315 @@
+//! One room in memory: who may do what, how far it has come, what it waits for.
+//!
+//! Thread: the shard. Invariants: `released` ≤ `top`; the window ends at `top`; `version` is that of the last
+//! `Meta` event in the log. Limits: members by `room_members_max`, lists as noted at each field. Nothing can
+//! fail but a check, with a [`Reject`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lynk_domain::{
+    AckLevel, Action, Epoch, HistoryVisibility, Lsn, Millis, Nanos, Now, Ordinal, Role, RoomId, RoomKind,
+    Seq, UserId, allowed,
+};
+use lynk_model::RoomRow;
+use lynk_protocol::{ErrorCode, Reject};
+use smallvec::SmallVec;
+
+use super::backlog::Backlog;
+use super::books::{Ask, Held};
+use super::metadata::Metadata;
+use super::reads::{Count, Counting, Deletes};
+use super::release::Sub;
+use super::window::Window;
+use crate::mail::ConnectionRef;
+
+/// A member and how far the member has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) role: Role,
+    /// Metadata version of the join.
+    pub(super) joined_version: u64,
+    /// Seq of the join; 0 before it is journaled.
+    pub(super) joined_seq: Seq,
+    pub(super) read: Seq,
+    pub(super) delivered: Seq,
+    /// What of the messages after `read` is not unread; `None` when it must be counted.
+    pub(super) count: Option<Count>,
+    /// Wall time of the last message, for slow mode.
+    pub(super) posted: Millis,
+    /// When `read` or `delivered` was journaled last.
+    pub(super) journaled: Nanos,
+    /// `read` and `delivered` moved since.
+    pub(super) moved: (bool, bool),
+    /// When typing was passed on last.
+    pub(super) typed: Nanos,
+}
+
+impl Member {
+    pub(super) fn new(role: Role, joined_version: u64, joined_seq: Seq) -> Self {
+        Self {
+            role,
+            joined_version,
+            joined_seq,
+            read: Seq(0),
+            delivered: Seq(0),
+            count: None,
+            posted: Millis(0),
+            journaled: Nanos(0),
+            moved: (false, false),
+            typed: Nanos(0),
+        }
+    }
+}
+
+/// Seqs that are reserved ahead in the journal, for rooms whose messages do not wait for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reserved {
+    /// Last reserved.
+    pub(super) to: Seq,
+    /// Last that was reserved before the newest reservation.
+    pub(super) before: Seq,
+    /// The newest reservation's record.
+    pub(super) lsn: Lsn,
+}
+
+/// Messages a room takes per second: a bucket that holds one second's worth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    spent_until: Nanos,
+}
+
+impl Pace {
+    /// Takes one, or says how many milliseconds to wait.
+    fn take(&mut self, now: Nanos, per_second: u32) -> Result<(), u32> {
+        if per_second == 0 {
+            return Ok(());
+        }
+        let each = Nanos::SECOND / u64::from(per_second);
+        let start = self.spent_until.0.max(now.0);
+        if start + each > now.0 + Nanos::SECOND {
+            let wait = start + each - now.0 - Nanos::SECOND;
+            return Err(u32::try_from(wait.div_ceil(Nanos::MILLISECOND)).unwrap_or(u32::MAX));
+        }
+        self.spent_until = Nanos(start + each);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) id: RoomId,
+    /// The row; `None` for a room that does not exist. Its version is the store's.
+    pub(super) info: Option<RoomRow>,
+    pub(super) members: BTreeMap<UserId, Member>,
+    /// Ends of bans and mutes; 0 for never. Those that ended stay until lifted, or renewed.
+    pub(super) bans: BTreeMap<UserId, Millis>,
+    pub(super) mutes: BTreeMap<UserId, Millis>,
+    pub(super) pins: BTreeSet<Seq>,
+    /// Of a 1:1: (who blocks, whom); at most both ways.
+    pub(super) blocks: SmallVec<[(UserId, UserId); 2]>,
+    pub(super) epoch: Epoch,
+    pub(super) top: Seq,
+    pub(super) top_n: Ordinal,
+    /// Version of the last `Meta` event journaled.
+    pub(super) version: u64,
+    pub(super) reserved: Reserved,
+    /// Whether numbers were ever reserved, so that the log may have holes.
+    pub(super) holes: bool,
+    pub(super) window: Window,
+    pub(super) backlog: Backlog,
+    /// Uses of idempotency keys after this wall time were in memory since the room was loaded.
+    pub(super) known_since: Millis,
+    /// Wall time of the last event.
+    pub(super) active: Millis,
+    pub(super) pace: Pace,
+
+    /// Last record of any kind.
+    pub(super) appended: Lsn,
+    /// Last record that answers must wait for.
+    pub(super) depends: Lsn,
+    /// Last record that waited-for changes of window frames depend on.
+    pub(super) rewritten: Lsn,
+    /// The release queue holds effects of this room up to here.
+    pub(super) queued: Lsn,
+    /// Last event that was posted.
+    pub(super) released: Seq,
+    /// Shards with subscribers; at most all shards.
+    pub(super) subs: Vec<Sub>,
+    /// Events that removed someone, newest last; bounded where it is filled.
+    pub(super) removed: VecDeque<(Seq, UserId)>,
+    /// Users who are out although the store does not know it yet, and whose subscriptions still stand.
+    pub(super) cut_off: Vec<UserId>,
+
+    pub(super) metadata: Metadata,
+    /// Connections with a command under way here: their next ones wait, so that their order holds.
+    pub(super) busy: SmallVec<[ConnectionRef; 4]>,
+    /// Those next ones, at most `room_load_waiting_max`.
+    pub(super) held: VecDeque<Held>,
+    pub(super) deletes: Deletes,
+    /// Counts that are being made; bounded where it is filled.
+    pub(super) counting: Vec<Counting>,
+    /// Members whose `moved` is set.
+    pub(super) moved: Vec<UserId>,
+    /// A timer will journal them.
+    pub(super) moved_timer: bool,
+    /// Requests to the store that will come back to this room.
+    pub(super) requests: u32,
+    /// Touched since the eviction hand passed.
+    pub(super) touched: bool,
+}
+
+impl Room {
+    /// A room without members or past.
+    pub(super) fn empty(id: RoomId, backlog: Backlog) -> Self {
+        Self {
+            id,
+            info: None,
+            members: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            mutes: BTreeMap::new(),
+            pins: BTreeSet::new(),
+            blocks: SmallVec::new(),
+            epoch: Epoch(0),
+            top: Seq(0),
+            top_n: Ordinal(0),
+            version: 0,
+            reserved: Reserved::default(),
+            holes: false,
+            window: Window::new(Seq(1)),
+            backlog,
+            known_since: Millis(0),
+            active: Millis(0),
+            pace: Pace::default(),
+            appended: Lsn(0),
+            depends: Lsn(0),
+            rewritten: Lsn(0),
+            queued: Lsn(0),
+            released: Seq(0),
+            subs: Vec::new(),
+            removed: VecDeque::new(),
+            cut_off: Vec::new(),
+            metadata: Metadata::default(),
+            busy: SmallVec::new(),
+            held: VecDeque::new(),
+            deletes: Deletes::default(),
+            counting: Vec::new(),
+            moved: Vec::new(),
+            moved_timer: false,
+            requests: 0,
+            touched: true,
+        }
+    }
+
+    /// The member, or why there is none. Whether a hidden room exists is told to nobody outside.
+    pub(super) fn member(&self, user: UserId, wall: Millis) -> Result<&Member, Reject> {
+        match self.members.get(&user) {
+            Some(member) => Ok(member),
+            None => Err(self.outsider(user, wall)),
+        }
+    }
+
+    /// Why `user`, who is no member, is refused.
+    pub(super) fn outsider(&self, user: UserId, wall: Millis) -> Reject {
+        match &self.info {
+            None => ErrorCode::RoomNotFound.into(),
+            Some(_) if self.is_banned(user, wall) => ErrorCode::Banned.into(),
+            Some(row) if matches!(row.kind, RoomKind::Private | RoomKind::Direct) => {
+                ErrorCode::RoomNotFound.into()
+            }
+            Some(_) => ErrorCode::NotAMember.into(),
+        }
+    }
+
+    pub(super) fn is_banned(&self, user: UserId, wall: Millis) -> bool {
+        self.bans.get(&user).is_some_and(|until| stands(*until, wall))
+    }
+
+    pub(super) fn is_muted(&self, user: UserId, wall: Millis) -> bool {
+        self.mutes.get(&user).is_some_and(|until| stands(*until, wall))
+    }
+
+    /// Whether the pair of a 1:1 is apart, either way.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    pub(super) fn kind(&self) -> RoomKind {
+        self.info.as_ref().map_or(RoomKind::Public, |row| row.kind)
+    }
+
+    pub(super) fn level(&self) -> AckLevel {
+        self.info.as_ref().map_or(AckLevel::Local, |row| row.level)
+    }
+
+    /// Whether `user` may post, edit or react here now. Mutes end by themselves.
+    pub(super) fn may_post(&self, user: UserId, wall: Millis) -> Result<&Member, Reject> {
+        let member = self.member(user, wall)?;
+        if self.is_blocked() {
+            return Err(ErrorCode::Blocked.into());
+        }
+        if let Some(until) = self.mutes.get(&user).filter(|until| stands(**until, wall)) {
+            let mut reject = Reject::new(ErrorCode::Muted);
+            if until.0 > 0 {
+                reject.retry_after_millis = u32::try_from(until.0.saturating_sub(wall.0)).ok();
+            }
+            return Err(reject);
+        }
+        if !allowed(member.role, Action::Post) {
+            return Err(ErrorCode::Forbidden.into());
+        }
+        Ok(member)
+    }
+
+    /// Counts one message, edit or reaction against the room's pace.
+    pub(super) fn keep_pace(&mut self, now: Now, per_second: u32) -> Result<(), Reject> {
+        self.pace.take(now.mono, per_second).map_err(|millis| Reject::after(ErrorCode::RateLimited, millis))
+    }
+
+    /// First seq that the member may see.
+    pub(super) fn visible_from(&self, member: &Member) -> Seq {
+        match self.info.as_ref().map(|row| row.visibility) {
+            // Until the join is in the log, all of it was before.
+            Some(HistoryVisibility::SinceJoin) if member.joined_seq == Seq(0) => self.top.next(),
+            Some(HistoryVisibility::SinceJoin) => member.joined_seq,
+            _ => Seq(1),
+        }
+    }
+
+    /// Whether a command of `ask`'s connection is under way, so that this one must wait.
+    pub(super) fn must_wait(&self, ask: &Ask<'_>) -> bool {
+        self.busy.contains(&ask.from)
+    }
+
+    /// A command of this connection is under way.
+    pub(super) fn engage(&mut self, from: ConnectionRef) {
+        self.busy.push(from);
+    }
+
+    /// It is finished.
+    pub(super) fn disengage(&mut self, from: ConnectionRef) {
+        if let Some(index) = self.busy.iter().position(|busy| *busy == from) {
+            self.busy.swap_remove(index);
+        }
+    }
+}
+
+fn stands(until: Millis, wall: Millis) -> bool {
+    until.0 == 0 || wall < until
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_takes_its_rate_and_no_more() {
+        let (mut pace, mut taken) = (Pace::default(), 0);
+        for millis in 0..2_000u64 {
+            for _ in 0..3 {
+                taken += u32::from(pace.take(Nanos(millis * Nanos::MILLISECOND), 100).is_ok());
+            }
+        }
+        assert!((298..=300).contains(&taken), "{taken}");
+        assert_eq!(Pace::default().take(Nanos(0), 0), Ok(()));
+    }
+}

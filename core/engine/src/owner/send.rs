@@ -1,0 +1,235 @@
+//! `send`: the warm path. One message is checked, numbered, journaled, encoded and queued without allocation.
+//!
+//! Thread: the shard. What can fail: every check answers with a [`Reject`]; a refused key is not remembered.
+
+use lynk_domain::{Key, Limits, MessageId, Millis, Now, Ordinal, Role, Seq, UserId};
+use lynk_model::port::content_hash;
+use lynk_model::{Body, RecordKind, StoreReply, StoreRequest};
+use lynk_protocol::{Done, ErrorCode, Reject, encode_message, encode_ok};
+
+use super::books::{Ask, Books, Found, Held, Pending, store_reject};
+use super::keys::{Lookup, Used};
+use super::release::Item;
+use super::room::{Member, Room};
+use super::window::{Entry, Kind, Posted};
+use crate::context::Context;
+use crate::mail::Own;
+
+impl Books {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
+    pub(super) fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        key: Key,
+        text: &str,
+        reply_to: Option<Seq>,
+        found: Found,
+    ) {
+        let reply_to = reply_to.unwrap_or_default();
+        let hash = content_hash(reply_to, text);
+        let scope = Self::scope(room, ask.user, key);
+        // A retry is answered even when its sender may no longer post.
+        if let Some(used) = self.keys.used(&scope) {
+            return self.repeat(cx, room, ask, &used, hash);
+        }
+        if let Found::Key(Some(known)) = found {
+            let used = Used {
+                seq: known.seq,
+                n: known.n,
+                id: known.id,
+                hash: Some(known.content_hash),
+                wall: Millis(known.wall),
+                at: None,
+            };
+            self.keys.insert(scope, used, cx.now.wall, &self.drains);
+            return self.repeat(cx, room, ask, &used, hash);
+        }
+        let checked = room
+            .member(ask.user, cx.now.wall)
+            .map(drop)
+            .and_then(|()| key_time(key, cx.now.wall, &cx.shared.config.limits));
+        let made = match checked {
+            Ok(made) => made,
+            Err(reject) => return self.refuse(cx, room, ask, reject),
+        };
+        let asked = matches!(found, Found::Key(None));
+        if !asked && self.keys.look_up(&scope, made, room.known_since) == Lookup::Ask {
+            return self.ask_key(cx, room, ask, key);
+        }
+        match self.may_send(cx, room, ask.user, text, reply_to) {
+            Ok(()) => self.accept(cx, room, ask, key, text, reply_to, hash),
+            Err(reject) => self.refuse(cx, room, ask, reject),
+        }
+    }
+
+    /// Asks the store for an old key; the command goes on in [`Self::key_found`].
+    fn ask_key(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, key: Key) {
+        if !self.may_ask(cx) {
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
+        }
+        room.engage(ask.from);
+        let request = StoreRequest::FindKey { room: room.id, sender: ask.user, key };
+        self.ask(cx, room, request, Pending::Key(ask.hold()));
+    }
+
+    pub(super) fn key_found(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        held: &Held,
+        reply: StoreReply,
+    ) {
+        room.disengage(held.from);
+        match reply {
+            StoreReply::Key(known) => self.run_held(cx, room, held, Found::Key(known)),
+            StoreReply::Failed(error) => self.refuse_held(cx, room, held, store_reject(error)),
+            _ => self.refuse_held(cx, room, held, ErrorCode::Internal.into()),
+        }
+    }
+
+    fn may_send(
+        &self,
+        cx: &Context<'_>,
+        room: &mut Room,
+        user: UserId,
+        text: &str,
+        reply_to: Seq,
+    ) -> Result<(), Reject> {
+        let limits = &cx.shared.config.limits;
+        let Member { role, posted, .. } = *room.may_post(user, cx.now.wall)?;
+        check_text(text, limits)?;
+        if reply_to > room.top {
+            return Err(Reject::because(ErrorCode::MessageNotFound, "`reply_to` is beyond the last event"));
+        }
+        slow_mode(room, role, posted, cx.now)?;
+        self.may_append(cx)?;
+        room.keep_pace(cx.now, limits.messages_per_room_per_second)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
+    fn accept(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        key: Key,
+        text: &str,
+        reply_to: Seq,
+        hash: u64,
+    ) {
+        let (wall, user) = (cx.now.wall, ask.user);
+        let id = MessageId(cx.shared.new_id(cx.now));
+        let n = Ordinal(room.top_n.0 + 1);
+        let body = Body::Message { id, n, reply_to, text };
+        let event = self.append(cx, room, RecordKind::Message, wall, user, key, Seq(0), &body);
+        let seq = event.seq;
+        room.top_n = n;
+        if let Some(member) = room.members.get_mut(&user) {
+            member.posted = wall;
+            if let Some(count) = &mut member.count {
+                count.own += 1;
+            }
+        }
+        room.spoil_counts_of(user);
+        let used = Used { seq, n, id, hash: Some(hash), wall, at: Some(event.at) };
+        self.keys.insert(Self::scope(room, user, key), used, wall, &self.drains);
+
+        let pool = &mut cx.shared.pool;
+        let frame = pool.frame(|out| encode_message(out, room.id, seq, n, id, user, wall, reply_to, text));
+        let done = Done {
+            room: Some(room.id),
+            seq,
+            n,
+            id: Some(id),
+            time: Some(wall),
+            level: Some(room.level()),
+            unread: None,
+        };
+        let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
+        let kind = Kind::Message(Posted::new(n, id, reply_to, &frame));
+        let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
+        let limits = &cx.shared.config.limits;
+        room.window.push(entry, limits.room_window_events_max, limits.room_window_bytes_max);
+        cx.shared.counters.messages += 1;
+        let own = Some(Own { to: ask.from, ok });
+        self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });
+    }
+
+    /// Refuses a command that has waited.
+    pub(super) fn refuse_held(&mut self, cx: &mut Context<'_>, room: &mut Room, held: &Held, reject: Reject) {
+        let decoded = lynk_protocol::decode(&held.raw);
+        let Ok(command) = &decoded.command else { return };
+        let ask = Ask::new(held.from, held.principal, decoded.re, command, &held.raw);
+        self.refuse(cx, room, &ask, reject);
+    }
+}
+
+/// The time at which a key was made, when the server can still tell whether it was used.
+fn key_time(key: Key, wall: Millis, limits: &Limits) -> Result<Millis, Reject> {
+    let Some(made) = key.v7_millis() else {
+        return Err(Reject::because(ErrorCode::InvalidField, "field `key` must be a UUIDv7"));
+    };
+    if made > wall.0 + limits.key_ahead_max_millis {
+        let mut now = Vec::with_capacity(24);
+        lynk_protocol::write_time(&mut now, wall);
+        let now = String::from_utf8_lossy(&now);
+        return Err(Reject::because(
+            ErrorCode::ClockSkew,
+            format!("the server's time is {now}; set the clock"),
+        ));
+    }
+    if made + limits.key_age_max_millis < wall.0 {
+        return Err(ErrorCode::KeyExpired.into());
+    }
+    Ok(Millis(made))
+}
+
+/// Whether a text is not empty and within its limit, which counts characters.
+pub(super) fn check_text(text: &str, limits: &Limits) -> Result<(), Reject> {
+    if text.is_empty() {
+        return Err(Reject::because(ErrorCode::InvalidField, "field `text` is empty"));
+    }
+    let max = limits.message_chars_max as usize;
+    // A text has at most as many characters as bytes: short ones need no count.
+    if text.len() > max && text.chars().nth(max).is_some() {
+        return Err(ErrorCode::TooLarge.into());
+    }
+    Ok(())
+}
+
+fn slow_mode(room: &Room, role: Role, posted: Millis, now: Now) -> Result<(), Reject> {
+    let seconds = room.info.as_ref().map_or(0, |row| row.slow_mode_seconds);
+    let next = posted.0 + u64::from(seconds) * 1_000;
+    if seconds == 0 || role > Role::Member || posted.0 == 0 || next <= now.wall.0 {
+        return Ok(());
+    }
+    Err(Reject::after(ErrorCode::SlowMode, u32::try_from(next - now.wall.0).unwrap_or(u32::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_limited_in_characters_not_bytes() {
+        let limits = Limits { message_chars_max: 3, ..Limits::default() };
+        assert!(check_text("äöü", &limits).is_ok());
+        assert!(check_text("äöüx", &limits).is_err_and(|r| r.code == ErrorCode::TooLarge));
+        assert!(check_text("", &limits).is_err_and(|r| r.code == ErrorCode::InvalidField));
+    }
+
+    #[test]
+    fn keys_are_refused_when_too_old_too_new_or_of_another_kind() {
+        let limits = Limits::default();
+        let now = Millis(1_800_000_000_000);
+        let key = |millis: u64| Key(lynk_domain::uuid_v7(millis, [1; 10]));
+        let code = |key| key_time(key, now, &limits).map_err(|r| r.code);
+        assert_eq!(code(key(now.0 + 60_000)), Ok(Millis(now.0 + 60_000)));
+        assert_eq!(code(key(now.0 + 60_001)), Err(ErrorCode::ClockSkew));
+        assert_eq!(code(key(now.0 - 7 * 86_400_000)), Ok(Millis(now.0 - 7 * 86_400_000)));
+        assert_eq!(code(key(now.0 - 7 * 86_400_000 - 1)), Err(ErrorCode::KeyExpired));
+        assert_eq!(code(Key([1; 16])), Err(ErrorCode::InvalidField));
+    }
+}

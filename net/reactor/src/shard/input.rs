@@ -1,0 +1,233 @@
+//! From the driver to the chat: completions and bytes.
+
+use std::io;
+
+use lynk_connection::Event as Arrived;
+use lynk_engine::{Input, Slot};
+use lynk_ring::Report;
+
+use super::{Pending, Shard};
+use crate::chat::Chat;
+use crate::driver::{Driver, Event, LISTENER_TOKENS};
+use crate::note::note;
+
+/// Connections read from in one turn before mail and fan-out get theirs.
+const READS_PER_TURN: usize = 512;
+
+impl<D: Driver, C: Chat> Shard<D, C> {
+    /// Results of the sends of the turn before, before anything else: what they left over comes first on its connection.
+    pub(super) fn finish_sends(&mut self) {
+        note(self.shard, "sends");
+        for event in &self.events {
+            let Event::Sent { token, report, result } = event else { continue };
+            let Some(entry) = self.table.get(*token).filter(|entry| !entry.leaving) else { continue };
+            let (connection, now, settings) = (&mut entry.connection, self.now.mono, &self.config.connection);
+            match (report, result) {
+                (Report::Always, Ok(count)) => connection.sent(now, settings, *count),
+                (Report::Always, Err(error)) if is_blocked(error) => connection.send_blocked(now, settings),
+                (Report::Short, Ok(count)) => {
+                    self.counters.sends_short += 1;
+                    self.queue.short(*token, connection, now, settings, *count);
+                }
+                (Report::Short, Err(error)) if is_blocked(error) => {
+                    self.counters.sends_short += 1;
+                    self.queue.short(*token, connection, now, settings, 0);
+                }
+                (_, Err(_)) => connection.socket_failed(),
+            }
+            self.touched.push(*token);
+        }
+        // The driver's turn ended: the kernel has consumed every send, and every short one was reported.
+        self.queue.finish();
+        let mut touched = std::mem::take(&mut self.touched);
+        for slot in touched.drain(..) {
+            self.settle(slot);
+        }
+        self.touched = touched;
+        self.carry_out();
+    }
+
+    /// Everything else that the driver saw.
+    pub(super) fn take_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        self.unpublished |= !events.is_empty();
+        for event in events.drain(..) {
+            match event {
+                Event::Sent { .. } => {}
+                Event::Readable { token, hung_up } => self.note_readable(token, hung_up),
+                Event::Writable { token } => {
+                    if let Some(entry) = self.table.get(token).filter(|entry| !entry.leaving) {
+                        entry.connection.writable();
+                        self.settle(token);
+                    }
+                }
+                Event::Accepted { socket } => self.accept(socket),
+                Event::AcceptStopped { token, error } => self.pause_listener(token, &error),
+                Event::Written { op, outcome } => match self.journal.finish(op, outcome, self.now.mono) {
+                    Ok(Some(lsn)) => self.give(Input::Committed { lsn }),
+                    Ok(None) => {}
+                    Err(fatal) => self.fail(fatal),
+                },
+                Event::Detached { token } => {
+                    if token < LISTENER_TOKENS {
+                        self.table.free(token);
+                    }
+                }
+            }
+        }
+        self.events = events;
+        self.tell_journal_state();
+        self.carry_out();
+    }
+
+    fn fail(&mut self, fatal: lynk_journal::Fatal) {
+        self.failed = true;
+        if let Some(on_fatal) = self.on_fatal.take() {
+            on_fatal(self.shard, fatal);
+        }
+    }
+
+    fn note_readable(&mut self, slot: u32, hung_up: bool) {
+        let Some(entry) = self.table.get(slot).filter(|entry| !entry.leaving) else { return };
+        entry.unread = true;
+        entry.hung_up |= hung_up;
+        if !entry.listed && entry.connection.wants_read() {
+            entry.listed = true;
+            self.ready.push(slot);
+        }
+    }
+
+    /// Reads from everyone who has something, some bytes each.
+    pub(super) fn read_ready(&mut self) {
+        std::mem::swap(&mut self.ready, &mut self.reading);
+        let mut reading = std::mem::take(&mut self.reading);
+        for slot in reading.drain(..reading.len().min(READS_PER_TURN)) {
+            if let Some(entry) = self.table.get(slot) {
+                entry.listed = false;
+                self.read(slot);
+            }
+        }
+        // The rest goes before those that were listed meanwhile.
+        if !reading.is_empty() {
+            reading.append(&mut self.ready);
+            std::mem::swap(&mut self.ready, &mut reading);
+        }
+        self.reading = reading;
+        self.more |= !self.ready.is_empty();
+    }
+
+    fn read(&mut self, slot: u32) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut left = self.config.read_bytes_per_turn;
+        while let Some(entry) = self.table.get(slot).filter(|entry| !entry.leaving) {
+            if !entry.connection.wants_read() {
+                // `unread` stays: settling lists it again.
+                break;
+            }
+            if left == 0 {
+                entry.listed = true;
+                self.ready.push(slot);
+                break;
+            }
+            match self.driver.recv(entry.file, &mut buffer) {
+                Ok(0) => {
+                    entry.unread = false;
+                    entry.connection.end_of_stream();
+                    self.settle(slot);
+                }
+                Ok(count) => {
+                    let drained = count < buffer.len() && !entry.hung_up;
+                    entry.unread = !drained;
+                    left = left.saturating_sub(count);
+                    self.counters.received_bytes += count as u64;
+                    self.receive(slot, &mut buffer[..count]);
+                    if drained {
+                        break;
+                    }
+                }
+                Err(error) if is_blocked(&error) => {
+                    entry.unread = false;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    entry.unread = false;
+                    entry.connection.socket_failed();
+                    self.settle(slot);
+                }
+            }
+        }
+        self.buffer = buffer;
+        self.carry_out();
+    }
+
+    /// Gives received bytes to the connection and what they complete to the chat.
+    fn receive(&mut self, slot: u32, bytes: &mut [u8]) {
+        let mut at = 0;
+        loop {
+            let Some(entry) = self.table.get(slot) else { return };
+            let settings = &self.config.connection;
+            let received = entry.connection.receive(self.now.mono, settings, &mut bytes[at..]);
+            at += received.consumed;
+            let slot = Slot(slot);
+            match received.event {
+                None => break,
+                Some(Arrived::Text(text)) => {
+                    note(self.shard, "text");
+                    self.chat.handle(self.now, Input::Text { slot, text }, &mut self.effects);
+                }
+                Some(Arrived::Upgraded { .. }) => {
+                    entry.half_open = false;
+                    self.half_open -= 1;
+                    note(self.shard, "upgraded");
+                    self.chat.handle(self.now, Input::Upgraded { slot }, &mut self.effects);
+                }
+                Some(Arrived::Binary(_) | Arrived::Handled) => continue,
+            }
+            self.carry_out();
+        }
+        self.settle(slot);
+    }
+
+    /// Carries out what a connection asks for, after every call of it.
+    pub(super) fn settle(&mut self, slot: u32) {
+        let Some(entry) = self.table.get(slot).filter(|entry| !entry.leaving) else { return };
+        let settled = entry.connection.settle();
+        if settled.output {
+            self.queue.mark(slot, &mut entry.connection);
+        }
+        if let Some(deadline) = settled.deadline {
+            self.wheel.insert(deadline, slot);
+        }
+        if let Some(level) = settled.level {
+            self.pending.push_back(Pending::Queue(slot, level));
+        }
+        if let Some(reason) = settled.end {
+            self.counters.ended[reason.index()] += 1;
+            if std::mem::take(&mut entry.half_open) {
+                self.half_open -= 1;
+            }
+            self.pending.push_back(Pending::Closed(slot));
+        }
+        match settled.socket {
+            lynk_connection::SocketStep::Keep => {}
+            lynk_connection::SocketStep::ShutdownWrite => self.driver.shutdown_write(entry.file),
+            lynk_connection::SocketStep::Close => {
+                entry.leaving = true;
+                self.driver.detach(entry.file);
+                return;
+            }
+        }
+        if entry.connection.wants_write() {
+            self.driver.arm_writable(entry.file);
+        }
+        if entry.unread && !entry.listed && entry.connection.wants_read() {
+            entry.listed = true;
+            self.ready.push(slot);
+        }
+    }
+}
+
+fn is_blocked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
