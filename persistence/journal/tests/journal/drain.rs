@@ -93,6 +93,30 @@ fn a_stop_at_any_change_of_a_drain_loses_and_repeats_nothing() {
 }
 
 #[test]
+fn earlier_journals_go_first_oldest_first_then_the_live_ones_in_turn() {
+    let disk = new_disk();
+    let mut store = MemoryStore::default();
+    for _ in 0..2 {
+        let mut boot = start(&disk, &store, 2);
+        fill(&mut boot, 2, 3);
+        disk.restart();
+    }
+    let mut boot = start(&disk, &store, 2);
+    fill(&mut boot, 400, 3);
+    assert_eq!(boot.drainer.backlog(&boot.reader), 4 * 6 + 2 * 1_200);
+    let mut order = Vec::new();
+    loop {
+        match boot.drain_step(&mut store) {
+            DrainStep::Drained { source, .. } | DrainStep::Gone { source } => order.push(source.0),
+            other => break assert_eq!(other, DrainStep::Idle),
+        }
+    }
+    // Each earlier journal once to drain and once to remove; the live ones are longer than a batch.
+    assert_eq!(order, [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 4, 5]);
+    assert_eq!(boot.drainer.backlog(&boot.reader), 0);
+}
+
+#[test]
 fn a_store_that_fails_is_tried_again_with_growing_pauses() {
     let disk = new_disk();
     let mut store = MemoryStore::default();

@@ -92,8 +92,8 @@ fn sample(n: u64) -> OwnedRecord {
         seq: Seq(n + 1),
         rev: Seq(n + 2),
         wall: Millis(1_764_000_000_000 + n),
-        sender: if n % 5 == 0 { UserId::NIL } else { UserId([0xa0 + byte; 16]) },
-        key: if n % 4 == 0 { Key::NIL } else { Key([0xc0 + byte; 16]) },
+        sender: if n.is_multiple_of(5) { UserId::NIL } else { UserId([0xa0 + byte; 16]) },
+        key: if n.is_multiple_of(4) { Key::NIL } else { Key([0xc0 + byte; 16]) },
     };
     OwnedRecord { head, payload: (0..byte % 11).collect() }
 }

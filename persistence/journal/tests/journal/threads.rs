@@ -150,3 +150,19 @@ fn a_keeper_without_space_refuses_at_once_and_supplies_when_there_is_some() {
     drop(shard);
     thread.join();
 }
+
+#[test]
+fn files_are_private_and_of_their_full_size() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = KeeperOptions::new(dir.path(), 3, 1, 1);
+    options.segment_bytes = SEGMENT_BYTES;
+    let mut keeper = Keeper::create(RealDisk, options, 0).expect("a directory");
+    keeper.prepare(ShardId(0)).expect("space");
+    let mode = |path: &str| std::fs::metadata(dir.path().join(path)).expect("there").mode() & 0o777;
+    assert_eq!((mode("3"), mode("3/0"), mode("3/0/00000000.seg")), (0o700, 0o700, 0o600));
+    let file = std::fs::metadata(dir.path().join("3/0/00000000.seg")).expect("there");
+    assert_eq!(file.len(), SEGMENT_BYTES);
+    let names: Vec<_> = std::fs::read_dir(dir.path().join("3/0")).expect("there").collect();
+    assert_eq!(names.len(), 1, "nothing under preparation is left");
+}
