@@ -84,10 +84,14 @@ pub fn encode_ok(out: &mut Vec<u8>, re: u64, ok: &Done) {
     json.close(b'}');
 }
 
-/// `{"ev":"error","re":…,"code":…,"message":…,"retryable":…}`. `request` names this answer in the server's log.
-pub fn encode_error(out: &mut Vec<u8>, re: u64, reject: &Reject, request: u64) {
+/// `{"ev":"error","re":…,"room"?:…,"code":…,"message":…,"retryable":…}`. `room` is the one that the command named;
+/// `request` names this answer in the server's log.
+pub fn encode_error(out: &mut Vec<u8>, re: u64, room: Option<RoomId>, reject: &Reject, request: u64) {
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text("error").key("re").number(re);
+    if let Some(room) = room {
+        json.key("room").id(&room.0);
+    }
     json.key("code").text(reject.code.name()).key("message").text(reject.message());
     json.key("retryable").bool(reject.code.retryable());
     if let Some(millis) = reject.retry_after_millis {

@@ -244,7 +244,7 @@ impl Home {
     pub(crate) fn refuse(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, reject: &Reject) {
         cx.shared.counters.rejects[reject.code as usize] += 1;
         let request = cx.shared.random();
-        let frame = cx.shared.pool.frame(|out| encode_error(out, re, reject, request));
+        let frame = cx.shared.pool.frame(|out| encode_error(out, re, None, reject, request));
         cx.reply(slot, frame);
     }
 

@@ -47,14 +47,19 @@ impl Home {
         let Some(state) = self.topics.get_mut(topic) else { return };
         state.unended += 1;
         state.epoch = epoch;
-        match session.position_in(topic) {
-            Some(position) => {
-                if let Some(subscriber) = state.subscribers.get_mut(position as usize) {
-                    subscriber.mark = subscriber.mark.max(top);
-                    subscriber.lagging = false;
-                }
+        let position = session.position_in(topic).unwrap_or_else(|| {
+            let position = state.add(to.slot, top);
+            session.place(topic, position);
+            position
+        });
+        // A `Subscribed` that had to be repeated may come after later events, which this connection was not sent.
+        let sent = state.sent_before(position);
+        if let Some(subscriber) = state.subscribers.get_mut(position as usize) {
+            subscriber.mark = subscriber.mark.max(top);
+            subscriber.lagging = false;
+            if subscriber.mark < sent {
+                resync(cx, room, epoch, subscriber, sent);
             }
-            None => session.place(topic, state.add(to.slot, top)),
         }
         // The stream is ordered: an event up to `top` that is not here was lost on the way.
         state.seen = state.seen.max(top);

@@ -177,6 +177,14 @@ impl Topic {
         self.refilling &= last < self.seen;
     }
 
+    /// Last event that was sent to everyone before `position`'s turn came: what follows is still to come to it.
+    pub(crate) fn sent_before(&self, position: u32) -> Seq {
+        let Some(traffic) = self.traffic.as_ref() else { return self.last };
+        let round = if position >= traffic.cursor { traffic.round.as_slice() } else { &[] };
+        let first = round.iter().chain(&traffic.pending).map(Item::first).find(|first| first.0 > 0);
+        first.map_or(self.last, |first| Seq(first.0.saturating_sub(1)))
+    }
+
     /// Up to where a `resync` may bring the subscriber at `position`: the last event that arrived, or just before the
     /// first one still to come to it that ends somebody's subscription, because that one must not be skipped.
     pub(crate) fn resync_end(&self, position: u32) -> Seq {

@@ -35,6 +35,8 @@ pub(super) struct Ask<'a> {
     pub(super) principal: Principal,
     pub(super) user: UserId,
     pub(super) re: u64,
+    /// The room that it names: an error names it too, because the rooms of `hello` share one number.
+    pub(super) room: Option<RoomId>,
     /// It gets no answer, not even an error.
     pub(super) silent: bool,
     /// The client's JSON, kept when the command must wait.
@@ -51,7 +53,8 @@ impl<'a> Ask<'a> {
     ) -> Self {
         let fleeting =
             matches!(command, Command::Typing { .. } | Command::Read { .. } | Command::Delivered { .. });
-        Self { from, principal, user: principal.user, re, silent: fleeting && re == 0, raw }
+        let silent = fleeting && re == 0;
+        Self { from, principal, user: principal.user, re, room: command.room(), silent, raw }
     }
 
     pub(super) fn hold(&self) -> Held {
@@ -407,7 +410,7 @@ pub(super) fn refusal(cx: &mut Context<'_>, ask: &Ask<'_>, reject: &Reject) -> O
         return None;
     }
     let request = cx.shared.random();
-    Some(cx.shared.pool.frame(|out| encode_error(out, ask.re, reject, request)))
+    Some(cx.shared.pool.frame(|out| encode_error(out, ask.re, ask.room, reject, request)))
 }
 
 /// What a client is told when a store could not answer.

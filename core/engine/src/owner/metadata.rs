@@ -260,7 +260,8 @@ impl Books {
                     *count += 1;
                 }
                 let request = cx.shared.random();
-                let frame = cx.shared.pool.frame(|out| encode_error(out, re, &reject, request));
+                let frame =
+                    cx.shared.pool.frame(|out| encode_error(out, re, Some(room.id), &reject, request));
                 self.answer(cx, room, from, frame);
             }
         }

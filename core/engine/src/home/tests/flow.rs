@@ -384,6 +384,23 @@ fn subscribing_again_moves_the_start() {
 }
 
 #[test]
+fn a_subscribed_that_comes_late_tells_what_was_missed() {
+    let mut rig = Rig::new();
+    let (room, _) = crowd(&mut rig, 1);
+    for seq in 1..=4 {
+        rig.event(room, seq);
+        if seq < 4 {
+            rig.flush();
+        }
+    }
+    let late = rig.sign_in(2, user_of(HERE, 2));
+    let answer = frame(r#"{"ev":"subscribed","re":2}"#);
+    rig.mail(Mail::Subscribed { to: late, room, epoch: Epoch(1), top: Seq(1), frame: answer });
+    rig.flush();
+    assert_eq!(rig.story(2), ["subscribed", "resync 2-3", "message 4"]);
+}
+
+#[test]
 fn the_engine_says_when_it_wants_to_be_called_and_is_done_then() {
     let mut rig = Rig::new();
     assert_eq!(rig.engine.next_deadline(), None);
