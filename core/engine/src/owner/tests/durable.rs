@@ -1,0 +1,187 @@
+use super::*;
+use lynk_domain::RoomKind::Public;
+
+fn memory_room(w: &mut World) -> RoomId {
+    let room = w.room(Public, &[2, 3]);
+    let level = w.keyed("settings", room, json!({"level": "memory"}));
+    assert_eq!(w.run(1, level)["ev"], "ok");
+    // The first message reserves numbers, and waits for that.
+    assert_eq!(w.send(2, room, "first")["level"], "memory");
+    room
+}
+
+#[test]
+fn level_memory_does_not_wait_but_for_its_reservation() {
+    let mut w = World::new(Limits::default());
+    let room = memory_room(&mut w);
+    w.crash();
+    w.history(2, room, json!({}));
+    let first = w.send_command(room, "reserves");
+    let re = w.post(2, first);
+    assert_eq!(w.answer(2, re), None, "a number may not be shown before it is reserved");
+    w.commit();
+    assert_eq!(w.answer(2, re).expect("answered")["level"], "memory");
+    for i in 0..2_000 {
+        let send = w.send_command(room, &format!("{i}"));
+        let re = w.post(2, send);
+        assert!(w.answer(2, re).is_some(), "message {i} waited");
+        if i % 100 == 0 {
+            w.commit();
+        }
+        w.take_out();
+        w.wait(10);
+    }
+}
+
+#[test]
+fn numbers_shown_before_a_crash_are_a_gap_after_it() {
+    let mut w = World::new(Limits::default());
+    let room = memory_room(&mut w);
+    let mut shown = 0;
+    for i in 0..10 {
+        let send = w.send_command(room, &format!("lost {i}"));
+        let re = w.post(2, send);
+        shown = w.answer(2, re).expect("at once")["seq"].as_u64().expect("a seq");
+    }
+    w.crash();
+    let back = w.subscribe(2, room, Some(shown));
+    let top = back["top"].as_u64().expect("a top");
+    assert!(top > shown, "no number that was shown is used again");
+    assert_eq!(
+        (back["events"][0]["reason"].as_str(), back["events"][0]["to"].as_u64()),
+        (Some("lost"), Some(top))
+    );
+    let next = w.send(2, room, "after")["seq"].as_u64();
+    assert_eq!(next, Some(top + 1));
+    for drained in [false, true] {
+        if drained {
+            w.drain_old();
+            w.drain();
+            w.with(|owner, cx| owner.mail(cx, ShardId(0), Mail::Unsubscribed { room, ends: 1 }));
+            assert!(w.evict(room));
+        }
+        for all in [true, false] {
+            let page = w.history(2, room, json!({"all": all}));
+            let found = listed(&page);
+            assert_eq!(found[0].0, top + 1);
+            assert_eq!(found[1], (6, "gap".to_owned()), "drained {drained} all {all}: {page}");
+            assert_eq!(page["more"], false);
+        }
+    }
+    assert_eq!(w.send(3, room, "goes on")["seq"].as_u64(), Some(top + 2));
+}
+
+#[test]
+fn a_room_of_level_memory_that_left_in_order_has_no_gap() {
+    let mut w = World::new(Limits::default());
+    let room = memory_room(&mut w);
+    w.drain();
+    let before = w.picture(room);
+    assert!(w.evict(room));
+    assert_eq!(w.send(2, room, "next")["seq"], 6);
+    assert_eq!(w.picture(room)[..before.len()][1..], before[1..]);
+}
+
+#[test]
+fn an_uncommitted_message_is_gone_after_a_crash_and_its_key_is_free() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let kept = w.send_command(room, "kept");
+    let kept_answer = w.run(2, kept.clone());
+    let lost = w.send_command(room, "lost");
+    let re = w.post(2, lost.clone());
+    assert_eq!(w.answer(2, re), None);
+    w.crash();
+    assert_eq!(w.run(2, kept)["id"], kept_answer["id"]);
+    let again = w.run(2, lost);
+    assert_eq!((again["ev"].as_str(), again["seq"].as_u64()), (Some("ok"), Some(4)));
+}
+
+#[test]
+fn a_room_is_the_same_after_eviction_and_after_a_crash() {
+    let mut w = World::new(Limits { room_window_events_max: 12, resume_events_max: 4, ..Limits::default() });
+    let room = w.room(Public, &[2, 3, 4]);
+    for i in 0..10 {
+        w.send(2 + i % 2, room, &format!("text {i} \"quoted\""));
+    }
+    for (i, op, fields) in [
+        (2, "edit", json!({"seq": 7, "text": "changed"})),
+        (2, "edit", json!({"seq": 9, "text": "changed"})),
+        (2, "edit", json!({"seq": 9, "text": "changed twice"})),
+        (3, "react", json!({"seq": 9, "emoji": "b"})),
+        (4, "react", json!({"seq": 9, "emoji": "a"})),
+        (4, "react", json!({"seq": 9, "emoji": "c"})),
+        (4, "react", json!({"seq": 9, "emoji": "c", "on": false})),
+        (3, "react", json!({"seq": 14, "emoji": "z"})),
+        (1, "delete", json!({"seq": 11})),
+        (1, "pin", json!({"seq": 12})),
+        (1, "mute", json!({"user": user(3).to_string(), "seconds": 1000})),
+        (1, "ban", json!({"user": user(4).to_string()})),
+        (1, "role", json!({"user": user(2).to_string(), "role": "admin"})),
+    ] {
+        let command = w.keyed(op, room, fields);
+        assert_eq!(w.run(i, command)["ev"], "ok", "{op}");
+    }
+    w.run(2, json!({"op": "read", "room": room.to_string(), "seq": 9}));
+    w.run(2, json!({"op": "delivered", "room": room.to_string(), "seq": 12}));
+    w.wait(1_100);
+    w.settle();
+    let before = w.picture(room);
+    let reload = |w: &mut World| {
+        w.history(2, room, json!({"limit": 1}));
+        w.settle();
+        w.picture(room)
+    };
+    w.crash();
+    assert_eq!(reload(&mut w), before, "from undrained records");
+    w.drain_old();
+    w.drain();
+    assert!(w.evict(room), "drained and idle");
+    assert_eq!(reload(&mut w), before, "from the store");
+}
+
+#[test]
+fn a_room_with_records_that_are_not_drained_stays_in_memory() {
+    let mut w = World::new(Limits { rooms_loaded_per_shard_max: 2, ..Limits::default() });
+    let (a, b) = (w.room(Public, &[2]), w.room(Public, &[2]));
+    let create = json!({"op": "create", "key": w.key(), "name": "third"});
+    assert_eq!(w.code(1, create.clone()), "busy");
+    w.drain();
+    w.subscribe(2, a, None);
+    assert_eq!(w.run(1, create)["ev"], "ok");
+    assert!(w.loaded(a).is_some() && w.loaded(b).is_none(), "one with subscribers stays as well");
+    assert_eq!(w.shared.counters.room_evictions, 1);
+}
+
+#[test]
+fn what_the_store_applied_before_a_crash_is_journaled_after_it_and_once() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let add = w.keyed("invite", room, json!({"user": user(5).to_string()}));
+    w.post(1, add.clone());
+    // Applied by the store, never committed by the journal.
+    w.serve();
+    w.crash();
+    let page = w.history(2, room, json!({"all": true, "after": 2}));
+    assert_eq!((seqs(&page), &page["events"][0]["user"]), (vec![3], &json!(user(5).to_string())));
+    assert_eq!(w.run(1, add)["seq"], 3, "the retry finds it");
+    let before = w.picture(room);
+    w.crash();
+    w.history(2, room, json!({"limit": 1}));
+    assert_eq!(w.picture(room), before);
+    assert_eq!(w.send(5, room, "a member")["ev"], "ok");
+}
+
+#[test]
+fn committed_but_unconfirmed_outbox_rows_are_not_journaled_again() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    let add = w.keyed("invite", room, json!({"user": user(2).to_string()}));
+    w.post(1, add);
+    w.serve();
+    w.commit();
+    w.crash();
+    let page = w.history(1, room, json!({"all": true}));
+    assert_eq!(seqs(&page), [2, 1]);
+    assert_eq!(w.loaded(room).expect("loaded").members[&user(2)].joined_seq, Seq(2));
+}

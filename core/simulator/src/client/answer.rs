@@ -1,0 +1,428 @@
+//! What a device makes of frames, and what it insists on.
+
+use lynk_domain::RoomId;
+
+use super::Around;
+use super::device::{Device, Done};
+use super::intent::{Change, Intent, Pending, Question, Standing};
+use crate::oracle::Asked;
+use crate::wire::{Ev, Item};
+
+/// Answered changes kept for repetition.
+const DONE_MAX: usize = 24;
+/// Pause after a refusal that names none, in milliseconds.
+const RETRY_MILLIS: u64 = 200;
+
+impl Device {
+    /// Takes one frame.
+    ///
+    /// # Errors
+    /// When it breaks a promise.
+    pub(crate) fn on_frame(&mut self, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
+        let told = match item.ev {
+            Ev::Ok | Ev::Error | Ev::Subscribed | Ev::History | Ev::Sync | Ev::Here | Ev::Members => {
+                self.on_reply(item, s)
+            }
+            Ev::Gap | Ev::Resync => self.on_gap(item),
+            Ev::Typing | Ev::Read | Ev::Delivered => self.on_ephemeral(item),
+            Ev::Presence | Ev::Draining => Ok(()),
+            Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
+            _ => self.on_event(item, s),
+        };
+        told.map_err(|what| format!("client {}: {what}", self.user))
+    }
+
+    /// A durable event of a subscribed room.
+    fn on_event(&mut self, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
+        let room = item.room.ok_or("an event without room")?;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let Some(next) = link.pass(room, item.seq) else {
+            return Err(format!("{room}: event {} without a subscription", item.seq));
+        };
+        if item.seq != next {
+            return Err(format!("{room}: event {} where {next} is next", item.seq));
+        }
+        link.streams.insert(room, next + 1);
+        link.perhaps.remove(&(room, next));
+        if item.ev.removes() && item.user == Some(self.user) {
+            link.streams.remove(&room);
+        }
+        self.absorb(room, item, s)
+    }
+
+    /// Takes an event into the view, from a stream or a page.
+    fn absorb(&mut self, room: RoomId, item: &Item, s: &Around<'_>) -> Result<(), String> {
+        let user = self.user;
+        let view = self.views.entry(room).or_default();
+        if let Some(range) = item.range() {
+            view.have.add(range.from, range.to);
+            view.exists(range.to);
+            return Ok(());
+        }
+        view.have.add(item.seq, item.seq);
+        view.exists(item.seq);
+        match item.ev {
+            Ev::Message => {
+                if item.deleted > 0 {
+                    view.deleted.insert(item.seq, item.deleted);
+                }
+                if let Some(sender) = item.sender() {
+                    view.messages.insert(item.seq, sender);
+                }
+            }
+            Ev::Delete => {
+                view.deleted.insert(item.target, item.seq);
+            }
+            ev if ev.removes() && item.user == Some(user) => {
+                // Only the last such event says that the user is out; an old one may stand in a page.
+                view.wanted = s.ledger.room(room).is_some_and(|r| r.is_member(user));
+            }
+            _ => {}
+        }
+        let target = if item.ev == Ev::Edit { item.target } else { item.seq };
+        let shows = matches!(item.ev, Ev::Edit | Ev::Message)
+            && item.deleted == 0
+            && item.text.as_deref().is_some_and(|text| !text.is_empty());
+        if shows
+            && let Some(by) = view.deleted.get(&target)
+            && s.ledger.room(room).is_some_and(|r| r.events.contains_key(by))
+        {
+            return Err(format!("{room}: text of {target} after its delete {by}"));
+        }
+        Ok(())
+    }
+
+    /// Part of the stream that does not come.
+    fn on_gap(&mut self, item: &Item) -> Result<(), String> {
+        let room = item.room.ok_or("a gap without room")?;
+        let range = item.range().ok_or("a gap without range")?;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let Some(next) = link.pass(room, range.from) else {
+            return Err(format!("{room}: {:?} without a subscription", item.ev));
+        };
+        if range.from > next {
+            return Err(format!("{room}: {:?} from {} where {next} is next", item.ev, range.from));
+        }
+        link.streams.insert(room, next.max(range.to + 1));
+        let view = self.views.entry(room).or_default();
+        view.exists(range.to);
+        if item.ev == Ev::Gap {
+            view.have.add(range.from, range.to);
+        }
+        Ok(())
+    }
+
+    fn on_ephemeral(&mut self, item: &Item) -> Result<(), String> {
+        let room = item.room.ok_or("an event without room")?;
+        let Some(link) = &self.link else { return Ok(()) };
+        if !link.streams.contains_key(&room) {
+            return Err(format!("{room}: {:?} without a subscription", item.ev));
+        }
+        Ok(())
+    }
+
+    fn on_reply(&mut self, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let re = item.re.unwrap_or(0);
+        let resumed = !link.resuming.is_empty()
+            && !link.pending.contains_key(&link.hello)
+            && (re == 0 || re == link.hello);
+        if resumed {
+            return self.on_resumed(item, s);
+        }
+        let Some(pending) = link.pending.remove(&re) else {
+            return Err(format!("{:?} answers {re}, which waits for nothing", item.ev));
+        };
+        if item.ev == Ev::Error && item.code.as_deref() == Some("internal") {
+            return Err(format!("{:?} was answered `internal`", pending.question));
+        }
+        match (&pending.question, item.ev) {
+            (Question::Change, Ev::Ok) => self.on_done(re, item, s),
+            (Question::Change, Ev::Error) => self.on_refused(re, item, s),
+            (Question::Hello, Ev::Ok) => {
+                self.signed_in();
+                Ok(())
+            }
+            (Question::Subscribe { room }, Ev::Subscribed) => self.on_subscribed(*room, item, &pending, s),
+            (Question::Fill { room, .. } | Question::Browse { room, .. }, Ev::History) => {
+                self.on_page(*room, item, &pending, s)
+            }
+            (Question::Unsubscribe { room }, Ev::Ok) => {
+                if let Some(link) = &mut self.link {
+                    link.streams.remove(room);
+                }
+                Ok(())
+            }
+            (Question::Read { room, seq } | Question::MarkUnread { room, seq }, Ev::Ok) => {
+                self.on_read(*room, *seq, item, s)
+            }
+            (Question::Direct { .. }, Ev::Ok) => {
+                s.directory.add_room(item.room.ok_or("a 1:1 without room")?);
+                Ok(())
+            }
+            (
+                Question::Ping
+                | Question::Refresh
+                | Question::Delivered { .. }
+                | Question::Typing { .. }
+                | Question::Presence,
+                Ev::Ok,
+            )
+            | (Question::Presence, Ev::Here)
+            | (Question::Sync, Ev::Sync)
+            | (Question::Members { .. }, Ev::Members) => Ok(()),
+            (_, Ev::Error) => self.on_error(&pending, item, s),
+            (question, ev) => Err(format!("{question:?} was answered with {ev:?}")),
+        }
+    }
+
+    /// A room that `hello` named.
+    fn on_resumed(&mut self, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let room = match item.room {
+            Some(room) => room,
+            // An error that names no room: any of those that are left.
+            None => link.resuming.iter().next().copied().ok_or("nothing to resume")?,
+        };
+        if !link.resuming.remove(&room) {
+            return Err(format!("{room}: resumed, which was not asked for"));
+        }
+        let issued = s.step;
+        match item.ev {
+            Ev::Subscribed => {
+                let pending = Pending { question: Question::Subscribe { room }, issued };
+                self.on_subscribed(room, item, &pending, s)
+            }
+            Ev::Error => {
+                let view = self.views.entry(room).or_default();
+                view.page_at = s.now + item.retry_after_ms.unwrap_or(RETRY_MILLIS) * 1_000_000;
+                if !item.retryable {
+                    view.wanted = s.ledger.room(room).is_some_and(|r| r.is_member(self.user));
+                }
+                Ok(())
+            }
+            ev => Err(format!("{room}: resumed with {ev:?}")),
+        }
+    }
+
+    fn on_subscribed(
+        &mut self,
+        room: RoomId,
+        item: &Item,
+        pending: &Pending,
+        s: &mut Around<'_>,
+    ) -> Result<(), String> {
+        if item.room != Some(room) {
+            return Err(format!("{room}: subscribed to {:?}", item.room));
+        }
+        let whole = self.random.chance(300);
+        let view = self.views.entry(room).or_default();
+        view.wanted = true;
+        view.epoch = item.epoch;
+        view.exists(item.top);
+        if view.start == 0 {
+            view.start = if whole || s.still { 1 } else { item.top + 1 };
+        } else {
+            let asked = Asked { user: self.user, room, issued: pending.issued, all: true, backward: false };
+            s.ledger.page(item, &asked)?;
+            let covers = item.covers.ok_or("no covers")?;
+            view.have.add(covers.from, covers.to);
+        }
+        if let Some(link) = &mut self.link {
+            link.streams.insert(room, item.top + 1);
+        }
+        for event in &item.events {
+            self.absorb(room, event, s)?;
+        }
+        self.check_unread(room, item.read, item.top, item.unread, pending, s)
+    }
+
+    /// The unread count must be that of some moment between question and answer; of now when nothing changes.
+    fn check_unread(
+        &self,
+        room: RoomId,
+        read: u64,
+        top: u64,
+        unread: Option<u64>,
+        pending: &Pending,
+        s: &Around<'_>,
+    ) -> Result<(), String> {
+        let (Some(unread), Some(truth)) = (unread, s.ledger.room(room)) else { return Ok(()) };
+        let most = truth.unread(self.user, read, top, |e| e.committed.is_some_and(|at| at <= pending.issued));
+        let least = truth.unread(self.user, read, top, |_| true);
+        if !truth.lost_any && !(least..=most).contains(&unread) {
+            return Err(format!(
+                "{room}: unread {unread} from {read} to {top}, a recount says {least} to {most}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn on_page(
+        &mut self,
+        room: RoomId,
+        item: &Item,
+        pending: &Pending,
+        s: &mut Around<'_>,
+    ) -> Result<(), String> {
+        let (all, backward, fill) = match pending.question {
+            Question::Browse { all, backward, .. } => (all, backward, None),
+            Question::Fill { after, .. } => (true, false, Some(after + 1)),
+            _ => (true, false, None),
+        };
+        let asked = Asked { user: self.user, room, issued: pending.issued, all, backward };
+        s.ledger.page(item, &asked)?;
+        if s.still {
+            s.ledger.exact(room, item)?;
+        }
+        let covers = item.covers.ok_or("no covers")?;
+        let view = self.views.entry(room).or_default();
+        if let Some(first) = fill {
+            view.paging = false;
+            if covers.from > first || covers.to < first {
+                return Err(format!(
+                    "{room}: a page after {} covers {}..={}",
+                    first - 1,
+                    covers.from,
+                    covers.to
+                ));
+            }
+        }
+        if all {
+            view.have.add(covers.from, covers.to);
+        }
+        for event in &item.events {
+            self.absorb(room, event, s)?;
+        }
+        Ok(())
+    }
+
+    fn on_read(&mut self, room: RoomId, seq: u64, item: &Item, s: &Around<'_>) -> Result<(), String> {
+        let (Some(unread), Some(truth)) = (item.unread, s.ledger.room(room)) else { return Ok(()) };
+        let most = truth.unread(self.user, seq.saturating_sub(1), u64::MAX, |_| false);
+        if unread > most && !truth.lost_any {
+            return Err(format!("{room}: {unread} unread after {seq}, at most {most} exist"));
+        }
+        Ok(())
+    }
+
+    fn on_error(&mut self, pending: &Pending, item: &Item, s: &Around<'_>) -> Result<(), String> {
+        let code = item.code.as_deref().unwrap_or_default();
+        match &pending.question {
+            Question::Hello if matches!(code, "invalid_token" | "not_signed_in" | "invalid_field") => {
+                Err(format!("hello was answered `{code}`"))
+            }
+            Question::Subscribe { room } | Question::Fill { room, .. } => {
+                let view = self.views.entry(*room).or_default();
+                view.paging = false;
+                view.page_at = s.now + item.retry_after_ms.unwrap_or(RETRY_MILLIS) * 1_000_000;
+                if !item.retryable {
+                    view.wanted = false;
+                    let member = s.ledger.room(*room).is_some_and(|r| r.is_member(self.user));
+                    if s.still && member {
+                        return Err(format!("{room}: a member is answered `{code}`"));
+                    }
+                }
+                Ok(())
+            }
+            _ if matches!(code, "bad_request" | "unknown_op" | "not_signed_in") => {
+                Err(format!("{:?} was answered `{code}`", pending.question))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_intent(&mut self, id: u64) -> Result<Intent, String> {
+        let at = self.intents.iter().position(|intent| intent.standing == Standing::Sent(id));
+        at.map(|at| self.intents.remove(at)).ok_or_else(|| format!("{id} answers no change"))
+    }
+
+    /// A change was carried out.
+    fn on_done(&mut self, id: u64, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
+        let intent = self.take_intent(id)?;
+        if let Change::Create { .. } = intent.change {
+            s.directory.add_room(item.room.ok_or("a room without id")?);
+        }
+        if let Change::Block { user, on: true } = intent.change {
+            s.ledger.blocked(self.user, user, s.step);
+        }
+        let Some(room) = intent.room.or(item.room) else { return Ok(()) };
+        if item.seq == 0 {
+            return Ok(());
+        }
+        s.ledger.acked(self.user, room, intent.key, item.seq, &intent.change)?;
+        if let Some(known) = intent.known.filter(|known| *known != item.seq) {
+            let lost = s.ledger.room(room).is_some_and(|r| !r.events.contains_key(&known));
+            if !lost {
+                return Err(format!("{room}: key {} gave {known} and then {}", intent.key, item.seq));
+            }
+        }
+        self.on_own(room, item.seq, &intent)?;
+        if self.done.len() >= DONE_MAX {
+            self.done.remove(0);
+        }
+        self.done.push(Done { key: intent.key, room, change: intent.change, seq: item.seq });
+        Ok(())
+    }
+
+    /// The `ok` stands in the stream in place of the event, unless an earlier attempt made it.
+    fn on_own(&mut self, room: RoomId, seq: u64, intent: &Intent) -> Result<(), String> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let Some(next) = link.pass(room, seq) else { return Ok(()) };
+        let first = intent.attempts == 1 && intent.known.is_none();
+        if !first && seq >= next {
+            link.perhaps.insert((room, seq));
+            self.views.entry(room).or_default().exists(seq);
+        } else if seq == next {
+            link.streams.insert(room, next + 1);
+            let left = matches!(intent.change, Change::Leave);
+            if left {
+                link.streams.remove(&room);
+            }
+            let user = self.user;
+            let view = self.views.entry(room).or_default();
+            view.have.add(seq, seq);
+            view.exists(seq);
+            match &intent.change {
+                Change::Send { .. } => {
+                    view.messages.insert(seq, user);
+                }
+                Change::Delete { seq: target } => {
+                    view.deleted.insert(*target, seq);
+                }
+                Change::Leave => view.wanted = false,
+                _ => {}
+            }
+        } else if first {
+            return Err(format!("{room}: ok for event {seq} where {next} is next"));
+        }
+        Ok(())
+    }
+
+    /// A change was refused.
+    fn on_refused(&mut self, id: u64, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
+        let mut intent = self.take_intent(id)?;
+        let code = item.code.as_deref().unwrap_or_default();
+        if matches!(code, "bad_request" | "unknown_op" | "not_signed_in") {
+            return Err(format!("{} was answered `{code}`", intent.change.op()));
+        }
+        if item.retryable {
+            let millis = item.retry_after_ms.unwrap_or(RETRY_MILLIS);
+            let wait = millis * 1_000_000 + self.random.below(RETRY_MILLIS * 1_000_000);
+            intent.standing = Standing::Waiting(s.now + wait);
+            intent.ambiguous |= code == "unknown";
+            self.intents.push(intent);
+            return Ok(());
+        }
+        if let Some(room) = intent.room
+            && intent.attempts == 1
+            && intent.known.is_none()
+        {
+            if code == "idempotency_conflict" {
+                return Err(format!("{room}: a new key {} conflicts", intent.key));
+            }
+            s.ledger.refused(self.user, room, intent.key)?;
+        }
+        Ok(())
+    }
+}

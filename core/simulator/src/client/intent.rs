@@ -1,0 +1,253 @@
+//! What a client wants done, and the commands that say so.
+
+use std::fmt::Write as _;
+
+use lynk_domain::{Key, RoomId, UserId};
+
+use crate::oracle::Step;
+
+/// A change that carries an idempotency key, repeated until it is answered for good.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    Create { name: String, kind: &'static str, level: &'static str, visibility: &'static str },
+    Send { text: String, reply_to: u64 },
+    Edit { seq: u64, text: String },
+    Delete { seq: u64 },
+    React { seq: u64, emoji: &'static str, on: bool },
+    Join,
+    Leave,
+    Invite { user: UserId },
+    Kick { user: UserId, reason: &'static str },
+    Ban { user: UserId, seconds: Option<u64> },
+    Unban { user: UserId },
+    Mute { user: UserId, seconds: Option<u64> },
+    Unmute { user: UserId },
+    Role { user: UserId, role: &'static str },
+    Transfer { user: UserId },
+    Pin { seq: u64, on: bool },
+    Settings { level: Option<&'static str>, visibility: Option<&'static str>, slow: Option<u32> },
+    Block { user: UserId, on: bool },
+}
+
+impl Change {
+    pub(crate) fn op(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Send { .. } => "send",
+            Self::Edit { .. } => "edit",
+            Self::Delete { .. } => "delete",
+            Self::React { .. } => "react",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Invite { .. } => "invite",
+            Self::Kick { .. } => "kick",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
+            Self::Mute { .. } => "mute",
+            Self::Unmute { .. } => "unmute",
+            Self::Role { .. } => "role",
+            Self::Transfer { .. } => "transfer",
+            Self::Pin { .. } => "pin",
+            Self::Settings { .. } => "settings",
+            Self::Block { on: true, .. } => "block",
+            Self::Block { on: false, .. } => "unblock",
+        }
+    }
+
+    /// The fields of the command beside id, op, room and key.
+    fn fields(&self, out: &mut String) {
+        let mut text = |name: &str, value: &str| {
+            let value = serde_json::to_string(value).unwrap_or_default();
+            // Writing to a String cannot fail.
+            let _infallible = write!(out, ",\"{name}\":{value}");
+        };
+        match self {
+            Self::Create { name, kind, level, visibility } => {
+                text("name", name);
+                text("kind", kind);
+                text("level", level);
+                text("visibility", visibility);
+            }
+            Self::Send { text: said, .. } | Self::Edit { text: said, .. } => text("text", said),
+            Self::React { emoji, .. } => text("emoji", emoji),
+            Self::Kick { reason, .. } => text("reason", reason),
+            Self::Role { role, .. } => text("role", role),
+            Self::Settings { level, visibility, .. } => {
+                level.iter().for_each(|level| text("level", level));
+                visibility.iter().for_each(|visibility| text("visibility", visibility));
+            }
+            _ => {}
+        }
+        if let Some(user) = self.subject() {
+            let _infallible = write!(out, ",\"user\":\"{user}\"");
+        }
+        let mut number = |name: &str, value: u64| {
+            let _infallible = write!(out, ",\"{name}\":{value}");
+        };
+        match self {
+            Self::Send { reply_to, .. } if *reply_to > 0 => number("reply_to", *reply_to),
+            Self::Edit { seq, .. } | Self::Delete { seq } => number("seq", *seq),
+            Self::React { seq, on, .. } | Self::Pin { seq, on } => {
+                number("seq", *seq);
+                let _infallible = write!(out, ",\"on\":{on}");
+            }
+            Self::Ban { seconds: Some(seconds), .. } | Self::Mute { seconds: Some(seconds), .. } => {
+                number("seconds", *seconds);
+            }
+            Self::Settings { slow: Some(slow), .. } => number("slow_mode_seconds", u64::from(*slow)),
+            _ => {}
+        }
+    }
+
+    fn subject(&self) -> Option<UserId> {
+        match self {
+            Self::Invite { user }
+            | Self::Kick { user, .. }
+            | Self::Ban { user, .. }
+            | Self::Unban { user }
+            | Self::Mute { user, .. }
+            | Self::Unmute { user }
+            | Self::Role { user, .. }
+            | Self::Transfer { user }
+            | Self::Block { user, .. } => Some(*user),
+            _ => None,
+        }
+    }
+}
+
+/// Where an intent stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// To be sent, not before this time.
+    Waiting(u64),
+    /// Sent on the current connection with this number.
+    Sent(u64),
+}
+
+/// A change and what became of it so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Intent {
+    pub(crate) key: Key,
+    /// The room; `None` for `create` and blocks.
+    pub(crate) room: Option<RoomId>,
+    pub(crate) change: Change,
+    pub(crate) standing: Standing,
+    /// Times it was sent.
+    pub(crate) attempts: u32,
+    /// An earlier attempt may have been carried out.
+    pub(crate) ambiguous: bool,
+    /// It repeats one that was answered with this seq, and must be answered alike.
+    pub(crate) known: Option<u64>,
+}
+
+impl Intent {
+    /// A change that was not tried yet.
+    pub(crate) fn new(key: Key, room: Option<RoomId>, change: Change, at: u64) -> Self {
+        let standing = Standing::Waiting(at);
+        Self { key, room, change, standing, attempts: 0, ambiguous: false, known: None }
+    }
+
+    /// The command as JSON.
+    pub(crate) fn command(&self, id: u64) -> String {
+        let mut out = format!("{{\"id\":{id},\"op\":\"{}\",\"key\":\"{}\"", self.change.op(), self.key);
+        if let Some(room) = self.room {
+            let _infallible = write!(out, ",\"room\":\"{room}\"");
+        }
+        self.change.fields(&mut out);
+        out.push('}');
+        out
+    }
+}
+
+/// A command without a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Question {
+    Hello,
+    Ping,
+    Refresh,
+    Direct {
+        user: UserId,
+    },
+    Subscribe {
+        room: RoomId,
+    },
+    Unsubscribe {
+        room: RoomId,
+    },
+    Read {
+        room: RoomId,
+        seq: u64,
+    },
+    MarkUnread {
+        room: RoomId,
+        seq: u64,
+    },
+    Delivered {
+        room: RoomId,
+    },
+    Typing {
+        room: RoomId,
+    },
+    /// A page of what is missing.
+    Fill {
+        room: RoomId,
+        after: u64,
+    },
+    /// A page for its own sake.
+    Browse {
+        room: RoomId,
+        all: bool,
+        backward: bool,
+    },
+    Sync,
+    Presence,
+    Members {
+        room: RoomId,
+    },
+    /// The keyed command at hand; the intent is found by its number.
+    Change,
+}
+
+/// A command that waits for its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) question: Question,
+    pub(crate) issued: Step,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_is_a_command_that_the_server_decodes() {
+        let user = UserId([3; 16]);
+        let changes = [
+            Change::Create { name: "a\"b".into(), kind: "public", level: "local", visibility: "all" },
+            Change::Send { text: "t\n".into(), reply_to: 3 },
+            Change::Edit { seq: 1, text: "e".into() },
+            Change::Delete { seq: 1 },
+            Change::React { seq: 1, emoji: "👍", on: false },
+            Change::Join,
+            Change::Leave,
+            Change::Invite { user },
+            Change::Kick { user, reason: "r" },
+            Change::Ban { user, seconds: Some(5) },
+            Change::Unban { user },
+            Change::Mute { user, seconds: None },
+            Change::Unmute { user },
+            Change::Role { user, role: "admin" },
+            Change::Transfer { user },
+            Change::Pin { seq: 4, on: true },
+            Change::Settings { level: Some("memory"), visibility: Some("all"), slow: Some(1) },
+            Change::Block { user, on: true },
+        ];
+        for change in changes {
+            let intent = Intent::new(Key([9; 16]), Some(RoomId([1; 16])), change, 0);
+            let text = intent.command(7);
+            let decoded = lynk_protocol::decode(&text);
+            assert_eq!(decoded.re, 7);
+            assert!(decoded.command.is_ok(), "{text}: {:?}", decoded.command);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What must hold, whatever happens: the judges of a world.
+//!
+//! The [`Ledger`] follows the records of all journals and compares everything that leaves an engine with
+//! them. Each client checks its own streams (contiguous, answered once) beside it. The first broken promise ends the
+//! run.
+
+mod frames;
+mod truth;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lynk_domain::Seq;
+use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, RoomKind, UserId, direct_room_id};
+use lynk_model::memory::MemoryMessages;
+use lynk_model::port::{MessageStore, ready};
+use lynk_model::{MetaChange, MetaTransaction, Record, RecordKind};
+
+use crate::client::Change;
+
+pub(crate) use frames::Asked;
+pub(crate) use truth::{Entry, Journal, RoomTruth, Said, Settings, Step};
+
+/// A broken promise, for people.
+pub(crate) type Check = Result<(), String>;
+
+/// What the world remembers of a record that takes no seq, or of one that does.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    room: RoomId,
+    kind: RecordKind,
+    seq: u64,
+}
+
+/// One journal as the world saw it being written.
+#[derive(Debug, Default)]
+struct JournalTruth {
+    records: Vec<Place>,
+    committed: u64,
+}
+
+/// A block between two users, as its commands were answered.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    /// When the blocking user was told that it is set.
+    since: Step,
+}
+
+/// The truth about every room.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    rooms: BTreeMap<RoomId, RoomTruth>,
+    journals: BTreeMap<Journal, JournalTruth>,
+    /// Keys whose only attempt was refused for good: they must never make an event.
+    refused: BTreeSet<(UserId, RoomId, Key)>,
+    /// (who blocks, whom).
+    blocks: BTreeMap<(UserId, UserId), Block>,
+}
+
+impl Ledger {
+    pub(crate) fn room(&self, room: RoomId) -> Option<&RoomTruth> {
+        self.rooms.get(&room)
+    }
+
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomTruth> {
+        self.rooms.values()
+    }
+
+    /// The relational store carried out a transaction for the first time.
+    pub(crate) fn transaction(&mut self, tx: &MetaTransaction) {
+        if let MetaChange::Create { row, members } = &tx.change {
+            let founders = members.iter().map(|(user, _)| *user).collect();
+            let settings = Settings { level: row.level, visibility: row.visibility };
+            self.rooms
+                .entry(tx.room)
+                .or_insert_with(|| RoomTruth::new(tx.room, row.kind, settings, founders));
+        }
+    }
+
+    /// An engine appended a record.
+    pub(crate) fn append(&mut self, journal: Journal, lsn: u64, record: &Record<'_>, step: Step) -> Check {
+        let head = &record.head;
+        let truth = self.journals.entry(journal).or_default();
+        if lsn != truth.records.len() as u64 + 1 {
+            return Err(format!("journal {journal:?}: lsn {lsn} after {}", truth.records.len()));
+        }
+        truth.records.push(Place { room: head.room, kind: head.kind, seq: head.seq.0 });
+        if !head.kind.takes_seq() {
+            return Ok(());
+        }
+        let Some(room) = self.rooms.get_mut(&head.room) else {
+            return Err(format!("{}: an event of a room that the store does not have", head.room));
+        };
+        if self.refused.contains(&(head.sender, head.room, head.key)) {
+            return Err(format!("{}: key {} was refused for good and made an event", head.room, head.key));
+        }
+        if head.kind == RecordKind::Message
+            && let Some(peer) = room.peer(head.sender)
+            && let Some(block) =
+                [(peer, head.sender), (head.sender, peer)].iter().find_map(|b| self.blocks.get(b))
+        {
+            return Err(format!(
+                "{}: a message across a block that stands since step {}",
+                head.room, block.since
+            ));
+        }
+        room.append(journal, lsn, record, step)
+    }
+
+    /// A journal reported that its records up to `lsn` are synced.
+    pub(crate) fn commit(&mut self, journal: Journal, lsn: u64, step: Step) -> Check {
+        let truth = self.journals.entry(journal).or_default();
+        if lsn < truth.committed || lsn > truth.records.len() as u64 {
+            return Err(format!(
+                "journal {journal:?}: commit {lsn} after {} of {}",
+                truth.committed,
+                truth.records.len()
+            ));
+        }
+        for place in &truth.records[truth.committed as usize..lsn as usize] {
+            if place.kind.takes_seq()
+                && let Some(entry) =
+                    self.rooms.get_mut(&place.room).and_then(|r| r.events.get_mut(&place.seq))
+            {
+                entry.committed = Some(step);
+            }
+        }
+        truth.committed = lsn;
+        Ok(())
+    }
+
+    pub(crate) fn committed(&self, journal: Journal) -> u64 {
+        self.journals.get(&journal).map_or(0, |j| j.committed)
+    }
+
+    /// The process died. `survives` tells of each record whether a start finds it, in a journal or in the store.
+    ///
+    /// # Errors
+    /// When a committed record is gone, or one that does not wait for no crash was seen and is gone.
+    pub(crate) fn crash(&mut self, step: Step, survives: impl Fn(Journal, u64) -> bool) -> Check {
+        for (journal, truth) in &mut self.journals {
+            let mut end = truth.records.len() as u64;
+            for lsn in 1..=end {
+                if survives(*journal, lsn) {
+                    continue;
+                }
+                if lsn <= truth.committed {
+                    let place = truth.records[lsn as usize - 1];
+                    return Err(format!(
+                        "committed and lost: journal {journal:?} lsn {lsn} ({:?} {} of {})",
+                        place.kind, place.seq, place.room
+                    ));
+                }
+                end = lsn - 1;
+                break;
+            }
+            for lsn in end + 1..=truth.records.len() as u64 {
+                if survives(*journal, lsn) {
+                    return Err(format!(
+                        "journal {journal:?}: lsn {lsn} survives behind a hole at {}",
+                        end + 1
+                    ));
+                }
+            }
+            truth.records.truncate(end as usize);
+            truth.committed = end;
+        }
+        let journals = &self.journals;
+        for room in self.rooms.values_mut() {
+            let kept = |e: &Entry| journals.get(&e.journal).is_some_and(|j| e.lsn <= j.committed);
+            for entry in room.crash(kept) {
+                if entry.observed && entry.waits {
+                    return Err(format!(
+                        "{}: event {} was told to clients and is lost",
+                        room.room, entry.seq
+                    ));
+                }
+            }
+            for entry in room.events.values_mut() {
+                entry.committed.get_or_insert(step);
+            }
+        }
+        Ok(())
+    }
+
+    /// Like [`Self::crash`], without one: every committed record would be found.
+    pub(crate) fn would_survive(&self, survives: impl Fn(Journal, u64) -> bool) -> Check {
+        for (journal, truth) in &self.journals {
+            if let Some(lsn) = (1..=truth.committed).find(|lsn| !survives(*journal, *lsn)) {
+                return Err(format!(
+                    "a power cut now would take lsn {lsn} of {journal:?}, which is committed"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every row of the message store is what the drained events make.
+    pub(crate) fn stored(&self, store: &MemoryMessages) -> Check {
+        for room in self.rooms.values() {
+            for (seq, current) in room.state(|_| true) {
+                let row = ready(store.message(room.room, Seq(seq)))
+                    .ok()
+                    .flatten()
+                    .ok_or_else(|| format!("{}: message {seq} is drained and not stored", room.room))?;
+                let told = (row.row.text.as_str(), row.row.deleted.0);
+                if told != (current.text.as_str(), current.deleted) {
+                    let expected = (&current.text, current.deleted);
+                    return Err(format!(
+                        "{}: message {seq} is stored as {told:?}, not {expected:?}",
+                        room.room
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A change was acknowledged as the event at `seq`.
+    ///
+    /// # Errors
+    /// When that event is not what was asked for.
+    pub(crate) fn acked(&self, user: UserId, room: RoomId, key: Key, seq: u64, change: &Change) -> Check {
+        let Some(truth) = self.rooms.get(&room) else {
+            return Err(format!("{room}: acknowledged and unknown"));
+        };
+        let Some(entry) = truth.events.get(&seq) else {
+            // Bytes that a dead process had sent may arrive after the crash that took a `memory` event.
+            let lost = truth.ever_memory;
+            return if lost { Ok(()) } else { Err(format!("{room}: event {seq} is acknowledged and gone")) };
+        };
+        let same = match (&entry.said, change) {
+            (Said::Message { text, reply_to, .. }, Change::Send { text: sent, reply_to: to }) => {
+                text == sent && reply_to == to
+            }
+            (Said::Edit { target, text }, Change::Edit { seq, text: sent }) => target == seq && text == sent,
+            (Said::Delete { target }, Change::Delete { seq }) => target == seq,
+            (Said::Reaction { target, on, emoji }, Change::React { seq, emoji: sent, on: set }) => {
+                target == seq && on == set && emoji == sent
+            }
+            (Said::Meta { .. }, Change::Send { .. } | Change::Edit { .. } | Change::Delete { .. }) => false,
+            (Said::Meta { .. }, _) => true,
+            _ => false,
+        };
+        if !same || entry.sender != user {
+            return Err(format!("{room}: {} was acknowledged as {:?}", change.op(), entry.said));
+        }
+        if entry.key != key && entry.kind != RecordKind::Meta {
+            return Err(format!("{room}: key {key} was acknowledged as event {seq} of key {}", entry.key));
+        }
+        Ok(())
+    }
+
+    /// A command with a key was refused for good on its only attempt.
+    pub(crate) fn refused(&mut self, user: UserId, room: RoomId, key: Key) -> Check {
+        if let Some(seq) = self.rooms.get(&room).and_then(|r| r.keys.get(&(user, key))) {
+            return Err(format!("{room}: key {key} made event {seq} and was refused"));
+        }
+        self.refused.insert((user, room, key));
+        Ok(())
+    }
+
+    /// A user was told that a block is set.
+    pub(crate) fn blocked(&mut self, by: UserId, user: UserId, step: Step) {
+        self.blocks.insert((by, user), Block { since: step });
+    }
+
+    /// A user asks to lift a block: from here on it may or may not stand.
+    pub(crate) fn unblocking(&mut self, by: UserId, user: UserId) {
+        self.blocks.remove(&(by, user));
+    }
+
+    /// Since when a block stands between two users, either way.
+    pub(crate) fn blocked_since(&self, a: UserId, b: UserId) -> Option<Step> {
+        let either = [self.blocks.get(&(a, b)), self.blocks.get(&(b, a))];
+        either.into_iter().flatten().map(|block| block.since).min()
+    }
+
+    /// The 1:1 of two users, if it exists.
+    pub(crate) fn direct(&self, a: UserId, b: UserId) -> Option<&RoomTruth> {
+        self.rooms.get(&direct_room_id(a, b)).filter(|r| r.kind == RoomKind::Direct)
+    }
+
+    /// Whether a member may read what was before it joined, in every setting that was valid since `step`.
+    pub(crate) fn hides_past(&self, room: &RoomTruth, step: Step) -> bool {
+        let now = room.settings_before(u64::MAX).visibility == HistoryVisibility::SinceJoin;
+        let changed = room.events.values().rev().take_while(|e| e.committed.is_none_or(|at| at >= step));
+        let stable = !changed
+            .into_iter()
+            .any(|e| matches!(&e.said, Said::Meta { event: lynk_model::MetaEvent::Settings { .. }, .. }));
+        now && stable
+    }
+
+    /// Whether the event at `seq` may be spoken of now.
+    fn may_tell(&self, room: &RoomTruth, seq: u64, level: Option<AckLevel>) -> Check {
+        let Some(entry) = room.events.get(&seq) else {
+            return if room.lost.contains_key(&seq) {
+                Err(format!("{}: event {seq} was lost in a crash and is told again", room.room))
+            } else {
+                Err(format!("{}: event {seq} does not exist", room.room))
+            };
+        };
+        let must = entry.waits || level.is_some_and(|l| l >= AckLevel::Local);
+        if must && entry.committed.is_none() {
+            return Err(format!("{}: event {seq} is told before it is committed", room.room));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

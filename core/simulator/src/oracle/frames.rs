@@ -1,0 +1,363 @@
+//! Compares what leaves an engine, and what a client is answered, with the truth.
+
+use lynk_domain::{HistoryVisibility, Millis, RoomId, UserId};
+use lynk_model::MetaEvent;
+
+use super::{Check, Entry, Ledger, RoomTruth, Said, Step};
+use crate::wire::{Ev, Item, Range};
+
+/// A question whose answer is judged when it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) user: UserId,
+    pub(crate) room: RoomId,
+    /// When it was sent.
+    pub(crate) issued: Step,
+    /// Every event, or messages only.
+    pub(crate) all: bool,
+    /// Newest first.
+    pub(crate) backward: bool,
+}
+
+impl Ledger {
+    /// A frame leaves an engine for connections of `users`.
+    ///
+    /// # Errors
+    /// When it tells what is not committed, not true, or not theirs to know.
+    pub(crate) fn deliver(&mut self, item: &Item, users: &[UserId]) -> Check {
+        match item.ev {
+            Ev::Ok => self.deliver_ok(item),
+            Ev::Subscribed => {
+                self.position(item.room, item.top)?;
+                item.events.iter().try_for_each(|event| self.deliver_item(item.room, event))
+            }
+            Ev::History => item.events.iter().try_for_each(|event| self.deliver_item(item.room, event)),
+            Ev::Gap | Ev::Resync => self.deliver_item(item.room, item),
+            Ev::Read | Ev::Delivered => self.position(item.room, item.seq),
+            Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
+            ev if ev.durable() => {
+                self.deliver_item(item.room, item)?;
+                let room = self.of(item.room)?;
+                match users.iter().find(|user| !room.member_at(**user, item.seq)) {
+                    Some(user) => {
+                        Err(format!("{}: event {} goes to {user}, not a member then", room.room, item.seq))
+                    }
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn of(&self, room: Option<RoomId>) -> Result<&RoomTruth, String> {
+        let room = room.ok_or("a frame without its room")?;
+        self.room(room).ok_or_else(|| format!("{room}: a frame about a room that does not exist"))
+    }
+
+    fn deliver_ok(&mut self, item: &Item) -> Check {
+        let (Some(_), true) = (item.room, item.seq > 0) else { return Ok(()) };
+        let room = self.of(item.room)?;
+        self.may_tell(room, item.seq, item.level)?;
+        if let Some(entry) = room.events.get(&item.seq)
+            && let Said::Message { id, n, .. } = &entry.said
+            && (item.id != Some(*id) || item.n != *n)
+        {
+            return Err(format!("{}: ok for event {} names another id or n", room.room, item.seq));
+        }
+        self.observe(item.room, item.seq);
+        Ok(())
+    }
+
+    fn deliver_item(&mut self, room: Option<RoomId>, item: &Item) -> Check {
+        if item.room != room {
+            return Err("an item of another room than its page".to_owned());
+        }
+        match item.ev {
+            Ev::Gap | Ev::Resync => {
+                let range = item.range().ok_or("a gap without a range")?;
+                if range.from > range.to {
+                    return Err(format!("an empty {:?}", item.ev));
+                }
+                if item.ev == Ev::Gap && item.reason.as_deref() == Some("lost") {
+                    return self.gap_is_true(room, range);
+                }
+                self.position(room, range.to)
+            }
+            ev if ev.durable() => {
+                let truth = self.of(room)?;
+                self.may_tell(truth, item.seq, None)?;
+                let entry = truth.events.get(&item.seq).ok_or("checked above")?;
+                matches(truth, entry, item)
+                    .map_err(|what| format!("{}: event {} told wrongly: {what}", truth.room, item.seq))?;
+                for change in [item.edited, item.deleted].into_iter().filter(|seq| *seq > 0) {
+                    self.may_tell(truth, change, None)?;
+                }
+                self.observe(room, item.seq);
+                Ok(())
+            }
+            other => Err(format!("an item of kind {other:?}")),
+        }
+    }
+
+    /// Nothing that exists may be called lost.
+    fn gap_is_true(&self, room: Option<RoomId>, range: Range) -> Check {
+        let room = self.of(room)?;
+        match room.events.range(range.from..=range.to).next() {
+            Some((seq, _)) => Err(format!("{}: event {seq} exists and is called lost", room.room)),
+            None => Ok(()),
+        }
+    }
+
+    /// A seq is mentioned without its event.
+    fn position(&mut self, room: Option<RoomId>, seq: u64) -> Check {
+        let truth = self.of(room)?;
+        if seq == 0 {
+            return Ok(());
+        }
+        if truth.events.contains_key(&seq) {
+            self.may_tell(truth, seq, None)?;
+        } else if !truth.ever_memory {
+            return Err(format!("{}: position {seq} does not exist (top {})", truth.room, truth.top()));
+        }
+        self.observe(room, seq);
+        Ok(())
+    }
+
+    fn observe(&mut self, room: Option<RoomId>, seq: u64) {
+        if let Some(room) = room.and_then(|id| self.rooms.get_mut(&id)) {
+            room.observed_top = room.observed_top.max(seq.min(room.top()));
+            if let Some(entry) = room.events.get_mut(&seq) {
+                entry.observed = true;
+            }
+        }
+    }
+
+    /// A page (`history` or `subscribed`) has arrived at the client who asked.
+    ///
+    /// # Errors
+    /// When it holds too much, too little, or what was no longer true when it was asked for.
+    pub(crate) fn page(&self, item: &Item, asked: &Asked) -> Check {
+        let room = self.of(Some(asked.room))?;
+        let told = |what: String| format!("{}: page for {}: {what}", room.room, asked.user);
+        let Some(joined) = room.member_since(asked.user, asked.issued) else {
+            return Err(told("not a member any more when it asked".to_owned()));
+        };
+        let covers = item.covers.ok_or_else(|| told("it does not say what it covers".to_owned()))?;
+        let mut last: Option<u64> = None;
+        for event in &item.events {
+            let range = event.range().unwrap_or(Range { from: event.seq, to: event.seq });
+            let (first, next) = if asked.backward { (range.to, range.from) } else { (range.from, range.to) };
+            let ordered = last.is_none_or(|last| if asked.backward { first < last } else { first > last });
+            if !ordered {
+                return Err(told(format!("item {first} out of order")));
+            }
+            last = Some(next);
+            if range.from < covers.from || range.to > covers.to {
+                return Err(told(format!("item {first} outside {}..={}", covers.from, covers.to)));
+            }
+            if event.ev.durable() {
+                self.fresh(room, event, asked).map_err(told)?;
+                if event.seq < joined && self.hides_past(room, asked.issued) {
+                    return Err(told(format!("event {} was before its time", event.seq)));
+                }
+            }
+        }
+        complete(room, item, covers, asked.all).map_err(told)
+    }
+
+    /// Nothing changes any more: messages of a page must read exactly as the log makes them.
+    ///
+    /// # Errors
+    /// When one does not.
+    pub(crate) fn exact(&self, room: RoomId, item: &Item) -> Check {
+        let truth = self.of(Some(room))?;
+        let state = truth.state(|_| true);
+        for event in item.events.iter().filter(|e| e.ev == Ev::Message) {
+            let current = state.get(&event.seq).ok_or_else(|| format!("{room}: no message {}", event.seq))?;
+            let reactions: std::collections::BTreeSet<_> = event
+                .reactions
+                .iter()
+                .flat_map(|group| group.users.iter().map(|user| (group.emoji.clone(), *user)))
+                .collect();
+            let text = event.text.as_deref().unwrap_or_default();
+            let told = (text, event.edited, event.deleted, &reactions);
+            let deleted = current.deleted > 0;
+            let edited = if deleted { event.edited } else { current.edited };
+            let expected = (current.text.as_str(), edited, current.deleted, &current.reactions);
+            if told != expected {
+                return Err(format!("{room}: message {} reads {told:?}, not {expected:?}", event.seq));
+            }
+        }
+        Ok(())
+    }
+
+    /// An event of a page reads at least as new as it did when the page was asked for.
+    fn fresh(&self, room: &RoomTruth, item: &Item, asked: &Asked) -> Check {
+        let target = match item.ev {
+            Ev::Message => item.seq,
+            Ev::Edit => item.target,
+            _ => return Ok(()),
+        };
+        let text = item.text.as_deref().unwrap_or_default();
+        if item.deleted == 0
+            && !text.is_empty()
+            && let Some(delete) = room.deleted_before(target, asked.issued)
+        {
+            return Err(format!("text of {target} although delete {delete} was committed"));
+        }
+        if item.ev == Ev::Message && item.deleted == 0 {
+            let newest = room.events.range(target..).rev().find(|(_, e)| {
+                matches!(e.said, Said::Edit { target: at, .. } if at == target)
+                    && e.committed.is_some_and(|at| at <= asked.issued)
+            });
+            if let Some((edit, _)) = newest.filter(|(edit, _)| **edit > item.edited) {
+                return Err(format!("message {target} without edit {edit}, which was committed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every event of the covered range is there or explicitly not.
+fn complete(room: &RoomTruth, item: &Item, covers: Range, all: bool) -> Check {
+    if covers.from > covers.to {
+        return Ok(());
+    }
+    let mut at = covers.from;
+    let mut told: Vec<Range> = item
+        .events
+        .iter()
+        .map(|event| event.range().unwrap_or(Range { from: event.seq, to: event.seq }))
+        .collect();
+    told.sort_unstable_by_key(|range| range.from);
+    let missing = |from: u64, to: u64| {
+        if from > to {
+            return None;
+        }
+        let mut inside = room.events.range(from..=to);
+        if let Some((seq, _)) = inside.find(|(_, e)| all || matches!(e.said, Said::Message { .. })) {
+            return Some(format!("event {seq} is missing in {}..={}", covers.from, covers.to));
+        }
+        let hole = all && room.events.range(from..=to).count() as u64 != to - from + 1;
+        hole.then(|| format!("a silent hole in {from}..={to}"))
+    };
+    for range in told {
+        if let Some(what) = range.from.checked_sub(1).and_then(|to| missing(at, to)) {
+            return Err(what);
+        }
+        at = at.max(range.to + 1);
+    }
+    missing(at, covers.to).map_or(Ok(()), Err)
+}
+
+/// Whether an item says what the entry says, or what it says after later changes.
+fn matches(room: &RoomTruth, entry: &Entry, item: &Item) -> Check {
+    let mut time = Vec::new();
+    lynk_protocol::write_time(&mut time, Millis(entry.wall.0));
+    if item.time.as_deref().map(str::as_bytes) != Some(&time[..]) {
+        return Err(format!("time {:?}", item.time));
+    }
+    if item.sender() != Some(entry.sender) {
+        return Err(format!("from {:?}, not {}", item.from, entry.sender));
+    }
+    match &entry.said {
+        Said::Message { id, n, reply_to, text } => {
+            let same = (item.ev, item.id, item.n, item.reply_to) == (Ev::Message, Some(*id), *n, *reply_to);
+            if !same {
+                return Err("not that message".to_owned());
+            }
+            message_text(room, entry.seq, item, text)
+        }
+        Said::Edit { target, .. } => {
+            let same = (item.ev, item.target) == (Ev::Edit, *target);
+            let text = item.text.as_deref().unwrap_or_default();
+            if same && edit_text(room, entry.seq, *target, text) {
+                Ok(())
+            } else {
+                Err("not that edit".to_owned())
+            }
+        }
+        Said::Delete { target } if (item.ev, item.target) == (Ev::Delete, *target) => Ok(()),
+        Said::Reaction { target, on, emoji }
+            if (item.ev, item.target, item.on, item.emoji.as_deref())
+                == (Ev::Reaction, *target, Some(*on), Some(emoji.as_str())) =>
+        {
+            Ok(())
+        }
+        Said::Meta { version, event } if item.version == *version => meta(event, item),
+        _ => Err(format!("kind {:?} or its target", item.ev)),
+    }
+}
+
+fn message_text(room: &RoomTruth, seq: u64, item: &Item, original: &str) -> Check {
+    if item.deleted > 0 {
+        let by = room.events.get(&item.deleted);
+        let right = by.is_some_and(|e| matches!(e.said, Said::Delete { target } if target == seq));
+        return if right && item.text.is_none() && item.reactions.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("deleted by {} with text {:?}", item.deleted, item.text))
+        };
+    }
+    let expected = if item.edited > 0 {
+        match room.events.get(&item.edited).map(|e| &e.said) {
+            Some(Said::Edit { target, text }) if *target == seq => text,
+            _ => return Err(format!("edited by {}, which is no edit of it", item.edited)),
+        }
+    } else {
+        original
+    };
+    if item.text.as_deref() != Some(expected) {
+        return Err(format!("text {:?}, not {expected:?}", item.text));
+    }
+    for group in &item.reactions {
+        for user in &group.users {
+            let set = room.events.range(seq..).any(|(_, e)| {
+                e.sender == *user
+                    && matches!(&e.said, Said::Reaction { target, on: true, emoji } if *target == seq && *emoji == group.emoji)
+            });
+            if !set {
+                return Err(format!("reaction {} of {user}, who never set it", group.emoji));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An edit shows its own text, that of a later edit, or nothing once the message is deleted.
+fn edit_text(room: &RoomTruth, seq: u64, target: u64, text: &str) -> bool {
+    room.events.range(seq..).any(|(_, e)| match &e.said {
+        Said::Edit { target: at, text: edited } => *at == target && edited == text,
+        Said::Delete { target: at } => *at == target && text.is_empty(),
+        _ => false,
+    })
+}
+
+fn meta(event: &MetaEvent, item: &Item) -> Check {
+    let subject = event.subject();
+    let right = match event {
+        MetaEvent::Created { kind, name: _ } => {
+            item.ev == Ev::Created && item.kind.as_deref() == Some(kind.name())
+        }
+        MetaEvent::Joined { role, .. } => item.ev == Ev::Joined && item.role.as_deref() == Some(role.name()),
+        MetaEvent::Role { role, .. } => item.ev == Ev::Role && item.role.as_deref() == Some(role.name()),
+        MetaEvent::Left { .. } => item.ev == Ev::Left,
+        MetaEvent::Kicked { reason, .. } => {
+            item.ev == Ev::Kicked && item.reason.as_deref() == Some(reason.as_str())
+        }
+        MetaEvent::Banned { .. } => item.ev == Ev::Banned,
+        MetaEvent::Unbanned { .. } => item.ev == Ev::Unbanned,
+        MetaEvent::Muted { .. } => item.ev == Ev::Muted,
+        MetaEvent::Unmuted { .. } => item.ev == Ev::Unmuted,
+        MetaEvent::Transferred { .. } => item.ev == Ev::Transferred,
+        MetaEvent::Pinned { target, on } => {
+            item.ev == Ev::Pinned && item.target == target.0 && item.on == Some(*on)
+        }
+        MetaEvent::Settings { level, visibility, .. } => {
+            item.ev == Ev::Settings
+                && item.level == Some(*level)
+                && item.visibility.as_deref().and_then(HistoryVisibility::parse) == Some(*visibility)
+        }
+    };
+    if right && item.user == subject { Ok(()) } else { Err(format!("not {event:?}")) }
+}

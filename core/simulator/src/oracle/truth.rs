@@ -1,0 +1,385 @@
+//! One room as the journals have it: the model that everything observable is compared with.
+//!
+//! Built from the records that engines append, not from what engines say; a record becomes committed when its
+//! journal reports it, and disappears when a crash took it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lynk_domain::{AckLevel, HistoryVisibility, Key, MessageId, Millis, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{Body, MetaEvent, Record, RecordKind};
+
+/// Number of a step of the world; orders everything that happens in it.
+pub(crate) type Step = u64;
+
+/// A journal of a boot: generation and shard.
+pub(crate) type Journal = (u32, u16);
+
+/// What an event of a room says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    Message { id: MessageId, n: u64, reply_to: u64, text: String },
+    Edit { target: u64, text: String },
+    Delete { target: u64 },
+    Reaction { target: u64, on: bool, emoji: String },
+    Meta { version: u64, event: MetaEvent },
+}
+
+/// One durable event.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) seq: u64,
+    pub(crate) kind: RecordKind,
+    pub(crate) sender: UserId,
+    pub(crate) key: Key,
+    pub(crate) wall: Millis,
+    pub(crate) said: Said,
+    pub(crate) journal: Journal,
+    pub(crate) lsn: u64,
+    pub(crate) appended: Step,
+    /// When its commit was reported.
+    pub(crate) committed: Option<Step>,
+    /// Whether nobody may see it before it is committed.
+    pub(crate) waits: bool,
+    /// Whether a client was told about it.
+    pub(crate) observed: bool,
+}
+
+/// From the event that made a user a member to the one that ended it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span {
+    pub(crate) from: u64,
+    pub(crate) to: Option<u64>,
+}
+
+/// Settings as a `settings` event left them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Settings {
+    pub(crate) level: AckLevel,
+    pub(crate) visibility: HistoryVisibility,
+}
+
+/// A message after the changes up to some point.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Current {
+    pub(crate) n: u64,
+    pub(crate) sender: UserId,
+    pub(crate) text: String,
+    pub(crate) edited: u64,
+    pub(crate) deleted: u64,
+    pub(crate) reactions: BTreeSet<(String, UserId)>,
+}
+
+/// A room.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomTruth {
+    pub(crate) room: RoomId,
+    pub(crate) kind: RoomKind,
+    pub(crate) initial: Settings,
+    /// First members, from the transaction that created the room.
+    pub(crate) founders: Vec<UserId>,
+    pub(crate) events: BTreeMap<u64, Entry>,
+    /// Events that a crash took although somebody may have seen them; only of level `memory`.
+    pub(crate) lost: BTreeMap<u64, Entry>,
+    /// Highest seq ever told to anybody; a number is never given twice.
+    pub(crate) observed_top: u64,
+    pub(crate) members: BTreeMap<UserId, Vec<Span>>,
+    /// Number of the event that used a key.
+    pub(crate) keys: BTreeMap<(UserId, Key), u64>,
+    /// Whether the room ever was of level `memory`: then its numbers may jump after a crash.
+    pub(crate) ever_memory: bool,
+    /// Whether a crash happened since the last append.
+    pub(crate) crashed: bool,
+    /// Whether a crash ever took events: then ordinals have holes and unread counts are not exact.
+    pub(crate) lost_any: bool,
+}
+
+impl RoomTruth {
+    pub(crate) fn new(room: RoomId, kind: RoomKind, initial: Settings, founders: Vec<UserId>) -> Self {
+        Self {
+            room,
+            kind,
+            initial,
+            founders,
+            events: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            observed_top: 0,
+            members: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            ever_memory: initial.level == AckLevel::Memory,
+            crashed: false,
+            lost_any: false,
+        }
+    }
+
+    pub(crate) fn top(&self) -> u64 {
+        self.events.last_key_value().map_or(0, |(seq, _)| *seq)
+    }
+
+    pub(crate) fn top_n(&self) -> u64 {
+        self.events
+            .values()
+            .rev()
+            .find_map(|e| match e.said {
+                Said::Message { n, .. } => Some(n),
+                _ => None,
+            })
+            .unwrap_or(0)
+    }
+
+    /// Metadata version of the last event that has one.
+    pub(crate) fn version(&self) -> u64 {
+        self.events
+            .values()
+            .rev()
+            .find_map(|e| match e.said {
+                Said::Meta { version, .. } => Some(version),
+                _ => None,
+            })
+            .unwrap_or(0)
+    }
+
+    /// Settings before the event at `seq`.
+    pub(crate) fn settings_before(&self, seq: u64) -> Settings {
+        let mut events = self.events.range(..seq).rev();
+        let last = events.find_map(|(_, entry)| match &entry.said {
+            Said::Meta { event: MetaEvent::Settings { level, visibility, .. }, .. } => {
+                Some(Settings { level: *level, visibility: *visibility })
+            }
+            _ => None,
+        });
+        last.unwrap_or(self.initial)
+    }
+
+    /// Takes the next record of the room.
+    ///
+    /// # Errors
+    /// When the record breaks the room's numbering, or repeats a key.
+    pub(crate) fn append(
+        &mut self,
+        journal: Journal,
+        lsn: u64,
+        record: &Record<'_>,
+        step: Step,
+    ) -> Result<(), String> {
+        let head = &record.head;
+        let seq = head.seq.0;
+        let said = said(record)?;
+        let top = self.top();
+        if seq <= top.max(self.observed_top) {
+            return Err(format!(
+                "{}: seq {seq} given again (top {top}, observed {})",
+                self.room, self.observed_top
+            ));
+        }
+        if seq != top + 1 && !(self.ever_memory && self.crashed) {
+            return Err(format!("{}: seq jumps from {top} to {seq}", self.room));
+        }
+        if head.rev != head.seq {
+            return Err(format!("{}: seq {seq} has rev {}", self.room, head.rev.0));
+        }
+        if let Said::Message { n, .. } = &said {
+            let expected = self.top_n() + 1;
+            let lost = self.ever_memory && *n > expected;
+            if *n != expected && !lost {
+                return Err(format!("{}: seq {seq} has ordinal {n}, expected {expected}", self.room));
+            }
+        }
+        if let Said::Meta { version, .. } = &said {
+            let before = self.version();
+            if *version != before + 1 {
+                return Err(format!("{}: seq {seq} is version {version} after {before}", self.room));
+            }
+        }
+        if let Some(before) = self.keys.get(&(head.sender, head.key)).filter(|_| !head.key.is_nil()) {
+            return Err(format!(
+                "{}: key {} of {} made event {before} and now {seq}",
+                self.room, head.key, head.sender
+            ));
+        }
+        let settings = self.settings_before(seq);
+        let entry = Entry {
+            seq,
+            kind: head.kind,
+            sender: head.sender,
+            key: head.key,
+            wall: head.wall,
+            said,
+            journal,
+            lsn,
+            appended: step,
+            committed: None,
+            waits: settings.level != AckLevel::Memory,
+            observed: false,
+        };
+        self.crashed = false;
+        self.index(&entry);
+        self.events.insert(seq, entry);
+        Ok(())
+    }
+
+    fn index(&mut self, entry: &Entry) {
+        if !entry.key.is_nil() {
+            self.keys.insert((entry.sender, entry.key), entry.seq);
+        }
+        let seq = entry.seq;
+        let Said::Meta { event, .. } = &entry.said else { return };
+        match event {
+            MetaEvent::Created { .. } => {
+                for user in self.founders.clone() {
+                    self.open_span(user, seq);
+                }
+            }
+            MetaEvent::Joined { user, .. } => self.open_span(*user, seq),
+            MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } | MetaEvent::Banned { user, .. } => {
+                if let Some(span) = self.members.get_mut(user).and_then(|s| s.last_mut())
+                    && span.to.is_none()
+                {
+                    span.to = Some(seq);
+                }
+            }
+            MetaEvent::Settings { level: AckLevel::Memory, .. } => self.ever_memory = true,
+            _ => {}
+        }
+    }
+
+    fn open_span(&mut self, user: UserId, seq: u64) {
+        let spans = self.members.entry(user).or_default();
+        if spans.last().is_none_or(|s| s.to.is_some()) {
+            spans.push(Span { from: seq, to: None });
+        }
+    }
+
+    /// Drops the events that `lost` names after a crash and returns them.
+    pub(crate) fn crash(&mut self, survives: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        self.crashed = true;
+        let all = std::mem::take(&mut self.events);
+        let (kept, lost): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, entry)| survives(entry));
+        self.members.clear();
+        self.keys.clear();
+        for (_, entry) in &kept {
+            self.index(entry);
+        }
+        self.events = kept.into_iter().collect();
+        self.lost_any |= self.ever_memory && lost.iter().any(|(_, e)| e.observed);
+        for (seq, entry) in &lost {
+            if entry.observed {
+                self.lost.insert(*seq, entry.clone());
+            }
+        }
+        lost.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// Whether events with this seq were delivered to `user` by right: as a member at that event.
+    pub(crate) fn member_at(&self, user: UserId, seq: u64) -> bool {
+        self.members
+            .get(&user)
+            .is_some_and(|spans| spans.iter().any(|s| s.from <= seq && s.to.is_none_or(|to| seq <= to)))
+    }
+
+    /// Whether `user` was a member at some time since `step`; then the first seq of that membership.
+    pub(crate) fn member_since(&self, user: UserId, step: Step) -> Option<u64> {
+        let spans = self.members.get(&user)?;
+        let span = spans.iter().rev().find(|span| {
+            span.to.is_none_or(|to| {
+                let end = self.events.get(&to).and_then(|e| e.committed);
+                end.is_none_or(|ended| ended >= step)
+            })
+        })?;
+        Some(span.from)
+    }
+
+    pub(crate) fn is_member(&self, user: UserId) -> bool {
+        self.members.get(&user).is_some_and(|spans| spans.last().is_some_and(|s| s.to.is_none()))
+    }
+
+    /// Seq of the delete of `target`, if one was committed at `step` or before.
+    pub(crate) fn deleted_before(&self, target: u64, step: Step) -> Option<u64> {
+        let deletes = self.events.range(target..);
+        deletes
+            .filter(|(_, e)| matches!(e.said, Said::Delete { target: at } if at == target))
+            .find(|(_, e)| e.committed.is_some_and(|at| at <= step))
+            .map(|(seq, _)| *seq)
+    }
+
+    /// Every message after all events whose entry `counts`.
+    pub(crate) fn state(&self, counts: impl Fn(&Entry) -> bool) -> BTreeMap<u64, Current> {
+        let mut messages: BTreeMap<u64, Current> = BTreeMap::new();
+        for (seq, entry) in self.events.iter().filter(|(_, e)| counts(e)) {
+            match &entry.said {
+                Said::Message { n, text, .. } => {
+                    let current =
+                        Current { n: *n, sender: entry.sender, text: text.clone(), ..Current::default() };
+                    messages.insert(*seq, current);
+                }
+                Said::Edit { target, text } => {
+                    if let Some(m) = messages.get_mut(target).filter(|m| m.deleted == 0) {
+                        m.text.clone_from(text);
+                        m.edited = *seq;
+                    }
+                }
+                Said::Delete { target } => {
+                    if let Some(m) = messages.get_mut(target).filter(|m| m.deleted == 0) {
+                        m.deleted = *seq;
+                        m.text.clear();
+                        m.reactions.clear();
+                    }
+                }
+                Said::Reaction { target, on, emoji } => {
+                    if let Some(m) = messages.get_mut(target).filter(|m| m.deleted == 0) {
+                        let reaction = (emoji.clone(), entry.sender);
+                        if *on {
+                            m.reactions.insert(reaction);
+                        } else {
+                            m.reactions.remove(&reaction);
+                        }
+                    }
+                }
+                Said::Meta { .. } => {}
+            }
+        }
+        messages
+    }
+
+    /// Messages above `read` up to `top` that are neither the user's own nor deleted by an event that `counts`.
+    pub(crate) fn unread(&self, user: UserId, read: u64, top: u64, counts: impl Fn(&Entry) -> bool) -> u64 {
+        if top <= read {
+            return 0;
+        }
+        let deleted: BTreeSet<u64> = self
+            .events
+            .values()
+            .filter(|e| counts(e))
+            .filter_map(|e| match e.said {
+                Said::Delete { target } => Some(target),
+                _ => None,
+            })
+            .collect();
+        let messages = self.events.range(read + 1..=top);
+        let unread = messages.filter(|(seq, e)| {
+            matches!(e.said, Said::Message { .. }) && e.sender != user && !deleted.contains(seq)
+        });
+        unread.count() as u64
+    }
+
+    /// The user of the pair that is not `user`, in a 1:1.
+    pub(crate) fn peer(&self, user: UserId) -> Option<UserId> {
+        (self.kind == RoomKind::Direct).then(|| self.founders.iter().find(|f| **f != user).copied())?
+    }
+}
+
+/// The meaning of a record that takes a seq.
+fn said(record: &Record<'_>) -> Result<Said, String> {
+    let body = Body::decode(record.head.kind, record.payload).map_err(|e| format!("a record: {e}"))?;
+    Ok(match body {
+        Body::Message { id, n, reply_to, text } => {
+            Said::Message { id, n: n.0, reply_to: reply_to.0, text: text.to_owned() }
+        }
+        Body::Edit { target: Seq(target), text } => Said::Edit { target, text: text.to_owned() },
+        Body::Delete { target: Seq(target) } => Said::Delete { target },
+        Body::Reaction { target: Seq(target), on, emoji } => {
+            Said::Reaction { target, on, emoji: emoji.to_owned() }
+        }
+        Body::Meta { version, event } => Said::Meta { version, event },
+        Body::Empty => return Err("a record that takes a seq is empty".to_owned()),
+    })
+}

@@ -1,0 +1,352 @@
+//! A whole deployment in one thread: clients, network, a process of N shards, disk and stores, on a virtual clock.
+//!
+//! Everything that takes time is an event with a time of its own; the world takes the earliest one, again and
+//! again. Which one that is, and what goes wrong in it, follows from the seed alone. A run works for a while under
+//! faults, then heals everything, waits until every client is done, compares everything exactly, and ends by
+//! draining the process.
+
+mod boot;
+mod bridge;
+mod run;
+mod shard;
+mod turn;
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lynk_auth::{KeySet, Scope, SigningKey};
+use lynk_connection::Settings;
+use lynk_domain::{Millis, Nanos, Now, ShardId, UserId};
+use lynk_journal::MemoryDisk;
+use lynk_model::memory::{MemoryMessages, MemoryRooms};
+use lynk_model::{RequestId, StoreReply};
+
+use crate::client::{Around, Device, Directory, Network, Parsed, Rogue, Stepped, Tokens};
+use crate::faults::Sabotage;
+use crate::oracle::{Journal, Ledger, Step};
+use crate::random::Random;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+
+use boot::Process;
+
+/// Wall clock at the start of every world.
+const WALL_START: u64 = 1_790_000_000_000;
+
+/// Something that happens at a time.
+#[derive(Debug)]
+enum Event {
+    /// A shard's loop turns.
+    Shard(ShardId),
+    /// A client does something.
+    Client(usize),
+    /// A journal write and its sync are over.
+    Written(ShardId),
+    /// The keeper makes a segment.
+    Keeper(ShardId),
+    /// The store bridge carries out a request.
+    Store(ShardId, RequestId),
+    /// Its answer reaches the shard.
+    Reply(ShardId, RequestId, Box<StoreReply>),
+    /// The drainer does one step.
+    Drain,
+    /// The process starts.
+    Start,
+    /// Something goes wrong, or ends to.
+    Fault(Fault),
+}
+
+/// A fault that has its own time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    /// The process dies at the next chance.
+    Crash,
+    /// The process is told to leave.
+    Drain,
+    /// The wall clock jumps.
+    Clock,
+    /// The disk has no space, or has it again.
+    DiskFull(bool),
+    /// The relational store is away, or back.
+    Outage(bool),
+    /// What would a crash leave right now?
+    Probe,
+}
+
+/// A client of either kind.
+#[derive(Debug)]
+enum Client {
+    Device(Box<Device>),
+    Rogue(Box<Rogue>),
+}
+
+/// An event in the queue; those of an older boot's process are void.
+#[derive(Debug)]
+struct Queued {
+    time: u64,
+    id: u64,
+    boot: u32,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    /// The earliest is the greatest: the heap gives that one first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.time, other.id).cmp(&(self.time, self.id))
+    }
+}
+
+/// Stores that outlive processes.
+#[derive(Debug, Default)]
+struct Stores {
+    messages: MemoryMessages,
+    rooms: MemoryRooms,
+    /// Last lsn that the message store took of each journal, kept longer than the store keeps it.
+    drained: BTreeMap<Journal, u64>,
+    away: bool,
+}
+
+/// What a run is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) scenario: Scenario,
+    pub(crate) seed: u64,
+    pub(crate) sabotage: Sabotage,
+}
+
+/// What a run did, for reports.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Events of the world.
+    pub steps: u64,
+    /// Records appended to journals.
+    pub records: u64,
+    /// Frames given to connections.
+    pub deliveries: u64,
+    /// Times the process died.
+    pub crashes: u64,
+    /// Sign-ins of good clients.
+    pub sign_ins: u64,
+    /// Virtual milliseconds.
+    pub millis: u64,
+    /// Largest send queue of a connection in bytes.
+    pub queued_bytes_max: usize,
+}
+
+/// The world.
+pub(crate) struct World {
+    plan: Plan,
+    random: Random,
+    trace: Trace,
+    step: Step,
+    now: u64,
+    /// Added to the wall clock by jumps, in milliseconds.
+    wall_shift: i64,
+    queue: BinaryHeap<Queued>,
+    next_event: u64,
+    boot: u32,
+    starts: usize,
+    disk: MemoryDisk,
+    root: PathBuf,
+    stores: Stores,
+    process: Option<Process>,
+    clients: Vec<Client>,
+    client_at: Vec<u64>,
+    /// Client of each socket.
+    socket_of: Vec<usize>,
+    users: Vec<UserId>,
+    network: Network,
+    directory: Directory,
+    tokens: Tokens,
+    keys: Arc<KeySet>,
+    parsed: Parsed,
+    ledger: Ledger,
+    settings: Settings,
+    settling: bool,
+    still: bool,
+    /// Faults stop.
+    healed: bool,
+    /// The process ends after this event.
+    dying: bool,
+    account: Account,
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan, trace: Trace) -> Self {
+        let mut random = Random::new(plan.seed);
+        let (key, _kept) = SigningKey::generate([7; 32]);
+        let scope = Scope::default();
+        let keys = KeySet::new(scope.clone(), [key.public()]).expect("one key");
+        let root = Path::new("/journal").to_owned();
+        let scenario = &plan.scenario;
+        let settings = Settings::new(&scenario.limits, lynk_http::Policy::default());
+        let network = Network {
+            sockets: Vec::new(),
+            opened: Vec::new(),
+            listening: false,
+            faults: scenario.faults.network,
+            random: random.fork(10),
+        };
+        let mut world = Self {
+            random: random.fork(11),
+            trace,
+            step: 0,
+            now: 0,
+            wall_shift: 0,
+            queue: BinaryHeap::new(),
+            next_event: 0,
+            boot: 0,
+            starts: 0,
+            disk: MemoryDisk::with_root(&root),
+            root,
+            stores: Stores::default(),
+            process: None,
+            clients: Vec::new(),
+            client_at: Vec::new(),
+            socket_of: Vec::new(),
+            users: Vec::new(),
+            network,
+            directory: Directory::default(),
+            tokens: Tokens::new(key, scope),
+            keys: Arc::new(keys),
+            parsed: Parsed::default(),
+            ledger: Ledger::default(),
+            settings,
+            settling: false,
+            still: false,
+            healed: false,
+            dying: false,
+            account: Account::default(),
+            plan,
+        };
+        world.people(&mut random);
+        world
+    }
+
+    /// Makes users and their devices.
+    fn people(&mut self, random: &mut Random) {
+        let scenario = self.plan.scenario.clone();
+        for _ in 0..scenario.users {
+            let user = UserId(lynk_domain::uuid_v7(WALL_START, random.bytes()));
+            self.directory.users.push(user);
+            let devices = random.between(1, scenario.devices_max as u64);
+            for device in 0..devices {
+                let slow = scenario.slow.clone().filter(|_| random.chance(350));
+                let pace = slow.unwrap_or_else(|| scenario.pace.clone());
+                let device =
+                    Device::new(user, device == 0, random.fork(20 + device), scenario.mix.clone(), pace);
+                self.users.push(user);
+                self.clients.push(Client::Device(Box::new(device)));
+            }
+        }
+        if let Some(Client::Device(first)) = self.clients.first_mut() {
+            first.found(scenario.rooms);
+        }
+        for vice in scenario.rogues {
+            let user = UserId(lynk_domain::uuid_v7(WALL_START, random.bytes()));
+            self.users.push(user);
+            self.clients.push(Client::Rogue(Box::new(Rogue::new(*vice, user, random.fork(40)))));
+        }
+        self.client_at = vec![u64::MAX; self.clients.len()];
+    }
+
+    /// The server's clocks, before the driver's clamp.
+    fn server_wall(&self) -> Millis {
+        let straight = (WALL_START + self.now / 1_000_000) as i64;
+        Millis((straight + self.wall_shift).max(1) as u64)
+    }
+
+    fn mono(&self) -> Nanos {
+        Nanos(self.now + 1)
+    }
+
+    fn server_now(&self) -> Now {
+        Now { mono: self.mono(), wall: self.server_wall() }
+    }
+
+    /// Puts an event into the queue, `delay` from now.
+    fn after(&mut self, delay: u64, event: Event) {
+        self.at(self.now.saturating_add(delay), event);
+    }
+
+    fn at(&mut self, time: u64, event: Event) {
+        let id = self.next_event;
+        self.next_event += 1;
+        self.queue.push(Queued { time: time.max(self.now), id, boot: self.boot, event });
+    }
+
+    /// Gives a client its turn at `time`, unless it has one earlier.
+    fn wake_client(&mut self, client: usize, time: u64) {
+        let time = time.max(self.now);
+        if time < self.client_at[client] {
+            self.client_at[client] = time;
+            self.at(time, Event::Client(client));
+        }
+    }
+
+    /// One client's turn.
+    fn client(&mut self, index: usize) -> Result<(), String> {
+        if self.client_at[index] > self.now {
+            // A turn that was brought forward has been taken already.
+            return Ok(());
+        }
+        self.client_at[index] = u64::MAX;
+        let before = self.network.opened.len();
+        let server_wall = self.server_wall();
+        let mut around = Around {
+            now: self.now,
+            wall: Millis(WALL_START + self.now / 1_000_000),
+            server_wall,
+            step: self.step,
+            ledger: &mut self.ledger,
+            directory: &mut self.directory,
+            network: &mut self.network,
+            tokens: &mut self.tokens,
+            parsed: &mut self.parsed,
+            trace: &self.trace,
+            settling: self.settling,
+            still: self.still,
+        };
+        let Stepped { next, touched } = match &mut self.clients[index] {
+            Client::Device(device) => device.step(&mut around)?,
+            Client::Rogue(rogue) => rogue.step(&mut around),
+        };
+        for opened in before..self.network.opened.len() {
+            let socket = self.network.opened[opened];
+            if self.socket_of.len() <= socket {
+                self.socket_of.resize(socket + 1, usize::MAX);
+            }
+            self.socket_of[socket] = index;
+        }
+        if let Some(next) = next {
+            self.wake_client(index, next);
+        }
+        if let Some(socket) = touched {
+            if !self.healed
+                && self.random.chance(self.plan.scenario.faults.reset_permille)
+                && let Some(socket) = self.network.socket(socket)
+            {
+                socket.reset();
+            }
+            let delay = self.random.delay(60_000);
+            self.wake_socket(socket, delay);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! One shard as the driver has it: engine, journal, connections, and what waits for the next turn.
+
+use std::collections::VecDeque;
+
+use lynk_connection::{Connection, TurnQueue};
+use lynk_domain::{IpPrefix, Lsn, Millis, Nanos, ShardId};
+use lynk_engine::{Effects, Engine, JournalState, Mail};
+use lynk_journal::{MemoryFile, PreparedSegment, WriteOp, WriteOutcome, Writer};
+use lynk_model::{RequestId, SourceId, StoreReply};
+
+use crate::oracle::Journal;
+
+/// A connection and its socket.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) connection: Connection,
+    pub(super) socket: usize,
+    /// The engine knows that it is gone.
+    pub(super) told: bool,
+    /// Earliest entry in the driver's wheel.
+    pub(super) deadline: Nanos,
+}
+
+/// What the keeper brought.
+#[derive(Debug)]
+pub(super) enum Supply {
+    Segment(PreparedSegment<MemoryFile>),
+    Refused,
+}
+
+/// What others lay down for a shard until its next turn.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) accepts: VecDeque<(usize, IpPrefix)>,
+    /// Mail by sender, with the time of its arrival.
+    pub(super) inbox: Vec<VecDeque<(u64, Mail)>>,
+    pub(super) replies: VecDeque<(RequestId, StoreReply)>,
+    pub(super) drained: VecDeque<(SourceId, Lsn)>,
+    pub(super) supplies: VecDeque<Supply>,
+    /// The write that the disk has, and what became of it.
+    pub(super) in_flight: Option<WriteOp<MemoryFile>>,
+    pub(super) written: Option<(WriteOp<MemoryFile>, WriteOutcome)>,
+    /// Leave until then.
+    pub(super) drain: Option<Nanos>,
+    /// When the next turn is.
+    pub(super) turn_at: u64,
+}
+
+impl Desk {
+    pub(super) fn new(shard_count: u16) -> Self {
+        Self {
+            accepts: VecDeque::new(),
+            inbox: (0..shard_count).map(|_| VecDeque::new()).collect(),
+            replies: VecDeque::new(),
+            drained: VecDeque::new(),
+            supplies: VecDeque::new(),
+            in_flight: None,
+            written: None,
+            drain: None,
+            turn_at: u64::MAX,
+        }
+    }
+}
+
+/// One shard of a process.
+pub(super) struct Shard {
+    pub(super) id: ShardId,
+    pub(super) journal: Journal,
+    pub(super) engine: Engine,
+    pub(super) writer: Writer<MemoryFile>,
+    pub(super) state: JournalState,
+    pub(super) fx: Effects,
+    pub(super) queue: TurnQueue,
+    pub(super) slots: Vec<Option<Slot>>,
+    pub(super) keeper_asked: bool,
+    /// Highest wall clock given to the engine.
+    pub(super) wall: Millis,
+    /// Fan-out is left over.
+    pub(super) more: bool,
+    pub(super) drain_done: bool,
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    pub(super) fn new(id: ShardId, journal: Journal, engine: Engine, writer: Writer<MemoryFile>) -> Self {
+        Self {
+            id,
+            journal,
+            engine,
+            writer,
+            state: JournalState::Open,
+            fx: Effects::default(),
+            queue: TurnQueue::new(),
+            slots: Vec::new(),
+            keeper_asked: false,
+            wall: Millis(0),
+            more: false,
+            drain_done: false,
+        }
+    }
+
+    /// A free slot for a new connection.
+    pub(super) fn take_slot(&mut self, slot: Slot) -> u32 {
+        match self.slots.iter().position(Option::is_none) {
+            Some(index) => {
+                self.slots[index] = Some(slot);
+                index as u32
+            }
+            None => {
+                self.slots.push(Some(slot));
+                self.slots.len() as u32 - 1
+            }
+        }
+    }
+}
+
+/// Whether a full mailbox may hand this mail back. What must always fit is bounded by the commands in flight.
+pub(super) fn refusable(mail: &Mail) -> bool {
+    !matches!(
+        mail,
+        Mail::Reply { .. } | Mail::Subscribed { .. } | Mail::Admitted { .. } | Mail::Peeked { .. }
+    )
+}
+
+/// Kind of a mail, for traces.
+pub(super) fn mail_name(mail: &Mail) -> &'static str {
+    match mail {
+        Mail::Command { .. } => "command",
+        Mail::Unsubscribed { .. } => "unsubscribed",
+        Mail::Refill { .. } => "refill",
+        Mail::Reply { .. } => "reply",
+        Mail::Subscribed { .. } => "subscribed",
+        Mail::Event { .. } => "event",
+        Mail::Skip { .. } => "skip",
+        Mail::Ephemeral { .. } => "ephemeral",
+        Mail::SignedIn { .. } => "signed_in",
+        Mail::SignedOut { .. } => "signed_out",
+        Mail::Admitted { .. } => "admitted",
+        Mail::Watch { .. } => "watch",
+        Mail::Presence { .. } => "presence",
+        Mail::BlockChanged { .. } => "block_changed",
+        Mail::IpAcquire { .. } => "ip_acquire",
+        Mail::IpRelease { .. } => "ip_release",
+        Mail::IpRefused { .. } => "ip_refused",
+        Mail::Here { .. } => "here",
+        Mail::HereUsers { .. } => "here_users",
+        Mail::Peek { .. } => "peek",
+        Mail::Peeked { .. } => "peeked",
+    }
+}
