@@ -13,10 +13,20 @@ use crate::io::{Effects, JournalState, Slot};
 use crate::kept::Kept;
 use crate::mail::Mail;
 
+/// Frames that the pool remembers at most, and the largest buffer among them: 16 MiB together, when all are large.
+const FRAMES_HELD_MAX: usize = 4 << 10;
+const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
+/// The same for joined frames: 8 MiB.
+const JOINS_HELD_MAX: usize = 256;
+const JOIN_KEPT_BYTES_MAX: usize = 32 << 10;
+
 /// State that home, owner and user parts use alike.
 pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
+    /// Answers, events, anything that leaves as one message.
     pub(crate) pool: FramePool,
+    /// Several events in one frame: larger, so apart, or every small frame would grow to that size in time.
+    pub(crate) joins: FramePool,
     pub(crate) counters: Counters,
     pub(crate) journal: JournalState,
     /// Last record appended; the next gets the number after it.
@@ -36,7 +46,8 @@ impl Shared {
         let random = config.seed;
         Self {
             config,
-            pool: FramePool::new(8 << 10, 16 << 10),
+            pool: FramePool::new(FRAMES_HELD_MAX, FRAME_KEPT_BYTES_MAX),
+            joins: FramePool::new(JOINS_HELD_MAX, JOIN_KEPT_BYTES_MAX),
             counters: Counters::default(),
             journal: JournalState::Open,
             appended: Lsn(0),

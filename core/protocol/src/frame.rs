@@ -107,10 +107,14 @@ impl AsRef<[u8]> for Frame {
 ///
 /// [`Self::frame`] keeps a reference to every frame it hands out and takes one back as soon as its count has
 /// fallen to 1, so that nothing needs to be returned by hand. At most `held_max` frames are remembered; past that
-/// the oldest is forgotten (it is freed by its last holder).
+/// the oldest is forgotten (it is freed by its last holder). That suits frames that live for a moment. For frames
+/// that are kept, as many as there are, [`Self::lend`] and [`Self::give_back`] reuse exactly what its keeper no
+/// longer needs.
 #[derive(Debug)]
 pub struct FramePool {
     held: VecDeque<Arc<Frame>>,
+    /// Given back by their keepers; at most `held_max`. Others may still hold some of them.
+    given: VecDeque<Arc<Frame>>,
     held_max: usize,
     /// Buffers larger than this are not kept: one large history page must not stay for ever.
     keep_bytes_max: usize,
@@ -123,12 +127,32 @@ impl FramePool {
     /// An empty pool.
     #[must_use]
     pub fn new(held_max: usize, keep_bytes_max: usize) -> Self {
-        Self { held: VecDeque::new(), held_max, keep_bytes_max }
+        Self { held: VecDeque::new(), given: VecDeque::new(), held_max, keep_bytes_max }
     }
 
     /// A frame around what `write` appends, from a free buffer if one of the oldest few is free.
     pub fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Arc<Frame> {
         self.filled(|frame| frame.fill(write))
+    }
+
+    /// As [`Self::frame`], for a frame that its keeper will give back. The pool keeps no reference.
+    pub fn lend(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Arc<Frame> {
+        for _ in 0..PROBES {
+            let Some(mut given) = self.given.pop_front() else { break };
+            // One that is still on its way to somebody is left to its last holder.
+            if let Some(frame) = Arc::get_mut(&mut given) {
+                frame.fill(write);
+                return given;
+            }
+        }
+        Frame::new(write)
+    }
+
+    /// Takes a frame that its keeper no longer needs.
+    pub fn give_back(&mut self, frame: Arc<Frame>) {
+        if self.given.len() < self.held_max && frame.buffer.capacity() <= self.keep_bytes_max {
+            self.given.push_back(frame);
+        }
     }
 
     /// One frame with the wire bytes of `frames` in order.
@@ -180,6 +204,21 @@ mod tests {
             assert_eq!(&frame.wire()[..header.len()], header);
             assert_eq!(frame.wire().len(), header.len() + length);
         }
+    }
+
+    #[test]
+    fn a_lent_frame_is_reused_once_it_is_given_back_and_nobody_holds_it() {
+        let mut pool = FramePool::new(8, 1 << 16);
+        let kept = pool.lend(|out| out.extend_from_slice(b"kept"));
+        let address = Arc::as_ptr(&kept);
+        let other = pool.lend(|out| out.extend_from_slice(b"other"));
+        assert_ne!(Arc::as_ptr(&other), address);
+        let reader = Arc::clone(&other);
+        pool.give_back(other);
+        pool.give_back(kept);
+        let next = pool.lend(|out| out.extend_from_slice(b"next"));
+        assert_eq!((Arc::as_ptr(&next), next.payload()), (address, &b"next"[..]));
+        assert_eq!(reader.payload(), b"other");
     }
 
     #[test]

@@ -17,3 +17,17 @@ pub trait Chat: Send {
     /// Totals so far.
     fn counters(&self) -> &Counters;
 }
+
+impl Chat for lynk_engine::Engine {
+    fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
+        Self::handle(self, now, input, effects);
+    }
+
+    fn next_deadline(&self) -> Option<Nanos> {
+        Self::next_deadline(self)
+    }
+
+    fn counters(&self) -> &Counters {
+        Self::counters(self)
+    }
+}

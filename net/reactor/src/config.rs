@@ -64,7 +64,8 @@ impl Config {
     pub fn new(connection: Settings, limits: &Limits) -> Self {
         Self {
             connection,
-            connections_max: limits.connections_per_shard_max,
+            // Above the engine's limit, so that the first ones beyond it get an answer.
+            connections_max: limits.connections_per_shard_max.saturating_add(256),
             half_open_max: 20_000,
             receive_bytes: 64 << 10,
             read_bytes_per_turn: 256 << 10,

@@ -31,7 +31,7 @@ pub struct ReactorCounters {
     pub half_open: u64,
     /// Bytes received.
     pub received_bytes: u64,
-    /// Bytes given to the kernel to send and taken by it.
+    /// Bytes sent. A short send of the fast path counts in full, and its rest again.
     pub sent_bytes: u64,
     /// Sends on the fast path.
     pub sends: u64,

@@ -263,7 +263,7 @@ fn start_round(cx: &mut Context<'_>, traffic: &mut Traffic, subscribers: usize) 
         [only] => Some(Arc::clone(&only.frame)),
         // One subscriber takes the frames as they are: joining would copy them for nobody else.
         _ if subscribers < 2 => None,
-        several => Some(cx.shared.pool.joined(several.iter().map(|item| &*item.frame))),
+        several => Some(cx.shared.joins.joined(several.iter().map(|item| &*item.frame))),
     };
 }
 

@@ -15,7 +15,7 @@ use super::release::Item;
 use super::room::{Member, Room};
 use super::send::check_text;
 use super::window::{Entry, Kind};
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::mail::Own;
 
 /// A message is read again this often when it changes while it is read.
@@ -252,13 +252,13 @@ impl Books {
             key: change.key,
             body: change.stored(),
         };
-        let frame = pool.frame(|out| encode_event(out, &stored));
+        let frame = pool.lend(|out| encode_event(out, &stored));
         let level = Some(room.level());
         let done = Done { room: Some(room.id), seq, time: Some(wall), level, ..Done::default() };
         let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
         let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
-        let limits = &cx.shared.config.limits;
-        room.window.push(entry, limits.room_window_events_max, limits.room_window_bytes_max);
+        let Shared { pool, config, .. } = &mut *cx.shared;
+        room.window.push(pool, entry, &config.limits);
         let used = Used {
             seq,
             n: Default::default(),

@@ -317,7 +317,6 @@ fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
 /// Fills the window. A jump in the numbers is told as a loss.
 fn fill_window(cx: &mut Context<'_>, room: &mut Room, recent: Vec<StoredEvent>, stored_top: Seq) {
     let limits = &cx.shared.config.limits;
-    let (events_max, bytes_max) = (limits.room_window_events_max, limits.room_window_bytes_max);
     let pool = &mut cx.shared.pool;
     let first = recent.first().map_or(stored_top.next(), |first| first.seq);
     room.window = Window::new(first);
@@ -328,18 +327,20 @@ fn fill_window(cx: &mut Context<'_>, room: &mut Room, recent: Vec<StoredEvent>, 
         }
         if event.seq > next {
             let to = Seq(event.seq.0 - 1);
-            room.window.push(Entry::lost(pool, room.id, next, to, event.wall), events_max, bytes_max);
+            let lost = Entry::lost(pool, room.id, next, to, event.wall);
+            room.window.push(pool, lost, limits);
         }
         next = event.seq.next();
         room.active = event.wall;
         if let (StoredBody::Message(_), Some(member)) = (&event.body, room.members.get_mut(&event.sender)) {
             member.posted = event.wall;
         }
-        room.window.push(Entry::stored(pool, event), events_max, bytes_max);
+        let entry = Entry::stored(pool, event);
+        room.window.push(pool, entry, limits);
     }
     if next <= room.top {
         let lost = Entry::lost(pool, room.id, next, room.top, room.active);
-        room.window.push(lost, events_max, bytes_max);
+        room.window.push(pool, lost, limits);
     }
     for entry in room.window.iter() {
         if let Kind::Meta { removes: Some(user) } = entry.kind {

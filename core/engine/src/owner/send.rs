@@ -12,7 +12,7 @@ use super::keys::{Lookup, Used};
 use super::release::Item;
 use super::room::{Member, Room};
 use super::window::{Entry, Kind, Posted};
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::mail::Own;
 
 impl Books {
@@ -137,7 +137,7 @@ impl Books {
         self.keys.insert(Self::scope(room, user, key), used, wall, &self.drains);
 
         let pool = &mut cx.shared.pool;
-        let frame = pool.frame(|out| encode_message(out, room.id, seq, n, id, user, wall, reply_to, text));
+        let frame = pool.lend(|out| encode_message(out, room.id, seq, n, id, user, wall, reply_to, text));
         let done = Done {
             room: Some(room.id),
             seq,
@@ -150,8 +150,8 @@ impl Books {
         let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
         let kind = Kind::Message(Posted::new(n, id, reply_to, &frame));
         let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
-        let limits = &cx.shared.config.limits;
-        room.window.push(entry, limits.room_window_events_max, limits.room_window_bytes_max);
+        let Shared { pool, config, .. } = &mut *cx.shared;
+        room.window.push(pool, entry, &config.limits);
         cx.shared.counters.messages += 1;
         let own = Some(Own { to: ask.from, ok });
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });

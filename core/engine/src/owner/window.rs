@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lynk_domain::{MessageId, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Limits, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::{MessageView, Reaction, StoredBody, StoredEvent};
 use lynk_protocol::{Frame, FramePool, Json, encode_event, encode_gap, encode_reactions};
 
@@ -87,7 +87,7 @@ impl Entry {
 
     /// An event as a store returned it.
     pub(super) fn stored(pool: &mut FramePool, event: StoredEvent) -> Self {
-        let frame = pool.frame(|out| encode_event(out, &event));
+        let frame = pool.lend(|out| encode_event(out, &event));
         let kind = match event.body {
             StoredBody::Message(view) => {
                 let mut tail = Vec::new();
@@ -108,7 +108,7 @@ impl Entry {
 
     /// A hole that a crash left in the numbers.
     pub(super) fn lost(pool: &mut FramePool, room: RoomId, from: Seq, to: Seq, wall: Millis) -> Self {
-        let frame = pool.frame(|out| encode_gap(out, room, from, to, "lost"));
+        let frame = pool.lend(|out| encode_gap(out, room, from, to, "lost"));
         Self { seq: to, wall, sender: UserId::NIL, frame, kind: Kind::Gap { from } }
     }
 }
@@ -131,7 +131,8 @@ impl Window {
     }
 
     /// Adds the next event, and drops the oldest past the limits.
-    pub(super) fn push(&mut self, entry: Entry, events_max: u32, bytes_max: u32) {
+    pub(super) fn push(&mut self, pool: &mut FramePool, entry: Entry, limits: &Limits) {
+        let (events_max, bytes_max) = (limits.room_window_events_max, limits.room_window_bytes_max);
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
         let full = |w: &Self| w.entries.len() > events_max as usize || w.bytes > bytes_max as usize;
@@ -139,6 +140,7 @@ impl Window {
             let Some(oldest) = self.entries.pop_front() else { break };
             self.bytes -= oldest.bytes();
             self.start = oldest.seq.next();
+            pool.give_back(oldest.frame);
         }
     }
 
@@ -213,7 +215,7 @@ impl Window {
                 _ => return,
             }
             let old = Arc::clone(&entry.frame);
-            entry.frame = pool.frame(|out| {
+            entry.frame = pool.lend(|out| {
                 out.extend_from_slice(old.payload().get(..posted.prefix as usize).unwrap_or_default());
                 encode_reactions(out, &posted.reactions);
                 out.push(b'}');
@@ -255,7 +257,7 @@ fn encode_posted(
     text: &str,
 ) -> Arc<Frame> {
     let mut prefix = 0;
-    let frame = pool.frame(|out| {
+    let frame = pool.lend(|out| {
         let start = out.len();
         let mut json = Json::new(out);
         json.open(b'{').key("ev").text("message").key("room").id(&room.0).key("seq").number(seq.0);
@@ -291,5 +293,5 @@ fn encode_edit(pool: &mut FramePool, room: RoomId, entry: &Entry, target: Seq, t
         key: lynk_domain::Key::NIL,
         body,
     };
-    pool.frame(|out| encode_event(out, &event))
+    pool.lend(|out| encode_event(out, &event))
 }

@@ -23,7 +23,10 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             let Some(entry) = self.table.get(*token).filter(|entry| !entry.leaving) else { continue };
             let (connection, now, settings) = (&mut entry.connection, self.now.mono, &self.config.connection);
             match (report, result) {
-                (Report::Always, Ok(count)) => connection.sent(now, settings, *count),
+                (Report::Always, Ok(count)) => {
+                    self.counters.sent_bytes += *count as u64;
+                    connection.sent(now, settings, *count);
+                }
                 (Report::Always, Err(error)) if is_blocked(error) => connection.send_blocked(now, settings),
                 (Report::Short, Ok(count)) => {
                     self.counters.sends_short += 1;

@@ -43,7 +43,6 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             }
             Plan::Reported { bytes } => {
                 self.counters.sends_slow += 1;
-                self.counters.sent_bytes += bytes as u64;
                 self.touched.push(slot);
                 self.driver.send_copied(entry.file, bytes, Report::Always);
             }

@@ -13,7 +13,7 @@ use super::super::release::Item;
 use super::super::room::{Member, Room};
 use super::super::window::{Entry, Kind};
 use super::Asker;
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::io::JournalState;
 use crate::mail::{Mail, Own};
 
@@ -161,10 +161,10 @@ impl Books {
             key,
             body: StoredBody::Meta { version, event },
         };
-        let frame = cx.shared.pool.frame(|out| encode_event(out, &stored));
+        let frame = cx.shared.pool.lend(|out| encode_event(out, &stored));
         let entry = Entry { seq, wall, sender: actor, frame: frame.clone(), kind: Kind::Meta { removes } };
-        let limits = &cx.shared.config.limits;
-        room.window.push(entry, limits.room_window_events_max, limits.room_window_bytes_max);
+        let Shared { pool, config, .. } = &mut *cx.shared;
+        room.window.push(pool, entry, &config.limits);
         newcomers.into_iter().for_each(|user| place_newcomer(cx, room, user, seq));
         if key != Key::NIL {
             let used = Used {
