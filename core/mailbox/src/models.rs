@@ -1,5 +1,6 @@
-//! Loom models: interleavings of small cases under the C11 memory model; all of them for the queue, those with
-//! up to three preemptions for the sleep protocol (the rest takes minutes and found nothing more).
+//! Loom models: interleavings of small cases under the C11 memory model; all of them for the queue, those with up to
+//! three preemptions for the sleep protocol. Without that bound the model with one sender passes too (in minutes); the
+//! one with two senders is too large for it.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p lynk-mailbox --release`
 

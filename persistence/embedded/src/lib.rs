@@ -14,6 +14,21 @@ mod fault;
 mod log;
 mod rooms;
 
+use std::path::Path;
+
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
 pub use rooms::Rooms;
+
+/// Opens or creates both stores, at the same time: a first start is mostly waiting for some forty syncs.
+///
+/// # Errors
+/// See [`OpenError`]; when both refuse, the message log's reason.
+pub fn open(data: &Path, options: MessageLogOptions) -> Result<(MessageLog, Rooms), OpenError> {
+    std::thread::scope(|scope| {
+        let rooms = scope.spawn(|| Rooms::open(data));
+        let messages = MessageLog::open(data, options)?;
+        let rooms = rooms.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((messages, rooms))
+    })
+}

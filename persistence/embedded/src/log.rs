@@ -51,7 +51,8 @@ pub struct MessageLogOptions {
     pub cache_bytes: u64,
     /// Memtable at which it is flushed, bytes; about four may exist at a time.
     pub memtable_bytes: u64,
-    /// Threads that flush and compact; with two, one flushes while the other compacts.
+    /// Threads that flush and compact. With more than one, fjall 3.1 keeps one spinning while another compacts: 15 %
+    /// more CPU per message for nothing (`store-choice append fjall 300000 1000`).
     pub workers: usize,
     /// Free bytes of the file system below which nothing is appended.
     pub free_bytes_min: u64,
@@ -59,7 +60,7 @@ pub struct MessageLogOptions {
 
 impl Default for MessageLogOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, memtable_bytes: 16 << 20, workers: 2, free_bytes_min: 48 << 20 }
+        Self { cache_bytes: 32 << 20, memtable_bytes: 16 << 20, workers: 1, free_bytes_min: 48 << 20 }
     }
 }
 

@@ -268,3 +268,79 @@ fn results_of_keys_leave_after_seven_days_and_not_before_their_event_is_confirme
     joins(&mut rooms, 8 * day + 1);
     assert_eq!(ready(rooms.apply(&create)), Ok(MetaOutcome::Exists), "the key is forgotten");
 }
+
+/// A small file system in memory, unmounted at the end. `None` without the right to mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(bytes: u64) -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = format!("size={bytes}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "lynk-test"]).arg(directory.path());
+        let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        mounted.then_some(Self(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ended = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn the_log_survives_a_disk_that_is_full_in_the_middle_of_a_write_and_goes_on_after() {
+    let Some(disk) = SmallDisk::mount(48 << 20) else {
+        println!("SKIPPED: needs the right to mount a small file system");
+        return;
+    };
+    let data = disk.0.path();
+    // Without a reserve, so that the engine itself meets the full disk: while writing its journal, flushing, compacting.
+    let options =
+        MessageLogOptions { free_bytes_min: 0, memtable_bytes: 1 << 20, ..MessageLogOptions::default() };
+    let mut log = MessageLog::open(data, options).expect("opens");
+    let ballast = data.join("ballast");
+    std::fs::write(&ballast, vec![1; 30 << 20]).expect("it fits");
+
+    let mut history = History::new(7);
+    let sender = history.users[0];
+    let mut filler = Random(1);
+    let mut stored = 0;
+    let mut failures = 0;
+    while failures < 3 {
+        // Text that does not compress.
+        let text: String = (0..2_000).map(|_| char::from(b'a' + (filler.draw() % 26) as u8)).collect();
+        history.post(sender, Seq(0), &text);
+        let batch = &history.records[stored..];
+        match ready(log.append("1/0", Lsn(history.records.len() as u64), &records(batch))) {
+            Ok(()) => stored = history.records.len(),
+            Err(error) => {
+                assert!(matches!(error, StoreError::Unavailable | StoreError::Unknown), "{error:?}");
+                assert!(log.take_fault().is_some());
+                failures += 1;
+            }
+        }
+        assert!(history.records.len() < 100_000, "the disk is small");
+    }
+    std::fs::remove_file(&ballast).expect("removes");
+    let rest = &history.records[stored..];
+    let cursor = Lsn(history.records.len() as u64);
+    let stored = (0..10).any(|_| ready(log.append("1/0", cursor, &records(rest))).is_ok());
+    assert!(stored, "{:?}", log.take_fault());
+    assert_eq!(ready(log.cursor("1/0")), Ok(cursor));
+    let query = PageQuery {
+        room: history.room,
+        from: Seq(0),
+        to: Seq(u64::MAX),
+        backward: false,
+        limit: u32::MAX,
+        bytes: u32::MAX,
+        all: true,
+    };
+    let page = ready(log.page(&query)).expect("readable");
+    assert_eq!(page.events.len(), history.records.len());
+    drop(log);
+    let log = MessageLog::open(data, small()).expect("opens again");
+    assert_eq!(ready(log.page(&query)), Ok(page));
+}

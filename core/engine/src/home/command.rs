@@ -133,6 +133,10 @@ impl Home {
                 self.presence(cx, slot, re, *room, watch, unwatch);
                 return None;
             }
+            Command::Find { name } => {
+                self.find(cx, slot, re, name);
+                return None;
+            }
             Command::Create { key, .. } => room_of_create(user, *key),
             Command::Direct { user: other } | Command::Block { user: other, .. } => {
                 if *other == user {
@@ -149,7 +153,13 @@ impl Home {
                 }
                 *room
             }
-            other => other.room()?,
+            other => match other.room() {
+                Some(room) => room,
+                None => {
+                    self.refuse(cx, slot, re, &ErrorCode::UnknownOp.into());
+                    return None;
+                }
+            },
         };
         self.send_to_owner(cx, slot, re, room, command, text)
     }

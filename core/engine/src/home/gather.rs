@@ -1,4 +1,4 @@
-//! Questions that several shards answer: `sync`, and who is in a room.
+//! Questions that the store or several shards answer: `find`, `sync`, and who is in a room.
 //!
 //! **Who is here** means: users with a connection that is subscribed to the room now. Only a subscriber may ask, which
 //! makes membership certain without asking the owner. Every shard tells its subscribers' users (all of them up to
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use lynk_domain::{FixedMap, Nanos, RoomId, ShardId, UserId, fixed_map, shard_of_room};
 use lynk_model::{Membership, RequestId, StoreError, StoreReply, StoreRequest};
-use lynk_protocol::{ErrorCode, Json, Reject};
+use lynk_protocol::{Done, ErrorCode, Json, Reject};
 
 use super::Home;
 use super::command::BUSY_RETRY_MILLIS;
@@ -39,6 +39,8 @@ struct Gather {
 }
 
 enum Parts {
+    /// A room's name was asked of the store.
+    Name,
     /// The user's rooms were asked of the store.
     Rooms { limit: u32 },
     /// The numbers of the rooms were asked of their owners; `missing` have not answered.
@@ -109,6 +111,35 @@ impl Home {
         let after = after.unwrap_or(RoomId::NIL);
         let request = cx.request(StoreRequest::Memberships { user, after, limit });
         self.gathers.requests.insert(request, gather);
+    }
+
+    /// `find`: the room of a name.
+    pub(crate) fn find(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, name: &str) {
+        if name.chars().count() > cx.shared.config.limits.room_name_chars_max as usize {
+            self.refuse(cx, slot, re, &ErrorCode::TooLarge.into());
+            return;
+        }
+        if !self.may_gather(cx, slot, re) {
+            return;
+        }
+        let to = self.sessions.reference(self.shard, slot);
+        let gather = self.gathers.open(cx.now.mono, to, re, Parts::Name);
+        let request = cx.request(StoreRequest::FindName { name: name.to_owned() });
+        self.gathers.requests.insert(request, gather);
+    }
+
+    /// The store knows a name, or does not.
+    fn named(&mut self, cx: &mut Context<'_>, gather: u32, room: Option<RoomId>) {
+        let Some(open) = self.gathers.open.get(&gather) else { return };
+        let (to, re) = (open.to, open.re);
+        let Some(room) = room else {
+            return self.end_gather(cx, gather, Err(ErrorCode::RoomNotFound.into()));
+        };
+        self.gathers.open.remove(&gather);
+        if self.sessions.live(to).is_some() {
+            self.done(cx, to.slot, re, &Done { room: Some(room), ..Done::default() });
+            self.answered(cx, self.shard, to);
+        }
     }
 
     /// `presence` with a room: who of it is here.
@@ -206,6 +237,7 @@ impl Home {
     ) -> Result<(), StoreReply> {
         let Some(gather) = self.gathers.requests.remove(&id) else { return Err(reply) };
         match reply {
+            StoreReply::Named(room) => self.named(cx, gather, room),
             StoreReply::Memberships(rooms) => self.peek_rooms(cx, gather, rooms),
             StoreReply::Blocks(pairs) => {
                 let Some(Gather { to, parts: Parts::Here { blocks, .. }, .. }) =
@@ -259,7 +291,7 @@ impl Home {
         let complete = match self.gathers.open.get(&gather).map(|open| &open.parts) {
             Some(Parts::Sync { missing, .. }) => *missing == 0,
             Some(Parts::Here { missing, blocks, .. }) => *missing == 0 && blocks.is_some(),
-            Some(Parts::Rooms { .. }) | None => false,
+            Some(Parts::Name | Parts::Rooms { .. }) | None => false,
         };
         if complete {
             self.end_gather(cx, gather, Ok(()));
@@ -300,7 +332,7 @@ impl Home {
                 let frame = cx.shared.pool.frame(|out| here.encode(out, re, room));
                 cx.reply(to.slot, frame);
             }
-            (Ok(()), Parts::Rooms { .. }) => unreachable!("the rooms themselves are no answer"),
+            (Ok(()), Parts::Name | Parts::Rooms { .. }) => unreachable!("answered or refused elsewhere"),
         }
         self.answered(cx, self.shard, to);
     }

@@ -11,7 +11,7 @@ use lynk_domain::{
     SessionId, ShardId, UserId, uuid_v7,
 };
 use lynk_engine::{Effects, Engine, EngineConfig, Input, Mail, Slot};
-use lynk_model::{LoadedRoom, MemberRow, PageReply, RoomRow, SourceId, StoreReply, StoreRequest};
+use lynk_model::{LoadedRoom, MemberRow, RoomRow, SourceId, StoreReply, StoreRequest};
 use serde_json::Value;
 
 pub(crate) const START: Now = Now { mono: Nanos(10 * Nanos::SECOND), wall: Millis(1_795_456_131_123) };
@@ -249,7 +249,7 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::LoadRoom { room, .. } => {
             StoreReply::Loaded(Box::new(rooms.get(room).cloned().unwrap_or_default()))
         }
-        StoreRequest::Page { .. } => StoreReply::Page(Box::new(PageReply::default())),
+        StoreRequest::Page { .. } => StoreReply::Page(Box::default()),
         StoreRequest::Event { .. } => StoreReply::Event(None),
         StoreRequest::FindKey { .. } => StoreReply::Key(None),
         StoreRequest::CountNotUnread { .. } => {

@@ -2,4 +2,5 @@
 
 mod chat;
 mod harness;
+mod memory;
 mod warm;

@@ -139,14 +139,15 @@ fn a_send_that_fits_posts_nothing_and_lets_go_of_its_frame() {
 }
 
 #[test]
-#[should_panic(expected = "one send per connection per enter")]
 fn a_second_send_of_a_file_in_one_turn_is_a_bug() {
-    let Some(mut ring) = ring() else { panic!("one send per connection per enter: skipped") };
+    let Some(mut ring) = ring() else { return };
     let (ours, _theirs) = UnixStream::pair().expect("pair");
     let file = ring.attach(ours.into(), 1);
     let frame = Arc::new(b"hello".to_vec());
     ring.send_frame(file, &frame, Report::Short);
-    ring.send_frame(file, &frame, Report::Short);
+    // Caught, so that the ring is dropped in peace and frees what it holds.
+    let second = std::panic::AssertUnwindSafe(|| ring.send_frame(file, &frame, Report::Short));
+    assert!(std::panic::catch_unwind(second).is_err());
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl CompactionFilter for Before {
             return Ok(Verdict::Keep);
         }
         // A value that cannot be read stays: the filter must not fail a compaction, a reader will tell.
-        let old = value::decode_key(&item.value()?).is_ok_and(|found| found.wall < self.0);
+        let old = value::decode_key(&item.value()?).is_ok_and(|used| used.wall.0 < self.0);
         Ok(if old { Verdict::Remove } else { Verdict::Keep })
     }
 }

@@ -7,11 +7,12 @@ use fjall::{Guard, Iter, Keyspace};
 use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::NotUnread;
 use lynk_model::{
-    FoundKey, MessageState, PageBuilder, PageQuery, PageReply, ReadState, RoomHead, StoredBody, StoredEvent,
+    FoundKey, MessageFacts, MessageState, PageBuilder, PageQuery, PageReply, ReadState, RoomHead, StoredBody,
+    StoredEvent,
 };
 
 use super::key::{self, Table};
-use super::value;
+use super::value::{self, KeyRow};
 use crate::Fault;
 
 pub(super) fn head(keyspace: &Keyspace, room: RoomId) -> Result<RoomHead, Fault> {
@@ -34,8 +35,11 @@ pub(super) fn find_key(
     sender: UserId,
     key: Key,
 ) -> Result<Option<FoundKey>, Fault> {
-    let value = keyspace.get(key::idempotency(room, sender, key))?;
-    value.map(|value| value::decode_key(&value)).transpose()
+    let Some(used) = keyspace.get(key::idempotency(room, sender, key))? else { return Ok(None) };
+    let KeyRow { wall, seq, content_hash } = value::decode_key(&used)?;
+    let Some(row) = keyspace.get(key::by_seq(room, Table::Message, seq))? else { return Ok(None) };
+    let facts = value::decode_facts(seq, &row)?;
+    Ok(facts.map(|MessageFacts { n, id, .. }| FoundKey { seq, n, id, wall: wall.0, content_hash }))
 }
 
 /// The message's row and all its reactions.

@@ -6,10 +6,13 @@
 //!
 //! Event: version 1, record kind u8, rev u64, wall u64, sender 16, key 16, then the record's
 //! [`Body`](lynk_model::Body); an edit's text is empty.
+//!
+//! The others: version 1, then the fields that `key` names, in that order. Cursors and the format are bare numbers, and
+//! the index rows `own` and `deleted` hold nothing more than `key` says.
 
 use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::{
-    Body, FoundKey, MessageFacts, MessageRow, OwnedRecord, RecordHead, RecordKind, RoomHead, StoredEvent,
+    Body, MessageFacts, MessageRow, OwnedRecord, RecordHead, RecordKind, RoomHead, StoredEvent,
 };
 
 use crate::Fault;
@@ -176,27 +179,27 @@ pub(super) fn decode_reaction(value: &[u8]) -> Result<(Seq, bool), Fault> {
     Ok((Seq(fields.u64()?), fields.u8()? != 0))
 }
 
-pub(super) fn encode_key(found: &FoundKey) -> Vec<u8> {
-    let mut out = Vec::with_capacity(49);
-    out.push(VERSION);
-    out.extend_from_slice(&found.wall.to_le_bytes());
-    out.extend_from_slice(&found.seq.0.to_le_bytes());
-    out.extend_from_slice(&found.n.0.to_le_bytes());
-    out.extend_from_slice(&found.id.0);
-    out.extend_from_slice(&found.content_hash.to_le_bytes());
+/// What a used idempotency key leads to. The message's row has the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct KeyRow {
+    pub(super) wall: Millis,
+    pub(super) seq: Seq,
+    pub(super) content_hash: u64,
+}
+
+pub(super) fn encode_key(used: &KeyRow) -> [u8; 25] {
+    let mut out = [VERSION; 25];
+    let numbers = [used.wall.0, used.seq.0, used.content_hash];
+    for (place, number) in out[1..].chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
     out
 }
 
-pub(super) fn decode_key(value: &[u8]) -> Result<FoundKey, Fault> {
+pub(super) fn decode_key(value: &[u8]) -> Result<KeyRow, Fault> {
     let mut fields = Fields(value);
     fields.version()?;
-    Ok(FoundKey {
-        wall: fields.u64()?,
-        seq: Seq(fields.u64()?),
-        n: Ordinal(fields.u64()?),
-        id: MessageId(fields.take()?),
-        content_hash: fields.u64()?,
-    })
+    Ok(KeyRow { wall: Millis(fields.u64()?), seq: Seq(fields.u64()?), content_hash: fields.u64()? })
 }
 
 pub(super) fn encode_position(read: Seq, delivered: Seq) -> [u8; 17] {
@@ -292,8 +295,8 @@ mod tests {
     fn heads_and_keys_survive() {
         let head = RoomHead { epoch: Epoch(1), top: Seq(2), top_n: Ordinal(3), version: 4, reserved: Seq(5) };
         assert_eq!(decode_head(&encode_head(&head)).expect("decodes"), head);
-        let found = FoundKey { seq: Seq(1), n: Ordinal(2), id: MessageId([3; 16]), wall: 4, content_hash: 5 };
-        assert_eq!(decode_key(&encode_key(&found)).expect("decodes"), found);
+        let used = KeyRow { wall: Millis(4), seq: Seq(1), content_hash: 5 };
+        assert_eq!(decode_key(&encode_key(&used)).expect("decodes"), used);
         assert_eq!(decode_reaction(&encode_reaction(Seq(4), true)).expect("decodes"), (Seq(4), true));
         assert_eq!(decode_position(&encode_position(Seq(4), Seq(5))).expect("decodes"), (Seq(4), Seq(5)));
     }

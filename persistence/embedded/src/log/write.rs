@@ -4,14 +4,15 @@
 //! top meets nothing: every stored row's seq and rev is at most the top.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use fjall::Keyspace;
 use lynk_domain::{RoomId, Seq, UserId};
 use lynk_model::port::content_hash;
-use lynk_model::{Body, FoundKey, MessageFacts, MessageRow, Record, RecordHead, RecordKind, RoomHead};
+use lynk_model::{Body, MessageFacts, MessageRow, Record, RecordHead, RecordKind, RoomHead};
 
 use super::key::{self, Table};
-use super::value;
+use super::value::{self, KeyRow};
 use crate::Fault;
 
 /// Rooms whose head stays cached between appends.
@@ -59,7 +60,7 @@ struct Touched {
     changed: bool,
 }
 
-/// Rows of one batch, in the order of need; nothing is written until [`Self::finish`].
+/// Rows of one batch; nothing is written until [`Self::finish`].
 pub(super) struct Pending<'a> {
     keyspace: &'a Keyspace,
     heads: HashMap<RoomId, Heads>,
@@ -89,8 +90,8 @@ impl<'a> Pending<'a> {
         let head = &record.head;
         let body = Body::decode(head.kind, record.payload).map_err(Fault::corrupt)?;
         let heads = match self.heads.entry(head.room) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
                 let stored = cache.get(self.keyspace, head.room)?;
                 entry.insert(Heads { stored, now: stored })
             }
@@ -124,7 +125,6 @@ impl<'a> Pending<'a> {
 
     /// The message row at `seq`, read when it may be stored.
     fn message(&mut self, room: RoomId, seq: Seq, stored_top: Seq) -> Result<&mut Touched, Fault> {
-        use std::collections::hash_map::Entry;
         let entry = match self.messages.entry((room, seq)) {
             Entry::Occupied(entry) => return Ok(entry.into_mut()),
             Entry::Vacant(entry) => entry,
@@ -155,15 +155,10 @@ impl<'a> Pending<'a> {
         }
         self.index.push((key::own(head.room, head.sender, head.seq), Vec::new()));
         if !head.key.is_nil() {
-            let found = FoundKey {
-                seq: head.seq,
-                n: facts.n,
-                id: facts.id,
-                wall: head.wall.0,
-                content_hash: content_hash(facts.reply_to, text),
-            };
+            let used =
+                KeyRow { wall: head.wall, seq: head.seq, content_hash: content_hash(facts.reply_to, text) };
             let key = key::idempotency(head.room, head.sender, head.key);
-            self.index.push((key, value::encode_key(&found)));
+            self.index.push((key, value::encode_key(&used).to_vec()));
         }
         Ok(())
     }
@@ -225,28 +220,31 @@ impl<'a> Pending<'a> {
         Ok(())
     }
 
-    /// Puts the rows into `batch`.
-    pub(super) fn finish(&self, batch: &mut fjall::OwnedWriteBatch) {
-        let keyspace = self.keyspace;
+    /// Puts the rows into `batch`, sorted: the engine's memtable is a skip list, and neighbours that are inserted
+    /// one after the other find their place in the processor's cache.
+    pub(super) fn finish(&mut self, batch: &mut fjall::OwnedWriteBatch) {
+        let mut rows = std::mem::take(&mut self.index);
         for ((room, seq), touched) in self.messages.iter().filter(|(_, touched)| touched.changed) {
             let value = value::encode_message(*seq, &touched.row);
-            batch.insert(keyspace, key::by_seq(*room, Table::Message, *seq), value);
+            rows.push((key::by_seq(*room, Table::Message, *seq).to_vec(), value));
         }
-        for ((room, seq), (_, value)) in &self.events {
-            batch.insert(keyspace, key::by_seq(*room, Table::Event, *seq), value.as_slice());
+        for ((room, seq), (_, value)) in self.events.drain() {
+            rows.push((key::by_seq(room, Table::Event, seq).to_vec(), value));
         }
-        for (key, (rev, on)) in &self.reactions {
-            batch.insert(keyspace, key.as_slice(), value::encode_reaction(*rev, *on));
+        for (key, (rev, on)) in self.reactions.drain() {
+            rows.push((key, value::encode_reaction(rev, on).to_vec()));
         }
         for ((room, user), (read, delivered)) in &self.positions {
             let value = value::encode_position(*read, *delivered);
-            batch.insert(keyspace, key::position(*room, *user), value);
-        }
-        for (key, value) in &self.index {
-            batch.insert(keyspace, key.as_slice(), value.as_slice());
+            rows.push((key::position(*room, *user), value.to_vec()));
         }
         for (room, heads) in self.heads.iter().filter(|(_, heads)| heads.now != heads.stored) {
-            batch.insert(keyspace, key::prefix(*room, Table::Head), value::encode_head(&heads.now));
+            let key = key::prefix(*room, Table::Head).to_vec();
+            rows.push((key, value::encode_head(&heads.now).to_vec()));
+        }
+        rows.sort_unstable();
+        for (key, value) in rows {
+            batch.insert(self.keyspace, key, value);
         }
     }
 

@@ -68,6 +68,23 @@ fn sync_does_not_wait_for_a_late_owner_and_says_when_the_store_is_away() {
 }
 
 #[test]
+fn find_tells_the_room_of_a_name() {
+    let mut rig = Rig::with(|limits| limits.room_name_chars_max = 5);
+    rig.sign_in(1, user_of(HERE, 0));
+    let room = room_of(THERE, 0);
+    for (found, id) in [(Some(room), 5), (None, 6)] {
+        rig.text(1, &format!(r#"{{"id":{id},"op":"find","name":"Häll"}}"#));
+        assert!(matches!(&rig.requests[0].1, StoreRequest::FindName { name } if name == "Häll"));
+        rig.reply(StoreReply::Named(found));
+    }
+    let told = rig.take_sent(1);
+    assert_eq!((&told[0]["ev"], &told[0]["room"]), (&"ok".into(), &room.to_string().into()));
+    assert_eq!((&told[1]["code"], &told[1]["re"]), (&"room_not_found".into(), &6.into()));
+    rig.text(1, r#"{"id":7,"op":"find","name":"longer"}"#);
+    assert_eq!(rig.story(1), ["error too_large"]);
+}
+
+#[test]
 fn questions_under_way_are_bounded() {
     let mut rig = Rig::with(|limits| limits.commands_per_connection_per_second = 0);
     for slot in 0..5 {
