@@ -31,6 +31,15 @@ impl Undrained {
     }
 }
 
+/// How a page is cut out of its range.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) backward: bool,
+    pub(super) limit: u32,
+    /// Every event, or messages only.
+    pub(super) all: bool,
+}
+
 /// The records of one room.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
@@ -84,6 +93,22 @@ impl Backlog {
     /// All of them, for loading the room.
     pub(super) fn all(&self) -> Vec<RecordAt> {
         self.records.iter().map(|r| r.at).collect()
+    }
+
+    /// The part of `from..=to` that holds `limit` undrained events, counted from the page's start: a page needs no
+    /// more, and each record is read one by one.
+    pub(super) fn narrow(&self, from: Seq, to: Seq, page: Cut) -> (Seq, Seq) {
+        let Cut { backward, limit, all } = page;
+        let wanted = |r: &&Undrained| if all { r.kind.takes_seq() } else { r.kind == RecordKind::Message };
+        let first = self.records.partition_point(|r| r.seq < from);
+        let last = self.records.partition_point(|r| r.seq <= to).max(first);
+        let mut inside = self.records.range(first..last).filter(wanted);
+        let nth = limit.saturating_sub(1) as usize;
+        if backward {
+            (inside.rev().nth(nth).map_or(from, |r| r.seq), to)
+        } else {
+            (from, inside.nth(nth).map_or(to, |r| r.seq))
+        }
     }
 
     /// Events in `from..=to` and later changes to messages there, for a page.

@@ -14,10 +14,12 @@ use lynk_protocol::{
     ErrorCode, History, Json, Reject, encode_event, encode_gap, encode_history_head, encode_tail,
 };
 
+use super::backlog::Cut;
 use super::books::{Ask, Books, Held, Pending, refusal, store_reject};
 use super::room::Room;
 use super::window::{Entry, Kind};
 use crate::context::Context;
+use crate::mail::ConnectionRef;
 
 /// Bytes kept free for the tail of a page.
 const TAIL_BYTES: usize = 128;
@@ -57,6 +59,8 @@ pub(super) struct PageWait {
     deletes: u64,
     /// The log may have holes, so every event is read to find them.
     dense: bool,
+    /// The store was asked for a part of the span only.
+    narrowed: bool,
     tries: u8,
 }
 
@@ -102,7 +106,7 @@ impl Books {
             all: asked.all,
         };
         if span.is_empty() || window_has(room, &span) {
-            return self.answer_from_window(cx, room, ask, span);
+            return self.answer_from_window(cx, room, ask.from, ask.re, span);
         }
         self.ask_page(
             cx,
@@ -113,6 +117,7 @@ impl Books {
                 span,
                 deletes: 0,
                 dense: span.all || room.holes,
+                narrowed: false,
                 tries: 0,
             },
         );
@@ -128,10 +133,17 @@ impl Books {
         self.answer(cx, room, ask.from, frame);
     }
 
-    fn answer_from_window(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, span: Span) {
+    fn answer_from_window(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        to: ConnectionRef,
+        re: u64,
+        span: Span,
+    ) {
         let bytes_max = cx.shared.config.limits.reply_bytes_max as usize;
         let frame = cx.shared.pool.frame(|out| {
-            encode_history_head(out, ask.re, room.id, room.epoch);
+            encode_history_head(out, re, room.id, room.epoch);
             let mut page = Page::new(out, room.id, span, bytes_max);
             // A hole is told also where only messages are wanted.
             let wanted = |e: &&Entry| span.all || e.is_message() || matches!(e.kind, Kind::Gap { .. });
@@ -141,7 +153,7 @@ impl Books {
             let start = room.window.start();
             page.finish(span.visible_from().max(start), span.to, start > span.visible_from());
         });
-        self.answer(cx, room, ask.from, frame);
+        self.answer(cx, room, to, frame);
     }
 
     fn ask_page(&mut self, cx: &mut Context<'_>, room: &mut Room, mut wait: PageWait) {
@@ -150,16 +162,12 @@ impl Books {
             return self.refuse_held(cx, room, &wait.held, Reject::after(ErrorCode::Busy, 100));
         }
         wait.deletes = room.deletes.total();
-        let span = &wait.span;
-        let query = PageQuery {
-            room: room.id,
-            from: span.visible_from(),
-            to: span.to,
-            backward: span.backward,
-            limit: span.limit,
-            bytes: cx.shared.config.limits.reply_bytes_max,
-            all: wait.dense,
-        };
+        let Span { backward, limit, .. } = wait.span;
+        let cut = Cut { backward, limit, all: wait.dense };
+        let (from, to) = room.backlog.narrow(wait.span.visible_from(), wait.span.to, cut);
+        wait.narrowed = (from, to) != (wait.span.visible_from(), wait.span.to);
+        let bytes = cx.shared.config.limits.reply_bytes_max;
+        let query = PageQuery { room: room.id, from, to, backward, limit, bytes, all: wait.dense };
         let undrained = room.backlog.in_range(query.from, query.to);
         let request = StoreRequest::Page { query, undrained };
         self.ask(cx, room, request, Pending::Page(Box::new(wait)));
@@ -174,6 +182,10 @@ impl Books {
     ) {
         let mut page = match reply {
             StoreReply::Page(page) => *page,
+            StoreReply::Failed(_) if wait.span.backward && window_reaches(room, &wait) => {
+                let Held { from, .. } = wait.held;
+                return self.answer_from_window(cx, room, from, wait.re, wait.span);
+            }
             StoreReply::Failed(error) => {
                 return self.refuse_held(cx, room, &wait.held, store_reject(error));
             }
@@ -189,6 +201,7 @@ impl Books {
         for deleted in deletes {
             page.events.iter_mut().for_each(|event| strike(event, deleted.target, deleted.rev));
         }
+        page.more |= wait.narrowed;
         let (span, re) = (wait.span, wait.re);
         let bytes_max = cx.shared.config.limits.reply_bytes_max as usize;
         let frame = cx.shared.pool.frame(|out| {
@@ -235,6 +248,12 @@ fn window_has(room: &Room, span: &Span) -> bool {
         return start <= span.visible_from() || wanted >= span.limit as usize;
     }
     start <= span.visible_from()
+}
+
+/// Whether the window holds the start of a backward page: better a short one than none while the store is away.
+fn window_reaches(room: &Room, wait: &PageWait) -> bool {
+    let member = room.members.contains_key(&wait.held.principal.user);
+    member && room.window.range(room.window.start(), wait.span.to).any(|e| wait.span.all || e.is_message())
 }
 
 /// Takes the text out of an event whose message was deleted after it was read.

@@ -25,6 +25,8 @@ use crate::mail::Mail;
 
 /// Rooms that one eviction looks at, at most.
 const EVICT_LOOKS_MAX: usize = 32;
+/// By this part of the limit it may be passed while the rooms looked at cannot leave.
+const OVERSHOOT: usize = 8;
 
 /// An input for a room that is not loaded.
 #[derive(Clone, Debug)]
@@ -87,7 +89,6 @@ impl Owner {
         let memory_top = self.left_at.remove(&id);
         cx.shared.counters.room_loads += 1;
         let mut room = Box::new(self.books.open(cx, id, backlog, loaded, memory_top));
-        self.hand.push_back(id);
         for input in waiting {
             match input {
                 Waiting::Command(held) => run_waiting(&mut self.books, cx, &mut room, &held),
@@ -95,6 +96,13 @@ impl Owner {
             }
         }
         self.books.settle(cx, &mut room);
+        if room.info.is_none() && room.blocks.is_empty() && self.books.may_leave(cx, &room) {
+            // Nobody may fill the memory with rooms that do not exist.
+            self.rooms.remove(&id);
+            self.loaded_count -= 1;
+            return;
+        }
+        self.hand.push_back(id);
         self.rooms.insert(id, Place::Here(room));
     }
 
@@ -110,9 +118,11 @@ impl Owner {
 
     /// Makes room for one more in memory, when the limit is reached. `false` when nothing can leave.
     fn make_space(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.loaded_count < cx.shared.config.limits.rooms_loaded_per_shard_max as usize {
+        let max = cx.shared.config.limits.rooms_loaded_per_shard_max as usize;
+        if self.loaded_count < max {
             return true;
         }
+        let mut left = 0;
         for _ in 0..EVICT_LOOKS_MAX.min(self.hand.len()) {
             let Some(id) = self.hand.pop_front() else { break };
             let Some(Place::Here(room)) = self.rooms.get_mut(&id) else { continue };
@@ -122,9 +132,13 @@ impl Owner {
                 continue;
             }
             self.evict(cx, id);
-            return true;
+            left += 1;
+            // Two for each one that comes, until what was passed is made up for.
+            if left == 2 || self.loaded_count < max {
+                break;
+            }
         }
-        false
+        left > 0 || self.loaded_count < max + max / OVERSHOOT
     }
 
     /// Drops a room from memory.

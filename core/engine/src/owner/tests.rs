@@ -1,5 +1,6 @@
 //! The owner driven directly: the test is its home shards, its journal, its store bridge and its clock.
 
+mod chaos;
 mod durable;
 mod metadata;
 mod paging;
@@ -58,6 +59,8 @@ pub(super) struct World {
     requests: VecDeque<(RequestId, StoreRequest)>,
     /// Mail that the owner posted, oldest first.
     pub(super) out: Vec<(ShardId, Mail)>,
+    /// Mail that a test has looked at.
+    pub(super) heard: Vec<(ShardId, Mail)>,
     /// Mailboxes that take nothing.
     pub(super) full: Option<ShardId>,
     last_re: u64,
@@ -100,6 +103,7 @@ impl World {
             drained: BTreeMap::new(),
             requests: VecDeque::new(),
             out: Vec::new(),
+            heard: Vec::new(),
             full: None,
             last_re: 0,
             last_key: 0,
@@ -165,15 +169,19 @@ impl World {
 
     /// Answers store requests until there are none, as the bridge would.
     pub(super) fn serve(&mut self) {
-        while self.store != Store::Silent
-            && let Some((id, request)) = self.requests.pop_front()
-        {
-            let reply = self.reply_to(&request);
-            self.with(|owner, cx| {
-                cx.shared.requests_in_flight -= 1;
-                owner.reply(cx, id, reply).expect("only the owner asks");
-            });
+        while self.store != Store::Silent && !self.requests.is_empty() {
+            self.serve_at(0);
         }
+    }
+
+    /// Answers one request; the bridge may take them in any order.
+    pub(super) fn serve_at(&mut self, index: usize) {
+        let Some((id, request)) = self.requests.remove(index) else { return };
+        let reply = self.reply_to(&request);
+        self.with(|owner, cx| {
+            cx.shared.requests_in_flight -= 1;
+            owner.reply(cx, id, reply).expect("only the owner asks");
+        });
     }
 
     fn reply_to(&mut self, request: &StoreRequest) -> StoreReply {
@@ -187,9 +195,14 @@ impl World {
 
     /// The journal commits everything appended.
     pub(super) fn commit(&mut self) {
-        let Some((lsn, _)) = self.pending.last() else { return };
+        self.commit_first(self.pending.len());
+    }
+
+    /// The journal commits some of what was appended.
+    pub(super) fn commit_first(&mut self, count: usize) {
+        let Some((lsn, _)) = count.checked_sub(1).and_then(|last| self.pending.get(last)) else { return };
         let (lsn, source) = (*lsn, self.config.source);
-        let records = self.pending.drain(..).map(|(lsn, record)| ((source, lsn), record));
+        let records = self.pending.drain(..count).map(|(lsn, record)| ((source, lsn), record));
         self.journal.records.extend(records);
         self.with(|owner, cx| owner.committed(cx, lsn));
     }
@@ -325,9 +338,11 @@ impl World {
             })
             .collect();
         self.config.source = SourceId(source.0 + 1);
+        self.config.seed += 1;
         self.owner = Owner::new(&self.config, boot);
         self.shared = Shared::new(self.config.clone());
         self.out.clear();
+        self.heard.clear();
     }
 
     pub(super) fn journal_is(&mut self, state: JournalState) {

@@ -5,6 +5,7 @@ use lynk_model::{
     Body, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordKind, StoredBody, StoredEvent,
 };
 use lynk_protocol::{Done, encode_event, encode_ok};
+use smallvec::SmallVec;
 
 use super::super::books::{Books, append_position};
 use super::super::keys::Used;
@@ -141,6 +142,11 @@ impl Books {
     fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, row: OutboxRow, asker: Option<Asker>) {
         let OutboxRow { version, actor, key, wall, event } = row;
         let removes = event.subject().filter(|_| event.removes_subject());
+        let newcomers = match &event {
+            MetaEvent::Joined { user, .. } => SmallVec::from_slice(&[*user]),
+            MetaEvent::Created { .. } => room.members.keys().copied().collect(),
+            _ => SmallVec::<[UserId; 2]>::new(),
+        };
         let body = Body::Meta { version, event: event.clone() };
         let appended = self.append(cx, room, RecordKind::Meta, wall, actor, key, Seq(0), &body);
         let seq = appended.seq;
@@ -159,7 +165,7 @@ impl Books {
         let entry = Entry { seq, wall, sender: actor, frame: frame.clone(), kind: Kind::Meta { removes } };
         let Shared { pool, config, .. } = &mut *cx.shared;
         room.window.push(pool, entry, &config.limits);
-        place_newcomers(cx, room, version, seq);
+        newcomers.into_iter().for_each(|user| place_newcomer(cx, room, user, seq));
         if key != Key::NIL {
             let used = Used {
                 seq,
@@ -210,17 +216,12 @@ impl Books {
     }
 }
 
-/// Members who came with `version` start reading at its event: what was said before is not unread for them.
-fn place_newcomers(cx: &mut Context<'_>, room: &mut Room, version: u64, seq: Seq) {
-    let mut placed = smallvec::SmallVec::<[UserId; 2]>::new();
-    for (user, member) in room.members.iter_mut().filter(|(_, member)| member.joined_version == version) {
-        if member.joined_seq == Seq(0) {
-            member.joined_seq = seq;
-            placed.push(*user);
-        }
-    }
-    for user in placed {
-        room.set_read(user, seq);
-        append_position(cx, room, RecordKind::Read, user, seq);
-    }
+/// A new member starts reading at the event of the join: what was said before is not unread.
+fn place_newcomer(cx: &mut Context<'_>, room: &mut Room, user: UserId, seq: Seq) {
+    let Some(member) = room.members.get_mut(&user).filter(|member| member.joined_seq == Seq(0)) else {
+        return;
+    };
+    member.joined_seq = seq;
+    room.set_read(user, seq);
+    append_position(cx, room, RecordKind::Read, user, seq);
 }

@@ -226,3 +226,59 @@ fn members_are_paged_in_a_fixed_order() {
     let rest = w.run(2, json!({"op": "members", "room": room.to_string(), "after": last}));
     assert_eq!((users(&rest), rest["more"].as_bool()), (vec![json!(user(9).to_string())], Some(false)));
 }
+
+#[test]
+fn while_the_store_is_away_the_newest_page_is_short_and_older_ones_wait() {
+    let mut w = World::new(small_window());
+    let room = w.room(Public, &[2]);
+    for i in 0..20 {
+        w.send(2, room, &format!("text {i}"));
+    }
+    w.store = Store::Away;
+    let page = w.history(2, room, json!({}));
+    assert_eq!((seqs(&page).len(), &page["more"], &page["covers"]["from"]), (8, &json!(true), &json!(15)));
+    let older = json!({"op": "history", "room": room.to_string(), "before": 15});
+    assert_eq!(w.code(2, older), "unavailable");
+}
+
+#[test]
+fn a_page_asks_for_no_more_records_than_it_shows() {
+    let mut w = World::new(small_window());
+    let room = w.room(Public, &[2]);
+    for i in 0..200 {
+        w.send(2, room, &format!("text {i}"));
+        if i == 150 {
+            w.drain();
+        }
+    }
+    for (fields, most) in [
+        (json!({"before": 190, "limit": 10}), 10),
+        (json!({"before": 160, "limit": 10}), 6),
+        (json!({"before": 100, "limit": 10}), 0),
+        (json!({"after": 1, "limit": 10}), 49),
+        (json!({"after": 160, "limit": 10}), 10),
+    ] {
+        let mut command = fields.clone();
+        command["op"] = "history".into();
+        command["room"] = room.to_string().into();
+        let re = w.post(2, command);
+        let records = match w.requests.front() {
+            Some((_, StoreRequest::Page { undrained, .. })) => undrained.len(),
+            other => panic!("{other:?}"),
+        };
+        assert!(records <= most, "{fields}: {records}");
+        w.settle();
+        let page = w.answer(2, re).expect("answered");
+        assert_eq!((seqs(&page).len(), &page["more"]), (10, &json!(true)), "{fields}");
+    }
+}
+
+#[test]
+fn a_room_that_does_not_exist_takes_no_memory() {
+    let mut w = World::new(Limits::default());
+    for i in 0..100 {
+        let nowhere = json!({"op": "history", "room": user(i).to_string()});
+        assert_eq!(w.code(2, nowhere), "room_not_found");
+    }
+    assert_eq!((w.owner.rooms.len(), w.owner.loaded_count, w.owner.hand.len()), (0, 0, 0));
+}
