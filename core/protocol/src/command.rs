@@ -90,7 +90,7 @@ pub enum Command<'a> {
         /// Display name; case and compatible forms do not matter.
         name: Cow<'a, str>,
     },
-    /// Joins a room, and subscribes to it.
+    /// Becomes a member of a public room.
     Join {
         /// The room.
         room: RoomId,

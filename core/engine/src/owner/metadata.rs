@@ -13,7 +13,7 @@ mod rules;
 
 use std::collections::VecDeque;
 
-use lynk_domain::{Key, Nanos, Seq, UserId};
+use lynk_domain::{Key, Nanos, Seq};
 use lynk_model::{
     MetaChange, MetaEvent, MetaOutcome, MetaTransaction, OutboxRow, StoreError, StoreReply, StoreRequest,
 };
@@ -68,11 +68,8 @@ struct Running {
 #[derive(Clone, Copy, Debug)]
 struct Asker {
     from: ConnectionRef,
-    user: UserId,
     re: u64,
     hash: u64,
-    /// Answered by `subscribed`.
-    joins: bool,
 }
 
 impl Metadata {
@@ -124,20 +121,11 @@ impl Books {
         found: Found,
     ) {
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
-        let joins = matches!(command, Command::Join { .. });
         if let Some(used) = self.keys.used(&Self::scope(room, ask.user, key)) {
-            let conflict = used.hash.is_some_and(|known| known != hash);
-            if joins && !conflict && room.members.contains_key(&ask.user) {
-                cx.shared.counters.repeats += 1;
-                return self.answer_subscribed(cx, room, ask.from, ask.user, ask.re, None);
-            }
             return self.repeat(cx, room, ask, &used, hash);
         }
         match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
             Err(reject) => self.refuse(cx, room, ask, reject),
-            Ok(Planned::Already) if joins => {
-                self.answer_subscribed(cx, room, ask.from, ask.user, ask.re, None);
-            }
             Ok(Planned::Already) => self.ok(cx, room, ask, &Done { room: Some(room.id), ..Done::default() }),
             Ok(Planned::Look(target)) => {
                 room.metadata.looking = true;
@@ -145,11 +133,10 @@ impl Books {
                 // Refused at once: nothing was asked.
                 room.metadata.looking = room.busy.contains(&ask.from);
             }
-            Ok(Planned::Change(change)) => self.transact(cx, room, ask, key, hash, joins, change),
+            Ok(Planned::Change(change)) => self.transact(cx, room, ask, key, hash, change),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one transaction")]
     fn transact(
         &mut self,
         cx: &mut Context<'_>,
@@ -157,7 +144,6 @@ impl Books {
         ask: &Ask<'_>,
         key: Key,
         hash: u64,
-        joins: bool,
         change: MetaChange,
     ) {
         let allowed = match change {
@@ -177,7 +163,7 @@ impl Books {
             change,
         });
         room.engage(ask.from);
-        let asker = Asker { from: ask.from, user: ask.user, re: ask.re, hash, joins };
+        let asker = Asker { from: ask.from, re: ask.re, hash };
         self.ask(cx, room, StoreRequest::Apply(tx.clone()), Pending::Apply);
         room.metadata.running =
             Some(Running { tx, asker: Some(asker), since: cx.now.mono, asked: true, intent: false });
@@ -244,12 +230,9 @@ impl Books {
         asker: Option<Asker>,
         result: Result<Seq, Reject>,
     ) {
-        let Some(Asker { from, user, re, joins, .. }) = asker else { return };
+        let Some(Asker { from, re, .. }) = asker else { return };
         room.disengage(from);
         match result {
-            Ok(_) if joins && room.members.contains_key(&user) => {
-                self.answer_subscribed(cx, room, from, user, re, None);
-            }
             Ok(seq) => {
                 let done = Done { room: Some(room.id), seq, ..Done::default() };
                 let frame = cx.shared.pool.frame(|out| encode_ok(out, re, &done));

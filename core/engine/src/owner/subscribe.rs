@@ -1,4 +1,4 @@
-//! `subscribe`, also as part of `hello` and `join`: where the room stands, and what the client missed.
+//! `subscribe`, also for the rooms of `hello`: where the room stands, and what the client missed.
 //!
 //! Thread: the shard. Invariants: the answer speaks for everything up to its top; events after it follow in the
 //! same stream. Limits: `resume_events_max` events, `resume_bytes_max` bytes; the rest is paged by `history`.
@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use lynk_domain::{Cursor, Seq, UserId};
+use lynk_domain::{Cursor, Seq};
 use lynk_protocol::{Frame, Subscribed, encode_gap, encode_subscribed_head, encode_tail};
 
 use super::books::{Ask, Books};
@@ -14,7 +14,6 @@ use super::history::Items;
 use super::release::Item;
 use super::room::{Member, Room};
 use crate::context::Context;
-use crate::mail::ConnectionRef;
 
 impl Books {
     pub(super) fn subscribe(
@@ -24,26 +23,13 @@ impl Books {
         ask: &Ask<'_>,
         cursor: Option<Cursor>,
     ) {
-        match room.member(ask.user, cx.now.wall) {
-            Ok(_) => self.answer_subscribed(cx, room, ask.from, ask.user, ask.re, cursor),
-            Err(reject) => self.refuse(cx, room, ask, reject),
-        }
-    }
-
-    /// Answers with `subscribed`; the user is a member.
-    pub(super) fn answer_subscribed(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: &mut Room,
-        to: ConnectionRef,
-        user: UserId,
-        re: u64,
-        cursor: Option<Cursor>,
-    ) {
-        let Some(member) = room.members.get(&user).copied() else { return };
-        let unread = room.unread(user, &member);
+        let member = match room.member(ask.user, cx.now.wall) {
+            Ok(member) => *member,
+            Err(reject) => return self.refuse(cx, room, ask, reject),
+        };
+        let unread = room.unread(ask.user, &member);
         let head = Subscribed {
-            re,
+            re: ask.re,
             room: room.id,
             epoch: room.epoch,
             top: room.top,
@@ -54,10 +40,10 @@ impl Books {
             members: room.members.len() as u64,
         };
         let frame = encode_missed(cx, room, &member, &head, cursor);
-        let (epoch, top) = (room.epoch, room.top);
+        let (to, epoch, top) = (ask.from, room.epoch, room.top);
         self.emit(cx, room, room.depends, Item::Subscribed { to, epoch, top, frame });
         if unread.is_none() {
-            self.count_ahead(cx, room, user);
+            self.count_ahead(cx, room, ask.user);
         }
     }
 }

@@ -203,7 +203,7 @@ fn half_open_sockets_are_bounded_and_time_out(backend: Backend) {
     let mut sockets: Vec<TcpStream> = (0..80).map(|_| server.dial()).collect();
     for (i, socket) in sockets.iter_mut().enumerate() {
         // Some say nothing, some begin a request; a write to a refused one may fail.
-        let _refused = socket.write_all(&b"GET /v1/ws HTTP/1.1\r\nHost: x"[..i % 20]);
+        let _refused = socket.write_all(&b"GET /ws HTTP/1.1\r\nHost: x"[..i % 20]);
     }
     let snapshot = server.settled_snapshot(|snapshot| snapshot.reactor.accepted == 80);
     assert_eq!(snapshot.reactor.refused_half_open, 30);

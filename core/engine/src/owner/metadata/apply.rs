@@ -181,16 +181,11 @@ impl Books {
         let mut own = None;
         if let Some(asker) = asker {
             room.disengage(asker.from);
-            if !asker.joins {
-                let done = Done { room: Some(room.id), seq, time: Some(wall), ..Done::default() };
-                let ok = cx.shared.pool.frame(|out| encode_ok(out, asker.re, &done));
-                own = Some(Own { to: asker.from, ok });
-            }
+            let done = Done { room: Some(room.id), seq, time: Some(wall), ..Done::default() };
+            let ok = cx.shared.pool.frame(|out| encode_ok(out, asker.re, &done));
+            own = Some(Own { to: asker.from, ok });
         }
         self.emit(cx, room, appended.after, Item::Event { seq, frame, own, removes });
-        if let Some(asker) = asker.filter(|asker| asker.joins) {
-            self.answer_subscribed(cx, room, asker.from, asker.user, asker.re, None);
-        }
         self.confirm(cx, room, version, seq);
     }
 

@@ -27,7 +27,7 @@ fn each_role_may_do_what_its_row_of_the_matrix_says() {
         (1, "join", json!({}), "banned"),
         (2, "unban", target(9), "conflict"),
         (2, "unban", target(1), "ok"),
-        (1, "join", json!({}), "subscribed"),
+        (1, "join", json!({}), "ok"),
         (9, "kick", target(5), "not_a_member"),
         (2, "kick", target(9), "not_a_member"),
         (2, "settings", json!({"level": "replicated"}), "invalid_field"),
@@ -51,7 +51,7 @@ fn hidden_rooms_are_not_found_and_others_say_what_is_missing() {
         assert_eq!(w.code(2, page), history);
         let command = w.keyed("join", room, json!({}));
         if join.is_empty() {
-            assert_eq!(w.run(2, command)["ev"], "subscribed");
+            assert_eq!(w.run(2, command)["ev"], "ok");
         } else {
             assert_eq!(w.code(2, command), join);
         }
@@ -80,19 +80,19 @@ fn a_retry_of_a_metadata_command_gets_the_first_answer() {
 }
 
 #[test]
-fn a_join_is_answered_by_the_subscription_it_includes() {
+fn a_new_member_starts_with_nothing_unread() {
     let mut w = World::new(Limits::default());
     let room = w.room(Public, &[]);
     w.send(1, room, "before");
-    w.subscribe(1, room, None);
-    w.take_out();
     let join = w.keyed("join", room, json!({}));
-    let answer = w.run(3, join.clone());
-    assert_eq!((answer["ev"].as_str(), answer["top"].as_u64()), (Some("subscribed"), Some(3)));
-    assert_eq!((answer["unread"].as_u64(), answer["members"].as_u64()), (Some(0), Some(2)));
-    let order: Vec<_> = w.out.iter().map(|(_, mail)| matches!(mail, Mail::Event { .. })).collect();
-    assert_eq!(order, [true, false], "the shard hears of it before the answer says so");
-    assert_eq!(w.run(3, join)["ev"], "subscribed");
+    let ok = w.run(3, join.clone());
+    assert_eq!((ok["ev"].as_str(), ok["seq"].as_u64()), (Some("ok"), Some(3)));
+    assert_eq!(w.run(3, join)["seq"], 3);
+    let again = w.keyed("join", room, json!({}));
+    assert_eq!(w.run(3, again)["ev"], "ok", "a member may ask again");
+    let subscribed = w.subscribe(3, room, None);
+    assert_eq!((subscribed["unread"].as_u64(), subscribed["members"].as_u64()), (Some(0), Some(2)));
+    assert_eq!(seqs(&w.history(3, room, json!({}))), [2], "what was said before can be read all the same");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn while_the_store_is_away_removals_hold_and_reach_it_first() {
     let page = w.history(2, room, json!({"all": true, "limit": 2}));
     assert_eq!(listed(&page).iter().map(|(_, ev)| ev.as_str()).collect::<Vec<_>>(), ["muted", "kicked"]);
     assert_eq!(w.run(1, kick)["ev"], "ok");
-    assert_eq!(w.run(5, join)["ev"], "subscribed");
+    assert_eq!(w.run(5, join)["ev"], "ok");
     let before = w.picture(room);
     w.crash();
     w.history(2, room, json!({"limit": 1}));
@@ -184,7 +184,7 @@ fn one_connection_s_commands_keep_their_order_across_the_store() {
     let send = w.send_command(room, "right behind");
     let (first, second) = (w.post(2, join), w.post(2, send));
     w.settle();
-    assert_eq!(w.answer(2, first).expect("answered")["ev"], "subscribed");
+    assert_eq!(w.answer(2, first).expect("answered")["ev"], "ok");
     assert_eq!(w.answer(2, second).expect("answered")["ev"], "ok");
 }
 
@@ -202,7 +202,7 @@ fn metadata_commands_queue_up_to_a_limit() {
     w.store = Store::Up;
     w.settle();
     let codes: Vec<_> = answers.iter().map(|(i, re)| w.answer(*i, *re).expect("answered")).collect();
-    assert_eq!(codes.iter().filter(|answer| answer["ev"] == "subscribed").count(), 17);
+    assert_eq!(codes.iter().filter(|answer| answer["ev"] == "ok").count(), 17);
     assert_eq!(codes.iter().filter(|answer| answer["code"] == "busy").count(), 3);
 }
 
