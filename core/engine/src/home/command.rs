@@ -146,7 +146,7 @@ impl Home {
                 }
                 direct_room_id(user, *other)
             }
-            Command::Subscribe(Resume { room, .. }) | Command::Join { room, .. } => {
+            Command::Subscribe(Resume { room, .. }) => {
                 if !self.may_subscribe(cx, slot, *room) {
                     self.refuse(cx, slot, re, &ErrorCode::LimitReached.into());
                     return None;
