@@ -43,7 +43,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: EngineConfig) -> Self {
-        let random = config.seed;
+        // Shards may share a seed; their ids must differ all the same.
+        let random = config.seed ^ (u64::from(config.shard.0) + 1).wrapping_mul(0xd6e8_feb8_6659_fd93);
         Self {
             config,
             pool: FramePool::new(FRAMES_HELD_MAX, FRAME_KEPT_BYTES_MAX),

@@ -1,11 +1,17 @@
 //! What an engine counts: plain integers, read by the driver between two calls.
 
+use lynk_protocol::CloseCode;
+
 /// Totals since the engine was made. Each field is one metric of the catalogue.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Counters {
     /// Commands decoded.
     pub commands: u64,
+    /// `hello` that succeeded.
+    pub sign_ins: u64,
+    /// Connections that the engine had closed, in the order of [`CloseCode::ALL`].
+    pub closes: [u64; CloseCode::ALL.len()],
     /// Commands refused, by [`lynk_protocol::ErrorCode`] number (index 0 unused).
     pub rejects: [u64; 32],
     /// Messages ordered.
@@ -28,4 +34,19 @@ pub struct Counters {
     pub room_evictions: u64,
     /// Store replies that reported a failure.
     pub store_failures: u64,
+}
+
+impl Counters {
+    /// Counts a close by its code.
+    pub(crate) fn count_close(&mut self, code: CloseCode) {
+        if let Some(index) = CloseCode::ALL.iter().position(|listed| *listed == code) {
+            self.closes[index] += 1;
+        }
+    }
+
+    /// Connections that the engine had closed with `code`.
+    #[must_use]
+    pub fn closed_with(&self, code: CloseCode) -> u64 {
+        CloseCode::ALL.iter().position(|listed| *listed == code).map_or(0, |index| self.closes[index])
+    }
 }

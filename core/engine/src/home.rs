@@ -195,6 +195,7 @@ impl Home {
         if let Some(session) = self.sessions.get_mut(slot) {
             session.state = State::Closing;
         }
+        cx.shared.counters.count_close(code);
         cx.fx.closes.push(Close { slot, code });
     }
 
@@ -234,6 +235,9 @@ impl Home {
             self.stalled_next = None;
             for _ in 0..self.stalled.len() {
                 let Some(connection) = self.stalled.pop_front() else { break };
+                if let Some(extra) = self.sessions.live(connection).and_then(|s| s.extra.as_mut()) {
+                    extra.stalled = false;
+                }
                 self.resume_rooms(cx, connection);
             }
         }

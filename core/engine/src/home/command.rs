@@ -177,7 +177,7 @@ impl Home {
         let from = self.sessions.reference(self.shard, slot);
         let owner = shard_of_room(room, cx.shared.config.shard_count);
         let silent = is_silent(re, &command);
-        if owner != self.shard && !silent && !self.borrow_credit(owner) {
+        if owner != self.shard && !silent && !self.borrow_credit(owner, CREDIT_PER_SHARD_MAX) {
             self.refuse(cx, slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
             return None;
         }
@@ -194,10 +194,10 @@ impl Home {
         None
     }
 
-    /// Counts one more question at another shard, if there may be one.
-    pub(crate) fn borrow_credit(&mut self, shard: ShardId) -> bool {
+    /// Counts one more question at another shard, if there are fewer than `max`.
+    pub(crate) fn borrow_credit(&mut self, shard: ShardId, max: u32) -> bool {
         let Some(outstanding) = self.outstanding.get_mut(shard.index()) else { return false };
-        if *outstanding >= CREDIT_PER_SHARD_MAX {
+        if *outstanding >= max {
             return false;
         }
         *outstanding += 1;
@@ -281,7 +281,8 @@ impl Home {
         }
     }
 
-    /// Whether a connection may have one more subscription (or has this one).
+    /// Whether a connection may have one more subscription (or has this one). Those under way are not counted: there
+    /// are at most as many as commands in flight.
     fn may_subscribe(&self, cx: &Context<'_>, slot: Slot, room: RoomId) -> bool {
         let Some(session) = self.sessions.get(slot) else { return false };
         let resuming = session.extra.as_ref().map_or(0, |extra| extra.resume.len());

@@ -15,7 +15,7 @@ use lynk_model::{Membership, RequestId, StoreError, StoreReply, StoreRequest};
 use lynk_protocol::{Done, ErrorCode, Json, Reject};
 
 use super::Home;
-use super::command::BUSY_RETRY_MILLIS;
+use super::command::{BUSY_RETRY_MILLIS, CREDIT_PER_SHARD_MAX};
 use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail, RoomNumbers};
@@ -277,7 +277,7 @@ impl Home {
         open.parts = Parts::Sync { missing: rows.len(), rows, limit };
         for room in asked {
             let owner = shard_of_room(room, cx.shared.config.shard_count);
-            if owner == self.shard || self.borrow_credit(owner) {
+            if owner == self.shard || self.borrow_credit(owner, CREDIT_PER_SHARD_MAX) {
                 cx.post(owner, Mail::Peek { gather, from: self.shard, room, user });
             } else {
                 self.peeked(cx, gather, room, None);

@@ -19,9 +19,9 @@ use lynk_auth::{Claims, TokenError};
 use lynk_domain::{Limits, Millis, Nanos, shard_of_room, shard_of_user};
 use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Reject, Resume};
 
-use super::command::rate_of;
+use super::command::{CREDIT_PER_SHARD_MAX, rate_of};
 use super::session::State;
-use super::{Home, STALLED_REPEAT};
+use super::{Home, STALLED_REPEAT, Timer};
 use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail, Principal};
@@ -29,6 +29,8 @@ use crate::mail::{ConnectionRef, Mail, Principal};
 /// Resumed rooms of one connection that are asked for at a time, so that its commands find room beside them and a
 /// crowd that comes back shares the owners fairly.
 const RESUME_IN_FLIGHT_MAX: u8 = 16;
+/// Questions at another shard beyond which resumed rooms wait: commands come first.
+const RESUME_CREDIT_MAX: u32 = CREDIT_PER_SHARD_MAX / 4 * 3;
 /// What this server can do beyond sending and receiving.
 const FEATURES: [&str; 8] =
     ["direct", "history", "presence", "reactions", "receipts", "resume", "sync", "typing"];
@@ -85,10 +87,16 @@ impl Home {
         session.state = State::SignedIn;
         session.principal = principal;
         session.share = share;
-        session.deadline = expiry(cx, &claims);
+        let deadline = expiry(cx, &claims);
+        let sooner = deadline < session.deadline;
+        session.deadline = deadline;
         if !resume.is_empty() {
             session.extra_mut().resume.extend(resume.iter().copied());
         }
+        if sooner {
+            self.arm(deadline, Timer { slot, generation: connection.generation });
+        }
+        cx.shared.counters.sign_ins += 1;
         let to = shard_of_user(claims.user, cx.shared.config.shard_count);
         cx.post(to, Mail::SignedIn { connection, principal });
         let (wall, rate) = (cx.now.wall, rate_of(limits_rate(cx), share));
@@ -114,9 +122,14 @@ impl Home {
             self.refuse(cx, slot, re, &reject);
             return;
         }
-        // A longer life needs no new timer: the old one fires, finds the new deadline and is put in again. A token
-        // that ends sooner is honoured at the next command, or when the old timer fires.
-        session.deadline = expiry(cx, &claims);
+        // A longer life needs no new timer: the old one fires, finds the new deadline and is put in again.
+        let deadline = expiry(cx, &claims);
+        let sooner = deadline < session.deadline;
+        session.deadline = deadline;
+        if sooner {
+            let timer = Timer { slot, generation: session.generation };
+            self.arm(deadline, timer);
+        }
         self.done(cx, slot, re, &Done { time: Some(cx.now.wall), ..Done::default() });
     }
 
@@ -148,7 +161,7 @@ impl Home {
                 return;
             };
             let owner = shard_of_room(resume.room, cx.shared.config.shard_count);
-            if owner != self.shard && !self.borrow_credit(owner) {
+            if owner != self.shard && !self.borrow_credit(owner, RESUME_CREDIT_MAX) {
                 self.resume_later(cx, connection, resume);
                 return;
             }
@@ -164,7 +177,7 @@ impl Home {
     pub(crate) fn resume_later(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, resume: Resume) {
         let Some(session) = self.sessions.live(connection) else { return };
         session.extra_mut().resume.push_front(resume);
-        if !self.stalled.contains(&connection) {
+        if !std::mem::replace(&mut session.extra_mut().stalled, true) {
             self.stalled.push_back(connection);
         }
         self.stalled_next.get_or_insert(cx.now.mono.after(STALLED_REPEAT));

@@ -44,13 +44,15 @@ pub(crate) struct Extra {
     pub(crate) watched: Vec<UserId>,
     /// A presence event was shed since the queue was High: ask again at Low.
     pub(crate) presence_shed: bool,
+    /// The connection is in the list of those whose rooms are tried again.
+    pub(crate) stalled: bool,
     /// Rooms that were unsubscribed while their `subscribe` was under way.
     pub(crate) unwanted: Vec<RoomId>,
 }
 
 impl Extra {
     fn is_empty(&self) -> bool {
-        self.resume.is_empty() && self.watched.is_empty() && self.unwanted.is_empty()
+        !self.stalled && self.resume.is_empty() && self.watched.is_empty() && self.unwanted.is_empty()
     }
 }
 

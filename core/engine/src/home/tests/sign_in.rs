@@ -95,6 +95,21 @@ fn a_session_ends_with_its_token_unless_it_is_refreshed() {
 }
 
 #[test]
+fn a_token_shorter_than_the_hello_deadline_ends_in_time() {
+    let mut rig = Rig::new();
+    let user = user_of(HERE, 0);
+    rig.upgrade(1);
+    let token = rig.token(user, 9, 3_000);
+    rig.text(1, &format!(r#"{{"id":1,"op":"hello","token":"{token}"}}"#));
+    rig.sign_in(2, user);
+    let token = rig.token(user, 9, 3_000);
+    rig.text(2, &format!(r#"{{"id":2,"op":"refresh","token":"{token}"}}"#));
+    rig.wait_millis(3_200);
+    assert_eq!(rig.closed, [(Slot(1), CloseCode::TokenExpired), (Slot(2), CloseCode::TokenExpired)]);
+    assert_eq!(rig.engine.counters().closed_with(CloseCode::TokenExpired), 2);
+}
+
+#[test]
 fn refresh_takes_only_a_token_of_the_same_session() {
     let mut rig = Rig::new();
     rig.sign_in(1, user_of(HERE, 0));
