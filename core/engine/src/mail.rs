@@ -97,7 +97,7 @@ pub enum Mail {
         frame: Arc<Frame>,
     },
     /// A durable event. Full: the owner remembers, and sends `Skip` when there is room (or when asked to `Refill`);
-    /// an `own` inside it is answered all the same, as `Reply`.
+    /// an `own` inside it goes with the repair, so that it does not overtake what is missing.
     Event {
         /// The room.
         room: RoomId,

@@ -130,6 +130,9 @@ impl Owner {
             Mail::Unsubscribed { room, ends } => {
                 if let Some(Place::Here(room)) = self.rooms.get_mut(&room) {
                     room.unsubscribed(from, ends);
+                    if !room.has_subscribers(from) {
+                        release::answer_owed(cx, room, from);
+                    }
                 }
             }
             Mail::Refill { room, epoch, after } => {

@@ -92,6 +92,10 @@ impl Room {
         self.members.get(&user).is_none_or(|member| member.joined_seq == Seq(0) || member.joined_seq > at)
     }
 
+    pub(super) fn has_subscribers(&self, shard: ShardId) -> bool {
+        self.subs.iter().any(|sub| sub.shard == shard)
+    }
+
     /// A shard no longer uses `ends` of the subscriptions that were posted to it.
     pub(super) fn unsubscribed(&mut self, shard: ShardId, ends: u32) {
         self.subs.retain_mut(|sub| {
@@ -164,12 +168,15 @@ impl Books {
     /// Mail came back from a full mailbox.
     pub(super) fn refused(&mut self, cx: &mut Context<'_>, room: Option<&mut Room>, to: ShardId, mail: Mail) {
         match (mail, room) {
-            (Mail::Event { room: id, prev, own, .. }, room) => {
+            (Mail::Event { room: id, seq, prev, own, .. }, Some(room)) => {
+                self.missed(cx, room, id, to, Some(prev));
+                if let Some(own) = own {
+                    answer_aside(cx, room, seq, own);
+                }
+            }
+            (Mail::Event { own, .. }, None) => {
                 if let Some(Own { to, ok }) = own {
                     cx.post(to.shard, Mail::Reply { to, frame: ok });
-                }
-                if let Some(room) = room {
-                    self.missed(cx, room, id, to, Some(prev));
                 }
             }
             (Mail::Skip { room: id, .. }, Some(room)) => self.missed(cx, room, id, to, None),
@@ -236,8 +243,26 @@ fn fan_out(
         sub.sent = seq;
         cx.post(sub.shard, event);
     }
-    if let Some(Own { to, ok }) = own {
-        cx.post(to.shard, Mail::Reply { to, frame: ok });
+    if let Some(own) = own {
+        answer_aside(cx, room, seq, own);
+    }
+}
+
+/// Answers a command whose event its shard is not sent now. A shard that misses events gets the answer with their
+/// repair, so that it does not overtake them.
+fn answer_aside(cx: &mut Context<'_>, room: &mut Room, seq: Seq, own: Own) {
+    let shard = own.to.shard;
+    if room.subs.iter().any(|sub| sub.shard == shard && sub.missing_after.is_some()) {
+        room.owed.push((seq, own));
+    } else {
+        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok });
+    }
+}
+
+/// Gives a shard the answers that waited for its repair.
+pub(super) fn answer_owed(cx: &mut Context<'_>, room: &mut Room, shard: ShardId) {
+    for (_, own) in room.owed.extract_if(.., |(_, own)| own.to.shard == shard) {
+        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok });
     }
 }
 
@@ -270,7 +295,10 @@ impl Books {
         after: Option<Seq>,
     ) {
         let Some(sub) = room.subs.iter_mut().find(|sub| sub.shard == shard) else { return };
-        let Some(after) = after.into_iter().chain(sub.missing_after).min() else { return };
+        let Some(after) = after.into_iter().chain(sub.missing_after).min() else {
+            // The skip of the last repair was taken.
+            return answer_owed(cx, room, shard);
+        };
         if room.rewritten > cx.shared.committed {
             // A frame of the window tells of a change that is not committed yet.
             sub.missing_after = Some(after);
@@ -281,7 +309,7 @@ impl Books {
         let released = room.released;
         *sub = Sub { sent: released, missing_after: None, repaired_after: after, ..*sub };
         if after >= released {
-            return;
+            return answer_owed(cx, room, shard);
         }
         let missed = || room.window.after(after).take_while(|e| e.seq <= released);
         let told = |(seq, user): &(Seq, UserId)| {
@@ -295,22 +323,29 @@ impl Books {
                 room.removed.iter().filter(|(seq, user)| *seq > after && room.is_out(*user, released));
             let removes = removed.map(|(_, user)| *user).collect();
             cx.post(shard, Mail::Skip { room: room.id, epoch: room.epoch, to: released, removes });
+            if room.owed.iter().any(|(_, own)| own.to.shard == shard) {
+                self.lagging.push((room.id, shard));
+                self.wheel.insert(cx.now.mono.after(REPAIR_NANOS), Timer::Repair);
+            }
             return;
         }
         let mut prev = after;
         for entry in missed() {
+            let owed = room.owed.iter().position(|(seq, own)| *seq == entry.seq && own.to.shard == shard);
+            let own = owed.map(|index| room.owed.swap_remove(index).1);
             let event = Mail::Event {
                 room: room.id,
                 epoch: room.epoch,
                 seq: entry.seq,
                 prev,
                 frame: Arc::clone(&entry.frame),
-                own: None,
+                own,
                 removes: entry.removes(),
             };
             prev = entry.seq;
             cx.post(shard, event);
         }
+        answer_owed(cx, room, shard);
     }
 }
 

@@ -20,7 +20,7 @@ use super::metadata::Metadata;
 use super::reads::{Count, Counting, Deletes};
 use super::release::Sub;
 use super::window::Window;
-use crate::mail::ConnectionRef;
+use crate::mail::{ConnectionRef, Own};
 
 /// A member and how far the member has come.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +135,8 @@ pub(super) struct Room {
     pub(super) released: Seq,
     /// Shards with subscribers; at most all shards.
     pub(super) subs: Vec<Sub>,
+    /// Answers that wait until their shards have what they missed; at most one per command in flight.
+    pub(super) owed: Vec<(Seq, Own)>,
     /// Events that removed someone, newest last; bounded where it is filled.
     pub(super) removed: VecDeque<(Seq, UserId)>,
     /// Users who are out although the store does not know it yet, and whose subscriptions still stand.
@@ -186,6 +188,7 @@ impl Room {
             queued: Lsn(0),
             released: Seq(0),
             subs: Vec::new(),
+            owed: Vec::new(),
             removed: VecDeque::new(),
             cut_off: Vec::new(),
             metadata: Metadata::default(),

@@ -41,10 +41,15 @@ fn a_shard_whose_mailbox_was_full_gets_the_events_again() {
     ear.hear(&w.take_out(), 1);
     w.full = Some(ShardId(1));
     let kick = w.keyed("kick", room, json!({"user": user(2).to_string()}));
-    w.run(1, kick);
-    w.send(3, room, "lost on the way");
+    w.post(1, kick);
+    w.settle();
+    let lost = w.send_command(room, "lost on the way");
+    w.post(3, lost);
+    w.settle();
     w.full = None;
-    w.send(3, room, "behind the loss");
+    let behind = w.send_command(room, "behind the loss");
+    w.post(3, behind);
+    w.settle();
     w.wait(5);
     ear.hear(&w.take_out(), 1);
     assert_eq!((ear.last, ear.skipped.len()), (6, 0));
@@ -62,7 +67,8 @@ fn more_than_the_window_holds_is_skipped_and_names_who_was_removed() {
     w.full = Some(ShardId(1));
     for out in [2, 5] {
         let kick = w.keyed("kick", room, json!({"user": user(out).to_string()}));
-        w.run(1, kick);
+        w.post(1, kick);
+        w.settle();
     }
     for _ in 0..8 {
         w.wait(5);
@@ -81,16 +87,54 @@ fn more_than_the_window_holds_is_skipped_and_names_who_was_removed() {
 }
 
 #[test]
-fn an_answer_inside_a_refused_event_arrives_all_the_same() {
+fn an_answer_inside_a_refused_event_comes_with_the_event() {
     let mut w = World::new(Limits::default());
     let room = w.room(Public, &[3]);
     w.subscribe(3, room, None);
     w.take_out();
     w.full = Some(ShardId(1));
-    let send = w.send_command(room, "x");
-    let re = w.post(3, send);
-    w.settle();
-    assert_eq!(w.answer(3, re).expect("answered")["ev"], "ok");
+    let send = |w: &mut World| {
+        let send = w.send_command(room, "x");
+        let re = w.post(3, send);
+        w.settle();
+        re
+    };
+    let answers = [send(&mut w), send(&mut w)];
+    assert_eq!(answers.map(|re| w.answer(3, re)), [None, None], "it must not overtake the event");
+    w.full = None;
+    w.wait(5);
+    for re in answers {
+        assert_eq!(w.answer(3, re).expect("answered")["ev"], "ok");
+    }
+    let events = w.out.iter().filter(|(_, mail)| matches!(mail, Mail::Event { own: Some(_), .. }));
+    assert_eq!(events.count(), 2);
+}
+
+#[test]
+fn an_answer_whose_event_is_skipped_comes_after_the_skip() {
+    let mut w = World::new(Limits { room_window_events_max: 4, resume_events_max: 4, ..Limits::default() });
+    let room = w.room(Public, &[3]);
+    w.subscribe(3, room, None);
+    w.take_out();
+    w.full = Some(ShardId(1));
+    let sends: Vec<u64> = (0..6)
+        .map(|_| {
+            let send = w.send_command(room, "x");
+            let re = w.post(3, send);
+            w.settle();
+            re
+        })
+        .collect();
+    w.wait(5);
+    w.full = None;
+    w.wait(5);
+    w.wait(5);
+    let skip = w.out.iter().position(|(_, mail)| matches!(mail, Mail::Skip { .. })).expect("skipped");
+    let first = w.out.iter().position(|(_, mail)| matches!(mail, Mail::Reply { .. })).expect("answered");
+    assert!(skip < first);
+    for re in sends {
+        assert_eq!(w.answer(3, re).expect("answered")["ev"], "ok");
+    }
 }
 
 #[test]
