@@ -137,6 +137,8 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                     entry.unread = false;
                     entry.connection.end_of_stream();
                     self.settle(slot);
+                    // The end reads as the end for ever, also while an answer to its close is still to go out.
+                    break;
                 }
                 Ok(count) => {
                     let drained = count < buffer.len() && !entry.hung_up;
