@@ -15,8 +15,8 @@ use lynk_embedded::{MessageLog, MessageLogOptions, OpenError, Rooms};
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::Policy;
 use lynk_journal::{
-    DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RecoverError,
-    RecoverOptions, Recovered, Writer, WriterLimits, recover,
+    DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
+    RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
 };
 use lynk_model::port::{MessageStore as _, ready};
 use lynk_reactor::{
@@ -89,6 +89,13 @@ pub(crate) struct Running {
     keeper: KeeperThread,
 }
 
+/// Where segments come from.
+struct Segments {
+    thread: KeeperThread,
+    supplies: Vec<SegmentSupply<RealFile>>,
+    disk_use: Arc<DiskUse>,
+}
+
 /// What a boot is made from.
 pub(crate) struct Boot<'a> {
     pub(crate) config: &'a Config,
@@ -136,7 +143,7 @@ impl Boot<'_> {
         }
         let chosen = plan.chosen();
 
-        let (keeper, supplies, disk_use) = self.keeper(&plan, &recovered, shard_count)?;
+        let Segments { thread: keeper, supplies, disk_use } = self.keeper(&plan, &recovered, shard_count)?;
         let limits = self.writer_limits();
         let writers: Vec<_> = (0..shard_count).map(|_| Writer::new(limits)).collect();
         let committed = writers.iter().map(Writer::committed).collect();
@@ -257,13 +264,7 @@ impl Boot<'_> {
         }
     }
 
-    fn keeper(
-        &self,
-        plan: &Plan,
-        recovered: &Recovered,
-        shard_count: u16,
-    ) -> Result<(KeeperThread, Vec<lynk_journal::SegmentSupply<lynk_journal::RealFile>>, Arc<DiskUse>), Failure>
-    {
+    fn keeper(&self, plan: &Plan, recovered: &Recovered, shard_count: u16) -> Result<Segments, Failure> {
         let root = self.dir.root().join("journal");
         let seed = u64::from_le_bytes(os::random()?);
         let options = KeeperOptions {
@@ -288,7 +289,7 @@ impl Boot<'_> {
             flush();
             std::process::exit(EXIT_JOURNAL);
         })?;
-        Ok((thread, supplies, disk_use))
+        Ok(Segments { thread, supplies, disk_use })
     }
 
     fn shards(

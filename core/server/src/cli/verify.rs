@@ -97,7 +97,7 @@ fn text(account: &Account, stores: &Stores, sound: bool) -> String {
 fn parts(stores: &Stores) -> [(&'static str, Result<(), &str>); 2] {
     [
         ("messages", stores.messages.as_ref().map(|_| ()).map_err(String::as_str)),
-        ("rooms", stores.rooms.as_ref().map(|()| ()).map_err(String::as_str)),
+        ("rooms", stores.rooms.as_ref().copied().map_err(String::as_str)),
     ]
 }
 
