@@ -159,6 +159,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                     entry.unread = false;
                     entry.connection.socket_failed();
                     self.settle(slot);
+                    break;
                 }
             }
         }
@@ -198,6 +199,11 @@ impl<D: Driver, C: Chat> Shard<D, C> {
     pub(super) fn settle(&mut self, slot: u32) {
         let Some(entry) = self.table.get(slot).filter(|entry| !entry.leaving) else { return };
         let settled = entry.connection.settle();
+        let queued = u32::try_from(entry.connection.queued_bytes()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut entry.queued_bytes, queued);
+        let total = &mut self.counters.queued_bytes;
+        *total = *total + u64::from(queued) - u64::from(before);
+        self.counters.queued_bytes_max = self.counters.queued_bytes_max.max(*total);
         if settled.output {
             self.queue.mark(slot, &mut entry.connection);
         }
