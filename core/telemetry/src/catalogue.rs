@@ -177,6 +177,8 @@ catalogue! {
     ReactorAcceptPauses Counter "lynk_reactor_accept_pauses_total":
         "Times a listener paused for lack of descriptors or memory.";
     ReactorEnds Counter "lynk_reactor_ends_total" by END_REASONS: "Connections ended, by reason.";
+    ReactorQueued Gauge "lynk_reactor_queued_bytes":
+        "Bytes queued for slow readers now; a frame that several wait for counts for each.";
     ReactorReceived Counter "lynk_reactor_received_bytes_total": "Bytes received from clients.";
     ReactorSent Counter "lynk_reactor_sent_bytes_total": "Bytes to clients that the kernel took.";
     ReactorSends Counter "lynk_reactor_sends_total" by SEND_PATHS: "Sends, by path.";
