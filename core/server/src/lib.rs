@@ -1,1 +1,33 @@
-//! The lynk binary: configuration, boot, command line, admin listener, drain.
+//! The `lynk` program: configuration, boot, command line, admin listener, drain. The one composition root.
+//!
+//! The library exists for the binary and its tests; its public items are the entry point, the reference page of the
+//! configuration, and the blocking client that tests drive a real server with.
+//!
+//! Thread: `serve` starts all others and waits for signals on the main thread. Only here are files, environment and
+//! flags known; every other crate takes plain values.
+//!
+//! What can fail: everything an operator can get wrong, as a `Failure` with a cure and an exit code.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod boot;
+mod chat;
+mod cli;
+pub mod client;
+mod config;
+mod crash;
+mod data_dir;
+mod doctor;
+mod exit;
+mod health;
+mod log;
+mod metrics;
+mod os;
+mod out;
+mod people;
+mod serve;
+mod token;
+
+pub use cli::main;
+pub use config::reference as configuration_reference;

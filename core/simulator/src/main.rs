@@ -79,6 +79,7 @@ struct Shared {
     records: AtomicU64,
     deliveries: AtomicU64,
     crashes: AtomicU64,
+    steps: AtomicU64,
     failures: Mutex<Vec<Failure>>,
 }
 
@@ -98,6 +99,7 @@ fn work(arguments: &Arguments, shared: &Shared) {
                 shared.records.fetch_add(passed.account.records, Ordering::Relaxed);
                 shared.deliveries.fetch_add(passed.account.deliveries, Ordering::Relaxed);
                 shared.crashes.fetch_add(passed.account.crashes, Ordering::Relaxed);
+                shared.steps.fetch_add(passed.account.steps, Ordering::Relaxed);
                 continue;
             }
             Some(Err(failure)) => *failure,
@@ -134,9 +136,10 @@ fn report(arguments: &Arguments, shared: &Shared, started: Instant) -> ExitCode 
     let passed = shared.passed.load(Ordering::Relaxed);
     let seconds = started.elapsed().as_secs_f64();
     say(format!(
-        "{passed} seeds passed, {} failed, each run twice, in {seconds:.1} s ({:.0} seeds/s); {} records, {} deliveries, {} crashes",
+        "{passed} seeds passed, {} failed, each run twice, in {seconds:.1} s ({:.1} seeds/s); {} steps, {} records, {} deliveries, {} crashes",
         failures.len(),
         passed as f64 / seconds,
+        shared.steps.load(Ordering::Relaxed),
         shared.records.load(Ordering::Relaxed),
         shared.deliveries.load(Ordering::Relaxed),
         shared.crashes.load(Ordering::Relaxed),

@@ -111,12 +111,20 @@ fn calm() -> Vec<Scenario> {
         },
         {
             let mut s = base("small_tables", "rooms are evicted, keys forgotten, windows short");
-            s.limits.rooms_loaded_per_shard_max = 1;
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::MEMORY, RoomPlan::LOCAL];
+            s.limits.rooms_loaded_per_shard_max = 3;
             s.limits.room_window_events_max = 4;
             s.limits.resume_events_max = 3;
             s.limits.dedupe_entries_per_shard_max = 8;
             s.limits.room_load_waiting_max = 3;
-            s.mix = s.mix.with(&[(12, Act::Repeat), (8, Act::Browse), (1, Act::Create)]);
+            s.mix = s.mix.with(&[
+                (12, Act::Repeat),
+                (8, Act::Browse),
+                (1, Act::Create),
+                (2, Act::Direct),
+                (12, Act::Unsubscribe),
+                (2, Act::Leave),
+            ]);
             s
         },
     ]

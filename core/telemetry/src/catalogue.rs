@@ -65,6 +65,55 @@ const ERROR_CODES: Label = Label {
     ],
 };
 
+/// Why an accepted socket was closed unanswered.
+const ACCEPT_REFUSALS: Label = Label { name: "reason", values: &["full", "half_open", "failed"] };
+
+/// How a frame went out.
+const SEND_PATHS: Label = Label { name: "path", values: &["fast", "slow"] };
+
+/// Why a connection ended: the reasons of `net/connection`, in its order.
+const END_REASONS: Label = Label {
+    name: "reason",
+    values: &[
+        "malformed",
+        "host_missing",
+        "connection_not_upgrade",
+        "key_invalid",
+        "body_announced",
+        "origin_foreign",
+        "not_found",
+        "method_not_allowed",
+        "timeout",
+        "head_too_large",
+        "upgrade_required",
+        "version_unsupported",
+        "too_many_connections",
+        "full",
+        "draining",
+        "reserved_bits",
+        "reserved_opcode",
+        "control_fragmented",
+        "control_too_long",
+        "unexpected_continuation",
+        "message_unfinished",
+        "unmasked",
+        "masked",
+        "length_malformed",
+        "message_too_large",
+        "invalid_utf8",
+        "close_truncated",
+        "close_code_invalid",
+        "binary",
+        "peer_closed",
+        "peer_gone",
+        "socket_failed",
+        "ping_timeout",
+        "send_queue_full",
+        "send_stalled",
+        "engine",
+    ],
+};
+
 macro_rules! catalogue {
     ($($variant:ident $kind:ident $name:literal $(by $label:ident)? : $help:literal;)*) => {
         /// One metric. Its number is its place in the catalogue.
@@ -120,8 +169,45 @@ catalogue! {
     EngineRoomLoads Counter "lynk_engine_room_loads_total": "Rooms loaded from the stores.";
     EngineRoomEvictions Counter "lynk_engine_room_evictions_total": "Rooms dropped from memory.";
     EngineStoreFailures Counter "lynk_engine_store_failures_total": "Store replies that reported a failure.";
+    ReactorConnections Gauge "lynk_reactor_connections": "Sockets now, closing ones included.";
+    ReactorHalfOpen Gauge "lynk_reactor_half_open_connections": "Of these, with an incomplete request head.";
+    ReactorAccepts Counter "lynk_reactor_accepts_total": "Sockets accepted.";
+    ReactorAcceptsRefused Counter "lynk_reactor_accepts_refused_total" by ACCEPT_REFUSALS:
+        "Of these, closed unanswered.";
+    ReactorAcceptPauses Counter "lynk_reactor_accept_pauses_total":
+        "Times a listener paused for lack of descriptors or memory.";
+    ReactorEnds Counter "lynk_reactor_ends_total" by END_REASONS: "Connections ended, by reason.";
+    ReactorQueued Gauge "lynk_reactor_queued_bytes":
+        "Bytes queued for slow readers now; a frame that several wait for counts for each.";
+    ReactorReceived Counter "lynk_reactor_received_bytes_total": "Bytes received from clients.";
+    ReactorSent Counter "lynk_reactor_sent_bytes_total": "Bytes to clients that the kernel took.";
+    ReactorSends Counter "lynk_reactor_sends_total" by SEND_PATHS: "Sends, by path.";
+    ReactorSendsShort Counter "lynk_reactor_sends_short_total":
+        "Sends that took less than everything: the connection went to the slow path.";
+    ReactorMail Counter "lynk_reactor_mail_total": "Mail posted to other shards.";
+    ReactorMailRefused Counter "lynk_reactor_mail_refused_total": "Mail that a full mailbox gave back.";
+    ReactorMailWaitingMax Gauge "lynk_reactor_mail_waiting_max":
+        "Answers that waited for a full mailbox, at most at one time.";
+    ReactorWakes Counter "lynk_reactor_wakes_total": "Sleeping shards woken by others.";
+    ReactorWakesFailed Counter "lynk_reactor_wakes_failed_total": "Wakes that did not arrive.";
+    ReactorStoreRefused Counter "lynk_reactor_store_refused_total":
+        "Requests that did not fit the store's mailbox.";
+    ReactorRingPressure Counter "lynk_reactor_ring_pressure_total": "Times a queue of a ring was full.";
+    ReactorTurns Counter "lynk_reactor_turns_total": "Turns of the loops.";
+    ReactorTurnSeconds Histogram "lynk_reactor_turn_duration_seconds":
+        "Time of a turn, without the wait at its end.";
+    ReactorTurnMax Gauge "lynk_reactor_turn_nanoseconds_max": "Longest turn since the start.";
+    ReactorStalls Counter "lynk_reactor_stalls_total": "Turns that held everybody up.";
+    ReactorClockJumps Counter "lynk_reactor_clock_jumps_total": "Times the wall clock was set by more than 5 s.";
+    JournalRecords Counter "lynk_journal_records_total": "Records committed.";
+    JournalBatches Counter "lynk_journal_batches_total": "Batches in which they were committed, each one sync.";
+    JournalBytes Counter "lynk_journal_bytes_total": "Bytes committed.";
+    JournalSegments Counter "lynk_journal_segments_total": "Segments taken into use.";
+    JournalFullWrites Counter "lynk_journal_full_writes_total": "Writes refused for lack of space.";
     JournalSyncSeconds Histogram "lynk_journal_sync_duration_seconds":
         "Time from handing a batch to the disk until it was synced.";
+    JournalDisk Gauge "lynk_journal_disk_bytes": "Disk space of all segments.";
+    JournalDiskMax Gauge "lynk_journal_disk_bytes_max": "Disk budget of all segments.";
     StoreRequests Counter "lynk_store_requests_total": "Requests of shards answered by the store bridge.";
     StoreFailures Counter "lynk_store_failures_total" by STORE_ERRORS: "Those answered with a failure.";
     StoreRequestSeconds Histogram "lynk_store_request_duration_seconds":

@@ -29,6 +29,10 @@ pub struct ReactorCounters {
     pub connections: u64,
     /// Of these, with an incomplete request head.
     pub half_open: u64,
+    /// Bytes queued for slow readers now. Frames that several of them wait for count for each.
+    pub queued_bytes: u64,
+    /// The same at its highest.
+    pub queued_bytes_max: u64,
     /// Bytes received.
     pub received_bytes: u64,
     /// Bytes sent. A short send of the fast path counts in full, and its rest again.
@@ -76,6 +80,8 @@ impl Default for ReactorCounters {
             ended: [0; EndReason::COUNT],
             connections: 0,
             half_open: 0,
+            queued_bytes: 0,
+            queued_bytes_max: 0,
             received_bytes: 0,
             sent_bytes: 0,
             sends: 0,

@@ -12,6 +12,8 @@ const BLOCK: usize = 256;
 pub(crate) struct Entry<F> {
     pub(crate) connection: Connection,
     pub(crate) file: F,
+    /// Bytes queued on the slow path when it was settled last.
+    pub(crate) queued_bytes: u32,
     /// There may be bytes to read; no event will tell again.
     pub(crate) unread: bool,
     /// The other side closed its direction: read to the end of the stream.
@@ -67,6 +69,7 @@ impl<F> Table<F> {
         *place = Place::Taken(Entry {
             connection,
             file,
+            queued_bytes: 0,
             unread: false,
             hung_up: false,
             listed: false,

@@ -151,6 +151,7 @@ impl Home {
                     self.refuse(cx, slot, re, &ErrorCode::LimitReached.into());
                     return None;
                 }
+                self.want(slot, *room);
                 *room
             }
             other => match other.room() {
@@ -304,6 +305,13 @@ impl Home {
             None => self.unsubscribe_early(slot, room),
         }
         self.done(cx, slot, re, &Done { room: Some(room), ..Done::default() });
+    }
+
+    /// A room is wanted again: what is under way for it counts.
+    fn want(&mut self, slot: Slot, room: RoomId) {
+        if let Some(extra) = self.sessions.get_mut(slot).and_then(|session| session.extra.as_mut()) {
+            extra.unwanted.retain(|unwanted| *unwanted != room);
+        }
     }
 
     /// Remembers that a room is not wanted any more, in case its `subscribe` is still under way.

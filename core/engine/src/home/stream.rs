@@ -36,10 +36,8 @@ impl Home {
             return;
         };
         cx.reply(to.slot, frame);
-        if let Some(extra) = session.extra.as_mut()
-            && let Some(at) = extra.unwanted.iter().position(|unwanted| *unwanted == room)
-        {
-            extra.unwanted.swap_remove(at);
+        // It stays unwanted: another `subscribe` of before may still be under way.
+        if session.extra.as_ref().is_some_and(|extra| extra.unwanted.contains(&room)) {
             self.end_subscribed(cx, found, room);
             return;
         }

@@ -37,7 +37,12 @@ impl Device {
         let room = item.room.ok_or("an event without room")?;
         let Some(link) = &mut self.link else { return Ok(()) };
         let Some(next) = link.pass(room, item.seq) else {
-            return Err(format!("{room}: event {} without a subscription", item.seq));
+            // The user's own leaving may be told twice when it was asked for twice.
+            return if link.perhaps.remove(&(room, item.seq)) {
+                self.absorb(room, item, s)
+            } else {
+                Err(format!("{room}: event {} without a subscription", item.seq))
+            };
         };
         if item.seq != next {
             return Err(format!("{room}: event {} where {next} is next", item.seq));
@@ -46,6 +51,10 @@ impl Device {
         link.perhaps.remove(&(room, next));
         if item.ev.removes() && item.user == Some(self.user) {
             link.streams.remove(&room);
+        }
+        if self.views.get(&room).is_some_and(|view| view.have.contains(item.seq)) {
+            // A page was quicker; what it told is newer.
+            return Ok(());
         }
         self.absorb(room, item, s)
     }
@@ -104,6 +113,8 @@ impl Device {
             return Err(format!("{room}: {:?} from {} where {next} is next", item.ev, range.from));
         }
         link.streams.insert(room, next.max(range.to + 1));
+        let based = link.based.entry(room).or_default();
+        *based = range.to.max(*based);
         let view = self.views.entry(room).or_default();
         view.exists(range.to);
         if item.ev == Ev::Gap {
@@ -124,9 +135,8 @@ impl Device {
     fn on_reply(&mut self, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let re = item.re.unwrap_or(0);
-        let resumed = !link.resuming.is_empty()
-            && !link.pending.contains_key(&link.hello)
-            && (re == 0 || re == link.hello);
+        let greeted = !link.pending.contains_key(&link.hello);
+        let resumed = greeted && (re == 0 || re == link.hello);
         if resumed {
             return self.on_resumed(item, s);
         }
@@ -143,13 +153,17 @@ impl Device {
                 self.signed_in();
                 Ok(())
             }
-            (Question::Subscribe { room }, Ev::Subscribed) => self.on_subscribed(*room, item, &pending, s),
+            (Question::Subscribe { room }, Ev::Subscribed) => {
+                self.on_subscribed(*room, re, item, &pending, s)
+            }
             (Question::Fill { room, .. } | Question::Browse { room, .. }, Ev::History) => {
                 self.on_page(*room, item, &pending, s)
             }
             (Question::Unsubscribe { room }, Ev::Ok) => {
                 if let Some(link) = &mut self.link {
                     link.streams.remove(room);
+                    link.resuming.remove(room);
+                    link.unsubscribed.insert(*room, re);
                 }
                 Ok(())
             }
@@ -184,14 +198,14 @@ impl Device {
             // An error that names no room: any of those that are left.
             None => link.resuming.iter().next().copied().ok_or("nothing to resume")?,
         };
-        if !link.resuming.remove(&room) {
+        if !link.resuming.remove(&room) && !link.unsubscribed.contains_key(&room) {
             return Err(format!("{room}: resumed, which was not asked for"));
         }
-        let issued = s.step;
+        let issued = link.hello_at;
         match item.ev {
             Ev::Subscribed => {
                 let pending = Pending { question: Question::Subscribe { room }, issued };
-                self.on_subscribed(room, item, &pending, s)
+                self.on_subscribed(room, 0, item, &pending, s)
             }
             Ev::Error => {
                 let view = self.views.entry(room).or_default();
@@ -208,6 +222,7 @@ impl Device {
     fn on_subscribed(
         &mut self,
         room: RoomId,
+        id: u64,
         item: &Item,
         pending: &Pending,
         s: &mut Around<'_>,
@@ -218,6 +233,7 @@ impl Device {
         let whole = self.random.chance(300);
         let view = self.views.entry(room).or_default();
         view.wanted = true;
+        view.audited = true;
         view.epoch = item.epoch;
         view.exists(item.top);
         if view.start == 0 {
@@ -228,10 +244,13 @@ impl Device {
             let covers = item.covers.ok_or("no covers")?;
             view.have.add(covers.from, covers.to);
         }
-        if let Some(link) = &mut self.link {
+        if let Some(link) = &mut self.link
+            && link.starts(room, id)
+        {
             link.streams.insert(room, item.top + 1);
+            link.based.insert(room, item.top);
         }
-        for event in &item.events {
+        for event in item.events.iter().filter(|e| e.reason.as_deref() != Some("reset")) {
             self.absorb(room, event, s)?;
         }
         self.check_unread(room, item.read, item.top, item.unread, pending, s)
@@ -372,7 +391,12 @@ impl Device {
         let first = intent.attempts == 1 && intent.known.is_none();
         if !first && seq >= next {
             link.perhaps.insert((room, seq));
-            self.views.entry(room).or_default().exists(seq);
+            if matches!(intent.change, Change::Leave) {
+                link.streams.remove(&room);
+            }
+            let view = self.views.entry(room).or_default();
+            view.exists(seq);
+            view.wanted &= !matches!(intent.change, Change::Leave);
         } else if seq == next {
             link.streams.insert(room, next + 1);
             let left = matches!(intent.change, Change::Leave);
@@ -393,7 +417,7 @@ impl Device {
                 Change::Leave => view.wanted = false,
                 _ => {}
             }
-        } else if first {
+        } else if first && link.based.get(&room).is_none_or(|top| seq > *top) {
             return Err(format!("{room}: ok for event {seq} where {next} is next"));
         }
         Ok(())

@@ -174,14 +174,16 @@ impl Device {
         }
         let soon = more.then_some(s.now + self.pace.read_nanos);
         let unsent = self.link.as_ref().is_some_and(|l| l.unsent() > 0).then_some(s.now + 500_000);
-        let act = (!s.settling).then_some(self.act_at.max(s.now + 1));
+        let ready = self.stage() == Some(Stage::Ready);
+        let act = (ready && !s.settling).then_some(self.act_at.max(s.now + 1_000));
         let waiting = self.intents.iter().filter_map(|intent| match intent.standing {
             Standing::Waiting(at) => Some(at.max(s.now + 1_000_000)),
             Standing::Sent(_) => None,
         });
         let pages = self.views.values().filter(|v| v.wanted && v.missing().is_some() && !v.paging);
         let pages = pages.map(|v| v.page_at.max(s.now + 1_000_000));
-        waiting.chain(pages).chain(soon).chain(unsent).chain(act).min()
+        let work = waiting.chain(pages).filter(|_| ready);
+        work.chain(soon).chain(unsent).chain(act).min()
     }
 
     pub(crate) fn stage(&self) -> Option<Stage> {
@@ -213,7 +215,6 @@ impl Device {
                     self.disconnect(s, true);
                 }
                 Read::Broken(what) => return Err(format!("{}: {what}", self.user)),
-                Read::Nothing => {}
             }
         }
         Ok(more && self.link.is_some())
@@ -292,6 +293,7 @@ impl Device {
         if let Some(link) = &mut self.link {
             link.resuming = rooms.into_iter().collect();
             link.hello = id;
+            link.hello_at = s.step;
         }
     }
 
@@ -354,15 +356,14 @@ impl Device {
             return;
         }
         let mut rooms = Vec::new();
-        for room in &s.directory.rooms {
-            let member = s.ledger.room(*room).is_some_and(|r| r.is_member(self.user));
+        for truth in s.ledger.rooms() {
+            let (room, member) = (&truth.room, truth.is_member(self.user));
             let known = self.views.get(room);
             let wanted = known.is_none_or(|v| v.wanted || s.still);
             let due = known.is_none_or(|v| v.page_at <= s.now);
-            let asked = link.pending.values().any(
-                |p| matches!(&p.question, Question::Subscribe { room: r } | Question::Unsubscribe { room: r } if r == room),
-            );
-            if member && wanted && due && !asked && !link.streams.contains_key(room) {
+            let asked = self.subscribing(*room);
+            let told = link.streams.contains_key(room) && (!s.still || known.is_some_and(|v| v.audited));
+            if member && wanted && due && !asked && !told {
                 rooms.push(*room);
             }
         }
@@ -371,7 +372,22 @@ impl Device {
         }
     }
 
+    /// Whether the answer to a subscription of the room, or to its end, is still to come: a good client has one at
+    /// a time.
+    fn subscribing(&self, room: RoomId) -> bool {
+        let Some(link) = &self.link else { return false };
+        let joins = |i: &Intent| i.room == Some(room) && i.change == Change::Join;
+        link.resuming.contains(&room)
+            || self.intents.iter().any(joins)
+            || link.pending.values().any(
+                |p| matches!(p.question, Question::Subscribe { room: r } | Question::Unsubscribe { room: r } if r == room),
+            )
+    }
+
     pub(crate) fn subscribe(&mut self, s: &Around<'_>, room: RoomId) {
+        if self.subscribing(room) {
+            return;
+        }
         let view = self.views.entry(room).or_default();
         view.wanted = true;
         let cursor = if view.start > 0 {
@@ -413,10 +429,8 @@ impl Device {
             view.start = 1;
             view.have.clear();
             view.page_at = 0;
-        }
-        if let Some(link) = &mut self.link {
-            // Subscribing again tells the unread count; the stream goes on where the answer says.
-            link.streams.clear();
+            // Subscribing again tells the unread count.
+            view.audited = false;
         }
     }
 
@@ -436,6 +450,9 @@ impl Device {
             let Some(view) = self.views.get(&room.room) else {
                 return Some(format!("{} is not known", room.room));
             };
+            if s.still && !view.audited {
+                return Some(format!("{} is not compared", room.room));
+            }
             if !view.wanted {
                 continue;
             }

@@ -8,7 +8,7 @@ use lynk_websocket::{Control, Decoder, Event, Opcode, Role, encode_client_frame,
 use crate::network::{Moved, Socket};
 use crate::random::Random;
 
-use super::intent::Pending;
+use super::intent::{Pending, Question};
 
 /// Longest frame that a client takes.
 const FRAME_BYTES_MAX: u32 = 4 << 20;
@@ -22,8 +22,6 @@ pub(crate) enum Stage {
     Greeting,
     /// Signed in.
     Ready,
-    /// Over; the reason is in [`Link::closed`].
-    Over,
 }
 
 /// A connection from its client's side.
@@ -43,10 +41,16 @@ pub(crate) struct Link {
     pub(crate) streams: BTreeMap<RoomId, u64>,
     /// Events that an `ok` told about which may or may not stand for them in the stream.
     pub(crate) perhaps: BTreeSet<(RoomId, u64)>,
+    /// Top of the last `subscribed` or `resync` of each room: commands whose events lie below may still be answered.
+    pub(crate) based: BTreeMap<RoomId, u64>,
+    /// Rooms that were unsubscribed, and the command: a `subscribe` before it starts no stream any more.
+    pub(crate) unsubscribed: BTreeMap<RoomId, u64>,
     /// Rooms of `hello` that were not answered yet.
     pub(crate) resuming: BTreeSet<RoomId>,
     /// Number of `hello`, for the errors of its rooms.
     pub(crate) hello: u64,
+    /// When it was sent.
+    pub(crate) hello_at: crate::oracle::Step,
     /// Close code, when the server sent one.
     pub(crate) closed: Option<u16>,
 }
@@ -57,8 +61,6 @@ pub(crate) enum Read {
     Upgraded,
     /// A text frame.
     Text(Vec<u8>),
-    /// Nothing more now.
-    Nothing,
     /// The connection is over.
     Over,
     /// The server broke the protocol.
@@ -84,10 +86,20 @@ impl Link {
             last_id: 0,
             streams: BTreeMap::new(),
             perhaps: BTreeSet::new(),
+            based: BTreeMap::new(),
+            unsubscribed: BTreeMap::new(),
             resuming: BTreeSet::new(),
             hello: 0,
+            hello_at: 0,
             closed: None,
         }
+    }
+
+    /// Whether the `subscribed` that answers command `id` starts a stream: not when the room was unsubscribed after
+    /// it, unless it is wanted again by now.
+    pub(crate) fn starts(&self, room: RoomId, id: u64) -> bool {
+        let wanted = |p: &Pending| p.question == Question::Subscribe { room };
+        self.unsubscribed.get(&room).is_none_or(|at| *at < id) || self.pending.values().any(wanted)
     }
 
     /// Where a room's stream stands, given that `ok`s stood for the events up to `seq` that they told about.

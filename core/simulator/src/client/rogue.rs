@@ -96,7 +96,7 @@ impl Rogue {
             match frame {
                 Read::Upgraded => link.stage = Stage::Ready,
                 Read::Over | Read::Broken(_) => return self.drop_link(s),
-                Read::Text(_) | Read::Nothing => {}
+                Read::Text(_) => {}
             }
         }
     }

@@ -60,6 +60,8 @@ pub(crate) struct View {
     pub(crate) deleted: BTreeMap<u64, u64>,
     /// Whether the device wants the room's events.
     pub(crate) wanted: bool,
+    /// Whether it was subscribed since the last comparison began.
+    pub(crate) audited: bool,
     /// Whether a page is on its way.
     pub(crate) paging: bool,
     /// Do not page before this time.

@@ -144,7 +144,7 @@ impl Ledger {
         };
         let covers = item.covers.ok_or_else(|| told("it does not say what it covers".to_owned()))?;
         let mut last: Option<u64> = None;
-        for event in &item.events {
+        for event in item.events.iter().filter(|e| e.reason.as_deref() != Some("reset")) {
             let range = event.range().unwrap_or(Range { from: event.seq, to: event.seq });
             let (first, next) = if asked.backward { (range.to, range.from) } else { (range.from, range.to) };
             let ordered = last.is_none_or(|last| if asked.backward { first < last } else { first > last });
@@ -152,7 +152,10 @@ impl Ledger {
                 return Err(told(format!("item {first} out of order")));
             }
             last = Some(next);
-            if range.from < covers.from || range.to > covers.to {
+            // A gap tells its whole extent, also what lies beyond the page.
+            let touches = range.from <= covers.to && range.to >= covers.from;
+            let inside = range.from >= covers.from && range.to <= covers.to;
+            if !(inside || touches && event.ev == Ev::Gap) {
                 return Err(told(format!("item {first} outside {}..={}", covers.from, covers.to)));
             }
             if event.ev.durable() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lynk_domain::{AckLevel, Lsn, ShardId, shard_of_room};
 use lynk_engine::{Engine, EngineConfig, UndrainedRecord};
+use lynk_journal::disk::is_full;
 use lynk_journal::{
     Drainer, Keeper, KeeperOptions, MemoryDisk, Reader, RecoverError, RecoverOptions, Recovered, Writer,
     WriterLimits, recover,
@@ -48,6 +49,12 @@ impl World {
             Err(RecoverError::Disk(error)) if self.disk.changes_left() == 0 => {
                 self.trace.line(|| format!("the start dies: {error}"));
                 return self.die(self.random.clone().chance(500));
+            }
+            Err(RecoverError::Disk(error)) if is_full(&error.error) => {
+                // The operator is told to make space; the supervisor tries again.
+                self.trace.line(|| format!("no space to start: {error}"));
+                self.after(200_000_000, Event::Start);
+                return Ok(());
             }
             Err(error) => return Err(format!("the start is refused: {error}")),
         };
@@ -138,10 +145,15 @@ impl World {
         for (number, boot) in (0..count).zip(boot) {
             let shard = ShardId(number);
             let source = recovered.live_source(shard);
+            let mut limits_of_engine = self.plan.scenario.limits.clone();
+            if self.healed {
+                // Every client subscribes to every room of its user for the comparison.
+                limits_of_engine.rooms_loaded_per_shard_max = 1_000;
+            }
             let config = EngineConfig {
                 shard,
                 shard_count: count,
-                limits: self.plan.scenario.limits.clone(),
+                limits: limits_of_engine,
                 default_level: AckLevel::Local,
                 source,
                 seed: self.random.next(),

@@ -30,6 +30,9 @@ impl World {
         let work = self.plan.scenario.work_millis * 1_000_000;
         self.until(work, |_| false)?;
         self.heal();
+        if self.plan.scenario.limits.rooms_loaded_per_shard_max < 100 && self.process.is_some() {
+            self.die(false)?;
+        }
         self.settle_down("after the work")?;
         self.compare("after the work")?;
         if self.random.chance(500) {

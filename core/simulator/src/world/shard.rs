@@ -127,6 +127,28 @@ pub(super) fn refusable(mail: &Mail) -> bool {
     )
 }
 
+/// A mail in a line.
+pub(super) fn mail_text(mail: &Mail) -> String {
+    let name = mail_name(mail);
+    match mail {
+        Mail::Command { room, raw, .. } => {
+            format!("{name} for {room}: {}", String::from_utf8_lossy(raw.payload()))
+        }
+        Mail::Reply { to, frame } => {
+            format!("{name} to slot {}: {}", to.slot.0, String::from_utf8_lossy(frame.payload()))
+        }
+        Mail::Event { room, seq, prev, own, removes, .. } => {
+            let own = own.as_ref().map(|own| own.to.slot.0);
+            format!("{name} {} after {} of {room}, own {own:?}, removes {removes:?}", seq.0, prev.0)
+        }
+        Mail::Subscribed { to, room, top, .. } => format!("{name} slot {} to {room} at {}", to.slot.0, top.0),
+        Mail::Ephemeral { room, frame, .. } => {
+            format!("{name} of {room}: {}", String::from_utf8_lossy(frame.payload()))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
 /// Kind of a mail, for traces.
 pub(super) fn mail_name(mail: &Mail) -> &'static str {
     match mail {

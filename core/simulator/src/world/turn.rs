@@ -8,7 +8,7 @@ use lynk_engine::{FLUSH_DELIVERIES_MAX, Input, JournalState, Mail, QueueLevel, S
 use lynk_journal::{PrepareError, Progress, State, Step as WriteStep, WriteOutcome};
 use lynk_protocol::Frame;
 
-use super::shard::{Desk, Shard, Slot, Supply, mail_name, refusable};
+use super::shard::{Desk, Shard, Slot, Supply, mail_name, mail_text, refusable};
 use super::{Event, World};
 use crate::faults::Sabotage;
 use crate::network::Moved;
@@ -289,7 +289,7 @@ impl World {
             }
             Told::Mail(from, mail) => {
                 self.trace.line(|| {
-                    let text = format!("{mail:?}");
+                    let text = mail_text(mail);
                     format!("s{} mail from {}: {}", shard.id.0, from.0, Short(text.as_bytes()))
                 });
             }

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use lynk_domain::{Key, Lsn, Nanos, Now, RoomId, Seq, ShardId, UserId};
 use lynk_engine::{
@@ -11,13 +10,6 @@ use lynk_engine::{
 use lynk_model::{RecordHead, RecordKind};
 use lynk_protocol::{CloseCode, Frame};
 use lynk_reactor::Chat;
-
-/// What a test can see of a chat from outside.
-#[derive(Default)]
-pub(crate) struct Seen {
-    pub(crate) refused_mail: AtomicU64,
-    pub(crate) queued_high: AtomicU64,
-}
 
 pub(crate) struct TinyChat {
     shard: ShardId,
@@ -35,7 +27,6 @@ pub(crate) struct TinyChat {
     draining: bool,
     told_drained: bool,
     counters: Counters,
-    seen: Arc<Seen>,
 }
 
 fn frame(text: &str) -> Arc<Frame> {
@@ -53,7 +44,7 @@ fn room_number(id: RoomId) -> u32 {
 }
 
 impl TinyChat {
-    pub(crate) fn new(shard: ShardId, shard_count: u16, seen: Arc<Seen>) -> Self {
+    pub(crate) fn new(shard: ShardId, shard_count: u16) -> Self {
         Self {
             shard,
             shard_count,
@@ -67,7 +58,6 @@ impl TinyChat {
             draining: false,
             told_drained: false,
             counters: Counters::default(),
-            seen,
         }
     }
 
@@ -145,10 +135,7 @@ impl Chat for TinyChat {
                 assert!(self.open.contains(&slot), "{slot:?} is open");
                 self.command(now, slot, text, fx);
             }
-            Input::SendQueue { slot, level: QueueLevel::High } => {
-                self.seen.queued_high.fetch_add(1, Ordering::Relaxed);
-                assert!(self.high.insert(slot));
-            }
+            Input::SendQueue { slot, level: QueueLevel::High } => assert!(self.high.insert(slot)),
             Input::SendQueue { slot, level: QueueLevel::Low } => assert!(self.high.remove(&slot)),
             Input::Closed { slot } => {
                 assert!(self.open.remove(&slot), "{slot:?} closes once");
@@ -162,9 +149,6 @@ impl Chat for TinyChat {
             }
             Input::Mail { mail: Mail::Ephemeral { room, frame, .. }, .. } => {
                 self.deliver(room_number(room), frame);
-            }
-            Input::MailRefused { .. } => {
-                self.seen.refused_mail.fetch_add(1, Ordering::Relaxed);
             }
             Input::Committed { lsn } => {
                 assert!(lsn > self.committed && lsn <= self.appended);

@@ -122,6 +122,14 @@ impl Client {
         self.socket.shutdown(Shutdown::Write).expect("open");
     }
 
+    /// Sends a close frame and ends the sending direction in the same breath.
+    pub(crate) fn close_and_leave(&mut self, code: u16) {
+        let mut bytes = Vec::new();
+        encode_client_frame(&mut bytes, true, Opcode::Close, &code.to_be_bytes(), [1, 2, 3, 4]);
+        self.socket.write_all(&bytes).expect("open");
+        self.socket.shutdown(Shutdown::Write).expect("open");
+    }
+
     /// Sends a reset instead of an end.
     pub(crate) fn reset(self) {
         sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO)).expect("settable");

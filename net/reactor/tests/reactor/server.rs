@@ -1,8 +1,6 @@
 //! Shards on real threads with a real journal in a temporary directory.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lynk_connection::Settings;
@@ -15,7 +13,7 @@ use lynk_reactor::{
 };
 use lynk_ring::Options;
 
-use crate::chat::{Seen, TinyChat};
+use crate::chat::TinyChat;
 
 pub(crate) struct Setup {
     pub(crate) backend: Backend,
@@ -42,8 +40,6 @@ impl Setup {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) handles: Vec<ShardHandle>,
-    pub(crate) seen: Arc<Seen>,
-    send_queue_bytes_max: u64,
     keeper: KeeperThread,
     /// Removed when the server stops.
     _directory: tempfile::TempDir,
@@ -68,12 +64,11 @@ impl Server {
         let listeners =
             bind("127.0.0.1:0".parse().expect("address"), setup.shards, &setup.socket).expect("loopback");
         let address = local_address(&listeners).expect("bound");
-        let seen = Arc::new(Seen::default());
         let mut handles = Vec::new();
         for ((seat, listener), supply) in plan.seats().into_iter().zip(listeners).zip(supplies) {
             let limits = WriterLimits { uncommitted_bytes_high: 1 << 20, uncommitted_bytes_max: 2 << 20 };
             let spec = ShardSpec {
-                chat: TinyChat::new(seat.shard(), setup.shards, Arc::clone(&seen)),
+                chat: TinyChat::new(seat.shard(), setup.shards),
                 config: setup.config.clone(),
                 listeners: vec![listener],
                 store: no_store(),
@@ -82,14 +77,7 @@ impl Server {
             };
             handles.push(seat.spawn(spec).expect("it starts"));
         }
-        Self {
-            address,
-            handles,
-            seen,
-            send_queue_bytes_max: u64::from(setup.config.connection.send_queue_bytes_max),
-            keeper,
-            _directory: directory,
-        }
+        Self { address, handles, keeper, _directory: directory }
     }
 
     pub(crate) fn dial(&self) -> TcpStream {
@@ -131,11 +119,6 @@ impl Server {
             sum.wakes_failed += one.wakes_failed;
         }
         sum
-    }
-
-    /// Upper bound of what slow readers have queued: each that was told High holds at most its maximum.
-    pub(crate) fn peak_queued_bytes(&self) -> u64 {
-        self.seen.queued_high.load(Ordering::Relaxed) * self.send_queue_bytes_max
     }
 
     pub(crate) fn stop(self) {

@@ -1,0 +1,477 @@
+//! From a data directory and a configuration to running threads, and back.
+//!
+//! Thread: the main thread; blocks. The order matters: journals are recovered before anything can be acknowledged, rings
+//! are made before the first shard starts so that a refusal is known for all, and shards start last.
+//!
+//! What can fail: the disk, the kernel, damage. Every failure names its cure and nothing keeps running.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lynk_auth::KeySet;
+use lynk_connection::Settings;
+use lynk_domain::{Millis, Nanos, Now, ShardId, shard_of_room};
+use lynk_embedded::{MessageLog, MessageLogOptions, OpenError, Rooms};
+use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
+use lynk_http::Policy;
+use lynk_journal::{
+    DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
+    RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
+};
+use lynk_model::port::{MessageStore as _, ready};
+use lynk_reactor::{
+    Chat, Chosen, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now,
+};
+use lynk_store::{StoreBridge, StoreOptions, StoreParts};
+
+use crate::config::{Backend, Config, Pin};
+use crate::data_dir::DataDir;
+use crate::exit::Failure;
+use crate::health::{Health, Parts};
+use crate::os;
+
+/// Exit code after a failed write or sync of the journal: what the disk holds is unknown until a start rewrites it.
+pub(crate) const EXIT_JOURNAL: i32 = 70;
+
+/// The accepted keys, as they are now. Shards look at the number with each input and take the set when it moved.
+pub(crate) struct KeySwap {
+    version: AtomicU64,
+    set: std::sync::Mutex<Arc<KeySet>>,
+}
+
+impl KeySwap {
+    /// Starts with `set`.
+    pub(crate) fn new(set: Arc<KeySet>) -> Arc<Self> {
+        Arc::new(Self { version: AtomicU64::new(0), set: std::sync::Mutex::new(set) })
+    }
+
+    /// Replaces the set.
+    pub(crate) fn replace(&self, set: Arc<KeySet>) {
+        *self.set.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = set;
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn current(&self) -> Arc<KeySet> {
+        Arc::clone(&self.set.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// The engine as the reactor drives it, with keys that can be swapped.
+struct ShardChat {
+    engine: Engine,
+    keys: Arc<KeySwap>,
+    version: u64,
+}
+
+impl Chat for ShardChat {
+    fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
+        let version = self.keys.version.load(Ordering::Acquire);
+        if version != self.version {
+            self.version = version;
+            self.engine.replace_keys(self.keys.current());
+        }
+        self.engine.handle(now, input, effects);
+    }
+
+    fn next_deadline(&self) -> Option<Nanos> {
+        self.engine.next_deadline()
+    }
+
+    fn counters(&self) -> &Counters {
+        self.engine.counters()
+    }
+}
+
+/// Everything that runs.
+pub(crate) struct Running {
+    pub(crate) shards: Vec<ShardHandle>,
+    store: StoreBridge,
+    keeper: KeeperThread,
+}
+
+/// Where segments come from.
+struct Segments {
+    thread: KeeperThread,
+    supplies: Vec<SegmentSupply<RealFile>>,
+    disk_use: Arc<DiskUse>,
+}
+
+/// What a boot is made from.
+pub(crate) struct Boot<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) dir: &'a DataDir,
+    pub(crate) keys: Arc<KeySwap>,
+    pub(crate) health: &'a Health,
+    pub(crate) listeners: Vec<std::net::TcpListener>,
+    pub(crate) files_max: Option<u64>,
+    /// Flushes the log before the process ends.
+    pub(crate) flush: Arc<dyn Fn() + Send + Sync>,
+}
+
+fn open_failed(error: &OpenError) -> Failure {
+    Failure::dependency(error.to_string())
+}
+
+/// The driver that a configuration asks for.
+fn backend(config: &Config) -> lynk_reactor::Backend {
+    match config.shard_backend {
+        Backend::Auto => lynk_reactor::Backend::Auto,
+        Backend::IoUring => lynk_reactor::Backend::Uring,
+        Backend::Epoll => lynk_reactor::Backend::Epoll,
+    }
+}
+
+impl Boot<'_> {
+    /// Recovers and starts everything.
+    ///
+    /// # Errors
+    /// What stands in the way, and its cure.
+    pub(crate) fn start(self) -> Result<Running, Failure> {
+        let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
+        let root = self.dir.root().join("journal");
+        std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
+        let mut messages =
+            MessageLog::open(self.dir.root(), self.message_log()).map_err(|error| open_failed(&error))?;
+        let rooms = Rooms::open(self.dir.root()).map_err(|error| open_failed(&error))?;
+        let recovered = self.recover(&mut messages, shard_count)?;
+
+        let plan = Plan::new(backend(self.config), shard_count, &lynk_ring::Options::default())
+            .map_err(start_failed)?;
+        let fallback = plan.fallback().map(ToString::to_string);
+        if let Some(warning) = &fallback {
+            tracing::warn!(event = "io_uring_refused", "{warning}");
+        }
+        let chosen = plan.chosen();
+
+        let Segments { thread: keeper, supplies, disk_use } = self.keeper(&plan, &recovered, shard_count)?;
+        let limits = self.writer_limits();
+        let writers: Vec<_> = (0..shard_count).map(|_| Writer::new(limits)).collect();
+        let committed = writers.iter().map(Writer::committed).collect();
+        let parts = StoreParts {
+            messages,
+            rooms,
+            reader: Reader::new(RealDisk, &root, &recovered, committed),
+            drainer: Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use)),
+            disk: RealDisk,
+            live: (0..shard_count).map(|shard| recovered.live_source(ShardId(shard))).collect(),
+        };
+        let wakes = (0..shard_count)
+            .map(|shard| {
+                let waker = plan.waker(ShardId(shard));
+                Arc::new(move || waker.ring()) as lynk_bridge::Wake
+            })
+            .collect();
+        let options = StoreOptions {
+            requests_per_shard_max: self.config.limits.store_requests_in_flight_max as usize,
+            ..StoreOptions::default()
+        };
+        let (store, ports) = StoreBridge::start(parts, wakes, &options)?;
+
+        let journals =
+            writers.into_iter().zip(supplies).map(|(writer, supply)| JournalPort { writer, supply });
+        let flush = Arc::clone(&self.flush);
+        let (config, health, files_max) = (self.config, self.health, self.files_max);
+        let shards = self.shards(plan, &recovered, ports, journals, &flush)?;
+        health.assemble(Parts {
+            shards: shards.iter().map(ShardHandle::board).collect(),
+            store: store.health().clone(),
+            requests: store.request_board().clone(),
+            drain: store.drain_board().clone(),
+            journal: disk_use,
+            driver: chosen,
+            fallback,
+            files_max,
+        });
+        contract(config, shard_count, files_max, chosen);
+        Ok(Running { shards, store, keeper })
+    }
+
+    fn message_log(&self) -> MessageLogOptions {
+        MessageLogOptions {
+            cache_bytes: self.config.store_cache_bytes,
+            memtable_bytes: self.config.store_memtable_bytes,
+            ..MessageLogOptions::default()
+        }
+    }
+
+    /// A batch must fit into a segment, also into a small one.
+    fn writer_limits(&self) -> WriterLimits {
+        let default = WriterLimits::default();
+        let max = default
+            .uncommitted_bytes_max
+            .min(usize::try_from(self.config.journal_segment_bytes / 2).unwrap_or(usize::MAX));
+        WriterLimits {
+            uncommitted_bytes_high: default.uncommitted_bytes_high.min(max / 2),
+            uncommitted_bytes_max: max,
+        }
+    }
+
+    /// Reads what earlier processes left. With more than can be indexed, the store gets all of it first.
+    fn recover(&self, messages: &mut MessageLog, shard_count: u16) -> Result<Recovered, Failure> {
+        let root = self.dir.root().join("journal");
+        loop {
+            let options = RecoverOptions::new(root.clone(), shard_count, u64::from_le_bytes(os::random()?));
+            let recovered =
+                recover(&RealDisk, &options, &mut |name| ready(messages.cursor(name)), &mut |progress| {
+                    self.health.progress(format!(
+                        "recovering: {} of {} journals, {} records",
+                        progress.journals_done, progress.journals, progress.records
+                    ));
+                })
+                .map_err(recover_failed)?;
+            tracing::info!(
+                event = "recovered",
+                journals = recovered.sources.len(),
+                undrained_records = recovered.undrained_records,
+                cut_tails = recovered.cut_tails,
+                cut_bytes = recovered.cut_bytes,
+                rewritten_records = recovered.rewritten_records,
+                generation = recovered.generation,
+                "journals recovered"
+            );
+            if !recovered.overflow {
+                return Ok(recovered);
+            }
+            self.drain_first(messages, &recovered)?;
+        }
+    }
+
+    fn drain_first(&self, messages: &mut MessageLog, recovered: &Recovered) -> Result<(), Failure> {
+        let root = self.dir.root().join("journal");
+        let mut reader = Reader::new(RealDisk, &root, recovered, Vec::new());
+        let used = DiskUse::new(recovered.used_bytes, u64::MAX);
+        let mut drainer = Drainer::new(&root, recovered, 0, used);
+        let mut moved = 0;
+        loop {
+            match ready(drainer.step(messages, &RealDisk, &mut reader, monotonic_now())) {
+                DrainStep::Drained { records, .. } => {
+                    moved += records as u64;
+                    self.health
+                        .progress(format!("draining: {moved} of {} records", recovered.undrained_records));
+                }
+                DrainStep::Gone { .. } => {}
+                DrainStep::Idle => return Ok(()),
+                DrainStep::Waiting(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
+                DrainStep::Stuck { after, .. } => {
+                    let why = reader.damage().map(ToString::to_string).unwrap_or_default();
+                    return Err(Failure::dependency(format!(
+                        "a journal cannot be drained after record {}: {why}",
+                        after.0
+                    ))
+                    .cure("run `lynk verify` and restore the file it names"));
+                }
+            }
+        }
+    }
+
+    fn keeper(&self, plan: &Plan, recovered: &Recovered, shard_count: u16) -> Result<Segments, Failure> {
+        let root = self.dir.root().join("journal");
+        let seed = u64::from_le_bytes(os::random()?);
+        let options = KeeperOptions {
+            segment_bytes: self.config.journal_segment_bytes,
+            disk_bytes_max: self.config.journal_disk_bytes_max,
+            ..KeeperOptions::new(&root, recovered.generation, shard_count, seed)
+        };
+        let keeper = Keeper::create(RealDisk, options, recovered.used_bytes).map_err(|error| {
+            Failure::dependency(error.to_string())
+                .cure("free some space, or see why the disk fails in the kernel's log")
+        })?;
+        let disk_use = keeper.disk_use();
+        let wakes = (0..shard_count)
+            .map(|shard| {
+                let waker = plan.waker(ShardId(shard));
+                Box::new(move || waker.wake()) as Box<dyn Fn() + Send>
+            })
+            .collect();
+        let flush = Arc::clone(&self.flush);
+        let (thread, supplies) = KeeperThread::spawn(keeper, wakes, move |error| {
+            tracing::error!(event = "journal_failed", %error, "the journal's disk failed; the process ends");
+            flush();
+            std::process::exit(EXIT_JOURNAL);
+        })?;
+        Ok(Segments { thread, supplies, disk_use })
+    }
+
+    fn shards(
+        self,
+        plan: Plan,
+        recovered: &Recovered,
+        ports: Vec<lynk_store::StorePort>,
+        journals: impl Iterator<Item = JournalPort>,
+        flush: &Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Vec<ShardHandle>, Failure> {
+        let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
+        let mut undrained = undrained_by_shard(recovered, shard_count);
+        let policy =
+            Policy { path: self.config.listen_path.clone(), origins: self.config.listen_origins.clone() };
+        let processors = pinning(self.config.shard_pin);
+        let seed = u64::from_le_bytes(os::random()?);
+        let now = Now { mono: monotonic_now(), wall: os::wall_millis() };
+        let mut handles = Vec::new();
+        let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
+        for (((seat, listener), port), journal) in seats {
+            let shard = seat.shard();
+            let mut config = lynk_reactor::Config::new(
+                Settings::new(&self.config.limits, policy.clone()),
+                &self.config.limits,
+            );
+            config.connections_max = connections_max(self.config, shard_count, self.files_max);
+            config.processor = processors.get(shard.index() % processors.len().max(1)).copied();
+            let engine = EngineConfig {
+                shard,
+                shard_count,
+                limits: self.config.limits.clone(),
+                default_level: self.config.room_level,
+                source: recovered.live_source(shard),
+                seed: seed ^ u64::from(shard.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            };
+            let boot = std::mem::take(&mut undrained[shard.index()]);
+            let engine = Engine::new(engine, self.keys.current(), boot, now);
+            let flush = Arc::clone(flush);
+            let spec = ShardSpec {
+                chat: ShardChat { engine, keys: Arc::clone(&self.keys), version: 0 },
+                config,
+                listeners: vec![listener],
+                store: store_port(port),
+                journal,
+                on_fatal: Box::new(move |shard, fatal| {
+                    tracing::error!(event = "journal_failed", shard = shard.0, error = %fatal, "the journal failed; the process ends");
+                    flush();
+                    std::process::exit(EXIT_JOURNAL);
+                }),
+            };
+            handles.push(seat.spawn(spec).map_err(start_failed)?);
+        }
+        Ok(handles)
+    }
+}
+
+fn store_port(port: lynk_store::StorePort) -> StorePort {
+    let lynk_store::StorePort { requests, replies, drained, bell, wake } = port;
+    StorePort { requests, replies, drained, bell, wake: Box::new(move || wake()) }
+}
+
+/// Recovered records by the shard that owns their room now.
+fn undrained_by_shard(recovered: &Recovered, shard_count: u16) -> Vec<Vec<lynk_engine::UndrainedRecord>> {
+    let mut by_shard = vec![Vec::new(); usize::from(shard_count)];
+    for (room, records) in &recovered.rooms {
+        let owner = &mut by_shard[shard_of_room(*room, shard_count).index()];
+        owner.extend(records.iter().map(|record| lynk_engine::UndrainedRecord {
+            at: record.at,
+            room: *room,
+            kind: record.kind,
+            seq: record.seq,
+            key: record.key,
+            sender: record.sender,
+            wall: record.wall,
+        }));
+    }
+    by_shard
+}
+
+/// The processors to pin shards to; empty for none. The first one is left to the other threads when there are several.
+fn pinning(pin: Pin) -> Vec<usize> {
+    let mut processors = os::processors();
+    let wanted = match pin {
+        Pin::On => true,
+        Pin::Off => false,
+        Pin::Auto => os::usable_cores() >= 4,
+    };
+    if !wanted {
+        return Vec::new();
+    }
+    if processors.len() > 1 {
+        processors.rotate_left(1);
+    }
+    processors
+}
+
+/// Connections of one shard: what is configured, and what open files allow.
+fn connections_max(config: &Config, shard_count: u16, files_max: Option<u64>) -> u32 {
+    let by_files = files_max
+        .map_or(u64::MAX, |max| max.saturating_sub(os::FILES_RESERVED) / u64::from(shard_count.max(1)));
+    config.limits.connections_per_shard_max.min(u32::try_from(by_files).unwrap_or(u32::MAX)).max(1)
+}
+
+fn start_failed(error: StartError) -> Failure {
+    match error {
+        StartError::Ring(error) => {
+            let cure = format!("{}; or let it use epoll: --backend epoll", error.cure());
+            Failure::dependency(error.to_string()).cure(cure)
+        }
+        other => Failure::dependency(other.to_string()).cure("raise the limits of open files and threads"),
+    }
+}
+
+fn recover_failed(error: RecoverError) -> Failure {
+    let text = error.to_string();
+    match error {
+        RecoverError::Damage(_) => Failure::dependency(text)
+            .cure("nothing was changed. `lynk verify` tells which file is damaged and where; restore it from a backup"),
+        _ => Failure::dependency(text).cure("see why the disk fails in the kernel's log, or free some space"),
+    }
+}
+
+/// Tells what memory the limits add up to.
+fn contract(config: &Config, shard_count: u16, files_max: Option<u64>, chosen: Chosen) {
+    let limits = &config.limits;
+    let shards = u64::from(shard_count);
+    let connections = shards * u64::from(connections_max(config, shard_count, files_max));
+    let idle = (lynk_connection::CONNECTION_BYTES_MAX as u64) + 512;
+    let rooms =
+        shards * u64::from(limits.rooms_loaded_per_shard_max) * u64::from(limits.room_window_bytes_max);
+    let undrained = shards
+        * u64::from(limits.undrained_records_per_shard_max)
+        * size_of::<lynk_engine::UndrainedRecord>() as u64;
+    let dedupe = shards * u64::from(limits.dedupe_entries_per_shard_max) * 96;
+    let journal = shards * 2 * WriterLimits::default().uncommitted_bytes_max as u64;
+    let store = config.store_cache_bytes + 4 * config.store_memtable_bytes;
+    tracing::info!(
+        event = "memory_contract",
+        connections_max = connections,
+        idle_connections_bytes = connections * idle,
+        send_queue_bytes_max = limits.send_queue_bytes_max,
+        send_queues_bytes = connections.saturating_mul(u64::from(limits.send_queue_bytes_max)),
+        room_windows_bytes = rooms,
+        undrained_index_bytes = undrained,
+        dedupe_bytes = dedupe,
+        journal_buffers_bytes = journal,
+        store_bytes = store,
+        driver = chosen.name(),
+        "the most that each part may take; limits.* and store.* change it"
+    );
+}
+
+impl Running {
+    /// Asks every shard to close its connections until `deadline`.
+    pub(crate) fn drain(&self, deadline: Nanos) {
+        for shard in &self.shards {
+            shard.drain(deadline);
+        }
+    }
+
+    /// Whether every shard is done.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.shards.iter().all(ShardHandle::is_drained)
+    }
+
+    /// Ends all threads, the store last, so that everything committed is moved.
+    pub(crate) fn stop(self) {
+        for shard in &self.shards {
+            shard.stop();
+        }
+        for shard in self.shards {
+            if let Err(panic) = shard.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        self.store.finish();
+        self.keeper.join();
+    }
+}
+
+/// Wall time of a deadline `millis` from now, for logs.
+pub(crate) fn from_now(millis: u64) -> (Nanos, Millis) {
+    let wall = Millis(os::wall_millis().0.saturating_add(millis));
+    (monotonic_now().after(millis.saturating_mul(Nanos::MILLISECOND)), wall)
+}

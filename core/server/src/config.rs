@@ -1,0 +1,218 @@
+//! Configuration: one table of keys, from which file, environment, flags, documentation and `config explain` all work.
+//!
+//! Thread: boot, and the signal thread for a reload. Nothing below the binary knows of files or environment: each
+//! crate takes a plain struct.
+//!
+//! Every setting is a row of [`keys::KEYS`] that points at a field of [`Config`]. A layer (file, environment, flags)
+//! is a list of texts for rows, so a key behaves the same wherever it is set. Deriving the parser from the structs
+//! would need a second list for documentation, ranges and reload behaviour, and would not know the line of a bad value.
+//!
+//! Precedence: flag > environment > file > default. Unknown keys and bad values are errors, all reported at once with
+//! their place. What can fail: [`load`], with [`Problems`].
+
+pub(crate) mod keys;
+mod layer;
+mod render;
+pub(crate) mod units;
+mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use lynk_domain::{AckLevel, Limits};
+
+pub(crate) use keys::{KEYS, Key};
+pub(crate) use layer::{Problem, Problems, unknown};
+pub use render::reference;
+pub(crate) use render::{default_toml, explain};
+pub(crate) use value::{Backend, LogFormat, LogLevel, Pin};
+
+/// Everything an operator can set. One field per key of [`KEYS`].
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Config {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// Path of the WebSocket.
+    pub(crate) listen_path: String,
+    /// Browser origins allowed besides the server's own.
+    pub(crate) listen_origins: Vec<String>,
+    /// Whether there is an admin listener.
+    pub(crate) admin_enabled: bool,
+    /// Where it listens.
+    pub(crate) admin_listen: SocketAddr,
+    /// The data directory.
+    pub(crate) data_dir: PathBuf,
+    /// Shard threads; 0 for the default.
+    pub(crate) shard_count: u16,
+    /// Whether shard threads stay on one core each.
+    pub(crate) shard_pin: Pin,
+    /// Which driver shards use.
+    pub(crate) shard_backend: Backend,
+    /// Claim `iss`.
+    pub(crate) auth_issuer: String,
+    /// Claim `aud`.
+    pub(crate) auth_audience: String,
+    /// Durability of rooms that name none.
+    pub(crate) room_level: AckLevel,
+    /// Size of a journal segment.
+    pub(crate) journal_segment_bytes: u64,
+    /// Bytes of all segments.
+    pub(crate) journal_disk_bytes_max: u64,
+    /// Block cache of the message log.
+    pub(crate) store_cache_bytes: u64,
+    /// Memtable of the message log.
+    pub(crate) store_memtable_bytes: u64,
+    /// Time for a graceful end.
+    pub(crate) drain_millis: u64,
+    /// Least severe log line.
+    pub(crate) log_level: LogLevel,
+    /// Form of log lines.
+    pub(crate) log_format: LogFormat,
+    /// Allows core files and debuggers.
+    pub(crate) debug_core_dumps: bool,
+    /// What the engine enforces.
+    pub(crate) limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 7777).into(),
+            listen_path: lynk_http::SOCKET_PATH.to_owned(),
+            listen_origins: Vec::new(),
+            admin_enabled: true,
+            admin_listen: (Ipv4Addr::LOCALHOST, 7778).into(),
+            data_dir: PathBuf::from("data"),
+            shard_count: 0,
+            shard_pin: Pin::Auto,
+            shard_backend: Backend::Auto,
+            auth_issuer: "lynk".to_owned(),
+            auth_audience: "lynk".to_owned(),
+            room_level: AckLevel::Local,
+            journal_segment_bytes: 64 << 20,
+            journal_disk_bytes_max: 16 << 30,
+            store_cache_bytes: 32 << 20,
+            store_memtable_bytes: 16 << 20,
+            drain_millis: 30_000,
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Json,
+            debug_core_dumps: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Who issues tokens and for whom.
+    pub(crate) fn auth_scope(&self) -> lynk_auth::Scope {
+        lynk_auth::Scope { issuer: self.auth_issuer.clone(), audience: self.auth_audience.clone() }
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// Nobody set it.
+    Default,
+    /// Line of the file, counted from 1.
+    File(u32),
+    /// The environment variable.
+    Environment(String),
+    /// A flag of the command line.
+    Flag,
+}
+
+/// A configuration and where each of its values came from.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Loaded {
+    /// The values.
+    pub(crate) config: Config,
+    /// By row of [`KEYS`].
+    pub(crate) origins: Vec<Origin>,
+}
+
+/// What the configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// The file, if one was named.
+    pub(crate) file: Option<PathBuf>,
+    /// The environment: all of it, other variables are skipped.
+    pub(crate) environment: Vec<(String, String)>,
+    /// `key=value` of the command line, in order.
+    pub(crate) flags: Vec<(String, String)>,
+}
+
+/// Reads all layers and checks what they add up to.
+///
+/// # Errors
+/// Every problem found, each with its place and cure.
+pub(crate) fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let text = match &sources.file {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            Problems::one(Problem::new(path.display(), format!("cannot be read: {error}")))
+        })?),
+    };
+    load_text(sources, text.as_deref())
+}
+
+/// As [`load`], with the file's text at hand.
+pub(crate) fn load_text(sources: &Sources, text: Option<&str>) -> Result<Loaded, Problems> {
+    let mut problems = Problems::default();
+    let mut settings = Vec::new();
+    if let Some(text) = text {
+        let name = sources.file.as_deref().unwrap_or(Path::new("configuration"));
+        layer::file(name, text, &mut settings, &mut problems);
+    }
+    layer::environment(&sources.environment, &mut settings, &mut problems);
+    layer::flags(&sources.flags, &mut settings, &mut problems);
+
+    let mut loaded = Loaded { config: Config::default(), origins: vec![Origin::Default; KEYS.len()] };
+    for setting in settings {
+        let key = &KEYS[setting.row];
+        match key.set(&mut loaded.config, &setting.text) {
+            Ok(()) => loaded.origins[setting.row] = setting.origin,
+            Err(what) => problems.push(Problem::new(setting.place, format!("`{}` {what}", key.path))),
+        }
+    }
+    check(&loaded, &mut problems);
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// Relations between keys.
+fn check(loaded: &Loaded, problems: &mut Problems) {
+    let config = &loaded.config;
+    if let Some(broken) = config.limits.broken_relation() {
+        problems.push(Problem::new("[limits]", broken));
+    }
+    if config.admin_enabled && config.listen.port() == config.admin_listen.port() && config.listen.port() != 0
+    {
+        let overlap = config.listen.ip() == config.admin_listen.ip()
+            || config.listen.ip().is_unspecified()
+            || config.admin_listen.ip().is_unspecified();
+        if overlap {
+            problems
+                .push(Problem::new("admin.address", "is the clients' address: give it a port of its own"));
+        }
+    }
+    if config.room_level == AckLevel::Replicated {
+        problems.push(Problem::new(
+            "rooms.default_level",
+            "`replicated` needs an outside message store, and none is configured: use `local`",
+        ));
+    }
+    if config.journal_disk_bytes_max < 8 * config.journal_segment_bytes {
+        problems.push(Problem::new(
+            "journal.disk_bytes_max",
+            "must hold at least 8 segments of journal.segment_bytes",
+        ));
+    }
+}
+
+/// The rows whose values differ, in table order.
+pub(crate) fn changed(old: &Config, new: &Config) -> Vec<&'static Key> {
+    KEYS.iter().filter(|key| key.get(old) != key.get(new)).collect()
+}
+
+#[cfg(test)]
+mod tests;

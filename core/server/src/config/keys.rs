@@ -1,0 +1,454 @@
+//! The table of keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::Config;
+use super::units::{format_bytes, format_millis, parse_bytes, parse_count, parse_millis};
+use super::value::Choice;
+
+/// What the text of a number means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unit {
+    /// A plain number.
+    Count,
+    /// `"64KiB"`.
+    Bytes,
+    /// `"250ms"`.
+    Millis,
+}
+
+impl Unit {
+    fn parse(self, text: &str) -> Option<u64> {
+        match self {
+            Self::Count => parse_count(text),
+            Self::Bytes => parse_bytes(text),
+            Self::Millis => parse_millis(text),
+        }
+    }
+
+    fn format(self, value: u64) -> String {
+        match self {
+            Self::Count => value.to_string(),
+            Self::Bytes => format_bytes(value),
+            Self::Millis => format_millis(value),
+        }
+    }
+
+    fn wants(self) -> &'static str {
+        match self {
+            Self::Count => "must be a whole number",
+            Self::Bytes => "must be a size such as \"64KiB\"",
+            Self::Millis => "must be a duration such as \"250ms\" or \"15m\"",
+        }
+    }
+}
+
+/// The field of [`Config`] that a key sets.
+#[derive(Clone, Copy)]
+pub(crate) enum Field {
+    U16(fn(&mut Config) -> &mut u16, Unit, u64, u64),
+    U32(fn(&mut Config) -> &mut u32, Unit, u64, u64),
+    U64(fn(&mut Config) -> &mut u64, Unit, u64, u64),
+    Switch(fn(&mut Config) -> &mut bool),
+    Text(fn(&mut Config) -> &mut String),
+    Words(fn(&mut Config) -> &mut Vec<String>),
+    Address(fn(&mut Config) -> &mut SocketAddr),
+    Path(fn(&mut Config) -> &mut PathBuf),
+    Choice(fn(&mut Config) -> &mut dyn Choice),
+}
+
+/// One setting.
+pub(crate) struct Key {
+    /// `section.name`.
+    pub(crate) path: &'static str,
+    pub(crate) field: Field,
+    /// Whether a reload (SIGHUP) applies it; otherwise it needs a restart.
+    pub(crate) live: bool,
+    /// What it does, one or two sentences.
+    pub(crate) effect: &'static str,
+}
+
+impl Key {
+    /// Sets the field from a text.
+    ///
+    /// # Errors
+    /// What the text must be, to follow the key's name.
+    pub(crate) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        let number = |unit: Unit, low: u64, high: u64| {
+            let value = unit.parse(text).ok_or_else(|| format!("{}, not {text:?}", unit.wants()))?;
+            if (low..=high).contains(&value) {
+                Ok(value)
+            } else {
+                Err(format!("must be from {} to {}, not {text:?}", unit.format(low), unit.format(high)))
+            }
+        };
+        match self.field {
+            Field::U16(field, unit, low, high) => {
+                *field(config) = u16::try_from(number(unit, low, high)?).map_err(|_| "is too large")?;
+            }
+            Field::U32(field, unit, low, high) => {
+                *field(config) = u32::try_from(number(unit, low, high)?).map_err(|_| "is too large")?;
+            }
+            Field::U64(field, unit, low, high) => *field(config) = number(unit, low, high)?,
+            Field::Switch(field) => {
+                *field(config) = match text {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err(format!("must be true or false, not {text:?}")),
+                };
+            }
+            Field::Text(field) => {
+                if text.is_empty() || text.chars().any(char::is_control) {
+                    return Err("must be a text of at least one character".to_owned());
+                }
+                text.clone_into(field(config));
+            }
+            Field::Words(field) => {
+                *field(config) =
+                    text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+            }
+            Field::Address(field) => {
+                *field(config) = text.parse().map_err(|_| {
+                    format!("must be an address and a port such as \"127.0.0.1:7777\", not {text:?}")
+                })?;
+            }
+            Field::Path(field) => {
+                if text.is_empty() {
+                    return Err("must be a path".to_owned());
+                }
+                *field(config) = PathBuf::from(text);
+            }
+            Field::Choice(field) => {
+                let choice = field(config);
+                if !choice.choose(text) {
+                    return Err(format!("must be one of {}, not {text:?}", choice.words().join(", ")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The field as the text that would set it.
+    pub(crate) fn get(&self, config: &Config) -> String {
+        let mut config = config.clone();
+        match self.field {
+            Field::U16(field, unit, ..) => unit.format(u64::from(*field(&mut config))),
+            Field::U32(field, unit, ..) => unit.format(u64::from(*field(&mut config))),
+            Field::U64(field, unit, ..) => unit.format(*field(&mut config)),
+            Field::Switch(field) => field(&mut config).to_string(),
+            Field::Text(field) => field(&mut config).clone(),
+            Field::Words(field) => field(&mut config).join(","),
+            Field::Address(field) => field(&mut config).to_string(),
+            Field::Path(field) => field(&mut config).display().to_string(),
+            Field::Choice(field) => field(&mut config).word().to_owned(),
+        }
+    }
+
+    /// The field as TOML.
+    pub(crate) fn toml(&self, config: &Config) -> String {
+        let text = self.get(config);
+        match self.field {
+            Field::U16(_, Unit::Count, ..)
+            | Field::U32(_, Unit::Count, ..)
+            | Field::U64(_, Unit::Count, ..) => text,
+            Field::Switch(_) => text,
+            Field::Words(field) => {
+                let words: Vec<_> = field(&mut config.clone()).iter().map(|w| format!("{w:?}")).collect();
+                format!("[{}]", words.join(", "))
+            }
+            _ => format!("{text:?}"),
+        }
+    }
+
+    /// What values it takes, for people.
+    pub(crate) fn range(&self) -> String {
+        match self.field {
+            Field::U16(_, unit, low, high)
+            | Field::U32(_, unit, low, high)
+            | Field::U64(_, unit, low, high) => {
+                format!("{} to {}", unit.format(low), unit.format(high))
+            }
+            Field::Switch(_) => "true, false".to_owned(),
+            Field::Text(_) => "text".to_owned(),
+            Field::Words(_) => "list of texts".to_owned(),
+            Field::Address(_) => "address:port".to_owned(),
+            Field::Path(_) => "path".to_owned(),
+            Field::Choice(field) => field(&mut Config::default()).words().join(", "),
+        }
+    }
+
+    /// Its unit, for people.
+    pub(crate) fn unit(&self) -> &'static str {
+        match self.field {
+            Field::U16(_, unit, ..) | Field::U32(_, unit, ..) | Field::U64(_, unit, ..) => match unit {
+                Unit::Count => "count",
+                Unit::Bytes => "bytes",
+                Unit::Millis => "time",
+            },
+            _ => "–",
+        }
+    }
+}
+
+const DAY: u64 = 86_400_000;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const fn key(path: &'static str, field: Field, effect: &'static str) -> Key {
+    Key { path, field, live: false, effect }
+}
+
+const fn live(path: &'static str, field: Field, effect: &'static str) -> Key {
+    Key { path, field, live: true, effect }
+}
+
+macro_rules! count {
+    ($field:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("limits.", stringify!($field)),
+            Field::U32(|c| &mut c.limits.$field, Unit::Count, $low, $high),
+            $effect,
+        )
+    };
+}
+macro_rules! bytes {
+    ($field:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("limits.", stringify!($field)),
+            Field::U32(|c| &mut c.limits.$field, Unit::Bytes, $low, $high),
+            $effect,
+        )
+    };
+}
+macro_rules! time {
+    ($name:literal, $field:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("limits.", $name),
+            Field::U64(|c| &mut c.limits.$field, Unit::Millis, $low, $high),
+            $effect,
+        )
+    };
+}
+
+/// Every key, section by section. The order is that of the documentation.
+pub(crate) static KEYS: &[Key] = &[
+    key(
+        "listen.address",
+        Field::Address(|c| &mut c.listen),
+        "Where clients connect. Every shard listens on it. Loopback by default: choose an outside address on purpose.",
+    ),
+    key("listen.path", Field::Text(|c| &mut c.listen_path), "Path of the WebSocket."),
+    key(
+        "listen.origins",
+        Field::Words(|c| &mut c.listen_origins),
+        "Browser origins (`https://chat.example`) that may connect besides the server's own. Programs send none and always may.",
+    ),
+    key("admin.enabled", Field::Switch(|c| &mut c.admin_enabled), "Whether there is an admin listener."),
+    key(
+        "admin.address",
+        Field::Address(|c| &mut c.admin_listen),
+        "Where `/livez`, `/readyz`, `/startupz`, `/metrics` and `/version` are served, without authentication: keep it on loopback or a private network.",
+    ),
+    key(
+        "data.dir",
+        Field::Path(|c| &mut c.data_dir),
+        "Everything the server keeps. Made at first start. One process at a time.",
+    ),
+    key(
+        "shards.count",
+        Field::U16(|c| &mut c.shard_count, Unit::Count, 0, 256),
+        "Shard threads. 0: one less than the usable cores, at least one. May change at any restart.",
+    ),
+    key(
+        "shards.pin",
+        Field::Choice(|c| &mut c.shard_pin),
+        "Whether each shard thread stays on one core. `auto`: with four usable cores or more.",
+    ),
+    key(
+        "shards.backend",
+        Field::Choice(|c| &mut c.shard_backend),
+        "How shards talk to the kernel. `auto`: io_uring, or epoll with a warning where io_uring is refused.",
+    ),
+    key(
+        "auth.issuer",
+        Field::Text(|c| &mut c.auth_issuer),
+        "Claim `iss` of access tokens, issued and accepted.",
+    ),
+    key(
+        "auth.audience",
+        Field::Text(|c| &mut c.auth_audience),
+        "Claim `aud` of access tokens, issued and accepted.",
+    ),
+    key(
+        "rooms.default_level",
+        Field::Choice(|c| &mut c.room_level),
+        "Durability of acknowledgements in rooms that were created without one. `memory`: accepted; `local`: synced to the journal; `replicated`: confirmed by an outside store.",
+    ),
+    key(
+        "journal.segment_bytes",
+        Field::U64(|c| &mut c.journal_segment_bytes, Unit::Bytes, 4 * MIB, 2 * GIB),
+        "Size of a journal segment. Each shard has a few allocated ahead.",
+    ),
+    key(
+        "journal.disk_bytes_max",
+        Field::U64(|c| &mut c.journal_disk_bytes_max, Unit::Bytes, 16 * MIB, 1 << 50),
+        "Disk budget of the journal. When the message store is behind by this much, sends answer `storage_full`.",
+    ),
+    key(
+        "store.cache_bytes",
+        Field::U64(|c| &mut c.store_cache_bytes, Unit::Bytes, MIB, 1 << 40),
+        "Memory for blocks read from the message log.",
+    ),
+    key(
+        "store.memtable_bytes",
+        Field::U64(|c| &mut c.store_memtable_bytes, Unit::Bytes, MIB, 4 * GIB),
+        "Memory in which the message log collects what it has not written to a table yet; about four of these may exist.",
+    ),
+    key(
+        "drain.timeout",
+        Field::U64(|c| &mut c.drain_millis, Unit::Millis, 0, 3_600_000),
+        "After SIGTERM connections are closed spread over this time; then the process ends. A second SIGTERM ends it at once.",
+    ),
+    live("log.level", Field::Choice(|c| &mut c.log_level), "Least severe log line."),
+    key("log.format", Field::Choice(|c| &mut c.log_format), "Form of log lines on standard output."),
+    key(
+        "debug.core_dumps",
+        Field::Switch(|c| &mut c.debug_core_dumps),
+        "Allows core files and debuggers. Off, because memory holds messages and keys.",
+    ),
+    count!(message_chars_max, 1, 100_000, "Longest message text, in characters after decoding."),
+    bytes!(
+        frame_bytes_max,
+        4 << 10,
+        16 << 20,
+        "Longest WebSocket message a client may send; above it the connection closes with 1009."
+    ),
+    count!(room_name_chars_max, 1, 1_000, "Longest room name, in characters."),
+    count!(reason_chars_max, 0, 5_000, "Longest reason of a kick or ban, in characters."),
+    count!(reactions_per_message_max, 0, 1_000, "Distinct emoji on one message."),
+    bytes!(emoji_bytes_max, 4, 1_024, "Longest emoji."),
+    count!(history_page_default, 1, 10_000, "Items of a history page when the client names no limit."),
+    count!(history_page_max, 1, 10_000, "Items of a history page at most."),
+    bytes!(reply_bytes_max, 16 << 10, 16 << 20, "Longest reply; longer pages are cut and say so."),
+    count!(subscriptions_per_connection_max, 1, 100_000, "Rooms one connection may be subscribed to."),
+    count!(
+        commands_in_flight_max,
+        1,
+        1_024,
+        "Commands of one connection that wait for their reply; the next answers `rate_limited`."
+    ),
+    count!(room_members_max, 2, 1_000_000, "Members of a room."),
+    count!(presence_watch_max, 0, 10_000, "Users whose presence one connection may watch."),
+    count!(presence_room_members_max, 0, 100_000, "Room size above which presence is a count and a sample."),
+    count!(connections_per_account_max, 1, 10_000_000, "Connections of one account at a time."),
+    count!(
+        connections_per_ip_max,
+        0,
+        10_000_000,
+        "Connections of one network (IPv4 /24, IPv6 /48) at a time; 0 for no limit."
+    ),
+    count!(
+        connects_per_ip_per_second,
+        0,
+        10_000_000,
+        "New connections of one network per second; 0 for no limit."
+    ),
+    count!(
+        connections_per_shard_max,
+        1,
+        10_000_000,
+        "Connections of one shard; further ones are refused with 503."
+    ),
+    count!(
+        commands_per_connection_per_second,
+        0,
+        10_000_000,
+        "Commands of one connection per second; 0 for no limit."
+    ),
+    count!(
+        commands_per_account_per_second,
+        0,
+        10_000_000,
+        "Commands of one account per second over all its connections; 0 for no limit."
+    ),
+    count!(
+        messages_per_room_per_second,
+        0,
+        10_000_000,
+        "Messages one room takes per second; 0 for no limit."
+    ),
+    count!(
+        room_load_waiting_max,
+        1,
+        100_000,
+        "Commands that wait for a room being loaded; the next answers `busy`."
+    ),
+    count!(room_window_events_max, 1, 10_000, "Recent events kept in memory per room."),
+    bytes!(room_window_bytes_max, 1 << 10, 16 << 20, "Bytes of recent events kept in memory per room."),
+    count!(
+        rooms_loaded_per_shard_max,
+        16,
+        10_000_000,
+        "Rooms kept in memory per shard; idle ones leave first."
+    ),
+    count!(dedupe_entries_per_shard_max, 1_024, 100_000_000, "Idempotency keys kept in memory per shard."),
+    time!(
+        "dedupe_window",
+        dedupe_window_millis,
+        1_000,
+        DAY,
+        "Age up to which an idempotency key is kept in memory."
+    ),
+    time!(
+        "key_age_max",
+        key_age_max_millis,
+        60_000,
+        30 * DAY,
+        "Age up to which an idempotency key is looked up in the store; older ones answer `key_expired`."
+    ),
+    time!(
+        "key_ahead_max",
+        key_ahead_max_millis,
+        0,
+        DAY,
+        "How far a key's time may lie ahead of the server's; beyond it `clock_skew`."
+    ),
+    count!(
+        undrained_records_per_shard_max,
+        1_000,
+        1_000_000_000,
+        "Journaled records of one shard that the store does not have yet; beyond it sends answer `storage_full`."
+    ),
+    count!(resume_events_max, 0, 10_000, "Events that a resume returns per room; the rest is paged."),
+    bytes!(resume_bytes_max, 0, 16 << 20, "Bytes that a resume returns per room."),
+    time!("hello_max", hello_millis_max, 100, 600_000, "Time from the upgrade to a valid `hello`."),
+    time!("heartbeat", heartbeat_millis, 1_000, 3_600_000, "Time between two pings of the server."),
+    bytes!(
+        send_queue_bytes_high,
+        4 << 10,
+        256 << 20,
+        "Queued output above which a connection is a slow consumer and gets `resync` instead of events."
+    ),
+    bytes!(send_queue_bytes_low, 0, 256 << 20, "Queued output below which it no longer is one."),
+    bytes!(send_queue_bytes_max, 16 << 10, 1 << 30, "Queued output above which it is closed with 4101."),
+    time!(
+        "send_stall_max",
+        send_stall_millis_max,
+        1_000,
+        3_600_000,
+        "Time a slow consumer may go without progress before it is closed with 4101."
+    ),
+    count!(
+        store_requests_in_flight_max,
+        1,
+        1_000_000,
+        "Requests to the store that one shard may have outstanding."
+    ),
+    count!(
+        uncommitted_records_max,
+        16,
+        10_000_000,
+        "Records of one shard that wait for a journal sync; beyond it commands answer `busy`."
+    ),
+];

@@ -1,0 +1,100 @@
+//! Types of values that are one of a few words.
+
+use lynk_domain::AckLevel;
+
+/// A value that is one of a few words.
+pub(crate) trait Choice {
+    /// The words, in the order to show them.
+    fn words(&self) -> &'static [&'static str];
+    /// The word it is.
+    fn word(&self) -> &'static str;
+    /// Becomes `word`; `false` when it is none of the words.
+    fn choose(&mut self, word: &str) -> bool;
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum $name { $($(#[$vdoc])* $variant),* }
+
+        impl Choice for $name {
+            fn words(&self) -> &'static [&'static str] {
+                &[$($word),*]
+            }
+            fn word(&self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+            fn choose(&mut self, word: &str) -> bool {
+                *self = match word { $($word => Self::$variant,)* _ => return false };
+                true
+            }
+        }
+    };
+}
+
+choice! {
+    /// Which driver shards use.
+    Backend {
+        /// io_uring, or epoll where it is refused.
+        Auto = "auto",
+        /// io_uring, or no start.
+        IoUring = "io_uring",
+        /// epoll.
+        Epoll = "epoll",
+    }
+}
+
+choice! {
+    /// Whether shard threads stay on one core each.
+    Pin {
+        /// With four usable cores or more.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// Least severe log line.
+    LogLevel {
+        /// Something failed.
+        Error = "error",
+        /// An operator can act.
+        Warn = "warn",
+        /// Life cycle.
+        Info = "info",
+        /// Every connection.
+        Debug = "debug",
+    }
+}
+
+choice! {
+    /// Form of log lines.
+    LogFormat {
+        /// One JSON object per line.
+        Json = "json",
+        /// For people.
+        Text = "text",
+    }
+}
+
+impl Choice for AckLevel {
+    fn words(&self) -> &'static [&'static str] {
+        &["memory", "local", "replicated"]
+    }
+    fn word(&self) -> &'static str {
+        self.name()
+    }
+    fn choose(&mut self, word: &str) -> bool {
+        match Self::parse(word) {
+            Some(level) => {
+                *self = level;
+                true
+            }
+            None => false,
+        }
+    }
+}

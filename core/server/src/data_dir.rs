@@ -1,0 +1,325 @@
+//! The data directory: who may use it, which version it is, and the keys in it.
+//!
+//! ```text
+//! LOCK            flock, held by the process that serves; its pid inside
+//! VERSION         layout version of the directory, decimal
+//! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; files 0600
+//! crashes         last crashes, for the crash-loop guard
+//! journal/        write-ahead log
+//! messages/       message log
+//! rooms.sqlite    rooms, members, bans, blocks
+//! ```
+//!
+//! Thread: boot. What can fail: anything an operator may have done to the directory; every error names the cure.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lynk_auth::{KeySet, Scope, SigningKey};
+
+use crate::exit::Failure;
+use crate::os;
+
+/// Layout version that this build reads and writes.
+const VERSION: u32 = 1;
+
+/// File of the key that signs.
+const SIGNING_KEY: &str = "access.p8";
+
+/// An open data directory. The lock is held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens the directory for serving, and makes it at first start.
+    ///
+    /// # Errors
+    /// Another process serves from it, its version is newer, or it cannot be read or written.
+    pub(crate) fn open(root: &Path) -> Result<Self, Failure> {
+        make_dir(root, 0o750)?;
+        let lock = lock(root)?;
+        check_version(root)?;
+        make_dir(&root.join("keys"), 0o700)?;
+        Ok(Self { root: root.to_owned(), _lock: lock })
+    }
+
+    /// Path of the directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The keys; the one that signs is made if there is none.
+    ///
+    /// # Errors
+    /// A key is readable for others, or is none.
+    pub(crate) fn keys(&self) -> Result<Keys, Failure> {
+        let dir = self.root.join("keys");
+        check_private(&dir)?;
+        let path = dir.join(SIGNING_KEY);
+        if !path.exists() {
+            let (_, kept) = SigningKey::generate(os::random()?);
+            write_new(&path, kept.as_bytes(), 0o600)?;
+            sync_dir(&dir)?;
+        }
+        Keys::load(&self.root)
+    }
+}
+
+/// The key that signs, and all that are accepted.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// Signs.
+    pub(crate) signing: SigningKey,
+    /// Accepted besides it.
+    others: Vec<SigningKey>,
+}
+
+impl Keys {
+    /// Reads the keys of a data directory, which another process may be serving from.
+    ///
+    /// # Errors
+    /// There is no key, one is readable for others, or is none.
+    pub(crate) fn load(root: &Path) -> Result<Self, Failure> {
+        let dir = root.join("keys");
+        let path = dir.join(SIGNING_KEY);
+        if !path.exists() {
+            let what = format!("{} does not exist", path.display());
+            return Err(Failure::dependency(what).cure(format!(
+                "start `lynk serve --data {}` once: it makes the key; or name the right directory with --data",
+                root.display()
+            )));
+        }
+        check_private(&dir)?;
+        let signing = read_key(&path)?;
+        let mut others = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(|error| refused(&dir, &error))? {
+            let path = entry.map_err(|error| refused(&dir, &error))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("access-") && name.ends_with(".p8") {
+                others.push(read_key(&path)?);
+            }
+        }
+        others.sort_by(|a, b| a.public().kid().cmp(b.public().kid()));
+        Ok(Self { signing, others })
+    }
+
+    /// What a server accepts with these keys.
+    ///
+    /// # Errors
+    /// Too many keys, or the same one in two files.
+    pub(crate) fn accepted(&self, scope: Scope) -> Result<Arc<KeySet>, Failure> {
+        let public = std::iter::once(&self.signing).chain(&self.others).map(SigningKey::public);
+        let set = KeySet::new(scope, public).map_err(|error| {
+            Failure::dependency(format!("the access keys cannot be used: {error}"))
+                .cure("remove the keys that are not needed any more from keys/ of the data directory")
+        })?;
+        Ok(Arc::new(set))
+    }
+}
+
+fn read_key(path: &Path) -> Result<SigningKey, Failure> {
+    check_private(path)?;
+    let mut der = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(4 << 10).read_to_end(&mut der))
+        .map_err(|error| refused(path, &error))?;
+    SigningKey::from_pkcs8(&der).map_err(|error| {
+        Failure::dependency(format!("{}: {error}", path.display()))
+            .cure("restore the file from where it was copied; without it every issued token becomes invalid")
+    })
+}
+
+/// Refuses what others than its owner may read.
+fn check_private(path: &Path) -> Result<(), Failure> {
+    let mode = fs::metadata(path).map_err(|error| refused(path, &error))?.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let right = if path.is_dir() { "700" } else { "600" };
+    Err(Failure::dependency(format!("{} may be read by others (mode {mode:o})", path.display()))
+        .cure(format!("chmod {right} {}", path.display())))
+}
+
+/// An I/O error on `path`, with the cure for the usual ones.
+pub(crate) fn refused(path: &Path, error: &std::io::Error) -> Failure {
+    let failure = Failure::dependency(format!("{}: {error}", path.display()));
+    match error.kind() {
+        ErrorKind::PermissionDenied => failure.cure(format!(
+            "give the user that runs lynk the directory: chown -R \"$(id -u)\" {0}; chmod u+rwX {0}",
+            path.display()
+        )),
+        ErrorKind::ReadOnlyFilesystem => failure.cure(
+            "the data directory must be on a file system that can be written; name another with --data",
+        ),
+        ErrorKind::StorageFull => failure.cure("free some space on its file system"),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            failure.cure("something that is no directory is in the way; name another directory with --data")
+        }
+        _ => failure,
+    }
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|error| refused(path, &error))?;
+    if !fs::metadata(path).map_err(|error| refused(path, &error))?.is_dir() {
+        return Err(refused(path, &ErrorKind::NotADirectory.into()));
+    }
+    Ok(())
+}
+
+fn lock(root: &Path) -> Result<File, Failure> {
+    let path = root.join("LOCK");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o640)
+        .open(&path)
+        .map_err(|error| refused(&path, &error))?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let _ = (&mut file).take(32).read_to_string(&mut pid);
+        let what = format!("{} is in use by another process (pid {})", root.display(), pid.trim());
+        return Err(Failure::dependency(what).cure(
+            "stop that process, or serve from another directory with --data and another port with --listen",
+        ));
+    }
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(|error| refused(&path, &error))?;
+    Ok(file)
+}
+
+fn check_version(root: &Path) -> Result<(), Failure> {
+    let path = root.join("VERSION");
+    match fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(VERSION) => Ok(()),
+            Ok(found) => Err(Failure::dependency(format!(
+                "{} has layout version {found}; this lynk knows up to {VERSION}",
+                root.display()
+            ))
+            .cure("use the lynk that wrote it, or a newer one: `lynk version` tells what a binary knows")),
+            Err(_) => Err(Failure::dependency(format!("{} does not hold a number", path.display()))
+                .cure("restore the file; `lynk verify` checks the rest of the directory")),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let strange = fs::read_dir(root)
+                .map_err(|error| refused(root, &error))?
+                .filter_map(Result::ok)
+                .find(|entry| {
+                    !matches!(entry.file_name().to_str(), Some("LOCK" | "VERSION.new" | "lost+found"))
+                });
+            if let Some(entry) = strange {
+                let what = format!(
+                    "{} is not empty and not a data directory: it holds {:?}",
+                    root.display(),
+                    entry.file_name()
+                );
+                return Err(Failure::dependency(what).cure("name an empty or a new directory with --data"));
+            }
+            let fresh = root.join("VERSION.new");
+            let _ = fs::remove_file(&fresh);
+            write_new(&fresh, format!("{VERSION}\n").as_bytes(), 0o640)?;
+            fs::rename(&fresh, &path).map_err(|error| refused(&path, &error))?;
+            sync_dir(root)
+        }
+        Err(error) => Err(refused(&path, &error)),
+    }
+}
+
+/// Makes a file that must not exist, with its content on disk.
+fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
+            // The process's umask may only take away; a key must be exactly this private.
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            file.write_all(content)?;
+            file.sync_all()
+        });
+    written.map_err(|error| refused(path, &error))
+}
+
+fn sync_dir(path: &Path) -> Result<(), Failure> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| refused(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(root: &Path) -> String {
+        DataDir::open(root).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn a_new_directory_is_made_and_its_key_is_private_and_stays() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let root = temp.path().join("deep/data");
+        let first = DataDir::open(&root).expect("opens").keys().expect("keys").signing.public();
+        let mode = |path: &str| fs::metadata(root.join(path)).expect("exists").mode() & 0o777;
+        assert_eq!(mode("keys"), 0o700);
+        assert_eq!(mode("keys/access.p8"), 0o600);
+        let again = DataDir::open(&root).expect("opens again").keys().expect("keys").signing.public();
+        assert_eq!(first, again);
+        assert_eq!(Keys::load(&root).expect("read beside a server").signing.public(), first);
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_holds_the_directory() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let held = DataDir::open(temp.path()).expect("opens");
+        let text = refusal(temp.path());
+        assert!(text.contains(&format!("pid {}", std::process::id())) && text.contains("--data"), "{text}");
+        drop(held);
+        assert!(DataDir::open(temp.path()).is_ok());
+    }
+
+    #[test]
+    fn a_newer_or_foreign_directory_is_left_alone() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        fs::write(temp.path().join("holiday.jpg"), "x").expect("writable");
+        assert!(refusal(temp.path()).contains("not a data directory: it holds \"holiday.jpg\""));
+        fs::write(temp.path().join("VERSION"), "2\n").expect("writable");
+        assert!(refusal(temp.path()).contains("layout version 2; this lynk knows up to 1"));
+        fs::write(temp.path().join("VERSION"), "one").expect("writable");
+        assert!(refusal(temp.path()).contains("does not hold a number"));
+        let file = temp.path().join("holiday.jpg");
+        assert!(refusal(&file).contains("name another directory with --data"));
+    }
+
+    #[test]
+    fn keys_that_others_may_read_are_refused_with_the_command_that_helps() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = DataDir::open(temp.path()).expect("opens");
+        dir.keys().expect("made");
+        let key = temp.path().join("keys/access.p8");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).expect("ours");
+        let text = dir.keys().expect_err("readable for the group").to_string();
+        assert!(text.contains(&format!("chmod 600 {}", key.display())), "{text}");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+        fs::write(&key, "not a key").expect("ours");
+        assert!(dir.keys().expect_err("no key").to_string().contains("not an Ed25519 private key"));
+    }
+
+    #[test]
+    fn keys_beside_the_signing_one_are_accepted() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = DataDir::open(temp.path()).expect("opens");
+        dir.keys().expect("made");
+        let keys = temp.path().join("keys");
+        fs::rename(keys.join("access.p8"), keys.join("access-2026.p8")).expect("ours");
+        let rotated = dir.keys().expect("a new one is made");
+        assert_eq!(rotated.accepted(Scope::default()).expect("two").keys().len(), 2);
+        fs::copy(keys.join("access.p8"), keys.join("access-copy.p8")).expect("ours");
+        let twice = dir.keys().expect("read").accepted(Scope::default()).expect_err("twice").to_string();
+        assert!(twice.contains("holds one key twice"), "{twice}");
+    }
+}

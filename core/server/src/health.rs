@@ -1,0 +1,197 @@
+//! How the process is doing, for the admin listener.
+//!
+//! Thread: written by the boot and the signal thread, read by the admin thread. The lock is held for a copy of a line.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use lynk_journal::DiskUse;
+use lynk_reactor::{Chosen, ShardSnapshot};
+use lynk_store::{DrainSnapshot, RequestSnapshot, StoreHealth};
+use lynk_telemetry::Board;
+use serde_json::{Value, json};
+
+/// Share of the journal's disk budget, in percent, from which it counts as degraded.
+const JOURNAL_PERCENT_WARN: u64 = 90;
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Recovering, or starting threads.
+    Starting = 0,
+    /// Serving.
+    Ready = 1,
+    /// Closing connections.
+    Draining = 2,
+}
+
+/// What exists once the server has started.
+pub(crate) struct Parts {
+    pub(crate) shards: Vec<Board<ShardSnapshot>>,
+    pub(crate) store: StoreHealth,
+    pub(crate) requests: Board<RequestSnapshot>,
+    pub(crate) drain: Board<DrainSnapshot>,
+    pub(crate) journal: Arc<DiskUse>,
+    pub(crate) driver: Chosen,
+    /// Why the driver is not the preferred one.
+    pub(crate) fallback: Option<String>,
+    /// Open files allowed; `None` for no limit.
+    pub(crate) files_max: Option<u64>,
+}
+
+/// The health of the process.
+pub(crate) struct Health {
+    phase: AtomicU8,
+    progress: Mutex<String>,
+    parts: OnceLock<Parts>,
+    started: Instant,
+    started_unix_millis: u64,
+}
+
+impl Health {
+    /// Of a process that starts now.
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            progress: Mutex::new("starting".to_owned()),
+            parts: OnceLock::new(),
+            started: Instant::now(),
+            started_unix_millis: crate::os::wall_millis().0,
+        }
+    }
+
+    /// The phase.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// The next phase.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// What the start is doing, for `/startupz`.
+    pub(crate) fn progress(&self, text: impl Into<String>) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+    }
+
+    /// The server's parts exist from now on.
+    pub(crate) fn assemble(&self, parts: Parts) {
+        // Set once, by the boot.
+        let _ = self.parts.set(parts);
+    }
+
+    /// The server's parts; `None` while it starts.
+    pub(crate) fn parts(&self) -> Option<&Parts> {
+        self.parts.get()
+    }
+
+    /// Time since the start.
+    pub(crate) fn uptime(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    /// When the process started.
+    pub(crate) fn started_unix_millis(&self) -> u64 {
+        self.started_unix_millis
+    }
+
+    /// Whether the start is done, and how far it is.
+    pub(crate) fn startup(&self) -> (bool, Value) {
+        let done = self.phase() != Phase::Starting;
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (done, json!({"started": done, "progress": progress}))
+    }
+
+    /// Whether the server takes new connections, and each dependency by name. A dependency that fails degrades: rooms
+    /// in memory go on, so it does not make the server unready.
+    pub(crate) fn ready(&self) -> (bool, Value) {
+        let phase = self.phase();
+        let dependencies = self.parts().map(dependencies).unwrap_or_default();
+        let degraded = dependencies.iter().any(|(_, problem)| problem.is_some());
+        let status = match (phase, degraded) {
+            (Phase::Starting, _) => "starting",
+            (Phase::Draining, _) => "draining",
+            (Phase::Ready, true) => "degraded",
+            (Phase::Ready, false) => "ready",
+        };
+        let mut by_name = json!({});
+        for (name, problem) in dependencies {
+            by_name[name] = match problem {
+                None => json!({"status": "ok"}),
+                Some(detail) => json!({"status": "degraded", "detail": detail}),
+            };
+        }
+        (phase == Phase::Ready, json!({"status": status, "dependencies": by_name}))
+    }
+}
+
+fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
+    let mut all = vec![("driver", parts.fallback.clone())];
+    let (used, max) = (parts.journal.used(), parts.journal.max());
+    let full = used.saturating_mul(100) >= max.saturating_mul(JOURNAL_PERCENT_WARN);
+    all.push(("journal", full.then(|| format!("{used} of {max} bytes of its disk budget are used"))));
+    for (name, health) in parts.store.parts() {
+        let report = health.report();
+        let problem = report
+            .degraded
+            .map(|since| format!("{} for {} s: {}", report.last_error, since.as_secs(), report.detail));
+        all.push((name, problem));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(used: u64) -> Parts {
+        Parts {
+            shards: vec![Board::default()],
+            store: StoreHealth::default(),
+            requests: Board::default(),
+            drain: Board::default(),
+            journal: DiskUse::new(used, 1_000),
+            driver: Chosen::Epoll,
+            fallback: None,
+            files_max: None,
+        }
+    }
+
+    #[test]
+    fn only_a_serving_process_is_ready() {
+        let health = Health::new();
+        health.progress("recovering 3 of 7");
+        assert_eq!(health.startup(), (false, json!({"started": false, "progress": "recovering 3 of 7"})));
+        assert!(!health.ready().0);
+        health.assemble(parts(0));
+        health.enter(Phase::Ready);
+        assert!(health.startup().0);
+        assert_eq!(health.ready().1["status"], "ready");
+        health.enter(Phase::Draining);
+        let (ready, told) = health.ready();
+        assert!(!ready && told["status"] == "draining");
+    }
+
+    #[test]
+    fn a_failing_dependency_degrades_and_is_named() {
+        let health = Health::new();
+        let parts = parts(900);
+        let store = parts.store.clone();
+        health.assemble(parts);
+        health.enter(Phase::Ready);
+        store.rooms.fail("locked", "someone else writes");
+        let (ready, told) = health.ready();
+        assert!(ready && told["status"] == "degraded");
+        assert_eq!(told["dependencies"]["driver"]["status"], "ok");
+        assert_eq!(told["dependencies"]["journal"]["status"], "degraded");
+        assert!(
+            told["dependencies"]["rooms"]["detail"].as_str().expect("text").contains("someone else writes")
+        );
+    }
+}

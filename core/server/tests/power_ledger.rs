@@ -1,0 +1,81 @@
+//! The power of a real server's disk is cut at random moments under load, again and again. Nothing acknowledged is lost,
+//! nothing is there twice, and everybody was told the same. `ledger/disk.rs` says what a cut is.
+//!
+//! Needs root, for loop mounts; says so when it is skipped. `CUTS` is the number of cuts, `LEDGER_SEED` repeats the
+//! choices of a run. `LYNK_NO_SYNC` names a `lynk` that was built without syncs: it must fail.
+
+mod ledger;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+
+use ledger::book::Fault;
+use ledger::disk::{PowerDisk, cannot_mount};
+use ledger::run::{Plan, World as _, run};
+
+/// Runs that a build without syncs gets to be caught in.
+const UNSYNCED_RUNS: u64 = 5;
+
+fn skipped(test: &str) -> bool {
+    let why = cannot_mount();
+    if let Some(why) = &why {
+        ledger::say(&format!("SKIPPED {test}: {why}"));
+    }
+    why.is_some()
+}
+
+#[test]
+fn what_was_acknowledged_outlives_power_cuts() {
+    if skipped("power ledger") {
+        return;
+    }
+    let plan =
+        Plan::new("power ledger", env!("CARGO_BIN_EXE_lynk"), ledger::seed(), ledger::number("CUTS", 3));
+    let report = run(&plan, &mut PowerDisk::new());
+    assert!(report.findings.is_empty(), "seed {}: {}", plan.seed, report.findings.text());
+    assert!(report.tally.acked > 100 * plan.crashes, "hardly any load: {:?}", report.tally);
+}
+
+#[test]
+fn a_cut_keeps_what_was_synced_and_forgets_what_was_not() {
+    if skipped("cut of the power") {
+        return;
+    }
+    let mut disk = PowerDisk::new();
+    let dir = disk.data().to_owned();
+    fs::create_dir_all(&dir).expect("a directory");
+    for (name, sync) in [("synced", true), ("written", false)] {
+        // Made durable while empty; what is written after that is in question.
+        let mut file = File::create(dir.join(name)).expect("a file");
+        file.sync_all().and_then(|()| File::open(&dir)?.sync_all()).expect("a disk");
+        file.write_all(&[7; 10_000]).expect("space");
+        if sync {
+            file.sync_data().expect("a disk");
+        }
+    }
+    disk.cut(None);
+    assert_eq!(fs::read(dir.join("synced")).expect("the file"), [7; 10_000]);
+    assert_eq!(fs::read(dir.join("written")).expect("the file"), [0; 0], "the page cache did not survive");
+}
+
+#[test]
+fn a_build_without_syncs_loses_what_it_acknowledged() {
+    let Ok(binary) = std::env::var("LYNK_NO_SYNC") else {
+        ledger::say(
+            "SKIPPED build without syncs: LYNK_NO_SYNC names none; `make ledgers` builds and runs it",
+        );
+        return;
+    };
+    if skipped("build without syncs") {
+        return;
+    }
+    let mut random = ledger::random::Random::new(ledger::seed());
+    for _ in 0..UNSYNCED_RUNS {
+        let plan = Plan { report: false, ..Plan::new("unsynced build", &binary, random.next(), 3) };
+        let report = run(&plan, &mut PowerDisk::new());
+        if report.findings.count(Fault::Lost) > 0 {
+            return;
+        }
+    }
+    panic!("the ledger does not notice that nothing is synced");
+}
