@@ -300,10 +300,10 @@ impl Home {
         let subscribed = topic.filter(|topic| {
             self.sessions.get(slot).is_some_and(|session| session.position_in(*topic).is_some())
         });
-        match subscribed {
-            Some(topic) => self.unsubscribe(cx, slot, topic),
-            None => self.unsubscribe_early(slot, room),
+        if let Some(topic) = subscribed {
+            self.unsubscribe(cx, slot, topic);
         }
+        self.unsubscribe_early(slot, room);
         self.done(cx, slot, re, &Done { room: Some(room), ..Done::default() });
     }
 
