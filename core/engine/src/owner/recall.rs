@@ -99,9 +99,11 @@ impl Books {
         let found = page.events.iter().find(|event| event.sender == user && event.key == wait.key);
         let past = page.events.last().is_some_and(|oldest| oldest.wall < wait.since);
         if found.is_none() && page.more && !past {
+            let from = wait.held.from;
             wait.to = Seq(page.covers_from.0.saturating_sub(1));
             self.recall_page(cx, room, wait);
-            room.metadata.looking = looking && room.requests > 0;
+            // Refused at once: nothing was asked.
+            room.metadata.looking = looking && room.busy.contains(&from);
             return;
         }
         self.run_held(cx, room, &wait.held, Found::Key(found.map(used_by)));
