@@ -105,10 +105,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         std::mem::swap(&mut self.ready, &mut self.reading);
         let mut reading = std::mem::take(&mut self.reading);
         for slot in reading.drain(..reading.len().min(READS_PER_TURN)) {
-            if let Some(entry) = self.table.get(slot) {
-                entry.listed = false;
-                self.read(slot);
-            }
+            self.read(slot);
         }
         // The rest goes before those that were listed meanwhile.
         if !reading.is_empty() {
@@ -121,24 +118,31 @@ impl<D: Driver, C: Chat> Shard<D, C> {
 
     fn read(&mut self, slot: u32) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let mut left = self.config.read_bytes_per_turn;
-        while let Some(entry) = self.table.get(slot).filter(|entry| !entry.leaving) {
-            if !entry.connection.wants_read() {
-                // `unread` stays: settling lists it again.
-                break;
-            }
-            if left == 0 {
-                entry.listed = true;
+        self.read_into(slot, &mut buffer);
+        self.buffer = buffer;
+        if let Some(entry) = self.table.get(slot) {
+            // It counted as listed until here, so that settling did not list it a second time.
+            entry.listed = entry.unread && !entry.leaving && entry.connection.wants_read();
+            if entry.listed {
                 self.ready.push(slot);
-                break;
             }
-            match self.driver.recv(entry.file, &mut buffer) {
+        }
+        self.carry_out();
+    }
+
+    /// Reads until the socket has no more, the connection wants no more, or it has had its share of this turn. `unread`
+    /// tells afterwards whether there may be more.
+    fn read_into(&mut self, slot: u32, buffer: &mut [u8]) {
+        let mut left = self.config.read_bytes_per_turn;
+        while left > 0 {
+            let entry = self.table.get(slot).filter(|entry| !entry.leaving && entry.connection.wants_read());
+            let Some(entry) = entry else { return };
+            match self.driver.recv(entry.file, buffer) {
                 Ok(0) => {
+                    // The end reads as the end for ever, also while an answer to its close is still to go out.
                     entry.unread = false;
                     entry.connection.end_of_stream();
-                    self.settle(slot);
-                    // The end reads as the end for ever, also while an answer to its close is still to go out.
-                    break;
+                    return self.settle(slot);
                 }
                 Ok(count) => {
                     let drained = count < buffer.len() && !entry.hung_up;
@@ -147,24 +151,21 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                     self.counters.received_bytes += count as u64;
                     self.receive(slot, &mut buffer[..count]);
                     if drained {
-                        break;
+                        return;
                     }
                 }
                 Err(error) if is_blocked(&error) => {
                     entry.unread = false;
-                    break;
+                    return;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     entry.unread = false;
                     entry.connection.socket_failed();
-                    self.settle(slot);
-                    break;
+                    return self.settle(slot);
                 }
             }
         }
-        self.buffer = buffer;
-        self.carry_out();
     }
 
     /// Gives received bytes to the connection and what they complete to the chat.
