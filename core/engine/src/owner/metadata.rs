@@ -60,6 +60,8 @@ struct Running {
     since: Nanos,
     /// The store was asked and has not answered.
     asked: bool,
+    /// A try of it may have been written.
+    doubtful: bool,
     /// Its event holds in memory already.
     intent: bool,
 }
@@ -165,8 +167,14 @@ impl Books {
         room.engage(ask.from);
         let asker = Asker { from: ask.from, re: ask.re, hash };
         self.ask(cx, room, StoreRequest::Apply(tx.clone()), Pending::Apply);
-        room.metadata.running =
-            Some(Running { tx, asker: Some(asker), since: cx.now.mono, asked: true, intent: false });
+        room.metadata.running = Some(Running {
+            tx,
+            asker: Some(asker),
+            since: cx.now.mono,
+            asked: true,
+            doubtful: false,
+            intent: false,
+        });
     }
 
     /// The store answered the transaction.
@@ -174,9 +182,13 @@ impl Books {
         let Some(mut running) = room.metadata.running.take() else { return };
         match reply {
             StoreReply::Applied(outcome) => self.outcome(cx, room, running, *outcome),
-            StoreReply::Failed(StoreError::Unknown) => {
-                // Whether it was written is not known: nothing else may be until it is.
+            StoreReply::Failed(error)
+                if error == StoreError::Unknown || error == StoreError::Unavailable && running.doubtful =>
+            {
+                // Whether it was written is not known: nothing else may be until it is. That a repetition was
+                // refused says nothing of the tries before it.
                 running.asked = false;
+                running.doubtful = true;
                 room.metadata.running = Some(running);
                 self.arm_metadata(cx, room);
             }
@@ -346,8 +358,14 @@ impl Books {
         if let Some(tx) = room.metadata.intents.pop_front() {
             let tx = Box::new(tx);
             self.ask(cx, room, StoreRequest::Apply(tx.clone()), Pending::Apply);
-            room.metadata.running =
-                Some(Running { tx, asker: None, since: cx.now.mono, asked: true, intent: true });
+            room.metadata.running = Some(Running {
+                tx,
+                asker: None,
+                since: cx.now.mono,
+                asked: true,
+                doubtful: false,
+                intent: true,
+            });
         }
     }
 

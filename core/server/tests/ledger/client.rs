@@ -219,9 +219,14 @@ impl Client {
         self.state().online
     }
 
-    /// Operations without acknowledgement.
+    /// Number of operations without acknowledgement.
     pub(crate) fn unacked(&self) -> usize {
         self.state().ops.len()
+    }
+
+    /// Operations without acknowledgement.
+    pub(crate) fn pending(&self) -> Vec<Op> {
+        self.state().ops.values().cloned().collect()
     }
 
     /// Acknowledgements since the last call.
@@ -339,8 +344,8 @@ impl State {
             .zip(&self.views)
             .filter_map(|(room, view)| {
                 let (epoch, seq) = view.as_ref()?.cursor();
-                // Rooms begin with epoch 1.
-                Some(format!(r#"{{"room":"{}","epoch":{},"seq":{seq}}}"#, room.id, epoch.unwrap_or(1)))
+                let epoch = epoch.map(|epoch| format!(r#","epoch":{epoch}"#)).unwrap_or_default();
+                Some(format!(r#"{{"room":"{}","seq":{seq}{epoch}}}"#, room.id))
             })
             .collect();
         format!(r#"{{"id":{re},"op":"hello","token":"{}","resume":[{}]}}"#, client.token, resume.join(","))
@@ -375,7 +380,7 @@ impl State {
             let missing = self.views[room].as_mut().and_then(View::missing);
             if let Some((epoch, seq)) = missing {
                 let re = self.ask(Asked::Page(room));
-                let (id, epoch) = (&client.rooms[room].id, epoch.unwrap_or(1));
+                let id = &client.rooms[room].id;
                 out.push(Out::Text(format!(
                     r#"{{"id":{re},"op":"history","room":"{id}","epoch":{epoch},"after":{seq},"all":true,"limit":500}}"#
                 )));
@@ -522,7 +527,7 @@ impl State {
         }
         let print = match ack.what {
             What::Send => message_print(ack.id, ack.n),
-            What::Edit { target } => edit_print(target, &edited_text(ack.op, target)),
+            What::Edit { target } => edit_print(target),
             What::Delete { target } => delete_print(target),
         };
         if let Some(view) = &mut self.views[ack.room]

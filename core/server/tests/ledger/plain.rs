@@ -8,7 +8,7 @@ use lynk_domain::{Key, uuid_v7};
 use lynk_server::client::{self, ClientError, Incoming, Receiver, Sender, Url};
 
 use super::random::Random;
-use super::wire::{Told, op_of};
+use super::wire::Told;
 
 /// Time for one answer. Longer is a hang.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -19,17 +19,16 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// Hash of what never changes about it.
     pub(crate) print: u64,
-    /// The operation that the text names, as the text is now.
-    pub(crate) op: Option<u64>,
     pub(crate) from: String,
-    /// Only kept for messages and edits.
+    /// As it is now.
     pub(crate) text: Option<String>,
     /// Message of an edit or a delete.
     pub(crate) target: u64,
     pub(crate) n: u64,
     pub(crate) id: u128,
-    pub(crate) edited: bool,
-    pub(crate) deleted: bool,
+    /// Seqs of the last edit and of the delete; 0 for none.
+    pub(crate) edited: u64,
+    pub(crate) deleted: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,14 +54,13 @@ impl Entry {
         Self {
             kind,
             print: event.print(),
-            op: event.text.as_deref().and_then(op_of),
             from,
             text: event.text.as_deref().map(str::to_owned),
             target: event.target.unwrap_or(0),
             n: event.n.unwrap_or(0),
             id: event.message_id(),
-            edited: event.edited.is_some(),
-            deleted: event.deleted.is_some(),
+            edited: event.edited.unwrap_or(0),
+            deleted: event.deleted.unwrap_or(0),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Load, crash, restart, audit; again and again.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::book::{Fault, Findings, RoomBook};
+use super::book::{Fault, Findings, Pending, RoomBook};
 use super::client::{Client, Orders, Room, Seat, Tally};
 use super::plain::Plain;
 use super::random::Random;
@@ -173,7 +173,6 @@ struct Run<'a> {
     /// Seq up to which a client's log of a room was compared, by client and room.
     compared: Vec<Vec<u64>>,
     reader_token: String,
-    numbers: Arc<AtomicU64>,
     orders: Arc<Mutex<Orders>>,
     clients: Vec<Client>,
     report: Report,
@@ -219,7 +218,6 @@ impl<'a> Run<'a> {
             books,
             compared,
             reader_token,
-            numbers,
             orders,
             clients,
             report,
@@ -307,11 +305,13 @@ impl<'a> Run<'a> {
     fn audit(&mut self, whole: bool) {
         let Some(server) = &self.server else { return };
         let mut reader = Plain::sign_in(&server.url(), &self.reader_token, self.random.fork());
-        let acks: Vec<_> = self.clients.iter().flat_map(Client::take_acks).collect();
-        for ack in acks {
-            self.books[ack.room].note(ack);
+        let mut pending = vec![Vec::new(); self.books.len()];
+        for (client, own) in self.clients.iter().enumerate() {
+            own.take_acks().into_iter().for_each(|ack| self.books[ack.room].note(ack));
+            for op in own.pending() {
+                pending[op.room].push(Pending { op: op.number, client, what: op.what });
+            }
         }
-        let issued = self.numbers.load(Ordering::Relaxed);
         let findings = &mut self.report.findings;
         for (index, (room, book)) in self.rooms.iter().zip(&mut self.books).enumerate() {
             if whole {
@@ -321,16 +321,15 @@ impl<'a> Run<'a> {
             if let Err(what) = reader.read(&room.id, &mut book.log) {
                 findings.add(Fault::Order, || format!("room {index}: {what}"));
             }
-            book.audit(start, issued, findings);
-            for (client, compared) in
-                self.clients.iter().zip(&mut self.compared).enumerate().map(|(n, (c, s))| ((n, c), s))
-            {
-                let from = if whole { 0 } else { compared[index] };
-                let end = client.1.view(index, |view| {
-                    book.compare(client.0, view.told_since(from), findings);
+            book.audit(start, &pending[index], findings);
+            for (number, client) in self.clients.iter().enumerate() {
+                let compared = &mut self.compared[number][index];
+                let from = if whole { 0 } else { *compared };
+                let end = client.view(index, |view| {
+                    book.compare(number, view.told_since(from), findings);
                     view.cursor().1
                 });
-                compared[index] = end.unwrap_or(0);
+                *compared = end.unwrap_or(0);
             }
         }
         for wrong in self.clients.iter().flat_map(Client::wrong) {

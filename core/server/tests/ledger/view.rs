@@ -99,11 +99,9 @@ impl View {
     }
 
     /// Epoch and seq after which a page must be asked for now.
-    pub(crate) fn missing(&mut self) -> Option<(Option<u64>, u64)> {
+    pub(crate) fn missing(&mut self) -> Option<(u64, u64)> {
         let (epoch, seq) = self.cursor();
-        if self.filling || epoch.is_none() || seq >= self.top {
-            return None;
-        }
+        let epoch = epoch.filter(|_| !self.filling && seq < self.top)?;
         self.filling = true;
         self.pages += 1;
         Some((epoch, seq))

@@ -87,12 +87,12 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// What is the same whenever and to whomever this event is told: edits and deletes that came later change the text
-    /// of a message, nothing else.
+    /// What is the same whenever and to whomever this event is told. Edits and deletes that come later change the text of
+    /// the message and of its earlier edits, nothing else.
     pub(crate) fn print(&self) -> u64 {
         match &*self.ev {
             "message" => message_print(self.message_id(), self.n.unwrap_or(0)),
-            "edit" => edit_print(self.target.unwrap_or(0), self.text.as_deref().unwrap_or_default()),
+            "edit" => edit_print(self.target.unwrap_or(0)),
             "delete" => delete_print(self.target.unwrap_or(0)),
             other => print(&(other, self.user.as_deref(), self.target)),
         }
@@ -114,8 +114,8 @@ pub(crate) fn message_print(id: u128, n: u64) -> u64 {
     print(&("message", id, n))
 }
 
-pub(crate) fn edit_print(target: u64, text: &str) -> u64 {
-    print(&("edit", target, text))
+pub(crate) fn edit_print(target: u64) -> u64 {
+    print(&("edit", target))
 }
 
 pub(crate) fn delete_print(target: u64) -> u64 {

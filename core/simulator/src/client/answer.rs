@@ -387,8 +387,9 @@ impl Device {
     /// The `ok` stands in the stream in place of the event, unless an earlier attempt made it.
     fn on_own(&mut self, room: RoomId, seq: u64, intent: &Intent) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let Some(next) = link.pass(room, seq) else { return Ok(()) };
         let first = intent.attempts == 1 && intent.known.is_none();
+        let next = if first { link.pass(room, seq) } else { link.streams.get(&room).copied() };
+        let Some(next) = next else { return Ok(()) };
         if !first && seq >= next {
             link.perhaps.insert((room, seq));
             if matches!(intent.change, Change::Leave) {

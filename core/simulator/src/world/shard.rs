@@ -97,7 +97,8 @@ impl Shard {
             fx: Effects::default(),
             queue: TurnQueue::new(),
             slots: Vec::new(),
-            keeper_asked: false,
+            // The start asks for the first segment.
+            keeper_asked: true,
             wall: Millis(0),
             more: false,
             drain_done: false,
