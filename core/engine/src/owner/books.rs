@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use lynk_domain::{FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, UserId, Wheel, fixed_map};
-use lynk_model::{Body, FoundKey, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
+use lynk_model::{Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
 use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
 
 use super::backlog::{Drains, Undrained};
 use super::change::{Target, TargetWait};
 use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
+use super::recall::Recall;
 use super::release::{Item, Release};
 use super::room::Room;
 use crate::EngineConfig;
@@ -75,8 +76,8 @@ pub(super) struct Held {
 pub(super) enum Found {
     /// Nothing was asked.
     Unasked,
-    /// The use of its key.
-    Key(Option<FoundKey>),
+    /// The use of its key; `None` when it was not used.
+    Key(Option<Used>),
     /// The message it is about; `None` when there is none.
     Target(Option<Target>),
 }
@@ -86,6 +87,7 @@ pub(super) enum Found {
 pub(super) enum Pending {
     Load,
     Key(Held),
+    Recall(Box<Recall>),
     Target(Box<TargetWait>),
     Page(Box<PageWait>),
     Count { user: UserId, after: Seq },
@@ -249,6 +251,7 @@ impl Books {
         match why {
             Pending::Load => {}
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
+            Pending::Recall(wait) => self.recalled(cx, room, *wait, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),

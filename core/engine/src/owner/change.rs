@@ -125,8 +125,19 @@ impl Books {
     ) {
         let Some(change) = Change::of(command) else { return };
         let hash = change_hash(&change.body()).unwrap_or_default();
-        if let Some(used) = self.keys.used(&Self::scope(room, ask.user, change.key)) {
+        let scope = Self::scope(room, ask.user, change.key);
+        if let Some(used) = self.keys.used(&scope) {
             return self.repeat(cx, room, ask, &used, hash);
+        }
+        if let Found::Key(Some(used)) = found {
+            self.keys.insert(scope, used, cx.now.wall, &self.drains);
+            return self.repeat(cx, room, ask, &used, hash);
+        }
+        if let Err(reject) = room.member(ask.user, cx.now.wall) {
+            return self.refuse(cx, room, ask, reject);
+        }
+        if matches!(found, Found::Unasked) && self.must_recall(room, ask, change.key) {
+            return self.recall(cx, room, ask, change.key, change.target);
         }
         if let Err(reject) = self.may_change(cx, room, ask.user, &change) {
             return self.refuse(cx, room, ask, reject);

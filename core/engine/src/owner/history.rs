@@ -128,7 +128,7 @@ impl Books {
         let frame = cx.shared.pool.frame(|out| {
             encode_history_head(out, ask.re, room.id, room.epoch);
             encode_gap(out, room.id, Seq(1), room.top, "reset");
-            encode_tail(out, Seq(1), Seq(0), room.top > Seq(0));
+            encode_tail(out, Seq(1), room.top, false);
         });
         self.answer(cx, room, ask.from, frame);
     }
@@ -147,9 +147,12 @@ impl Books {
             let mut page = Page::new(out, room.id, span, bytes_max);
             // A hole is told also where only messages are wanted.
             let wanted = |e: &&Entry| span.all || e.is_message() || matches!(e.kind, Kind::Gap { .. });
-            let entries = room.window.range(span.visible_from(), span.to).filter(wanted);
-            let add = |e: &Entry| page.add(e.from(), e.seq, |out| out.extend_from_slice(e.frame.payload()));
-            let _whole = if span.backward { entries.rev().all(add) } else { { entries }.all(add) };
+            let mut entries = room.window.range(span.visible_from(), span.to).filter(wanted);
+            let add = |e: &Entry| {
+                let (from, to) = (e.from().max(span.visible_from()), e.seq.min(span.to));
+                page.add(from, to, |out| e.encode_within(out, room.id, from, to))
+            };
+            let _whole = if span.backward { entries.rev().all(add) } else { entries.all(add) };
             let start = room.window.start();
             page.finish(span.visible_from().max(start), span.to, start > span.visible_from());
         });

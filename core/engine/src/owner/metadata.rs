@@ -126,7 +126,15 @@ impl Books {
         if let Some(used) = self.keys.used(&Self::scope(room, ask.user, key)) {
             return self.repeat(cx, room, ask, &used, hash);
         }
+        if let Found::Key(Some(used)) = found {
+            return self.repeat(cx, room, ask, &used, hash);
+        }
         match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
+            // What is refused now may be what it did before. (The store itself recognises a repeated change.)
+            Err(_) if matches!(found, Found::Unasked) && self.must_recall(room, ask, key) => {
+                self.recall(cx, room, ask, key, Seq(0));
+                room.metadata.looking = room.busy.contains(&ask.from);
+            }
             Err(reject) => self.refuse(cx, room, ask, reject),
             Ok(Planned::Already) => self.ok(cx, room, ask, &Done { room: Some(room.id), ..Done::default() }),
             Ok(Planned::Look(target)) => {

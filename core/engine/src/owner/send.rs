@@ -4,7 +4,7 @@
 
 use lynk_domain::{Key, Limits, MessageId, Millis, Now, Ordinal, Role, Seq, UserId};
 use lynk_model::port::content_hash;
-use lynk_model::{Body, RecordKind, StoreReply, StoreRequest};
+use lynk_model::{Body, FoundKey, RecordKind, StoreReply, StoreRequest};
 use lynk_protocol::{Done, ErrorCode, Reject, encode_message, encode_ok};
 
 use super::books::{Ask, Books, Found, Held, Pending, store_reject};
@@ -34,15 +34,7 @@ impl Books {
         if let Some(used) = self.keys.used(&scope) {
             return self.repeat(cx, room, ask, &used, hash);
         }
-        if let Found::Key(Some(known)) = found {
-            let used = Used {
-                seq: known.seq,
-                n: known.n,
-                id: known.id,
-                hash: Some(known.content_hash),
-                wall: Millis(known.wall),
-                at: None,
-            };
+        if let Found::Key(Some(used)) = found {
             self.keys.insert(scope, used, cx.now.wall, &self.drains);
             return self.repeat(cx, room, ask, &used, hash);
         }
@@ -83,7 +75,7 @@ impl Books {
     ) {
         room.disengage(held.from);
         match reply {
-            StoreReply::Key(known) => self.run_held(cx, room, held, Found::Key(known)),
+            StoreReply::Key(known) => self.run_held(cx, room, held, Found::Key(known.map(used_of))),
             StoreReply::Failed(error) => self.refuse_held(cx, room, held, store_reject(error)),
             _ => self.refuse_held(cx, room, held, ErrorCode::Internal.into()),
         }
@@ -164,6 +156,11 @@ impl Books {
         let ask = Ask::new(held.from, held.principal, decoded.re, command, &held.raw);
         self.refuse(cx, room, &ask, reject);
     }
+}
+
+fn used_of(known: FoundKey) -> Used {
+    let FoundKey { seq, n, id, wall, content_hash } = known;
+    Used { seq, n, id, hash: Some(content_hash), wall: Millis(wall), at: None }
 }
 
 /// The time at which a key was made, when the server can still tell whether it was used.

@@ -66,7 +66,7 @@ fn encode_missed(
             None => return encode_tail(items.out, room.top.next(), room.top, false),
             Some(cursor) if cursor.epoch != room.epoch || cursor.seq > room.top => {
                 encode_gap(items.next(), room.id, Seq(1), room.top, "reset");
-                return encode_tail(items.out, room.top.next(), room.top, room.top > Seq(0));
+                return encode_tail(items.out, Seq(1), room.top, false);
             }
             Some(cursor) => cursor.seq,
         };
@@ -78,7 +78,7 @@ fn encode_missed(
             encode_gap(items.next(), room.id, after.next(), hidden_to, "not_visible");
         }
         for entry in room.window.range(first, room.top) {
-            items.next().extend_from_slice(entry.frame.payload());
+            entry.encode_within(items.next(), room.id, first, room.top);
         }
         let from = if hidden { after.next() } else { first };
         encode_tail(items.out, from, room.top, first > wanted);
@@ -94,7 +94,7 @@ fn newest(room: &Room, wanted: Seq, events_max: usize, bytes_max: usize) -> Seq 
         if count >= events_max || bytes > bytes_max {
             return first;
         }
-        first = entry.from();
+        first = entry.from().max(wanted);
     }
     // Everything the window has: it may start later than wanted.
     if room.window.start() <= wanted { wanted.min(room.top.next()) } else { first }

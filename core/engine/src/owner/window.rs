@@ -85,6 +85,16 @@ impl Entry {
         self.frame.payload().len()
     }
 
+    /// Appends the event, or of a hole the part in `from..=to`.
+    pub(super) fn encode_within(&self, out: &mut Vec<u8>, room: RoomId, from: Seq, to: Seq) {
+        match self.kind {
+            Kind::Gap { from: lost } if lost < from || to < self.seq => {
+                encode_gap(out, room, lost.max(from), self.seq.min(to), "lost");
+            }
+            _ => out.extend_from_slice(self.frame.payload()),
+        }
+    }
+
     /// An event as a store returned it.
     pub(super) fn stored(pool: &mut FramePool, event: StoredEvent) -> Self {
         let frame = pool.lend(|out| encode_event(out, &event));

@@ -282,3 +282,23 @@ fn a_room_that_does_not_exist_takes_no_memory() {
     }
     assert_eq!((w.owner.rooms.len(), w.owner.loaded_count, w.owner.hand.len()), (0, 0, 0));
 }
+
+#[test]
+fn a_hole_is_told_only_as_far_as_a_page_reaches() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let level = w.keyed("settings", room, json!({"level": "memory"}));
+    w.run(1, level);
+    w.send(2, room, "kept");
+    w.drain();
+    w.crash();
+    w.send(2, room, "after");
+    let gap = |page: &Value| {
+        let gap =
+            page["events"].as_array().expect("a page").iter().find(|e| e["ev"] == "gap").expect("a gap");
+        (gap["from"].as_u64().expect("from"), gap["to"].as_u64().expect("to"))
+    };
+    assert_eq!(gap(&w.history(2, room, json!({"before": 100, "all": true}))), (5, 99));
+    assert_eq!(gap(&w.history(2, room, json!({"after": 100, "all": true}))).0, 101);
+    assert_eq!(gap(&w.subscribe(2, room, Some(100))).0, 101);
+}

@@ -245,3 +245,42 @@ fn fleeting_commands_without_a_number_get_no_answer_at_all() {
     w.settle();
     assert!(w.out.is_empty(), "{:?}", w.out);
 }
+
+#[test]
+fn a_forgotten_key_of_a_change_is_found_in_the_log() {
+    let limits = Limits {
+        dedupe_entries_per_shard_max: 1,
+        room_window_events_max: 4,
+        resume_events_max: 4,
+        history_page_max: 7,
+        history_page_default: 7,
+        ..Limits::default()
+    };
+    let mut w = World::new(limits);
+    let room = w.room(Public, &[2, 3, 4]);
+    w.send(2, room, "first");
+    let edit = w.keyed("edit", room, json!({"seq": 5, "text": "second"}));
+    let react = w.keyed("react", room, json!({"seq": 5, "emoji": "x"}));
+    let kick = w.keyed("kick", room, json!({"user": user(4).to_string()}));
+    let commands = [(2, edit.clone()), (3, react.clone()), (1, kick)];
+    let results: Vec<_> =
+        commands.iter().map(|(i, command)| w.run(*i, command.clone())["seq"].clone()).collect();
+    let newer = w.keyed("edit", room, json!({"seq": 5, "text": "third"}));
+    w.run(2, newer);
+    for i in 0..30 {
+        w.send(2, room, &format!("{i}"));
+        w.wait(100);
+    }
+    w.drain();
+    w.crash();
+    for ((i, command), seq) in commands.iter().zip(&results) {
+        assert_eq!(w.run(*i, command.clone())["seq"], *seq, "{command}");
+    }
+    let page = w.history(2, room, json!({"before": 6, "all": true}));
+    assert_eq!(page["events"][0]["text"], "third", "an old retry does not undo what came after");
+    let mut other = react;
+    other["emoji"] = "y".into();
+    assert_eq!(w.code(3, other), "idempotency_conflict");
+    let fresh = w.keyed("delete", room, json!({"seq": 5}));
+    assert_eq!(w.run(2, fresh)["ev"], "ok");
+}
