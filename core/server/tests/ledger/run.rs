@@ -111,7 +111,7 @@ impl Report {
         let (tally, seconds) = (&self.tally, self.load.as_secs_f64().max(0.001));
         let count = |fault| self.findings.count(fault);
         super::say(&format!(
-            "{}: {} crashes ({} more while starting), {} offered ({:.0}/s), {} acked ({:.0}/s), {} retried, {} repeated; {} events; \
+            "{}: {} crashes ({} more while starting), {} offered ({:.0}/s), {} acked ({:.0}/s), {} retried, {} repeated, refused {:?}; {} events; \
              start p50 {} ms, max {} ms; lost {}, duplicate {}, order {}, content {}, told {}, server {}; seed {}",
             plan.name,
             self.crashes,

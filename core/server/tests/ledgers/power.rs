@@ -23,12 +23,18 @@ fn options<'a>(backend: &'a str) -> Vec<&'a str> {
 }
 
 /// Runs load, copies the image under it `cuts` times, and checks each copy. Stops at the first finding.
-fn cut(cuts: u64, server: Server, fs: &LoopFs, dir: &Path, backend: &str) -> (Findings, usize) {
-    let rooms = Rooms::create(&server, 10);
+fn cut(
+    cuts: u64,
+    server: Server,
+    rooms: &Rooms,
+    fs: &LoopFs,
+    dir: &Path,
+    backend: &str,
+) -> (Findings, usize) {
     let book = Book::default();
     let mut unanswered = Unanswered::default();
     for round in 0..cuts {
-        let load = Load::start(&server, &rooms, &book, unanswered);
+        let load = Load::start(&server, rooms, &book, unanswered);
         std::thread::sleep(Duration::from_millis(400 + u64::from(u16::from_le_bytes(random())) % 800));
         let promised = book.snapshot();
         let copy = dir.join(format!("cut-{round}.img"));
@@ -38,7 +44,7 @@ fn cut(cuts: u64, server: Server, fs: &LoopFs, dir: &Path, backend: &str) -> (Fi
 
         let after = LoopFs::mount(dir, &format!("cut-{round}"), copy);
         let recovered = Server::start(&after.mount.join("data"), &options(backend));
-        let findings = check(&recovered, &rooms, &promised);
+        let findings = check(&recovered, rooms, &promised);
         recovered.kill();
         after.remove();
         if !findings.none() {
@@ -58,7 +64,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_a_power_cut() {
         let temp = tempfile::tempdir().expect("temporary directory");
         let fs = LoopFs::create(temp.path(), "disk", FS_BYTES);
         let server = Server::start(&fs.mount.join("data"), &options(backend));
-        let (findings, acked) = cut(cuts, server, &fs, temp.path(), backend);
+        let rooms = Rooms::create(&server, 10);
+        let (findings, acked) = cut(cuts, server, &rooms, &fs, temp.path(), backend);
         assert!(findings.none(), "{backend}: {findings:#?}");
         eprintln!("==== power ledger, {backend}: {cuts} cuts, {acked} acknowledged, 0 lost, 0 doubled ====");
         fs.remove();
@@ -73,16 +80,19 @@ fn a_server_whose_syncs_do_nothing_loses_acknowledged_messages() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let fs = LoopFs::create(temp.path(), "disk", FS_BYTES);
     let data = fs.mount.join("data");
-    // The directory is made and synced by an honest server; only the load runs without syncs.
-    assert!(Server::start(&data, &options("epoll")).stop().success());
+    // Directory and rooms are made and synced by an honest server; only the load runs without syncs.
+    let honest = Server::start(&data, &options("epoll"));
+    let rooms = Rooms::create(&honest, 10);
+    assert!(honest.stop().success());
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args(["--exact", "power::launch_without_syncs", "--ignored", "--nocapture"]).env(LAUNCH, "1");
     let serve = serve_command(&data, &options("epoll"));
     let arguments: Vec<_> = serve.get_args().map(|a| a.to_str().expect("Unicode").to_owned()).collect();
     command.env("LYNK_TEST_ARGUMENTS", arguments.join("\n"));
     let server = Server::spawn(command, &data);
-    let outcome =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cut(5, server, &fs, temp.path(), "epoll")));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        cut(5, server, &rooms, &fs, temp.path(), "epoll")
+    }));
     match outcome {
         Ok((findings, acked)) => {
             assert!(
