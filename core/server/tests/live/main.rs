@@ -1,4 +1,4 @@
-//! The real program, seen from outside: clients of the public protocol, signals, health, bad input, a full disk.
+//! The real program, seen from outside: clients of the public protocol, signals, health, bad input.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,6 +6,5 @@ mod support;
 mod bad_input;
 mod chat;
 mod command_line;
-mod disk_full;
 mod life;
 mod transcripts;
