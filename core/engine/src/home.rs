@@ -287,9 +287,7 @@ impl Home {
     pub(crate) fn mail(&mut self, cx: &mut Context<'_>, from: ShardId, mail: Mail) {
         match mail {
             Mail::Reply { to, frame } => {
-                if self.sessions.live(to).is_some() {
-                    cx.reply(to.slot, frame);
-                }
+                self.replied(cx, to, frame);
                 self.answered(cx, from, to);
             }
             Mail::Subscribed { to, room, epoch, top, frame } => {

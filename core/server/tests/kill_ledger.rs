@@ -13,5 +13,5 @@ fn what_was_acknowledged_outlives_kills() {
         Plan::new("kill ledger", env!("CARGO_BIN_EXE_lynk"), ledger::seed(), ledger::number("KILLS", 10));
     let report = run(&plan, &mut Killed::new());
     assert!(report.findings.is_empty(), "seed {}: {}", plan.seed, report.findings.text());
-    assert!(report.tally.acked > 100 * plan.crashes, "hardly any load: {:?}", report.tally);
+    assert!(report.tally.acked >= 100 * plan.crashes, "hardly any load: {:?}", report.tally);
 }

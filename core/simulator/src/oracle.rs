@@ -13,7 +13,7 @@ use lynk_domain::Seq;
 use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, RoomKind, UserId, direct_room_id};
 use lynk_model::memory::MemoryMessages;
 use lynk_model::port::{MessageStore, ready};
-use lynk_model::{MetaChange, MetaTransaction, Record, RecordKind};
+use lynk_model::{MetaChange, MetaEvent, MetaTransaction, Record, RecordKind};
 
 use crate::client::Change;
 
@@ -54,6 +54,8 @@ pub(crate) struct Ledger {
     refused: BTreeSet<(UserId, RoomId, Key)>,
     /// (who blocks, whom).
     blocks: BTreeMap<(UserId, UserId), Block>,
+    /// Members as the relational store has them: its events may be journaled later.
+    granted: BTreeSet<(RoomId, UserId)>,
 }
 
 impl Ledger {
@@ -67,6 +69,18 @@ impl Ledger {
 
     /// The relational store carried out a transaction for the first time.
     pub(crate) fn transaction(&mut self, tx: &MetaTransaction) {
+        match &tx.change {
+            MetaChange::Create { members, .. } => {
+                self.granted.extend(members.iter().map(|(user, _)| (tx.room, *user)));
+            }
+            MetaChange::Event(MetaEvent::Joined { user, .. }) => {
+                self.granted.insert((tx.room, *user));
+            }
+            MetaChange::Event(event) if event.removes_subject() => {
+                self.granted.remove(&(tx.room, event.subject().unwrap_or_default()));
+            }
+            _ => {}
+        }
         if let MetaChange::Create { row, members } = &tx.change {
             let founders = members.iter().map(|(user, _)| *user).collect();
             let settings = Settings { level: row.level, visibility: row.visibility };
@@ -286,7 +300,7 @@ impl Ledger {
         let changed = room.events.values().rev().take_while(|e| e.committed.is_none_or(|at| at >= step));
         let stable = !changed
             .into_iter()
-            .any(|e| matches!(&e.said, Said::Meta { event: lynk_model::MetaEvent::Settings { .. }, .. }));
+            .any(|e| matches!(&e.said, Said::Meta { event: MetaEvent::Settings { .. }, .. }));
         now && stable
     }
 

@@ -66,7 +66,7 @@ fn every_edge_goes_to_a_lower_tier() {
         for dependency in package.dependencies.iter().filter(|d| d.kind != DependencyKind::Development) {
             let Some(to) = names.get(&dependency.name).map(|id| &directories[id]) else { continue };
             let listed = LEVEL_EDGES.contains(&(from.as_str(), to.as_str()));
-            if !tier(to).is_some_and(|to_tier| to_tier < from_tier) && !listed {
+            if tier(to).is_none_or(|to_tier| to_tier >= from_tier) && !listed {
                 wrong.push(format!("{from} must not depend on {to}"));
             }
         }

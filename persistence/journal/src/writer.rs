@@ -9,8 +9,8 @@
 //! batch lies in one segment; the committed lsn grows only by [`Writer::finish`].
 //!
 //! Limits: uncommitted bytes per [`WriterLimits`]; two buffers that swap, so that a warm writer does not
-//! allocate. A record of 128 bytes costs 377 instructions from append to commit (`examples/append_cost.rs`). When the disk is full the batch stays and is tried again; [`Writer::state`] tells the shard to
-//! refuse sends. A failed write or sync is [`Fatal`]: the process must end with exit code 70.
+//! allocate. A record of 128 bytes costs 377 instructions from append to commit (`examples/append_cost.rs`). [`Writer::state`] tells the shard to refuse sends while there is space for those it took:
+//! without a spare segment, before the one in use ends. A batch that meets a full disk all the same stays and is tried again. A failed write or sync is [`Fatal`]: the process must end with exit code 70.
 
 #[cfg(test)]
 mod tests;
@@ -337,7 +337,7 @@ impl<F: Clone> Writer<F> {
     /// Whether the shard should take sends. Look after every append and every finish.
     #[must_use]
     pub fn state(&self) -> State {
-        if self.retry_at.is_some() || (self.no_spare && self.waits_for_segment()) {
+        if self.retry_at.is_some() || (self.no_spare && !self.has_reserve()) {
             State::DiskFull
         } else if self.uncommitted_bytes() >= self.limits.uncommitted_bytes_high {
             State::Busy
@@ -480,15 +480,18 @@ impl<F: Clone> Writer<F> {
     }
 
     fn active_has_room(&self) -> bool {
-        self.active
-            .as_ref()
-            .is_some_and(|a| a.segment.bytes.saturating_sub(a.end) >= self.filling.len() as u64)
+        self.active_room() >= self.filling.len() as u64
     }
 
-    fn waits_for_segment(&self) -> bool {
-        matches!(self.flight, Flight::Idle)
-            && !self.filling.is_empty()
-            && self.spare.is_none()
-            && !self.active_has_room()
+    /// Bytes behind the last batch of the segment in use.
+    fn active_room(&self) -> u64 {
+        self.active.as_ref().map_or(0, |active| active.segment.bytes.saturating_sub(active.end))
+    }
+
+    /// Whether what is appended before the next look at the state fits into the segment in use as well. A record that
+    /// was taken and has no space would hold back every answer about its room, reads included.
+    fn has_reserve(&self) -> bool {
+        let reserve = self.limits.uncommitted_bytes_max - self.limits.uncommitted_bytes_high;
+        self.active_room() >= (self.filling.len() + reserve) as u64
     }
 }

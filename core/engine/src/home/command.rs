@@ -7,7 +7,7 @@ use lynk_protocol::{
 
 use super::Home;
 use super::route::room_of_create;
-use super::session::{Session, State};
+use super::session::{Session, State, Subscribing};
 use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail, Principal};
@@ -151,7 +151,6 @@ impl Home {
                     self.refuse(cx, slot, re, &ErrorCode::LimitReached.into());
                     return None;
                 }
-                self.want(slot, *room);
                 *room
             }
             other => match other.room() {
@@ -187,6 +186,9 @@ impl Home {
         if !silent {
             session.in_flight += 1;
         }
+        if let Command::Subscribe(_) = &command {
+            session.extra_mut().subscribing.push(Subscribing { re, room, ended_by: None });
+        }
         if owner == self.shard {
             return Some(Order { room, from, principal, re, command });
         }
@@ -210,13 +212,7 @@ impl Home {
         self.returned(shard);
         let Some(session) = self.sessions.live(to) else { return };
         session.in_flight = session.in_flight.saturating_sub(1);
-        if session.in_flight == 0
-            && let Some(extra) = session.extra.as_mut()
-        {
-            extra.unwanted.clear();
-            session.trim();
-        }
-        if self.sessions.live(to).is_some_and(|s| s.extra.is_some()) {
+        if session.extra.as_ref().is_some_and(|extra| !extra.resume.is_empty()) {
             self.resume_rooms(cx, to);
         }
     }
@@ -243,11 +239,19 @@ impl Home {
         self.returned(to);
         let Some(session) = self.sessions.live(from) else { return };
         session.in_flight = session.in_flight.saturating_sub(1);
-        if let (0, Command::Subscribe(resume)) = (re, &command) {
-            debug_assert_eq!(resume.room, room, "a subscribe is posted to the owner of its room");
-            self.resume_later(cx, from, *resume);
-        } else {
-            self.refuse(cx, from.slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
+        match &command {
+            Command::Subscribe(resume) if re == 0 => {
+                debug_assert_eq!(resume.room, room, "a subscribe is posted to the owner of its room");
+                let asked = session.subscribe_answered(|asked| asked.re == 0 && asked.room == room);
+                match asked.and_then(|asked| asked.ended_by) {
+                    None => self.resume_later(cx, from, *resume),
+                    Some(re) => self.done(cx, from.slot, re, &Done { room: Some(room), ..Done::default() }),
+                }
+            }
+            _ => {
+                self.refuse(cx, from.slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
+                self.subscribe_refused(cx, from, re, room);
+            }
         }
     }
 
@@ -294,38 +298,25 @@ impl Home {
         session.subscriptions.len() + resuming < max || has(session)
     }
 
-    /// `unsubscribe`: answered here; the owner need not know which connections listen.
+    /// `unsubscribe`: answered here, because the owner need not know which connections listen. When a `subscribe` of
+    /// the room is under way, that one is answered first.
     fn unsubscribe_command(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, room: RoomId) {
         let topic = self.topics.find(room);
-        let subscribed = topic.filter(|topic| {
-            self.sessions.get(slot).is_some_and(|session| session.position_in(*topic).is_some())
-        });
-        if let Some(topic) = subscribed {
+        if let Some(topic) = topic {
             self.unsubscribe(cx, slot, topic);
         }
-        self.unsubscribe_early(slot, room);
-        self.done(cx, slot, re, &Done { room: Some(room), ..Done::default() });
-    }
-
-    /// A room is wanted again: what is under way for it counts.
-    fn want(&mut self, slot: Slot, room: RoomId) {
-        if let Some(extra) = self.sessions.get_mut(slot).and_then(|session| session.extra.as_mut()) {
-            extra.unwanted.retain(|unwanted| *unwanted != room);
-        }
-    }
-
-    /// Remembers that a room is not wanted any more, in case its `subscribe` is still under way.
-    fn unsubscribe_early(&mut self, slot: Slot, room: RoomId) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        if session.in_flight == 0 && session.extra.is_none() {
-            return;
+        if let Some(extra) = session.extra.as_mut() {
+            extra.resume.retain(|resume| resume.room != room);
+            let open = extra.subscribing.iter_mut().rev().find(|asked| asked.room == room);
+            if let Some(asked) = open
+                && asked.ended_by.is_none()
+            {
+                asked.ended_by = Some(re);
+                return;
+            }
+            session.trim();
         }
-        let in_flight = session.in_flight > 0;
-        let extra = session.extra_mut();
-        extra.resume.retain(|resume| resume.room != room);
-        if in_flight && !extra.unwanted.contains(&room) && extra.unwanted.len() < usize::from(u8::MAX) {
-            extra.unwanted.push(room);
-        }
-        session.trim();
+        self.done(cx, slot, re, &Done { room: Some(room), ..Done::default() });
     }
 }

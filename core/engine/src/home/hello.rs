@@ -20,7 +20,7 @@ use lynk_domain::{Limits, Millis, Nanos, shard_of_room, shard_of_user};
 use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Reject, Resume};
 
 use super::command::{CREDIT_PER_SHARD_MAX, rate_of};
-use super::session::State;
+use super::session::{State, Subscribing};
 use super::{Home, STALLED_REPEAT, Timer};
 use crate::context::Context;
 use crate::io::Slot;
@@ -167,6 +167,8 @@ impl Home {
             }
             if let Some(session) = self.sessions.live(connection) {
                 session.in_flight += 1;
+                let asked = Subscribing { re: 0, room: resume.room, ended_by: None };
+                session.extra_mut().subscribing.push(asked);
             }
             let raw = cx.shared.pool.frame(|out| encode_subscribe(out, &resume));
             cx.post(owner, Mail::Command { room: resume.room, from: connection, principal, raw });

@@ -46,13 +46,23 @@ pub(crate) struct Extra {
     pub(crate) presence_shed: bool,
     /// The connection is in the list of those whose rooms are tried again.
     pub(crate) stalled: bool,
-    /// Rooms that were unsubscribed while their `subscribe` was under way.
-    pub(crate) unwanted: Vec<RoomId>,
+    /// `subscribe` commands that were not answered yet, in order.
+    pub(crate) subscribing: Vec<Subscribing>,
+}
+
+/// A `subscribe` under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscribing {
+    /// Its number; 0 for a room of `hello`.
+    pub(crate) re: u64,
+    pub(crate) room: RoomId,
+    /// Number of the `unsubscribe` that came after it: answered after it, to keep their order.
+    pub(crate) ended_by: Option<u64>,
 }
 
 impl Extra {
     fn is_empty(&self) -> bool {
-        !self.stalled && self.resume.is_empty() && self.watched.is_empty() && self.unwanted.is_empty()
+        !self.stalled && self.resume.is_empty() && self.watched.is_empty() && self.subscribing.is_empty()
     }
 }
 
@@ -110,6 +120,18 @@ impl Session {
         if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
             self.extra = None;
         }
+    }
+
+    /// Takes the first `subscribe` under way that `is_it`, which has been answered.
+    pub(crate) fn subscribe_answered(
+        &mut self,
+        is_it: impl FnMut(&Subscribing) -> bool,
+    ) -> Option<Subscribing> {
+        let extra = self.extra.as_mut()?;
+        let at = extra.subscribing.iter().position(is_it)?;
+        let answered = extra.subscribing.remove(at);
+        self.trim();
+        Some(answered)
     }
 
     /// Position among the subscribers of a topic.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lynk_domain::{Epoch, Nanos, RoomId, Seq, UserId, shard_of_room};
-use lynk_protocol::Frame;
+use lynk_protocol::{Done, Frame, refused_command};
 
 use super::fanout::resync;
 use super::topic::{Item, Kind};
@@ -36,9 +36,10 @@ impl Home {
             return;
         };
         cx.reply(to.slot, frame);
-        // It stays unwanted: another `subscribe` of before may still be under way.
-        if session.extra.as_ref().is_some_and(|extra| extra.unwanted.contains(&room)) {
+        let asked = session.subscribe_answered(|asked| asked.room == room);
+        if let Some(re) = asked.and_then(|asked| asked.ended_by) {
             self.end_subscribed(cx, found, room);
+            self.done(cx, to.slot, re, &Done { room: Some(room), ..Done::default() });
             return;
         }
         let topic = found.unwrap_or_else(|| self.topics.create(room, epoch, top));
@@ -63,6 +64,31 @@ impl Home {
         state.seen = state.seen.max(top);
         if state.last < top {
             self.refill(cx, topic);
+        }
+    }
+
+    /// A command was answered, not by an event.
+    pub(crate) fn replied(&mut self, cx: &mut Context<'_>, to: ConnectionRef, frame: Arc<Frame>) {
+        let Some(session) = self.sessions.live(to) else { return };
+        let subscribing = session.extra.as_ref().is_some_and(|extra| !extra.subscribing.is_empty());
+        let refused = if subscribing { refused_command(frame.payload()) } else { None };
+        cx.reply(to.slot, frame);
+        let Some((re, Some(room))) = refused else { return };
+        self.subscribe_refused(cx, to, re, room);
+    }
+
+    /// A `subscribe` came to nothing; an `unsubscribe` that waits for it is answered.
+    pub(crate) fn subscribe_refused(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: ConnectionRef,
+        re: u64,
+        room: RoomId,
+    ) {
+        let Some(session) = self.sessions.live(to) else { return };
+        let asked = session.subscribe_answered(|asked| asked.re == re && asked.room == room);
+        if let Some(re) = asked.and_then(|asked| asked.ended_by) {
+            self.done(cx, to.slot, re, &Done { room: Some(room), ..Done::default() });
         }
     }
 

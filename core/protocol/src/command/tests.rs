@@ -49,6 +49,19 @@ fn after_is_a_seq_in_history_and_an_id_elsewhere() {
 }
 
 #[test]
+fn an_encoded_error_tells_what_it_answers() {
+    let room = RoomId::parse(ROOM).expect("an id");
+    for room in [None, Some(room)] {
+        let mut out = Vec::new();
+        crate::encode_error(&mut out, 7, room, &ErrorCode::Busy.into(), 1);
+        assert_eq!(refused_command(&out), Some((7, room)));
+    }
+    let mut out = Vec::new();
+    crate::encode_ok(&mut out, 7, &crate::Done::default());
+    assert_eq!(refused_command(&out), None);
+}
+
+#[test]
 fn every_op_is_known() {
     for op in OPS {
         let text = format!(r#"{{"id":1,"op":"{op}"}}"#);

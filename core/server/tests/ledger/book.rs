@@ -277,6 +277,9 @@ impl RoomBook {
 mod tests {
     use super::*;
 
+    /// A log, what was acknowledged, what was not yet, and what is wrong with it.
+    type Case<'a> = (Vec<Entry>, &'a [Ack], &'a [(u64, What)], Fault);
+
     fn message(op: u64, n: u64) -> Entry {
         Entry {
             kind: Kind::Message,
@@ -353,7 +356,7 @@ mod tests {
         let send = |op, seq| ack(op, What::Send, seq, seq);
         let erase = What::Delete { target: 1 };
         let both = [send(0, 1), ack(1, erase, 2, 0)];
-        let cases: [(Vec<Entry>, &[Ack], &[(u64, What)], Fault); 11] = [
+        let cases: [Case<'_>; 11] = [
             (vec![message(0, 1)], &[send(0, 1), send(1, 2)], &[], Fault::Lost),
             (vec![message(1, 1)], &[send(0, 1)], &[], Fault::Lost),
             (vec![message(0, 1)], &[send(0, 1), ack(1, erase, 1, 1)], &[], Fault::Lost),

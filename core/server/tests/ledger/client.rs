@@ -52,6 +52,8 @@ pub(crate) struct Op {
     pub(crate) room: usize,
     pub(crate) what: What,
     key: String,
+    /// Retryable errors so far.
+    refusals: u32,
 }
 
 /// An acknowledgement, as received.
@@ -78,7 +80,7 @@ pub(crate) struct Orders {
 }
 
 /// Counts of one client.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Tally {
     pub(crate) offered: u64,
     /// Offered and dropped, because too many were without acknowledgement.
@@ -88,8 +90,8 @@ pub(crate) struct Tally {
     pub(crate) retried: u64,
     /// Acknowledged operations written again, and answered the same.
     pub(crate) repeated: u64,
-    /// Retryable errors.
-    pub(crate) refused: u64,
+    /// Retryable errors by code.
+    pub(crate) refused: BTreeMap<String, u64>,
     pub(crate) resyncs: u64,
     pub(crate) connects: u64,
     /// Connections that the server closed.
@@ -113,7 +115,9 @@ impl Tally {
         self.acked += other.acked;
         self.retried += other.retried;
         self.repeated += other.repeated;
-        self.refused += other.refused;
+        for (code, count) in &other.refused {
+            *self.refused.entry(code.clone()).or_default() += count;
+        }
         self.resyncs += other.resyncs;
         self.connects += other.connects;
         self.closed += other.closed;
@@ -240,7 +244,7 @@ impl Client {
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        self.state().tally
+        self.state().tally.clone()
     }
 
     /// Calls `look` with its log of a room, if it subscribes to it.
@@ -414,7 +418,7 @@ impl State {
             let (room, what) = self.intend(client);
             let wall = SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_millis() as u64;
             let key = Key(uuid_v7(wall, self.random.ten_bytes())).to_string();
-            self.ops.insert(number, Op { number, room, what, key });
+            self.ops.insert(number, Op { number, room, what, key, refusals: 0 });
             self.unsent.insert((now, number));
         }
     }
@@ -553,11 +557,21 @@ impl State {
             self.wrong.push(format!("client {}: {asked:?} was refused: {told:?}", client.index));
             return;
         }
-        self.tally.refused += 1;
-        let wait = told.retry_after_ms.unwrap_or(50).min(1_000);
+        let code = told.code.as_deref().unwrap_or_default();
+        match self.tally.refused.get_mut(code) {
+            Some(count) => *count += 1,
+            None => drop(self.tally.refused.insert(code.to_owned(), 1)),
+        }
         match asked {
             Some(Asked::Op(number)) => {
                 self.tally.retried += 1;
+                let refusals = self.ops.get_mut(&number).map_or(0, |op| {
+                    op.refusals += 1;
+                    op.refusals
+                });
+                // Longer each time, as a good client does, so that what is refused does not come back all at once.
+                let wait = told.retry_after_ms.unwrap_or(50).clamp(10, 1_000) << refusals.min(4);
+                let wait = wait / 2 + self.random.within(0..wait / 2);
                 self.unsent.insert((Instant::now() + Duration::from_millis(wait), number));
             }
             Some(Asked::Page(room)) => {

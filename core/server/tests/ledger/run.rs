@@ -62,14 +62,27 @@ pub(crate) struct Plan {
     pub(crate) crashes: u64,
     /// Operations offered per second, over all clients.
     pub(crate) rate: u64,
-    /// `LEDGER_REPORT` names a directory for the report, if it is to be kept.
+    /// Whether the report is kept where `LEDGER_REPORT` says.
     pub(crate) report: bool,
+    /// Everything after the set-up goes through this, as [`Start::through`]; for servers that must fail.
+    pub(crate) through: Vec<String>,
+    /// Only this driver, instead of both in turn.
+    pub(crate) backend: Option<Backend>,
 }
 
 impl Plan {
     /// The issue's load: 5,000 operations a second.
     pub(crate) fn new(name: &'static str, binary: &str, seed: u64, crashes: u64) -> Self {
-        Self { name, binary: binary.into(), seed, crashes, rate: 5_000, report: true }
+        Self {
+            name,
+            binary: binary.into(),
+            seed,
+            crashes,
+            rate: 5_000,
+            report: true,
+            through: Vec::new(),
+            backend: None,
+        }
     }
 }
 
@@ -98,7 +111,7 @@ impl Report {
         let (tally, seconds) = (&self.tally, self.load.as_secs_f64().max(0.001));
         let count = |fault| self.findings.count(fault);
         super::say(&format!(
-            "{}: {} crashes ({} more while starting), {} offered ({:.0}/s), {} acked ({:.0}/s), {} retried, {} repeated; {} events; \
+            "{}: {} crashes ({} more while starting), {} offered ({:.0}/s), {} acked ({:.0}/s), {} retried, {} repeated, refused {:?}; {} events; \
              start p50 {} ms, max {} ms; lost {}, duplicate {}, order {}, content {}, told {}, server {}; seed {}",
             plan.name,
             self.crashes,
@@ -166,6 +179,7 @@ struct Run<'a> {
     world: &'a mut dyn World,
     random: Random,
     start: Start,
+    backend: Option<Backend>,
     starts: u64,
     server: Option<Server>,
     rooms: Arc<Vec<Room>>,
@@ -175,6 +189,8 @@ struct Run<'a> {
     reader_token: String,
     orders: Arc<Mutex<Orders>>,
     clients: Vec<Client>,
+    /// Since when load is offered.
+    loaded: Instant,
     report: Report,
 }
 
@@ -183,14 +199,20 @@ impl<'a> Run<'a> {
     fn begin(plan: &Plan, world: &'a mut dyn World) -> Self {
         let mut random = Random::new(plan.seed);
         let mut start = Start::new(&plan.binary, world.data());
-        (start.shards, start.backend) = turn(0);
+        (start.shards, start.backend) = turn(0, plan.backend);
         let began = Instant::now();
-        let server = start.run().unwrap_or_else(|ended| panic!("the first start: {ended:?}"));
+        let mut server = start.run().unwrap_or_else(|ended| panic!("the first start: {ended:?}"));
         let report = Report { starts: vec![began.elapsed()], ..Report::default() };
         let people: Vec<(String, String)> =
             (0..CLIENTS).map(|n| start.token(&format!("ledger-{n}"))).collect();
         let (reader_token, _) = start.token("ledger-0");
         let rooms = Arc::new(make_rooms(&server, &people, &mut random));
+        if !plan.through.is_empty() {
+            let ended = server.stop();
+            assert_eq!(ended.code, Some(0), "{}", ended.lines);
+            start.through.clone_from(&plan.through);
+            server = start.run().unwrap_or_else(|ended| panic!("the second start: {ended:?}"));
+        }
         let users: Vec<String> = people.iter().map(|(_, user)| user.clone()).collect();
         let books = (0..rooms.len()).map(|index| RoomBook::new(index, &users)).collect();
         let numbers = Arc::new(AtomicU64::new(1));
@@ -212,6 +234,7 @@ impl<'a> Run<'a> {
             world,
             random,
             start,
+            backend: plan.backend,
             starts: 1,
             server: Some(server),
             rooms,
@@ -220,6 +243,7 @@ impl<'a> Run<'a> {
             reader_token,
             orders,
             clients,
+            loaded: began,
             report,
         }
     }
@@ -251,10 +275,9 @@ impl<'a> Run<'a> {
             self.fault(|| format!("clients cannot sign in\n{}", lines.unwrap_or_default()));
         }
         let time = Duration::from_millis(self.random.within(150..1_500));
-        let began = Instant::now();
         self.order(|orders| orders.load = true);
+        self.loaded = Instant::now();
         std::thread::sleep(time);
-        self.report.load += began.elapsed();
     }
 
     /// Takes the server away in the middle of everything, starts the next one and audits what it has.
@@ -265,6 +288,7 @@ impl<'a> Run<'a> {
         }
         self.world.crash(server);
         self.order(|orders| (orders.load, orders.url) = (false, None));
+        self.report.load += self.loaded.elapsed();
         if !self.settle(|run| !run.clients.iter().any(Client::is_online)) {
             self.fault(|| "connections outlive their server".to_owned());
         }
@@ -283,7 +307,7 @@ impl<'a> Run<'a> {
     }
 
     fn next_start(&mut self) {
-        (self.start.shards, self.start.backend) = turn(self.starts);
+        (self.start.shards, self.start.backend) = turn(self.starts, self.backend);
         self.start.data = self.world.data().to_owned();
         self.starts += 1;
     }
@@ -380,10 +404,10 @@ impl<'a> Run<'a> {
 }
 
 /// Shards and driver of a start: over eight starts every shard count meets both drivers.
-fn turn(start: u64) -> (u16, Backend) {
+fn turn(start: u64, only: Option<Backend>) -> (u16, Backend) {
     let shards = SHARDS[(start % 4) as usize];
     let backend = if (start + start / 4).is_multiple_of(2) { Backend::Uring } else { Backend::Epoll };
-    (shards, backend)
+    (shards, only.unwrap_or(backend))
 }
 
 /// Public rooms that everybody is in, and a conversation of the first two. A third of the clients subscribe to a room.

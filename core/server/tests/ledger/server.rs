@@ -42,7 +42,12 @@ pub(crate) struct Start {
     pub(crate) backend: Backend,
     /// `section.key=value`.
     pub(crate) set: Vec<String>,
+    /// A command that becomes the server: it finds the program and its arguments in [`LAUNCH`], one a line.
+    pub(crate) through: Vec<String>,
 }
+
+/// Environment variable with the command line that [`Start::through`] is to run.
+pub(crate) const LAUNCH: &str = "LEDGER_LAUNCH";
 
 impl Start {
     /// The tested binary on `data`, with limits that let a few clients offer thousands of messages a second.
@@ -65,17 +70,13 @@ impl Start {
             shards: 1,
             backend: Backend::Epoll,
             set: set.map(str::to_owned).to_vec(),
+            through: Vec::new(),
         }
     }
 
     /// Starts the process, without waiting until it serves.
     pub(crate) fn spawn(&self) -> Server {
-        let mut command = Command::new(&self.binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--backend", self.backend.word()]);
-        command.arg("--data").arg(&self.data).args(["--shards", &self.shards.to_string()]);
-        for set in &self.set {
-            command.args(["--set", set]);
-        }
+        let mut command = self.command();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         let kept = Arc::new(Mutex::new(VecDeque::new()));
@@ -94,6 +95,23 @@ impl Start {
             std::thread::spawn(move || read_lines(stderr, &more, |_| {})),
         ];
         Server { child, ready: at, url: None, lines: kept, readers }
+    }
+
+    fn command(&self) -> Command {
+        let data = self.data.to_str().expect("temporary paths are Unicode");
+        let shards = self.shards.to_string();
+        let mut words = vec!["serve", "--listen", "127.0.0.1:0", "--data", data, "--shards", &shards];
+        words.extend(["--backend", self.backend.word()]);
+        words.extend(self.set.iter().flat_map(|set| ["--set", set]));
+        let Some((program, arguments)) = self.through.split_first() else {
+            let mut command = Command::new(&self.binary);
+            command.args(words);
+            return command;
+        };
+        words.insert(0, self.binary.to_str().expect("build paths are Unicode"));
+        let mut command = Command::new(program);
+        command.args(arguments).env(LAUNCH, words.join("\n"));
+        command
     }
 
     /// Starts the process and waits until it serves.

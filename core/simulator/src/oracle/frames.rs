@@ -38,7 +38,10 @@ impl Ledger {
             ev if ev.durable() => {
                 self.deliver_item(item.room, item)?;
                 let room = self.of(item.room)?;
-                match users.iter().find(|user| !room.member_at(**user, item.seq)) {
+                let theirs = |user: &UserId| {
+                    room.member_at(*user, item.seq) || self.granted.contains(&(room.room, *user))
+                };
+                match users.iter().find(|user| !theirs(user)) {
                     Some(user) => {
                         Err(format!("{}: event {} goes to {user}, not a member then", room.room, item.seq))
                     }
@@ -139,7 +142,8 @@ impl Ledger {
     pub(crate) fn page(&self, item: &Item, asked: &Asked) -> Check {
         let room = self.of(Some(asked.room))?;
         let told = |what: String| format!("{}: page for {}: {what}", room.room, asked.user);
-        let Some(joined) = room.member_since(asked.user, asked.issued) else {
+        let granted = self.granted.contains(&(room.room, asked.user)).then_some(u64::MAX);
+        let Some(joined) = room.member_since(asked.user, asked.issued).or(granted) else {
             return Err(told("not a member any more when it asked".to_owned()));
         };
         let covers = item.covers.ok_or_else(|| told("it does not say what it covers".to_owned()))?;

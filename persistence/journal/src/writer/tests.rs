@@ -173,6 +173,27 @@ fn a_refused_spare_does_not_matter_before_it_is_needed() {
 }
 
 #[test]
+fn without_a_spare_the_disk_is_full_before_a_record_would_wait_for_space() {
+    let mut writer = writer();
+    append(&mut writer, b"a").expect("room");
+    let op = writer.next_write(NOW).expect("the first batch takes the spare");
+    writer.finish(op, WriteOutcome::Synced, NOW).expect("not fatal");
+    writer.supply_refused();
+    while writer.state() == State::Open {
+        append(&mut writer, &[1; 500]).expect("room");
+        let op = writer.next_write(NOW).expect("everything that was taken has space");
+        writer.finish(op, WriteOutcome::Synced, NOW).expect("not fatal");
+    }
+    assert_eq!((writer.state(), writer.is_idle()), (State::DiskFull, true));
+    // What was on its way when the state changed.
+    append(&mut writer, &[1; 1_500]).expect("room");
+    let op = writer.next_write(NOW).expect("it has space");
+    writer.finish(op, WriteOutcome::Synced, NOW).expect("not fatal");
+    writer.supply(segment(1));
+    assert_eq!(writer.state(), State::Open);
+}
+
+#[test]
 fn appends_beyond_the_bounds_are_reported_then_refused() {
     let mut writer = writer();
     while writer.state() == State::Open {

@@ -340,21 +340,49 @@ fn unsubscribe_overtakes_no_subscribe() {
     let mut rig = Rig::new();
     let room = room_of(THERE, 0);
     let connection = rig.sign_in(1, user_of(HERE, 1));
-    rig.text(1, &format!(r#"{{"id":2,"op":"subscribe","room":"{room}"}}"#));
-    rig.text(1, &format!(r#"{{"id":3,"op":"unsubscribe","room":"{room}"}}"#));
-    rig.mail.clear();
-    let answer = frame(r#"{"ev":"subscribed","re":2}"#);
-    rig.mail(Mail::Subscribed { to: connection, room, epoch: Epoch(1), top: Seq(4), frame: answer });
-    assert_eq!(rig.story(1), ["ok", "subscribed"]);
+    let ask = |rig: &mut Rig, id: u64, op: &str| {
+        rig.text(1, &format!(r#"{{"id":{id},"op":"{op}","room":"{room}"}}"#));
+        rig.mail.clear();
+    };
+    let answer = |rig: &mut Rig, top: u64| {
+        let frame = frame(r#"{"ev":"subscribed"}"#);
+        rig.mail(Mail::Subscribed { to: connection, room, epoch: Epoch(1), top: Seq(top), frame });
+    };
+    ask(&mut rig, 2, "subscribe");
+    ask(&mut rig, 3, "unsubscribe");
+    assert_eq!(rig.story(1), NOTHING, "commands to one room keep their order");
+    answer(&mut rig, 4);
+    assert_eq!(rig.story(1), ["subscribed", "ok"]);
     assert!(matches!(rig.mail.pop(), Some((THERE, Mail::Unsubscribed { ends: 1, .. }))));
     rig.event(room, 5);
     rig.flush();
     assert_eq!(rig.story(1), NOTHING);
-    // The next one counts again.
-    rig.subscribe(connection, room, 5);
+    // One that was refused leaves nothing behind.
+    ask(&mut rig, 4, "subscribe");
+    ask(&mut rig, 5, "unsubscribe");
+    let error = format!(r#"{{"ev":"error","re":4,"room":"{room}","code":"busy"}}"#);
+    rig.mail(Mail::Reply { to: connection, frame: frame(&error) });
+    assert_eq!(rig.story(1), ["error busy", "ok"]);
+    // Two under way with an end between them: the second one counts.
+    ask(&mut rig, 6, "subscribe");
+    ask(&mut rig, 7, "unsubscribe");
+    ask(&mut rig, 8, "subscribe");
+    answer(&mut rig, 5);
+    answer(&mut rig, 5);
+    assert_eq!(rig.story(1), ["subscribed", "ok", "subscribed"]);
     rig.event(room, 6);
     rig.flush();
     assert_eq!(rig.story(1), ["message 6"]);
+    // One more while it is subscribed: both end.
+    ask(&mut rig, 9, "subscribe");
+    ask(&mut rig, 10, "unsubscribe");
+    rig.event(room, 7);
+    rig.flush();
+    assert_eq!(rig.story(1), NOTHING);
+    answer(&mut rig, 7);
+    rig.event(room, 8);
+    rig.flush();
+    assert_eq!(rig.story(1), ["subscribed", "ok"]);
 }
 
 #[test]

@@ -1,0 +1,221 @@
+//! Start, health, signals, end.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Chatter, LYNK, NO_RATES, PATIENCE, Server, key, serve_command};
+
+fn refusal(command: &mut std::process::Command) -> (i32, String) {
+    let output = command.output().expect("lynk can be started");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap_or(-1), text)
+}
+
+#[test]
+fn health_follows_the_life_of_the_server() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    assert_eq!(server.get("/livez").0, 200);
+    assert_eq!(server.get("/startupz").0, 200);
+    assert_eq!(server.get("/nothing").0, 404);
+    let (status, body) = server.get("/readyz");
+    let ready: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(status, 200, "{body}");
+    for part in ["driver", "journal", "messages", "rooms", "drain"] {
+        assert!(ready["dependencies"][part]["status"].is_string(), "{part} is missing in {body}");
+    }
+    let version: Value = serde_json::from_str(&server.get("/version").1).expect("JSON");
+    assert_eq!(version["protocol"], "lynk.v1");
+    assert_eq!(server.logged("memory_contract").len(), 1);
+}
+
+#[test]
+fn metrics_count_what_clients_do() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    let mut alice = Chatter::sign_in(&server);
+    let room = alice.create();
+    for n in 0..5 {
+        alice.say(&room, &n.to_string());
+    }
+    assert_eq!(alice.ask(json!({"op": "nonsense"}))["code"], "unknown_op");
+    server.wait_metric("lynk_engine_messages_total", 5.0);
+    server.wait_metric("lynk_engine_rejects_total{code=\"unknown_op\"}", 1.0);
+    server.wait_metric("lynk_reactor_connections", 1.0);
+    server.wait_metric("lynk_journal_sync_duration_seconds_count", 5.0);
+    let text = server.get("/metrics").1;
+    let documented = include_str!("../../../../docs/metrics.md");
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap_or_default();
+        let known =
+            documented.contains(&format!("`{name}`")) || documented.contains(&format!("`{name}_total`"));
+        assert!(known, "{name} is not in docs/metrics.md");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_drain_tells_clients_when_to_come_back_and_keeps_what_was_acknowledged() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let mut server = Server::start(temp.path(), &["--set", "drain.timeout=2s"]);
+    let mut alice = Chatter::sign_in(&server);
+    let room = alice.create();
+    alice.say(&room, "last words");
+    server.signal(Signal::TERM);
+    let told = alice.event("draining");
+    assert!(told["retry_after_ms"].is_u64(), "{told}");
+    assert_eq!(alice.close_code(), Some(4102));
+    assert!(server.wait().success());
+    assert_eq!(server.logged("stopped")[0]["drained"], true);
+
+    let server = Server::start(temp.path(), &[]);
+    let mut alice = Chatter::sign_in_as(&server, alice.user, json!([]));
+    assert!(alice.log(&room, 0).iter().any(|event| event["text"] == "last words"));
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let mut server = Server::start(temp.path(), &["--set", "drain.timeout=1h"]);
+    let idle: Vec<Chatter> = (0..20).map(|_| Chatter::sign_in(&server)).collect();
+    server.signal(Signal::TERM);
+    server.wait_logged("draining");
+    assert_eq!(server.get("/readyz").0, 503);
+    let started = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(server.logged("stopped_at_once").len(), 1, "the log is intact");
+    drop(idle);
+}
+
+#[test]
+fn a_reload_applies_what_it_can_and_names_the_rest() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let file = temp.path().join("lynk.toml");
+    std::fs::write(&file, "[log]\nlevel = \"info\"\n").expect("writable");
+    let data = temp.path().join("data");
+    let mut command = serve_command(&data, &[]);
+    command.arg("--config").arg(&file);
+    let server = Server::spawn(command, &data);
+
+    // A rotated key signs new tokens, and old ones stay good.
+    let mut alice = Chatter::sign_in(&server);
+    let keys = data.join("keys");
+    let (_, fresh) = lynk_auth::SigningKey::generate([9; 32]);
+    std::fs::rename(keys.join("access.p8"), keys.join("access-old.p8")).expect("ours");
+    std::fs::write(keys.join("access.p8"), fresh.as_bytes()).expect("ours");
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(keys.join("access.p8"), std::fs::Permissions::from_mode(0o600)).expect("ours");
+    std::fs::write(&file, "[log]\nlevel = \"warn\"\n[limits]\nheartbeat = \"10s\"\n").expect("writable");
+    server.signal(Signal::HUP);
+    let until = Instant::now() + PATIENCE;
+    // The event itself is below the new level; that the new key works shows that it happened.
+    while Instant::now() < until {
+        let mut bob = Chatter::connect(&server);
+        let token = server.token(crate::support::user());
+        if bob.ask(json!({"op": "hello", "token": token}))["ev"] == "ok" {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Chatter::sign_in(&server);
+    assert_eq!(alice.ask(json!({"op": "ping"}))["ev"], "ok");
+    std::fs::write(&file, "[log]\nlevle = \"info\"\n").expect("writable");
+    server.signal(Signal::HUP);
+    let failed = server.wait_logged("reload_failed");
+    assert!(
+        failed["problems"].as_str().is_some_and(|text| text.contains("did you mean `log.level`")),
+        "{failed}"
+    );
+}
+
+#[test]
+fn starts_that_cannot_work_name_the_cure() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    let (code, text) = refusal(&mut serve_command(temp.path(), &[]));
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains(&format!("in use by another process (pid {})", server.pid())), "{text}");
+
+    let other = tempfile::tempdir().expect("temporary directory");
+    let mut command = std::process::Command::new(LYNK);
+    command.arg("serve").arg("--data").arg(other.path()).args([
+        "--listen",
+        &server.address,
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    let (code, text) = refusal(&mut command);
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("Address already in use") && text.contains("ss -ltnp"), "{text}");
+    assert!(server.stop().success());
+
+    std::fs::write(temp.path().join("VERSION"), "99\n").expect("ours");
+    let (code, text) = refusal(&mut serve_command(temp.path(), &[]));
+    assert!(code == 4 && text.contains("layout version 99"), "{code} {text}");
+
+    let (code, text) = refusal(&mut serve_command(other.path(), &["--set", "limits.hartbeat=5s"]));
+    assert!(code == 3 && text.contains("did you mean `limits.heartbeat`"), "{code} {text}");
+    let (code, text) = refusal(&mut serve_command(other.path(), &["--nonsense"]));
+    assert!(code == 2 && text.contains("--nonsense"), "{code} {text}");
+}
+
+#[test]
+fn a_crash_loop_refuses_to_start_until_it_is_acknowledged() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    assert!(Server::start(temp.path(), &[]).stop().success());
+    let now = crate::support::wall_millis();
+    let lines: String = (0..3).map(|n| format!("{} text at engine.rs:1:2\n", now + n)).collect();
+    std::fs::write(temp.path().join("crashes"), lines).expect("ours");
+    let (code, text) = refusal(&mut serve_command(temp.path(), &[]));
+    assert!(code == 4 && text.contains("--after-crashes"), "{code} {text}");
+    assert!(Server::start(temp.path(), &["--after-crashes"]).stop().success());
+    assert!(Server::start(temp.path(), &[]).stop().success());
+}
+
+#[test]
+fn the_number_of_shards_and_the_driver_may_change_at_any_restart() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let mut rooms: Vec<(String, Vec<String>)> = Vec::new();
+    let user = crate::support::user();
+    for (round, (shards, backend)) in
+        [("1", "auto"), ("4", "epoll"), ("2", "auto"), ("3", "epoll")].into_iter().enumerate()
+    {
+        let server = Server::start(
+            temp.path(),
+            &[&NO_RATES[..], &["--shards", shards, "--backend", backend]].concat(),
+        );
+        let mut alice = Chatter::sign_in_as(&server, user, json!([]));
+        for (room, said) in &rooms {
+            let log = alice.log(room, 0);
+            let seqs: Vec<u64> = log.iter().filter_map(|event| event["seq"].as_u64()).collect();
+            assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "round {round}");
+            let texts: Vec<_> = log.iter().filter_map(|event| event["text"].as_str()).collect();
+            assert_eq!(texts, said.iter().map(String::as_str).collect::<Vec<_>>(), "round {round}");
+        }
+        rooms.extend((0..3).map(|_| (alice.create(), Vec::new())));
+        for (room, said) in &mut rooms {
+            for n in 0..20 {
+                let text = format!("round {round} message {n}");
+                let ok =
+                    alice.ask(json!({"op": "send", "room": room, "key": key().to_string(), "text": text}));
+                assert_eq!(ok["ev"], "ok", "{ok}");
+                said.push(text);
+            }
+        }
+        // Every other time without a chance to finish.
+        if round % 2 == 0 { server.kill() } else { assert!(server.stop().success()) }
+    }
+}
+
+#[test]
+fn the_process_can_neither_be_dumped_nor_debugged() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).expect("on Linux");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("listed");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+}

@@ -1,0 +1,10 @@
+//! The real program, seen from outside: clients of the public protocol, signals, health, bad input.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod chat;
+mod command_line;
+mod life;
+mod transcripts;
