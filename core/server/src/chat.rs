@@ -12,5 +12,6 @@ mod model;
 mod room;
 mod run;
 mod show;
+mod wire;
 
 pub(crate) use run::{Access, Options, run};

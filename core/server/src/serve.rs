@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -49,7 +50,15 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
         os::forbid_dumps()?;
     }
     let files_max = open_files(&config)?;
-    // From here on a signal is not lost, also while the server still starts.
+    // While the server starts, a signal ends it at once: whatever a recovery was doing is done again by the next start.
+    let starting = Arc::new(AtomicBool::new(true));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            Exit::Failure as i32,
+            Arc::clone(&starting),
+        )?;
+    }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let dir = DataDir::open(&config.data_dir)?;
     let crashes = Crashes::new(dir.root());
@@ -75,6 +84,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
         flush: Arc::new(move || flush.flush()),
     };
     let running = boot.start()?;
+    starting.store(false, Ordering::Release);
     health.progress("started");
     health.enter(Phase::Ready);
     tracing::info!(

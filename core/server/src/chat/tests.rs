@@ -268,13 +268,3 @@ fn silence_drops_the_connection_and_an_ending_token_is_renewed() {
     world.collect();
     assert_eq!(world.other, [Do::Token, Do::Drop]);
 }
-
-#[test]
-fn the_servers_times_parse() {
-    for millis in [0, 951_782_400_000, 1_709_251_199_999, 1_795_456_131_123, 4_107_542_400_000] {
-        let mut text = Vec::new();
-        lynk_protocol::write_time(&mut text, Millis(millis));
-        assert_eq!(parse_time(std::str::from_utf8(&text).expect("ASCII")), Some(millis));
-    }
-    assert_eq!(parse_time("soon"), None);
-}
