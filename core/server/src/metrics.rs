@@ -182,8 +182,9 @@ fn encode_value(encoder: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> R
 }
 
 fn encode_histogram(encoder: &mut MetricEncoder<'_>, histogram: &Histogram) -> Result<(), std::fmt::Error> {
-    let bound =
-        |index: usize| if index < BUCKETS { Histogram::bound_nanos(index) as f64 / 1e9 } else { f64::MAX };
+    let bound = |index: usize| {
+        if index < BUCKETS { Histogram::bound_nanos(index) as f64 / 1e9 } else { f64::INFINITY }
+    };
     let buckets: Vec<(f64, u64)> =
         histogram.buckets().iter().enumerate().map(|(index, count)| (bound(index), *count)).collect();
     let sum = histogram.sum_nanos() as f64 / 1e9;
