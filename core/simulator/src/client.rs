@@ -155,6 +155,8 @@ pub(crate) struct Around<'a> {
     pub(crate) tokens: &'a mut Tokens,
     pub(crate) parsed: &'a mut Parsed,
     pub(crate) trace: &'a Trace,
+    /// Room to read into.
+    pub(crate) buffer: &'a mut [u8],
     /// No new work: finish what is open.
     pub(crate) settling: bool,
     /// Nothing changes any more: answers must be exact.

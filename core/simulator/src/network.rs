@@ -89,13 +89,6 @@ impl Socket {
         self.reset
     }
 
-    /// The process at the server's end died: what it had written still arrives, then the end.
-    pub(crate) fn server_died(&mut self) {
-        self.down.ended = true;
-        self.up.bytes.clear();
-        self.up.capacity = 0;
-    }
-
     /// Stops the faults, so that everything queued gets through.
     pub(crate) fn heal(&mut self) {
         self.faults = NetworkFaults { short_permille: 0, blocked_permille: 0, ..self.faults };
@@ -184,8 +177,8 @@ impl Socket {
         self.reset || self.down.ended || !self.down.bytes.is_empty()
     }
 
-    /// Bytes on their way to the client.
-    pub(crate) fn down_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn down_bytes(&self) -> usize {
         self.down.bytes.len()
     }
 }

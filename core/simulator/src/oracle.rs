@@ -10,12 +10,13 @@ mod truth;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::Seq;
-use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, RoomKind, UserId, direct_room_id};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, UserId};
 use lynk_model::memory::MemoryMessages;
 use lynk_model::port::{MessageStore, ready};
 use lynk_model::{MetaChange, MetaEvent, MetaTransaction, Record, RecordKind};
 
 use crate::client::Change;
+use crate::wire::SyncRoom;
 
 pub(crate) use frames::Asked;
 pub(crate) use truth::{Entry, Journal, RoomTruth, Said, Settings, Step};
@@ -91,7 +92,7 @@ impl Ledger {
     }
 
     /// An engine appended a record.
-    pub(crate) fn append(&mut self, journal: Journal, lsn: u64, record: &Record<'_>, step: Step) -> Check {
+    pub(crate) fn append(&mut self, journal: Journal, lsn: u64, record: &Record<'_>) -> Check {
         let head = &record.head;
         let truth = self.journals.entry(journal).or_default();
         if lsn != truth.records.len() as u64 + 1 {
@@ -117,7 +118,7 @@ impl Ledger {
                 head.room, block.since
             ));
         }
-        room.append(journal, lsn, record, step)
+        room.append(journal, lsn, record)
     }
 
     /// A journal reported that its records up to `lsn` are synced.
@@ -140,10 +141,6 @@ impl Ledger {
         }
         truth.committed = lsn;
         Ok(())
-    }
-
-    pub(crate) fn committed(&self, journal: Journal) -> u64 {
-        self.journals.get(&journal).map_or(0, |j| j.committed)
     }
 
     /// The process died. `survives` tells of each record whether a start finds it, in a journal or in the store.
@@ -283,15 +280,57 @@ impl Ledger {
         self.blocks.remove(&(by, user));
     }
 
-    /// Since when a block stands between two users, either way.
-    pub(crate) fn blocked_since(&self, a: UserId, b: UserId) -> Option<Step> {
-        let either = [self.blocks.get(&(a, b)), self.blocks.get(&(b, a))];
-        either.into_iter().flatten().map(|block| block.since).min()
+    /// Something was said in a room by a command of `issued`.
+    ///
+    /// # Errors
+    /// When a block stood between the two of a 1:1 by then.
+    pub(crate) fn said(&self, user: UserId, room: RoomId, issued: Step) -> Check {
+        let Some(peer) = self.rooms.get(&room).and_then(|r| r.peer(user)) else { return Ok(()) };
+        let either = [self.blocks.get(&(user, peer)), self.blocks.get(&(peer, user))];
+        match either.into_iter().flatten().find(|block| block.since < issued) {
+            Some(block) => Err(format!("{room}: said across a block that stands since step {}", block.since)),
+            None => Ok(()),
+        }
     }
 
-    /// The 1:1 of two users, if it exists.
-    pub(crate) fn direct(&self, a: UserId, b: UserId) -> Option<&RoomTruth> {
-        self.rooms.get(&direct_room_id(a, b)).filter(|r| r.kind == RoomKind::Direct)
+    /// Nothing changes any more: the members of a room, and the rooms of a user.
+    ///
+    /// # Errors
+    /// When the list is not that of the log.
+    pub(crate) fn members_are(&self, room: RoomId, told: &[UserId]) -> Check {
+        let Some(truth) = self.rooms.get(&room) else { return Err(format!("{room}: members of nothing")) };
+        let told: BTreeSet<UserId> = told.iter().copied().collect();
+        let expected: BTreeSet<UserId> =
+            truth.members.keys().filter(|user| truth.is_member(**user)).copied().collect();
+        if told == expected { Ok(()) } else { Err(format!("{room}: members {told:?}, not {expected:?}")) }
+    }
+
+    /// Nothing changes any more: the rooms of a user as `sync` lists them.
+    ///
+    /// # Errors
+    /// When the list, or a room's numbers, are not those of the log.
+    pub(crate) fn rooms_are(&self, user: UserId, told: &[SyncRoom]) -> Check {
+        let listed: BTreeSet<RoomId> = told.iter().filter_map(|room| room.room).collect();
+        let expected: BTreeSet<RoomId> =
+            self.rooms.values().filter(|room| room.is_member(user)).map(|room| room.room).collect();
+        if listed != expected {
+            return Err(format!("{user}: sync lists {listed:?}, not {expected:?}"));
+        }
+        for room in told {
+            let Some(truth) = room.room.and_then(|id| self.rooms.get(&id)) else { continue };
+            let (Some(top), Some(read), Some(unread)) = (room.top, room.read, room.unread) else { continue };
+            let expected = truth.unread(user, read, top, |_| true);
+            // The top of a room that reserves its numbers may lie beyond its last event.
+            let top_right = top == truth.top() || truth.ever_memory && top > truth.top();
+            if !top_right || unread != expected && !truth.lost_any {
+                return Err(format!(
+                    "{}: sync says top {top}, unread {unread}; it is {} and {expected}",
+                    truth.room,
+                    truth.top()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a member may read what was before it joined, in every setting that was valid since `step`.

@@ -100,6 +100,7 @@ fn calm() -> Vec<Scenario> {
             s.pace.think_nanos = 4_000_000;
             s.work_millis = 400;
             s.mix = s.mix.with(&[(200, Act::Send), (1, Act::Disconnect)]).text_max(400);
+            s.limits.messages_per_room_per_second = 100;
             s
         },
         {
@@ -177,6 +178,7 @@ fn deaths() -> Vec<Scenario> {
         {
             let mut s = base("slow_disk", "syncs take long and writes come back short");
             s.faults.disk.sync_nanos = 30_000_000;
+            s.limits.uncommitted_records_max = 12;
             s.faults.disk.short_permille = 200;
             s.faults.disk.interrupted_permille = 100;
             s.faults.process.crashes = 1;
@@ -246,6 +248,7 @@ fn stores() -> Vec<Scenario> {
         {
             let mut s = base("lagging_drain", "the message store is far behind");
             s.faults.store.drain_nanos = 1_500_000_000;
+            s.limits.undrained_records_per_shard_max = 60;
             s.faults.store.drain_permille = 300;
             s.faults.process.crashes = 2;
             s.shards = &[3, 1];

@@ -156,6 +156,9 @@ pub(crate) struct Item {
     pub(crate) members: Option<Members>,
     pub(crate) events: Vec<Item>,
     pub(crate) rooms: Vec<SyncRoom>,
+    /// There may be more behind this page.
+    #[serde(rename = "next", deserialize_with = "present")]
+    pub(crate) has_next: bool,
     pub(crate) covers: Option<Range>,
     pub(crate) more: bool,
     pub(crate) code: Option<String>,
@@ -213,6 +216,11 @@ fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UserId>, D:
 
 fn message_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MessageId>, D::Error> {
     Ok(Some(MessageId(Id::deserialize(deserializer)?.0)))
+}
+
+/// Whether a field is there, whatever it says.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 fn users<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UserId>, D::Error> {

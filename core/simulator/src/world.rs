@@ -14,6 +14,7 @@ mod turn;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use lynk_auth::{KeySet, Scope, SigningKey};
@@ -34,6 +35,9 @@ use boot::Process;
 
 /// Wall clock at the start of every world.
 const WALL_START: u64 = 1_790_000_000_000;
+
+/// Bytes that a client reads in one step at most.
+const CLIENT_BUFFER_BYTES: usize = 16 << 10;
 
 /// Something that happens at a time.
 #[derive(Debug)]
@@ -177,7 +181,9 @@ pub(crate) struct World {
     keys: Arc<KeySet>,
     parsed: Parsed,
     ledger: Ledger,
-    settings: Settings,
+    settings: Rc<Settings>,
+    scratch: Vec<u8>,
+    buffer: Vec<u8>,
     settling: bool,
     still: bool,
     /// Faults stop.
@@ -227,7 +233,9 @@ impl World {
             keys: Arc::new(keys),
             parsed: Parsed::default(),
             ledger: Ledger::default(),
-            settings,
+            settings: Rc::new(settings),
+            scratch: Vec::new(),
+            buffer: vec![0; CLIENT_BUFFER_BYTES],
             settling: false,
             still: false,
             healed: false,
@@ -320,6 +328,7 @@ impl World {
             tokens: &mut self.tokens,
             parsed: &mut self.parsed,
             trace: &self.trace,
+            buffer: &mut self.buffer,
             settling: self.settling,
             still: self.still,
         };

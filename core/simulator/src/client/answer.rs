@@ -6,7 +6,7 @@ use super::Around;
 use super::device::{Device, Done};
 use super::intent::{Change, Intent, Pending, Question, Standing};
 use crate::oracle::Asked;
-use crate::wire::{Ev, Item};
+use crate::wire::{Ev, Item, Members};
 
 /// Answered changes kept for repetition.
 const DONE_MAX: usize = 24;
@@ -174,12 +174,17 @@ impl Device {
                 s.directory.add_room(item.room.ok_or("a 1:1 without room")?);
                 Ok(())
             }
+            (Question::Typing { room }, Ev::Ok) => s.ledger.said(self.user, *room, pending.issued),
+            (Question::Sync, Ev::Sync) if s.still && !item.has_next => {
+                self.compared = true;
+                s.ledger.rooms_are(self.user, &item.rooms)
+            }
+            (Question::Members { room }, Ev::Members) if s.still => match &item.members {
+                Some(Members::List(users)) => s.ledger.members_are(*room, users),
+                _ => Err("members without a list".to_owned()),
+            },
             (
-                Question::Ping
-                | Question::Refresh
-                | Question::Delivered { .. }
-                | Question::Typing { .. }
-                | Question::Presence,
+                Question::Ping | Question::Refresh | Question::Delivered { .. } | Question::Presence,
                 Ev::Ok,
             )
             | (Question::Presence, Ev::Here)

@@ -63,6 +63,8 @@ pub(crate) struct Device {
     fresh_token: bool,
     /// Rooms of the directory it has looked at.
     rooms_seen: usize,
+    /// The rooms of the user were compared since the last comparison began.
+    pub(crate) compared: bool,
     /// How often it signed in.
     pub(crate) sign_ins: u64,
 }
@@ -87,6 +89,7 @@ impl Device {
             failures: 0,
             fresh_token: false,
             rooms_seen: 0,
+            compared: false,
             sign_ins: 0,
         }
     }
@@ -146,6 +149,9 @@ impl Device {
             self.repeat(s);
             self.subscribe_missing(s);
             self.fill_missing(s);
+            if s.still {
+                self.ask_lists(s);
+            }
             if !s.settling {
                 self.look_around(s);
             }
@@ -196,11 +202,11 @@ impl Device {
 
     /// Reads what has arrived; whether there is more.
     fn read(&mut self, s: &mut Around<'_>) -> Result<bool, String> {
-        let mut buffer = vec![0; self.read_bytes(s)];
+        let most = if s.settling { s.buffer.len() } else { self.pace.read_bytes.min(s.buffer.len()) };
         let mut frames = Vec::new();
         let Some(link) = &mut self.link else { return Ok(false) };
         let Some(socket) = s.network.socket(link.socket) else { return Ok(false) };
-        link.read(socket, &mut buffer, &mut frames);
+        link.read(socket, &mut s.buffer[..most], &mut frames);
         let more = socket.client_readable();
         for frame in frames {
             match frame {
@@ -218,10 +224,6 @@ impl Device {
             }
         }
         Ok(more && self.link.is_some())
-    }
-
-    fn read_bytes(&self, s: &Around<'_>) -> usize {
-        if s.settling { READ_BYTES } else { self.pace.read_bytes }
     }
 
     fn check_close(&self) -> Result<(), String> {
@@ -423,8 +425,26 @@ impl Device {
         }
     }
 
+    /// Asks for the lists that are compared when nothing changes any more.
+    fn ask_lists(&mut self, s: &Around<'_>) {
+        let asked = |question: &Question| matches!(question, Question::Sync);
+        let waits = self.link.as_ref().is_some_and(|l| l.pending.values().any(|p| asked(&p.question)));
+        if self.compared || waits || s.now < self.act_at {
+            return;
+        }
+        self.act_at = s.now + 200_000_000;
+        self.ask(s, Question::Sync, ",\"op\":\"sync\"");
+        let room = s.ledger.rooms().filter(|r| r.is_member(self.user)).map(|r| r.room).last();
+        if let Some(room) = room {
+            let fields = format!(",\"op\":\"members\",\"room\":\"{room}\"");
+            self.ask(s, Question::Members { room }, &fields);
+        }
+    }
+
     /// Starts over with every room, to compare it whole.
     pub(crate) fn audit(&mut self) {
+        self.compared = false;
+        self.act_at = 0;
         for view in self.views.values_mut() {
             view.start = 1;
             view.have.clear();
@@ -445,6 +465,9 @@ impl Device {
         }
         if let Some(intent) = self.intents.first() {
             return Some(format!("{} with key {} is not settled", intent.change.op(), intent.key));
+        }
+        if s.still && !self.compared {
+            return Some("the rooms are not compared".to_owned());
         }
         for room in s.ledger.rooms().filter(|r| r.is_member(self.user)) {
             let Some(view) = self.views.get(&room.room) else {

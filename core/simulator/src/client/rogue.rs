@@ -89,9 +89,8 @@ impl Rogue {
         let deaf = self.vice == Vice::Deaf && self.said > 4;
         let Some(link) = self.link.as_mut().filter(|_| !deaf) else { return };
         let Some(socket) = s.network.socket(link.socket) else { return };
-        let mut buffer = [0; 4096];
         let mut frames = Vec::new();
-        link.read(socket, &mut buffer, &mut frames);
+        link.read(socket, s.buffer, &mut frames);
         for frame in frames {
             match frame {
                 Read::Upgraded => link.stage = Stage::Ready,

@@ -35,7 +35,6 @@ pub(crate) struct Entry {
     pub(crate) said: Said,
     pub(crate) journal: Journal,
     pub(crate) lsn: u64,
-    pub(crate) appended: Step,
     /// When its commit was reported.
     pub(crate) committed: Option<Step>,
     /// Whether nobody may see it before it is committed.
@@ -154,13 +153,7 @@ impl RoomTruth {
     ///
     /// # Errors
     /// When the record breaks the room's numbering, or repeats a key.
-    pub(crate) fn append(
-        &mut self,
-        journal: Journal,
-        lsn: u64,
-        record: &Record<'_>,
-        step: Step,
-    ) -> Result<(), String> {
+    pub(crate) fn append(&mut self, journal: Journal, lsn: u64, record: &Record<'_>) -> Result<(), String> {
         let head = &record.head;
         let seq = head.seq.0;
         let said = said(record)?;
@@ -206,7 +199,6 @@ impl RoomTruth {
             said,
             journal,
             lsn,
-            appended: step,
             committed: None,
             waits: settings.level != AckLevel::Memory,
             observed: false,

@@ -84,7 +84,7 @@ impl World {
         self.disk.stop_after(u64::MAX);
         self.process = Some(process);
         self.network.listening = true;
-        self.settings.draining = false;
+        std::rc::Rc::make_mut(&mut self.settings).draining = false;
         for shard in 0..count {
             self.after(1, Event::Keeper(ShardId(shard)));
             self.wake_shard(ShardId(shard), 1_000);

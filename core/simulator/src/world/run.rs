@@ -1,5 +1,7 @@
 //! A run from its first event to the last judgement.
 
+use std::rc::Rc;
+
 use lynk_domain::{Nanos, ShardId};
 
 use super::{Account, Client, Event, Fault, World};
@@ -222,6 +224,7 @@ impl World {
             tokens: &mut self.tokens,
             parsed: &mut self.parsed,
             trace: &self.trace,
+            buffer: &mut self.buffer,
             settling: self.settling,
             still: self.still,
         };
@@ -271,7 +274,7 @@ impl World {
         let Some(process) = self.process.as_mut().filter(|p| p.draining.is_none()) else { return };
         process.draining = Some(deadline.0);
         self.network.listening = false;
-        self.settings.draining = true;
+        Rc::make_mut(&mut self.settings).draining = true;
         let shards = process.desks.len();
         process.desks.iter_mut().for_each(|desk| desk.drain = Some(deadline));
         for shard in 0..shards {

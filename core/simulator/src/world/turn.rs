@@ -1,5 +1,6 @@
 //! One turn of a shard's loop: what the reactor does, over simulated parts.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use lynk_connection::{Connection, EndReason, Event as Heard, Plan, QueueLevel as Level, SocketStep};
@@ -19,6 +20,9 @@ use crate::wire::Ev;
 const RECEIVE_BYTES: usize = 4 << 10;
 /// Mail taken from one sender in one turn.
 const MAIL_MAX: usize = 32;
+/// Mail beyond its capacity that a mailbox holds: answers, which are never refused, as many as one shard may have
+/// commands at another.
+const RESERVED_MAIL: usize = 2 * 1_024;
 /// Room for one connection's output in one turn.
 const SCRATCH_BYTES: usize = 64 << 10;
 
@@ -311,7 +315,7 @@ impl World {
         let mut appended = lynk_domain::Lsn(0);
         for (lsn, record) in fx.records.iter() {
             let mut record = record;
-            self.ledger.append(shard.journal, lsn.0, &record, self.step)?;
+            self.ledger.append(shard.journal, lsn.0, &record)?;
             self.account.records += 1;
             self.trace.number(lsn.0);
             self.trace.bytes(record.payload);
@@ -331,12 +335,16 @@ impl World {
             appended = lsn;
         }
         for (to, mail) in fx.mail.drain(..) {
-            self.post(shard.id, to, mail, refused);
+            self.post(shard.id, to, mail, refused)?;
         }
         for (id, request) in fx.requests.drain(..) {
             self.ask_store(shard.id, id, request)?;
         }
-        let deliveries = std::mem::take(&mut fx.deliveries);
+        let mut deliveries = std::mem::take(&mut fx.deliveries);
+        if self.plan.sabotage == Sabotage::Reorder && deliveries.len() > 1 && self.random.chance(200) {
+            let last = deliveries.len() - 1;
+            deliveries.swap(last - 1, last);
+        }
         for delivery in &deliveries {
             let targets = &fx.targets[delivery.targets.start as usize..delivery.targets.end as usize];
             self.deliver(shard, now, &delivery.frame, targets)?;
@@ -363,27 +371,37 @@ impl World {
     }
 
     /// Puts mail into another shard's mailbox, or gives it back.
-    fn post(&mut self, from: ShardId, to: ShardId, mail: Mail, refused: &mut Vec<(ShardId, Mail)>) {
+    fn post(
+        &mut self,
+        from: ShardId,
+        to: ShardId,
+        mail: Mail,
+        refused: &mut Vec<(ShardId, Mail)>,
+    ) -> Result<(), String> {
         let faults = self.plan.scenario.faults.mail;
         let chance = !self.healed && self.random.chance(faults.refused_permille);
         let sabotage = self.plan.sabotage == Sabotage::LoseEvents && self.random.chance(100);
         self.trace.bytes(mail_name(&mail).as_bytes());
         if sabotage && matches!(mail, Mail::Event { .. }) {
-            return;
+            return Ok(());
         }
         let delay = self.random.delay(if self.healed { 30_000 } else { faults.nanos });
         let now = self.now;
-        let Some(desk) = self.desk(to) else { return };
+        let Some(desk) = self.desk(to) else { return Ok(()) };
         let inbox = &mut desk.inbox[from.index()];
         if refusable(&mail) && (inbox.len() >= faults.capacity || chance) {
             self.trace.line(|| format!("s{} refuses {} from {}", to.0, mail_name(&mail), from.0));
             refused.push((to, mail));
-            return;
+            return Ok(());
+        }
+        if inbox.len() > faults.capacity + RESERVED_MAIL {
+            return Err(format!("{} mails from {} wait at {}", inbox.len(), from.0, to.0));
         }
         // One mailbox is one ordered queue.
         let at = inbox.back().map_or(0, |(at, _)| *at).max(now + delay);
         inbox.push_back((at, mail));
         self.wake_shard(to, at - now);
+        Ok(())
     }
 
     /// Queues a frame for connections, after the judges have seen it.
@@ -521,7 +539,7 @@ impl World {
 
     /// Reads from one socket and gives the engine what it says.
     fn receive(&mut self, shard: &mut Shard, index: u32, now: Now) -> Result<(), String> {
-        let settings = self.settings.clone();
+        let settings = Rc::clone(&self.settings);
         let Some(slot) = shard.slots.get_mut(index as usize).and_then(Option::as_mut) else { return Ok(()) };
         let Some(socket) = self.network.socket(slot.socket) else {
             slot.connection.socket_failed();
@@ -535,6 +553,9 @@ impl World {
             slot.connection.writable();
         }
         if !slot.connection.wants_read() {
+            return self.settle(shard, index, now);
+        }
+        if !socket.server_readable() {
             return self.settle(shard, index, now);
         }
         let mut buffer = [0; RECEIVE_BYTES];
@@ -590,7 +611,22 @@ impl World {
 
     /// Sends what this turn queued, once per connection.
     fn send(&mut self, shard: &mut Shard, now: Now) -> Result<(), String> {
-        let mut scratch = vec![0; SCRATCH_BYTES];
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(SCRATCH_BYTES, 0);
+        let sent = self.send_all(shard, now, &mut scratch);
+        self.scratch = scratch;
+        let touched = sent?;
+        shard.queue.finish();
+        for target in touched {
+            self.settle(shard, target, now)?;
+        }
+        // What the settling queued is sent in the next turn.
+        shard.more |= !shard.queue.is_empty();
+        Ok(())
+    }
+
+    /// Sends what this turn queued; returns the slots that it was queued for.
+    fn send_all(&mut self, shard: &mut Shard, now: Now, scratch: &mut [u8]) -> Result<Vec<u32>, String> {
         let mut index = 0;
         let mut touched = Vec::new();
         shard.queue.begin();
@@ -600,7 +636,7 @@ impl World {
             index += 1;
             let settings = &self.settings;
             let Some(slot) = shard.slots.get_mut(target as usize).and_then(Option::as_mut) else { continue };
-            let plan = shard.queue.plan(place, &mut slot.connection, now.mono, settings, &mut scratch);
+            let plan = shard.queue.plan(place, &mut slot.connection, now.mono, settings, scratch);
             let socket = slot.socket;
             let bytes: &[u8] = match &plan {
                 Plan::Idle => continue,
@@ -635,13 +671,7 @@ impl World {
                 self.wake_client(client, self.now + delay);
             }
         }
-        shard.queue.finish();
-        for target in touched {
-            self.settle(shard, target, now)?;
-        }
-        // What the settling queued is sent in the next turn.
-        shard.more |= !shard.queue.is_empty();
-        Ok(())
+        Ok(touched)
     }
 
     /// Tells the engine when the journal opens or closes.
