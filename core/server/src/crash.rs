@@ -128,6 +128,39 @@ mod tests {
         assert_eq!(loops("garbage\nmore\n\n"), None);
     }
 
+    /// Names the directory in which the process below crashes.
+    const CRASH_IN: &str = "LYNK_TEST_CRASH_IN";
+
+    #[test]
+    fn a_panic_ends_the_process_with_one_line_that_quotes_nobody() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "crash::tests::crash_on_purpose", "--ignored", "--nocapture"])
+            .env(CRASH_IN, temp.path())
+            .output()
+            .expect("it runs");
+        use std::os::unix::process::ExitStatusExt as _;
+        assert_eq!(output.status.signal(), Some(6), "aborted");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let lines: Vec<_> = told.lines().filter(|line| line.starts_with("lynk: crashed")).collect();
+        assert!(
+            matches!(lines[..], [line] if line.contains("shard 3, text, at core/server/src/crash.rs")),
+            "{told}"
+        );
+        assert!(!told.contains("a private message"), "{told}");
+        let kept = fs::read_to_string(temp.path().join("crashes")).expect("noted");
+        assert!(kept.contains(" text at "), "{kept}");
+    }
+
+    #[test]
+    #[ignore = "crashes; started by the test above"]
+    fn crash_on_purpose() {
+        let Some(dir) = std::env::var_os(CRASH_IN) else { return };
+        Crashes::new(Path::new(&dir)).install(|| Some((3, "text")));
+        let text = String::from("a private message");
+        panic!("cannot handle {text}");
+    }
+
     #[test]
     fn a_loop_refuses_the_start_until_it_is_acknowledged() {
         let temp = tempfile::tempdir().expect("temporary directory");
