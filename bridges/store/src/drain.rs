@@ -88,7 +88,7 @@ impl<D: Disk> Draining<D> {
         }
         // Only saves the next start the replay of fjall's journals; failing is harmless.
         if self.messages.flush().is_err() {
-            tracing::warn!(fault = ?self.messages.take_fault(), "the message log was not flushed");
+            tracing::warn!(event = "store_flush_failed", fault = ?self.messages.take_fault(), "the message log was not flushed");
         }
         self.publish();
     }

@@ -194,13 +194,13 @@ impl StoreBridge {
 /// Tells the log about a change of health, and only about that.
 pub(crate) fn failed(part: &'static str, health: &Health, kind: &'static str, detail: &str) {
     if health.fail(kind, detail) == lynk_bridge::Turned::Bad {
-        tracing::warn!(part, kind, detail, "store degraded");
+        tracing::warn!(event = "store_degraded", part, kind, detail, "store degraded");
     }
 }
 
 /// See [`failed`].
 pub(crate) fn succeeded(part: &'static str, health: &Health) {
     if let lynk_bridge::Turned::Good(after) = health.succeed() {
-        tracing::info!(part, seconds = after.as_secs(), "store works again");
+        tracing::info!(event = "store_recovered", part, seconds = after.as_secs(), "store works again");
     }
 }

@@ -322,6 +322,6 @@ fn pin(processor: Option<usize>) {
     let mut set = rustix::thread::CpuSet::new();
     set.set(processor);
     if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
-        tracing::warn!(processor, %error, "cannot pin a shard to its processor; it runs on any");
+        tracing::warn!(event = "pin_refused", processor, %error, "cannot pin a shard to its processor; it runs on any");
     }
 }

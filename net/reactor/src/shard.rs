@@ -244,6 +244,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         if let Some(jump) = jump {
             self.counters.clock_jumps += 1;
             tracing::warn!(
+                event = "clock_jump",
                 shard = self.shard.0,
                 jump_ms = jump.millis,
                 "the wall clock was set; times of messages never go back, so they may stand still for a while"

@@ -92,6 +92,7 @@ impl StallDetector {
         self.log_after = now.after(LOG_NANOS);
         let (part_nanos, part) = self.longest;
         tracing::warn!(
+            event = "stall",
             shard = self.shard.0,
             turn_ms = took / Nanos::MILLISECOND,
             part = part.name(),

@@ -50,6 +50,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         self.counters.accept_paused += 1;
         if self.counters.accept_paused.is_power_of_two() {
             tracing::warn!(
+                event = "accept_paused",
                 shard = self.shard.0,
                 %error,
                 "cannot accept connections for now; raise the limit of open files (LimitNOFILE, ulimit -n)"
