@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use memory::{MemoryDisk, MemoryFile};
-pub use real::{RealDisk, RealFile, SYNC_SKIPPED};
+pub use real::{RealDisk, RealFile};
 
 /// Directories and names.
 pub trait Disk: Clone {

@@ -210,10 +210,14 @@ impl<F> WriteOp<F> {
 }
 
 /// Executes an op on the calling thread, which blocks: one write, and a sync when that took everything.
+///
+/// `RUSTFLAGS="--cfg lynk_skip_sync"` leaves the sync out: such a build loses acknowledged messages, which the test of
+/// power cuts must notice.
 pub fn execute<F: DiskFile>(op: &WriteOp<F>) -> WriteOutcome {
     let bytes = op.bytes();
     match op.file.write_at(bytes, op.offset()) {
         Ok(n) if n < bytes.len() => WriteOutcome::Short(n),
+        Ok(_) if cfg!(lynk_skip_sync) => WriteOutcome::Synced,
         Ok(_) => match op.file.sync() {
             Ok(()) => WriteOutcome::Synced,
             Err(error) => WriteOutcome::Failed(Fatal { step: Step::Sync, kind: error.kind() }),

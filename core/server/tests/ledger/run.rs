@@ -166,6 +166,9 @@ pub(crate) fn run(plan: &Plan, world: &mut dyn World) -> Report {
         }
         run.load();
         run.crash(crash);
+        if crash.is_multiple_of(WHOLE_EVERY) && crash < plan.crashes {
+            super::say(&format!("{}: {crash} of {} crashes", plan.name, plan.crashes));
+        }
     }
     if run.report.findings.is_empty() {
         run.end();

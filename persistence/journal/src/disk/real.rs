@@ -12,10 +12,6 @@ use rustix::io::Errno;
 
 use super::{Disk, DiskFile};
 
-/// Whether this build leaves out every sync of [`RealDisk`]: `RUSTFLAGS="--cfg lynk_skip_sync"`. Only to show
-/// that the power-loss test notices; such a build loses acknowledged messages.
-pub const SYNC_SKIPPED: bool = cfg!(lynk_skip_sync);
-
 /// Files and directories of the operating system; made private to the server's user (0600, 0700).
 #[derive(Clone, Copy, Default, Debug)]
 pub struct RealDisk;
@@ -51,8 +47,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let dir = File::open(dir)?;
-        if SYNC_SKIPPED { Ok(()) } else { dir.sync_all() }
+        File::open(dir)?.sync_all()
     }
 
     fn open(&self, path: &Path) -> io::Result<RealFile> {
@@ -101,6 +96,6 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        if SYNC_SKIPPED { Ok(()) } else { self.0.sync_data() }
+        self.0.sync_data()
     }
 }
