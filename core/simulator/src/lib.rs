@@ -28,11 +28,12 @@ mod world;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 pub use faults::Sabotage;
-pub use world::Account;
+pub use world::{Account, Reached};
 
 use trace::Trace;
 use world::{Plan, World};
@@ -107,7 +108,7 @@ pub fn run(scenario: &str, seed: u64, options: Options) -> Option<Result<Passed,
     let plan = Plan { scenario, seed, sabotage: options.sabotage };
     let once = |readable: bool| {
         let trace = Trace::new(readable, options.whole_trace);
-        (judged(|| World::new(plan.clone(), trace.clone()).run()), trace)
+        (judged(name, seed, || World::new(plan.clone(), trace.clone()).run()), trace)
     };
     let fail =
         |what: String, tail: Vec<String>| Some(Err(Box::new(Failure { scenario: name, seed, what, tail })));
@@ -132,24 +133,36 @@ pub fn run(scenario: &str, seed: u64, options: Options) -> Option<Result<Passed,
 thread_local! {
     /// Where this thread panicked last, while a world runs on it.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// The scenario and seed of that world.
+    static RUNNING: Cell<Option<(&'static str, u64)>> = const { Cell::new(None) };
 }
 
 /// Runs a world; a panic in it is a broken promise too, with the place where it happened.
-fn judged<T>(world: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+fn judged<T>(
+    scenario: &'static str,
+    seed: u64,
+    world: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let others = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if RUNNING.get() {
-                PANIC.set(Some(info.to_string().replace('\n', " ")));
-            } else {
-                others(info);
+            match RUNNING.get() {
+                Some((scenario, seed)) if cfg!(panic = "abort") => {
+                    // Nothing will catch it: this is the only report.
+                    others(info);
+                    let _closed = writeln!(
+                        std::io::stderr(),
+                        "replay: lynk-simulate --scenario {scenario} --seed {seed}"
+                    );
+                }
+                Some(_) => PANIC.set(Some(info.to_string().replace('\n', " "))),
+                None => others(info),
             }
         }));
     });
-    RUNNING.set(true);
+    RUNNING.set(Some((scenario, seed)));
     let result = catch_unwind(AssertUnwindSafe(world));
-    RUNNING.set(false);
+    RUNNING.set(None);
     result.unwrap_or_else(|_| Err(PANIC.take().unwrap_or_else(|| "a panic".to_owned())))
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use lynk_simulator::{Failure, Options, Sabotage, run, scenario_of, scenarios};
+use lynk_simulator::{Failure, Options, Reached, Sabotage, run, scenario_of, scenarios};
 
 /// Runs simulated worlds of Lynk: every fault and every choice follows from the seed.
 #[derive(Parser, Debug)]
@@ -80,6 +80,7 @@ struct Shared {
     deliveries: AtomicU64,
     crashes: AtomicU64,
     steps: AtomicU64,
+    reached: Mutex<Reached>,
     failures: Mutex<Vec<Failure>>,
 }
 
@@ -99,6 +100,9 @@ fn work(arguments: &Arguments, shared: &Shared) {
                 shared.records.fetch_add(passed.account.records, Ordering::Relaxed);
                 shared.deliveries.fetch_add(passed.account.deliveries, Ordering::Relaxed);
                 shared.crashes.fetch_add(passed.account.crashes, Ordering::Relaxed);
+                if let Ok(mut reached) = shared.reached.lock() {
+                    reached.add(&passed.account.reached);
+                }
                 shared.steps.fetch_add(passed.account.steps, Ordering::Relaxed);
                 continue;
             }
@@ -144,6 +148,9 @@ fn report(arguments: &Arguments, shared: &Shared, started: Instant) -> ExitCode 
         shared.deliveries.load(Ordering::Relaxed),
         shared.crashes.load(Ordering::Relaxed),
     ));
+    let reached = shared.reached.lock().map(|r| *r).unwrap_or_default();
+    let rows = reached.rows().map(|(name, count)| format!("{count} {name}"));
+    say(format!("reached: {}", rows.join(", ")));
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

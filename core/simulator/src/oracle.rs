@@ -144,10 +144,15 @@ impl Ledger {
     }
 
     /// The process died. `survives` tells of each record whether a start finds it, in a journal or in the store.
+    /// Returns how many events are gone that somebody had seen.
     ///
     /// # Errors
     /// When a committed record is gone, or one that does not wait for no crash was seen and is gone.
-    pub(crate) fn crash(&mut self, step: Step, survives: impl Fn(Journal, u64) -> bool) -> Check {
+    pub(crate) fn crash(
+        &mut self,
+        step: Step,
+        survives: impl Fn(Journal, u64) -> bool,
+    ) -> Result<u64, String> {
         for (journal, truth) in &mut self.journals {
             let mut end = truth.records.len() as u64;
             for lsn in 1..=end {
@@ -176,6 +181,7 @@ impl Ledger {
             truth.committed = end;
         }
         let journals = &self.journals;
+        let mut known = 0;
         for room in self.rooms.values_mut() {
             let kept = |e: &Entry| journals.get(&e.journal).is_some_and(|j| e.lsn <= j.committed);
             for entry in room.crash(kept) {
@@ -185,12 +191,13 @@ impl Ledger {
                         room.room, entry.seq
                     ));
                 }
+                known += u64::from(entry.observed);
             }
             for entry in room.events.values_mut() {
                 entry.committed.get_or_insert(step);
             }
         }
-        Ok(())
+        Ok(known)
     }
 
     /// Like [`Self::crash`], without one: every committed record would be found.

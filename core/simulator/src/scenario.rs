@@ -113,6 +113,9 @@ fn calm() -> Vec<Scenario> {
         {
             let mut s = base("small_tables", "rooms are evicted, keys forgotten, windows short");
             s.rooms = &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::MEMORY, RoomPlan::LOCAL];
+            s.shards = &[1];
+            s.users = 3;
+            s.devices_max = 1;
             s.limits.rooms_loaded_per_shard_max = 3;
             s.limits.room_window_events_max = 4;
             s.limits.resume_events_max = 3;
@@ -123,7 +126,7 @@ fn calm() -> Vec<Scenario> {
                 (8, Act::Browse),
                 (1, Act::Create),
                 (2, Act::Direct),
-                (12, Act::Unsubscribe),
+                (40, Act::Unsubscribe),
                 (2, Act::Leave),
             ]);
             s
@@ -340,6 +343,17 @@ fn people() -> Vec<Scenario> {
             s.rooms = &[RoomPlan::LOCAL];
             s.faults.process.crashes = 1;
             s.shards = &[2, 3];
+            s
+        },
+        {
+            let mut s = base("crowd", "one room with more connections than one flush serves");
+            s.users = 180;
+            s.devices_max = 1;
+            s.rooms = &[RoomPlan::LOCAL];
+            s.shards = &[1];
+            s.pace.think_nanos = 3_000_000_000;
+            s.work_millis = 600;
+            s.mix = Mix::quiet();
             s
         },
         {

@@ -151,6 +151,82 @@ pub struct Account {
     pub millis: u64,
     /// Largest send queue of a connection in bytes.
     pub queued_bytes_max: usize,
+    /// What was reached that a quiet run does not reach.
+    pub reached: Reached,
+}
+
+/// How often a run came to the places that its faults are for.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Mail given back by a full mailbox.
+    pub mail_refused: u64,
+    /// `resync` events.
+    pub resyncs: u64,
+    /// Retries answered from the first result.
+    pub repeats: u64,
+    /// Rooms loaded.
+    pub room_loads: u64,
+    /// Rooms dropped from memory.
+    pub room_evictions: u64,
+    /// Store replies that reported a failure.
+    pub store_failures: u64,
+    /// Best-effort events shed.
+    pub shed: u64,
+    /// Commands refused.
+    pub rejects: u64,
+    /// Flushes that were cut at their limit.
+    pub full_flushes: u64,
+    /// Slow consumers closed.
+    pub slow_closed: u64,
+    /// Tails that recovery cut.
+    pub cut_tails: u64,
+    /// Starts that died.
+    pub starts_died: u64,
+    /// Events of level `memory` that a crash took.
+    pub events_lost: u64,
+    /// Writes that found the disk full.
+    pub full_writes: u64,
+}
+
+impl Reached {
+    /// Adds what another run reached.
+    pub fn add(&mut self, other: &Self) {
+        self.mail_refused += other.mail_refused;
+        self.resyncs += other.resyncs;
+        self.repeats += other.repeats;
+        self.room_loads += other.room_loads;
+        self.room_evictions += other.room_evictions;
+        self.store_failures += other.store_failures;
+        self.shed += other.shed;
+        self.rejects += other.rejects;
+        self.full_flushes += other.full_flushes;
+        self.slow_closed += other.slow_closed;
+        self.cut_tails += other.cut_tails;
+        self.starts_died += other.starts_died;
+        self.events_lost += other.events_lost;
+        self.full_writes += other.full_writes;
+    }
+
+    /// Names and counts, for reports and for a test that none is zero.
+    #[must_use]
+    pub fn rows(&self) -> [(&'static str, u64); 14] {
+        [
+            ("mail refused", self.mail_refused),
+            ("resyncs", self.resyncs),
+            ("repeats", self.repeats),
+            ("room loads", self.room_loads),
+            ("room evictions", self.room_evictions),
+            ("store failures", self.store_failures),
+            ("shed", self.shed),
+            ("rejects", self.rejects),
+            ("full flushes", self.full_flushes),
+            ("slow consumers closed", self.slow_closed),
+            ("tails cut", self.cut_tails),
+            ("starts that died", self.starts_died),
+            ("memory events lost", self.events_lost),
+            ("full writes", self.full_writes),
+        ]
+    }
 }
 
 /// The world.

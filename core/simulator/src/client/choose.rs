@@ -88,6 +88,11 @@ impl Mix {
         }
     }
 
+    /// Listens, and says something now and then.
+    pub(crate) fn quiet() -> Self {
+        Self { weights: vec![(10, Act::Send), (3, Act::Typing), (1, Act::Vanish)], text_max: 60 }
+    }
+
     /// The same with other weights for some acts.
     pub(crate) fn with(mut self, weights: &[(u32, Act)]) -> Self {
         for (weight, act) in weights {

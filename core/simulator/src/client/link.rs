@@ -102,6 +102,11 @@ impl Link {
         self.unsubscribed.get(&room).is_none_or(|at| *at < id) || self.pending.values().any(wanted)
     }
 
+    /// Whether the room's stream was asked to end: it may have, although that was not answered yet.
+    pub(crate) fn ending(&self, room: RoomId) -> bool {
+        self.pending.values().any(|p| p.question == Question::Unsubscribe { room })
+    }
+
     /// Where a room's stream stands, given that `ok`s stood for the events up to `seq` that they told about.
     pub(crate) fn pass(&mut self, room: RoomId, seq: u64) -> Option<u64> {
         let next = self.streams.get_mut(&room)?;

@@ -1,1 +1,195 @@
-//! The judges judged.
+use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomKind, Seq};
+use lynk_model::{Body, RecordHead, RoomRow};
+
+use super::*;
+use crate::wire::Item;
+
+const JOURNAL: Journal = (1, 0);
+const ROOM: RoomId = RoomId([1; 16]);
+const ANN: UserId = UserId([2; 16]);
+const BEN: UserId = UserId([3; 16]);
+
+/// A ledger that is told about one room, record by record.
+struct Book {
+    ledger: Ledger,
+    lsn: u64,
+    seq: u64,
+    n: u64,
+}
+
+impl Book {
+    /// A room of ANN and BEN with its first event committed.
+    fn new(level: AckLevel) -> Self {
+        let mut ledger = Ledger::default();
+        let row = RoomRow {
+            room: ROOM,
+            kind: RoomKind::Public,
+            name: String::new(),
+            creator: ANN,
+            created: Millis(0),
+            level,
+            visibility: HistoryVisibility::All,
+            slow_mode_seconds: 0,
+            version: 1,
+        };
+        let members = vec![(ANN, lynk_domain::Role::Owner), (BEN, lynk_domain::Role::Member)];
+        ledger.transaction(&transaction(MetaChange::Create { row, members }));
+        let mut book = Self { ledger, lsn: 0, seq: 0, n: 0 };
+        let event = MetaEvent::Created { kind: RoomKind::Public, name: String::new() };
+        book.append(ANN, RecordKind::Meta, &Body::Meta { version: 1, event }).expect("the first event");
+        book.commit();
+        book
+    }
+
+    fn append(&mut self, sender: UserId, kind: RecordKind, body: &Body<'_>) -> Check {
+        let seq = self.seq + 1;
+        self.append_at(seq, Key([seq as u8; 16]), sender, kind, body)
+    }
+
+    fn append_at(&mut self, seq: u64, key: Key, sender: UserId, kind: RecordKind, body: &Body<'_>) -> Check {
+        self.lsn += 1;
+        self.seq = seq;
+        let mut payload = Vec::new();
+        body.encode(&mut payload);
+        let (seq, wall) = (Seq(seq), Millis(1_000));
+        let head = RecordHead { kind, flags: 0, room: ROOM, seq, rev: seq, wall, sender, key };
+        self.ledger.append(JOURNAL, self.lsn, &Record { head, payload: &payload })
+    }
+
+    fn post(&mut self, sender: UserId, text: &str) -> Check {
+        self.n += 1;
+        let body = Body::Message { id: MessageId([9; 16]), n: Ordinal(self.n), reply_to: Seq(0), text };
+        self.append(sender, RecordKind::Message, &body)
+    }
+
+    fn commit(&mut self) {
+        self.ledger.commit(JOURNAL, self.lsn, 10).expect("in order");
+    }
+
+    /// The event at the top as a server tells it, to `users`.
+    fn tell(&mut self, text: &str, users: &[UserId]) -> Check {
+        let (seq, n) = (self.seq, self.n);
+        self.tell_json(
+            &format!(
+                r#"{{"ev":"message","room":"{ROOM}","seq":{seq},"n":{n},"id":"{}","from":"{ANN}","time":"1970-01-01T00:00:01.000Z","text":"{text}"}}"#,
+                MessageId([9; 16])
+            ),
+            users,
+        )
+    }
+
+    fn tell_json(&mut self, json: &str, users: &[UserId]) -> Check {
+        self.ledger.deliver(&Item::parse(json.as_bytes()).expect("valid"), users)
+    }
+}
+
+fn transaction(change: MetaChange) -> MetaTransaction {
+    MetaTransaction { room: ROOM, actor: ANN, key: Key::NIL, content_hash: 0, wall: Millis(0), change }
+}
+
+fn kick(version: u64, user: UserId) -> Body<'static> {
+    Body::Meta { version, event: MetaEvent::Kicked { user, reason: String::new() } }
+}
+
+#[test]
+fn an_event_may_be_told_when_it_is_committed_and_not_before() {
+    let mut book = Book::new(AckLevel::Local);
+    book.post(ANN, "hi").expect("appends");
+    assert!(book.tell("hi", &[BEN]).expect_err("too early").contains("before it is committed"));
+    book.commit();
+    book.tell("hi", &[BEN]).expect("committed");
+    assert!(book.tell("ho", &[BEN]).expect_err("another text").contains("told wrongly"));
+}
+
+#[test]
+fn a_room_of_level_memory_may_tell_early_but_not_claim_local() {
+    let mut book = Book::new(AckLevel::Memory);
+    book.post(ANN, "hi").expect("appends");
+    book.tell("hi", &[BEN]).expect("level memory");
+    let ok = format!(r#"{{"ev":"ok","re":1,"room":"{ROOM}","seq":2,"n":1,"level":"local"}}"#);
+    assert!(book.tell_json(&ok, &[ANN]).is_err());
+}
+
+#[test]
+fn a_committed_record_must_survive_and_an_uncommitted_one_may_not_be_known() {
+    let mut book = Book::new(AckLevel::Local);
+    book.post(ANN, "hi").expect("appends");
+    book.commit();
+    book.post(ANN, "lost").expect("appends");
+    assert!(book.ledger.would_survive(|_, lsn| lsn <= 1).is_err());
+    book.ledger.crash(20, |_, lsn| lsn <= 2).expect("only the uncommitted one is lost");
+    assert_eq!(book.ledger.room(ROOM).expect("known").top(), 2);
+    assert!(book.ledger.crash(30, |_, lsn| lsn <= 1).expect_err("lost").contains("committed and lost"));
+}
+
+#[test]
+fn seqs_are_neither_skipped_nor_given_twice() {
+    let message = Body::Message { id: MessageId([9; 16]), n: Ordinal(1), reply_to: Seq(0), text: "x" };
+    for seq in [1, 3] {
+        let mut book = Book::new(AckLevel::Local);
+        assert!(book.append_at(seq, Key([9; 16]), ANN, RecordKind::Message, &message).is_err(), "{seq}");
+    }
+}
+
+#[test]
+fn a_key_makes_one_event_and_none_once_it_was_refused() {
+    let mut book = Book::new(AckLevel::Local);
+    let delete = Body::Delete { target: Seq(1) };
+    book.append_at(2, Key([7; 16]), ANN, RecordKind::Delete, &delete).expect("first use");
+    assert!(book.append_at(3, Key([7; 16]), ANN, RecordKind::Delete, &delete).is_err());
+    let mut book = Book::new(AckLevel::Local);
+    book.ledger.refused(ANN, ROOM, Key([7; 16])).expect("not used yet");
+    assert!(book.append_at(2, Key([7; 16]), ANN, RecordKind::Delete, &delete).is_err());
+}
+
+#[test]
+fn nothing_goes_to_a_user_after_the_removal() {
+    let mut book = Book::new(AckLevel::Local);
+    let kicked = MetaEvent::Kicked { user: BEN, reason: String::new() };
+    book.ledger.transaction(&transaction(MetaChange::Event(kicked)));
+    book.append(ANN, RecordKind::Meta, &kick(2, BEN)).expect("appends");
+    book.post(ANN, "gone?").expect("appends");
+    book.commit();
+    book.tell("gone?", &[ANN]).expect("still a member");
+    assert!(book.tell("gone?", &[ANN, BEN]).expect_err("removed").contains("not a member"));
+}
+
+#[test]
+fn a_page_tells_everything_it_covers_as_it_was_when_it_was_asked_for() {
+    let mut book = Book::new(AckLevel::Local);
+    book.post(ANN, "hi").expect("appends");
+    let delete = Body::Delete { target: Seq(2) };
+    book.append(ANN, RecordKind::Delete, &delete).expect("appends");
+    book.commit();
+    let page = |events: &str, from: u64| {
+        let json = format!(
+            r#"{{"ev":"history","re":1,"room":"{ROOM}","events":[{events}],"covers":{{"from":{from},"to":2}},"more":false}}"#
+        );
+        Item::parse(json.as_bytes()).expect("valid")
+    };
+    let asked = Asked { user: BEN, room: ROOM, issued: 11, all: true, backward: false };
+    let shown = r#"{"ev":"message","seq":2,"text":"hi"}"#;
+    let hidden = r#"{"ev":"message","seq":2,"deleted":3}"#;
+    book.ledger.page(&page(hidden, 2), &asked).expect("right");
+    let what = book.ledger.page(&page(shown, 2), &asked).expect_err("deleted");
+    assert!(what.contains("although delete"), "{what}");
+    let what = book.ledger.page(&page(hidden, 1), &asked).expect_err("cut");
+    assert!(what.contains("event 1 is missing"), "{what}");
+    let stranger = Asked { user: UserId([8; 16]), ..asked };
+    assert!(book.ledger.page(&page(hidden, 2), &stranger).is_err());
+}
+
+#[test]
+fn unread_counts_what_others_said_and_did_not_take_back() {
+    let mut book = Book::new(AckLevel::Local);
+    for text in ["a", "b", "c"] {
+        book.post(ANN, text).expect("appends");
+    }
+    book.post(BEN, "own").expect("appends");
+    book.append(ANN, RecordKind::Delete, &Body::Delete { target: Seq(3) }).expect("appends");
+    let room = book.ledger.room(ROOM).expect("known");
+    assert_eq!(room.unread(BEN, 1, 6, |_| true), 2);
+    assert_eq!(room.unread(BEN, 1, 6, |_| false), 3);
+    assert_eq!(room.unread(ANN, 1, 6, |_| true), 1);
+    assert_eq!(room.unread(BEN, 4, 6, |_| true), 0);
+}

@@ -48,6 +48,7 @@ impl World {
             Ok(recovered) => recovered,
             Err(RecoverError::Disk(error)) if self.disk.changes_left() == 0 => {
                 self.trace.line(|| format!("the start dies: {error}"));
+                self.account.reached.starts_died += 1;
                 return self.die(self.random.clone().chance(500));
             }
             Err(RecoverError::Disk(error)) if is_full(&error.error) => {
@@ -59,6 +60,7 @@ impl World {
             Err(error) => return Err(format!("the start is refused: {error}")),
         };
         self.trace.number(recovered.undrained_records);
+        self.account.reached.cut_tails += recovered.cut_tails;
         self.trace.line(|| {
             format!(
                 "start {} with {count} shards: generation {}, {} undrained records of {} sources, {} tails cut",
@@ -74,6 +76,7 @@ impl World {
             Ok(process) => process,
             Err(error) if self.disk.changes_left() == 0 => {
                 self.trace.line(|| format!("the start dies: {error}"));
+                self.account.reached.starts_died += 1;
                 return self.die(self.random.clone().chance(500));
             }
             Err(error) => return Err(format!("the start fails: {error}")),
@@ -103,7 +106,8 @@ impl World {
     fn survivors(&mut self, recovered: &Recovered) -> Result<(), String> {
         let step = self.step;
         let survives = survival(recovered, &self.stores.drained);
-        self.ledger.crash(step, survives)
+        self.account.reached.events_lost += self.ledger.crash(step, survives)?;
+        Ok(())
     }
 
     /// What would be left if power were lost right now, with nothing kept that was not synced?
@@ -181,6 +185,7 @@ impl World {
         self.trace.number(u64::from(power));
         self.trace.line(|| format!("the process dies{}", if power { " of a power cut" } else { "" }));
         if let Some(process) = self.process.take() {
+            self.count(&process);
             let slots = process.shards.into_iter().flatten().flat_map(|shard| shard.slots);
             let accepts = process.desks.into_iter().flat_map(|desk| desk.accepts);
             let sockets = slots.flatten().map(|slot| slot.socket).chain(accepts.map(|(socket, _)| socket));
@@ -202,6 +207,22 @@ impl World {
         let pause = self.random.between(1_000_000, 300_000_000);
         self.after(pause, Event::Start);
         Ok(())
+    }
+
+    /// Adds what a process counted.
+    fn count(&mut self, process: &Process) {
+        let reached = &mut self.account.reached;
+        for shard in process.shards.iter().flatten() {
+            let counters = shard.engine.counters();
+            reached.resyncs += counters.resyncs;
+            reached.repeats += counters.repeats;
+            reached.room_loads += counters.room_loads;
+            reached.room_evictions += counters.room_evictions;
+            reached.store_failures += counters.store_failures;
+            reached.shed += counters.shed;
+            reached.rejects += counters.rejects.iter().sum::<u64>();
+            reached.full_writes += shard.writer.counts().full_writes;
+        }
     }
 
     /// A socket of a dead process: a killed one's kernel still sends what it was given.

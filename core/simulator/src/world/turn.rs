@@ -272,6 +272,7 @@ impl World {
             shard.engine.handle(now, input, &mut shard.fx);
             if flush {
                 let count: usize = shard.fx.deliveries.iter().map(|d| d.targets.len()).sum();
+                self.account.reached.full_flushes += u64::from(count == FLUSH_DELIVERIES_MAX);
                 if count > FLUSH_DELIVERIES_MAX {
                     return Err(format!("one flush made {count} deliveries"));
                 }
@@ -392,6 +393,7 @@ impl World {
         if refusable(&mail) && (inbox.len() >= faults.capacity || chance) {
             self.trace.line(|| format!("s{} refuses {} from {}", to.0, mail_name(&mail), from.0));
             refused.push((to, mail));
+            self.account.reached.mail_refused += 1;
             return Ok(());
         }
         if inbox.len() > faults.capacity + RESERVED_MAIL {
@@ -505,6 +507,8 @@ impl World {
             let told = slot.told;
             if let Some(end) = settled.end {
                 self.trace.line(|| format!("s{} slot {index} ends: {}", shard.id.0, end.name()));
+                let slow = matches!(end, EndReason::SendQueueFull | EndReason::SendStalled);
+                self.account.reached.slow_closed += u64::from(slow);
             }
             match settled.socket {
                 SocketStep::Keep => {}
