@@ -122,6 +122,7 @@ impl Report {
             tally.acked as f64 / seconds,
             tally.retried,
             tally.repeated,
+            tally.refused,
             self.events,
             self.start_at(50),
             self.start_at(100),
