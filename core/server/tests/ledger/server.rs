@@ -200,7 +200,13 @@ impl Server {
                     return Ok(());
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until && self.ended().is_none() => {}
-                Err(_) => return Err(self.end()),
+                Err(_) => {
+                    // Its output closes a moment before the process has ended.
+                    while self.ended().is_none() && Instant::now() < until {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    return Err(self.end());
+                }
             }
         }
     }
