@@ -13,7 +13,7 @@
 //!
 //! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
 //! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `subscribe` commands that read ·
-//! `window`, `backlog`, `keys` what is remembered, `recall` what is not any more · `release` what waits for the journal, and fan-out.
+//! `window`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out.
 
 mod backlog;
 mod books;
@@ -23,7 +23,6 @@ mod keys;
 mod load;
 mod metadata;
 mod reads;
-mod recall;
 mod release;
 mod room;
 mod send;

@@ -16,7 +16,7 @@ pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
 pub use messages::{
     a_page_says_exactly_what_it_covers, cursor_moves_with_its_rows_and_never_back,
-    deleted_text_never_returns, keys_lead_to_their_message, not_unread_is_counted_exactly,
+    deleted_text_never_returns, keys_lead_to_their_event, not_unread_is_counted_exactly,
     replay_in_any_order_equals_in_order_once, same_log, unreadable_batches_write_nothing,
 };
 pub use rooms::{
@@ -34,7 +34,7 @@ pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
     cursor_moves_with_its_rows_and_never_back(&mut open());
     unreadable_batches_write_nothing(&mut open());
     not_unread_is_counted_exactly(&mut open());
-    keys_lead_to_their_message(&mut open());
+    keys_lead_to_their_event(&mut open());
     joined_answers_equal_those_of_a_full_store(&mut open(), 1..40);
 }
 

@@ -10,18 +10,41 @@ use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead,
-    SourceId, StoreError, StoredEvent,
+    Body, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, ReadState, Record,
+    RecordKind, RoomHead, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to and text. Part of the stored format.
 #[must_use]
 pub fn content_hash(reply_to: Seq, text: &str) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in reply_to.0.to_le_bytes().iter().chain(text.as_bytes()) {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    fnv(&[&reply_to.0.to_le_bytes(), text.as_bytes()])
+}
+
+/// Hash of what a command says, kept with its key: [`content_hash`] of a message, FNV-1a over kind, target and content of
+/// a change. `None` for metadata, whose event does not say all that the command said. Part of the stored format.
+#[must_use]
+pub fn body_hash(body: &Body<'_>) -> Option<u64> {
+    let change = |kind: RecordKind, target: &Seq, rest: &[&[u8]]| {
+        let (kind, target) = ([kind as u8], target.0.to_le_bytes());
+        let mut parts: Vec<&[u8]> = vec![&kind, &target];
+        parts.extend(rest);
+        Some(fnv(&parts))
+    };
+    match body {
+        Body::Message { reply_to, text, .. } => Some(content_hash(*reply_to, text)),
+        Body::Edit { target, text } => change(RecordKind::Edit, target, &[text.as_bytes()]),
+        Body::Delete { target } => change(RecordKind::Delete, target, &[]),
+        Body::Reaction { target, on, emoji } => {
+            change(RecordKind::Reaction, target, &[&[u8::from(*on)], emoji.as_bytes()])
+        }
+        Body::Meta { .. } | Body::Empty => None,
     }
-    hash
+}
+
+fn fnv(parts: &[&[u8]]) -> u64 {
+    parts.iter().copied().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// What [`MessageStore::count_not_unread`] counted.
@@ -112,7 +135,7 @@ pub trait MessageStore {
     /// `Unavailable` or `Corrupt`.
     async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError>;
 
-    /// The message sent with a key. Keys are found for at least 7 days after their message.
+    /// The event that a key led to. Keys are found for at least 7 days after their event.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.

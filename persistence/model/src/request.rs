@@ -248,14 +248,14 @@ pub enum StoreReply {
 /// What is remembered of a used idempotency key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FoundKey {
-    /// Position of the message.
+    /// Position of the event that it led to.
     pub seq: Seq,
-    /// Its ordinal.
+    /// Ordinal of a message; 0 for other events.
     pub n: Ordinal,
-    /// Its id.
+    /// Id of a message; nil for other events.
     pub id: MessageId,
-    /// Server wall time of the message, milliseconds.
+    /// Server wall time of the event, milliseconds.
     pub wall: u64,
-    /// [`content_hash`](crate::port::content_hash) of the message as sent.
-    pub content_hash: u64,
+    /// [`body_hash`](crate::port::body_hash) of the event as sent.
+    pub content_hash: Option<u64>,
 }

@@ -14,7 +14,6 @@ use super::backlog::{Drains, Undrained};
 use super::change::{Target, TargetWait};
 use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
-use super::recall::Recall;
 use super::release::{Item, Release};
 use super::room::Room;
 use crate::EngineConfig;
@@ -87,7 +86,6 @@ pub(super) enum Found {
 pub(super) enum Pending {
     Load,
     Key(Held),
-    Recall(Box<Recall>),
     Target(Box<TargetWait>),
     Page(Box<PageWait>),
     Count { user: UserId, after: Seq },
@@ -251,7 +249,6 @@ impl Books {
         match why {
             Pending::Load => {}
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
-            Pending::Recall(wait) => self.recalled(cx, room, *wait, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),

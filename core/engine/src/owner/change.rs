@@ -5,11 +5,12 @@
 //! [`TARGET_TRIES_MAX`]. What can fail: every check answers with a [`Reject`].
 
 use lynk_domain::{Action, Key, Limits, Millis, Role, Seq, UserId, allowed};
+use lynk_model::port::body_hash;
 use lynk_model::{Body, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody, StoredEvent};
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_event, encode_ok};
 
 use super::books::{Ask, Books, Found, Held, Pending, store_reject};
-use super::keys::{Digest, Used};
+use super::keys::Used;
 use super::reads::Deleted;
 use super::release::Item;
 use super::room::{Member, Room};
@@ -93,27 +94,6 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Hash of what a change says, kept with its key; `None` for a body that is no change.
-pub(super) fn change_hash(body: &Body<'_>) -> Option<u64> {
-    let mut digest;
-    match body {
-        Body::Edit { target, text } => {
-            digest = Digest::new(RecordKind::Edit as u8);
-            digest.number(target.0).bytes(text.as_bytes());
-        }
-        Body::Delete { target } => {
-            digest = Digest::new(RecordKind::Delete as u8);
-            digest.number(target.0);
-        }
-        Body::Reaction { target, on, emoji } => {
-            digest = Digest::new(RecordKind::Reaction as u8);
-            digest.number(target.0).bytes(&[u8::from(*on)]).bytes(emoji.as_bytes());
-        }
-        _ => return None,
-    }
-    Some(digest.0)
-}
-
 impl Books {
     pub(super) fn change(
         &mut self,
@@ -124,7 +104,7 @@ impl Books {
         found: Found,
     ) {
         let Some(change) = Change::of(command) else { return };
-        let hash = change_hash(&change.body()).unwrap_or_default();
+        let hash = body_hash(&change.body()).unwrap_or_default();
         let scope = Self::scope(room, ask.user, change.key);
         if let Some(used) = self.keys.used(&scope) {
             return self.repeat(cx, room, ask, &used, hash);
@@ -136,8 +116,8 @@ impl Books {
         if let Err(reject) = room.member(ask.user, cx.now.wall) {
             return self.refuse(cx, room, ask, reject);
         }
-        if matches!(found, Found::Unasked) && self.must_recall(room, ask, change.key) {
-            return self.recall(cx, room, ask, change.key, change.target);
+        if matches!(found, Found::Unasked) && self.must_ask_key(room, ask, change.key) {
+            return self.ask_key(cx, room, ask, change.key);
         }
         if let Err(reject) = self.may_change(cx, room, ask.user, &change) {
             return self.refuse(cx, room, ask, reject);
@@ -211,7 +191,7 @@ impl Books {
     ) {
         let TargetWait { held, target, top, tries } = wait;
         room.disengage(held.from);
-        room.metadata.looking = false;
+        room.metadata.looked(held.from);
         match reply {
             StoreReply::Event(_) if room.window.changed_since(top, target) => {
                 self.ask_target(cx, room, held, target, tries + 1);

@@ -8,13 +8,12 @@
 //! store; then everyone who waits is told, and the next touch tries again.
 
 use lynk_domain::{Lsn, Millis, RoomId, Seq, ShardId};
-use lynk_model::port::content_hash;
+use lynk_model::port::{body_hash, content_hash};
 use lynk_model::{Body, LoadedRoom, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent};
 use lynk_protocol::{ErrorCode, Reject, decode};
 
 use super::backlog::Backlog;
 use super::books::{Ask, Books, Held, Pending, store_reject};
-use super::change::change_hash;
 use super::history::refuse_unloaded;
 use super::keys::Used;
 use super::room::{Member, Reserved, Room};
@@ -256,10 +255,9 @@ impl Books {
             let at = room.backlog.find(record.head.kind, record.head.seq).map(|record| record.at);
             let mut used = used_at(record.head.seq, record.head.wall);
             used.at = at;
-            used.hash = change_hash(&body);
-            if let Body::Message { id, n, reply_to, text } = body {
+            used.hash = body_hash(&body);
+            if let Body::Message { id, n, .. } = body {
                 (used.n, used.id) = (n, id);
-                used.hash = Some(content_hash(reply_to, text));
             }
             let scope = Self::scope(room, record.head.sender, record.head.key);
             self.keys.insert(scope, used, cx.now.wall, &self.drains);

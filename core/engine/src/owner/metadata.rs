@@ -42,8 +42,8 @@ pub(super) struct Metadata {
     /// Removals and mutes that hold already and that the store must be told first.
     intents: VecDeque<MetaTransaction>,
     pub(super) queue: VecDeque<Held>,
-    /// A command reads the message it is about before it can run.
-    pub(super) looking: bool,
+    /// The command of this connection asks the store about its message or its key before it can run.
+    looking: Option<ConnectionRef>,
     /// Events that are applied and that the journal does not take now, with who asked.
     unjournaled: VecDeque<(OutboxRow, Option<Asker>)>,
     /// Events journaled whose outbox rows are not confirmed.
@@ -77,7 +77,22 @@ struct Asker {
 impl Metadata {
     /// Whether the next command may run.
     pub(super) fn is_free(&self) -> bool {
-        self.running.is_none() && !self.looking && self.unjournaled.is_empty() && self.intents.is_empty()
+        self.running.is_none()
+            && self.looking.is_none()
+            && self.unjournaled.is_empty()
+            && self.intents.is_empty()
+    }
+
+    /// The command of `from` asks the store, unless it was refused at once.
+    fn look(&mut self, asked: bool, from: ConnectionRef) {
+        self.looking = asked.then_some(from);
+    }
+
+    /// The store answered what a command of `from` asked.
+    pub(super) fn looked(&mut self, from: ConnectionRef) {
+        if self.looking == Some(from) {
+            self.looking = None;
+        }
     }
 
     /// Whether nothing waits here.
@@ -131,17 +146,15 @@ impl Books {
         }
         match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
             // What is refused now may be what it did before. (The store itself recognises a repeated change.)
-            Err(_) if matches!(found, Found::Unasked) && self.must_recall(room, ask, key) => {
-                self.recall(cx, room, ask, key, Seq(0));
-                room.metadata.looking = room.busy.contains(&ask.from);
+            Err(_) if matches!(found, Found::Unasked) && self.must_ask_key(room, ask, key) => {
+                self.ask_key(cx, room, ask, key);
+                room.metadata.look(room.busy.contains(&ask.from), ask.from);
             }
             Err(reject) => self.refuse(cx, room, ask, reject),
             Ok(Planned::Already) => self.ok(cx, room, ask, &Done { room: Some(room.id), ..Done::default() }),
             Ok(Planned::Look(target)) => {
-                room.metadata.looking = true;
                 self.ask_target(cx, room, ask.hold(), target, 1);
-                // Refused at once: nothing was asked.
-                room.metadata.looking = room.busy.contains(&ask.from);
+                room.metadata.look(room.busy.contains(&ask.from), ask.from);
             }
             Ok(Planned::Change(change)) => self.transact(cx, room, ask, key, hash, change),
         }

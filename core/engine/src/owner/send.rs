@@ -56,8 +56,14 @@ impl Books {
         }
     }
 
+    /// Whether only the store can tell what a key led to.
+    pub(super) fn must_ask_key(&self, room: &Room, ask: &Ask<'_>, key: Key) -> bool {
+        let made = Millis(key.v7_millis().unwrap_or(0));
+        self.keys.look_up(&Self::scope(room, ask.user, key), made, room.known_since) == Lookup::Ask
+    }
+
     /// Asks the store for an old key; the command goes on in [`Self::key_found`].
-    fn ask_key(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, key: Key) {
+    pub(super) fn ask_key(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, key: Key) {
         if !self.may_ask(cx) {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
         }
@@ -74,6 +80,7 @@ impl Books {
         reply: StoreReply,
     ) {
         room.disengage(held.from);
+        room.metadata.looked(held.from);
         match reply {
             StoreReply::Key(known) => self.run_held(cx, room, held, Found::Key(known.map(used_of))),
             StoreReply::Failed(error) => self.refuse_held(cx, room, held, store_reject(error)),
@@ -160,7 +167,7 @@ impl Books {
 
 fn used_of(known: FoundKey) -> Used {
     let FoundKey { seq, n, id, wall, content_hash } = known;
-    Used { seq, n, id, hash: Some(content_hash), wall: Millis(wall), at: None }
+    Used { seq, n, id, hash: content_hash, wall: Millis(wall), at: None }
 }
 
 /// The time at which a key was made, when the server can still tell whether it was used.

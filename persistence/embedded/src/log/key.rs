@@ -10,7 +10,7 @@
 //! | 3 reaction | target 8, user 16, emoji to the end | rev u64, on u8 |
 //! | 4 own | sender 16, seq 8 | nothing: finds a user's own messages |
 //! | 5 deleted | seq 8 | sender 16: finds deleted messages |
-//! | 6 key | sender 16, key 16 | wall u64, seq u64, content hash u64 |
+//! | 6 key | sender 16, key 16 | wall u64, seq u64, content hash u64 (0: not known) |
 //! | 7 position | user 16 | read u64, delivered u64 |
 //! | 8 head | nothing | epoch u32, top u64, top_n u64, version u64, reserved u64 |
 //! | 9 cursor (nil room) | source name | lsn u64 |

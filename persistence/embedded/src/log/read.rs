@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
 
 use fjall::{Guard, Iter, Keyspace};
-use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::NotUnread;
 use lynk_model::{
     FoundKey, MessageFacts, MessageState, PageBuilder, PageQuery, PageReply, ReadState, RoomHead, StoredBody,
@@ -37,9 +37,11 @@ pub(super) fn find_key(
 ) -> Result<Option<FoundKey>, Fault> {
     let Some(used) = keyspace.get(key::idempotency(room, sender, key))? else { return Ok(None) };
     let KeyRow { wall, seq, content_hash } = value::decode_key(&used)?;
-    let Some(row) = keyspace.get(key::by_seq(room, Table::Message, seq))? else { return Ok(None) };
-    let facts = value::decode_facts(seq, &row)?;
-    Ok(facts.map(|MessageFacts { n, id, .. }| FoundKey { seq, n, id, wall: wall.0, content_hash }))
+    // Other events than messages have neither.
+    let row = keyspace.get(key::by_seq(room, Table::Message, seq))?;
+    let facts = row.map(|row| value::decode_facts(seq, &row)).transpose()?.flatten();
+    let (n, id) = facts.map_or((Ordinal(0), MessageId::NIL), |MessageFacts { n, id, .. }| (n, id));
+    Ok(Some(FoundKey { seq, n, id, wall: wall.0, content_hash }))
 }
 
 /// The message's row and all its reactions.

@@ -179,17 +179,17 @@ pub(super) fn decode_reaction(value: &[u8]) -> Result<(Seq, bool), Fault> {
     Ok((Seq(fields.u64()?), fields.u8()? != 0))
 }
 
-/// What a used idempotency key leads to. The message's row has the rest.
+/// What a used idempotency key leads to. The event's row has the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct KeyRow {
     pub(super) wall: Millis,
     pub(super) seq: Seq,
-    pub(super) content_hash: u64,
+    pub(super) content_hash: Option<u64>,
 }
 
 pub(super) fn encode_key(used: &KeyRow) -> [u8; 25] {
     let mut out = [VERSION; 25];
-    let numbers = [used.wall.0, used.seq.0, used.content_hash];
+    let numbers = [used.wall.0, used.seq.0, used.content_hash.unwrap_or(0)];
     for (place, number) in out[1..].chunks_exact_mut(8).zip(numbers) {
         place.copy_from_slice(&number.to_le_bytes());
     }
@@ -199,7 +199,8 @@ pub(super) fn encode_key(used: &KeyRow) -> [u8; 25] {
 pub(super) fn decode_key(value: &[u8]) -> Result<KeyRow, Fault> {
     let mut fields = Fields(value);
     fields.version()?;
-    Ok(KeyRow { wall: Millis(fields.u64()?), seq: Seq(fields.u64()?), content_hash: fields.u64()? })
+    let (wall, seq) = (Millis(fields.u64()?), Seq(fields.u64()?));
+    Ok(KeyRow { wall, seq, content_hash: Some(fields.u64()?).filter(|hash| *hash != 0) })
 }
 
 pub(super) fn encode_position(read: Seq, delivered: Seq) -> [u8; 17] {
@@ -295,8 +296,10 @@ mod tests {
     fn heads_and_keys_survive() {
         let head = RoomHead { epoch: Epoch(1), top: Seq(2), top_n: Ordinal(3), version: 4, reserved: Seq(5) };
         assert_eq!(decode_head(&encode_head(&head)).expect("decodes"), head);
-        let used = KeyRow { wall: Millis(4), seq: Seq(1), content_hash: 5 };
-        assert_eq!(decode_key(&encode_key(&used)).expect("decodes"), used);
+        for content_hash in [Some(5), None] {
+            let used = KeyRow { wall: Millis(4), seq: Seq(1), content_hash };
+            assert_eq!(decode_key(&encode_key(&used)).expect("decodes"), used);
+        }
         assert_eq!(decode_reaction(&encode_reaction(Seq(4), true)).expect("decodes"), (Seq(4), true));
         assert_eq!(decode_position(&encode_position(Seq(4), Seq(5))).expect("decodes"), (Seq(4), Seq(5)));
     }

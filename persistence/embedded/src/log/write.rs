@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 
 use fjall::Keyspace;
 use lynk_domain::{RoomId, Seq, UserId};
-use lynk_model::port::content_hash;
+use lynk_model::port::{body_hash, content_hash};
 use lynk_model::{Body, MessageFacts, MessageRow, Record, RecordHead, RecordKind, RoomHead};
 
 use super::key::{self, Table};
@@ -154,13 +154,16 @@ impl<'a> Pending<'a> {
             self.index_deleted(head.room, head.seq, head.sender);
         }
         self.index.push((key::own(head.room, head.sender, head.seq), Vec::new()));
+        self.index_key(head, Some(content_hash(facts.reply_to, text)));
+        Ok(())
+    }
+
+    fn index_key(&mut self, head: &RecordHead, content_hash: Option<u64>) {
         if !head.key.is_nil() {
-            let used =
-                KeyRow { wall: head.wall, seq: head.seq, content_hash: content_hash(facts.reply_to, text) };
+            let used = KeyRow { wall: head.wall, seq: head.seq, content_hash };
             let key = key::idempotency(head.room, head.sender, head.key);
             self.index.push((key, value::encode_key(&used).to_vec()));
         }
-        Ok(())
     }
 
     fn index_deleted(&mut self, room: RoomId, seq: Seq, sender: UserId) {
@@ -193,6 +196,7 @@ impl<'a> Pending<'a> {
                 None => Seq(0),
             },
         };
+        self.index_key(head, body_hash(body));
         if head.rev > known {
             self.events.insert(place, (head.rev, value::encode_event(head, body)));
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use lynk_domain::{Key, Lsn, Ordinal, Seq, UserId};
+use lynk_domain::{Key, Lsn, MessageId, Ordinal, Seq, UserId};
 
 use super::history::{History, Random, key_of, message_id, records};
 use crate::memory::MemoryMessages;
-use crate::port::{MessageStore, NotUnread, content_hash, ready};
-use crate::{FoundKey, OwnedRecord, PageQuery, PageReply, StoreError, StoredBody, StoredEvent};
+use crate::port::{MessageStore, NotUnread, body_hash, content_hash, ready};
+use crate::{Body, FoundKey, OwnedRecord, PageQuery, PageReply, StoreError, StoredBody, StoredEvent};
 
 /// Appends records and moves the cursor of source `source` to `cursor`.
 fn append<M: MessageStore>(store: &mut M, source: &str, cursor: u64, batch: &[OwnedRecord]) {
@@ -274,13 +274,14 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
     assert_eq!(stranger, Ok(NotUnread::default()));
 }
 
-/// A used key leads to its message as sent, in its room and for its sender only.
-pub fn keys_lead_to_their_message<M: MessageStore>(store: &mut M) {
+/// A used key leads to its event as sent, in its room and for its sender only.
+pub fn keys_lead_to_their_event<M: MessageStore>(store: &mut M) {
     let mut history = History::new(6);
     let (sender, other) = (history.users[0], history.users[1]);
     let seq = history.post(sender, Seq(0), "as sent");
     history.edit(sender, seq, "edited");
     history.delete(sender, seq);
+    let (edit, delete) = (seq.next(), seq.next().next());
     append(store, "1/0", 1, &history.records);
     let find = |user: UserId, key: Key| ready(store.find_key(history.room, user, key)).expect("readable");
     let expected = FoundKey {
@@ -288,10 +289,17 @@ pub fn keys_lead_to_their_message<M: MessageStore>(store: &mut M) {
         n: Ordinal(1),
         id: message_id(seq),
         wall: history.records[0].head.wall.0,
-        content_hash: content_hash(Seq(0), "as sent"),
+        content_hash: Some(content_hash(Seq(0), "as sent")),
     };
     assert_eq!(find(sender, key_of(seq)), Some(expected));
     assert_eq!(find(other, key_of(seq)), None);
-    assert_eq!(find(sender, key_of(Seq(2))), None, "keys of edits are not remembered here");
+    for (seq, body) in
+        [(edit, Body::Edit { target: seq, text: "edited" }), (delete, Body::Delete { target: seq })]
+    {
+        let wall = history.records[seq.0 as usize - 1].head.wall.0;
+        let (n, id) = (Ordinal(0), MessageId::NIL);
+        let expected = FoundKey { seq, n, id, wall, content_hash: body_hash(&body) };
+        assert_eq!(find(sender, key_of(seq)), Some(expected), "{body:?}");
+    }
     assert_eq!(find(sender, Key::NIL), None);
 }

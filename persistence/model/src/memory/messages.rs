@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 
-use crate::port::{MessageStore, NotUnread, content_hash};
+use crate::port::{MessageStore, NotUnread, body_hash};
 use crate::{
     Body, FoundKey, MessageFacts, MessageState, PageBuilder, PageQuery, PageReply, ReadState, Record,
     RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
@@ -38,7 +38,7 @@ impl RoomLog {
             Body::Message { id, n, reply_to, text } => {
                 let facts = MessageFacts::of(head, *id, *n, *reply_to);
                 self.messages.entry(head.seq).or_default().row.post(head.rev, facts, text);
-                self.keep_key(head, &facts, text);
+                self.keep_key(head, body, facts.n, facts.id);
                 return;
             }
             Body::Edit { target, text } => {
@@ -60,6 +60,7 @@ impl RoomLog {
                 return;
             }
         }
+        self.keep_key(head, body, Ordinal(0), MessageId::NIL);
         if let Ok(Some(mut event)) = StoredEvent::of_record(record) {
             if let StoredBody::Edit { text, .. } = &mut event.body {
                 text.clear();
@@ -71,16 +72,16 @@ impl RoomLog {
         }
     }
 
-    fn keep_key(&mut self, head: &RecordHead, facts: &MessageFacts, text: &str) {
+    fn keep_key(&mut self, head: &RecordHead, body: &Body<'_>, n: Ordinal, id: MessageId) {
         if head.key.is_nil() {
             return;
         }
         self.keys.entry((head.sender, head.key)).or_insert(FoundKey {
             seq: head.seq,
-            n: facts.n,
-            id: facts.id,
+            n,
+            id,
             wall: head.wall.0,
-            content_hash: content_hash(facts.reply_to, text),
+            content_hash: body_hash(body),
         });
     }
 

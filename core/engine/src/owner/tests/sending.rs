@@ -247,7 +247,7 @@ fn fleeting_commands_without_a_number_get_no_answer_at_all() {
 }
 
 #[test]
-fn a_forgotten_key_of_a_change_is_found_in_the_log() {
+fn a_forgotten_key_of_a_change_is_found_in_the_store() {
     let limits = Limits {
         dedupe_entries_per_shard_max: 1,
         room_window_events_max: 4,
