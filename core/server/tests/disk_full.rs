@@ -98,6 +98,13 @@ fn fill(dir: &Path) -> PathBuf {
     }
 }
 
+/// Records that the store does not have yet, as the metrics tell.
+fn backlog(server: &Server) -> f64 {
+    let metrics = server.ask_admin("/metrics");
+    let value = metrics.lines().find_map(|line| line.strip_prefix("lynk_store_drain_backlog_records "));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no backlog in {metrics}"))
+}
+
 fn a_full_disk(backend: Backend) {
     if let Some(why) = cannot_mount() {
         return ledger::say(&format!("SKIPPED full disk ({backend:?}): {why}"));
@@ -108,6 +115,7 @@ fn a_full_disk(backend: Backend) {
     let disk = FileSystem::mount(&image, &place.path().join("disk")).expect("a disk");
     let mut start = start(&disk.dir().join("data"));
     start.backend = backend;
+    start.set.extend(["admin.enabled=true", "admin.address=127.0.0.1:0"].map(str::to_owned));
     let mut server = start.run().expect("a server");
     let mut talk = Talk::begin(&start, &server);
     for _ in 0..100 {
@@ -142,6 +150,12 @@ fn a_full_disk(backend: Backend) {
         talk.send(7_000).expect("there is space");
     }
     talk.check();
+    // The store has forgotten its failure too: it is written to again.
+    while backlog(&server) > 0.0 {
+        assert!(Instant::now() < until, "the store lags behind: {}", server.ask_admin("/readyz"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(server.ask_admin("/readyz").contains(r#""status":"ready""#), "{}", server.ask_admin("/readyz"));
 
     server.kill_and_wait();
     let server = start.run().expect("it starts again");

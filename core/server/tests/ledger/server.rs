@@ -1,7 +1,8 @@
 //! A `lynk serve` process of this test. It ends with the value that stands for it.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -87,14 +88,15 @@ impl Start {
         let readers = vec![
             std::thread::spawn(move || {
                 read_lines(stdout, &lines, |line| {
-                    if let Some(address) = ready_address(line) {
-                        let _nobody_waits = ready.send(address);
+                    let line: Value = serde_json::from_str(line).unwrap_or_default();
+                    if line["event"] == "ready" {
+                        let _nobody_waits = ready.send(line);
                     }
                 });
             }),
             std::thread::spawn(move || read_lines(stderr, &more, |_| {})),
         ];
-        Server { child, ready: at, url: None, lines: kept, readers }
+        Server { child, ready: at, url: None, admin: None, lines: kept, readers }
     }
 
     fn command(&self) -> Command {
@@ -138,11 +140,6 @@ impl Start {
     }
 }
 
-fn ready_address(line: &str) -> Option<String> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    (line["event"] == "ready").then(|| line["address"].as_str().map(str::to_owned))?
-}
-
 fn read_lines(from: impl Read, kept: &Mutex<VecDeque<String>>, mut see: impl FnMut(&str)) {
     for line in BufReader::new(from).lines() {
         let Ok(line) = line else { return };
@@ -168,8 +165,9 @@ pub(crate) struct Ended {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    ready: Receiver<String>,
+    ready: Receiver<Value>,
     url: Option<Url>,
+    admin: Option<String>,
     lines: Arc<Mutex<VecDeque<String>>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -180,12 +178,25 @@ impl Server {
         self.url.clone().expect("waited until it was ready")
     }
 
+    /// What the admin listener answers to a GET, head and all. `admin.enabled` must be set.
+    pub(crate) fn ask_admin(&self, path: &str) -> String {
+        let address = self.admin.as_ref().expect("an admin listener");
+        let mut stream = TcpStream::connect(address).expect("the admin listener listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("an open socket");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
     fn wait_ready(&mut self) -> Result<(), Ended> {
         let until = Instant::now() + READY_MAX;
         loop {
             match self.ready.recv_timeout(Duration::from_millis(100)) {
-                Ok(address) => {
-                    self.url = Some(Url::parse(&address).expect("an address"));
+                Ok(ready) => {
+                    self.url =
+                        Some(Url::parse(ready["address"].as_str().expect("a text")).expect("an address"));
+                    self.admin = ready["admin"].as_str().map(str::to_owned);
                     return Ok(());
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until && self.ended().is_none() => {}
