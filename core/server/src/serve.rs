@@ -3,6 +3,7 @@
 //! Thread: the main thread waits for signals. SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the
 //! configuration and the keys again.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,9 @@ use crate::{admin, os};
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// What a drain may take beyond its timeout before it is cut short.
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
+/// How long a port may stay in use, and time between two looks.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+const PORT_POLL: Duration = Duration::from_millis(10);
 /// A server that ran for so long has left a crash loop behind.
 const STEADY: Duration = Duration::from_secs(60);
 
@@ -87,19 +91,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
     starting.store(false, Ordering::Release);
     health.progress("started");
     health.enter(Phase::Ready);
-    tracing::info!(
-        event = "ready",
-        address = %address,
-        path = config.listen_path,
-        admin = admin_address.map(|address| address.to_string()),
-        shards = shard_count,
-        driver = health.parts().map(|parts| parts.driver.name()),
-        data = %dir.root().display(),
-        version = version_facts()["version"].as_str(),
-        pid = std::process::id(),
-        start_ms = u64::try_from(health.uptime().as_millis()).unwrap_or(u64::MAX),
-        "listening on {address}"
-    );
+    announce(&config, &dir, &health, address, admin_address);
 
     let started = Instant::now();
     for signal in signals.forever() {
@@ -114,6 +106,23 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
         });
     }
     unreachable!("signals never end")
+}
+
+/// The line that says where the server is.
+fn announce(config: &Config, dir: &DataDir, health: &Health, address: SocketAddr, admin: Option<SocketAddr>) {
+    tracing::info!(
+        event = "ready",
+        address = %address,
+        path = config.listen_path,
+        admin = admin.map(|address| address.to_string()),
+        shards = health.parts().map(|parts| parts.shards.len()),
+        driver = health.parts().map(|parts| parts.driver.name()),
+        data = %dir.root().display(),
+        version = version_facts()["version"].as_str(),
+        pid = std::process::id(),
+        start_ms = u64::try_from(health.uptime().as_millis()).unwrap_or(u64::MAX),
+        "listening on {address}"
+    );
 }
 
 /// Raises the limit of open files; what is too low to start, or to be useful, is told.
@@ -151,13 +160,23 @@ fn start_admin(config: &Config, health: &Arc<Health>) -> Result<Option<SocketAdd
 }
 
 /// Makes the listeners. Several processes could share a port with SO_REUSEPORT, so a plain listener asks first whether
-/// anybody has it.
+/// anybody has it. A process that was just killed may still have it for some milliseconds: the kernel takes a ring and the
+/// sockets in it apart after the process is gone.
 fn bind(address: SocketAddr, shard_count: u16) -> Result<Vec<TcpListener>, Failure> {
     let refused = |error: std::io::Error| {
         Failure::dependency(format!("the address {address} cannot be used: {error}"))
             .cure(format!("{}; --listen ADDRESS:PORT", bind_cure(&error, address)))
     };
-    drop(TcpListener::bind(address).map_err(refused)?);
+    let until = Instant::now() + PORT_PATIENCE;
+    loop {
+        match TcpListener::bind(address) {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(PORT_POLL);
+            }
+            Err(error) => return Err(refused(error)),
+        }
+    }
     lynk_reactor::bind(address, shard_count, &lynk_reactor::SocketOptions::default()).map_err(refused)
 }
 
