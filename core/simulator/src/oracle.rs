@@ -57,6 +57,8 @@ pub(crate) struct Ledger {
     blocks: BTreeMap<(UserId, UserId), Block>,
     /// Members as the relational store has them: its events may be journaled later.
     granted: BTreeSet<(RoomId, UserId)>,
+    /// Blocks as the relational store has them: (who blocks, whom).
+    stored_blocks: BTreeSet<(UserId, UserId)>,
 }
 
 impl Ledger {
@@ -73,6 +75,12 @@ impl Ledger {
         match &tx.change {
             MetaChange::Create { members, .. } => {
                 self.granted.extend(members.iter().map(|(user, _)| (tx.room, *user)));
+            }
+            MetaChange::Block { by, user, on: true } => {
+                self.stored_blocks.insert((*by, *user));
+            }
+            MetaChange::Block { by, user, on: false } => {
+                self.stored_blocks.remove(&(*by, *user));
             }
             MetaChange::Event(MetaEvent::Joined { user, .. }) => {
                 self.granted.insert((tx.room, *user));
@@ -298,6 +306,11 @@ impl Ledger {
             Some(block) => Err(format!("{room}: said across a block that stands since step {}", block.since)),
             None => Ok(()),
         }
+    }
+
+    /// Whether either of two users blocks the other.
+    pub(crate) fn apart(&self, a: UserId, b: UserId) -> bool {
+        self.stored_blocks.contains(&(a, b)) || self.stored_blocks.contains(&(b, a))
     }
 
     /// Nothing changes any more: the members of a room, and the rooms of a user.

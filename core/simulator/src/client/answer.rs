@@ -25,7 +25,12 @@ impl Device {
             }
             Ev::Gap | Ev::Resync => self.on_gap(item),
             Ev::Typing | Ev::Read | Ev::Delivered => self.on_ephemeral(item),
-            Ev::Presence | Ev::Draining => Ok(()),
+            Ev::Presence => {
+                let user = item.user.ok_or("presence of nobody")?;
+                self.presence.insert(user, item.online.ok_or("presence without a state")?);
+                Ok(())
+            }
+            Ev::Draining => Ok(()),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             _ => self.on_event(item, s),
         };

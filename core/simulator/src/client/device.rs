@@ -65,6 +65,8 @@ pub(crate) struct Device {
     rooms_seen: usize,
     /// The rooms of the user were compared since the last comparison began.
     pub(crate) compared: bool,
+    /// Who was last said to be online, or not, on this connection.
+    pub(crate) presence: BTreeMap<UserId, bool>,
     /// How often it signed in.
     pub(crate) sign_ins: u64,
 }
@@ -90,6 +92,7 @@ impl Device {
             fresh_token: false,
             rooms_seen: 0,
             compared: false,
+            presence: BTreeMap::new(),
             sign_ins: 0,
         }
     }
@@ -259,6 +262,7 @@ impl Device {
             }
         }
         self.views.values_mut().for_each(|view| view.paging = false);
+        self.presence.clear();
         if back_off {
             self.back_off(s.now, None);
         } else {
@@ -427,6 +431,12 @@ impl Device {
 
     /// Asks for the lists that are compared when nothing changes any more.
     fn ask_lists(&mut self, s: &Around<'_>) {
+        if let Some(user) = self.neighbour(s)
+            && let Some(link) = self.link.as_mut().filter(|link| !link.watches)
+        {
+            link.watches = true;
+            self.ask(s, Question::Presence, &format!(",\"op\":\"presence\",\"watch\":[\"{user}\"]"));
+        }
         let asked = |question: &Question| matches!(question, Question::Sync);
         let waits = self.link.as_ref().is_some_and(|l| l.pending.values().any(|p| asked(&p.question)));
         if self.compared || waits || s.now < self.act_at {
@@ -439,6 +449,13 @@ impl Device {
             let fields = format!(",\"op\":\"members\",\"room\":\"{room}\"");
             self.ask(s, Question::Members { room }, &fields);
         }
+    }
+
+    /// The user whose presence this device compares.
+    fn neighbour(&self, s: &Around<'_>) -> Option<UserId> {
+        let users = &s.directory.users;
+        let own = users.iter().position(|user| *user == self.user)?;
+        users.get((own + 1) % users.len()).copied().filter(|user| *user != self.user)
     }
 
     /// Starts over with every room, to compare it whole.
@@ -468,6 +485,15 @@ impl Device {
         }
         if s.still && !self.compared {
             return Some("the rooms are not compared".to_owned());
+        }
+        if s.still
+            && let Some(user) = self.neighbour(s)
+        {
+            // Every device is connected by now.
+            let (told, expected) = (self.presence.get(&user), !s.ledger.apart(self.user, user));
+            if told != Some(&expected) {
+                return Some(format!("{user} is told to be online: {told:?}, not {expected}"));
+            }
         }
         for room in s.ledger.rooms().filter(|r| r.is_member(self.user)) {
             let Some(view) = self.views.get(&room.room) else {

@@ -51,6 +51,8 @@ pub(crate) struct Link {
     pub(crate) hello: u64,
     /// When it was sent.
     pub(crate) hello_at: crate::oracle::Step,
+    /// The presence that is compared at the end is watched on this connection.
+    pub(crate) watches: bool,
     /// Close code, when the server sent one.
     pub(crate) closed: Option<u16>,
 }
@@ -91,6 +93,7 @@ impl Link {
             resuming: BTreeSet::new(),
             hello: 0,
             hello_at: 0,
+            watches: false,
             closed: None,
         }
     }
