@@ -7,6 +7,7 @@
 
 mod boot;
 mod bridge;
+mod journal;
 mod run;
 mod shard;
 mod turn;
