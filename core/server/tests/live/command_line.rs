@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{LYNK, Server};
+use crate::support::{LYNK, Server, serve_at};
 
 fn lynk(arguments: &[&str]) -> Output {
     Command::new(LYNK).args(arguments).output().expect("lynk can be started")
@@ -73,13 +73,7 @@ fn a_terminal_client_survives_the_restart_of_its_server() {
     server.wait_metric("lynk_engine_messages_total", 1.0);
     server.kill();
     input.write_all(b"while it is away\n").expect("taken");
-    let mut command = Command::new(LYNK);
-    command.arg("serve").arg("--data").arg(temp.path()).args([
-        "--listen",
-        &address,
-        "--admin",
-        "127.0.0.1:0",
-    ]);
+    let command = serve_at(&address, temp.path(), &[]);
     let server = Server::spawn(command, temp.path());
     server.wait_metric("lynk_engine_messages_total", 1.0);
     input.write_all(b"after\n").expect("taken");

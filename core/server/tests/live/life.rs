@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Chatter, LYNK, NO_RATES, PATIENCE, Server, key, serve_command};
+use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key, serve_at, serve_command};
 
 fn refusal(command: &mut std::process::Command) -> (i32, String) {
     let output = command.output().expect("lynk can be started");
@@ -141,14 +141,7 @@ fn starts_that_cannot_work_name_the_cure() {
     assert!(text.contains(&format!("in use by another process (pid {})", server.pid())), "{text}");
 
     let other = tempfile::tempdir().expect("temporary directory");
-    let mut command = std::process::Command::new(LYNK);
-    command.arg("serve").arg("--data").arg(other.path()).args([
-        "--listen",
-        &server.address,
-        "--admin",
-        "127.0.0.1:0",
-    ]);
-    let (code, text) = refusal(&mut command);
+    let (code, text) = refusal(&mut serve_at(&server.address, other.path(), &[]));
     assert_eq!(code, 4, "{text}");
     assert!(text.contains("Address already in use") && text.contains("ss -ltnp"), "{text}");
     assert!(server.stop().success());

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -53,10 +54,24 @@ pub(crate) struct Server {
 
 /// The command that serves from `data` on free ports.
 pub(crate) fn serve_command(data: &Path, options: &[&str]) -> Command {
+    serve_at(&own_address(), data, options)
+}
+
+/// The command that serves from `data` at `address`.
+pub(crate) fn serve_at(address: &str, data: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(LYNK);
-    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    command.arg("serve").arg("--data").arg(data).args(["--listen", address, "--admin", "127.0.0.1:0"]);
     command.args(["--set", "journal.segment_bytes=8MiB"]).args(options);
     command
+}
+
+/// A loopback address that nothing else on the machine uses, port to be chosen: a server that is restarted at its
+/// address must not find that another test was given its port.
+fn own_address() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("127.{}.{low}.{}:0", 64 + high % 128, 1 + count % 250)
 }
 
 impl Server {
