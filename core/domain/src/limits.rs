@@ -51,6 +51,8 @@ pub struct Limits {
     pub room_window_events_max: u32,
     /// Bytes of recent events kept in memory per room.
     pub room_window_bytes_max: u32,
+    /// Age above which a recent event leaves memory, in milliseconds; the last one of a room stays.
+    pub room_window_millis: u64,
     /// Rooms kept loaded per shard; idle, drained rooms leave first.
     pub rooms_loaded_per_shard_max: u32,
     /// Idempotency keys kept in memory per shard.
@@ -112,6 +114,7 @@ impl Default for Limits {
             room_load_waiting_max: 64,
             room_window_events_max: 128,
             room_window_bytes_max: 64 << 10,
+            room_window_millis: 10 * 60 * 1_000,
             rooms_loaded_per_shard_max: 50_000,
             dedupe_entries_per_shard_max: 64 << 10,
             dedupe_window_millis: 10 * 60 * 1_000,

@@ -13,7 +13,7 @@
 //!
 //! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
 //! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `subscribe` commands that read ·
-//! `window`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out.
+//! `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out.
 
 mod backlog;
 mod books;
@@ -22,6 +22,7 @@ mod history;
 mod keys;
 mod load;
 mod metadata;
+mod quiet;
 mod reads;
 mod release;
 mod room;
@@ -41,6 +42,7 @@ use lynk_protocol::{Command, decode};
 use self::backlog::Undrained;
 use self::books::{Ask, Books, Pending, Timer};
 use self::load::{Away, Waiting};
+use self::quiet::AGED_PER_CALL;
 use self::room::Room;
 use crate::EngineConfig;
 use crate::context::Context;
@@ -236,6 +238,12 @@ impl Owner {
             }
         }
         self.due = due;
+        for _ in 0..AGED_PER_CALL {
+            let Some(id) = self.books.aging.take(cx.now.mono) else { break };
+            if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
+                self.books.age_window(cx, room);
+            }
+        }
     }
 
     /// Sends what full mailboxes refused, or tells of it.
@@ -249,7 +257,7 @@ impl Owner {
 
     /// When [`Self::deadline`] is to be called, at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        self.books.wheel.next_deadline()
+        [self.books.wheel.next_deadline(), self.books.aging.next_deadline()].into_iter().flatten().min()
     }
 
     /// Whether nothing waits for the journal.

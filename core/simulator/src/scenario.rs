@@ -118,6 +118,7 @@ fn calm() -> Vec<Scenario> {
             s.devices_max = 1;
             s.limits.rooms_loaded_per_shard_max = 3;
             s.limits.room_window_events_max = 4;
+            s.limits.room_window_millis = 2_000;
             s.limits.resume_events_max = 3;
             s.limits.dedupe_entries_per_shard_max = 8;
             s.limits.room_load_waiting_max = 3;
@@ -221,6 +222,7 @@ fn stores() -> Vec<Scenario> {
             s.faults.store.drain_nanos = 200_000_000;
             s.limits.rooms_loaded_per_shard_max = 2;
             s.limits.room_window_events_max = 12;
+            s.limits.room_window_millis = 1_000;
             s.mix = s.mix.with(&[(15, Act::Browse), (5, Act::Join), (4, Act::Leave)]);
             s
         },

@@ -14,6 +14,7 @@ use super::backlog::{Drains, Undrained};
 use super::change::{Target, TargetWait};
 use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
+use super::quiet::Aging;
 use super::release::{Item, Release};
 use super::room::Room;
 use crate::EngineConfig;
@@ -112,6 +113,7 @@ pub(super) struct Books {
     /// At most `store_requests_in_flight_max`, and confirmations.
     pub(super) pending: FixedMap<RequestId, (RoomId, Pending)>,
     pub(super) wheel: WheelOf,
+    pub(super) aging: Aging,
     /// Shards that missed events of a room; at most rooms × shards.
     pub(super) lagging: Vec<(RoomId, ShardId)>,
 }
@@ -155,6 +157,7 @@ impl Books {
             release: Release::default(),
             pending: fixed_map(config.seed),
             wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
+            aging: Aging::default(),
             lagging: Vec::new(),
         }
     }

@@ -16,7 +16,7 @@ use super::release::Item;
 use super::room::{Member, Room};
 use super::send::check_text;
 use super::window::{Entry, Kind};
-use crate::context::{Context, Shared};
+use crate::context::Context;
 use crate::mail::Own;
 
 /// A message is read again this often when it changes while it is read.
@@ -248,8 +248,7 @@ impl Books {
         let done = Done { room: Some(room.id), seq, time: Some(wall), level, ..Done::default() };
         let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
         let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
-        let Shared { pool, config, .. } = &mut *cx.shared;
-        room.window.push(pool, entry, &config.limits);
+        self.keep(cx, room, entry);
         let used = Used {
             seq,
             n: Default::default(),

@@ -229,6 +229,7 @@ impl Books {
         let journaled = find_versions(&loaded);
         find_joins(&mut room, &journaled);
         fill_window(cx, &mut room, loaded.recent, head.top);
+        self.watch_window(cx, &mut room);
         for state in &loaded.reads {
             if room.members.contains_key(&state.user) {
                 room.set_read(state.user, state.read);
@@ -316,10 +317,19 @@ fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
 fn fill_window(cx: &mut Context<'_>, room: &mut Room, recent: Vec<StoredEvent>, stored_top: Seq) {
     let limits = &cx.shared.config.limits;
     let pool = &mut cx.shared.pool;
-    let first = recent.first().map_or(stored_top.next(), |first| first.seq);
+    let since = Millis(cx.now.wall.0.saturating_sub(limits.room_window_millis));
+    let old = recent.partition_point(|event| event.wall < since).min(recent.len().saturating_sub(1));
+    let first = recent.get(old).map_or(stored_top.next(), |first| first.seq);
     room.window = Window::new(first);
     let mut next = first;
     for event in recent {
+        if event.seq < first {
+            if let (StoredBody::Message(_), Some(member)) = (&event.body, room.members.get_mut(&event.sender))
+            {
+                member.posted = event.wall;
+            }
+            continue;
+        }
         if event.seq < next {
             continue;
         }

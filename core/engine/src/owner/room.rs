@@ -154,6 +154,8 @@ pub(super) struct Room {
     pub(super) moved: Vec<UserId>,
     /// A timer will journal them.
     pub(super) moved_timer: bool,
+    /// The age of the window will be looked at.
+    pub(super) window_timer: bool,
     /// Requests to the store that will come back to this room.
     pub(super) requests: u32,
     /// Touched since the eviction hand passed.
@@ -198,6 +200,7 @@ impl Room {
             counting: Vec::new(),
             moved: Vec::new(),
             moved_timer: false,
+            window_timer: false,
             requests: 0,
             touched: true,
         }

@@ -12,7 +12,7 @@ use super::keys::{Lookup, Used};
 use super::release::Item;
 use super::room::{Member, Room};
 use super::window::{Entry, Kind, Posted};
-use crate::context::{Context, Shared};
+use crate::context::Context;
 use crate::mail::Own;
 
 impl Books {
@@ -149,8 +149,7 @@ impl Books {
         let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
         let kind = Kind::Message(Posted::new(n, id, reply_to, &frame));
         let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
-        let Shared { pool, config, .. } = &mut *cx.shared;
-        room.window.push(pool, entry, &config.limits);
+        self.keep(cx, room, entry);
         cx.shared.counters.messages += 1;
         let own = Some(Own { to: ask.from, ok });
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });

@@ -2,8 +2,8 @@
 //!
 //! Thread: the shard. Invariants: events are ascending and, with the gaps among them, without holes up to the
 //! room's top; a changed message is encoded again at once, so deleted text is in no frame of the window.
-//! Limits: `room_window_events_max` events and `room_window_bytes_max` bytes of JSON, but at least the last
-//! event. Nothing can fail.
+//! Limits: `room_window_events_max` events and `room_window_bytes_max` bytes of JSON, none older than twice
+//! `room_window_millis`, but at least the last event. Nothing can fail.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -147,11 +147,26 @@ impl Window {
         self.entries.push_back(entry);
         let full = |w: &Self| w.entries.len() > events_max as usize || w.bytes > bytes_max as usize;
         while self.entries.len() > 1 && full(self) {
-            let Some(oldest) = self.entries.pop_front() else { break };
-            self.bytes -= oldest.bytes();
-            self.start = oldest.seq.next();
-            pool.give_back(oldest.frame);
+            self.drop_oldest(pool);
         }
+    }
+
+    fn drop_oldest(&mut self, pool: &mut FramePool) {
+        let Some(oldest) = self.entries.pop_front() else { return };
+        self.bytes -= oldest.bytes();
+        self.start = oldest.seq.next();
+        pool.give_back(oldest.frame);
+    }
+
+    /// Drops the events before `wall`, all but the last one. Returns whether others are left, which will age.
+    pub(super) fn forget_before(&mut self, pool: &mut FramePool, wall: Millis) -> bool {
+        while self.entries.len() > 1 && self.entries.front().is_some_and(|oldest| oldest.wall < wall) {
+            self.drop_oldest(pool);
+        }
+        if self.entries.capacity() > 2 * self.entries.len() {
+            self.entries.shrink_to_fit();
+        }
+        self.entries.len() > 1
     }
 
     /// The entry that speaks for `seq`.

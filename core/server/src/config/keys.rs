@@ -386,6 +386,13 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     count!(room_window_events_max, 1, 10_000, "Recent events kept in memory per room."),
     bytes!(room_window_bytes_max, 1 << 10, 16 << 20, "Bytes of recent events kept in memory per room."),
+    time!(
+        "room_window",
+        room_window_millis,
+        1_000,
+        DAY,
+        "Age above which a recent event leaves memory, but for the last one of its room; older ones are read from the store."
+    ),
     count!(
         rooms_loaded_per_shard_max,
         16,

@@ -13,7 +13,7 @@ use super::super::release::Item;
 use super::super::room::{Member, Room};
 use super::super::window::{Entry, Kind};
 use super::Asker;
-use crate::context::{Context, Shared};
+use crate::context::Context;
 use crate::io::JournalState;
 use crate::mail::{Mail, Own};
 
@@ -163,8 +163,7 @@ impl Books {
         };
         let frame = cx.shared.pool.lend(|out| encode_event(out, &stored));
         let entry = Entry { seq, wall, sender: actor, frame: frame.clone(), kind: Kind::Meta { removes } };
-        let Shared { pool, config, .. } = &mut *cx.shared;
-        room.window.push(pool, entry, &config.limits);
+        self.keep(cx, room, entry);
         newcomers.into_iter().for_each(|user| place_newcomer(cx, room, user, seq));
         if key != Key::NIL {
             let used = Used {

@@ -106,7 +106,7 @@ fn the_past_before_a_join_is_a_gap_where_the_room_hides_it() {
     for evicted in [false, true] {
         if evicted {
             w.drain();
-            assert!(w.evict(room));
+            w.crash();
         }
         let page = w.history(3, room, json!({"all": true}));
         assert_eq!(listed(&page)[2], (1, "gap".to_owned()), "{page}");
@@ -301,4 +301,29 @@ fn a_hole_is_told_only_as_far_as_a_page_reaches() {
     assert_eq!(gap(&w.history(2, room, json!({"before": 100, "all": true}))), (5, 99));
     assert_eq!(gap(&w.history(2, room, json!({"after": 100, "all": true}))).0, 101);
     assert_eq!(gap(&w.subscribe(2, room, Some(100))).0, 101);
+}
+
+#[test]
+fn a_quiet_room_keeps_its_last_event_in_memory_and_every_event_in_reach() {
+    let limits = Limits { room_window_millis: 10_000, ..Limits::default() };
+    let mut w = World::new(limits);
+    let room = w.room(Public, &[2]);
+    for i in 0..10 {
+        w.send(1, room, &format!("text {i}"));
+    }
+    let in_memory = |w: &World| w.loaded(room).expect("loaded").window.iter().count();
+    assert_eq!(in_memory(&w), 12);
+    w.wait(10_001);
+    w.send(1, room, "new");
+    w.wait(10_001);
+    assert_eq!(in_memory(&w), 1, "only the last one");
+    // Not drained yet: the rest comes out of the journal.
+    let resumed = w.subscribe(2, room, Some(9));
+    assert_eq!(seqs(&resumed), [13]);
+    assert_eq!((&resumed["top"], &resumed["more"]), (&json!(13), &json!(true)));
+    w.drain();
+    assert_eq!(page_back(&mut w, 2, room, 100, true), (1..=13).rev().collect::<Vec<_>>());
+    w.crash();
+    assert_eq!(page_back(&mut w, 2, room, 100, true).len(), 13);
+    assert_eq!(in_memory(&w), 1, "what is old is not loaded");
 }
