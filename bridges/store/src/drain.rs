@@ -1,7 +1,7 @@
 //! The thread that drains journals.
 //!
 //! It looks for work at intervals rather than being woken by every commit: a batch costs one sync whatever its size, so
-//! collecting records for some milliseconds is cheaper, and nobody waits for the drain.
+//! collecting records for a quarter of a second is cheaper, and nobody waits for the drain.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,8 +17,6 @@ use lynk_telemetry::Board;
 use crate::notices::Notices;
 use crate::{DrainSnapshot, failed, succeeded};
 
-/// Longest time between two looks for work while there is none.
-const IDLE_MAX: Duration = Duration::from_millis(200);
 /// Time between two tries to tell shards what did not fit their queues.
 const UNTOLD: Duration = Duration::from_millis(5);
 /// Time between two published snapshots.
@@ -54,7 +52,6 @@ impl<D: Disk> Draining<D> {
     pub(crate) fn run(&mut self, stop: &AtomicBool) {
         let started = Instant::now();
         let mut published: Option<Instant> = None;
-        let mut idle = self.pause;
         let mut stopping: Option<Instant> = None;
         loop {
             if stopping.is_none() && stop.load(Ordering::Acquire) {
@@ -69,19 +66,10 @@ impl<D: Disk> Draining<D> {
             let over = stopping.is_some_and(|since| since.elapsed() >= self.final_drain);
             let wait = match next {
                 _ if over => break,
-                Next::Continue => {
-                    idle = self.pause;
-                    continue;
-                }
+                Next::Continue => continue,
                 Next::Idle if stopping.is_some() => break,
-                Next::Idle => {
-                    idle = (idle * 2).min(IDLE_MAX);
-                    idle
-                }
-                Next::Wait(time) => {
-                    idle = self.pause;
-                    time
-                }
+                Next::Idle => self.pause,
+                Next::Wait(time) => time,
             };
             let wait = if told { wait } else { wait.min(UNTOLD) };
             std::thread::park_timeout(wait.min(PUBLISH));

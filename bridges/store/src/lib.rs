@@ -55,7 +55,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             requests_per_shard_max: 1_024,
-            drain_pause: Duration::from_millis(20),
+            drain_pause: Duration::from_millis(250),
             final_drain: Duration::from_secs(5),
         }
     }
