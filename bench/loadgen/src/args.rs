@@ -13,6 +13,9 @@ pub struct Target {
     /// Process id of the server, to read its CPU time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
+    /// Address of the server's admin listener, to read how many sends it asked of the kernel; loopback only.
+    #[arg(long, default_value = "127.0.0.1:7778")]
+    pub admin: SocketAddr,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -82,7 +85,8 @@ pub struct FanoutArgs {
     /// Bytes of message text.
     #[arg(long, default_value_t = 128)]
     pub payload: u32,
-    /// Pairs of (server, floor), interleaved; 0 measures the server alone, once.
+    /// Pairs of (server, floor), interleaved, every second one in the other order; 0 measures the server alone, once.
+    /// Needs --pid.
     #[arg(long, default_value_t = 0)]
     pub pairs: u32,
     /// Source addresses 127.0.0.2 … to connect from.

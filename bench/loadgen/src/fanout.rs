@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
@@ -15,6 +15,8 @@ use crate::{TokenSource, floor, measure};
 
 /// Time after the last intended send that answers may still arrive.
 const SETTLE: Duration = Duration::from_secs(5);
+/// Time after which everything that the server counted is published: its shards do it four times a second.
+const PUBLISHED: Duration = Duration::from_millis(1_200);
 
 /// Load on a fleet.
 struct Load {
@@ -41,6 +43,8 @@ struct Outcome {
     late: Histogram<u64>,
     generator_share: f64,
     server_cpu_nanos: Option<u64>,
+    /// Sends that the server asked of the kernel.
+    server_sends: Option<u64>,
     softirq_nanos: u64,
 }
 
@@ -71,6 +75,9 @@ pub(crate) fn run_send(args: &SendArgs, tokens: &mut TokenSource<'_>) -> Result<
 
 /// `lynk bench fanout`
 pub(crate) fn run_fanout(args: &FanoutArgs, tokens: &mut TokenSource<'_>) -> Result<()> {
+    if args.pairs > 0 && args.target.pid.is_none() {
+        bail!("a ratio needs the server's CPU time: name the server with --pid");
+    }
     let shape = Shape { connections: args.rooms * args.members, rooms: args.rooms, sources: args.sources };
     let mut fleet = Fleet::open(&args.target, &shape, tokens)?;
     let load = Load {
@@ -80,61 +87,116 @@ pub(crate) fn run_fanout(args: &FanoutArgs, tokens: &mut TokenSource<'_>) -> Res
         publishers: args.publishers.clamp(1, args.members),
     };
     let mut result = Value::Null;
-    let (mut ratios, mut servers, mut floors, mut invalid) = (Vec::new(), Vec::new(), Vec::new(), 0u32);
+    let mut pairs = Pairs::default();
+    let mut frame_bytes = 380;
     for pair in 0..args.pairs.max(1) {
+        // Every second pair begins with the floor, so that what one leaves behind does not always burden the other.
+        let mut bare = None;
+        if pair % 2 == 1 {
+            bare = Some(floor_of(args, frame_bytes)?);
+        }
         let seen = drive(&mut fleet, &args.target, &load)?;
         result = describe("fanout", &seen);
-        let per_send = cost_per_send(&seen);
-        if let Some(cost) = per_send {
+        if let Some(cost) = seen.cost_per_send() {
             result["server_cpu_us_per_send"] = json!(report::round(cost));
         }
         if args.pairs == 0 {
             break;
         }
-        let bare = floor::measure_floor(&FloorArgs {
-            rooms: args.rooms,
-            members: args.members,
-            rate: args.rate,
-            seconds: args.seconds,
-            bytes: u32::try_from(seen.delivered_bytes / seen.delivered.max(1)).unwrap_or(380) + 4,
-            cpu: args.floor_cpu,
-            json: false,
-        })?;
-        let valid = result["valid"] == true && bare.refused == 0;
-        invalid += u32::from(!valid);
-        if let Some(cost) = per_send {
-            ratios.push(cost / bare.cpu_us_per_send);
-            servers.push(cost);
-            floors.push(bare.cpu_us_per_send);
-        }
-        progress(&format!(
-            "pair {} of {}: server {:.3}, floor {:.3} us per send{}",
-            pair + 1,
-            args.pairs,
-            per_send.unwrap_or(f64::NAN),
-            bare.cpu_us_per_send,
-            if valid { "" } else { " (invalid: see `valid`)" }
-        ));
+        frame_bytes = u32::try_from(seen.delivered_bytes / seen.delivered.max(1)).unwrap_or(380) + 4;
+        let bare = match bare {
+            Some(bare) => bare,
+            None => floor_of(args, frame_bytes)?,
+        };
+        pairs.add(&seen, result["valid"] == true, &bare);
+        progress(&format!("pair {} of {}: {}", pair + 1, args.pairs, pairs.last));
     }
     result["rooms"] = json!(args.rooms);
     result["members"] = json!(args.members);
     result["rate"] = json!(args.rate);
     result["payload_bytes"] = json!(args.payload);
     if args.pairs > 0 {
-        result["ratio_to_floor"] = report::spread(&ratios);
-        result["server_us_per_send"] = report::spread(&servers);
-        result["floor_us_per_send"] = report::spread(&floors);
-        result["invalid_pairs"] = json!(invalid);
+        pairs.describe(&mut result);
     }
     report::print(&result, args.target.json);
     fleet.close();
     Ok(())
 }
 
-/// Server CPU per send on the wire: deliveries and acknowledgements count alike.
-fn cost_per_send(seen: &Outcome) -> Option<f64> {
-    let cpu = seen.server_cpu_nanos? + seen.softirq_nanos;
-    Some(cpu as f64 / 1_000.0 / (seen.delivered + seen.acked).max(1) as f64)
+/// The same sends without a server.
+fn floor_of(args: &FanoutArgs, bytes: u32) -> Result<floor::Floor> {
+    floor::measure_floor(&FloorArgs {
+        rooms: args.rooms,
+        members: args.members,
+        rate: args.rate,
+        seconds: args.seconds,
+        bytes,
+        cpu: args.floor_cpu,
+        json: false,
+    })
+}
+
+/// Paired measurements. Pairs in which either half was not sound count for nothing but their number.
+#[derive(Default)]
+struct Pairs {
+    ratios: Vec<f64>,
+    servers: Vec<f64>,
+    floors: Vec<f64>,
+    frames_per_send: Vec<f64>,
+    invalid: u32,
+    /// The last pair, for people.
+    last: String,
+}
+
+impl Pairs {
+    fn add(&mut self, seen: &Outcome, valid: bool, bare: &floor::Floor) {
+        let cost = seen.cost_per_send().unwrap_or(f64::NAN);
+        let per_send = bare.cpu_us_per_send;
+        self.last = format!(
+            "server {cost:.3}, floor {per_send:.3} us per send, ratio {:.3}, {:.2} frames per send",
+            cost / per_send,
+            seen.frames_per_send()
+        );
+        if !valid || !bare.is_valid() || !cost.is_finite() {
+            self.invalid += 1;
+            self.last.push_str(" (not sound: left out)");
+            return;
+        }
+        self.ratios.push(cost / per_send);
+        self.servers.push(cost);
+        self.floors.push(per_send);
+        self.frames_per_send.push(seen.frames_per_send());
+    }
+
+    fn describe(&self, result: &mut Value) {
+        result["ratio_to_floor"] = report::spread(&self.ratios);
+        result["server_us_per_send"] = report::spread(&self.servers);
+        result["floor_us_per_send"] = report::spread(&self.floors);
+        result["frames_per_send"] = report::spread(&self.frames_per_send);
+        result["invalid_pairs"] = json!(self.invalid);
+    }
+}
+
+impl Outcome {
+    /// Frames: deliveries and acknowledgements.
+    fn frames(&self) -> u64 {
+        self.delivered + self.acked
+    }
+
+    /// Sends that the server asked of the kernel; one per frame when it did not tell.
+    fn sends(&self) -> u64 {
+        self.server_sends.unwrap_or_else(|| self.frames()).max(1)
+    }
+
+    fn frames_per_send(&self) -> f64 {
+        self.frames() as f64 / self.sends() as f64
+    }
+
+    /// Server CPU per send on the wire, in microseconds: deliveries and acknowledgements count alike.
+    fn cost_per_send(&self) -> Option<f64> {
+        let cpu = self.server_cpu_nanos? + self.softirq_nanos;
+        Some(cpu as f64 / 1_000.0 / self.sends() as f64)
+    }
 }
 
 fn describe(benchmark: &str, seen: &Outcome) -> Value {
@@ -156,6 +218,7 @@ fn describe(benchmark: &str, seen: &Outcome) -> Value {
         "generator_late_p99_us": late.p99_us,
         "generator_late_max_us": late.max_us,
         "server_cpu_ms": seen.server_cpu_nanos.map(|n| n / 1_000_000),
+        "server_sends": seen.server_sends,
         "valid": valid,
     })
 }
@@ -180,9 +243,12 @@ fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
         late: report::histogram(),
         generator_share: 0.0,
         server_cpu_nanos: None,
+        server_sends: None,
         softirq_nanos: 0,
     };
     let total = u64::from(load.rate) * load.seconds;
+    std::thread::sleep(PUBLISHED);
+    let sends_before = measure::server_sends(target.admin);
     let server_before = target.pid.map(measure::process_cpu_nanos).transpose()?;
     let (softirq, own) = (measure::softirq_cpu_nanos(), measure::OwnLoad::start());
     let start = Instant::now();
@@ -226,6 +292,10 @@ fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
     if let (Some(pid), Some(before)) = (target.pid, server_before) {
         seen.server_cpu_nanos = Some(measure::process_cpu_nanos(pid)?.saturating_sub(before));
     }
+    std::thread::sleep(PUBLISHED);
+    seen.server_sends = measure::server_sends(target.admin)
+        .zip(sends_before)
+        .map(|(after, before)| after.saturating_sub(before));
     let errors: u64 = seen.errors.values().sum();
     if errors == 0 {
         // A hole in the seqs and a frame that never came are the same loss seen twice: the larger count holds.

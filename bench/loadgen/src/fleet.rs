@@ -27,6 +27,14 @@ pub(crate) struct Shape {
     pub(crate) sources: u8,
 }
 
+impl Shape {
+    /// Number of the user behind a connection. Every shape has users of its own, who are in the rooms that it needs and in no
+    /// others.
+    fn user(&self, index: u32) -> u64 {
+        u64::from(self.rooms) << 48 ^ u64::from(self.connections) << 24 ^ u64::from(index)
+    }
+}
+
 impl Fleet {
     /// Connects everyone, creates the rooms, joins and subscribes. Blocking; progress on stderr.
     pub(crate) fn open(target: &Target, shape: &Shape, tokens: &mut TokenSource<'_>) -> Result<Self> {
@@ -47,7 +55,7 @@ impl Fleet {
             let source = 1 + u8::try_from(index % u32::from(shape.sources.max(1))).unwrap_or(0);
             let mut client = Client::open(target.addr, source)
                 .with_context(|| format!("connection {} of {}", index + 1, shape.connections))?;
-            let (_, token) = tokens(u64::from(index))?;
+            let (_, token) = tokens(shape.user(index))?;
             let re = client.next_re();
             client.ask(re, &format!("{{\"id\":{re},\"op\":\"hello\",\"token\":\"{token}\"}}"))?;
             let known = room_of(&mut client)?;

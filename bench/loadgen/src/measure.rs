@@ -1,9 +1,14 @@
 //! Reading what a process costs, from the kernel's own accounts.
 
 use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+/// What reading a file of a thread that has just ended fails with.
+const ESRCH: i32 = 3;
 
 /// CPU time of every thread of a process, in nanoseconds.
 pub(crate) fn process_cpu_nanos(pid: u32) -> Result<u64> {
@@ -12,11 +17,29 @@ pub(crate) fn process_cpu_nanos(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for task in tasks {
         let path = task?.path().join("schedstat");
-        // A thread may end between the listing and the read.
-        let Ok(text) = fs::read_to_string(path) else { continue };
-        sum += first_number(&text);
+        match fs::read_to_string(&path) {
+            Ok(text) => sum += first_number(&text),
+            // A thread may end between the listing and the read.
+            Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
     }
     Ok(sum)
+}
+
+/// Sends that a server has asked of the kernel, as its admin listener tells; `None` when that cannot be read.
+pub(crate) fn server_sends(admin: SocketAddr) -> Option<u64> {
+    if !admin.ip().is_loopback() {
+        return None;
+    }
+    let mut socket = TcpStream::connect_timeout(&admin, Duration::from_secs(1)).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(socket, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text).ok()?;
+    let counts = text.lines().filter(|line| line.starts_with("lynk_reactor_sends_total{"));
+    let counts: Vec<f64> = counts.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
+    (!counts.is_empty()).then(|| counts.iter().sum::<f64>() as u64)
 }
 
 /// CPU time of the kernel's softirq threads, which do part of the sending under load.

@@ -40,7 +40,8 @@ pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 120_000_000, 3).expect("constant bounds are valid")
 }
 
-/// Median and the middle half of some ratios.
+/// Median of some ratios with the interval that holds the true median with at least 95 % confidence, whatever their
+/// distribution: between two of the ratios, counted from both ends (`null` for fewer than six), and the middle half.
 pub(crate) fn spread(ratios: &[f64]) -> Value {
     let mut sorted = ratios.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -53,14 +54,34 @@ pub(crate) fn spread(ratios: &[f64]) -> Value {
     if sorted.is_empty() {
         return Value::Null;
     }
+    let interval = median_rank(sorted.len())
+        .map(|rank| json!([round(sorted[rank - 1]), round(sorted[sorted.len() - rank])]));
     json!({
         "pairs": sorted.len(),
         "median": round(at(0.5)),
+        "interval_95": interval,
         "quartile_low": round(at(0.25)),
         "quartile_high": round(at(0.75)),
         "min": round(sorted[0]),
         "max": round(sorted[sorted.len() - 1]),
     })
+}
+
+/// The largest rank, from 1, such that the median lies between the values at this rank from either end with a
+/// probability of at least 95 %: each value is above or below the median like the toss of a coin.
+fn median_rank(count: usize) -> Option<usize> {
+    let mut below = 0.0;
+    let mut ways = 1.0;
+    let mut rank = 0;
+    while rank < count / 2 {
+        below += ways / 2f64.powi(i32::try_from(count).ok()?);
+        if 2.0 * below > 0.05 {
+            break;
+        }
+        ways *= (count - rank) as f64 / (rank + 1) as f64;
+        rank += 1;
+    }
+    (rank > 0).then_some(rank)
 }
 
 pub(crate) fn round(value: f64) -> f64 {
@@ -83,5 +104,29 @@ pub(crate) fn print(result: &Value, as_json: bool) {
             }
             other => println!("{name:28} {other}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_median_has_the_known_ranks() {
+        // From tables of the sign test.
+        let known = [
+            (5, None),
+            (6, Some(1)),
+            (8, Some(1)),
+            (9, Some(2)),
+            (11, Some(2)),
+            (12, Some(3)),
+            (20, Some(6)),
+        ];
+        for (count, rank) in known {
+            assert_eq!(median_rank(count), rank, "{count}");
+        }
+        let spread = spread(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+        assert_eq!((&spread["median"], &spread["interval_95"]), (&json!(6.0), &json!([2.0, 10.0])));
     }
 }
