@@ -46,6 +46,7 @@ fn collect(health: &Health) -> Snapshot {
     }
     snapshot.add_fraction(Metric::ProcessCpu, os::cpu_seconds());
     snapshot.add_fraction(Metric::ProcessStart, health.started_unix_millis() as f64 / 1e3);
+    snapshot.add(Metric::ProcessAdminDrops, health.admin_drops());
     snapshot.add(Metric::ProcessReady, u64::from(health.phase() == Phase::Ready));
     if let Some(bytes) = os::status_bytes("VmRSS") {
         snapshot.add(Metric::ProcessResident, bytes);

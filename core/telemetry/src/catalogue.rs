@@ -228,6 +228,8 @@ catalogue! {
     ProcessStart Gauge "lynk_process_start_time_seconds": "When the process started, Unix time.";
     ProcessShards Gauge "lynk_process_shards": "Shard threads.";
     ProcessReady Gauge "lynk_process_ready": "1 while the server takes new connections.";
+    ProcessAdminDrops Counter "lynk_process_admin_drops_total":
+        "Connections of the admin listener that were closed because too many newer ones came.";
 }
 
 impl Metric {

@@ -1,5 +1,7 @@
 //! Start, health, signals, end.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -29,6 +31,39 @@ fn health_follows_the_life_of_the_server() {
     let version: Value = serde_json::from_str(&server.get("/version").1).expect("JSON");
     assert_eq!(version["protocol"], "lynk.v1");
     assert_eq!(server.logged("memory_contract").len(), 1);
+}
+
+#[test]
+fn idle_sockets_keep_nobody_from_the_admin_listener_and_their_number_is_bounded() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    let before = server.metric("lynk_process_open_fds");
+    let mut idle: Vec<_> =
+        (0..200).map(|_| TcpStream::connect(&server.admin).expect("the kernel accepts")).collect();
+    assert_eq!(server.get("/livez").0, 200);
+    server.wait_metric("lynk_process_admin_drops_total", 100.0);
+    let after = server.metric("lynk_process_open_fds");
+    assert!(after <= before + 64.0, "{before} and then {after}");
+    // The last one of them is closed for its head, which never comes.
+    let last = idle.last_mut().expect("two hundred");
+    last.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut rest = Vec::new();
+    let _ = last.read_to_end(&mut rest);
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{rest:?}");
+    drop(idle);
+}
+
+#[test]
+fn a_loopback_admin_listener_answers_only_to_names_of_this_machine() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    for (host, expected) in [("localhost", "200"), ("[::1]:1", "200"), ("rebound.example:7778", "421")] {
+        let mut socket = TcpStream::connect(&server.admin).expect("the admin listener is there");
+        write!(socket, "GET /version HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("one answer, and the end");
+        assert_eq!(answer.get(9..12), Some(expected), "{host}: {answer}");
+    }
 }
 
 #[test]
