@@ -123,6 +123,7 @@ fn a_second_signal_ends_a_drain_at_once() {
     assert_eq!(server.wait().code(), Some(1));
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(server.logged("stopped_at_once").len(), 1, "the log is intact");
+    assert!(server.logged("start_failed").is_empty() && server.logged("stopped").is_empty());
     drop(idle);
 }
 
