@@ -673,6 +673,11 @@ impl Model {
         }
     }
 
+    /// The user typed a line that is no command.
+    pub(crate) fn unread(&mut self, why: impl Into<String>) {
+        self.show(Show::Unread(why.into()));
+    }
+
     /// The user typed a line.
     pub(crate) fn line(&mut self, now: Now, line: Line) {
         match line {

@@ -38,7 +38,10 @@ fn scripts_chat_with_nothing_but_names() {
     let acked =
         alice.iter().filter(|line| line["type"] == "acked" && line["command"]["op"] == "send").count();
     assert_eq!(acked, 2);
-    let bob = chat(&server, "bob", "hi alice\n/who\n");
+    let bob = chat(&server, "bob", "hi alice\n/nonsense\n/help\n/who\n");
+    for kind in ["unread", "note"] {
+        assert!(bob.iter().any(|line| line["type"] == kind), "{kind} is missing in {bob:?}");
+    }
     let heard: Vec<_> = bob.iter().filter(|line| line["type"] == "event" && line["past"] == true).collect();
     let texts: Vec<_> = heard.iter().filter_map(|line| line["event"]["text"].as_str()).collect();
     assert_eq!(texts, ["hello", "second line"]);
