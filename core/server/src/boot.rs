@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lynk_auth::KeySet;
 use lynk_connection::Settings;
 use lynk_domain::{Millis, Nanos, Now, ShardId, shard_of_room};
-use lynk_embedded::{MessageLog, MessageLogOptions, OpenError, Rooms};
+use lynk_embedded::{MessageLog, MessageLogOptions, OpenError};
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::Policy;
 use lynk_journal::{
@@ -130,9 +130,8 @@ impl Boot<'_> {
         let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
         let root = self.dir.root().join("journal");
         std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
-        let mut messages =
-            MessageLog::open(self.dir.root(), self.message_log()).map_err(|error| open_failed(&error))?;
-        let rooms = Rooms::open(self.dir.root()).map_err(|error| open_failed(&error))?;
+        let (mut messages, rooms) =
+            lynk_embedded::open(self.dir.root(), self.message_log()).map_err(|error| open_failed(&error))?;
         let recovered = self.recover(&mut messages, shard_count)?;
 
         let plan = Plan::new(backend(self.config), shard_count, &lynk_ring::Options::default())
