@@ -35,7 +35,7 @@ pub struct ReactorCounters {
     pub queued_bytes_max: u64,
     /// Bytes received.
     pub received_bytes: u64,
-    /// Bytes sent. A short send of the fast path counts in full, and its rest again.
+    /// Bytes that the kernel took.
     pub sent_bytes: u64,
     /// Sends on the fast path.
     pub sends: u64,
