@@ -363,6 +363,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         counters.wakes_failed = driver.wakes_failed;
         counters.connections = u64::from(self.table.len());
         counters.half_open = u64::from(self.half_open);
+        counters.store_in_flight = self.store.in_flight();
         counters.stalls = self.stall.stalls;
         counters.turn_nanos_max = self.stall.turn_nanos_max;
         let (chat, journal, stall) = (&self.chat, &self.journal, &self.stall);

@@ -78,6 +78,14 @@ fn metrics_count_what_clients_do() {
     assert_eq!(alice.ask(json!({"op": "nonsense"}))["code"], "unknown_op");
     server.wait_metric("lynk_engine_messages_total", 5.0);
     server.wait_metric("lynk_engine_rejects_total{code=\"unknown_op\"}", 1.0);
+    server.wait_metric("lynk_engine_sign_ins_total", 1.0);
+    server.wait_metric("lynk_engine_ack_duration_seconds_count", 5.0);
+    let acks = server.metric("lynk_engine_ack_duration_seconds_sum");
+    assert!(acks > 0.0 && acks < 60.0, "{acks}");
+    let mut stranger = Chatter::connect(&server);
+    stranger.tell(json!({"op": "hello", "token": "none"}));
+    stranger.close_code();
+    server.wait_metric("lynk_engine_closes_total{code=\"4000\"}", 1.0);
     server.wait_metric("lynk_reactor_connections", 1.0);
     server.wait_metric("lynk_journal_sync_duration_seconds_count", 5.0);
     let text = server.get("/metrics").1;
