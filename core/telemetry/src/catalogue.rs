@@ -117,6 +117,7 @@ const END_REASONS: Label = Label {
         "peer_gone",
         "socket_failed",
         "ping_timeout",
+        "message_stalled",
         "send_queue_full",
         "send_stalled",
         "engine",
