@@ -310,10 +310,10 @@ impl Boot<'_> {
         let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
         for (((seat, listener), port), journal) in seats {
             let shard = seat.shard();
-            let mut config = lynk_reactor::Config::new(
-                Settings::new(&self.config.limits, policy.clone()),
-                &self.config.limits,
-            );
+            let mut settings = Settings::new(&self.config.limits, policy.clone());
+            settings.head_nanos_max = self.config.listen_head_millis.saturating_mul(Nanos::MILLISECOND);
+            let mut config = lynk_reactor::Config::new(settings, &self.config.limits);
+            config.half_open_max = self.config.listen_half_open_max;
             config.connections_max = connections_max(self.config, shard_count, self.files_max);
             config.processor = processors.get(shard.index() % processors.len().max(1)).copied();
             let engine = EngineConfig {

@@ -78,7 +78,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
 
     let admin_address = start_admin(&config, &health)?;
     let shard_count = os::shard_count(config.shard_count);
-    let listeners = bind(config.listen, shard_count)?;
+    let listeners = bind(&config, shard_count)?;
     let address = lynk_reactor::local_address(&listeners)?;
     let flush = log.clone();
     let boot = Boot {
@@ -185,7 +185,8 @@ fn start_admin(config: &Config, health: &Arc<Health>) -> Result<Option<SocketAdd
 /// Makes the listeners. Several processes could share a port with SO_REUSEPORT, so a plain listener asks first whether
 /// anybody has it. A process that was just killed may still have it for some milliseconds: the kernel takes a ring and the
 /// sockets in it apart after the process is gone.
-fn bind(address: SocketAddr, shard_count: u16) -> Result<Vec<TcpListener>, Failure> {
+fn bind(config: &Config, shard_count: u16) -> Result<Vec<TcpListener>, Failure> {
+    let address = config.listen;
     let refused = |error: std::io::Error| {
         Failure::dependency(format!("the address {address} cannot be used: {error}"))
             .cure(format!("{}; --listen ADDRESS:PORT", bind_cure(&error, address)))
@@ -200,7 +201,12 @@ fn bind(address: SocketAddr, shard_count: u16) -> Result<Vec<TcpListener>, Failu
             Err(error) => return Err(refused(error)),
         }
     }
-    lynk_reactor::bind(address, shard_count, &lynk_reactor::SocketOptions::default()).map_err(refused)
+    let options = lynk_reactor::SocketOptions {
+        send_buffer_bytes: Some(config.listen_send_buffer_bytes).filter(|bytes| *bytes > 0),
+        user_timeout_millis: config.listen_user_timeout_millis,
+        backlog: config.listen_backlog,
+    };
+    lynk_reactor::bind(address, shard_count, &options).map_err(refused)
 }
 
 /// SIGHUP: what can change changes, the rest is named.

@@ -163,6 +163,27 @@ fn the_doctor_examines_this_machine() {
 }
 
 #[test]
+fn the_doctor_asks_for_the_admin_port_only_when_it_is_used() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let data = temp.path().join("data");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback works");
+    let admin = format!("admin.address={}", taken.local_addr().expect("bound"));
+    for (enabled, expected) in [("admin.enabled=true", Some("fail")), ("admin.enabled=false", None)] {
+        let output = lynk(
+            &[
+                &["doctor", "--data", data.to_str().expect("Unicode"), "-o", "json"][..],
+                &["--set", "listen.address=127.0.0.1:0", "--set", &admin, "--set", enabled],
+            ]
+            .concat(),
+        );
+        let told: Value = serde_json::from_str(&text(&output)).expect("JSON");
+        let checks = told["checks"].as_array().expect("a list");
+        let found = checks.iter().find(|check| check["check"] == "admin port");
+        assert_eq!(found.and_then(|check| check["verdict"].as_str()), expected, "{told}");
+    }
+}
+
+#[test]
 fn configuration_commands_answer_with_their_exit_codes() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let file = temp.path().join("lynk.toml");

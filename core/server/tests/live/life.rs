@@ -67,6 +67,19 @@ fn a_loopback_admin_listener_answers_only_to_names_of_this_machine() {
 }
 
 #[test]
+fn a_request_head_has_the_time_that_is_configured() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &["--set", "listen.head_timeout=200ms"]);
+    let started = Instant::now();
+    let mut socket = TcpStream::connect(&server.address).expect("the server accepts");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer, and the end");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(5), "the default is five seconds");
+}
+
+#[test]
 fn metrics_count_what_clients_do() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = Server::start(temp.path(), &[]);
