@@ -38,6 +38,7 @@ use lynk_domain::{FixedMap, Lsn, Nanos, RoomId, Seq, ShardId, fixed_map};
 use lynk_model::{RecordAt, RequestId, SourceId, StoreReply};
 use lynk_protocol::{Command, decode};
 
+pub use self::backlog::UNDRAINED_RECORD_BYTES_MAX;
 use self::backlog::Undrained;
 use self::books::{Ask, Books, Pending, Timer};
 use self::load::{Away, Waiting};

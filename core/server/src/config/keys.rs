@@ -444,7 +444,7 @@ pub(crate) static KEYS: &[Key] = &[
         undrained_records_per_shard_max,
         1_000,
         1_000_000_000,
-        "Journaled records of one shard that the store does not have yet; beyond it sends answer `storage_full`."
+        "Journaled records of one shard that the store does not have yet; beyond it sends answer `storage_full`. The index takes up to 128 bytes for each: 122 MiB per shard by default."
     ),
     count!(resume_events_max, 0, 10_000, "Events that a resume returns per room; the rest is paged."),
     bytes!(resume_bytes_max, 0, 16 << 20, "Bytes that a resume returns per room."),
