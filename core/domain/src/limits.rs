@@ -120,7 +120,7 @@ impl Default for Limits {
             dedupe_window_millis: 10 * 60 * 1_000,
             key_age_max_millis: 7 * 24 * 60 * 60 * 1_000,
             key_ahead_max_millis: 60 * 1_000,
-            undrained_records_per_shard_max: 4_000_000,
+            undrained_records_per_shard_max: 1_000_000,
             resume_events_max: 100,
             resume_bytes_max: 64 << 10,
             hello_millis_max: 10_000,

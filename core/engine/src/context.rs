@@ -20,6 +20,10 @@ const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
 const JOINS_HELD_MAX: usize = 256;
 const JOIN_KEPT_BYTES_MAX: usize = 32 << 10;
 
+/// Memory that the pools of one engine keep for frames to come, in bytes, at most.
+pub const FRAME_POOLS_BYTES_MAX: usize =
+    FRAMES_HELD_MAX * FRAME_KEPT_BYTES_MAX + JOINS_HELD_MAX * JOIN_KEPT_BYTES_MAX;
+
 /// State that home, owner and user parts use alike.
 pub(crate) struct Shared {
     pub(crate) config: EngineConfig,

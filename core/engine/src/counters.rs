@@ -1,6 +1,7 @@
 //! What an engine counts: plain integers, read by the driver between two calls.
 
 use lynk_protocol::CloseCode;
+use lynk_telemetry::Histogram;
 
 /// Totals since the engine was made. Each field is one metric of the catalogue.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Counters {
     pub rejects: [u64; 32],
     /// Messages ordered.
     pub messages: u64,
+    /// From accepting a message until its acknowledgement left this shard, which is when its record was committed.
+    pub acks: Histogram,
     /// Durable events ordered, messages included.
     pub events: u64,
     /// Frames handed to connections.

@@ -24,6 +24,7 @@ mod rig;
 mod slab;
 mod user;
 
+pub use context::FRAME_POOLS_BYTES_MAX;
 pub use counters::Counters;
 pub use engine::Engine;
 pub use io::{
@@ -31,6 +32,7 @@ pub use io::{
     UndrainedRecord,
 };
 pub use mail::{ConnectionRef, Mail, Own, Principal, RoomNumbers};
+pub use owner::UNDRAINED_RECORD_BYTES_MAX;
 
 use lynk_domain::{AckLevel, Limits, ShardId};
 use lynk_model::SourceId;

@@ -39,6 +39,7 @@ use lynk_domain::{FixedMap, Lsn, Nanos, RoomId, Seq, ShardId, fixed_map};
 use lynk_model::{RecordAt, RequestId, SourceId, StoreReply};
 use lynk_protocol::{Command, decode};
 
+pub use self::backlog::UNDRAINED_RECORD_BYTES_MAX;
 use self::backlog::Undrained;
 use self::books::{Ask, Books, Pending, Timer};
 use self::load::{Away, Waiting};
@@ -190,6 +191,9 @@ impl Owner {
     /// Records up to `lsn` are committed: what waited for them leaves.
     pub(crate) fn committed(&mut self, cx: &mut Context<'_>, lsn: Lsn) {
         cx.shared.committed = cx.shared.committed.max(lsn);
+        while let Some(accepted) = self.books.release.pop_accepted(cx.shared.committed) {
+            cx.shared.counters.acks.record(cx.now.mono.since(accepted));
+        }
         while let Some((room, item)) = self.books.release.pop(cx.shared.committed) {
             if let Some(Place::Here(room)) = self.rooms.get_mut(&room) {
                 self.books.perform(cx, room, item);

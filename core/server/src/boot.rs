@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lynk_auth::KeySet;
 use lynk_connection::Settings;
 use lynk_domain::{Millis, Nanos, Now, ShardId, shard_of_room};
-use lynk_embedded::{MessageLog, MessageLogOptions, OpenError, Rooms};
+use lynk_embedded::{MessageLog, MessageLogOptions, OpenError};
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::Policy;
 use lynk_journal::{
@@ -19,16 +19,14 @@ use lynk_journal::{
     RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
 };
 use lynk_model::port::{MessageStore as _, ready};
-use lynk_reactor::{
-    Chat, Chosen, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now,
-};
+use lynk_reactor::{Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now};
 use lynk_store::{StoreBridge, StoreOptions, StoreParts};
 
 use crate::config::{Backend, Config, Pin};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
-use crate::os;
+use crate::{memory, os};
 
 /// Exit code after a failed write or sync of the journal: what the disk holds is unknown until a start rewrites it.
 pub(crate) const EXIT_JOURNAL: i32 = 70;
@@ -130,9 +128,8 @@ impl Boot<'_> {
         let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
         let root = self.dir.root().join("journal");
         std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
-        let mut messages =
-            MessageLog::open(self.dir.root(), self.message_log()).map_err(|error| open_failed(&error))?;
-        let rooms = Rooms::open(self.dir.root()).map_err(|error| open_failed(&error))?;
+        let (mut messages, rooms) =
+            lynk_embedded::open(self.dir.root(), self.message_log()).map_err(|error| open_failed(&error))?;
         let recovered = self.recover(&mut messages, shard_count)?;
 
         let plan = Plan::new(backend(self.config), shard_count, &lynk_ring::Options::default())
@@ -182,7 +179,8 @@ impl Boot<'_> {
             fallback,
             files_max,
         });
-        contract(config, shard_count, files_max, chosen);
+        let connections = connections_max(config, shard_count, files_max);
+        memory::Contract::new(config, shard_count, connections).tell(chosen);
         Ok(Running { shards, store, keeper })
     }
 
@@ -311,10 +309,10 @@ impl Boot<'_> {
         let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
         for (((seat, listener), port), journal) in seats {
             let shard = seat.shard();
-            let mut config = lynk_reactor::Config::new(
-                Settings::new(&self.config.limits, policy.clone()),
-                &self.config.limits,
-            );
+            let mut settings = Settings::new(&self.config.limits, policy.clone());
+            settings.head_nanos_max = self.config.listen_head_millis.saturating_mul(Nanos::MILLISECOND);
+            let mut config = lynk_reactor::Config::new(settings, &self.config.limits);
+            config.half_open_max = self.config.listen_half_open_max;
             config.connections_max = connections_max(self.config, shard_count, self.files_max);
             config.processor = processors.get(shard.index() % processors.len().max(1)).copied();
             let engine = EngineConfig {
@@ -410,36 +408,6 @@ fn recover_failed(error: RecoverError) -> Failure {
             .cure("nothing was changed. `lynk verify` tells which file is damaged and where; restore it from a backup"),
         _ => Failure::dependency(text).cure("see why the disk fails in the kernel's log, or free some space"),
     }
-}
-
-/// Tells what memory the limits add up to.
-fn contract(config: &Config, shard_count: u16, files_max: Option<u64>, chosen: Chosen) {
-    let limits = &config.limits;
-    let shards = u64::from(shard_count);
-    let connections = shards * u64::from(connections_max(config, shard_count, files_max));
-    let idle = (lynk_connection::CONNECTION_BYTES_MAX as u64) + 512;
-    let rooms =
-        shards * u64::from(limits.rooms_loaded_per_shard_max) * u64::from(limits.room_window_bytes_max);
-    let undrained = shards
-        * u64::from(limits.undrained_records_per_shard_max)
-        * size_of::<lynk_engine::UndrainedRecord>() as u64;
-    let dedupe = shards * u64::from(limits.dedupe_entries_per_shard_max) * 96;
-    let journal = shards * 2 * WriterLimits::default().uncommitted_bytes_max as u64;
-    let store = config.store_cache_bytes + 4 * config.store_memtable_bytes;
-    tracing::info!(
-        event = "memory_contract",
-        connections_max = connections,
-        idle_connections_bytes = connections * idle,
-        send_queue_bytes_max = limits.send_queue_bytes_max,
-        send_queues_bytes = connections.saturating_mul(u64::from(limits.send_queue_bytes_max)),
-        room_windows_bytes = rooms,
-        undrained_index_bytes = undrained,
-        dedupe_bytes = dedupe,
-        journal_buffers_bytes = journal,
-        store_bytes = store,
-        driver = chosen.name(),
-        "the most that each part may take; limits.* and store.* change it"
-    );
 }
 
 impl Running {

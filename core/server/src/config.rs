@@ -12,6 +12,7 @@
 
 pub(crate) mod keys;
 mod layer;
+mod origin;
 mod render;
 pub(crate) mod units;
 mod value;
@@ -32,6 +33,16 @@ pub(crate) use value::{Backend, LogFormat, LogLevel, Pin};
 pub(crate) struct Config {
     /// Where clients connect.
     pub(crate) listen: SocketAddr,
+    /// Connections that wait to be accepted, per shard.
+    pub(crate) listen_backlog: u32,
+    /// `SO_SNDBUF` of a connection; 0 for the kernel's automatic size.
+    pub(crate) listen_send_buffer_bytes: u32,
+    /// Time after which sent data that is not acknowledged ends a connection.
+    pub(crate) listen_user_timeout_millis: u32,
+    /// Connections of one shard with an incomplete request head.
+    pub(crate) listen_half_open_max: u32,
+    /// Time for a request head.
+    pub(crate) listen_head_millis: u64,
     /// Path of the WebSocket.
     pub(crate) listen_path: String,
     /// Browser origins allowed besides the server's own.
@@ -78,6 +89,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 7777).into(),
+            listen_backlog: 4_096,
+            listen_send_buffer_bytes: 64 << 10,
+            listen_user_timeout_millis: 30_000,
+            listen_half_open_max: 20_000,
+            listen_head_millis: 5_000,
             listen_path: lynk_http::SOCKET_PATH.to_owned(),
             listen_origins: Vec::new(),
             admin_enabled: true,
@@ -185,6 +201,17 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
     if let Some(broken) = config.limits.broken_relation() {
         problems.push(Problem::new("[limits]", broken));
     }
+    if !is_path(&config.listen_path) {
+        problems.push(Problem::new(
+            "listen.path",
+            "must begin with a slash and hold neither `?`, `#` nor blanks",
+        ));
+    }
+    for origin in &config.listen_origins {
+        if let Some(what) = origin::problem(origin) {
+            problems.push(Problem::new("listen.origins", format!("{origin:?} {what}")));
+        }
+    }
     if config.admin_enabled && config.listen.port() == config.admin_listen.port() && config.listen.port() != 0
     {
         let overlap = config.listen.ip() == config.admin_listen.ip()
@@ -207,6 +234,11 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
             "must hold at least 8 segments of journal.segment_bytes",
         ));
     }
+}
+
+/// Whether requests can name it: what follows `?` or `#` is not part of a path, and a blank ends it.
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
 }
 
 /// The rows whose values differ, in table order.

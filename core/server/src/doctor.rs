@@ -92,7 +92,7 @@ impl DoctorArgs {
     /// Checks everything.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let config = self.config.load()?.config;
-        let checks = [
+        let mut checks = vec![
             kernel(),
             io_uring(&config),
             cores(),
@@ -101,9 +101,11 @@ impl DoctorArgs {
             data_dir(&config.data_dir),
             disk_sync(&config.data_dir),
             port("listen port", config.listen, &config.data_dir),
-            port("admin port", config.admin_listen, &config.data_dir),
             clock(),
         ];
+        if config.admin_enabled {
+            checks.push(port("admin port", config.admin_listen, &config.data_dir));
+        }
         match self.output {
             Form::Text => put(&text(&checks))?,
             Form::Json => put_json(&as_json(&checks))?,

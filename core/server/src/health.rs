@@ -2,7 +2,7 @@
 //!
 //! Thread: written by the boot and the signal thread, read by the admin thread. The lock is held for a copy of a line.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -47,6 +47,7 @@ pub(crate) struct Health {
     parts: OnceLock<Parts>,
     started: Instant,
     started_unix_millis: u64,
+    admin_drops: AtomicU64,
 }
 
 impl Health {
@@ -58,6 +59,7 @@ impl Health {
             parts: OnceLock::new(),
             started: Instant::now(),
             started_unix_millis: crate::os::wall_millis().0,
+            admin_drops: AtomicU64::new(0),
         }
     }
 
@@ -99,6 +101,16 @@ impl Health {
     /// When the process started.
     pub(crate) fn started_unix_millis(&self) -> u64 {
         self.started_unix_millis
+    }
+
+    /// The admin listener closed a connection to make room for another.
+    pub(crate) fn count_admin_drop(&self) {
+        self.admin_drops.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it did.
+    pub(crate) fn admin_drops(&self) -> u64 {
+        self.admin_drops.load(Ordering::Relaxed)
     }
 
     /// Whether the start is done, and how far it is.

@@ -22,6 +22,7 @@ mod doctor;
 mod exit;
 mod health;
 mod log;
+mod memory;
 mod metrics;
 mod os;
 mod out;

@@ -8,8 +8,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -21,6 +21,10 @@ use crate::config::{LogFormat, LogLevel};
 
 /// Lines that wait to be written.
 const LINES_MAX: usize = 4_096;
+/// What a flush takes at most: who reads standard output may be stuck, and a process that must end still ends.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+/// Time between two tries to put a flush into a full queue.
+const FLUSH_RETRY: Duration = Duration::from_millis(5);
 
 enum Item {
     Line(Vec<u8>),
@@ -77,13 +81,24 @@ impl Log {
         let _ = self.level.reload(filter(level));
     }
 
-    /// Returns when everything logged so far is written, or after a second.
+    /// Returns when everything logged so far is written, or after [`FLUSH_TIME`].
     pub(crate) fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.queue.send(Item::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(Duration::from_secs(1));
-        }
+        flush(&self.queue);
     }
+}
+
+fn flush(queue: &SyncSender<Item>) {
+    let until = Instant::now() + FLUSH_TIME;
+    let (done, wait) = sync_channel(1);
+    let mut item = Item::Flush(done);
+    while let Err(error) = queue.try_send(item) {
+        match error {
+            TrySendError::Full(back) if Instant::now() < until => item = back,
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => return,
+        }
+        std::thread::sleep(FLUSH_RETRY);
+    }
+    let _ = wait.recv_timeout(until.saturating_duration_since(Instant::now()));
 }
 
 fn write_lines(lines: &Receiver<Item>, dropped: &AtomicU64) {
@@ -149,5 +164,22 @@ impl Drop for Line {
         if !bytes.is_empty() && self.maker.queue.try_send(Item::Line(bytes)).is_err() {
             self.maker.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_ends_although_nobody_takes_the_lines() {
+        let (queue, _stuck) = sync_channel(1);
+        assert!(queue.try_send(Item::Line(Vec::new())).is_ok());
+        let (ended, end) = sync_channel(1);
+        std::thread::spawn(move || {
+            flush(&queue);
+            let _ = ended.send(());
+        });
+        assert!(end.recv_timeout(60 * FLUSH_TIME).is_ok(), "the flush waits for ever");
     }
 }

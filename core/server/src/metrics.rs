@@ -46,6 +46,7 @@ fn collect(health: &Health) -> Snapshot {
     }
     snapshot.add_fraction(Metric::ProcessCpu, os::cpu_seconds());
     snapshot.add_fraction(Metric::ProcessStart, health.started_unix_millis() as f64 / 1e3);
+    snapshot.add(Metric::ProcessAdminDrops, health.admin_drops());
     snapshot.add(Metric::ProcessReady, u64::from(health.phase() == Phase::Ready));
     if let Some(bytes) = os::status_bytes("VmRSS") {
         snapshot.add(Metric::ProcessResident, bytes);
@@ -79,6 +80,7 @@ fn add_reactor(snapshot: &mut Snapshot, counts: &ReactorCounters) {
         (Metric::ReactorWakes, counts.wakes),
         (Metric::ReactorWakesFailed, counts.wakes_failed),
         (Metric::ReactorStoreRefused, counts.store_refused),
+        (Metric::ReactorStoreInFlight, counts.store_in_flight),
         (Metric::ReactorRingPressure, counts.ring_pressure),
         (Metric::ReactorTurns, counts.turns),
         (Metric::ReactorStalls, counts.stalls),
@@ -103,6 +105,7 @@ fn add_reactor(snapshot: &mut Snapshot, counts: &ReactorCounters) {
 fn add_engine(snapshot: &mut Snapshot, counts: &Counters) {
     for (metric, count) in [
         (Metric::EngineCommands, counts.commands),
+        (Metric::EngineSignIns, counts.sign_ins),
         (Metric::EngineMessages, counts.messages),
         (Metric::EngineEvents, counts.events),
         (Metric::EngineDeliveries, counts.deliveries),
@@ -119,6 +122,10 @@ fn add_engine(snapshot: &mut Snapshot, counts: &Counters) {
     for (index, count) in counts.rejects.iter().enumerate().take(codes).skip(1) {
         snapshot.add_at(Metric::EngineRejects, index, *count);
     }
+    for (index, count) in counts.closes.iter().enumerate() {
+        snapshot.add_at(Metric::EngineCloses, index, *count);
+    }
+    snapshot.merge(Metric::EngineAckSeconds, &counts.acks);
     snapshot.max(Metric::EngineFlushDeliveriesMax, counts.flush_deliveries_max);
 }
 
@@ -200,6 +207,9 @@ mod tests {
         let codes = Metric::EngineRejects.label().expect("a label").values;
         let known: Vec<_> = lynk_protocol::ErrorCode::ALL.iter().map(|code| code.name()).collect();
         assert_eq!(codes[1..], known);
+        let closes: Vec<_> =
+            lynk_protocol::CloseCode::ALL.iter().map(|code| code.number().to_string()).collect();
+        assert_eq!(Metric::EngineCloses.label().expect("a label").values, closes);
         let reasons: Vec<_> =
             lynk_connection::EndReason::all().map(lynk_connection::EndReason::name).collect();
         assert_eq!(Metric::ReactorEnds.label().expect("a label").values, reasons);

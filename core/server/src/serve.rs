@@ -1,12 +1,14 @@
 //! `lynk serve`: start, signals, end.
 //!
-//! Thread: the main thread waits for signals. SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the
-//! configuration and the keys again.
+//! Thread: the main thread waits for signals. SIGTERM and SIGINT drain; SIGHUP reads the configuration and the keys again.
+//! From the first SIGTERM on, another thread waits for the second one, which ends the process at once, whatever the
+//! main thread is doing: a drain, or a store that a sick disk keeps from finishing.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -64,6 +66,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
         )?;
     }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let second_signal = second_signal(log)?;
     let dir = DataDir::open(&config.data_dir)?;
     let crashes = Crashes::new(dir.root());
     if after_crashes {
@@ -75,7 +78,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
 
     let admin_address = start_admin(&config, &health)?;
     let shard_count = os::shard_count(config.shard_count);
-    let listeners = bind(config.listen, shard_count)?;
+    let listeners = bind(&config, shard_count)?;
     let address = lynk_reactor::local_address(&listeners)?;
     let flush = log.clone();
     let boot = Boot {
@@ -94,18 +97,38 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
     announce(&config, &dir, &health, address, admin_address);
 
     let started = Instant::now();
-    for signal in signals.forever() {
-        if signal == SIGHUP {
-            reload(sources, &mut config, &dir, &keys, log);
-            continue;
-        }
-        return end(running, &health, &config, &mut signals, || {
-            if started.elapsed() >= STEADY {
-                crashes.clear();
-            }
-        });
+    // Each look begins with the signals that are pending, so none is lost between two.
+    while signals.forever().next() == Some(SIGHUP) {
+        reload(sources, &mut config, &dir, &keys, log);
     }
-    unreachable!("signals never end")
+    // It takes them: its thread lives as long as the process.
+    let _ = second_signal.send(signals);
+    end(running, &health, &config, || {
+        if started.elapsed() >= STEADY {
+            crashes.clear();
+        }
+    });
+    Ok(())
+}
+
+/// Starts the thread that ends the process on the second signal; it begins with the signals it is sent. Started with the
+/// server, so that a process which ends needs no new thread.
+fn second_signal(log: &Log) -> Result<SyncSender<Signals>, Failure> {
+    let (give, take) = sync_channel::<Signals>(1);
+    let log = log.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let Ok(mut signals) = take.recv() else { return };
+        if signals.forever().any(|signal| signal != SIGHUP) {
+            tracing::warn!(
+                event = "stopped_at_once",
+                "a second signal: ending without waiting; acknowledged messages are safe"
+            );
+            log.flush();
+            // The lock of the data directory is freed by the kernel, when no thread writes there any more.
+            std::process::exit(Exit::Failure as i32);
+        }
+    })?;
+    Ok(give)
 }
 
 /// The line that says where the server is.
@@ -162,7 +185,8 @@ fn start_admin(config: &Config, health: &Arc<Health>) -> Result<Option<SocketAdd
 /// Makes the listeners. Several processes could share a port with SO_REUSEPORT, so a plain listener asks first whether
 /// anybody has it. A process that was just killed may still have it for some milliseconds: the kernel takes a ring and the
 /// sockets in it apart after the process is gone.
-fn bind(address: SocketAddr, shard_count: u16) -> Result<Vec<TcpListener>, Failure> {
+fn bind(config: &Config, shard_count: u16) -> Result<Vec<TcpListener>, Failure> {
+    let address = config.listen;
     let refused = |error: std::io::Error| {
         Failure::dependency(format!("the address {address} cannot be used: {error}"))
             .cure(format!("{}; --listen ADDRESS:PORT", bind_cure(&error, address)))
@@ -177,7 +201,12 @@ fn bind(address: SocketAddr, shard_count: u16) -> Result<Vec<TcpListener>, Failu
             Err(error) => return Err(refused(error)),
         }
     }
-    lynk_reactor::bind(address, shard_count, &lynk_reactor::SocketOptions::default()).map_err(refused)
+    let options = lynk_reactor::SocketOptions {
+        send_buffer_bytes: Some(config.listen_send_buffer_bytes).filter(|bytes| *bytes > 0),
+        user_timeout_millis: config.listen_user_timeout_millis,
+        backlog: config.listen_backlog,
+    };
+    lynk_reactor::bind(address, shard_count, &options).map_err(refused)
 }
 
 /// SIGHUP: what can change changes, the rest is named.
@@ -213,13 +242,7 @@ fn reload(sources: &Sources, config: &mut Config, dir: &DataDir, keys: &KeySwap,
 }
 
 /// The end after SIGTERM or SIGINT.
-fn end(
-    running: Running,
-    health: &Health,
-    config: &Config,
-    signals: &mut Signals,
-    steady: impl FnOnce(),
-) -> Result<(), Failure> {
+fn end(running: Running, health: &Health, config: &Config, steady: impl FnOnce()) {
     health.enter(Phase::Draining);
     let (deadline, _) = from_now(config.drain_millis);
     tracing::info!(event = "draining", timeout_ms = config.drain_millis, "closing connections");
@@ -227,17 +250,9 @@ fn end(
     let until = Instant::now() + Duration::from_millis(config.drain_millis) + DRAIN_SLACK;
     while !running.is_drained() && Instant::now() < until {
         std::thread::sleep(DRAIN_POLL);
-        if signals.pending().any(|signal| signal != SIGHUP) {
-            tracing::warn!(event = "stopped_at_once", "a second signal: ending without waiting");
-            return Err(Failure::new(
-                Exit::Failure,
-                "ended at once by a second signal; acknowledged messages are safe",
-            ));
-        }
     }
     let drained = running.is_drained();
     running.stop();
     steady();
     tracing::info!(event = "stopped", drained, "bye");
-    Ok(())
 }

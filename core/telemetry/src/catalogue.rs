@@ -65,6 +65,15 @@ const ERROR_CODES: Label = Label {
     ],
 };
 
+/// Label values of closes: the wire's close codes, in numeric order.
+const CLOSE_CODES: Label = Label {
+    name: "code",
+    values: &[
+        "1000", "1001", "1002", "1003", "1007", "1008", "1009", "1011", "1013", "4000", "4001", "4002",
+        "4003", "4100", "4101", "4102", "4103", "4104",
+    ],
+};
+
 /// Why an accepted socket was closed unanswered.
 const ACCEPT_REFUSALS: Label = Label { name: "reason", values: &["full", "half_open", "failed"] };
 
@@ -108,6 +117,7 @@ const END_REASONS: Label = Label {
         "peer_gone",
         "socket_failed",
         "ping_timeout",
+        "message_stalled",
         "send_queue_full",
         "send_stalled",
         "engine",
@@ -158,8 +168,13 @@ macro_rules! catalogue {
 catalogue! {
     EngineCommands Counter "lynk_engine_commands_total": "Commands decoded.";
     EngineRejects Counter "lynk_engine_rejects_total" by ERROR_CODES: "Commands refused, by error code.";
+    EngineSignIns Counter "lynk_engine_sign_ins_total": "Connections that signed in.";
+    EngineCloses Counter "lynk_engine_closes_total" by CLOSE_CODES:
+        "Connections that the engine had closed, by close code.";
     EngineMessages Counter "lynk_engine_messages_total": "Messages ordered.";
     EngineEvents Counter "lynk_engine_events_total": "Durable room events ordered, messages included.";
+    EngineAckSeconds Histogram "lynk_engine_ack_duration_seconds":
+        "Time from accepting a message until its acknowledgement is released.";
     EngineDeliveries Counter "lynk_engine_deliveries_total": "Frames handed to connections.";
     EngineFlushDeliveriesMax Gauge "lynk_engine_flush_deliveries_max":
         "Largest number of deliveries between two polls of input.";
@@ -192,6 +207,8 @@ catalogue! {
     ReactorWakesFailed Counter "lynk_reactor_wakes_failed_total": "Wakes that did not arrive.";
     ReactorStoreRefused Counter "lynk_reactor_store_refused_total":
         "Requests that did not fit the store's mailbox.";
+    ReactorStoreInFlight Gauge "lynk_reactor_store_requests_in_flight":
+        "Requests to the store that are not answered.";
     ReactorRingPressure Counter "lynk_reactor_ring_pressure_total": "Times a queue of a ring was full.";
     ReactorTurns Counter "lynk_reactor_turns_total": "Turns of the loops.";
     ReactorTurnSeconds Histogram "lynk_reactor_turn_duration_seconds":
@@ -228,6 +245,8 @@ catalogue! {
     ProcessStart Gauge "lynk_process_start_time_seconds": "When the process started, Unix time.";
     ProcessShards Gauge "lynk_process_shards": "Shard threads.";
     ProcessReady Gauge "lynk_process_ready": "1 while the server takes new connections.";
+    ProcessAdminDrops Counter "lynk_process_admin_drops_total":
+        "Connections of the admin listener that were closed because too many newer ones came.";
 }
 
 impl Metric {

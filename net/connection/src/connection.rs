@@ -140,6 +140,8 @@ struct Link {
     held: bool,
     /// Something arrived since the last heartbeat.
     heard: bool,
+    /// The message that arrives had begun at the last heartbeat.
+    unfinished: bool,
     /// Pings without an answer.
     pings_open: u8,
 }
@@ -163,6 +165,7 @@ impl Connection {
                 above_told: false,
                 held: false,
                 heard: false,
+                unfinished: false,
                 pings_open: 0,
             },
         }
@@ -186,6 +189,8 @@ impl Connection {
         }
         let Inbound::Frames(decoder) = &mut self.inbound else { return all };
         let link = &mut self.link;
+        // Each event is followed by another call, so a message that ended is seen here before the next one begins.
+        link.unfinished &= decoder.is_partial();
         let step = match decoder.decode(input) {
             Ok(step) => step,
             Err(error) => {
@@ -298,7 +303,8 @@ impl Connection {
     /// An entry of the wheel has fired. Harmless when nothing is due.
     pub fn on_deadline(&mut self, now: Nanos, settings: &Settings) {
         let head = self.link.state == State::Head;
-        self.link.on_deadline(now, settings);
+        let partial = matches!(&self.inbound, Inbound::Frames(decoder) if decoder.is_partial());
+        self.link.on_deadline(now, settings, partial);
         if head && self.link.state != State::Head {
             self.inbound = Inbound::Head(Vec::new());
         }
@@ -581,7 +587,7 @@ impl Link {
         self.deadline.min(stall_at)
     }
 
-    fn on_deadline(&mut self, now: Nanos, settings: &Settings) {
+    fn on_deadline(&mut self, now: Nanos, settings: &Settings, partial: bool) {
         if now < self.armed {
             // An entry of an earlier deadline that moved, or of an earlier connection in this slot.
             return;
@@ -596,13 +602,21 @@ impl Link {
         }
         match self.state {
             State::Head => self.end(now, settings, EndReason::Refused(Refusal::Timeout), Answer::None),
-            State::Open => self.heartbeat(now, settings),
+            State::Open => self.heartbeat(now, settings, partial),
             State::Ending(_) | State::WriteShut => self.die(),
             State::Dead => {}
         }
     }
 
-    fn heartbeat(&mut self, now: Nanos, settings: &Settings) {
+    /// `partial`: a message has begun and not ended.
+    fn heartbeat(&mut self, now: Nanos, settings: &Settings, partial: bool) {
+        // Control frames between its fragments would keep an unfinished message, and the memory it holds, for ever.
+        let arriving = partial && self.reads_open();
+        if arriving && self.unfinished {
+            self.end(now, settings, EndReason::MessageStalled, Answer::Expected);
+            return;
+        }
+        self.unfinished = arriving;
         // While reads are held back an answer cannot be heard; a peer that is gone then shows as a stall.
         if self.heard || !self.reads_open() {
             self.pings_open = 0;

@@ -43,6 +43,8 @@
 //! [`Settings`] has them all. A connection is [`CONNECTION_BYTES_MAX`] bytes at most and owns no heap while idle.
 //! Queued bytes above the high watermark stop reads and are reported; above the maximum, or without progress for the
 //! stall time, the queue is dropped and the connection closed with 4101. The client resumes from its cursor.
+//! A message that has begun holds memory up to its maximum: when it is not finished from one heartbeat to the next, the
+//! connection is closed with 1008.
 //!
 //! # What can fail
 //! The peer and the socket, never a call: each end has an [`EndReason`] to count.

@@ -21,6 +21,8 @@ pub enum EndReason {
     SocketFailed,
     /// No sign of life after two pings.
     PingTimeout,
+    /// A message was begun and not finished from one heartbeat to the next.
+    MessageStalled,
     /// A slow consumer: the send queue passed its maximum.
     SendQueueFull,
     /// A slow consumer: no progress for the stall time.
@@ -29,12 +31,13 @@ pub enum EndReason {
     Engine(CloseCode),
 }
 
-const OTHERS: [EndReason; 8] = [
+const OTHERS: [EndReason; 9] = [
     EndReason::Binary,
     EndReason::PeerClosed,
     EndReason::PeerGone,
     EndReason::SocketFailed,
     EndReason::PingTimeout,
+    EndReason::MessageStalled,
     EndReason::SendQueueFull,
     EndReason::SendStalled,
     EndReason::Engine(CloseCode::Normal),
@@ -70,6 +73,7 @@ impl EndReason {
             Self::PeerGone => "peer_gone",
             Self::SocketFailed => "socket_failed",
             Self::PingTimeout => "ping_timeout",
+            Self::MessageStalled => "message_stalled",
             Self::SendQueueFull => "send_queue_full",
             Self::SendStalled => "send_stalled",
             Self::Engine(_) => "engine",
@@ -82,6 +86,9 @@ impl EndReason {
             Self::Protocol(error) => return Some((error.close_code(), error.reason())),
             Self::Binary => CloseCode::Unsupported,
             Self::PingTimeout => CloseCode::PingTimeout,
+            Self::MessageStalled => {
+                return Some((CloseCode::Policy.number(), "message not finished in time"));
+            }
             Self::SendQueueFull | Self::SendStalled => CloseCode::SlowConsumer,
             Self::Engine(code) => code,
             Self::Refused(_) | Self::PeerClosed | Self::PeerGone | Self::SocketFailed => return None,

@@ -226,6 +226,15 @@ impl TurnQueue {
         &self.sending_ref().frames[frame.0 as usize]
     }
 
+    /// Bytes of the fast-path send that is planned for a connection and not finished; 0 when there is none.
+    #[must_use]
+    pub fn planned_bytes(&self, slot: u32, connection: &Connection) -> usize {
+        let side = self.filling ^ 1;
+        let entries = &self.batches[usize::from(side)].entries;
+        let entry = self.entry(slot, connection, side).map(|entry| &entries[entry]);
+        entry.filter(|entry| self.sending && entry.planned).map_or(0, |entry| entry.bytes as usize)
+    }
+
     /// A fast-path send took only `sent` bytes (0 when refused): the rest moves to the slow path, byte for byte, and
     /// what was queued since goes behind it. A report for a connection that is gone from its slot is ignored.
     pub fn short(

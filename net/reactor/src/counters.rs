@@ -35,7 +35,7 @@ pub struct ReactorCounters {
     pub queued_bytes_max: u64,
     /// Bytes received.
     pub received_bytes: u64,
-    /// Bytes sent. A short send of the fast path counts in full, and its rest again.
+    /// Bytes that the kernel took.
     pub sent_bytes: u64,
     /// Sends on the fast path.
     pub sends: u64,
@@ -59,6 +59,8 @@ pub struct ReactorCounters {
     pub ring_pressure: u64,
     /// Requests to the store that did not fit its mailbox.
     pub store_refused: u64,
+    /// Requests to the store that are not answered, now.
+    pub store_in_flight: u64,
     /// Turns that took longer than the configured limit.
     pub stalls: u64,
     /// Longest turn, in nanoseconds.
@@ -95,6 +97,7 @@ impl Default for ReactorCounters {
             wakes_failed: 0,
             ring_pressure: 0,
             store_refused: 0,
+            store_in_flight: 0,
             stalls: 0,
             turn_nanos_max: 0,
             clock_jumps: 0,

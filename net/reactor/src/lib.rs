@@ -55,6 +55,7 @@ pub use counters::{ReactorCounters, ShardSnapshot};
 pub use handle::ShardHandle;
 pub use listen::{bind, local_address};
 pub use note::{Note, current_note};
+pub use peers::MAILBOX_ITEMS;
 pub use plan::{Chosen, Fallback, JournalPort, Plan, Seat, ShardSpec, StartError};
 pub use store::StorePort;
 pub use wake::Waker;

@@ -10,8 +10,8 @@ use lynk_domain::ShardId;
 use lynk_engine::Mail;
 use lynk_mailbox::{Consumer, Doorbell, Producer};
 
-/// Mail in one mailbox.
-pub(crate) const MAILBOX_ITEMS: usize = 8_192;
+/// Mail in one mailbox. There is one from each shard to each other, and its memory is taken at the start.
+pub const MAILBOX_ITEMS: usize = 8_192;
 /// Of these, only for answers.
 const RESERVED_ITEMS: usize = MAILBOX_ITEMS / 4;
 

@@ -81,6 +81,10 @@ pub(crate) struct Shard<D: Driver, C> {
     queue: TurnQueue,
     /// Connections to settle once this turn's sends are done.
     touched: Vec<u32>,
+    /// Bytes of this turn's fast-path sends, and of these, what the kernel did not take. A send that takes everything
+    /// is silent, so they are counted together when the turn's sends are done.
+    planned_bytes: u64,
+    unsent_bytes: u64,
     wheel: Wheel<u32>,
     due: Vec<u32>,
     /// Connections to read from.
@@ -136,6 +140,8 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             listeners,
             queue: TurnQueue::new(),
             touched: Vec::new(),
+            planned_bytes: 0,
+            unsent_bytes: 0,
             wheel: Wheel::new(now.mono, TIMER_NANOS),
             due: Vec::new(),
             ready: Vec::new(),
@@ -357,6 +363,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         counters.wakes_failed = driver.wakes_failed;
         counters.connections = u64::from(self.table.len());
         counters.half_open = u64::from(self.half_open);
+        counters.store_in_flight = self.store.in_flight();
         counters.stalls = self.stall.stalls;
         counters.turn_nanos_max = self.stall.turn_nanos_max;
         let (chat, journal, stall) = (&self.chat, &self.journal, &self.stall);

@@ -26,21 +26,25 @@ pub struct StorePort {
 pub(crate) struct Store {
     port: StorePort,
     posted: bool,
+    /// Requests that are not answered.
+    in_flight: u64,
 }
 
 impl Store {
     pub(crate) fn new(port: StorePort) -> Self {
-        Self { port, posted: false }
+        Self { port, posted: false, in_flight: 0 }
     }
 
     /// Posts a request; the answer to give to the engine at once when it does not fit.
     pub(crate) fn post(&mut self, id: RequestId, request: StoreRequest) -> Option<(RequestId, StoreReply)> {
         self.posted = true;
-        self.port
-            .requests
-            .try_post((id, request))
-            .err()
-            .map(|(id, _)| (id, StoreReply::Failed(StoreError::Unavailable)))
+        match self.port.requests.try_post((id, request)) {
+            Ok(()) => {
+                self.in_flight += 1;
+                None
+            }
+            Err((id, _)) => Some((id, StoreReply::Failed(StoreError::Unavailable))),
+        }
     }
 
     pub(crate) fn ring(&mut self) {
@@ -50,7 +54,13 @@ impl Store {
     }
 
     pub(crate) fn take_reply(&mut self) -> Option<(RequestId, StoreReply)> {
-        self.port.replies.take()
+        let reply = self.port.replies.take()?;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        Some(reply)
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight
     }
 
     pub(crate) fn take_drained(&mut self) -> Option<(SourceId, Lsn)> {

@@ -10,6 +10,11 @@ use std::collections::VecDeque;
 use lynk_domain::{Lsn, RoomId, Seq};
 use lynk_model::{Body, OwnedRecord, RecordAt, RecordKind, SourceId};
 
+/// Memory that one record takes here at most, in bytes, in a room that has several: its entry in its room's list and in
+/// its journal's, each in a buffer that doubles when it is full. The first record of a room makes room for four.
+pub const UNDRAINED_RECORD_BYTES_MAX: usize = 2 * (size_of::<Undrained>() + size_of::<(Lsn, RoomId)>());
+const _: () = assert!(UNDRAINED_RECORD_BYTES_MAX <= 128, "the default limit is made for 128 MiB per shard");
+
 /// One such record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Undrained {
@@ -245,6 +250,31 @@ mod tests {
         assert_eq!(lsns(&backlog.unread_after(Seq(4))), [2]);
         backlog.remove(RecordAt { source: SourceId(1), lsn: Lsn(2) });
         assert_eq!(backlog.all().len(), 6);
+    }
+
+    #[test]
+    fn the_index_of_the_default_limit_stays_below_128_mib() {
+        let max = u64::from(lynk_domain::Limits::default().undrained_records_per_shard_max);
+        assert!(max * UNDRAINED_RECORD_BYTES_MAX as u64 <= 128 << 20);
+        // Just above a power of two, where the buffers have doubled.
+        for (rooms, records) in [(1, 65_537), (16, 65_552), (4_000, 260_000)] {
+            let mut kept = None;
+            let measured = allocation_counter::measure(|| {
+                let mut drains = Drains::default();
+                let mut backlogs: Vec<Backlog> = (0..rooms).map(|_| Backlog::default()).collect();
+                for n in 0..records {
+                    let r = record(n, n, RecordKind::Message, n);
+                    drains.push(r.at, RoomId([1; 16]));
+                    backlogs[(n % rooms) as usize].push(r);
+                }
+                kept = Some((drains, backlogs));
+            });
+            let bytes = measured.bytes_current as u64 / records;
+            assert!(
+                (64..=UNDRAINED_RECORD_BYTES_MAX as u64).contains(&bytes),
+                "{bytes} bytes, {rooms} rooms"
+            );
+        }
     }
 
     #[test]

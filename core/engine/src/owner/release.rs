@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lynk_domain::{Epoch, Lsn, RoomId, Seq, ShardId, UserId};
+use lynk_domain::{Epoch, Lsn, Nanos, RoomId, Seq, ShardId, UserId};
 use lynk_model::StoreRequest;
 use lynk_protocol::Frame;
 
@@ -42,6 +42,8 @@ pub(super) struct Release {
     queue: VecDeque<(Lsn, RoomId, Item)>,
     /// Requests among them.
     pub(super) requests: usize,
+    /// Messages among them: the record they wait for, ascending, and when they were accepted.
+    accepted: VecDeque<(Lsn, Nanos)>,
 }
 
 impl Release {
@@ -60,6 +62,12 @@ impl Release {
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Takes the time at which the next message was accepted whose record is committed.
+    pub(super) fn pop_accepted(&mut self, committed: Lsn) -> Option<Nanos> {
+        self.accepted.front().filter(|(lsn, _)| *lsn <= committed)?;
+        self.accepted.pop_front().map(|(_, at)| at)
     }
 }
 
@@ -115,6 +123,15 @@ impl Books {
             self.perform(cx, room, item);
         } else {
             room.queued = self.release.push(after, room.id, item);
+        }
+    }
+
+    /// Measures how long the message that `room` emitted last takes to be acknowledged.
+    pub(super) fn time_ack(&mut self, cx: &mut Context<'_>, room: &Room) {
+        if room.queued <= cx.shared.committed {
+            cx.shared.counters.acks.record(0);
+        } else {
+            self.release.accepted.push_back((room.queued, cx.now.mono));
         }
     }
 

@@ -153,6 +153,7 @@ impl Books {
         cx.shared.counters.messages += 1;
         let own = Some(Own { to: ask.from, ok });
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });
+        self.time_ack(cx, room);
     }
 
     /// Refuses a command that has waited.

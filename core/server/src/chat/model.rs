@@ -82,8 +82,6 @@ pub(crate) struct Model {
     connected: bool,
     /// `hello` was accepted on it.
     online: bool,
-    /// Rooms of `hello` that have not answered yet; then the client is online.
-    resuming: usize,
     heard: Nanos,
     heartbeat_nanos: u64,
     expires: Option<Millis>,
@@ -108,6 +106,11 @@ fn room_of(value: &Value) -> Option<RoomId> {
     RoomId::parse(text(value, "room"))
 }
 
+/// How long a refused command waits, in milliseconds.
+fn retry_millis(error: &Value) -> u64 {
+    error.get("retry_after_ms").and_then(Value::as_u64).unwrap_or(BACKOFF_MIN)
+}
+
 impl Model {
     /// A client of `me` that will enter the rooms named `wanted`. `random` seeds keys and jitter.
     pub(crate) fn new(me: UserId, wanted: Vec<String>, random: u64) -> Self {
@@ -120,7 +123,6 @@ impl Model {
             last_re: 0,
             connected: false,
             online: false,
-            resuming: 0,
             heard: Nanos(0),
             heartbeat_nanos: 25 * Nanos::SECOND,
             expires: None,
@@ -151,6 +153,9 @@ impl Model {
         {
             next = next.min(first.not_before);
         }
+        if self.online {
+            next = self.rooms.values().filter_map(Room::retry_at).fold(next, Nanos::min);
+        }
         if let (true, false, Some(expires)) = (self.online, self.refreshing, self.expires) {
             let left = expires.0.saturating_sub(REFRESH_MILLIS).saturating_sub(now.wall.0);
             next = next.min(now.mono.after(left * Nanos::MILLISECOND));
@@ -161,7 +166,7 @@ impl Model {
     /// Whether nothing waits to be acknowledged, no room to be entered, and no page to arrive.
     pub(crate) fn is_idle(&self) -> bool {
         let waiting = self.outbox.len() + self.wanted.len() + self.held.len() + self.asked.len();
-        self.online && waiting == 0
+        self.online && waiting == 0 && self.rooms.values().all(|state| state.retry_at().is_none())
     }
 
     /// Bits that nobody foretells.
@@ -226,13 +231,13 @@ impl Model {
         self.heard = now.mono;
         let resume: Vec<Value> = self
             .rooms
-            .iter()
+            .iter_mut()
             .filter_map(|(room, state)| {
                 let (epoch, seq) = state.cursor()?;
+                state.resuming = true;
                 Some(json!({"room": room.to_string(), "epoch": epoch, "seq": seq}))
             })
             .collect();
-        self.resuming = resume.len();
         self.ask(json!({"op": "hello", "token": token, "resume": resume}), Asked::Hello);
     }
 
@@ -281,6 +286,10 @@ impl Model {
             self.refreshing = true;
             self.out.push(Do::Token);
         }
+        if self.online {
+            self.subscribe_again(now);
+            self.fill(now);
+        }
         self.pump(now);
     }
 
@@ -300,7 +309,7 @@ impl Model {
         let asked = self.asked.remove(&re);
         match (text(&value, "ev"), asked) {
             ("error", Some(asked)) => self.refused(now, asked, &value),
-            ("error", None) => self.unasked_error(&value),
+            ("error", None) => self.unasked_error(now, &value),
             ("ok", Some(asked)) => self.done(now, asked, value),
             ("subscribed", _) => self.subscribed(now, value),
             ("history", Some(Asked::Fill(room))) => {
@@ -332,7 +341,7 @@ impl Model {
                 }
             }
         }
-        self.fill();
+        self.fill(now);
         self.pump(now);
     }
 
@@ -364,31 +373,37 @@ impl Model {
     }
 
     /// Asks for pages of rooms with holes.
-    fn fill(&mut self) {
+    fn fill(&mut self, now: Now) {
         if !self.online {
             return;
         }
-        let holes: Vec<_> =
-            self.rooms.iter_mut().filter_map(|(room, state)| Some((*room, state.missing()?))).collect();
+        let holes: Vec<_> = self
+            .rooms
+            .iter_mut()
+            .filter_map(|(room, state)| Some((*room, state.missing(now.mono)?)))
+            .collect();
         for (room, (epoch, seq)) in holes {
             let page = json!({"op": "history", "room": room.to_string(), "after": seq, "epoch": epoch, "all": true, "limit": 500});
             self.ask(page, Asked::Fill(room));
         }
     }
 
-    /// A room of `hello` was resumed or refused.
-    fn resumed(&mut self) {
-        if self.resuming > 0 {
-            self.resuming -= 1;
-            if self.resuming == 0 {
-                self.show(Show::Online(self.me));
-            }
+    fn is_resuming(&self) -> bool {
+        self.rooms.values().any(|state| state.resuming)
+    }
+
+    /// A room of `hello` was resumed or refused; after the last one the client is online.
+    fn resumed(&mut self, room: RoomId) {
+        let was = self.rooms.get_mut(&room).is_some_and(|state| std::mem::take(&mut state.resuming));
+        if was && !self.is_resuming() {
+            self.show(Show::Online(self.me));
         }
     }
 
     fn subscribed(&mut self, now: Now, reply: Value) {
         let Some(room) = room_of(&reply) else { return };
         let Some(state) = self.rooms.get_mut(&room) else { return };
+        state.subscribe_at = None;
         let (first, shown) = state.subscribed(&reply);
         if first {
             let name = self.room_name(room);
@@ -402,7 +417,7 @@ impl Model {
             self.release_held(now);
         } else {
             self.events(room, shown);
-            self.resumed();
+            self.resumed(room);
         }
         self.pump(now);
     }
@@ -418,7 +433,7 @@ impl Model {
             self.heartbeat_nanos = millis.saturating_mul(Nanos::MILLISECOND);
         }
         self.set_expiry(now, ok);
-        if self.resuming == 0 {
+        if !self.is_resuming() {
             self.show(Show::Online(self.me));
         }
         // Rooms that were being entered when the connection was lost.
@@ -494,7 +509,7 @@ impl Model {
 
     fn refused(&mut self, now: Now, asked: Asked, error: &Value) {
         let retryable = error["retryable"] == true;
-        let wait = error.get("retry_after_ms").and_then(Value::as_u64).unwrap_or(BACKOFF_MIN);
+        let wait = retry_millis(error);
         match asked {
             Asked::Hello if !retryable || text(error, "code") == "token_expired" => {
                 self.out.push(Do::Fail(format!(
@@ -512,11 +527,12 @@ impl Model {
                 if let Some(state) = self.rooms.get_mut(&room)
                     && retryable
                 {
-                    state.page_failed();
+                    state.page_failed(now.mono.after(wait.saturating_mul(Nanos::MILLISECOND)));
                 } else {
                     self.show(Show::Refused("history".to_owned(), error.clone()));
                 }
             }
+            Asked::Subscribe(room) if retryable => self.subscribe_later(now, room, error),
             Asked::Subscribe(room) => {
                 let name = self.room_name(room);
                 self.wanted.retain(|wanted| *wanted != name && *wanted != room.to_string());
@@ -558,12 +574,44 @@ impl Model {
     }
 
     /// An error without a number: of a room that `hello` named.
-    fn unasked_error(&mut self, error: &Value) {
-        if let Some(room) = room_of(error) {
-            self.rooms.remove(&room);
+    fn unasked_error(&mut self, now: Now, error: &Value) {
+        let room = room_of(error);
+        if let Some(room) = room {
+            self.resumed(room);
         }
-        self.show(Show::Refused("resume".to_owned(), error.clone()));
-        self.resumed();
+        match room {
+            Some(room) if error["retryable"] == true => self.subscribe_later(now, room, error),
+            _ => {
+                if let Some(room) = room {
+                    self.rooms.remove(&room);
+                }
+                self.show(Show::Refused("resume".to_owned(), error.clone()));
+            }
+        }
+    }
+
+    /// The server cannot subscribe a room for now: the room stays, and is asked for again.
+    fn subscribe_later(&mut self, now: Now, room: RoomId, error: &Value) {
+        let wait = retry_millis(error);
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        state.subscribe_at = Some(now.mono.after(wait.saturating_mul(Nanos::MILLISECOND)));
+        let name = self.room_name(room);
+        self.note(format!("* {name} is not available yet ({}); asking again", text(error, "code")));
+    }
+
+    fn subscribe_again(&mut self, now: Now) {
+        let due: Vec<RoomId> = self
+            .rooms
+            .iter_mut()
+            .filter(|(_, state)| state.subscribe_at.is_some_and(|at| at <= now.mono))
+            .map(|(room, state)| {
+                state.subscribe_at = None;
+                *room
+            })
+            .collect();
+        for room in due {
+            self.subscribe(room);
+        }
     }
 
     fn subscribe(&mut self, room: RoomId) {
@@ -623,6 +671,11 @@ impl Model {
             self.read.insert(room, seq);
             self.out.push(Do::Send(json!({"op": "read", "room": room.to_string(), "seq": seq}).to_string()));
         }
+    }
+
+    /// The user typed a line that is no command.
+    pub(crate) fn unread(&mut self, why: impl Into<String>) {
+        self.show(Show::Unread(why.into()));
     }
 
     /// The user typed a line.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use lynk_domain::Nanos;
 use serde_json::Value;
 
 /// Events that wait for earlier ones at most. Beyond it the newest are dropped, and paged again later.
@@ -23,6 +24,12 @@ pub(crate) struct Room {
     filling: bool,
     /// Highest seq known to exist.
     top: u64,
+    /// `hello` named it and its answer is missing.
+    pub(crate) resuming: bool,
+    /// The server could not subscribe it for now: when to ask again.
+    pub(crate) subscribe_at: Option<Nanos>,
+    /// When the next page may be asked for.
+    page_not_before: Nanos,
 }
 
 fn number(value: &Value, field: &str) -> u64 {
@@ -57,9 +64,22 @@ impl Room {
         self.cursor
     }
 
-    /// The connection is gone: pages that were asked for will not come.
+    /// The connection is gone: what was asked for will not come, and what was to be asked again is part of `hello`.
     pub(crate) fn disconnected(&mut self) {
         self.filling = false;
+        self.resuming = false;
+        self.subscribe_at = None;
+        self.page_not_before = Nanos(0);
+    }
+
+    /// When something must be asked again that was refused for the time being.
+    pub(crate) fn retry_at(&self) -> Option<Nanos> {
+        let page = self.lacks_page().then_some(self.page_not_before);
+        self.subscribe_at.into_iter().chain(page).min()
+    }
+
+    fn lacks_page(&self) -> bool {
+        !self.filling && self.cursor.is_some_and(|(_, seq)| seq < self.top)
     }
 
     /// Takes the answer to a subscription; returns whether it was the first, and the events to show.
@@ -118,9 +138,10 @@ impl Room {
         shown
     }
 
-    /// The page could not be had; it is asked for again.
-    pub(crate) fn page_failed(&mut self) {
+    /// The page could not be had; it is asked for again from `not_before` on.
+    pub(crate) fn page_failed(&mut self, not_before: Nanos) {
         self.filling = false;
+        self.page_not_before = not_before;
     }
 
     /// This connection was left out up to `to`.
@@ -128,14 +149,13 @@ impl Room {
         self.top = self.top.max(to);
     }
 
-    /// Epoch and seq after which a page must be asked for, if one must. The caller asks for it.
-    pub(crate) fn missing(&mut self) -> Option<(u64, u64)> {
-        let (epoch, seq) = self.cursor?;
-        if self.filling || seq >= self.top {
+    /// Epoch and seq after which a page must be asked for, if one must and may. The caller asks for it.
+    pub(crate) fn missing(&mut self, now: Nanos) -> Option<(u64, u64)> {
+        if !self.lacks_page() || now < self.page_not_before {
             return None;
         }
         self.filling = true;
-        Some((epoch, seq))
+        self.cursor
     }
 
     /// Applies the items of a page that continues where the cursor is; keeps those of a later one.
@@ -215,20 +235,20 @@ mod tests {
         assert!(room.event(message(9)).is_empty(), "early");
         assert!(room.event(message(8)).is_empty(), "early");
         assert_eq!(seqs(&room.event(message(7))), [7, 8, 9]);
-        assert_eq!(room.missing(), None);
+        assert_eq!(room.missing(Nanos(0)), None);
     }
 
     #[test]
     fn what_is_missing_is_paged_while_live_events_wait() {
         let mut room = at(5);
         room.resync(200);
-        assert_eq!(room.missing(), Some((1, 5)));
-        assert_eq!(room.missing(), None, "one page at a time");
+        assert_eq!(room.missing(Nanos(0)), Some((1, 5)));
+        assert_eq!(room.missing(Nanos(0)), None, "one page at a time");
         assert!(room.event(message(201)).is_empty());
         assert_eq!(seqs(&room.page(&page(6, 100, &[6, 50]))), [6, 50]);
-        assert_eq!(room.missing(), Some((1, 100)), "a page covers more than it holds");
+        assert_eq!(room.missing(Nanos(0)), Some((1, 100)), "a page covers more than it holds");
         assert_eq!(seqs(&room.page(&page(101, 200, &[150]))), [150, 201]);
-        assert_eq!(room.missing(), None);
+        assert_eq!(room.missing(Nanos(0)), None);
         assert_eq!(room.cursor(), Some((1, 201)));
     }
 
@@ -238,21 +258,22 @@ mod tests {
         assert_eq!(seqs(&room.subscribed(&page(6, 8, &[6, 7, 8])).1), [6, 7, 8]);
         let (first, shown) = room.subscribed(&page(12, 14, &[12, 13, 14]));
         assert!(!first && shown.is_empty());
-        assert_eq!(room.missing(), Some((1, 8)));
+        assert_eq!(room.missing(Nanos(0)), Some((1, 8)));
         assert_eq!(seqs(&room.page(&page(9, 11, &[9, 10, 11]))), [9, 10, 11, 12, 13, 14]);
-        assert_eq!(room.missing(), None);
+        assert_eq!(room.missing(Nanos(0)), None);
     }
 
     #[test]
     fn a_failed_page_and_a_lost_connection_are_made_up_for() {
         let mut room = at(5);
         room.resync(9);
-        assert!(room.missing().is_some());
-        room.page_failed();
-        assert!(room.missing().is_some());
+        assert!(room.missing(Nanos(0)).is_some());
+        room.page_failed(Nanos(7));
+        assert_eq!((room.missing(Nanos(6)), room.retry_at()), (None, Some(Nanos(7))));
+        assert!(room.missing(Nanos(7)).is_some());
         room.disconnected();
         assert_eq!(seqs(&room.subscribed(&page(6, 9, &[6, 7, 8, 9])).1), [6, 7, 8, 9]);
-        assert_eq!(room.missing(), None);
+        assert_eq!(room.missing(Nanos(0)), None);
     }
 
     #[test]
@@ -269,7 +290,7 @@ mod tests {
     fn a_hole_that_nobody_explains_is_told_and_passed() {
         let mut room = at(5);
         assert!(room.event(message(8)).is_empty());
-        assert!(room.missing().is_some());
+        assert!(room.missing(Nanos(0)).is_some());
         let shown = room.page(&json!({"events": [], "covers": {"from": 6, "to": 5}}));
         assert_eq!(shown[0]["reason"], "unexplained");
         assert_eq!(seqs(&shown), [7, 8]);

@@ -171,9 +171,7 @@ impl Driver<'_> {
         match arrival {
             Arrival::Line(line) => match command::parse(&line) {
                 Ok(line) => self.model.line(now, line),
-                Err(what) => {
-                    let _ = put(&format!("! {what}\n"));
-                }
+                Err(what) => self.model.unread(what),
             },
             Arrival::EndOfInput => self.end_at = Some(Instant::now() + self.options.linger),
             Arrival::Frame(connection, incoming) if connection == self.connection => {
@@ -234,10 +232,10 @@ impl Driver<'_> {
                     Do::Send(text) => self.write(|sender| sender.text(&text)),
                     Do::Show(show) => {
                         let line = match self.options.form {
-                            Form::Text => text_line(&show),
+                            Form::Text => text_line(&show).unwrap_or_default(),
                             Form::Json => json_line(&show),
                         };
-                        put(&line.unwrap_or_default())?;
+                        put(&line)?;
                     }
                     Do::Token => {
                         // A given token cannot be renewed: the server will close the connection when it ends.

@@ -24,12 +24,14 @@ pub(crate) enum Show {
     Answer(&'static str, Value),
     /// A command was refused: what it was and the error.
     Refused(String, Value),
-    /// Something for people.
+    /// A line of input that is no command: what is wrong with it.
+    Unread(String),
+    /// Something to know.
     Note(String),
 }
 
 /// A line for a program: one JSON object.
-pub(crate) fn json_line(show: &Show) -> Option<String> {
+pub(crate) fn json_line(show: &Show) -> String {
     let value = match show {
         Show::Online(user) => json!({"type": "online", "user": user.to_string()}),
         Show::Offline(why, millis) => json!({"type": "offline", "why": why, "retry_after_ms": millis}),
@@ -43,9 +45,10 @@ pub(crate) fn json_line(show: &Show) -> Option<String> {
         Show::Passing(name, event) => json!({"type": "passing", "room_name": name, "event": event}),
         Show::Answer(what, reply) => json!({"type": "answer", "to": what, "reply": reply}),
         Show::Refused(what, error) => json!({"type": "refused", "command": what, "error": error}),
-        Show::Note(_) => return None,
+        Show::Unread(why) => json!({"type": "unread", "why": why}),
+        Show::Note(note) => json!({"type": "note", "text": note}),
     };
-    Some(format!("{value}\n"))
+    format!("{value}\n")
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -95,6 +98,7 @@ pub(crate) fn text_line(show: &Show) -> Option<String> {
         Show::Refused(what, error) => {
             format!("! {what}: {} ({})\n", clean(text(error, "message")), text(error, "code"))
         }
+        Show::Unread(why) => format!("! {why}\n"),
         Show::Note(note) => format!("{}\n", note.trim_end()),
     })
 }
@@ -189,8 +193,7 @@ mod tests {
         let line = text_line(&Show::Event("lobby".to_owned(), event.clone(), false)).expect("a line");
         assert_eq!(line, "17:48 [lobby 7] alice: hi\u{fffd}[2J\n");
         let parsed: Value =
-            serde_json::from_str(&json_line(&Show::Event("lobby".to_owned(), event, false)).expect("a line"))
-                .expect("JSON");
+            serde_json::from_str(&json_line(&Show::Event("lobby".to_owned(), event, false))).expect("JSON");
         assert_eq!(parsed["event"]["seq"], 7);
     }
 }

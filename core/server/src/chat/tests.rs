@@ -224,6 +224,54 @@ fn a_hole_is_paged_before_later_events_are_shown() {
 }
 
 #[test]
+fn a_room_that_cannot_be_resumed_for_now_is_kept_and_asked_for_again() {
+    let mut world = World::in_room();
+    world.lose();
+    world.model.connected(world.now, "token");
+    world.collect();
+    let hello = world.sent("hello");
+    world.answer(json!({"ev": "ok", "re": hello["id"]}));
+    let busy = json!({"ev": "error", "room": ROOM, "code": "busy", "retryable": true, "retry_after_ms": 300});
+    world.answer(busy);
+    assert!(matches!(world.shown.last(), Some(Show::Note(_))));
+    assert!(world.sent.is_empty() && !world.model.is_idle());
+    for _ in 0..2 {
+        assert_eq!(world.model.next_deadline(world.now), world.now.mono.after(300 * Nanos::MILLISECOND));
+        world.now.mono = world.now.mono.after(300 * Nanos::MILLISECOND);
+        world.model.tick(world.now);
+        world.collect();
+        let again = world.sent("subscribe");
+        assert_eq!((&again["room"], &again["epoch"], &again["seq"]), (&json!(ROOM), &json!(1), &json!(3)));
+        world.answer(json!({"ev": "error", "re": again["id"], "code": "unavailable", "retryable": true, "retry_after_ms": 300}));
+    }
+    world.now.mono = world.now.mono.after(300 * Nanos::MILLISECOND);
+    world.model.tick(world.now);
+    world.collect();
+    let again = world.sent("subscribe");
+    world.answer(json!({"ev": "subscribed", "re": again["id"], "room": ROOM, "epoch": 1, "top": 4, "events": [message(4)], "covers": {"from": 4, "to": 4}}));
+    assert_eq!(world.seqs(), [4]);
+    assert!(world.model.is_idle());
+    assert_eq!(world.shown.iter().filter(|show| matches!(show, Show::Online(_))).count(), 1);
+}
+
+#[test]
+fn a_refused_page_is_asked_for_again_when_the_server_said() {
+    let mut world = World::in_room();
+    world.answer(json!({"ev": "resync", "room": ROOM, "epoch": 1, "from": 4, "to": 6}));
+    let page = world.sent("history");
+    world.answer(
+        json!({"ev": "error", "re": page["id"], "code": "busy", "retryable": true, "retry_after_ms": 400}),
+    );
+    world.answer(message(7));
+    assert!(world.sent.is_empty(), "it would be refused again");
+    assert_eq!(world.model.next_deadline(world.now), world.now.mono.after(400 * Nanos::MILLISECOND));
+    world.now.mono = world.now.mono.after(400 * Nanos::MILLISECOND);
+    world.model.tick(world.now);
+    world.collect();
+    assert_eq!(world.sent("history")["after"], 3);
+}
+
+#[test]
 fn backoff_grows_with_jitter_and_obeys_the_server() {
     let mut world = World::new();
     let mut waits = Vec::new();

@@ -238,11 +238,36 @@ pub(crate) static KEYS: &[Key] = &[
         Field::Address(|c| &mut c.listen),
         "Where clients connect. Every shard listens on it. Loopback by default: choose an outside address on purpose.",
     ),
-    key("listen.path", Field::Text(|c| &mut c.listen_path), "Path of the WebSocket."),
+    key(
+        "listen.backlog",
+        Field::U32(|c| &mut c.listen_backlog, Unit::Count, 1, 65_535),
+        "Connections of one shard that the kernel completes before they are accepted; sysctl `net.core.somaxconn` caps it.",
+    ),
+    key(
+        "listen.send_buffer_bytes",
+        Field::U32(|c| &mut c.listen_send_buffer_bytes, Unit::Bytes, 0, 16 << 20),
+        "`SO_SNDBUF` of a connection, which the kernel doubles: what a slow reader costs in kernel memory. 0 leaves the size to the kernel, and its memory out of the memory contract.",
+    ),
+    key(
+        "listen.user_timeout",
+        Field::U32(|c| &mut c.listen_user_timeout_millis, Unit::Millis, 1_000, 3_600_000),
+        "`TCP_USER_TIMEOUT` of a connection: sent data that the peer's kernel does not acknowledge for so long ends it.",
+    ),
+    key(
+        "listen.half_open_max",
+        Field::U32(|c| &mut c.listen_half_open_max, Unit::Count, 1, 10_000_000),
+        "Connections of one shard whose request head is incomplete; further ones are closed unanswered.",
+    ),
+    key(
+        "listen.head_timeout",
+        Field::U64(|c| &mut c.listen_head_millis, Unit::Millis, 100, 600_000),
+        "Time from the accept to a complete request head; then 408.",
+    ),
+    key("listen.path", Field::Text(|c| &mut c.listen_path), "Path of the WebSocket; begins with a slash."),
     key(
         "listen.origins",
         Field::Words(|c| &mut c.listen_origins),
-        "Browser origins (`https://chat.example`) that may connect besides the server's own. Programs send none and always may.",
+        "Browser origins (`https://chat.example`) that may connect besides the server's own, as browsers send them: without a path, a final slash or the scheme's usual port. Programs send none and always may.",
     ),
     key("admin.enabled", Field::Switch(|c| &mut c.admin_enabled), "Whether there is an admin listener."),
     key(
@@ -335,7 +360,8 @@ pub(crate) static KEYS: &[Key] = &[
     count!(
         commands_in_flight_max,
         1,
-        1_024,
+        // A session counts in one byte.
+        255,
         "Commands of one connection that wait for their reply; the next answers `rate_limited`."
     ),
     count!(room_members_max, 2, 1_000_000, "Members of a room."),
@@ -425,7 +451,7 @@ pub(crate) static KEYS: &[Key] = &[
         undrained_records_per_shard_max,
         1_000,
         1_000_000_000,
-        "Journaled records of one shard that the store does not have yet; beyond it sends answer `storage_full`."
+        "Journaled records of one shard that the store does not have yet; beyond it sends answer `storage_full`. The index takes up to 128 bytes for each: 122 MiB per shard by default."
     ),
     count!(resume_events_max, 0, 10_000, "Events that a resume returns per room; the rest is paged."),
     bytes!(resume_bytes_max, 0, 16 << 20, "Bytes that a resume returns per room."),

@@ -75,6 +75,7 @@ fn bad_values_say_what_they_must_be() {
         ("[admin]\nenabled = \"yes\"", "must be true or false"),
         ("[listen]\naddress = {}", "is not a section"),
         ("[listen]\norigins = [1]", "must be a list of texts"),
+        ("[limits]\ncommands_in_flight_max = 256", "must be from 1 to 255"),
         ("[listen\n", "lynk.toml line 1: "),
         ("[shards]\ncount = 1\ncount = 2", "line 3: "),
     ] {
@@ -89,6 +90,9 @@ fn relations_between_keys_are_checked() {
         ("[limits]\nsend_queue_bytes_low = \"1MiB\"", "send_queue_bytes_low must be below"),
         ("[admin]\naddress = \"127.0.0.1:7777\"", "give it a port of its own"),
         ("[rooms]\ndefault_level = \"replicated\"", "needs an outside message store"),
+        ("[listen]\npath = \"chat\"", "listen.path: must begin with a slash"),
+        ("[listen]\npath = \"/a?b\"", "neither `?`"),
+        ("[listen]\norigins = [\"https://a.example/\"]", "use \"https://a.example\""),
         ("[journal]\nsegment_bytes = \"1GiB\"\ndisk_bytes_max = \"4GiB\"", "at least 8 segments"),
     ] {
         let found = problems(text);

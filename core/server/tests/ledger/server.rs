@@ -60,7 +60,7 @@ impl Start {
             "limits.commands_per_account_per_second=0",
             "limits.messages_per_room_per_second=0",
             "limits.connects_per_ip_per_second=0",
-            "limits.commands_in_flight_max=256",
+            "limits.commands_in_flight_max=255",
             "drain.timeout=3s",
             // Small segments: every run crosses many borders between them.
             "journal.segment_bytes=4MiB",

@@ -38,7 +38,10 @@ fn scripts_chat_with_nothing_but_names() {
     let acked =
         alice.iter().filter(|line| line["type"] == "acked" && line["command"]["op"] == "send").count();
     assert_eq!(acked, 2);
-    let bob = chat(&server, "bob", "hi alice\n/who\n");
+    let bob = chat(&server, "bob", "hi alice\n/nonsense\n/help\n/who\n");
+    for kind in ["unread", "note"] {
+        assert!(bob.iter().any(|line| line["type"] == kind), "{kind} is missing in {bob:?}");
+    }
     let heard: Vec<_> = bob.iter().filter(|line| line["type"] == "event" && line["past"] == true).collect();
     let texts: Vec<_> = heard.iter().filter_map(|line| line["event"]["text"].as_str()).collect();
     assert_eq!(texts, ["hello", "second line"]);
@@ -156,6 +159,27 @@ fn the_doctor_examines_this_machine() {
     for name in ["kernel", "io_uring", "open files", "locked memory", "data directory", "disk sync", "clock"]
     {
         assert!(names.contains(&name), "{name} is missing");
+    }
+}
+
+#[test]
+fn the_doctor_asks_for_the_admin_port_only_when_it_is_used() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let data = temp.path().join("data");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback works");
+    let admin = format!("admin.address={}", taken.local_addr().expect("bound"));
+    for (enabled, expected) in [("admin.enabled=true", Some("fail")), ("admin.enabled=false", None)] {
+        let output = lynk(
+            &[
+                &["doctor", "--data", data.to_str().expect("Unicode"), "-o", "json"][..],
+                &["--set", "listen.address=127.0.0.1:0", "--set", &admin, "--set", enabled],
+            ]
+            .concat(),
+        );
+        let told: Value = serde_json::from_str(&text(&output)).expect("JSON");
+        let checks = told["checks"].as_array().expect("a list");
+        let found = checks.iter().find(|check| check["check"] == "admin port");
+        assert_eq!(found.and_then(|check| check["verdict"].as_str()), expected, "{told}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Start, health, signals, end.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -32,6 +34,52 @@ fn health_follows_the_life_of_the_server() {
 }
 
 #[test]
+fn idle_sockets_keep_nobody_from_the_admin_listener_and_their_number_is_bounded() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    let before = server.metric("lynk_process_open_fds");
+    let mut idle: Vec<_> =
+        (0..200).map(|_| TcpStream::connect(&server.admin).expect("the kernel accepts")).collect();
+    assert_eq!(server.get("/livez").0, 200);
+    server.wait_metric("lynk_process_admin_drops_total", 100.0);
+    let after = server.metric("lynk_process_open_fds");
+    assert!(after <= before + 64.0, "{before} and then {after}");
+    // The last one of them is closed for its head, which never comes.
+    let last = idle.last_mut().expect("two hundred");
+    last.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut rest = Vec::new();
+    let _ = last.read_to_end(&mut rest);
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{rest:?}");
+    drop(idle);
+}
+
+#[test]
+fn a_loopback_admin_listener_answers_only_to_names_of_this_machine() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    for (host, expected) in [("localhost", "200"), ("[::1]:1", "200"), ("rebound.example:7778", "421")] {
+        let mut socket = TcpStream::connect(&server.admin).expect("the admin listener is there");
+        write!(socket, "GET /version HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("one answer, and the end");
+        assert_eq!(answer.get(9..12), Some(expected), "{host}: {answer}");
+    }
+}
+
+#[test]
+fn a_request_head_has_the_time_that_is_configured() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &["--set", "listen.head_timeout=200ms"]);
+    let started = Instant::now();
+    let mut socket = TcpStream::connect(&server.address).expect("the server accepts");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer, and the end");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(5), "the default is five seconds");
+}
+
+#[test]
 fn metrics_count_what_clients_do() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = Server::start(temp.path(), &[]);
@@ -43,6 +91,14 @@ fn metrics_count_what_clients_do() {
     assert_eq!(alice.ask(json!({"op": "nonsense"}))["code"], "unknown_op");
     server.wait_metric("lynk_engine_messages_total", 5.0);
     server.wait_metric("lynk_engine_rejects_total{code=\"unknown_op\"}", 1.0);
+    server.wait_metric("lynk_engine_sign_ins_total", 1.0);
+    server.wait_metric("lynk_engine_ack_duration_seconds_count", 5.0);
+    let acks = server.metric("lynk_engine_ack_duration_seconds_sum");
+    assert!(acks > 0.0 && acks < 60.0, "{acks}");
+    let mut stranger = Chatter::connect(&server);
+    stranger.tell(json!({"op": "hello", "token": "none"}));
+    stranger.close_code();
+    server.wait_metric("lynk_engine_closes_total{code=\"4000\"}", 1.0);
     server.wait_metric("lynk_reactor_connections", 1.0);
     server.wait_metric("lynk_journal_sync_duration_seconds_count", 5.0);
     let text = server.get("/metrics").1;
@@ -88,6 +144,7 @@ fn a_second_signal_ends_a_drain_at_once() {
     assert_eq!(server.wait().code(), Some(1));
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(server.logged("stopped_at_once").len(), 1, "the log is intact");
+    assert!(server.logged("start_failed").is_empty() && server.logged("stopped").is_empty());
     drop(idle);
 }
 

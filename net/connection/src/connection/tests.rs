@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::*;
-use lynk_websocket::{DecodeError, Opcode};
+use lynk_websocket::{DecodeError, Opcode, encode_client_frame};
 
 fn at(seconds: u64) -> Nanos {
     START.after(seconds * SECOND)
@@ -303,6 +303,41 @@ fn any_byte_is_a_sign_of_life() {
         if beat % 2 == 0 {
             receive(&mut connection, at(25 * beat), &settings, &client(Opcode::Pong, b"")[..3]);
             receive(&mut connection, at(25 * beat), &settings, &client(Opcode::Pong, b"")[3..]);
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_never_finished_is_closed_although_control_frames_come() {
+    let settings = Settings { heartbeat_nanos: 10 * SECOND, ..settings() };
+    let fragment = |opcode, fin| {
+        let mut out = Vec::new();
+        encode_client_frame(&mut out, fin, opcode, b"x", [1, 2, 3, 4]);
+        out
+    };
+    for finished in [true, false] {
+        let mut connection = open(START, &settings);
+        receive(&mut connection, at(1), &settings, &fragment(Opcode::Text, false));
+        for second in (2..60).step_by(2) {
+            let now = at(second);
+            if connection.next_deadline() <= now {
+                connection.on_deadline(now, &settings);
+            }
+            let mut sent = client(Opcode::Ping, b"");
+            if finished && second % 10 == 4 {
+                // One message ends and the next one begins in the same buffer.
+                sent.extend(fragment(Opcode::Continuation, true));
+                sent.extend(fragment(Opcode::Text, false));
+            }
+            receive(&mut connection, now, &settings, &sent);
+            drain(&mut connection, now, &settings);
+            if let Some(end) = connection.settle().end {
+                assert_eq!((end, finished), (EndReason::MessageStalled, false));
+                assert_eq!(end.close().map(|(code, _)| code), Some(1008));
+                assert!((20..=22).contains(&second), "{second}");
+                break;
+            }
+            assert!(finished || second < 30, "it is kept for ever");
         }
     }
 }

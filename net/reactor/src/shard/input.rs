@@ -22,6 +22,11 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             let Event::Sent { token, report, result } = event else { continue };
             let Some(entry) = self.table.get(*token).filter(|entry| !entry.leaving) else { continue };
             let (connection, now, settings) = (&mut entry.connection, self.now.mono, &self.config.connection);
+            if *report == Report::Short {
+                let taken = *result.as_ref().unwrap_or(&0);
+                let planned = self.queue.planned_bytes(*token, connection);
+                self.unsent_bytes += planned.saturating_sub(taken) as u64;
+            }
             match (report, result) {
                 (Report::Always, Ok(count)) => {
                     self.counters.sent_bytes += *count as u64;
@@ -42,6 +47,8 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         }
         // The driver's turn ended: the kernel has consumed every send, and every short one was reported.
         self.queue.finish();
+        let planned = std::mem::take(&mut self.planned_bytes);
+        self.counters.sent_bytes += planned.saturating_sub(std::mem::take(&mut self.unsent_bytes));
         let mut touched = std::mem::take(&mut self.touched);
         for slot in touched.drain(..) {
             self.settle(slot);

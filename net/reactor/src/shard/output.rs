@@ -33,12 +33,12 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             Plan::Frame(frame) => {
                 let frame = self.queue.planned(frame);
                 self.counters.sends += 1;
-                self.counters.sent_bytes += frame.wire().len() as u64;
+                self.planned_bytes += frame.wire().len() as u64;
                 self.driver.send_frame(entry.file, frame, Report::Short);
             }
             Plan::Copied { bytes } => {
                 self.counters.sends += 1;
-                self.counters.sent_bytes += bytes as u64;
+                self.planned_bytes += bytes as u64;
                 self.driver.send_copied(entry.file, bytes, Report::Short);
             }
             Plan::Reported { bytes } => {

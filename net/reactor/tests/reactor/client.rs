@@ -17,6 +17,8 @@ pub(crate) struct Client {
     rest: Vec<u8>,
     /// Close code, once the server closed.
     closed: Option<u16>,
+    /// Bytes received since the beginning.
+    pub(crate) received: u64,
 }
 
 impl Client {
@@ -43,18 +45,19 @@ impl Client {
             &UpgradeRequest { host: "localhost", path: lynk_http::SOCKET_PATH, nonce, origin: None },
         );
         socket.write_all(&request).expect("open");
-        let mut rest = Vec::new();
+        let (mut rest, mut received) = (Vec::new(), 0);
         let head_bytes = loop {
             let mut chunk = [0; 1024];
             let count = read(&mut socket, &mut chunk);
             assert!(count > 0, "the server closed before the upgrade");
+            received += count as u64;
             rest.extend_from_slice(&chunk[..count]);
             if let Some(upgraded) = decode_upgrade_response(&rest, &accept_key(&key)).expect("accepted") {
                 break upgraded.head_bytes;
             }
         };
         rest.drain(..head_bytes);
-        Self { socket, decoder: Decoder::new(Role::Client, 1 << 20), rest, closed: None }
+        Self { socket, decoder: Decoder::new(Role::Client, 1 << 20), rest, closed: None, received }
     }
 
     pub(crate) fn send(&mut self, text: &str) {
@@ -112,6 +115,7 @@ impl Client {
                 let mut chunk = [0; 4096];
                 let count = read(&mut self.socket, &mut chunk);
                 assert!(count > 0, "the stream ended without a close frame");
+                self.received += count as u64;
                 self.rest.extend_from_slice(&chunk[..count]);
             }
         }

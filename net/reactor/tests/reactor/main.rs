@@ -125,6 +125,8 @@ fn one_connection_in_fifty_rooms_receives_an_exact_stream(backend: Backend) {
     }
     let snapshot = server.settled_snapshot(|snapshot| snapshot.reactor.sends_short > 0);
     assert!(snapshot.reactor.sends_slow > 0, "the slow path was taken");
+    let received = reader.received + writers.iter().map(|writer| writer.received).sum::<u64>();
+    server.settled_snapshot(|snapshot| snapshot.reactor.sent_bytes == received);
     server.stop();
 }
 

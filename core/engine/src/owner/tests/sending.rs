@@ -31,6 +31,20 @@ fn nothing_is_told_before_the_record_is_committed() {
 }
 
 #[test]
+fn a_message_is_timed_from_its_acceptance_to_its_acknowledgement() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let command = w.send_command(room, "hello");
+    w.post(2, command);
+    w.serve();
+    assert_eq!(w.shared.counters.acks.count(), 0);
+    w.now.mono = w.now.mono.after(5_000_000);
+    w.commit();
+    let acks = &w.shared.counters.acks;
+    assert_eq!((acks.count(), acks.sum_nanos()), (1, 5_000_000));
+}
+
+#[test]
 fn a_key_has_one_result() {
     let mut w = World::new(Limits::default());
     let room = w.room(Public, &[2]);
