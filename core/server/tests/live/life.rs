@@ -56,6 +56,47 @@ fn metrics_count_what_clients_do() {
     assert!(text.ends_with("# EOF\n"));
 }
 
+/// Opens a connection and returns the first line of the answer to its upgrade; the connection with it.
+fn upgrade(server: &Server) -> (std::net::TcpStream, String) {
+    use std::io::{Read as _, Write as _};
+    let mut socket = std::net::TcpStream::connect(&server.address).expect("it listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("settable");
+    // A refusal may come, and the socket close, before the request is out.
+    let _ = write!(
+        socket,
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        server.address
+    );
+    let mut text = Vec::new();
+    let mut chunk = [0; 1_024];
+    while !text.contains(&b'\n') {
+        let count = socket.read(&mut chunk).expect("an answer");
+        assert!(count > 0, "closed unanswered: {}", String::from_utf8_lossy(&text));
+        text.extend_from_slice(&chunk[..count]);
+    }
+    let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
+    (socket, line)
+}
+
+#[test]
+fn connections_beyond_a_shards_limit_are_told_that_it_is_full() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let options = ["--shards", "1", "--set", "limits.connections_per_shard_max=2"];
+    let server = Server::start(temp.path(), &options);
+    let held = [upgrade(&server), upgrade(&server)];
+    assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
+    for _ in 0..3 {
+        assert_eq!(upgrade(&server).1, "HTTP/1.1 503 Service Unavailable");
+    }
+    server.wait_metric("lynk_reactor_ends_total{reason=\"full\"}", 3.0);
+    drop(held);
+    let until = Instant::now() + PATIENCE;
+    while !upgrade(&server).1.starts_with("HTTP/1.1 101") {
+        assert!(Instant::now() < until, "there is room again");
+    }
+}
+
 #[test]
 fn a_drain_tells_clients_when_to_come_back_and_keeps_what_was_acknowledged() {
     let temp = tempfile::tempdir().expect("temporary directory");
