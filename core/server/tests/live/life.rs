@@ -98,6 +98,17 @@ fn connections_beyond_a_shards_limit_are_told_that_it_is_full() {
 }
 
 #[test]
+fn a_network_with_too_many_connections_is_told_so() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let options = ["--shards", "1", "--set", "limits.connections_per_ip_max=2"];
+    let server = Server::start(temp.path(), &options);
+    let held = [upgrade(&server), upgrade(&server)];
+    assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
+    assert_eq!(upgrade(&server).1, "HTTP/1.1 429 Too Many Requests");
+    server.wait_metric("lynk_reactor_ends_total{reason=\"too_many_connections\"}", 1.0);
+}
+
+#[test]
 fn a_drain_tells_clients_when_to_come_back_and_keeps_what_was_acknowledged() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let mut server = Server::start(temp.path(), &["--set", "drain.timeout=2s"]);
