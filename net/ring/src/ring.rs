@@ -150,11 +150,16 @@ pub enum Event<W> {
         content: W,
         /// Bytes written, or a negated errno.
         written: i32,
-        /// 0, or a negated errno; `-ECANCELED` after a short or failed write.
+        /// 0, or a negated errno; `-ECANCELED` after a short or failed write, or when it ended before the write.
         synced: i32,
     },
     /// Another ring woke this one.
     Woken,
+    /// A wake did not arrive: the other ring is gone or short of memory. Wake its thread in another way.
+    WakeFailed {
+        /// The number given to [`Ring::wake`].
+        tag: u32,
+    },
     /// The last operation of a detached file ended and it is closed. The last event with this token.
     Detached {
         /// The file's.
@@ -346,11 +351,12 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         Ok(())
     }
 
-    /// Wakes another ring: its turn ends with [`Event::Woken`]. Takes effect with this ring's next turn.
-    pub fn wake(&mut self, port: &Port) {
+    /// Wakes another ring: its turn ends with [`Event::Woken`]. Takes effect with this ring's next turn, which tells with
+    /// [`Event::WakeFailed`] and `tag` when it did not arrive.
+    pub fn wake(&mut self, port: &Port, tag: u32) {
         let woken = Token::new(Kind::Woken, 0, 0).to_bits();
         let entry = opcode::MsgRingData::new(Fd(port.raw()), 0, woken, None).build();
-        self.push_plain(entry.flags(Flags::SKIP_SUCCESS), Token::new(Kind::WakeFailed, 0, 0));
+        self.push_plain(entry.flags(Flags::SKIP_SUCCESS), Token::new(Kind::WakeFailed, 0, tag));
     }
 
     /// Files attached, leaving ones included.
@@ -476,7 +482,10 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         match token.kind {
             Kind::Cancel => return,
             Kind::Woken => return self.stash.push(Event::Woken),
-            Kind::WakeFailed => return self.counters.wakes_failed += 1,
+            Kind::WakeFailed => {
+                self.counters.wakes_failed += 1;
+                return self.stash.push(Event::WakeFailed { tag: token.index });
+            }
             Kind::Write => return self.finish_write(token, Half::Write, result),
             Kind::Sync => return self.finish_write(token, Half::Sync, result),
             _ => {}
@@ -487,12 +496,14 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         };
         match token.kind {
             Kind::Readable => {
+                // The kernel ends a multishot poll when it cannot post, and on error. Short of memory it says nothing
+                // about the file, which must not be deaf from then on; a read finds out what was missed.
+                let short = result == -libc::ENOMEM;
                 if self.files.is_open(file) {
-                    let hung_up = result < 0 || result & HUNG_UP != 0;
+                    let hung_up = !short && (result < 0 || result & HUNG_UP != 0);
                     self.stash.push(Event::Readable { token: owner, hung_up });
                 }
-                // The kernel ends a multishot poll when it cannot post, and on error.
-                self.settle(file, Armed::Readable, more, result >= 0);
+                self.settle(file, Armed::Readable, more, result >= 0 || short);
             }
             Kind::Writable => {
                 if self.files.is_open(file) {

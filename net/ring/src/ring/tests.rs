@@ -111,6 +111,32 @@ fn a_listener_accepts_many_and_hands_over_late_ones_while_leaving() {
     assert!(turn(&mut ring).iter().any(|e| matches!(e, Event::Detached { token: 0 })));
 }
 
+/// A completion as the kernel would post it for an operation that is noted as in flight, but was never submitted.
+fn pretend(ring: &mut TestRing, file: FileId, (armed, kind): (Armed, Kind), result: i32) {
+    assert!(ring.files.arm(file, armed));
+    ring.complete(Token::new(kind, file.generation, file.index), result, false);
+}
+
+#[test]
+fn a_poll_that_ends_for_lack_of_memory_goes_on() {
+    let Some(mut ring) = ring() else { return };
+    let (ours, mut theirs) = UnixStream::pair().expect("pair");
+    let file = ring.attach(ours.into(), 5);
+    pretend(&mut ring, file, (Armed::Readable, Kind::Readable), -libc::ENOMEM);
+    let events = turn(&mut ring);
+    assert!(matches!(events[..], [Event::Readable { token: 5, hung_up: false }]), "{events:?}");
+    theirs.write_all(b"x").expect("open");
+    let events = turn(&mut ring);
+    assert!(matches!(events[..], [Event::Readable { token: 5, hung_up: false }]), "{events:?}");
+    leave(&mut ring, file);
+}
+
+/// Leaves, and waits for the end.
+fn leave(ring: &mut TestRing, file: FileId) {
+    ring.detach(file);
+    while !turn(ring).iter().any(|event| matches!(event, Event::Detached { .. })) {}
+}
+
 #[test]
 fn a_send_that_fits_posts_nothing_and_lets_go_of_its_frame() {
     let Some(mut ring) = ring() else { return };
@@ -470,20 +496,18 @@ fn one_ring_wakes_another() {
         matches!(turn(&mut ring)[..], [Event::Woken])
     });
     is_started.recv().expect("it starts");
-    waker.wake(&port);
+    waker.wake(&port, 0);
     waker.turn(Wait::No, &mut Vec::new());
     assert!(thread.join().expect("no panic"));
     assert_eq!(waker.counters().wakes_failed, 0);
 }
 
 #[test]
-fn waking_a_ring_that_never_started_is_counted() {
+fn a_wake_that_does_not_arrive_is_told_and_counted() {
     let Some(mut waker) = ring() else { return };
     let idle = DisabledRing::new(&Options::default()).expect("one was made before");
-    waker.wake(&idle.port());
-    let mut events = Vec::new();
-    waker.turn(Wait::For(Duration::from_millis(100)), &mut events);
-    assert!(events.is_empty());
+    waker.wake(&idle.port(), 7);
+    assert!(matches!(turn(&mut waker)[..], [Event::WakeFailed { tag: 7 }]));
     assert_eq!(waker.counters().wakes_failed, 1);
 }
 
