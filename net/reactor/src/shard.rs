@@ -307,13 +307,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         }
         self.due = due;
         self.carry_out();
-        for at in 0..self.listeners.len() {
-            let listener = &mut self.listeners[at];
-            if listener.again_at.is_some_and(|again| again <= self.now.mono) {
-                listener.again_at = None;
-                self.driver.listen(listener.file);
-            }
-        }
+        self.resume_listeners();
         if self.chat.next_deadline().is_some_and(|deadline| deadline <= self.now.mono) {
             self.give(Input::Deadline);
         }

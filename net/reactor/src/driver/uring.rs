@@ -92,6 +92,10 @@ impl Driver for UringDriver {
         self.ring.accept(file);
     }
 
+    fn stop_accepting(&mut self, file: FileId) {
+        self.ring.stop_accepting(file);
+    }
+
     fn accept_waiting(&mut self, file: FileId) -> io::Result<OwnedFd> {
         let fd = self.ring.descriptor(file).ok_or(io::ErrorKind::NotFound)?;
         Ok(rustix::net::accept_with(fd, SocketFlags::CLOEXEC)?)

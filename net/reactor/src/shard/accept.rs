@@ -7,22 +7,57 @@ use std::sync::atomic::Ordering;
 use lynk_connection::Connection;
 use lynk_domain::Nanos;
 use lynk_engine::{Input, Slot};
+use lynk_ring::AcceptFailure;
 
 use super::Shard;
 use crate::chat::Chat;
 use crate::driver::{Driver, LISTENER_TOKENS};
 use crate::listen::peer_network;
 
-/// Pause of a listener for which descriptors or memory ran out.
+/// Pause of a listener for which descriptors, memory or places in the table ran out.
 const PAUSE_NANOS: u64 = 100 * Nanos::MILLISECOND;
 
 impl<D: Driver, C: Chat> Shard<D, C> {
     pub(super) fn accept(&mut self, socket: OwnedFd) {
         self.counters.accepted += 1;
-        if self.table.len() >= self.config.connections_max {
+        if self.is_full() {
+            // It came in the same turn as the one that took the last place.
             self.counters.refused_full += 1;
             return;
         }
+        self.admit(socket);
+        if self.is_full() {
+            self.hold_listeners();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.table.len() >= self.config.connections_max
+    }
+
+    /// Leaves further connections in the kernel's queue, which costs them nothing but time, and looks again later.
+    fn hold_listeners(&mut self) {
+        self.counters.accept_full += 1;
+        for listener in &mut self.listeners {
+            self.driver.stop_accepting(listener.file);
+            listener.again_at = Some(self.now.mono.after(PAUSE_NANOS));
+        }
+    }
+
+    /// Accepts again on listeners whose pause is over, unless there is still no room.
+    pub(super) fn resume_listeners(&mut self) {
+        let full = self.is_full();
+        for listener in &mut self.listeners {
+            if listener.again_at.is_some_and(|again| again <= self.now.mono) {
+                listener.again_at = full.then(|| self.now.mono.after(PAUSE_NANOS));
+                if !full {
+                    self.driver.listen(listener.file);
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, socket: OwnedFd) {
         if self.half_open >= self.config.half_open_max {
             self.counters.refused_half_open += 1;
             return;
@@ -45,15 +80,22 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         self.give(Input::Accepted { slot: Slot(slot), ip });
     }
 
-    /// A listener ran out of descriptors or memory: connections wait in its queue until some are free again.
+    /// A listener cannot accept, mostly for lack of descriptors or memory: connections wait in its queue meanwhile.
     pub(super) fn pause_listener(&mut self, token: u32, error: &io::Error) {
         self.counters.accept_paused += 1;
         if self.counters.accept_paused.is_power_of_two() {
+            let advice = match AcceptFailure::of(error) {
+                AcceptFailure::Exhausted => "raise the limit of open files (LimitNOFILE, ulimit -n)",
+                AcceptFailure::Passing => {
+                    "something refuses every connection; look at firewall and seccomp rules"
+                }
+                AcceptFailure::Broken => "the listener itself fails; restart the server if it does not end",
+            };
             tracing::warn!(
                 event = "accept_paused",
                 shard = self.shard.0,
                 %error,
-                "cannot accept connections for now; raise the limit of open files (LimitNOFILE, ulimit -n)"
+                "cannot accept connections for now; {advice}"
             );
         }
         if let Some(listener) = self.listeners.get_mut((token - LISTENER_TOKENS) as usize) {

@@ -35,7 +35,8 @@ impl Client {
         Self::upgrade(socket)
     }
 
-    fn upgrade(mut socket: TcpStream) -> Self {
+    /// Asks for the upgrade on a connection and waits for it.
+    pub(crate) fn upgrade(mut socket: TcpStream) -> Self {
         let mut request = Vec::new();
         let nonce = [7; 16];
         let key = encode_upgrade_request(

@@ -111,6 +111,36 @@ fn a_listener_accepts_many_and_hands_over_late_ones_while_leaving() {
     assert!(turn(&mut ring).iter().any(|e| matches!(e, Event::Detached { token: 0 })));
 }
 
+#[test]
+fn a_listener_that_stopped_leaves_connections_waiting_until_it_accepts_again() {
+    let Some(mut ring) = ring() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback works");
+    let address = listener.local_addr().expect("bound");
+    let file = ring.attach(listener.into(), 4);
+    ring.accept(file);
+    let _first = TcpStream::connect(address).expect("it listens");
+    assert!(matches!(turn(&mut ring)[..], [Event::Accepted { token: 4, .. }]));
+    ring.stop_accepting(file);
+    ring.stop_accepting(file);
+    let mut events = Vec::new();
+    ring.turn(Wait::No, &mut events);
+    let _second = TcpStream::connect(address).expect("it listens");
+    ring.turn(Wait::For(Duration::from_millis(50)), &mut events);
+    assert!(events.is_empty(), "{events:?}");
+    ring.accept(file);
+    assert!(matches!(turn(&mut ring)[..], [Event::Accepted { token: 4, .. }]));
+    // Both in one turn: the last word counts.
+    ring.stop_accepting(file);
+    ring.accept(file);
+    ring.turn(Wait::No, &mut events);
+    let _third = TcpStream::connect(address).expect("it listens");
+    assert!(matches!(turn(&mut ring)[..], [Event::Accepted { token: 4, .. }]));
+    ring.stop_accepting(file);
+    ring.detach(file);
+    assert!(matches!(turn(&mut ring)[..], [Event::Detached { token: 4 }]));
+    assert!(ring.stopping.is_empty());
+}
+
 /// A completion as the kernel would post it for an operation that is noted as in flight, but was never submitted.
 fn pretend(ring: &mut TestRing, file: FileId, (armed, kind): (Armed, Kind), result: i32) {
     assert!(ring.files.arm(file, armed));
@@ -135,6 +165,35 @@ fn a_poll_that_ends_for_lack_of_memory_goes_on() {
 fn leave(ring: &mut TestRing, file: FileId) {
     ring.detach(file);
     while !turn(ring).iter().any(|event| matches!(event, Event::Detached { .. })) {}
+}
+
+#[test]
+fn an_accept_goes_on_after_errors_of_single_connections_only() {
+    let Some(mut ring) = ring() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback works");
+    let file = ring.attach(listener.into(), 6);
+    let accept = (Armed::Accept, Kind::Accept);
+    for errno in [libc::ECONNABORTED, libc::EPROTO, libc::EHOSTUNREACH, libc::EPERM] {
+        pretend(&mut ring, file, accept, -errno);
+        assert!(ring.stash.is_empty(), "{errno} ends nothing");
+        assert_eq!(ring.rearm.pop(), Some((file, Armed::Accept)));
+    }
+    for errno in [libc::EMFILE, libc::EINVAL] {
+        pretend(&mut ring, file, accept, -errno);
+        let told = ring.stash.pop();
+        assert!(
+            matches!(&told, Some(Event::AcceptStopped { token: 6, error }) if error.raw_os_error() == Some(errno))
+        );
+        assert!(ring.rearm.is_empty());
+    }
+    let mut told = 0;
+    for _ in 0..PASSING_FAILURES_MAX {
+        pretend(&mut ring, file, accept, -libc::EPERM);
+        told += ring.stash.drain(..).count();
+        ring.rearm.clear();
+    }
+    assert_eq!(told, 1, "what refuses everything is no error of single connections");
+    leave(&mut ring, file);
 }
 
 #[test]
