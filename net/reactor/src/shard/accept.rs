@@ -16,6 +16,8 @@ use crate::listen::peer_network;
 
 /// Pause of a listener for which descriptors, memory or places in the table ran out.
 const PAUSE_NANOS: u64 = 100 * Nanos::MILLISECOND;
+/// Connections taken out of one listener's queue when it closes: more than any queue holds.
+const DRAIN_ACCEPTS_MAX: u32 = 1 << 16;
 
 impl<D: Driver, C: Chat> Shard<D, C> {
     pub(super) fn accept(&mut self, socket: OwnedFd) {
@@ -107,10 +109,59 @@ impl<D: Driver, C: Chat> Shard<D, C> {
     pub(super) fn stop_listening(&mut self) {
         self.control.listening.store(false, Ordering::Release);
         for listener in std::mem::take(&mut self.listeners) {
-            while let Ok(socket) = self.driver.accept_waiting(listener.file) {
-                self.accept(socket);
+            let mut waiting = drain_queue(|| self.driver.accept_waiting(listener.file));
+            for socket in waiting.drain(..) {
+                self.counters.accepted += 1;
+                // Whatever the limit says: each gets its answer and goes.
+                self.admit(socket);
             }
             self.driver.detach(listener.file);
         }
+    }
+}
+
+/// Accepts until nobody waits or the listener fails. A connection that failed while it queued hides those behind it, and
+/// is no end.
+fn drain_queue(mut accept: impl FnMut() -> io::Result<OwnedFd>) -> Vec<OwnedFd> {
+    let mut sockets = Vec::new();
+    for _ in 0..DRAIN_ACCEPTS_MAX {
+        match accept() {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if AcceptFailure::of(&error) == AcceptFailure::Passing => {}
+            Err(error) => {
+                tracing::warn!(event = "accept_drain_failed", %error, "connections that waited are reset");
+                break;
+            }
+        }
+    }
+    sockets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_drained_past_connections_that_failed_in_it() {
+        let socket = || {
+            let (socket, _) = std::os::unix::net::UnixStream::pair().expect("pair");
+            Ok(OwnedFd::from(socket))
+        };
+        let fail = |errno| Err(io::Error::from_raw_os_error(errno));
+        let mut queue = vec![
+            socket(),
+            fail(libc::ECONNABORTED),
+            socket(),
+            fail(libc::EHOSTUNREACH),
+            fail(libc::EINTR),
+            socket(),
+            fail(libc::EAGAIN),
+            socket(),
+        ]
+        .into_iter();
+        assert_eq!(drain_queue(|| queue.next().expect("it stops in time")).len(), 3);
+        let mut queue = vec![socket(), fail(libc::EMFILE), socket()].into_iter();
+        assert_eq!(drain_queue(|| queue.next().expect("it stops in time")).len(), 1);
     }
 }

@@ -40,6 +40,7 @@ on_both_drivers! {
     a_flood_beyond_a_flush_reaches_everyone_in_chunks
     half_open_sockets_are_bounded_and_time_out
     sockets_beyond_the_limit_wait_until_there_is_room
+    connections_that_wait_when_a_drain_begins_are_answered
     a_large_message_in_small_pieces_arrives_whole
     everything_a_peer_sent_before_it_left_is_heard
     a_close_and_a_shutdown_at_once_are_answered
@@ -242,6 +243,21 @@ fn sockets_beyond_the_limit_wait_until_there_is_room(backend: Backend) {
         late.send("echo welcome");
         late.expect("welcome");
     }
+    server.stop();
+}
+
+fn connections_that_wait_when_a_drain_begins_are_answered(backend: Backend) {
+    let setup = Setup::new(backend).with_config(|config, _| config.connections_max = 2);
+    let server = Server::start(setup);
+    let clients: Vec<_> = (0..2).map(|_| Client::connect(&server)).collect();
+    let waiting: Vec<_> = (0..50).map(|_| server.dial()).collect();
+    server.handles[0].drain(monotonic_now().after(Nanos::SECOND));
+    for mut socket in waiting {
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).expect("an answer, and the end");
+        assert!(answer.starts_with(b"HTTP/1.1 503"), "{:?}", String::from_utf8_lossy(&answer));
+    }
+    drop(clients);
     server.stop();
 }
 
