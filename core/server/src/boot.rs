@@ -177,6 +177,7 @@ impl Boot<'_> {
         let shards = self.shards(plan, &recovered, ports, journals, &flush)?;
         health.assemble(Parts {
             shards: shards.iter().map(ShardHandle::board).collect(),
+            pulses: shards.iter().map(ShardHandle::pulse).collect(),
             store: store.health().clone(),
             requests: store.request_board().clone(),
             drain: store.drain_board().clone(),

@@ -117,6 +117,6 @@ pub struct ShardSnapshot {
     pub journal: WriterCounts,
     /// From handing a batch to the disk until it was synced.
     pub journal_sync: Histogram,
-    /// Durations of turns, without the wait at their end.
+    /// Durations of turns: with the driver's call at their end when it does not wait, without it when it does.
     pub turns: Histogram,
 }

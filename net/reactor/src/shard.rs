@@ -182,10 +182,23 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         let wait = self.how_long();
         let (peers, store) = (&mut self.peers, &mut self.store);
         let asleep = wait != Wait::No && self.sleeper.may_sleep(|| peers.has_mail() || store.has_mail());
-        self.driver.turn(if asleep { wait } else { Wait::No }, &mut self.events);
         if asleep {
+            self.end_turn(monotonic_now());
+            self.driver.turn(wait, &mut self.events);
             self.sleeper.wake_up();
+        } else {
+            // Under io_uring this call carries out the sends; what it takes is time of the turn.
+            self.driver.turn(Wait::No, &mut self.events);
+            let end = monotonic_now();
+            self.stall.part(end, Part::Submit);
+            self.end_turn(end);
         }
+    }
+
+    fn end_turn(&mut self, end: Nanos) {
+        self.stall.end(end);
+        // Only whether it moves is of interest, so no ordering is needed.
+        self.control.turn_since.store(0, Ordering::Relaxed);
     }
 
     fn how_long(&mut self) -> Wait {
@@ -214,6 +227,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
     fn turn(&mut self) {
         self.read_clock();
         self.stall.begin(self.now.mono);
+        self.control.turn_since.store(self.now.mono.0, Ordering::Relaxed);
         self.counters.turns += 1;
         self.finish_sends();
         self.take_events();
@@ -232,7 +246,6 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         self.ring_bells();
         let end = monotonic_now();
         self.stall.part(end, Part::Sends);
-        self.stall.end(end);
         if end >= self.publish_at && self.unpublished {
             self.publish();
         }

@@ -61,7 +61,7 @@ impl TinyChat {
         }
     }
 
-    /// `join R`, `say R text` (durable), `shout R text` (not), `echo text`, `bye`.
+    /// `join R`, `say R text` (durable), `shout R text` (not), `echo text`, `bye`, `hang milliseconds`.
     fn command(&mut self, now: Now, slot: Slot, text: &str, fx: &mut Effects) {
         let (command, rest) = text.split_once(' ').unwrap_or((text, ""));
         let room = rest.split_once(' ').and_then(|(room, text)| Some((room.parse().ok()?, text)));
@@ -88,6 +88,9 @@ impl TinyChat {
             }
             ("shout", Some((room, text))) => self.publish(room, frame(&format!("{room}: {text}")), fx),
             ("echo", _) => fx.deliver(slot, frame(rest)),
+            ("hang", _) => {
+                std::thread::sleep(std::time::Duration::from_millis(rest.parse().expect("milliseconds")));
+            }
             ("bye", _) => fx.closes.push(Close { slot, code: CloseCode::Normal }),
             other => panic!("no such command: {other:?}"),
         }

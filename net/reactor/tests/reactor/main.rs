@@ -41,6 +41,7 @@ on_both_drivers! {
     half_open_sockets_are_bounded_and_time_out
     sockets_beyond_the_limit_wait_until_there_is_room
     connections_that_wait_when_a_drain_begins_are_answered
+    a_shard_that_hangs_in_a_turn_shows_it
     a_large_message_in_small_pieces_arrives_whole
     everything_a_peer_sent_before_it_left_is_heard
     a_close_and_a_shutdown_at_once_are_answered
@@ -258,6 +259,20 @@ fn connections_that_wait_when_a_drain_begins_are_answered(backend: Backend) {
         assert!(answer.starts_with(b"HTTP/1.1 503"), "{:?}", String::from_utf8_lossy(&answer));
     }
     drop(clients);
+    server.stop();
+}
+
+fn a_shard_that_hangs_in_a_turn_shows_it(backend: Backend) {
+    let server = start(backend);
+    let pulse = server.handles[0].pulse();
+    let mut client = Client::connect(&server);
+    client.send("hang 400");
+    server.wait_until("hung", |_| pulse.in_turn_nanos(monotonic_now()) > 200 * Nanos::MILLISECOND);
+    client.send("echo back");
+    client.expect("back");
+    server.wait_until("asleep", |_| pulse.in_turn_nanos(monotonic_now()) == 0);
+    let snapshot = server.settled_snapshot(|snapshot| snapshot.reactor.stalls > 0);
+    assert!(snapshot.reactor.turn_nanos_max >= 400 * Nanos::MILLISECOND);
     server.stop();
 }
 
