@@ -136,8 +136,6 @@ struct Link {
     /// Above the high watermark, and not yet at the low one again.
     above: bool,
     above_told: bool,
-    /// Reads are held by the driver.
-    held: bool,
     /// Something arrived since the last heartbeat.
     heard: bool,
     /// Pings without an answer.
@@ -161,7 +159,6 @@ impl Connection {
                 step_told: SocketStep::Keep,
                 above: false,
                 above_told: false,
-                held: false,
                 heard: false,
                 pings_open: 0,
             },
@@ -316,17 +313,12 @@ impl Connection {
         self.link.settle()
     }
 
-    /// Holds or releases reads, for a connection with too many commands in flight.
-    pub fn hold_reads(&mut self, held: bool) {
-        self.link.held = held;
-    }
-
-    /// Whether to receive from the socket: not above the high watermark, and not while held. Bytes that were received
-    /// already may still be given to [`Self::receive`].
+    /// Whether to receive from the socket: not above the high watermark. Bytes that were received already may still be
+    /// given to [`Self::receive`].
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match self.link.state {
-            State::Head | State::Open => self.link.reads_open(),
+            State::Head | State::Open => !self.link.above,
             State::Ending(_) | State::WriteShut => true,
             State::Dead => false,
         }
@@ -450,10 +442,6 @@ impl Connection {
 impl Link {
     fn outbox(&mut self) -> &mut Outbox {
         self.outbox.get_or_insert_with(|| Box::new(Outbox::new()))
-    }
-
-    fn reads_open(&self) -> bool {
-        !self.above && !self.held
     }
 
     /// Looks at the watermarks after the queue changed.
@@ -603,8 +591,8 @@ impl Link {
     }
 
     fn heartbeat(&mut self, now: Nanos, settings: &Settings) {
-        // While reads are held back an answer cannot be heard; a peer that is gone then shows as a stall.
-        if self.heard || !self.reads_open() {
+        // Above the watermark nothing is read, so an answer cannot be heard; a peer that is gone then shows as a stall.
+        if self.heard || self.above {
             self.pings_open = 0;
         }
         self.heard = false;

@@ -308,16 +308,18 @@ fn any_byte_is_a_sign_of_life() {
 }
 
 #[test]
-fn a_peer_whose_reads_are_held_is_not_called_silent() {
+fn a_peer_that_is_not_read_from_is_not_called_silent() {
     let settings = settings();
     let mut connection = open(START, &settings);
-    connection.hold_reads(true);
+    while connection.queued_bytes() <= settings.send_queue_bytes_high as usize {
+        connection.queue(START, &settings, frame(&"e".repeat(999)));
+    }
     assert!(!connection.wants_read());
     for beat in 1..6 {
         connection.on_deadline(at(25 * beat), &settings);
         assert_eq!(connection.settle().end, None);
     }
-    connection.hold_reads(false);
+    drain(&mut connection, at(150), &settings);
     assert!(connection.wants_read());
 }
 
