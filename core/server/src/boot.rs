@@ -13,7 +13,7 @@ use lynk_connection::Settings;
 use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
 use lynk_embedded::{MessageLog, MessageLogOptions, OpenError, Rooms};
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
-use lynk_http::Policy;
+use lynk_http::{Policy, TrustedProxies};
 use lynk_journal::{
     DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
     RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
@@ -315,10 +315,11 @@ impl Boot<'_> {
         let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
         for (((seat, listener), port), journal) in seats {
             let shard = seat.shard();
-            let mut config = lynk_reactor::Config::new(
-                Settings::new(&self.config.limits, policy.clone()),
-                &self.config.limits,
-            );
+            let settings = Settings {
+                trusted_proxies: TrustedProxies::new(self.config.listen_trusted_proxies.clone()),
+                ..Settings::new(&self.config.limits, policy.clone())
+            };
+            let mut config = lynk_reactor::Config::new(settings, &self.config.limits);
             let room = room_for_connections(self.config, shard_count, self.files_max);
             config.connections_max = room.sockets;
             config.processor = processors.get(shard.index() % processors.len().max(1)).copied();

@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use lynk_domain::{AckLevel, Limits};
+use lynk_http::Network;
 
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use layer::{Problem, Problems, unknown};
@@ -36,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) listen_path: String,
     /// Browser origins allowed besides the server's own.
     pub(crate) listen_origins: Vec<String>,
+    /// Peers that may say who their clients are.
+    pub(crate) listen_trusted_proxies: Vec<Network>,
     /// Whether there is an admin listener.
     pub(crate) admin_enabled: bool,
     /// Where it listens.
@@ -80,6 +83,7 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 7777).into(),
             listen_path: lynk_http::SOCKET_PATH.to_owned(),
             listen_origins: Vec::new(),
+            listen_trusted_proxies: Vec::new(),
             admin_enabled: true,
             admin_listen: (Ipv4Addr::LOCALHOST, 7778).into(),
             data_dir: PathBuf::from("data"),

@@ -76,6 +76,7 @@ const END_REASONS: Label = Label {
     name: "reason",
     values: &[
         "malformed",
+        "proxy_malformed",
         "host_missing",
         "connection_not_upgrade",
         "key_invalid",

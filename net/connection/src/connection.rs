@@ -1,9 +1,13 @@
 //! The state machine of one connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lynk_domain::Nanos;
-use lynk_http::{HEAD_BYTES_MAX, Head, Refusal, decode_head, encode_switching};
+use lynk_http::{
+    HEAD_BYTES_MAX, Head, ProxyHeader, Refusal, decode_head, decode_proxy_header, encode_switching,
+    forwarded_client,
+};
 use lynk_protocol::{CloseCode, Frame};
 use lynk_websocket::{Control, Decoder, Event as WireEvent, Role, accept_key};
 
@@ -13,6 +17,10 @@ use crate::{EndReason, Plan, SLOW_SEND_BYTES_MAX, Settings};
 /// What the peer sent, for the engine. Slices live until the next call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event<'a> {
+    /// Who the connection is from, as a trusted proxy tells; once, before the upgrade, and only from
+    /// [`Connection::behind_proxy`]. `None`: the proxy speaks for itself or does not say, so it is the client. It may
+    /// still be refused.
+    Client(Option<IpAddr>),
     /// The WebSocket handshake is done; the response is queued.
     Upgraded {
         /// Whether the client offered the subprotocol, and it was selected.
@@ -136,6 +144,8 @@ struct Link {
     /// Above the high watermark, and not yet at the low one again.
     above: bool,
     above_told: bool,
+    /// A trusted proxy opened it and has not said for whom.
+    proxied: bool,
     /// Something arrived since the last heartbeat.
     heard: bool,
     /// Pings without an answer.
@@ -159,10 +169,20 @@ impl Connection {
                 step_told: SocketStep::Keep,
                 above: false,
                 above_told: false,
+                proxied: false,
                 heard: false,
                 pings_open: 0,
             },
         }
+    }
+
+    /// A connection that one of [`Settings::trusted_proxies`] opened: a PROXY protocol header or the request head tells
+    /// for whom, with [`Event::Client`].
+    #[must_use]
+    pub fn behind_proxy(now: Nanos, settings: &Settings) -> Self {
+        let mut connection = Self::new(now, settings);
+        connection.link.proxied = true;
+        connection
     }
 
     /// Takes bytes that arrived, up to one event. Call it with the rest of the buffer until it returns no event; also
@@ -215,6 +235,7 @@ impl Connection {
 
     fn receive_head(&mut self, now: Nanos, settings: &Settings, input: &[u8]) -> Received<'static> {
         let all = Received { consumed: input.len(), event: None };
+        let proxied = self.link.proxied;
         let Inbound::Head(kept) = &mut self.inbound else { return all };
         let before = kept.len();
         let head = if before == 0 {
@@ -223,6 +244,26 @@ impl Connection {
             kept.extend_from_slice(&input[..input.len().min(HEAD_BYTES_MAX - before)]);
             kept.as_slice()
         };
+        if proxied {
+            match decode_proxy_header(head) {
+                Ok(Some(ProxyHeader::Absent)) => {}
+                Ok(Some(ProxyHeader::Present { client, bytes })) => {
+                    *kept = Vec::new();
+                    self.link.proxied = false;
+                    return Received { consumed: bytes - before, event: Some(Event::Client(client)) };
+                }
+                Ok(None) => {
+                    if before == 0 {
+                        *kept = input.to_vec();
+                    }
+                    return all;
+                }
+                Err(refusal) => {
+                    self.refuse(now, settings, refusal);
+                    return all;
+                }
+            }
+        }
         let (upgrade, head_bytes) = match decode_head(head, &settings.policy) {
             Ok(Some((Head::Upgrade(upgrade), head_bytes))) => (upgrade, head_bytes),
             Ok(Some((Head::Other(request), _))) => {
@@ -244,6 +285,13 @@ impl Connection {
         if settings.draining {
             self.refuse(now, settings, Refusal::Draining);
             return all;
+        }
+        if proxied {
+            let client = forwarded_client(head, &settings.trusted_proxies);
+            // The next call sees the same input again and goes on with the upgrade, unless it is refused meanwhile.
+            kept.truncate(before);
+            self.link.proxied = false;
+            return Received { consumed: 0, event: Some(Event::Client(client)) };
         }
         let subprotocol = upgrade.subprotocol;
         let mut response = Vec::new();

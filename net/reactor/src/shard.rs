@@ -8,8 +8,9 @@ mod effects;
 mod input;
 mod output;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -77,6 +78,9 @@ pub(crate) struct Shard<D: Driver, C> {
     effects: Effects,
     pending: VecDeque<Pending>,
     table: Table<D::File>,
+    /// Connections of trusted proxies that have not said who their clients are, with the proxy's address. The chat does
+    /// not know them yet. No more than there may be half-open ones.
+    proxied: BTreeMap<u32, IpAddr>,
     listeners: Vec<Listener<D::File>>,
     queue: TurnQueue,
     /// Connections to settle once this turn's sends are done.
@@ -133,6 +137,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             effects: Effects::default(),
             pending: VecDeque::new(),
             table: Table::new(),
+            proxied: BTreeMap::new(),
             listeners,
             queue: TurnQueue::new(),
             touched: Vec::new(),

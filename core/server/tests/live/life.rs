@@ -58,6 +58,11 @@ fn metrics_count_what_clients_do() {
 
 /// Opens a connection and returns the first line of the answer to its upgrade; the connection with it.
 fn upgrade(server: &Server) -> (std::net::TcpStream, String) {
+    upgrade_with(server, "")
+}
+
+/// The same with further header lines.
+fn upgrade_with(server: &Server, lines: &str) -> (std::net::TcpStream, String) {
     use std::io::{Read as _, Write as _};
     let mut socket = std::net::TcpStream::connect(&server.address).expect("it listens");
     socket.set_read_timeout(Some(PATIENCE)).expect("settable");
@@ -65,7 +70,7 @@ fn upgrade(server: &Server) -> (std::net::TcpStream, String) {
     let _ = write!(
         socket,
         "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{lines}\r\n",
         server.address
     );
     let mut text = Vec::new();
@@ -106,6 +111,18 @@ fn a_network_with_too_many_connections_is_told_so() {
     assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
     assert_eq!(upgrade(&server).1, "HTTP/1.1 429 Too Many Requests");
     server.wait_metric("lynk_reactor_ends_total{reason=\"too_many_connections\"}", 1.0);
+}
+
+#[test]
+fn clients_of_a_trusted_proxy_have_limits_of_their_own() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let limit = ["--shards", "1", "--set", "limits.connections_per_ip_max=1"];
+    let trust = ["--set", "listen.trusted_proxies=127.0.0.0/8"];
+    let server = Server::start(temp.path(), &[&limit[..], &trust[..]].concat());
+    let from = |network: &str| upgrade_with(&server, &format!("X-Forwarded-For: {network}.7\r\n"));
+    let held = ["192.0.2", "198.51.100", "203.0.113"].map(from);
+    assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
+    assert_eq!(from("192.0.2").1, "HTTP/1.1 429 Too Many Requests");
 }
 
 #[test]

@@ -5,14 +5,14 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 use lynk_connection::Connection;
-use lynk_domain::Nanos;
+use lynk_domain::{IpPrefix, Nanos};
 use lynk_engine::{Input, Slot};
 use lynk_ring::AcceptFailure;
 
 use super::Shard;
 use crate::chat::Chat;
 use crate::driver::{Driver, LISTENER_TOKENS};
-use crate::listen::peer_network;
+use crate::listen::peer_address;
 
 /// Pause of a listener for which descriptors, memory or places in the table ran out.
 const PAUSE_NANOS: u64 = 100 * Nanos::MILLISECOND;
@@ -64,11 +64,17 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             self.counters.refused_half_open += 1;
             return;
         }
-        let Some(ip) = peer_network(&socket) else {
+        let Some(address) = peer_address(&socket) else {
             self.counters.accept_failed += 1;
             return;
         };
-        let connection = Connection::new(self.now.mono, &self.config.connection);
+        let settings = &self.config.connection;
+        let proxied = settings.trusted_proxies.contains(address);
+        let connection = if proxied {
+            Connection::behind_proxy(self.now.mono, settings)
+        } else {
+            Connection::new(self.now.mono, settings)
+        };
         let driver = &mut self.driver;
         let Ok(slot) = self.table.insert(connection, |slot| driver.attach(socket, slot)) else {
             self.counters.accept_failed += 1;
@@ -79,7 +85,12 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             self.driver.arm_readable(entry.file);
         }
         self.settle(slot);
-        self.give(Input::Accepted { slot: Slot(slot), ip });
+        if proxied {
+            // Whose limits it counts against is known later.
+            self.proxied.insert(slot, address);
+        } else {
+            self.give(Input::Accepted { slot: Slot(slot), ip: IpPrefix::of(address) });
+        }
     }
 
     /// A listener cannot accept, mostly for lack of descriptors or memory: connections wait in its queue meanwhile.
