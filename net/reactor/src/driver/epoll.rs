@@ -302,3 +302,60 @@ fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    use lynk_mailbox::sleeper;
+    use rustix::net::{AddressFamily, SocketType};
+
+    use super::*;
+
+    fn driver() -> EpollDriver {
+        let (_, bell) = sleeper();
+        let waker = Waker::new(bell).expect("an eventfd");
+        EpollDriver::new(ShardId(0), vec![waker]).expect("epoll can be had")
+    }
+
+    fn turn(driver: &mut EpollDriver) -> Vec<Event> {
+        let mut events = Vec::new();
+        driver.turn(Wait::For(Duration::from_millis(20)), &mut events);
+        events
+    }
+
+    #[test]
+    fn a_listener_that_cannot_accept_pauses_and_does_not_spin() {
+        // One that does not listen, and one for which accept means nothing, as under a rule that refuses it.
+        for (kind, errno) in [(SocketType::STREAM, Errno::INVAL), (SocketType::DGRAM, Errno::OPNOTSUPP)] {
+            let mut driver = driver();
+            let socket = rustix::net::socket(AddressFamily::INET, kind, None).expect("a socket");
+            let file = driver.attach(socket, LISTENER_TOKENS).expect("it can be watched");
+            driver.listen(file);
+            let events = turn(&mut driver);
+            let [Event::AcceptStopped { token: LISTENER_TOKENS, error }] = &events[..] else {
+                panic!("{events:?}")
+            };
+            assert_eq!(error.raw_os_error(), Some(errno.raw_os_error()));
+            let start = Instant::now();
+            assert!(turn(&mut driver).is_empty());
+            assert!(start.elapsed() >= Duration::from_millis(15), "it sleeps");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_stopped_leaves_connections_waiting_until_it_listens_again() {
+        let mut driver = driver();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback works");
+        listener.set_nonblocking(true).expect("settable");
+        let address = listener.local_addr().expect("bound");
+        let file = driver.attach(listener.into(), LISTENER_TOKENS).expect("it can be watched");
+        driver.listen(file);
+        driver.stop_accepting(file);
+        let _waiting = TcpStream::connect(address).expect("it listens");
+        assert!(turn(&mut driver).is_empty());
+        driver.listen(file);
+        assert!(matches!(turn(&mut driver)[..], [Event::Accepted { .. }]));
+    }
+}
