@@ -48,7 +48,7 @@ fn run(settings: &Settings, stream: &[u8], mut next: impl FnMut(usize) -> usize)
                 Some(Event::Upgraded { subprotocol }) => outcome.seen.push(Seen::Upgraded(subprotocol)),
                 Some(Event::Text(text)) => outcome.seen.push(Seen::Text(text.to_owned())),
                 Some(Event::Binary(bytes)) => outcome.seen.push(Seen::Binary(bytes.to_vec())),
-                Some(Event::Handled) => {}
+                Some(Event::Client(_) | Event::Handled) => {}
             }
             chunk = &mut chunk[consumed..];
         }

@@ -1,9 +1,12 @@
-//! A head is accepted or refused alike however it arrives, and an accepted one states its own length.
+//! A head is accepted or refused alike however it arrives, and an accepted one states its own length; so is a PROXY header.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lynk_http::{Head, Policy, decode_head, decode_upgrade_response};
+use lynk_http::{
+    Head, PROXY_BYTES_MAX, Policy, ProxyHeader, TrustedProxies, decode_head, decode_proxy_header,
+    decode_upgrade_response, forwarded_client,
+};
 
 fuzz_target!(|data: &[u8]| {
     let listed = Policy { origins: vec!["https://chat.example".to_owned()], ..Policy::default() };
@@ -30,5 +33,12 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
+    let whole = decode_proxy_header(data);
+    let cut = (0..=data.len()).map(|length| decode_proxy_header(&data[..length])).find(|r| *r != Ok(None));
+    assert_eq!(cut.unwrap_or(Ok(None)), whole);
+    if let Ok(Some(ProxyHeader::Present { bytes, .. })) = whole {
+        assert!(bytes <= data.len().min(PROXY_BYTES_MAX));
+    }
+    let _ = forwarded_client(data, &TrustedProxies::default());
     let _ = decode_upgrade_response(data, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 });

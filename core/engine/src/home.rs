@@ -307,8 +307,12 @@ impl Home {
             Mail::Presence { to, user, online } => self.presence_changed(cx, from, to, user, online),
             Mail::IpRefused { connection } => {
                 let session = self.sessions.get(connection.slot);
-                if session.is_some_and(|s| s.generation == connection.generation) {
-                    self.close(cx, connection.slot, CloseCode::TryLater);
+                if let Some(session) = session.filter(|s| s.generation == connection.generation) {
+                    // Before the upgrade the answer is a status, and 429 tells more than "full". Afterwards it is too
+                    // many connections, not too many commands.
+                    let early = session.state == State::Accepted;
+                    let code = if early { CloseCode::RateLimited } else { CloseCode::TryLater };
+                    self.close(cx, connection.slot, code);
                 }
             }
             Mail::Here { gather, from, room } => self.here_asked(cx, gather, from, room),

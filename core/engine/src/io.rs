@@ -189,7 +189,7 @@ pub struct Effects {
     pub targets: Vec<Slot>,
     /// Connections to close.
     pub closes: Vec<Close>,
-    /// Fan-out is left over: give the next `Flush` without sleeping.
+    /// Fan-out, or what was due, is left over: give the next `Flush` or `Deadline` without sleeping.
     pub more: bool,
     /// Every connection of a drain is closed and nothing waits for the journal.
     pub drained: bool,

@@ -138,7 +138,8 @@ impl Rig {
             self.now.wall = Millis(self.now.wall.0 + step / Nanos::MILLISECOND);
             self.give(Input::Deadline);
             let next = self.engine.next_deadline();
-            assert!(next.is_none_or(|next| next > self.now.mono), "a deadline was not dealt with");
+            let due = next.is_some_and(|next| next <= self.now.mono);
+            assert!(!due || self.more, "a deadline was not dealt with");
         }
         let step = end.since(self.now.mono);
         self.now.mono = end;

@@ -27,7 +27,7 @@ use crate::slab::Slab;
 use network::Networks;
 use watch::{Blocks, Watch};
 
-/// Presence mails of one user in one call at most; the rest follows at once, with other input between.
+/// Presence mails in one call at most; the rest follows at once, with other input between.
 const ANNOUNCE_MAX: usize = 128;
 /// Least time between two changes of a user's presence that watchers are told.
 const CHANGE_NANOS: u64 = Nanos::SECOND;
@@ -115,8 +115,13 @@ impl Users {
 
     /// Users whose watchers wait for news.
     pub(crate) fn deadline(&mut self, cx: &mut Context<'_>) {
+        let mut left = ANNOUNCE_MAX;
         while let Some(Reverse((at, user))) = self.timers.peek().copied() {
             if at > cx.now.mono {
+                break;
+            }
+            if left == 0 {
+                cx.fx.more = true;
                 break;
             }
             self.timers.pop();
@@ -124,7 +129,8 @@ impl Users {
                 continue;
             };
             watch.look_at = None;
-            self.tell_watchers(cx, user);
+            // A look that tells nothing counts too: many users may be due at once.
+            left -= self.tell_watchers(cx, user, left).max(1);
         }
     }
 
@@ -181,7 +187,7 @@ impl Users {
         let Some(watch) = self.watch_mut(user) else { return };
         let at = watch.told_at.map_or(now, |at| at.after(CHANGE_NANOS));
         if at <= now && watch.look_at.is_none() {
-            self.tell_watchers(cx, user);
+            self.tell_watchers(cx, user, ANNOUNCE_MAX);
         } else {
             self.look_at(user, at.max(now));
         }
@@ -195,23 +201,26 @@ impl Users {
         }
     }
 
-    /// Tells the next watchers what is true for them, when it is not what they were told.
-    fn tell_watchers(&mut self, cx: &mut Context<'_>, user: UserId) {
-        let Some(index) = self.by_user.get(&user).copied() else { return };
+    /// Tells the next watchers, at most `max`, what is true for them, when it is not what they were told. Returns how many.
+    fn tell_watchers(&mut self, cx: &mut Context<'_>, user: UserId, max: usize) -> usize {
+        let Some(index) = self.by_user.get(&user).copied() else { return 0 };
         let entry = &mut self.slab[index];
         let online = !entry.connections.is_empty();
-        let Some(watch) = entry.watch.as_mut() else { return };
+        let Some(watch) = entry.watch.as_mut() else { return 0 };
         if matches!(watch.blocks, Blocks::Unknown) {
             self.ask_blocks(cx, user);
-            return;
+            return 0;
         }
         watch.told_at = Some(cx.now.mono);
-        let more = watch.tell(online, ANNOUNCE_MAX, |to, online| {
+        let mut told = 0;
+        let more = watch.tell(online, max, |to, online| {
+            told += 1;
             cx.post(to.shard, Mail::Presence { to, user, online });
         });
         if more {
             self.look_at(user, cx.now.mono);
         }
+        told
     }
 
     fn watch(&mut self, cx: &mut Context<'_>, from: ConnectionRef, watcher: UserId, user: UserId) {
@@ -262,7 +271,7 @@ impl Users {
         match reply {
             StoreReply::Blocks(pairs) if !stale => {
                 watch.blocks = Blocks::Known(pairs);
-                self.tell_watchers(cx, user);
+                self.tell_watchers(cx, user, ANNOUNCE_MAX);
             }
             StoreReply::Blocks(_) => {
                 watch.blocks = Blocks::Unknown;
@@ -282,7 +291,7 @@ impl Users {
         let Some(watch) = self.watch_mut(side) else { return };
         watch.block_changed(by, whom, on);
         // A block hides at once; only what may be seen is told once a second.
-        self.tell_watchers(cx, side);
+        self.tell_watchers(cx, side, ANNOUNCE_MAX);
     }
 
     fn network_acquired(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, ip: IpPrefix) {

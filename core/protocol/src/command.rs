@@ -14,6 +14,8 @@ use crate::{ErrorCode, Reject};
 
 /// Largest integer that every JSON client reads exactly.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+/// Bytes of the decoder's words in the answer to a frame that is no command, before the place in the frame.
+const ERROR_BYTES_MAX: usize = 200;
 
 /// A command with the number that its reply carries as `re`.
 #[derive(Clone, PartialEq, Debug)]
@@ -578,7 +580,7 @@ pub fn decode(text: &str) -> Decoded<'_> {
             // A syntax error says nothing about fields; a data error names the field it stumbled over.
             let code = if error.is_data() { ErrorCode::InvalidField } else { ErrorCode::BadRequest };
             let re = salvage_id(text);
-            return Decoded { re, command: Err(Reject::because(code, error.to_string())) };
+            return Decoded { re, command: Err(Reject::because(code, told(&error))) };
         }
     };
     let re = envelope.id.unwrap_or(0);
@@ -589,6 +591,17 @@ pub fn decode(text: &str) -> Decoded<'_> {
         return Decoded { re, command: Err(missing("op")) };
     };
     Decoded { re, command: command_of(&op, envelope) }
+}
+
+/// What is wrong, for the client. The text quotes what the client sent, which escapes to several times its length in the
+/// reply; the place at its end is worth more than the rest of a long quote.
+fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.len() <= ERROR_BYTES_MAX {
+        return text;
+    }
+    let end = text.floor_char_boundary(ERROR_BYTES_MAX);
+    format!("{}… at line {} column {}", &text[..end], error.line(), error.column())
 }
 
 /// The `id` of a frame whose other fields are wrong, so that the client can match the error; 0 if none.

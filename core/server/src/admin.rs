@@ -22,6 +22,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use lynk_reactor::monotonic_now;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
@@ -48,9 +49,21 @@ fn json(good: bool, value: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
 }
 
+fn live(health: &Health) -> Response {
+    let hung = health.hung(monotonic_now());
+    if hung.is_empty() {
+        return "alive\n".into_response();
+    }
+    let told: String = hung
+        .iter()
+        .map(|(shard, seconds)| format!("shard {shard} is in one turn for {seconds} s\n"))
+        .collect();
+    (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+}
+
 fn router(health: Arc<Health>) -> Router {
     Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
+        .route("/livez", get(|State(health): State<Arc<Health>>| async move { live(&health) }))
         .route(
             "/startupz",
             get(|State(health): State<Arc<Health>>| async move {

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lynk_auth::KeySet;
 use lynk_connection::Settings;
-use lynk_domain::{Millis, Nanos, Now, ShardId, shard_of_room};
+use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
 use lynk_embedded::{MessageLog, MessageLogOptions, OpenError};
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
-use lynk_http::Policy;
+use lynk_http::{Policy, TrustedProxies};
 use lynk_journal::{
     DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
     RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
@@ -30,6 +30,9 @@ use crate::{memory, os};
 
 /// Exit code after a failed write or sync of the journal: what the disk holds is unknown until a start rewrites it.
 pub(crate) const EXIT_JOURNAL: i32 = 70;
+
+/// Sockets of a shard that may be in use for telling clients that it is full.
+const REFUSED_SOCKETS_MAX: u32 = 256;
 
 /// The accepted keys, as they are now. Shards look at the number with each input and take the set when it moved.
 pub(crate) struct KeySwap {
@@ -171,6 +174,7 @@ impl Boot<'_> {
         let shards = self.shards(plan, &recovered, ports, journals, &flush)?;
         health.assemble(Parts {
             shards: shards.iter().map(ShardHandle::board).collect(),
+            pulses: shards.iter().map(ShardHandle::pulse).collect(),
             store: store.health().clone(),
             requests: store.request_board().clone(),
             drain: store.drain_board().clone(),
@@ -179,8 +183,8 @@ impl Boot<'_> {
             fallback,
             files_max,
         });
-        let connections = connections_max(config, shard_count, files_max);
-        memory::Contract::new(config, shard_count, connections).tell(chosen);
+        let room = room_for_connections(config, shard_count, files_max);
+        memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
         Ok(Running { shards, store, keeper })
     }
 
@@ -309,16 +313,20 @@ impl Boot<'_> {
         let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
         for (((seat, listener), port), journal) in seats {
             let shard = seat.shard();
-            let mut settings = Settings::new(&self.config.limits, policy.clone());
+            let mut settings = Settings {
+                trusted_proxies: TrustedProxies::new(self.config.listen_trusted_proxies.clone()),
+                ..Settings::new(&self.config.limits, policy.clone())
+            };
             settings.head_nanos_max = self.config.listen_head_millis.saturating_mul(Nanos::MILLISECOND);
             let mut config = lynk_reactor::Config::new(settings, &self.config.limits);
             config.half_open_max = self.config.listen_half_open_max;
-            config.connections_max = connections_max(self.config, shard_count, self.files_max);
+            let room = room_for_connections(self.config, shard_count, self.files_max);
+            config.connections_max = room.sockets;
             config.processor = processors.get(shard.index() % processors.len().max(1)).copied();
             let engine = EngineConfig {
                 shard,
                 shard_count,
-                limits: self.config.limits.clone(),
+                limits: Limits { connections_per_shard_max: room.connections, ..self.config.limits.clone() },
                 default_level: self.config.room_level,
                 source: recovered.live_source(shard),
                 seed: seed ^ u64::from(shard.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -384,11 +392,23 @@ fn pinning(pin: Pin) -> Vec<usize> {
     processors
 }
 
-/// Connections of one shard: what is configured, and what open files allow.
-fn connections_max(config: &Config, shard_count: u16, files_max: Option<u64>) -> u32 {
+/// What one shard has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Room {
+    /// Connections that are served; the next one is refused with 503.
+    connections: u32,
+    /// Sockets, with those that are being refused. Beyond that connections wait in the listener's queue.
+    sockets: u32,
+}
+
+/// What is configured, and what open files allow. A refusal takes a socket for a moment, so some are kept for that.
+fn room_for_connections(config: &Config, shard_count: u16, files_max: Option<u64>) -> Room {
     let by_files = files_max
         .map_or(u64::MAX, |max| max.saturating_sub(os::FILES_RESERVED) / u64::from(shard_count.max(1)));
-    config.limits.connections_per_shard_max.min(u32::try_from(by_files).unwrap_or(u32::MAX)).max(1)
+    let by_files = u32::try_from(by_files).unwrap_or(u32::MAX);
+    let refused = REFUSED_SOCKETS_MAX.min(by_files / 8);
+    let connections = config.limits.connections_per_shard_max.min(by_files - refused).max(1);
+    Room { connections, sockets: connections.saturating_add(refused.max(1)) }
 }
 
 fn start_failed(error: StartError) -> Failure {
@@ -442,4 +462,23 @@ impl Running {
 pub(crate) fn from_now(millis: u64) -> (Nanos, Millis) {
     let wall = Millis(os::wall_millis().0.saturating_add(millis));
     (monotonic_now().after(millis.saturating_mul(Nanos::MILLISECOND)), wall)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_left_to_tell_clients_that_a_shard_is_full() {
+        let mut config = Config::default();
+        config.limits.connections_per_shard_max = 1_000;
+        let room = |config: &Config, files| {
+            let room = room_for_connections(config, 2, files);
+            (room.connections, room.sockets)
+        };
+        assert_eq!(room(&config, None), (1_000, 1_256));
+        assert_eq!(room(&config, Some(os::FILES_RESERVED + 100_000)), (1_000, 1_256));
+        assert_eq!(room(&config, Some(os::FILES_RESERVED + 1_600)), (700, 800), "open files are the limit");
+        assert_eq!(room(&config, Some(0)), (1, 2));
+    }
 }

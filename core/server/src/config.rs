@@ -21,6 +21,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use lynk_domain::{AckLevel, Limits};
+use lynk_http::Network;
 
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use layer::{Problem, Problems, unknown};
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) listen_path: String,
     /// Browser origins allowed besides the server's own.
     pub(crate) listen_origins: Vec<String>,
+    /// Peers that may say who their clients are.
+    pub(crate) listen_trusted_proxies: Vec<Network>,
     /// Whether there is an admin listener.
     pub(crate) admin_enabled: bool,
     /// Where it listens.
@@ -96,6 +99,7 @@ impl Default for Config {
             listen_head_millis: 5_000,
             listen_path: lynk_http::SOCKET_PATH.to_owned(),
             listen_origins: Vec::new(),
+            listen_trusted_proxies: Vec::new(),
             admin_enabled: true,
             admin_listen: (Ipv4Addr::LOCALHOST, 7778).into(),
             data_dir: PathBuf::from("data"),

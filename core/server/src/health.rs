@@ -6,14 +6,18 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use lynk_domain::Nanos;
 use lynk_journal::DiskUse;
-use lynk_reactor::{Chosen, ShardSnapshot};
+use lynk_reactor::{Chosen, Pulse, ShardSnapshot};
 use lynk_store::{DrainSnapshot, RequestSnapshot, StoreHealth};
 use lynk_telemetry::Board;
 use serde_json::{Value, json};
 
 /// Share of the journal's disk budget, in percent, from which it counts as degraded.
 const JOURNAL_PERCENT_WARN: u64 = 90;
+
+/// Time inside one turn after which a shard counts as hung, in nanoseconds: far beyond any stall that ends by itself.
+const HUNG_NANOS: u64 = 10 * Nanos::SECOND;
 
 /// Where the process is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +33,8 @@ pub(crate) enum Phase {
 /// What exists once the server has started.
 pub(crate) struct Parts {
     pub(crate) shards: Vec<Board<ShardSnapshot>>,
+    /// One per shard.
+    pub(crate) pulses: Vec<Pulse>,
     pub(crate) store: StoreHealth,
     pub(crate) requests: Board<RequestSnapshot>,
     pub(crate) drain: Board<DrainSnapshot>,
@@ -113,6 +119,17 @@ impl Health {
         self.admin_drops.load(Ordering::Relaxed)
     }
 
+    /// Whether the process does anything: the shards that have been inside one turn for more than 10 s at `now`, with the
+    /// seconds. A shard that hangs serves nobody and comes back by a restart only.
+    pub(crate) fn hung(&self, now: Nanos) -> Vec<(usize, u64)> {
+        let pulses = self.parts().map(|parts| &parts.pulses[..]).unwrap_or_default();
+        let times = pulses.iter().map(|pulse| pulse.in_turn_nanos(now)).enumerate();
+        times
+            .filter(|(_, nanos)| *nanos > HUNG_NANOS)
+            .map(|(shard, nanos)| (shard, nanos / Nanos::SECOND))
+            .collect()
+    }
+
     /// Whether the start is done, and how far it is.
     pub(crate) fn startup(&self) -> (bool, Value) {
         let done = self.phase() != Phase::Starting;
@@ -165,6 +182,7 @@ mod tests {
     fn parts(used: u64) -> Parts {
         Parts {
             shards: vec![Board::default()],
+            pulses: vec![Pulse::asleep(), Pulse::of_turn_since(Nanos(Nanos::SECOND))],
             store: StoreHealth::default(),
             requests: Board::default(),
             drain: Board::default(),
@@ -188,6 +206,16 @@ mod tests {
         health.enter(Phase::Draining);
         let (ready, told) = health.ready();
         assert!(!ready && told["status"] == "draining");
+    }
+
+    #[test]
+    fn a_shard_that_stays_in_one_turn_is_hung() {
+        let health = Health::new();
+        let late = Nanos(13 * Nanos::SECOND);
+        assert_eq!(health.hung(late), []);
+        health.assemble(parts(0));
+        assert_eq!(health.hung(Nanos(11 * Nanos::SECOND)), []);
+        assert_eq!(health.hung(late), [(1, 12)]);
     }
 
     #[test]

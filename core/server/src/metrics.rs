@@ -71,6 +71,7 @@ fn add_reactor(snapshot: &mut Snapshot, counts: &ReactorCounters) {
         (Metric::ReactorHalfOpen, counts.half_open),
         (Metric::ReactorAccepts, counts.accepted),
         (Metric::ReactorAcceptPauses, counts.accept_paused),
+        (Metric::ReactorAcceptFull, counts.accept_full),
         (Metric::ReactorQueued, counts.queued_bytes),
         (Metric::ReactorReceived, counts.received_bytes),
         (Metric::ReactorSent, counts.sent_bytes),

@@ -85,6 +85,7 @@ const END_REASONS: Label = Label {
     name: "reason",
     values: &[
         "malformed",
+        "proxy_malformed",
         "host_missing",
         "connection_not_upgrade",
         "key_invalid",
@@ -191,6 +192,8 @@ catalogue! {
         "Of these, closed unanswered.";
     ReactorAcceptPauses Counter "lynk_reactor_accept_pauses_total":
         "Times a listener paused for lack of descriptors or memory.";
+    ReactorAcceptFull Counter "lynk_reactor_accept_full_total":
+        "Times listeners paused because a shard had all the connections it may have.";
     ReactorEnds Counter "lynk_reactor_ends_total" by END_REASONS: "Connections ended, by reason.";
     ReactorQueued Gauge "lynk_reactor_queued_bytes":
         "Bytes queued for slow readers now; a frame that several wait for counts for each.";

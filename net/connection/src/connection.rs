@@ -1,9 +1,13 @@
 //! The state machine of one connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lynk_domain::Nanos;
-use lynk_http::{HEAD_BYTES_MAX, Head, Refusal, decode_head, encode_switching};
+use lynk_http::{
+    HEAD_BYTES_MAX, Head, ProxyHeader, Refusal, decode_head, decode_proxy_header, encode_switching,
+    forwarded_client,
+};
 use lynk_protocol::{CloseCode, Frame};
 use lynk_websocket::{Control, Decoder, Event as WireEvent, Role, accept_key};
 
@@ -13,6 +17,10 @@ use crate::{EndReason, Plan, SLOW_SEND_BYTES_MAX, Settings};
 /// What the peer sent, for the engine. Slices live until the next call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event<'a> {
+    /// Who the connection is from, as a trusted proxy tells; once, before the upgrade, and only from
+    /// [`Connection::behind_proxy`]. `None`: the proxy speaks for itself or does not say, so it is the client. It may
+    /// still be refused.
+    Client(Option<IpAddr>),
     /// The WebSocket handshake is done; the response is queued.
     Upgraded {
         /// Whether the client offered the subprotocol, and it was selected.
@@ -136,8 +144,8 @@ struct Link {
     /// Above the high watermark, and not yet at the low one again.
     above: bool,
     above_told: bool,
-    /// Reads are held by the driver.
-    held: bool,
+    /// A trusted proxy opened it and has not said for whom.
+    proxied: bool,
     /// Something arrived since the last heartbeat.
     heard: bool,
     /// The message that arrives had begun at the last heartbeat.
@@ -163,12 +171,21 @@ impl Connection {
                 step_told: SocketStep::Keep,
                 above: false,
                 above_told: false,
-                held: false,
+                proxied: false,
                 heard: false,
                 unfinished: false,
                 pings_open: 0,
             },
         }
+    }
+
+    /// A connection that one of [`Settings::trusted_proxies`] opened: a PROXY protocol header or the request head tells
+    /// for whom, with [`Event::Client`].
+    #[must_use]
+    pub fn behind_proxy(now: Nanos, settings: &Settings) -> Self {
+        let mut connection = Self::new(now, settings);
+        connection.link.proxied = true;
+        connection
     }
 
     /// Takes bytes that arrived, up to one event. Call it with the rest of the buffer until it returns no event; also
@@ -223,6 +240,7 @@ impl Connection {
 
     fn receive_head(&mut self, now: Nanos, settings: &Settings, input: &[u8]) -> Received<'static> {
         let all = Received { consumed: input.len(), event: None };
+        let proxied = self.link.proxied;
         let Inbound::Head(kept) = &mut self.inbound else { return all };
         let before = kept.len();
         let head = if before == 0 {
@@ -231,6 +249,26 @@ impl Connection {
             kept.extend_from_slice(&input[..input.len().min(HEAD_BYTES_MAX - before)]);
             kept.as_slice()
         };
+        if proxied {
+            match decode_proxy_header(head) {
+                Ok(Some(ProxyHeader::Absent)) => {}
+                Ok(Some(ProxyHeader::Present { client, bytes })) => {
+                    *kept = Vec::new();
+                    self.link.proxied = false;
+                    return Received { consumed: bytes - before, event: Some(Event::Client(client)) };
+                }
+                Ok(None) => {
+                    if before == 0 {
+                        *kept = input.to_vec();
+                    }
+                    return all;
+                }
+                Err(refusal) => {
+                    self.refuse(now, settings, refusal);
+                    return all;
+                }
+            }
+        }
         let (upgrade, head_bytes) = match decode_head(head, &settings.policy) {
             Ok(Some((Head::Upgrade(upgrade), head_bytes))) => (upgrade, head_bytes),
             Ok(Some((Head::Other(request), _))) => {
@@ -252,6 +290,13 @@ impl Connection {
         if settings.draining {
             self.refuse(now, settings, Refusal::Draining);
             return all;
+        }
+        if proxied {
+            let client = forwarded_client(head, &settings.trusted_proxies);
+            // The next call sees the same input again and goes on with the upgrade, unless it is refused meanwhile.
+            kept.truncate(before);
+            self.link.proxied = false;
+            return Received { consumed: 0, event: Some(Event::Client(client)) };
         }
         let subprotocol = upgrade.subprotocol;
         let mut response = Vec::new();
@@ -322,17 +367,12 @@ impl Connection {
         self.link.settle()
     }
 
-    /// Holds or releases reads, for a connection with too many commands in flight.
-    pub fn hold_reads(&mut self, held: bool) {
-        self.link.held = held;
-    }
-
-    /// Whether to receive from the socket: not above the high watermark, and not while held. Bytes that were received
-    /// already may still be given to [`Self::receive`].
+    /// Whether to receive from the socket: not above the high watermark. Bytes that were received already may still be
+    /// given to [`Self::receive`].
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match self.link.state {
-            State::Head | State::Open => self.link.reads_open(),
+            State::Head | State::Open => !self.link.above,
             State::Ending(_) | State::WriteShut => true,
             State::Dead => false,
         }
@@ -456,10 +496,6 @@ impl Connection {
 impl Link {
     fn outbox(&mut self) -> &mut Outbox {
         self.outbox.get_or_insert_with(|| Box::new(Outbox::new()))
-    }
-
-    fn reads_open(&self) -> bool {
-        !self.above && !self.held
     }
 
     /// Looks at the watermarks after the queue changed.
@@ -611,14 +647,14 @@ impl Link {
     /// `partial`: a message has begun and not ended.
     fn heartbeat(&mut self, now: Nanos, settings: &Settings, partial: bool) {
         // Control frames between its fragments would keep an unfinished message, and the memory it holds, for ever.
-        let arriving = partial && self.reads_open();
+        let arriving = partial && !self.above;
         if arriving && self.unfinished {
             self.end(now, settings, EndReason::MessageStalled, Answer::Expected);
             return;
         }
         self.unfinished = arriving;
-        // While reads are held back an answer cannot be heard; a peer that is gone then shows as a stall.
-        if self.heard || !self.reads_open() {
+        // Above the watermark nothing is read, so an answer cannot be heard; a peer that is gone then shows as a stall.
+        if self.heard || self.above {
             self.pings_open = 0;
         }
         self.heard = false;

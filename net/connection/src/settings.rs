@@ -1,7 +1,7 @@
 //! What all connections of a server share.
 
 use lynk_domain::{Limits, Nanos};
-use lynk_http::Policy;
+use lynk_http::{Policy, TrustedProxies};
 
 /// Limits and policy of connections. A shard has one and passes it to every call, which keeps it out of each
 /// connection. Times in nanoseconds, sizes in bytes.
@@ -9,6 +9,8 @@ use lynk_http::Policy;
 pub struct Settings {
     /// Path and origins of the WebSocket.
     pub policy: Policy,
+    /// Peers whose connections are [`crate::Connection::behind_proxy`].
+    pub trusted_proxies: TrustedProxies,
     /// Time for the whole request head.
     pub head_nanos_max: u64,
     /// Time for the end: flushing what is queued, the peer's answer, end of stream.
@@ -39,6 +41,7 @@ impl Settings {
     pub fn new(limits: &Limits, policy: Policy) -> Self {
         Self {
             policy,
+            trusted_proxies: TrustedProxies::default(),
             head_nanos_max: 5 * Nanos::SECOND,
             close_nanos_max: 5 * Nanos::SECOND,
             heartbeat_nanos: limits.heartbeat_millis.saturating_mul(Nanos::MILLISECOND),

@@ -37,6 +37,7 @@ pub(crate) fn client(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 /// What a test saw of [`Connection::receive`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
+    Client(Option<std::net::IpAddr>),
     Upgraded(bool),
     Text(String),
     Binary(Vec<u8>),
@@ -61,6 +62,7 @@ pub(crate) fn receive(
                 assert_eq!(consumed, rest.len(), "without an event all input is taken");
                 return seen;
             }
+            Some(Event::Client(client)) => Seen::Client(client),
             Some(Event::Upgraded { subprotocol }) => Seen::Upgraded(subprotocol),
             Some(Event::Text(text)) => Seen::Text(text.to_owned()),
             Some(Event::Binary(bytes)) => Seen::Binary(bytes.to_vec()),

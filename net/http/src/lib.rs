@@ -1,4 +1,4 @@
-//! HTTP/1.1 request heads and the WebSocket upgrade. Sans-I/O.
+//! HTTP/1.1 request heads, the WebSocket upgrade, and who is behind a proxy. Sans-I/O.
 //!
 //! Thread: any; a shard decodes the head of each new connection, the terminal client and the load tool use the
 //! client's half.
@@ -6,17 +6,22 @@
 //! Invariants: the answer depends on the bytes of the head alone, however they were cut into reads; a refusal always
 //! closes the connection, so nothing after a refused head is ever taken for a second request.
 //!
-//! Limits: [`HEAD_BYTES_MAX`] and [`HEAD_LINES_MAX`]. Decoding a head allocates nothing.
+//! Limits: [`HEAD_BYTES_MAX`], [`HEAD_LINES_MAX`] and [`PROXY_BYTES_MAX`]. Decoding a head allocates nothing; looking for
+//! a proxy's client in it does.
 //!
 //! What can fail: a request, with a [`Refusal`] that is both the reason to count and the response to send.
 
 #![forbid(unsafe_code)]
 
 mod client;
+mod proxy;
 mod refusal;
 mod request;
 
 pub use client::{UpgradeFailed, UpgradeRequest, Upgraded, decode_upgrade_response, encode_upgrade_request};
+pub use proxy::{
+    Network, PROXY_BYTES_MAX, ProxyHeader, TrustedProxies, decode_proxy_header, forwarded_client,
+};
 pub use refusal::Refusal;
 pub use request::{Head, Policy, Request, Upgrade, decode_head, encode_switching};
 

@@ -8,6 +8,8 @@ use std::io::Write as _;
 pub enum Refusal {
     /// Not an HTTP/1.1 request head.
     Malformed,
+    /// A trusted proxy's PROXY protocol header breaks the protocol.
+    ProxyMalformed,
     /// No `Host`, or more than one.
     HostMissing,
     /// `Upgrade: websocket` without `Connection: Upgrade`.
@@ -40,8 +42,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
+        Self::ProxyMalformed,
         Self::HostMissing,
         Self::ConnectionNotUpgrade,
         Self::KeyInvalid,
@@ -99,6 +102,9 @@ impl Refusal {
     const fn row(self) -> (u16, &'static str, &'static str, &'static str) {
         match self {
             Self::Malformed => (400, "Bad Request", "malformed", "not an HTTP/1.1 request"),
+            Self::ProxyMalformed => {
+                (400, "Bad Request", "proxy_malformed", "malformed PROXY protocol header")
+            }
             Self::HostMissing => (400, "Bad Request", "host_missing", "exactly one Host header is needed"),
             Self::ConnectionNotUpgrade => {
                 (400, "Bad Request", "connection_not_upgrade", "Connection must list Upgrade")

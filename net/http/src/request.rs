@@ -149,11 +149,11 @@ fn key_valid(key: &[u8]) -> bool {
     key.len() == 24 && base64::engine::general_purpose::STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
-struct Headers<'h, 'a>(&'h [httparse::Header<'a>]);
+pub(crate) struct Headers<'h, 'a>(pub(crate) &'h [httparse::Header<'a>]);
 
 impl<'a> Headers<'_, 'a> {
     /// Values of every line called `name`, trimmed.
-    fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.0
             .iter()
             .filter(move |line| line.name.eq_ignore_ascii_case(name))

@@ -38,7 +38,7 @@ impl Default for SocketOptions {
 pub struct Config {
     /// Limits and policy of connections.
     pub connection: Settings,
-    /// Sockets of this shard at most, closing ones included. The next is closed unanswered.
+    /// Sockets of this shard at most, closing ones included. Further ones wait in the kernel's queue until there is room.
     pub connections_max: u32,
     /// Sockets that have not finished their request head, at most. The next is closed unanswered.
     pub half_open_max: u32,

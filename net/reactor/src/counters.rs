@@ -15,7 +15,7 @@ pub struct ReactorCounters {
     pub waits: u64,
     /// Sockets accepted.
     pub accepted: u64,
-    /// Of these, closed unanswered because the shard had all it may have.
+    /// Of these, closed unanswered because they came together with the last one that the shard may have.
     pub refused_full: u64,
     /// Of these, closed unanswered because too many request heads were incomplete.
     pub refused_half_open: u64,
@@ -23,6 +23,8 @@ pub struct ReactorCounters {
     pub accept_failed: u64,
     /// Times a listener had to pause: out of descriptors or memory.
     pub accept_paused: u64,
+    /// Times the listeners had to pause because the shard had all the sockets it may have.
+    pub accept_full: u64,
     /// Connections ended, by [`EndReason::index`].
     pub ended: [u64; EndReason::COUNT],
     /// Connections now, closing ones included.
@@ -79,6 +81,7 @@ impl Default for ReactorCounters {
             refused_half_open: 0,
             accept_failed: 0,
             accept_paused: 0,
+            accept_full: 0,
             ended: [0; EndReason::COUNT],
             connections: 0,
             half_open: 0,
@@ -117,6 +120,6 @@ pub struct ShardSnapshot {
     pub journal: WriterCounts,
     /// From handing a batch to the disk until it was synced.
     pub journal_sync: Histogram,
-    /// Durations of turns, without the wait at their end.
+    /// Durations of turns: with the driver's call at their end when it does not wait, without it when it does.
     pub turns: Histogram,
 }

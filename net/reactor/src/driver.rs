@@ -30,7 +30,8 @@ pub(crate) const LISTENER_TOKENS: u32 = u32::MAX - 0xff;
 pub(crate) enum Event {
     /// A listener has accepted a connection.
     Accepted { socket: OwnedFd },
-    /// A listener pauses: descriptors or memory ran out. [`Driver::listen`] again after a while.
+    /// A listener pauses, because [`lynk_ring::AcceptFailure`] is not a passing one. [`Driver::listen`] again after a
+    /// while.
     AcceptStopped { token: u32, error: io::Error },
     /// There is input, or the end of it. Read until a short read, or to the end when `hung_up`.
     Readable { token: u32, hung_up: bool },
@@ -70,6 +71,8 @@ pub(crate) trait Driver {
     fn arm_writable(&mut self, file: Self::File);
     /// Accepts connections from now on.
     fn listen(&mut self, file: Self::File);
+    /// Leaves connections in the listener's queue until [`Self::listen`]. Those that were accepted already still come.
+    fn stop_accepting(&mut self, file: Self::File);
     /// Accepts one connection that waits now; `WouldBlock` when none does.
     fn accept_waiting(&mut self, file: Self::File) -> io::Result<OwnedFd>;
     /// Receives what is there, without waiting.

@@ -19,6 +19,35 @@ pub(crate) struct Control {
     pub(crate) stop: AtomicBool,
     pub(crate) listening: AtomicBool,
     pub(crate) drained: AtomicBool,
+    /// When the turn began that the shard is in, in nanoseconds of the monotonic clock; 0 while it sleeps.
+    pub(crate) turn_since: AtomicU64,
+}
+
+/// A look at whether a shard's loop goes round, for a thread that watches over it.
+#[derive(Clone)]
+pub struct Pulse(Arc<Control>);
+
+impl Pulse {
+    /// That of no shard: one that sleeps. For tests of those who watch.
+    #[must_use]
+    pub fn asleep() -> Self {
+        Self::of_turn_since(Nanos(0))
+    }
+
+    /// That of no shard: one whose turn began at `since`. For tests of those who watch.
+    #[must_use]
+    pub fn of_turn_since(since: Nanos) -> Self {
+        Self(Arc::new(Control { turn_since: AtomicU64::new(since.0), ..Control::default() }))
+    }
+
+    /// Nanoseconds that the shard has been inside one turn at `now` (see [`crate::monotonic_now`]); 0 while it sleeps.
+    #[must_use]
+    pub fn in_turn_nanos(&self, now: Nanos) -> u64 {
+        match self.0.turn_since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now.since(Nanos(since)),
+        }
+    }
 }
 
 /// A running shard. Dropping the handle does not stop it.
@@ -76,6 +105,12 @@ impl ShardHandle {
     /// The panic that ended it.
     pub fn join(self) -> std::thread::Result<()> {
         self.thread.join()
+    }
+
+    /// Whether its loop goes round, for a thread that watches over it.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(Arc::clone(&self.control))
     }
 
     /// The numbers of the last publication.

@@ -52,7 +52,7 @@ pub use chat::Chat;
 pub use clock::monotonic_now;
 pub use config::{Backend, Config, SocketOptions};
 pub use counters::{ReactorCounters, ShardSnapshot};
-pub use handle::ShardHandle;
+pub use handle::{Pulse, ShardHandle};
 pub use listen::{bind, local_address};
 pub use note::{Note, current_note};
 pub use peers::MAILBOX_ITEMS;

@@ -1,10 +1,9 @@
 //! Listeners: one per shard on the same address, among which the kernel spreads connections.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
-use lynk_domain::IpPrefix;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::config::SocketOptions;
@@ -49,10 +48,10 @@ pub fn local_address(listeners: &[TcpListener]) -> io::Result<SocketAddr> {
     listeners.first().ok_or(io::ErrorKind::NotFound)?.local_addr()
 }
 
-/// The network that a connection comes from; `None` when it is gone already.
-pub(crate) fn peer_network(socket: &OwnedFd) -> Option<IpPrefix> {
+/// The address that a connection comes from; `None` when it is gone already.
+pub(crate) fn peer_address(socket: &OwnedFd) -> Option<IpAddr> {
     let address = rustix::net::getpeername(socket.as_fd()).ok().flatten()?;
-    SocketAddr::try_from(address).ok().map(|address| IpPrefix::of(address.ip()))
+    SocketAddr::try_from(address).ok().map(|address| address.ip())
 }
 
 #[cfg(test)]
@@ -75,7 +74,6 @@ mod tests {
         assert!(sockopt::tcp_nodelay(&accepted).expect("readable"));
         assert_eq!(sockopt::tcp_user_timeout(&accepted).expect("readable"), 30_000);
         assert_eq!(sockopt::socket_send_buffer_size(&accepted).expect("readable"), 128 << 10);
-        let expected = IpPrefix::of(local.ip());
-        assert_eq!(peer_network(&accepted.into()), Some(expected));
+        assert_eq!(peer_address(&accepted.into()), Some(local.ip()));
     }
 }

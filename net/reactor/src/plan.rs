@@ -291,7 +291,7 @@ impl Seat {
         let say = |result| report.send(result).unwrap_or_default();
         match self.backing {
             Backing::Uring { ring, ports } => {
-                match UringDriver::new(*ring, &self.wakers[self.shard.index()], ports)
+                match UringDriver::new(*ring, self.shard, ports, self.wakers)
                     .and_then(|driver| Shard::new(driver, parts))
                 {
                     Ok(shard) => {

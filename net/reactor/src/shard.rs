@@ -8,8 +8,9 @@ mod effects;
 mod input;
 mod output;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -77,6 +78,9 @@ pub(crate) struct Shard<D: Driver, C> {
     effects: Effects,
     pending: VecDeque<Pending>,
     table: Table<D::File>,
+    /// Connections of trusted proxies that have not said who their clients are, with the proxy's address. The chat does
+    /// not know them yet. No more than there may be half-open ones.
+    proxied: BTreeMap<u32, IpAddr>,
     listeners: Vec<Listener<D::File>>,
     queue: TurnQueue,
     /// Connections to settle once this turn's sends are done.
@@ -137,6 +141,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             effects: Effects::default(),
             pending: VecDeque::new(),
             table: Table::new(),
+            proxied: BTreeMap::new(),
             listeners,
             queue: TurnQueue::new(),
             touched: Vec::new(),
@@ -188,10 +193,23 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         let wait = self.how_long();
         let (peers, store) = (&mut self.peers, &mut self.store);
         let asleep = wait != Wait::No && self.sleeper.may_sleep(|| peers.has_mail() || store.has_mail());
-        self.driver.turn(if asleep { wait } else { Wait::No }, &mut self.events);
         if asleep {
+            self.end_turn(monotonic_now());
+            self.driver.turn(wait, &mut self.events);
             self.sleeper.wake_up();
+        } else {
+            // Under io_uring this call carries out the sends; what it takes is time of the turn.
+            self.driver.turn(Wait::No, &mut self.events);
+            let end = monotonic_now();
+            self.stall.part(end, Part::Submit);
+            self.end_turn(end);
         }
+    }
+
+    fn end_turn(&mut self, end: Nanos) {
+        self.stall.end(end);
+        // Only whether it moves is of interest, so no ordering is needed.
+        self.control.turn_since.store(0, Ordering::Relaxed);
     }
 
     fn how_long(&mut self) -> Wait {
@@ -220,6 +238,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
     fn turn(&mut self) {
         self.read_clock();
         self.stall.begin(self.now.mono);
+        self.control.turn_since.store(self.now.mono.0, Ordering::Relaxed);
         self.counters.turns += 1;
         self.finish_sends();
         self.take_events();
@@ -238,7 +257,6 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         self.ring_bells();
         let end = monotonic_now();
         self.stall.part(end, Part::Sends);
-        self.stall.end(end);
         if end >= self.publish_at && self.unpublished {
             self.publish();
         }
@@ -313,13 +331,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         }
         self.due = due;
         self.carry_out();
-        for at in 0..self.listeners.len() {
-            let listener = &mut self.listeners[at];
-            if listener.again_at.is_some_and(|again| again <= self.now.mono) {
-                listener.again_at = None;
-                self.driver.listen(listener.file);
-            }
-        }
+        self.resume_listeners();
         if self.chat.next_deadline().is_some_and(|deadline| deadline <= self.now.mono) {
             self.give(Input::Deadline);
         }

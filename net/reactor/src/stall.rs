@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Reads,
     Flush,
     Sends,
+    /// The driver's call at the end of a turn that does not wait: there io_uring carries out the sends.
+    Submit,
 }
 
 impl Part {
@@ -26,6 +28,7 @@ impl Part {
             Self::Reads => "reads",
             Self::Flush => "flush",
             Self::Sends => "sends",
+            Self::Submit => "submit",
         }
     }
 }
@@ -34,7 +37,8 @@ impl Part {
 pub(crate) struct StallDetector {
     shard: ShardId,
     limit_nanos: u64,
-    turn_start: Nanos,
+    /// `None` before the first turn and after each.
+    turn_start: Option<Nanos>,
     part_start: Nanos,
     longest: (u64, Part),
     log_after: Nanos,
@@ -50,7 +54,7 @@ impl StallDetector {
         Self {
             shard,
             limit_nanos,
-            turn_start: Nanos(0),
+            turn_start: None,
             part_start: Nanos(0),
             longest: (0, Part::Completions),
             log_after: Nanos(0),
@@ -62,7 +66,7 @@ impl StallDetector {
     }
 
     pub(crate) fn begin(&mut self, now: Nanos) {
-        self.turn_start = now;
+        self.turn_start = Some(now);
         self.part_start = now;
         self.longest = (0, Part::Completions);
     }
@@ -76,9 +80,10 @@ impl StallDetector {
         }
     }
 
-    /// The turn is over; the next call of the driver may sleep.
+    /// The turn is over, if there was one; what follows may sleep.
     pub(crate) fn end(&mut self, now: Nanos) {
-        let took = now.since(self.turn_start);
+        let Some(start) = self.turn_start.take() else { return };
+        let took = now.since(start);
         self.turns.record(took);
         self.turn_nanos_max = self.turn_nanos_max.max(took);
         if took <= self.limit_nanos {
@@ -111,6 +116,7 @@ mod tests {
     #[test]
     fn a_long_turn_counts_once_and_names_its_longest_part() {
         let mut detector = StallDetector::new(ShardId(0), 50);
+        detector.end(Nanos(900));
         detector.begin(Nanos(1_000));
         detector.part(Nanos(1_010), Part::Completions);
         detector.part(Nanos(1_090), Part::Reads);

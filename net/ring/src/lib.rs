@@ -24,6 +24,7 @@
 //! an [`Event`]. A kernel call that fails for another reason than pressure or a signal means that the ring is
 //! broken: it panics, as nothing could be sent or stored any more.
 
+mod accept;
 mod error;
 mod files;
 mod hold;
@@ -33,6 +34,7 @@ mod setup;
 mod token;
 mod writes;
 
+pub use accept::{AcceptFailure, PASSING_FAILURES_MAX};
 pub use error::{Cause, SetupError};
 pub use files::FileId;
 pub use port::Port;

@@ -12,6 +12,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode};
 
+use crate::accept::{AcceptFailure, PASSING_FAILURES_MAX};
 use crate::error::SetupError;
 use crate::files::{Armed, FileId, Files};
 use crate::hold::TurnHold;
@@ -75,6 +76,8 @@ impl DisabledRing {
             sending: Vec::new(),
             stash: Vec::new(),
             rearm: Vec::new(),
+            stopping: Vec::new(),
+            accept_failures: 0,
             completions: Vec::new(),
             counters: RingCounters::default(),
             no_iowait,
@@ -113,7 +116,7 @@ pub enum Event<W> {
         /// The connection, close-on-exec.
         socket: OwnedFd,
     },
-    /// A listener accepts no more until [`Ring::accept`] is called again: descriptors or memory ran out.
+    /// A listener accepts no more until [`Ring::accept`] is called again. [`AcceptFailure`] tells what the error means.
     AcceptStopped {
         /// The listener's.
         token: u32,
@@ -150,11 +153,16 @@ pub enum Event<W> {
         content: W,
         /// Bytes written, or a negated errno.
         written: i32,
-        /// 0, or a negated errno; `-ECANCELED` after a short or failed write.
+        /// 0, or a negated errno; `-ECANCELED` after a short or failed write, or when it ended before the write.
         synced: i32,
     },
     /// Another ring woke this one.
     Woken,
+    /// A wake did not arrive: the other ring is gone or short of memory. Wake its thread in another way.
+    WakeFailed {
+        /// The number given to [`Ring::wake`].
+        tag: u32,
+    },
     /// The last operation of a detached file ended and it is closed. The last event with this token.
     Detached {
         /// The file's.
@@ -196,6 +204,10 @@ pub struct Ring<F: AsRef<[u8]>, W: AsRef<[u8]>> {
     stash: Vec<Event<W>>,
     /// Multishot operations that the kernel ended and that go on.
     rearm: Vec<(FileId, Armed)>,
+    /// Listeners that were asked to stop and whose accept has not ended yet.
+    stopping: Vec<FileId>,
+    /// Passing failures of accepts since the last connection.
+    accept_failures: u32,
     completions: Vec<(u64, i32, u32)>,
     counters: RingCounters,
     no_iowait: bool,
@@ -222,12 +234,16 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
             (Armed::Accept, Kind::Accept),
         ] {
             if self.files.is_armed(file, armed) {
-                let target = Token::new(kind, file.generation, file.index).to_bits();
-                let entry = opcode::AsyncCancel::new(target).build().flags(Flags::SKIP_SUCCESS);
-                self.push_plain(entry, Token::new(Kind::Cancel, file.generation, file.index));
+                self.cancel(file, kind);
             }
         }
         self.reap(file);
+    }
+
+    fn cancel(&mut self, file: FileId, kind: Kind) {
+        let target = Token::new(kind, file.generation, file.index).to_bits();
+        let entry = opcode::AsyncCancel::new(target).build().flags(Flags::SKIP_SUCCESS);
+        self.push_plain(entry, Token::new(Kind::Cancel, file.generation, file.index));
     }
 
     /// The file's descriptor, for calls that the ring does not make; `None` for one that is leaving or gone.
@@ -246,9 +262,25 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         self.arm(file, Armed::Writable);
     }
 
-    /// Accepts connections on a listener, from now until it is detached or [`Event::AcceptStopped`].
+    /// Accepts connections on a listener, from now until it is detached, [`Self::stop_accepting`] or
+    /// [`Event::AcceptStopped`].
     pub fn accept(&mut self, file: FileId) {
+        // An accept that is still being cancelled is armed again when it ends.
+        self.stopping.retain(|stopping| *stopping != file);
         self.arm(file, Armed::Accept);
+    }
+
+    /// Leaves further connections in a listener's queue, from this ring's next turn until [`Self::accept`]. Those that
+    /// were accepted before still arrive.
+    pub fn stop_accepting(&mut self, file: FileId) {
+        self.rearm.retain(|(waiting, armed)| (*waiting, *armed) != (file, Armed::Accept));
+        if self.files.is_open(file)
+            && self.files.is_armed(file, Armed::Accept)
+            && !self.stopping.contains(&file)
+        {
+            self.stopping.push(file);
+            self.cancel(file, Kind::Accept);
+        }
     }
 
     fn arm(&mut self, file: FileId, armed: Armed) {
@@ -346,11 +378,12 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         Ok(())
     }
 
-    /// Wakes another ring: its turn ends with [`Event::Woken`]. Takes effect with this ring's next turn.
-    pub fn wake(&mut self, port: &Port) {
+    /// Wakes another ring: its turn ends with [`Event::Woken`]. Takes effect with this ring's next turn, which tells with
+    /// [`Event::WakeFailed`] and `tag` when it did not arrive.
+    pub fn wake(&mut self, port: &Port, tag: u32) {
         let woken = Token::new(Kind::Woken, 0, 0).to_bits();
         let entry = opcode::MsgRingData::new(Fd(port.raw()), 0, woken, None).build();
-        self.push_plain(entry.flags(Flags::SKIP_SUCCESS), Token::new(Kind::WakeFailed, 0, 0));
+        self.push_plain(entry.flags(Flags::SKIP_SUCCESS), Token::new(Kind::WakeFailed, 0, tag));
     }
 
     /// Files attached, leaving ones included.
@@ -476,7 +509,10 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         match token.kind {
             Kind::Cancel => return,
             Kind::Woken => return self.stash.push(Event::Woken),
-            Kind::WakeFailed => return self.counters.wakes_failed += 1,
+            Kind::WakeFailed => {
+                self.counters.wakes_failed += 1;
+                return self.stash.push(Event::WakeFailed { tag: token.index });
+            }
             Kind::Write => return self.finish_write(token, Half::Write, result),
             Kind::Sync => return self.finish_write(token, Half::Sync, result),
             _ => {}
@@ -487,12 +523,14 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         };
         match token.kind {
             Kind::Readable => {
+                // The kernel ends a multishot poll when it cannot post, and on error. Short of memory it says nothing
+                // about the file, which must not be deaf from then on; a read finds out what was missed.
+                let short = result == -libc::ENOMEM;
                 if self.files.is_open(file) {
-                    let hung_up = result < 0 || result & HUNG_UP != 0;
+                    let hung_up = !short && (result < 0 || result & HUNG_UP != 0);
                     self.stash.push(Event::Readable { token: owner, hung_up });
                 }
-                // The kernel ends a multishot poll when it cannot post, and on error.
-                self.settle(file, Armed::Readable, more, result >= 0);
+                self.settle(file, Armed::Readable, more, result >= 0 || short);
             }
             Kind::Writable => {
                 if self.files.is_open(file) {
@@ -523,14 +561,28 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
             // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
             let socket = unsafe { OwnedFd::from_raw_fd(result) };
             self.stash.push(Event::Accepted { token: owner, socket });
+            self.accept_failures = 0;
         }
-        // A connection that was reset while it queued is no reason to stop.
-        let go_on = result >= 0 || result == -libc::ECONNABORTED;
-        self.settle(file, Armed::Accept, more, go_on);
-        if !more && !go_on && self.files.is_open(file) {
-            let error = io::Error::from_raw_os_error(-result);
+        if more {
+            return;
+        }
+        let before = self.stopping.len();
+        self.stopping.retain(|stopping| *stopping != file);
+        let stopped = self.stopping.len() < before;
+        let error = io::Error::from_raw_os_error(-result.min(0));
+        // A cancel that nobody waits for any more: accepting was asked for again meanwhile.
+        let go_on = result >= 0 || result == -libc::ECANCELED || self.passes(&error);
+        self.settle(file, Armed::Accept, more, go_on && !stopped);
+        if !go_on && !stopped && self.files.is_open(file) {
+            self.accept_failures = 0;
             self.stash.push(Event::AcceptStopped { token: owner, error });
         }
+    }
+
+    /// Whether a failed accept is only about one connection.
+    fn passes(&mut self, error: &io::Error) -> bool {
+        self.accept_failures += 1;
+        AcceptFailure::of(error) == AcceptFailure::Passing && self.accept_failures < PASSING_FAILURES_MAX
     }
 
     fn finish_send(&mut self, file: FileId, owner: u32, report: Report, result: i32) {

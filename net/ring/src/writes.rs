@@ -1,6 +1,7 @@
 //! Durable writes in flight: WRITE linked to FSYNC, held in place until both completed.
 //!
-//! Pure bookkeeping; the ring submits, and the caller interprets the two results (a short write cancels the sync).
+//! Pure bookkeeping; the ring submits, and the caller interprets the two results (a short write cancels the sync). A sync
+//! proves something only about a write that ended before it.
 
 use crate::files::FileId;
 
@@ -73,9 +74,11 @@ impl<W: AsRef<[u8]>> Writes<W> {
         let slot = self.slots.get_mut(index as usize).expect("completions belong to a write in flight");
         let write = slot.as_mut().filter(|write| write.generation == generation);
         let write = write.expect("completions belong to a write in flight");
-        let place = match half {
-            Half::Write => &mut write.written,
-            Half::Sync => &mut write.synced,
+        let (place, result) = match half {
+            Half::Write => (&mut write.written, result),
+            // The link forbids it; if it happens all the same, the bytes may have come after the sync.
+            Half::Sync if write.written.is_none() && result >= 0 => (&mut write.synced, -libc::ECANCELED),
+            Half::Sync => (&mut write.synced, result),
         };
         assert!(place.replace(result).is_none(), "each half completes once");
         let (written, synced) = (write.written?, write.synced?);
@@ -104,8 +107,19 @@ mod tests {
             assert!(writes.complete(place.index, place.generation, first, 1).is_none());
             let done = writes.complete(place.index, place.generation, second, 2).expect("both are in");
             assert_eq!((done.file, done.content.as_ptr()), (FILE, place.address));
-            let expected = if first == Half::Write { (1, 2) } else { (2, 1) };
+            let expected = if first == Half::Write { (1, 2) } else { (2, -libc::ECANCELED) };
             assert_eq!((done.written, done.synced), expected);
+        }
+    }
+
+    #[test]
+    fn a_sync_before_its_write_proves_nothing_and_a_failed_one_stays_failed() {
+        let mut writes = Writes::<Vec<u8>>::new();
+        for (synced, told) in [(0, -libc::ECANCELED), (-libc::EIO, -libc::EIO)] {
+            let place = writes.begin(FILE, vec![7; 100]).expect("the table is empty");
+            assert!(writes.complete(place.index, place.generation, Half::Sync, synced).is_none());
+            let done = writes.complete(place.index, place.generation, Half::Write, 100).expect("both are in");
+            assert_eq!((done.written, done.synced), (100, told));
         }
     }
 

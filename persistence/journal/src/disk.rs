@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use memory::{MemoryDisk, MemoryFile};
 pub use real::{RealDisk, RealFile};
+use rustix::io::Errno;
 
 /// Directories and names.
 pub trait Disk: Clone {
@@ -42,7 +43,7 @@ pub trait Disk: Clone {
     /// Makes the names in a directory durable.
     ///
     /// # Errors
-    /// Whatever the disk says. The names may or may not be durable then.
+    /// One that [`is_exhausted`] recognises, or whatever the disk says. The names may or may not be durable then.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Opens an existing file.
@@ -54,7 +55,7 @@ pub trait Disk: Clone {
     /// Makes a new file of `bytes` zeros whose space is reserved, so that writing into it needs no more.
     ///
     /// # Errors
-    /// `AlreadyExists`; one that [`is_full`] recognises; or whatever the disk says.
+    /// `AlreadyExists`; one that [`is_full`] or [`is_exhausted`] recognises; or whatever the disk says.
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Self::File>;
 
     /// Renames a file within its directory, replacing what has the new name.
@@ -107,6 +108,14 @@ pub trait DiskFile: Clone {
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether an error means that the process or the machine has no descriptor or memory left, now: nothing was done, and
+/// nothing is said about the disk.
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
 }
 
 /// A failed disk operation, with what it was about.

@@ -7,7 +7,8 @@
 //! bad header is always damage and never a torn start.
 //!
 //! Limits: one spare per shard; the bytes of all segments against [`DiskUse`]. What can fail: space
-//! ([`PrepareError::Full`], try again later) and the disk ([`PrepareError::Failed`], end the process).
+//! ([`PrepareError::Full`], try again later), descriptors and memory ([`PrepareError::Exhausted`], likewise) and the disk
+//! ([`PrepareError::Failed`], end the process).
 
 mod thread;
 
@@ -19,7 +20,7 @@ use lynk_domain::{Lsn, ShardId};
 
 pub use thread::{KeeperThread, SegmentSupply, Supplied};
 
-use crate::disk::{Disk, DiskError, DiskFile, at, is_full, write_all};
+use crate::disk::{Disk, DiskError, DiskFile, at, is_exhausted, is_full, write_all};
 use crate::format::SegmentHeader;
 use crate::layout;
 use crate::limits::{DISK_BYTES_MAX, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
@@ -107,6 +108,10 @@ pub enum PrepareError {
     /// The disk or the budget is full. Nothing is left behind; try again later.
     #[error("there is no space for another journal segment")]
     Full,
+    /// Descriptors or memory ran out, which says nothing about the disk. The segment may have its name already; the next
+    /// attempt replaces it. Try again later.
+    #[error("descriptors or memory ran out: {0}")]
+    Exhausted(#[source] DiskError),
     /// The disk failed: end the process.
     #[error(transparent)]
     Failed(#[from] DiskError),
@@ -190,7 +195,11 @@ impl<D: Disk> Keeper<D> {
             }
             Err(error) => {
                 self.disk_use.give_back(bytes);
-                if is_full(&error.error) { Err(PrepareError::Full) } else { Err(error.into()) }
+                Err(match &error.error {
+                    reason if is_full(reason) => PrepareError::Full,
+                    reason if is_exhausted(reason) => PrepareError::Exhausted(error),
+                    _ => PrepareError::Failed(error),
+                })
             }
         }
     }

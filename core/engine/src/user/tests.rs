@@ -158,16 +158,48 @@ fn a_user_with_many_watchers_is_told_in_parts() {
         watch(&mut rig, there(slot), user_of(THERE, 1), user, false);
     }
     watch(&mut rig, there(0), user_of(THERE, 1), user, true);
-    let mut rest = Vec::new();
+    let mut rest = told(&mut rig);
     while rig.engine.next_deadline().is_some_and(|at| at <= rig.now.mono) {
         rig.give(Input::Deadline);
-        rest.extend(told(&mut rig));
+        let part = told(&mut rig);
+        assert!(part.len() <= 128, "{} in one call", part.len());
+        rest.extend(part);
     }
     rest.sort_unstable();
     rest.dedup();
     let expected: Vec<_> =
         [0].into_iter().chain(130..=500).filter(|slot| *slot != 400).map(|slot| (slot, true)).collect();
     assert_eq!(rest, expected);
+}
+
+#[test]
+fn users_who_change_together_are_told_in_parts() {
+    let mut rig = Rig::new();
+    let users: Vec<_> = (0..10).map(|number| user_of(HERE, number)).collect();
+    for user in &users {
+        for slot in 1..=30 {
+            watch(&mut rig, there(slot), user_of(THERE, 1), *user, true);
+        }
+        rig.reply(StoreReply::Blocks(Vec::new()));
+    }
+    rig.wait_millis(2_000);
+    for (slot, user) in (100..).zip(&users) {
+        rig.sign_in(slot, *user);
+        leave(&mut rig, slot);
+    }
+    told(&mut rig);
+    // All of them went within the second in which they came, so the news of that is due at one time.
+    rig.now.mono = rig.engine.next_deadline().expect("news");
+    rig.give(Input::Deadline);
+    assert!(told(&mut rig).len() <= 128 && rig.more);
+    let mut rest = 0;
+    while rig.more {
+        rig.give(Input::Deadline);
+        let part = told(&mut rig).len();
+        assert!((1..=128).contains(&part), "{part} in one call");
+        rest += part;
+    }
+    assert!((300 - 128..300).contains(&rest), "{rest}");
 }
 
 #[test]

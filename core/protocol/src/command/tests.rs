@@ -70,3 +70,18 @@ fn every_op_is_known() {
         }
     }
 }
+
+#[test]
+fn an_error_quotes_little_of_what_the_client_sent() {
+    for filler in ["\u{7f}", "é", "x"] {
+        let long = filler.repeat((128 << 10) / filler.len());
+        let text = format!(r#"{{"op":"ping","id":"{long}"}}"#);
+        let reject = decode(&text).command.expect_err("an id is a number");
+        assert_eq!(reject.code, ErrorCode::InvalidField);
+        let told = reject.message();
+        assert!(told.len() < 300, "{} bytes", told.len());
+        assert!(told.starts_with("invalid type: string") && told.contains("at line 1 column"), "{told}");
+    }
+    let short = decode(r#"{"op":"ping","id":"x"}"#).command.expect_err("an id is a number");
+    assert!(short.message().starts_with(r#"invalid type: string "x", expected u64 at line 1 column"#));
+}

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lynk_http::Network;
+
 use super::Config;
 use super::units::{format_bytes, format_millis, parse_bytes, parse_count, parse_millis};
 use super::value::Choice;
@@ -53,6 +55,7 @@ pub(crate) enum Field {
     Switch(fn(&mut Config) -> &mut bool),
     Text(fn(&mut Config) -> &mut String),
     Words(fn(&mut Config) -> &mut Vec<String>),
+    Networks(fn(&mut Config) -> &mut Vec<Network>),
     Address(fn(&mut Config) -> &mut SocketAddr),
     Path(fn(&mut Config) -> &mut PathBuf),
     Choice(fn(&mut Config) -> &mut dyn Choice),
@@ -105,8 +108,15 @@ impl Key {
                 text.clone_into(field(config));
             }
             Field::Words(field) => {
-                *field(config) =
-                    text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+                *field(config) = words(text).map(str::to_owned).collect();
+            }
+            Field::Networks(field) => {
+                let networks = words(text).map(|word| {
+                    Network::parse(word).ok_or_else(|| {
+                        format!("must be addresses or networks such as \"10.0.0.0/8\", not {word:?}")
+                    })
+                });
+                *field(config) = networks.collect::<Result<_, _>>()?;
             }
             Field::Address(field) => {
                 *field(config) = text.parse().map_err(|_| {
@@ -139,6 +149,9 @@ impl Key {
             Field::Switch(field) => field(&mut config).to_string(),
             Field::Text(field) => field(&mut config).clone(),
             Field::Words(field) => field(&mut config).join(","),
+            Field::Networks(field) => {
+                field(&mut config).iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            }
             Field::Address(field) => field(&mut config).to_string(),
             Field::Path(field) => field(&mut config).display().to_string(),
             Field::Choice(field) => field(&mut config).word().to_owned(),
@@ -153,8 +166,8 @@ impl Key {
             | Field::U32(_, Unit::Count, ..)
             | Field::U64(_, Unit::Count, ..) => text,
             Field::Switch(_) => text,
-            Field::Words(field) => {
-                let words: Vec<_> = field(&mut config.clone()).iter().map(|w| format!("{w:?}")).collect();
+            Field::Words(_) | Field::Networks(_) => {
+                let words: Vec<_> = words(&text).map(|w| format!("{w:?}")).collect();
                 format!("[{}]", words.join(", "))
             }
             _ => format!("{text:?}"),
@@ -172,6 +185,7 @@ impl Key {
             Field::Switch(_) => "true, false".to_owned(),
             Field::Text(_) => "text".to_owned(),
             Field::Words(_) => "list of texts".to_owned(),
+            Field::Networks(_) => "list of addresses and networks".to_owned(),
             Field::Address(_) => "address:port".to_owned(),
             Field::Path(_) => "path".to_owned(),
             Field::Choice(field) => field(&mut Config::default()).words().join(", "),
@@ -189,6 +203,11 @@ impl Key {
             _ => "–",
         }
     }
+}
+
+/// The items of a list in one text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
 const DAY: u64 = 86_400_000;
@@ -268,6 +287,11 @@ pub(crate) static KEYS: &[Key] = &[
         "listen.origins",
         Field::Words(|c| &mut c.listen_origins),
         "Browser origins (`https://chat.example`) that may connect besides the server's own, as browsers send them: without a path, a final slash or the scheme's usual port. Programs send none and always may.",
+    ),
+    key(
+        "listen.trusted_proxies",
+        Field::Networks(|c| &mut c.listen_trusted_proxies),
+        "Peers (`10.0.0.0/8`, `::1`) that may say who their clients are, by a PROXY protocol header of version 2, `Forwarded` or `X-Forwarded-For`. From everyone else these mean nothing. List only proxies that always send one of them.",
     ),
     key("admin.enabled", Field::Switch(|c| &mut c.admin_enabled), "Whether there is an admin listener."),
     key(

@@ -76,6 +76,7 @@ fn bad_values_say_what_they_must_be() {
         ("[listen]\naddress = {}", "is not a section"),
         ("[listen]\norigins = [1]", "must be a list of texts"),
         ("[limits]\ncommands_in_flight_max = 256", "must be from 1 to 255"),
+        ("[listen]\ntrusted_proxies = [\"10.0.0.1/8\"]", "addresses or networks such as \"10.0.0.0/8\""),
         ("[listen\n", "lynk.toml line 1: "),
         ("[shards]\ncount = 1\ncount = 2", "line 3: "),
     ] {
@@ -151,6 +152,7 @@ fn every_limit_has_a_key_and_every_key_its_own_field() {
             "false",
             "true",
             "127.0.0.1:9",
+            "10.0.0.0/8",
         ];
         let set = other.iter().any(|text| key.set(&mut config, text).is_ok() && config != before);
         assert!(set, "{}", key.path);

@@ -112,6 +112,75 @@ fn metrics_count_what_clients_do() {
     assert!(text.ends_with("# EOF\n"));
 }
 
+/// Opens a connection and returns the first line of the answer to its upgrade; the connection with it.
+fn upgrade(server: &Server) -> (TcpStream, String) {
+    upgrade_with(server, "")
+}
+
+/// The same with further header lines.
+fn upgrade_with(server: &Server, lines: &str) -> (TcpStream, String) {
+    use std::io::{Read as _, Write as _};
+    let mut socket = TcpStream::connect(&server.address).expect("it listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("settable");
+    // A refusal may come, and the socket close, before the request is out.
+    let _ = write!(
+        socket,
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{lines}\r\n",
+        server.address
+    );
+    let mut text = Vec::new();
+    let mut chunk = [0; 1_024];
+    while !text.contains(&b'\n') {
+        let count = socket.read(&mut chunk).expect("an answer");
+        assert!(count > 0, "closed unanswered: {}", String::from_utf8_lossy(&text));
+        text.extend_from_slice(&chunk[..count]);
+    }
+    let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
+    (socket, line)
+}
+
+#[test]
+fn connections_beyond_a_shards_limit_are_told_that_it_is_full() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let options = ["--shards", "1", "--set", "limits.connections_per_shard_max=2"];
+    let server = Server::start(temp.path(), &options);
+    let held = [upgrade(&server), upgrade(&server)];
+    assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
+    for _ in 0..3 {
+        assert_eq!(upgrade(&server).1, "HTTP/1.1 503 Service Unavailable");
+    }
+    server.wait_metric("lynk_reactor_ends_total{reason=\"full\"}", 3.0);
+    drop(held);
+    let until = Instant::now() + PATIENCE;
+    while !upgrade(&server).1.starts_with("HTTP/1.1 101") {
+        assert!(Instant::now() < until, "there is room again");
+    }
+}
+
+#[test]
+fn a_network_with_too_many_connections_is_told_so() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let options = ["--shards", "1", "--set", "limits.connections_per_ip_max=2"];
+    let server = Server::start(temp.path(), &options);
+    let held = [upgrade(&server), upgrade(&server)];
+    assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
+    assert_eq!(upgrade(&server).1, "HTTP/1.1 429 Too Many Requests");
+    server.wait_metric("lynk_reactor_ends_total{reason=\"too_many_connections\"}", 1.0);
+}
+
+#[test]
+fn clients_of_a_trusted_proxy_have_limits_of_their_own() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let limit = ["--shards", "1", "--set", "limits.connections_per_ip_max=1"];
+    let trust = ["--set", "listen.trusted_proxies=127.0.0.0/8"];
+    let server = Server::start(temp.path(), &[&limit[..], &trust[..]].concat());
+    let from = |network: &str| upgrade_with(&server, &format!("X-Forwarded-For: {network}.7\r\n"));
+    let held = ["192.0.2", "198.51.100", "203.0.113"].map(from);
+    assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
+    assert_eq!(from("192.0.2").1, "HTTP/1.1 429 Too Many Requests");
+}
+
 #[test]
 fn a_drain_tells_clients_when_to_come_back_and_keeps_what_was_acknowledged() {
     let temp = tempfile::tempdir().expect("temporary directory");

@@ -111,7 +111,7 @@ impl World {
         let Some(process) = &mut self.process else { return Ok(()) };
         let supply = match process.keeper.prepare(id) {
             Ok(segment) => Supply::Segment(segment),
-            Err(PrepareError::Full) => {
+            Err(PrepareError::Full | PrepareError::Exhausted(_)) => {
                 self.after(200_000_000, Event::Keeper(id));
                 Supply::Refused
             }

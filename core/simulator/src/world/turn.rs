@@ -585,7 +585,8 @@ impl World {
                 None => break,
                 Some(Heard::Upgraded { .. }) => Some(Told::Upgraded(index)),
                 Some(Heard::Text(text)) => Some(Told::Text(index, text.to_owned())),
-                Some(Heard::Binary(_) | Heard::Handled) => None,
+                // No simulated client comes through a proxy.
+                Some(Heard::Client(_) | Heard::Binary(_) | Heard::Handled) => None,
             };
             self.settle(shard, index, now)?;
             if let Some(told) = told

@@ -183,6 +183,81 @@ fn closes_before_the_upgrade_are_http_refusals() {
     assert_eq!(connection.settle().end, Some(EndReason::Refused(Refusal::Draining)));
 }
 
+fn proxied() -> Settings {
+    let network = lynk_http::Network::parse("10.0.0.0/8").expect("valid");
+    Settings { trusted_proxies: lynk_http::TrustedProxies::new(vec![network]), ..settings() }
+}
+
+/// A PROXY header from `192.0.2.7`.
+fn proxy_header() -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
+    header.extend([192, 0, 2, 7, 10, 0, 0, 1, 0x12, 0x34, 0, 80]);
+    header
+}
+
+#[test]
+fn a_trusted_proxy_names_the_client_however_its_words_are_cut() {
+    let settings = proxied();
+    let with_line = |line: &str| {
+        let request = String::from_utf8(upgrade_request()).expect("text");
+        request.replacen("\r\n", &format!("\r\n{line}"), 1).into_bytes()
+    };
+    let named = Some("192.0.2.7".parse().expect("an address"));
+    let text = client(Opcode::Text, b"hello");
+    for (words, client) in [
+        ([proxy_header(), upgrade_request()].concat(), named),
+        // The connection is the client's own business once its header came.
+        ([proxy_header(), with_line("X-Forwarded-For: 203.0.113.1\r\n")].concat(), named),
+        (with_line("X-Forwarded-For: 203.0.113.1, 192.0.2.7, 10.0.0.2\r\n"), named),
+        (with_line("Forwarded: for=192.0.2.7\r\n"), named),
+        (upgrade_request(), None),
+    ] {
+        let expected = [Seen::Client(client), Seen::Upgraded(true), Seen::Text("hello".to_owned())];
+        let words = [&words[..], &text].concat();
+        for cut in 0..=words.len() {
+            let mut connection = Connection::behind_proxy(START, &settings);
+            let mut seen = receive(&mut connection, START, &settings, &words[..cut]);
+            seen.extend(receive(&mut connection, START, &settings, &words[cut..]));
+            assert_eq!(seen, expected, "cut at {cut}");
+        }
+        let mut connection = Connection::behind_proxy(START, &settings);
+        let one = |byte: &u8| receive(&mut connection, START, &settings, std::slice::from_ref(byte));
+        assert_eq!(words.iter().flat_map(one).collect::<Vec<_>>(), expected, "byte by byte");
+    }
+}
+
+#[test]
+fn a_client_that_is_refused_when_its_proxy_named_it_is_told_so() {
+    let settings = proxied();
+    for words in [[proxy_header(), upgrade_request()].concat(), upgrade_request()] {
+        let mut connection = Connection::behind_proxy(START, &settings);
+        let mut input = words.clone();
+        let step = connection.receive(START, &settings, &mut input);
+        let consumed = step.consumed;
+        assert!(matches!(step.event, Some(Event::Client(_))));
+        connection.close(START, &settings, CloseCode::RateLimited);
+        assert_eq!(receive(&mut connection, START, &settings, &words[consumed..]), []);
+        assert_eq!(connection.settle().end, Some(EndReason::Refused(Refusal::TooManyConnections)));
+        let response = String::from_utf8(drain(&mut connection, START, &settings)).expect("text");
+        assert!(response.starts_with("HTTP/1.1 429 "), "{response}");
+    }
+}
+
+#[test]
+fn a_proxy_header_counts_from_trusted_proxies_only_and_must_be_sound() {
+    let settings = proxied();
+    let words = [proxy_header(), upgrade_request()].concat();
+    let mut connection = Connection::new(START, &settings);
+    assert_eq!(receive(&mut connection, START, &settings, &words), []);
+    assert_eq!(connection.settle().end, Some(EndReason::Refused(Refusal::Malformed)));
+
+    let mut broken = words;
+    broken[12] = 0x31;
+    let mut connection = Connection::behind_proxy(START, &settings);
+    assert_eq!(receive(&mut connection, START, &settings, &broken), []);
+    assert_eq!(connection.settle().end, Some(EndReason::Refused(Refusal::ProxyMalformed)));
+}
+
 #[test]
 fn the_peers_close_is_echoed_and_then_the_socket_closes() {
     let mut frames = client(Opcode::Close, b"\x0f\xa0done");
@@ -343,16 +418,18 @@ fn a_message_that_is_never_finished_is_closed_although_control_frames_come() {
 }
 
 #[test]
-fn a_peer_whose_reads_are_held_is_not_called_silent() {
+fn a_peer_that_is_not_read_from_is_not_called_silent() {
     let settings = settings();
     let mut connection = open(START, &settings);
-    connection.hold_reads(true);
+    while connection.queued_bytes() <= settings.send_queue_bytes_high as usize {
+        connection.queue(START, &settings, frame(&"e".repeat(999)));
+    }
     assert!(!connection.wants_read());
     for beat in 1..6 {
         connection.on_deadline(at(25 * beat), &settings);
         assert_eq!(connection.settle().end, None);
     }
-    connection.hold_reads(false);
+    drain(&mut connection, at(150), &settings);
     assert!(connection.wants_read());
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lynk_domain::ShardId;
 use lynk_journal::{DiskThread, RealFile, WriteOp};
 use lynk_protocol::Frame;
-use lynk_ring::{Report, Wait};
+use lynk_ring::{AcceptFailure, PASSING_FAILURES_MAX, Report, Wait};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -23,7 +23,7 @@ use crate::wake::Waker;
 /// Events taken by one call.
 const EVENTS_MAX: usize = 1_024;
 /// Connections that one listener may accept in a turn.
-const ACCEPTS_PER_TURN: usize = 128;
+const ACCEPTS_PER_TURN: u32 = PASSING_FAILURES_MAX;
 /// Bytes of copies in one send.
 const ROOM_BYTES: usize = 64 << 10;
 
@@ -32,6 +32,8 @@ struct Socket {
     token: u32,
     /// The last send took less than everything.
     short: bool,
+    /// A listener that accepts. One that does not is told of connections all the same.
+    accepts: bool,
 }
 
 struct Place {
@@ -117,7 +119,7 @@ impl EpollDriver {
         let token = socket.token;
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         if token >= LISTENER_TOKENS {
-            if !self.accepting.contains(&file) {
+            if socket.accepts && !self.accepting.contains(&file) {
                 self.accepting.push(file);
             }
             return;
@@ -135,13 +137,21 @@ impl EpollDriver {
     fn accept_all(&mut self) {
         let mut listeners = std::mem::take(&mut self.accepting);
         listeners.retain(|file| {
+            let mut failures = 0;
             for _ in 0..ACCEPTS_PER_TURN {
                 match self.accept_waiting(*file) {
                     Ok(socket) => self.stash.push(Event::Accepted { socket }),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                    Err(error) if is_peer_fault(&error) => {}
                     Err(error) => {
-                        let Some(token) = self.socket(*file).map(|socket| socket.token) else { return false };
+                        failures += 1;
+                        if AcceptFailure::of(&error) == AcceptFailure::Passing
+                            && failures < PASSING_FAILURES_MAX
+                        {
+                            continue;
+                        }
+                        let Some(socket) = self.socket(*file) else { return false };
+                        socket.accepts = false;
+                        let token = socket.token;
                         self.stash.push(Event::AcceptStopped { token, error });
                         return false;
                     }
@@ -151,13 +161,6 @@ impl EpollDriver {
         });
         self.accepting = listeners;
     }
-}
-
-/// The connection failed while it queued; the next one may be fine.
-fn is_peer_fault(error: &io::Error) -> bool {
-    let fatal = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    !fatal.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-        && error.kind() != io::ErrorKind::NotFound
 }
 
 impl Driver for EpollDriver {
@@ -176,7 +179,7 @@ impl Driver for EpollDriver {
             self.free.push(index);
             return Err(error.into());
         }
-        place.socket = Some(Socket { fd, token, short: false });
+        place.socket = Some(Socket { fd, token, short: false, accepts: false });
         Ok(file)
     }
 
@@ -199,9 +202,18 @@ impl Driver for EpollDriver {
     fn arm_writable(&mut self, _file: EpollFile) {}
 
     fn listen(&mut self, file: EpollFile) {
+        let Some(socket) = self.socket(file) else { return };
+        socket.accepts = true;
         if !self.accepting.contains(&file) {
             self.accepting.push(file);
         }
+    }
+
+    fn stop_accepting(&mut self, file: EpollFile) {
+        if let Some(socket) = self.socket(file) {
+            socket.accepts = false;
+        }
+        self.accepting.retain(|accepting| *accepting != file);
     }
 
     fn accept_waiting(&mut self, file: EpollFile) -> io::Result<OwnedFd> {
@@ -288,5 +300,62 @@ fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
             Err(Errno::INTR) => {}
             other => return other.map_err(Into::into),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    use lynk_mailbox::sleeper;
+    use rustix::net::{AddressFamily, SocketType};
+
+    use super::*;
+
+    fn driver() -> EpollDriver {
+        let (_, bell) = sleeper();
+        let waker = Waker::new(bell).expect("an eventfd");
+        EpollDriver::new(ShardId(0), vec![waker]).expect("epoll can be had")
+    }
+
+    fn turn(driver: &mut EpollDriver) -> Vec<Event> {
+        let mut events = Vec::new();
+        driver.turn(Wait::For(Duration::from_millis(20)), &mut events);
+        events
+    }
+
+    #[test]
+    fn a_listener_that_cannot_accept_pauses_and_does_not_spin() {
+        // One that does not listen, and one for which accept means nothing, as under a rule that refuses it.
+        for (kind, errno) in [(SocketType::STREAM, Errno::INVAL), (SocketType::DGRAM, Errno::OPNOTSUPP)] {
+            let mut driver = driver();
+            let socket = rustix::net::socket(AddressFamily::INET, kind, None).expect("a socket");
+            let file = driver.attach(socket, LISTENER_TOKENS).expect("it can be watched");
+            driver.listen(file);
+            let events = turn(&mut driver);
+            let [Event::AcceptStopped { token: LISTENER_TOKENS, error }] = &events[..] else {
+                panic!("{events:?}")
+            };
+            assert_eq!(error.raw_os_error(), Some(errno.raw_os_error()));
+            let start = Instant::now();
+            assert!(turn(&mut driver).is_empty());
+            assert!(start.elapsed() >= Duration::from_millis(15), "it sleeps");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_stopped_leaves_connections_waiting_until_it_listens_again() {
+        let mut driver = driver();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback works");
+        listener.set_nonblocking(true).expect("settable");
+        let address = listener.local_addr().expect("bound");
+        let file = driver.attach(listener.into(), LISTENER_TOKENS).expect("it can be watched");
+        driver.listen(file);
+        driver.stop_accepting(file);
+        let _waiting = TcpStream::connect(address).expect("it listens");
+        assert!(turn(&mut driver).is_empty());
+        driver.listen(file);
+        assert!(matches!(turn(&mut driver)[..], [Event::Accepted { .. }]));
     }
 }

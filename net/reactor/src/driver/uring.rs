@@ -31,18 +31,25 @@ struct Segment {
 pub(crate) struct UringDriver {
     ring: Ring<Frame, Batch>,
     ports: Vec<Port>,
+    /// The other way to wake each shard.
+    wakers: Vec<Waker>,
     segment: Option<Segment>,
     events: Vec<lynk_ring::Event<Batch>>,
 }
 
 impl UringDriver {
-    /// Enables the ring for the calling thread. `ports` are the rings of all shards.
-    pub(crate) fn new(ring: lynk_ring::DisabledRing, own: &Waker, ports: Vec<Port>) -> io::Result<Self> {
+    /// Enables the ring of `shard` for the calling thread. `ports` are the rings of all shards, `wakers` wake them.
+    pub(crate) fn new(
+        ring: lynk_ring::DisabledRing,
+        shard: ShardId,
+        ports: Vec<Port>,
+        wakers: Vec<Waker>,
+    ) -> io::Result<Self> {
         let mut ring = ring.enable::<Frame, Batch>().map_err(io::Error::other)?;
-        let event = ring.attach(own.event().try_clone_to_owned()?, WAKE_TOKEN);
+        let event = ring.attach(wakers[shard.index()].event().try_clone_to_owned()?, WAKE_TOKEN);
         // Never read: every write to it is a new edge.
         ring.arm_readable(event);
-        Ok(Self { ring, ports, segment: None, events: Vec::new() })
+        Ok(Self { ring, ports, wakers, segment: None, events: Vec::new() })
     }
 
     fn segment_file(&mut self, op: &WriteOp<RealFile>) -> io::Result<FileId> {
@@ -83,6 +90,10 @@ impl Driver for UringDriver {
 
     fn listen(&mut self, file: FileId) {
         self.ring.accept(file);
+    }
+
+    fn stop_accepting(&mut self, file: FileId) {
+        self.ring.stop_accepting(file);
     }
 
     fn accept_waiting(&mut self, file: FileId) -> io::Result<OwnedFd> {
@@ -136,13 +147,20 @@ impl Driver for UringDriver {
     }
 
     fn wake(&mut self, shard: ShardId) {
-        self.ring.wake(&self.ports[shard.index()]);
+        self.ring.wake(&self.ports[shard.index()], u32::from(shard.0));
     }
 
     fn turn(&mut self, wait: Wait, events: &mut Vec<Event>) {
         let wait = if self.events.is_empty() { wait } else { Wait::No };
         self.ring.turn(wait, &mut self.events);
-        events.extend(self.events.drain(..).filter_map(translate));
+        for event in self.events.drain(..) {
+            if let lynk_ring::Event::WakeFailed { tag } = event {
+                // A shard that is not woken sleeps on its mail.
+                self.wakers[tag as usize].wake();
+            } else {
+                events.extend(translate(event));
+            }
+        }
     }
 
     fn counters(&self) -> DriverCounters {
@@ -160,7 +178,9 @@ fn translate(event: lynk_ring::Event<Batch>) -> Option<Event> {
     Some(match event {
         Ringed::Accepted { socket, .. } => Event::Accepted { socket },
         Ringed::AcceptStopped { token, error } => Event::AcceptStopped { token, error },
-        Ringed::Readable { token: WAKE_TOKEN, .. } | Ringed::Woken => return None,
+        Ringed::Readable { token: WAKE_TOKEN, .. } | Ringed::Woken | Ringed::WakeFailed { .. } => {
+            return None;
+        }
         Ringed::Readable { token, hung_up } => Event::Readable { token, hung_up },
         Ringed::Writable { token } => Event::Writable { token },
         Ringed::Sent { token, report, result } => Event::Sent { token, report, result },
@@ -171,4 +191,40 @@ fn translate(event: lynk_ring::Event<Batch>) -> Option<Event> {
         Ringed::Detached { token: SEGMENT_TOKEN } => return None,
         Ringed::Detached { token } => Event::Detached { token },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lynk_mailbox::sleeper;
+    use lynk_ring::{DisabledRing, Options};
+
+    use super::*;
+
+    fn waker() -> Waker {
+        let (_, bell) = sleeper();
+        Waker::new(bell).expect("an eventfd")
+    }
+
+    #[test]
+    fn a_shard_that_the_ring_cannot_wake_is_woken_by_its_eventfd() {
+        let ring = match DisabledRing::new(&Options::default()) {
+            Ok(ring) => ring,
+            Err(error) => return eprintln!("SKIPPED: {error} ({})", error.cure()),
+        };
+        // It was never enabled, so it takes no messages.
+        let deaf = DisabledRing::new(&Options::default()).expect("one was made before");
+        let (ports, wakers) = (vec![ring.port(), deaf.port()], vec![waker(), waker()]);
+        let mut driver =
+            UringDriver::new(ring, ShardId(0), ports, wakers.clone()).expect("a fresh ring can be enabled");
+        driver.wake(ShardId(1));
+        let mut events = Vec::new();
+        driver.turn(Wait::For(Duration::from_secs(5)), &mut events);
+        assert!(events.is_empty(), "{events:?}");
+        assert_eq!(driver.counters().wakes_failed, 1);
+        let mut count = [0; 8];
+        rustix::io::read(wakers[1].event(), &mut count).expect("it was written to");
+        assert_eq!(u64::from_ne_bytes(count), 1);
+    }
 }

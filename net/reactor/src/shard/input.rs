@@ -3,6 +3,7 @@
 use std::io;
 
 use lynk_connection::Event as Arrived;
+use lynk_domain::IpPrefix;
 use lynk_engine::{Input, Slot};
 use lynk_ring::Report;
 
@@ -190,6 +191,13 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                     note(self.shard, "text");
                     self.chat.handle(self.now, Input::Text { slot, text }, &mut self.effects);
                 }
+                Some(Arrived::Client(client)) => {
+                    let proxy = self.proxied.remove(&slot.0);
+                    let address = client.or(proxy).expect("a connection names its client once");
+                    note(self.shard, "accepted");
+                    let ip = IpPrefix::of(address);
+                    self.chat.handle(self.now, Input::Accepted { slot, ip }, &mut self.effects);
+                }
                 Some(Arrived::Upgraded { .. }) => {
                     entry.half_open = false;
                     self.half_open -= 1;
@@ -226,7 +234,9 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             if std::mem::take(&mut entry.half_open) {
                 self.half_open -= 1;
             }
-            self.pending.push_back(Pending::Closed(slot));
+            if self.proxied.remove(&slot).is_none() {
+                self.pending.push_back(Pending::Closed(slot));
+            }
         }
         match settled.socket {
             lynk_connection::SocketStep::Keep => {}

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use lynk_domain::{Key, Lsn, Nanos, Now, RoomId, Seq, ShardId, UserId};
+use lynk_domain::{IpPrefix, Key, Lsn, Nanos, Now, RoomId, Seq, ShardId, UserId};
 use lynk_engine::{
     Close, Counters, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, Mail, QueueLevel, Slot,
 };
@@ -17,7 +17,8 @@ pub(crate) struct TinyChat {
     rooms: HashMap<u32, Vec<Slot>>,
     /// Connections that are slow consumers now.
     high: HashSet<Slot>,
-    open: HashSet<Slot>,
+    /// Open connections and where they come from.
+    open: HashMap<Slot, IpPrefix>,
     appended: Lsn,
     committed: Lsn,
     /// Messages that wait for their commit.
@@ -50,7 +51,7 @@ impl TinyChat {
             shard_count,
             rooms: HashMap::new(),
             high: HashSet::new(),
-            open: HashSet::new(),
+            open: HashMap::new(),
             appended: Lsn(0),
             committed: Lsn(0),
             waiting: VecDeque::new(),
@@ -61,7 +62,7 @@ impl TinyChat {
         }
     }
 
-    /// `join R`, `say R text` (durable), `shout R text` (not), `echo text`, `bye`.
+    /// `join R`, `say R text` (durable), `shout R text` (not), `echo text`, `bye`, `from`, `hang milliseconds`.
     fn command(&mut self, now: Now, slot: Slot, text: &str, fx: &mut Effects) {
         let (command, rest) = text.split_once(' ').unwrap_or((text, ""));
         let room = rest.split_once(' ').and_then(|(room, text)| Some((room.parse().ok()?, text)));
@@ -88,6 +89,14 @@ impl TinyChat {
             }
             ("shout", Some((room, text))) => self.publish(room, frame(&format!("{room}: {text}")), fx),
             ("echo", _) => fx.deliver(slot, frame(rest)),
+            ("from", _) => {
+                let [version, a, b, c, ..] = self.open[&slot].0;
+                assert_eq!(version, 4);
+                fx.deliver(slot, frame(&format!("{a}.{b}.{c}.0/24")));
+            }
+            ("hang", _) => {
+                std::thread::sleep(std::time::Duration::from_millis(rest.parse().expect("milliseconds")));
+            }
             ("bye", _) => fx.closes.push(Close { slot, code: CloseCode::Normal }),
             other => panic!("no such command: {other:?}"),
         }
@@ -129,16 +138,18 @@ impl TinyChat {
 impl Chat for TinyChat {
     fn handle(&mut self, now: Now, input: Input<'_>, fx: &mut Effects) {
         match input {
-            Input::Accepted { slot, .. } => assert!(self.open.insert(slot), "{slot:?} was free"),
-            Input::Upgraded { slot } => assert!(self.open.contains(&slot)),
+            Input::Accepted { slot, ip } => {
+                assert!(self.open.insert(slot, ip).is_none(), "{slot:?} was free")
+            }
+            Input::Upgraded { slot } => assert!(self.open.contains_key(&slot)),
             Input::Text { slot, text } => {
-                assert!(self.open.contains(&slot), "{slot:?} is open");
+                assert!(self.open.contains_key(&slot), "{slot:?} is open");
                 self.command(now, slot, text, fx);
             }
             Input::SendQueue { slot, level: QueueLevel::High } => assert!(self.high.insert(slot)),
             Input::SendQueue { slot, level: QueueLevel::Low } => assert!(self.high.remove(&slot)),
             Input::Closed { slot } => {
-                assert!(self.open.remove(&slot), "{slot:?} closes once");
+                assert!(self.open.remove(&slot).is_some(), "{slot:?} closes once");
                 self.high.remove(&slot);
                 self.rooms.values_mut().for_each(|members| members.retain(|one| *one != slot));
                 for (_, members, done) in &mut self.fan_out {
@@ -160,7 +171,7 @@ impl Chat for TinyChat {
             Input::Flush => self.flush(fx),
             Input::Drain { .. } => {
                 self.draining = true;
-                let slots = self.open.iter().copied();
+                let slots = self.open.keys().copied();
                 fx.closes.extend(slots.map(|slot| Close { slot, code: CloseCode::Shutdown }));
             }
             Input::Journal(JournalState::Full) => panic!("the disk is full"),

@@ -37,13 +37,22 @@ impl Client {
         Self::upgrade(socket)
     }
 
-    fn upgrade(mut socket: TcpStream) -> Self {
+    /// Asks for the upgrade on a connection and waits for it.
+    pub(crate) fn upgrade(socket: TcpStream) -> Self {
+        Self::upgrade_with(socket, "")
+    }
+
+    /// The same with further header lines.
+    pub(crate) fn upgrade_with(mut socket: TcpStream, lines: &str) -> Self {
         let mut request = Vec::new();
         let nonce = [7; 16];
         let key = encode_upgrade_request(
             &mut request,
             &UpgradeRequest { host: "localhost", path: lynk_http::SOCKET_PATH, nonce, origin: None },
         );
+        request.truncate(request.len() - 2);
+        request.extend_from_slice(lines.as_bytes());
+        request.extend_from_slice(b"\r\n");
         socket.write_all(&request).expect("open");
         let (mut rest, mut received) = (Vec::new(), 0);
         let head_bytes = loop {

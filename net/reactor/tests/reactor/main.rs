@@ -39,7 +39,11 @@ on_both_drivers! {
     a_thousand_slow_readers_cost_no_more_than_their_cap
     a_flood_beyond_a_flush_reaches_everyone_in_chunks
     half_open_sockets_are_bounded_and_time_out
-    sockets_beyond_the_limit_are_closed
+    sockets_beyond_the_limit_wait_until_there_is_room
+    connections_that_wait_when_a_drain_begins_are_answered
+    a_shard_that_hangs_in_a_turn_shows_it
+    a_trusted_proxy_says_who_its_clients_are
+    nobody_else_says_who_he_is
     a_large_message_in_small_pieces_arrives_whole
     everything_a_peer_sent_before_it_left_is_heard
     a_close_and_a_shutdown_at_once_are_answered
@@ -228,18 +232,114 @@ fn half_open_sockets_are_bounded_and_time_out(backend: Backend) {
     server.stop();
 }
 
-fn sockets_beyond_the_limit_are_closed(backend: Backend) {
+fn sockets_beyond_the_limit_wait_until_there_is_room(backend: Backend) {
     let setup = Setup::new(backend).with_config(|config, _| config.connections_max = 3);
     let server = Server::start(setup);
-    let clients: Vec<_> = (0..3).map(|_| Client::connect(&server)).collect();
-    let mut refused = server.dial();
-    assert_eq!(refused.read(&mut [0; 8]).unwrap_or_default(), 0);
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(&server)).collect();
+    let late: Vec<_> = (0..2).map(|_| server.dial()).collect();
+    // Longer than a listener pauses, so that it looks several times.
+    std::thread::sleep(Duration::from_millis(350));
+    let snapshot = server.settled_snapshot(|snapshot| snapshot.reactor.connections == 3);
+    assert_eq!((snapshot.reactor.accepted, snapshot.reactor.refused_full), (3, 0));
+    assert_eq!(snapshot.reactor.accept_full, 1);
+    clients.truncate(1);
+    for socket in late {
+        let mut late = Client::upgrade(socket);
+        late.send("echo welcome");
+        late.expect("welcome");
+    }
+    server.stop();
+}
+
+fn connections_that_wait_when_a_drain_begins_are_answered(backend: Backend) {
+    let setup = Setup::new(backend).with_config(|config, _| config.connections_max = 2);
+    let server = Server::start(setup);
+    let clients: Vec<_> = (0..2).map(|_| Client::connect(&server)).collect();
+    let waiting: Vec<_> = (0..50).map(|_| server.dial()).collect();
+    server.handles[0].drain(monotonic_now().after(Nanos::SECOND));
+    for mut socket in waiting {
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).expect("an answer, and the end");
+        assert!(answer.starts_with(b"HTTP/1.1 503"), "{:?}", String::from_utf8_lossy(&answer));
+    }
     drop(clients);
-    server
-        .settled_snapshot(|snapshot| snapshot.reactor.refused_full == 1 && snapshot.reactor.connections == 0);
-    let mut late = Client::connect(&server);
-    late.send("echo welcome");
-    late.expect("welcome");
+    server.stop();
+}
+
+fn a_shard_that_hangs_in_a_turn_shows_it(backend: Backend) {
+    let server = start(backend);
+    let pulse = server.handles[0].pulse();
+    let mut client = Client::connect(&server);
+    client.send("hang 400");
+    server.wait_until("hung", |_| pulse.in_turn_nanos(monotonic_now()) > 200 * Nanos::MILLISECOND);
+    client.send("echo back");
+    client.expect("back");
+    server.wait_until("asleep", |_| pulse.in_turn_nanos(monotonic_now()) == 0);
+    let snapshot = server.settled_snapshot(|snapshot| snapshot.reactor.stalls > 0);
+    assert!(snapshot.reactor.turn_nanos_max >= 400 * Nanos::MILLISECOND);
+    server.stop();
+}
+
+/// A PROXY header from `192.0.2.7`.
+fn proxy_header() -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
+    header.extend([192, 0, 2, 7, 10, 0, 0, 1, 0x12, 0x34, 0, 80]);
+    header
+}
+
+/// Setup of a server that trusts `proxies`.
+fn trusting(backend: Backend, proxies: &str) -> Setup {
+    let network = lynk_http::Network::parse(proxies).expect("valid");
+    Setup::new(backend).with_config(|config, _| {
+        config.connection.trusted_proxies = lynk_http::TrustedProxies::new(vec![network]);
+    })
+}
+
+/// What the server answers to these first bytes of a connection, to its end.
+fn answer_to(server: &Server, words: &[u8]) -> String {
+    let mut socket = server.dial();
+    socket.write_all(words).expect("open");
+    let mut answer = Vec::new();
+    let _reset = socket.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn a_trusted_proxy_says_who_its_clients_are(backend: Backend) {
+    let server = Server::start(trusting(backend, "127.0.0.0/8"));
+    // The header in two pieces, the second of which begins the request.
+    let mut socket = server.dial();
+    socket.set_nodelay(true).expect("settable");
+    let header = proxy_header();
+    socket.write_all(&header[..9]).expect("open");
+    std::thread::sleep(Duration::from_millis(20));
+    socket.write_all(&header[9..]).expect("open");
+    let mut client = Client::upgrade(socket);
+    client.send("from");
+    client.expect("192.0.2.0/24");
+    // Without a word about its client it is the client.
+    let mut client = Client::connect(&server);
+    client.send("from");
+    client.expect("127.0.0.0/24");
+    let mut client = Client::upgrade_with(server.dial(), "X-Forwarded-For: 203.0.113.1, 198.51.100.9\r\n");
+    client.send("from");
+    client.expect("198.51.100.0/24");
+    // One that leaves before it said anything was never there for the chat.
+    drop(server.dial());
+    let mut broken = header;
+    broken[12] = 0x31;
+    assert!(answer_to(&server, &broken).starts_with("HTTP/1.1 400 "));
+    let reason = lynk_connection::EndReason::Refused(lynk_http::Refusal::ProxyMalformed).index();
+    server.settled_snapshot(|snapshot| snapshot.reactor.ended[reason] == 1);
+    server.settled_snapshot(|snapshot| snapshot.reactor.connections == 3);
+    server.stop();
+}
+
+fn nobody_else_says_who_he_is(backend: Backend) {
+    let server = Server::start(trusting(backend, "10.0.0.0/8"));
+    let mut client = Client::upgrade_with(server.dial(), "X-Forwarded-For: 192.0.2.7\r\n");
+    client.send("from");
+    client.expect("127.0.0.0/24");
+    assert!(answer_to(&server, &proxy_header()).starts_with("HTTP/1.1 400 "));
     server.stop();
 }
 

@@ -112,6 +112,91 @@ fn a_listener_accepts_many_and_hands_over_late_ones_while_leaving() {
 }
 
 #[test]
+fn a_listener_that_stopped_leaves_connections_waiting_until_it_accepts_again() {
+    let Some(mut ring) = ring() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback works");
+    let address = listener.local_addr().expect("bound");
+    let file = ring.attach(listener.into(), 4);
+    ring.accept(file);
+    let _first = TcpStream::connect(address).expect("it listens");
+    assert!(matches!(turn(&mut ring)[..], [Event::Accepted { token: 4, .. }]));
+    ring.stop_accepting(file);
+    ring.stop_accepting(file);
+    let mut events = Vec::new();
+    ring.turn(Wait::No, &mut events);
+    let _second = TcpStream::connect(address).expect("it listens");
+    ring.turn(Wait::For(Duration::from_millis(50)), &mut events);
+    assert!(events.is_empty(), "{events:?}");
+    ring.accept(file);
+    assert!(matches!(turn(&mut ring)[..], [Event::Accepted { token: 4, .. }]));
+    // Both in one turn: the last word counts.
+    ring.stop_accepting(file);
+    ring.accept(file);
+    ring.turn(Wait::No, &mut events);
+    let _third = TcpStream::connect(address).expect("it listens");
+    assert!(matches!(turn(&mut ring)[..], [Event::Accepted { token: 4, .. }]));
+    ring.stop_accepting(file);
+    ring.detach(file);
+    assert!(matches!(turn(&mut ring)[..], [Event::Detached { token: 4 }]));
+    assert!(ring.stopping.is_empty());
+}
+
+/// A completion as the kernel would post it for an operation that is noted as in flight, but was never submitted.
+fn pretend(ring: &mut TestRing, file: FileId, (armed, kind): (Armed, Kind), result: i32) {
+    assert!(ring.files.arm(file, armed));
+    ring.complete(Token::new(kind, file.generation, file.index), result, false);
+}
+
+#[test]
+fn a_poll_that_ends_for_lack_of_memory_goes_on() {
+    let Some(mut ring) = ring() else { return };
+    let (ours, mut theirs) = UnixStream::pair().expect("pair");
+    let file = ring.attach(ours.into(), 5);
+    pretend(&mut ring, file, (Armed::Readable, Kind::Readable), -libc::ENOMEM);
+    let events = turn(&mut ring);
+    assert!(matches!(events[..], [Event::Readable { token: 5, hung_up: false }]), "{events:?}");
+    theirs.write_all(b"x").expect("open");
+    let events = turn(&mut ring);
+    assert!(matches!(events[..], [Event::Readable { token: 5, hung_up: false }]), "{events:?}");
+    leave(&mut ring, file);
+}
+
+/// Leaves, and waits for the end.
+fn leave(ring: &mut TestRing, file: FileId) {
+    ring.detach(file);
+    while !turn(ring).iter().any(|event| matches!(event, Event::Detached { .. })) {}
+}
+
+#[test]
+fn an_accept_goes_on_after_errors_of_single_connections_only() {
+    let Some(mut ring) = ring() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback works");
+    let file = ring.attach(listener.into(), 6);
+    let accept = (Armed::Accept, Kind::Accept);
+    for errno in [libc::ECONNABORTED, libc::EPROTO, libc::EHOSTUNREACH, libc::EPERM] {
+        pretend(&mut ring, file, accept, -errno);
+        assert!(ring.stash.is_empty(), "{errno} ends nothing");
+        assert_eq!(ring.rearm.pop(), Some((file, Armed::Accept)));
+    }
+    for errno in [libc::EMFILE, libc::EINVAL] {
+        pretend(&mut ring, file, accept, -errno);
+        let told = ring.stash.pop();
+        assert!(
+            matches!(&told, Some(Event::AcceptStopped { token: 6, error }) if error.raw_os_error() == Some(errno))
+        );
+        assert!(ring.rearm.is_empty());
+    }
+    let mut told = 0;
+    for _ in 0..PASSING_FAILURES_MAX {
+        pretend(&mut ring, file, accept, -libc::EPERM);
+        told += ring.stash.drain(..).count();
+        ring.rearm.clear();
+    }
+    assert_eq!(told, 1, "what refuses everything is no error of single connections");
+    leave(&mut ring, file);
+}
+
+#[test]
 fn a_send_that_fits_posts_nothing_and_lets_go_of_its_frame() {
     let Some(mut ring) = ring() else { return };
     let (ours, mut theirs) = UnixStream::pair().expect("pair");
@@ -470,20 +555,18 @@ fn one_ring_wakes_another() {
         matches!(turn(&mut ring)[..], [Event::Woken])
     });
     is_started.recv().expect("it starts");
-    waker.wake(&port);
+    waker.wake(&port, 0);
     waker.turn(Wait::No, &mut Vec::new());
     assert!(thread.join().expect("no panic"));
     assert_eq!(waker.counters().wakes_failed, 0);
 }
 
 #[test]
-fn waking_a_ring_that_never_started_is_counted() {
+fn a_wake_that_does_not_arrive_is_told_and_counted() {
     let Some(mut waker) = ring() else { return };
     let idle = DisabledRing::new(&Options::default()).expect("one was made before");
-    waker.wake(&idle.port());
-    let mut events = Vec::new();
-    waker.turn(Wait::For(Duration::from_millis(100)), &mut events);
-    assert!(events.is_empty());
+    waker.wake(&idle.port(), 7);
+    assert!(matches!(turn(&mut waker)[..], [Event::WakeFailed { tag: 7 }]));
     assert_eq!(waker.counters().wakes_failed, 1);
 }
 

@@ -10,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+
 use super::{Disk, DiskFile};
 
 /// Unit in which a write tears.
@@ -46,6 +48,8 @@ struct Faults {
     syncs_fail: bool,
     /// Changes that still succeed.
     changes: u64,
+    /// Descriptors that may still be opened.
+    opens: u64,
 }
 
 impl Default for Faults {
@@ -56,6 +60,7 @@ impl Default for Faults {
             write_bytes_max: usize::MAX,
             syncs_fail: false,
             changes: u64::MAX,
+            opens: u64::MAX,
         }
     }
 }
@@ -164,6 +169,12 @@ impl State {
         Ok(())
     }
 
+    /// Takes a descriptor, if one is left.
+    fn take_descriptor(&mut self) -> io::Result<()> {
+        self.faults.opens = self.faults.opens.checked_sub(1).ok_or(Errno::MFILE)?;
+        Ok(())
+    }
+
     fn dir(&mut self, dir: &Path) -> io::Result<&mut Directory> {
         self.dirs.get_mut(dir).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -252,6 +263,11 @@ impl MemoryDisk {
     /// New files may reserve this many more bytes.
     pub fn set_space(&self, bytes: u64) {
         self.state().faults.space = bytes;
+    }
+
+    /// After `opens` more files and directories were opened there is no descriptor left. None is ever given back.
+    pub fn set_opens_left(&self, opens: u64) {
+        self.state().faults.opens = opens;
     }
 
     /// Whether writes answer that the disk is full.
@@ -362,6 +378,7 @@ impl Disk for MemoryDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
+        state.take_descriptor()?;
         state.change()?;
         let dir = state.dir(dir)?;
         dir.durable.clone_from(&dir.cached);
@@ -371,6 +388,7 @@ impl Disk for MemoryDisk {
 
     fn open(&self, path: &Path) -> io::Result<MemoryFile> {
         let mut state = self.state();
+        state.take_descriptor()?;
         match state.find(path)? {
             Node::File(inode) => Ok(MemoryFile { disk: self.clone(), inode, life: state.life }),
             Node::Directory => Err(io::ErrorKind::IsADirectory.into()),
@@ -379,6 +397,7 @@ impl Disk for MemoryDisk {
 
     fn create(&self, path: &Path, bytes: u64) -> io::Result<MemoryFile> {
         let mut state = self.state();
+        state.take_descriptor()?;
         state.change()?;
         let (dir, name) = split(path)?;
         if state.dir(dir)?.cached.contains_key(&name) {

@@ -1,8 +1,8 @@
 //! The keeper's thread, and the end of it that a shard holds.
 //!
 //! A shard asks with [`SegmentSupply::ask`] and looks for the answer with [`SegmentSupply::take`]; neither
-//! blocks. A request that meets a full disk is answered [`Supplied::Refused`] at once and repeated by the
-//! keeper until there is space.
+//! blocks. A request that meets a full disk, or that finds no descriptor or memory left, is answered
+//! [`Supplied::Refused`] at once and repeated by the keeper until it succeeds.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -24,7 +24,7 @@ const ANSWERS_MAX: usize = 2;
 pub enum Supplied<F> {
     /// The segment asked for: [`Writer::supply`](crate::Writer::supply).
     Segment(PreparedSegment<F>),
-    /// No space; it follows when there is: [`Writer::supply_refused`](crate::Writer::supply_refused).
+    /// No space, no descriptor or no memory; it follows when there is: [`Writer::supply_refused`](crate::Writer::supply_refused).
     Refused,
 }
 
@@ -150,8 +150,19 @@ fn serve<D: Disk>(keeper: &mut Keeper<D>, shard: ShardId, desk: &mut Desk<D::Fil
             desk.refused = false;
             Supplied::Segment(segment)
         }
-        Err(PrepareError::Full) if desk.refused => return Ok(()),
+        Err(PrepareError::Full | PrepareError::Exhausted(_)) if desk.refused => return Ok(()),
         Err(PrepareError::Full) => {
+            desk.refused = true;
+            Supplied::Refused
+        }
+        Err(PrepareError::Exhausted(error)) => {
+            tracing::warn!(
+                event = "segment_refused",
+                shard = shard.0,
+                %error,
+                "no descriptor or memory for the next journal segment, it is tried again; raise the limit of open files \
+                 (LimitNOFILE, ulimit -n)"
+            );
             desk.refused = true;
             Supplied::Refused
         }

@@ -101,3 +101,26 @@ fn a_segment_that_could_not_be_made_leaves_nothing_that_counts() {
     assert_eq!(boot.committed(SHARD), Lsn(3));
     assert_eq!(boot.keeper.disk_use().used(), 2 * SEGMENT_BYTES, "the one in use and a spare");
 }
+
+/// Without a descriptor for the file, and without one for the directory that holds its name.
+#[test]
+fn out_of_descriptors_is_tried_again_and_is_not_the_end() {
+    for opens in [0, 1] {
+        let store = MemoryStore::default();
+        let (disk, mut boot) = start(&store);
+        disk.set_opens_left(opens);
+        assert!(matches!(boot.keeper.prepare(SHARD), Err(PrepareError::Exhausted(_))), "{opens} opens");
+        assert_eq!(boot.keeper.disk_use().used(), 0);
+        boot.append(SHARD, 3);
+        boot.commit(SHARD).expect("not fatal");
+        assert_eq!((boot.committed(SHARD), boot.writers[0].state()), (Lsn(0), State::DiskFull));
+        disk.set_opens_left(u64::MAX);
+        boot.commit(SHARD).expect("there are descriptors");
+        assert_eq!((boot.committed(SHARD), boot.writers[0].state()), (Lsn(3), State::Open));
+        assert_eq!(boot.keeper.disk_use().used(), 2 * SEGMENT_BYTES, "the one in use and a spare");
+        disk.restart();
+        let mut again = Boot::start(&disk, &store, 1, 6).expect("sound");
+        check_recovered(&mut again);
+        assert_eq!(again.recovered.sources[0].last, Lsn(3));
+    }
+}

@@ -266,7 +266,9 @@ impl Boot {
         if self.writers[shard.index()].wants_segment() {
             match self.keeper.prepare(shard) {
                 Ok(segment) => self.writers[shard.index()].supply(segment),
-                Err(PrepareError::Full) => self.writers[shard.index()].supply_refused(),
+                Err(PrepareError::Full | PrepareError::Exhausted(_)) => {
+                    self.writers[shard.index()].supply_refused()
+                }
                 Err(_) => return Err(Stopped),
             }
         }

@@ -11,7 +11,7 @@ use lynk_journal::{
     SegmentSupply, State, Supplied, Writer, recover,
 };
 
-use crate::harness::{LIMITS, SEGMENT_BYTES, record_at};
+use crate::harness::{LIMITS, SEGMENT_BYTES, new_disk, record_at, root};
 
 /// Longer than anything here takes; only a broken thread meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -153,6 +153,28 @@ fn a_keeper_without_space_refuses_at_once_and_supplies_when_there_is_some() {
     }
     assert_eq!(shard.writer.committed().get(), Lsn(shard.appended));
     drop(shard);
+    thread.join();
+}
+
+#[test]
+fn a_keeper_without_descriptors_refuses_and_supplies_when_there_are_some() {
+    let disk = new_disk();
+    let mut options = KeeperOptions::new(root(), 1, 1, 42);
+    options.segment_bytes = SEGMENT_BYTES;
+    let keeper = Keeper::create(disk.clone(), options, 0).expect("a directory");
+    let (wake, wakes) = channel();
+    let fatal = |error| panic!("{error}");
+    let (thread, mut supplies) =
+        KeeperThread::spawn(keeper, vec![Box::new(waker(&wake))], fatal).expect("a thread");
+    let mut supply = supplies.remove(0);
+    disk.set_opens_left(0);
+    supply.ask();
+    wakes.recv_timeout(PATIENCE).expect("an answer");
+    assert!(matches!(supply.take(), Some(Supplied::Refused)));
+    disk.set_opens_left(u64::MAX);
+    wakes.recv_timeout(PATIENCE).expect("an answer");
+    assert!(matches!(supply.take(), Some(Supplied::Segment(_))));
+    drop((supply, supplies));
     thread.join();
 }
 

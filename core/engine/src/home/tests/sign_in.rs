@@ -210,7 +210,7 @@ fn a_network_has_a_number_of_connections_for_the_whole_process() {
         other => panic!("{other:?}"),
     };
     rig.mail(Mail::IpRefused { connection });
-    assert_eq!(rig.closed, [(Slot(1), CloseCode::TryLater)]);
+    assert_eq!(rig.closed, [(Slot(1), CloseCode::RateLimited)], "answered 429, not 503");
     rig.give(Input::Closed { slot: Slot(1) });
     assert!(matches!(rig.mail.pop(), Some((THERE, Mail::IpRelease { ip })) if ip == there));
     rig.mail(Mail::IpRefused { connection });
@@ -220,7 +220,16 @@ fn a_network_has_a_number_of_connections_for_the_whole_process() {
     }
     assert_eq!(rig.closed.len(), 1);
     rig.give(Input::Accepted { slot: Slot(4), ip: ip_of(HERE) });
-    assert_eq!(rig.closed.last(), Some(&(Slot(4), CloseCode::TryLater)));
+    assert_eq!(rig.closed.last(), Some(&(Slot(4), CloseCode::RateLimited)));
+
+    rig.give(Input::Accepted { slot: Slot(5), ip: there });
+    let connection = match rig.mail.pop() {
+        Some((THERE, Mail::IpAcquire { connection, .. })) => connection,
+        other => panic!("{other:?}"),
+    };
+    rig.give(Input::Upgraded { slot: Slot(5) });
+    rig.mail(Mail::IpRefused { connection });
+    assert_eq!(rig.closed.last(), Some(&(Slot(5), CloseCode::TryLater)), "the WebSocket was open already");
 }
 
 #[test]
