@@ -222,13 +222,17 @@ impl Books {
     }
 
     fn outcome(&mut self, cx: &mut Context<'_>, room: &mut Room, running: Running, outcome: MetaOutcome) {
-        let Running { tx, asker, intent, .. } = running;
+        let Running { tx, asker, intent, doubtful, .. } = running;
         let fresh = |version: u64| version > room.last_version();
         match outcome {
             MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. }
                 if matches!(tx.change, MetaChange::Block { .. }) =>
             {
-                self.block_applied(cx, room, &tx.change);
+                // A block has no version that tells an old use of its key from one whose answer was lost, and what came
+                // after an old use must stand.
+                if doubtful || matches!(outcome, MetaOutcome::Applied { .. }) {
+                    self.block_applied(cx, room, &tx.change);
+                }
                 self.finish(cx, room, asker, Ok(Seq(0)));
             }
             MetaOutcome::Applied { version, .. } => self.take_event(cx, room, *tx, version, asker, intent),

@@ -244,3 +244,17 @@ fn a_name_is_taken_once_and_a_pin_needs_a_message() {
         assert!(answer["ev"] == expected || answer["code"] == expected, "{answer}");
     }
 }
+
+#[test]
+fn a_repeated_unblock_does_not_lift_a_later_block() {
+    let mut w = World::new(Limits::default());
+    let direct = w.run(1, json!({"op": "direct", "user": user(2).to_string()}));
+    let room = RoomId::parse(direct["room"].as_str().expect("a room")).expect("an id");
+    let change = |w: &mut World, op: &str| json!({"op": op, "key": w.key(), "user": user(2).to_string()});
+    let (unblock, block) = (change(&mut w, "unblock"), change(&mut w, "block"));
+    for command in [&unblock, &block, &unblock] {
+        assert_eq!(w.run(1, command.clone())["ev"], "ok");
+    }
+    let send = w.send_command(room, "kept apart");
+    assert_eq!(w.code(2, send), "blocked");
+}
