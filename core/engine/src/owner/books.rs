@@ -25,6 +25,10 @@ use crate::mail::{ConnectionRef, Principal};
 pub(super) const RESERVE_BLOCK: u64 = 1_024;
 /// A new block is reserved when fewer than this are left, so that no message waits for it.
 const RESERVE_AHEAD: u64 = 256;
+/// Bytes of records after which one call appends no more: the journal says that it is behind only between two calls, and
+/// must hold whatever a call appends after it was open. With the smallest segments there are 1 MiB for that, which leaves
+/// room for the longest message.
+pub(super) const APPENDED_BYTES_MAX: usize = 512 << 10;
 /// How late a timer of the owner may be.
 const GRANULE_NANOS: u64 = Nanos::MILLISECOND;
 
@@ -320,7 +324,10 @@ impl Books {
             return Err(Reject::after(ErrorCode::StorageFull, 5_000));
         }
         let waiting = cx.shared.appended.0.saturating_sub(cx.shared.committed.0);
-        if cx.shared.journal == JournalState::Behind || waiting >= u64::from(limits.uncommitted_records_max) {
+        if cx.shared.journal == JournalState::Behind
+            || waiting >= u64::from(limits.uncommitted_records_max)
+            || cx.fx.records.bytes() >= APPENDED_BYTES_MAX
+        {
             return Err(Reject::after(ErrorCode::Busy, 100));
         }
         Ok(())

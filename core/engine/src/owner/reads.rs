@@ -17,7 +17,7 @@ use lynk_model::{RecordKind, StoreReply, StoreRequest};
 use lynk_protocol::{Done, ErrorCode, Reject, encode_ok, encode_receipt, encode_typing};
 use smallvec::SmallVec;
 
-use super::books::{Ask, Books, Pending, Timer, append_position};
+use super::books::{APPENDED_BYTES_MAX, Ask, Books, Pending, Timer, append_position};
 use super::release::{Item, whisper};
 use super::room::{Member, Room};
 use super::window::Kind;
@@ -33,6 +33,10 @@ const COUNTING_TRIES_MAX: u8 = 3;
 const DELETES_MAX: usize = 256;
 /// A member's positions are journaled, and passed on, at most this often.
 const POSITION_NANOS: u64 = Nanos::SECOND;
+/// Members whose positions one call journals; the others follow a moment later.
+const PUBLISHED_MAX: usize = 512;
+/// That moment.
+const PUBLISH_AGAIN_NANOS: u64 = Nanos::MILLISECOND;
 /// Typing of one member is passed on at most this often.
 const TYPING_NANOS: u64 = Nanos::SECOND;
 
@@ -232,18 +236,24 @@ impl Books {
         }
     }
 
-    /// The room's timer: journals every position that moved since.
+    /// The room's timer: journals the positions that moved since, of a crowd only so many at a time.
     pub(super) fn publish_positions(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         if cx.shared.journal != JournalState::Open {
             self.wheel.insert(cx.now.mono.after(POSITION_NANOS), Timer::Reads(room.id));
             return;
         }
-        room.moved_timer = false;
         let mut moved = std::mem::take(&mut room.moved);
-        for user in moved.drain(..) {
+        // Timers of several rooms may fire in one call.
+        let space = APPENDED_BYTES_MAX > cx.fx.records.bytes();
+        let count = if space { moved.len().min(PUBLISHED_MAX) } else { 0 };
+        for user in moved.drain(..count) {
             publish_position(cx, room, user);
         }
         room.moved = moved;
+        room.moved_timer = !room.moved.is_empty();
+        if room.moved_timer {
+            self.wheel.insert(cx.now.mono.after(PUBLISH_AGAIN_NANOS), Timer::Reads(room.id));
+        }
     }
 
     pub(super) fn typing(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, on: bool) {
