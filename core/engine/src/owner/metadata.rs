@@ -19,11 +19,14 @@ use lynk_model::{
 };
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_error, encode_ok};
 
+use smallvec::SmallVec;
+
 use self::rules::Planned;
 use super::books::Held;
 use super::books::{Ask, Books, Found, Pending, Timer};
 use super::room::Room;
 use crate::context::Context;
+use crate::io::JournalState;
 use crate::mail::ConnectionRef;
 
 /// Metadata commands that wait for the one under way.
@@ -44,8 +47,10 @@ pub(super) struct Metadata {
     pub(super) queue: VecDeque<Held>,
     /// The command of this connection asks the store about its message or its key before it can run.
     looking: Option<ConnectionRef>,
-    /// Events that are applied and that the journal does not take now, with who asked.
-    unjournaled: VecDeque<(OutboxRow, Option<Asker>)>,
+    /// Events that are applied and that the journal does not take now.
+    unjournaled: VecDeque<Unjournaled>,
+    /// Since when the journal takes none of them.
+    stuck_since: Option<Nanos>,
     /// Events journaled whose outbox rows are not confirmed.
     unconfirmed: Vec<(u64, Seq)>,
     timer: bool,
@@ -66,12 +71,20 @@ struct Running {
     intent: bool,
 }
 
-/// Who asked, and what for.
+/// Who waits for an answer.
 #[derive(Clone, Copy, Debug)]
 struct Asker {
     from: ConnectionRef,
     re: u64,
-    hash: u64,
+}
+
+/// An event that the store wrote and the journal must take.
+#[derive(Debug)]
+struct Unjournaled {
+    row: OutboxRow,
+    /// Hash of the command; `None` when only its event is known.
+    hash: Option<u64>,
+    asker: Option<Asker>,
 }
 
 impl Metadata {
@@ -116,6 +129,11 @@ impl Books {
         command: &Command<'_>,
         found: Found,
     ) {
+        if cx.shared.journal == JournalState::Full && !room.metadata.unjournaled.is_empty() {
+            // Until the disk has space again nothing here can be done, and a connection that waits for it would hold up
+            // all else that it asks of this room.
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::StorageFull, 5_000));
+        }
         if room.metadata.store_away() {
             return self.metadata_while_away(cx, room, ask, command);
         }
@@ -186,7 +204,7 @@ impl Books {
             change,
         });
         room.engage(ask.from);
-        let asker = Asker { from: ask.from, re: ask.re, hash };
+        let asker = Asker { from: ask.from, re: ask.re };
         self.ask(cx, room, StoreRequest::Apply(tx.clone()), Pending::Apply);
         room.metadata.running = Some(Running {
             tx,
@@ -267,7 +285,7 @@ impl Books {
         asker: Option<Asker>,
         result: Result<Seq, Reject>,
     ) {
-        let Some(Asker { from, re, .. }) = asker else { return };
+        let Some(Asker { from, re }) = asker else { return };
         room.disengage(from);
         match result {
             Ok(seq) => {
@@ -351,6 +369,7 @@ impl Books {
     pub(super) fn retry_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         room.metadata.timer = false;
         self.journal_waiting(cx, room);
+        self.answer_stuck(cx, room);
         for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
             self.confirm(cx, room, version, seq);
         }
@@ -374,6 +393,24 @@ impl Books {
             self.arm_metadata(cx, room);
         }
         self.settle(cx, room);
+    }
+
+    /// Whoever has waited long for a full journal is told that it may take longer. The events stay, and are journaled
+    /// when there is space.
+    fn answer_stuck(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        let Some(since) = room.metadata.stuck_since else { return };
+        if cx.now.mono.since(since) < UNKNOWN_NANOS {
+            return;
+        }
+        let askers: SmallVec<[Asker; 4]> =
+            room.metadata.unjournaled.iter_mut().filter_map(|event| event.asker.take()).collect();
+        for asker in askers {
+            self.finish(cx, room, Some(asker), Err(Reject::after(ErrorCode::Unknown, 1_000)));
+        }
+        while let Some(held) = room.metadata.queue.pop_front() {
+            room.disengage(held.from);
+            self.refuse_held(cx, room, &held, Reject::after(ErrorCode::StorageFull, 5_000));
+        }
     }
 
     fn next_intent(&mut self, cx: &mut Context<'_>, room: &mut Room) {

@@ -12,7 +12,7 @@ use super::super::keys::Used;
 use super::super::release::Item;
 use super::super::room::{Member, Room};
 use super::super::window::{Entry, Kind};
-use super::Asker;
+use super::{Asker, Unjournaled};
 use crate::context::{Context, Shared};
 use crate::io::JournalState;
 use crate::mail::{Mail, Own};
@@ -20,7 +20,7 @@ use crate::mail::{Mail, Own};
 impl Room {
     /// Version of the last event that is applied, journaled or not.
     pub(super) fn last_version(&self) -> u64 {
-        self.metadata.unjournaled.back().map_or(self.version, |(row, _)| row.version)
+        self.metadata.unjournaled.back().map_or(self.version, |event| event.row.version)
     }
 
     /// Changes the room in memory as the store changed its rows.
@@ -104,17 +104,19 @@ impl Books {
             room.apply_event(tx.actor, version, &event);
         }
         let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
-        room.metadata.unjournaled.push_back((row, asker));
+        room.metadata.unjournaled.push_back(Unjournaled { row, hash: Some(tx.content_hash), asker });
         self.journal_waiting(cx, room);
     }
 
     /// Journals the events that the store wrote, in the order of their versions, while the journal takes any.
     pub(in super::super) fn journal_waiting(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         while cx.shared.journal != JournalState::Full {
-            let Some((row, asker)) = room.metadata.unjournaled.pop_front() else { return };
-            self.journal_event(cx, room, row, asker);
+            room.metadata.stuck_since = None;
+            let Some(event) = room.metadata.unjournaled.pop_front() else { return };
+            self.journal_event(cx, room, event);
         }
         if !room.metadata.unjournaled.is_empty() {
+            room.metadata.stuck_since.get_or_insert(cx.now.mono);
             self.arm_metadata(cx, room);
         }
     }
@@ -130,7 +132,7 @@ impl Books {
     ) {
         for row in rows {
             if row.version > room.last_version() {
-                room.metadata.unjournaled.push_back((row, None));
+                room.metadata.unjournaled.push_back(Unjournaled { row, hash: None, asker: None });
             } else {
                 let seq = journaled.iter().find(|(version, _)| *version == row.version);
                 self.confirm(cx, room, row.version, seq.map_or(Seq(0), |(_, seq)| *seq));
@@ -139,8 +141,8 @@ impl Books {
         self.journal_waiting(cx, room);
     }
 
-    fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, row: OutboxRow, asker: Option<Asker>) {
-        let OutboxRow { version, actor, key, wall, event } = row;
+    fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, event: Unjournaled) {
+        let Unjournaled { row: OutboxRow { version, actor, key, wall, event }, hash, asker } = event;
         let removes = event.subject().filter(|_| event.removes_subject());
         let newcomers = match &event {
             MetaEvent::Joined { user, .. } => SmallVec::from_slice(&[*user]),
@@ -171,7 +173,7 @@ impl Books {
                 seq,
                 n: Default::default(),
                 id: Default::default(),
-                hash: asker.map(|asker| asker.hash),
+                hash,
                 wall,
                 at: Some(appended.at),
             };

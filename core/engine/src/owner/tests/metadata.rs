@@ -258,3 +258,33 @@ fn a_repeated_unblock_does_not_lift_a_later_block() {
     let send = w.send_command(room, "kept apart");
     assert_eq!(w.code(2, send), "blocked");
 }
+
+#[test]
+fn a_full_journal_holds_up_no_connection() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3, 4]);
+    let kick = w.keyed("kick", room, json!({"user": user(2).to_string()}));
+    let first = w.post(1, kick.clone());
+    // It waits for the kick when the disk fills up.
+    let leave = w.keyed("leave", room, json!({}));
+    let queued = w.post(3, leave);
+    w.journal_is(JournalState::Full);
+    w.serve();
+    assert_eq!((w.answer(1, first), w.answer(3, queued)), (None, None));
+    let mute = w.keyed("mute", room, json!({"user": user(4).to_string()}));
+    assert_eq!(w.code(4, mute), "storage_full");
+    for _ in 0..12 {
+        w.wait(1_000);
+        w.settle();
+    }
+    assert_eq!(w.answer(1, first).expect("answered")["code"], "unknown");
+    assert_eq!(w.answer(3, queued).expect("answered")["code"], "storage_full");
+    assert_eq!(w.history(1, room, json!({"limit": 1}))["ev"], "history");
+    w.journal_is(JournalState::Open);
+    w.wait(1_100);
+    w.settle();
+    assert_eq!(w.run(1, kick.clone())["seq"], 5);
+    let mut other = kick;
+    other["reason"] = "another".into();
+    assert_eq!(w.code(1, other), "idempotency_conflict", "its content is still known");
+}
