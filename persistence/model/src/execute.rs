@@ -5,13 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use lynk_domain::{RoomId, Seq};
+use lynk_domain::{MessageId, Ordinal, RoomId, Seq};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
-    BodyError, LoadedRoom, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt, StoreError, StoreReply,
-    StoreRequest, fold_name,
+    BodyError, FoundKey, LoadedRoom, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt, StoreError,
+    StoreReply, StoreRequest, fold_name,
 };
+
+/// A use of a key of which the message log knows nothing yet.
+const UNKNOWN_USE: FoundKey =
+    FoundKey { seq: Seq(0), n: Ordinal(0), id: MessageId::NIL, wall: 0, content_hash: None };
 
 /// The answer to `request`. Exactly one, of the request's name or `Failed`.
 pub async fn execute<M, R, S>(
@@ -63,8 +67,13 @@ where
             };
             StoreReply::Event(joined.map(Box::new))
         }
-        StoreRequest::FindKey { room, sender, key } => {
-            StoreReply::Key(messages.find_key(*room, *sender, *key).await?)
+        StoreRequest::FindKey { room, sender, key, metadata } => {
+            let mut found = messages.find_key(*room, *sender, *key).await?;
+            // That it was used is known without the room store, which may be away.
+            if *metadata && let Ok(Some(hash)) = rooms.result_hash(*room, *sender, *key).await {
+                found.get_or_insert(UNKNOWN_USE).content_hash = Some(hash);
+            }
+            StoreReply::Key(found)
         }
         StoreRequest::CountNotUnread { room, user, after, undrained } => {
             let undrained = read_records(records, *room, undrained)?;

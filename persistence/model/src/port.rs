@@ -157,6 +157,13 @@ pub trait RoomStore {
     /// `Unavailable`: nothing was written; `Unknown`: repeat it with the same key.
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError>;
 
+    /// Hash of the content that a metadata command of `actor` with `key` had; `None` when there was none, or its result
+    /// is forgotten.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError>;
+
     /// Drops an outbox row and notes the seq of its event. Repeating it is harmless.
     ///
     /// # Errors

@@ -94,6 +94,7 @@ pub(super) enum Pending {
     Page(Box<PageWait>),
     Count { user: UserId, after: Seq },
     Apply,
+    Rows,
     Confirm { version: u64, seq: Seq },
 }
 
@@ -194,10 +195,10 @@ impl Books {
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         loop {
             if room.metadata.is_free()
-                && let Some(held) = room.metadata.queue.pop_front()
+                && let Some((held, found)) = room.metadata.queue.pop_front()
             {
                 room.disengage(held.from);
-                self.run_held(cx, room, &held, Found::Unasked);
+                self.run_held(cx, room, &held, found);
                 continue;
             }
             let next = room.held.iter().position(|held| !room.busy.contains(&held.from));
@@ -257,6 +258,7 @@ impl Books {
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),
             Pending::Apply => self.applied(cx, room, reply),
+            Pending::Rows => self.rows_read(cx, room, reply),
             Pending::Confirm { version, seq } => self.confirmed(cx, room, version, seq, &reply),
         }
         self.settle(cx, room);
@@ -304,7 +306,7 @@ impl Books {
             seq: used.seq,
             n: used.n,
             id: Some(used.id).filter(|id| !id.is_nil()),
-            time: Some(used.wall),
+            time: Some(used.wall).filter(|wall| wall.0 > 0),
             level: Some(room.level()),
             unread: None,
         };

@@ -272,14 +272,26 @@ impl Books {
                 continue;
             }
             let mut used = used_at(event.seq, event.wall);
-            if let StoredBody::Message(view) = &event.body {
-                if view.edited > Seq(0) || view.deleted > Seq(0) {
-                    // Its text as sent is gone from the row; the store kept its hash.
+            match &event.body {
+                // The text as sent is gone from the row; the store kept its hash.
+                StoredBody::Edit { .. } => {
                     self.keys.suspect(&scope, cx.now.wall);
                     continue;
                 }
-                (used.n, used.id) = (view.n, view.id);
-                used.hash = Some(content_hash(view.reply_to, &view.text));
+                StoredBody::Message(view) if view.edited > Seq(0) || view.deleted > Seq(0) => {
+                    self.keys.suspect(&scope, cx.now.wall);
+                    continue;
+                }
+                StoredBody::Message(view) => {
+                    (used.n, used.id) = (view.n, view.id);
+                    used.hash = Some(content_hash(view.reply_to, &view.text));
+                }
+                StoredBody::Delete { target } => used.hash = body_hash(&Body::Delete { target: *target }),
+                StoredBody::Reaction { target, on, emoji } => {
+                    used.hash = body_hash(&Body::Reaction { target: *target, on: *on, emoji });
+                }
+                // Whoever repeats it asks for the hash.
+                StoredBody::Meta { .. } => {}
             }
             self.keys.insert(scope, used, cx.now.wall, &self.drains);
         }

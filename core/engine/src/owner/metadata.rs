@@ -11,9 +11,9 @@
 mod apply;
 mod rules;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use lynk_domain::{Key, Nanos, Seq};
+use lynk_domain::{Key, Nanos, Seq, UserId};
 use lynk_model::{
     MetaChange, MetaEvent, MetaOutcome, MetaTransaction, OutboxRow, StoreError, StoreReply, StoreRequest,
 };
@@ -24,7 +24,8 @@ use smallvec::SmallVec;
 use self::rules::Planned;
 use super::books::Held;
 use super::books::{Ask, Books, Found, Pending, Timer};
-use super::room::Room;
+use super::keys::Used;
+use super::room::{Member, Room};
 use crate::context::Context;
 use crate::io::JournalState;
 use crate::mail::ConnectionRef;
@@ -44,8 +45,15 @@ pub(super) struct Metadata {
     running: Option<Running>,
     /// Removals and mutes that hold already and that the store must be told first.
     intents: VecDeque<MetaTransaction>,
-    pub(super) queue: VecDeque<Held>,
-    /// The command of this connection asks the store about its message or its key before it can run.
+    /// Commands that wait, with what was found out for them.
+    pub(super) queue: VecDeque<(Held, Found)>,
+    /// Members whom a removal took out of memory before the store knew of it.
+    held_out: BTreeMap<UserId, Member>,
+    /// A removal or mute that held came to nothing: memory is not what the store's rows say.
+    stale: bool,
+    /// The store is asked for its rows.
+    reading: bool,
+    /// The command of this connection asks the store about its message before it can run.
     looking: Option<ConnectionRef>,
     /// Events that are applied and that the journal does not take now.
     unjournaled: VecDeque<Unjournaled>,
@@ -92,6 +100,7 @@ impl Metadata {
     pub(super) fn is_free(&self) -> bool {
         self.running.is_none()
             && self.looking.is_none()
+            && !self.stale
             && self.unjournaled.is_empty()
             && self.intents.is_empty()
     }
@@ -135,16 +144,59 @@ impl Books {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::StorageFull, 5_000));
         }
         if room.metadata.store_away() {
-            return self.metadata_while_away(cx, room, ask, command);
+            return self.metadata_while_away(cx, room, ask, command, found);
         }
-        if room.metadata.is_free() {
+        // What only its answer was asked for changes nothing, and need not wait for others.
+        let changes_nothing = match &found {
+            Found::Key(Some(_)) => true,
+            Found::Key(None) => {
+                rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found).is_err()
+            }
+            _ => false,
+        };
+        if room.metadata.is_free() || changes_nothing {
             return self.start(cx, room, ask, command, found);
         }
         if room.metadata.queue.len() >= QUEUE_MAX {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 1_000));
         }
         room.engage(ask.from);
-        room.metadata.queue.push_back(ask.hold());
+        // A message may change while its command waits; a key that was not used stays so.
+        let found = if let Found::Key(_) = found { found } else { Found::Unasked };
+        room.metadata.queue.push_back((ask.hold(), found));
+    }
+
+    /// Answers a command whose key was used, or asks what it was used for. `false` when it was not, as far as is known.
+    fn answer_known(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        (key, hash): (Key, u64),
+        found: &Found,
+    ) -> bool {
+        let scope = Self::scope(room, ask.user, key);
+        let told = if let Found::Key(Some(used)) = found { Some(*used) } else { None };
+        match self.keys.used(&scope) {
+            // An event does not tell all that its command said: the store kept the hash of that.
+            Some(Used { hash: None, .. }) if !matches!(found, Found::Key(_)) => {
+                self.ask_key(cx, room, ask, key, true);
+            }
+            Some(mut used) => {
+                if used.hash.is_none()
+                    && let Some(hash) = told.and_then(|told| told.hash)
+                {
+                    used.hash = Some(hash);
+                    self.keys.insert(scope, used, cx.now.wall, &self.drains);
+                }
+                self.repeat(cx, room, ask, &used, hash);
+            }
+            None => match told {
+                Some(used) => self.repeat(cx, room, ask, &used, hash),
+                None => return false,
+            },
+        }
+        true
     }
 
     fn start(
@@ -156,17 +208,17 @@ impl Books {
         found: Found,
     ) {
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
-        if let Some(used) = self.keys.used(&Self::scope(room, ask.user, key)) {
-            return self.repeat(cx, room, ask, &used, hash);
-        }
-        if let Found::Key(Some(used)) = found {
-            return self.repeat(cx, room, ask, &used, hash);
+        if self.answer_known(cx, room, ask, (key, hash), &found) {
+            return;
         }
         match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
             // What is refused now may be what it did before. (The store itself recognises a repeated change.)
-            Err(_) if matches!(found, Found::Unasked) && self.must_ask_key(room, ask, key) => {
-                self.ask_key(cx, room, ask, key);
-                room.metadata.look(room.busy.contains(&ask.from), ask.from);
+            Err(_) if self.should_ask(room, ask, key, &found) => self.ask_key(cx, room, ask, key, true),
+            // It may come to hold without the store, which then recognises nothing.
+            Ok(Planned::Change(MetaChange::Event(event)))
+                if holds_in_memory(&event) && self.should_ask(room, ask, key, &found) =>
+            {
+                self.ask_key(cx, room, ask, key, true);
             }
             Err(reject) => self.refuse(cx, room, ask, reject),
             Ok(Planned::Already) => self.ok(cx, room, ask, &Done { room: Some(room.id), ..Done::default() }),
@@ -176,6 +228,10 @@ impl Books {
             }
             Ok(Planned::Change(change)) => self.transact(cx, room, ask, key, hash, change),
         }
+    }
+
+    fn should_ask(&self, room: &Room, ask: &Ask<'_>, key: Key, found: &Found) -> bool {
+        matches!(found, Found::Unasked) && self.must_ask_key(room, ask, key)
     }
 
     fn transact(
@@ -232,8 +288,12 @@ impl Books {
                 self.arm_metadata(cx, room);
             }
             StoreReply::Failed(StoreError::Unavailable) => self.unavailable(cx, room, running),
-            _ => self.finish(cx, room, running.asker, Err(ErrorCode::Internal.into())),
+            _ => {
+                room.metadata.stale |= running.intent;
+                self.finish(cx, room, running.asker, Err(ErrorCode::Internal.into()));
+            }
         }
+        self.read_rows(cx, room);
         if room.metadata.running.is_none() {
             self.next_intent(cx, room);
         }
@@ -241,7 +301,14 @@ impl Books {
 
     fn outcome(&mut self, cx: &mut Context<'_>, room: &mut Room, running: Running, outcome: MetaOutcome) {
         let Running { tx, asker, intent, doubtful, .. } = running;
-        let fresh = |version: u64| version > room.last_version();
+        let last = room.last_version();
+        let fresh = |version: u64| version > last;
+        let taken = match outcome {
+            MetaOutcome::Applied { .. } => true,
+            MetaOutcome::Repeated { version, .. } => fresh(version),
+            _ => false,
+        };
+        room.metadata.stale |= intent && !taken;
         match outcome {
             MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. }
                 if matches!(tx.change, MetaChange::Block { .. }) =>
@@ -324,9 +391,9 @@ impl Books {
         room.metadata.running = Some(running);
         self.arm_metadata(cx, room);
         // Those behind it need not wait for the store.
-        while let Some(held) = room.metadata.queue.pop_front() {
+        while let Some((held, found)) = room.metadata.queue.pop_front() {
             room.disengage(held.from);
-            self.run_held(cx, room, &held, Found::Unasked);
+            self.run_held(cx, room, &held, found);
         }
     }
 
@@ -337,6 +404,7 @@ impl Books {
         room: &mut Room,
         ask: &Ask<'_>,
         command: &Command<'_>,
+        found: Found,
     ) {
         let away = Reject::after(ErrorCode::Unavailable, 1_000);
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
@@ -345,7 +413,16 @@ impl Books {
         if metadata.intents.iter().chain(running).any(|tx| tx.actor == ask.user && tx.key == key) {
             return self.refuse(cx, room, ask, in_force());
         }
-        match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &Found::Unasked) {
+        if self.answer_known(cx, room, ask, (key, hash), &found) {
+            return;
+        }
+        match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
+            Err(_) if self.should_ask(room, ask, key, &found) => self.ask_key(cx, room, ask, key, true),
+            Ok(Planned::Change(MetaChange::Event(event)))
+                if holds_in_memory(&event) && self.should_ask(room, ask, key, &found) =>
+            {
+                self.ask_key(cx, room, ask, key, true);
+            }
             Err(reject) => self.refuse(cx, room, ask, reject),
             Ok(Planned::Change(MetaChange::Event(event)))
                 if holds_in_memory(&event) && room.metadata.intents.len() < INTENTS_MAX =>
@@ -370,6 +447,7 @@ impl Books {
         room.metadata.timer = false;
         self.journal_waiting(cx, room);
         self.answer_stuck(cx, room);
+        self.read_rows(cx, room);
         for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
             self.confirm(cx, room, version, seq);
         }
@@ -382,14 +460,15 @@ impl Books {
                 self.ask(cx, room, request, Pending::Apply);
             }
             self.finish(cx, room, asker, Err(Reject::after(ErrorCode::Unknown, 1_000)));
-            while late && let Some(held) = room.metadata.queue.pop_front() {
+            while late && let Some((held, _)) = room.metadata.queue.pop_front() {
                 room.disengage(held.from);
                 self.refuse_held(cx, room, &held, Reject::after(ErrorCode::Busy, 1_000));
             }
         } else {
             self.next_intent(cx, room);
         }
-        if room.metadata.running.is_some() || !room.metadata.unjournaled.is_empty() {
+        let metadata = &room.metadata;
+        if metadata.running.is_some() || metadata.stale || !metadata.unjournaled.is_empty() {
             self.arm_metadata(cx, room);
         }
         self.settle(cx, room);
@@ -407,14 +486,14 @@ impl Books {
         for asker in askers {
             self.finish(cx, room, Some(asker), Err(Reject::after(ErrorCode::Unknown, 1_000)));
         }
-        while let Some(held) = room.metadata.queue.pop_front() {
+        while let Some((held, _)) = room.metadata.queue.pop_front() {
             room.disengage(held.from);
             self.refuse_held(cx, room, &held, Reject::after(ErrorCode::StorageFull, 5_000));
         }
     }
 
     fn next_intent(&mut self, cx: &mut Context<'_>, room: &mut Room) {
-        if !room.metadata.unjournaled.is_empty() {
+        if !room.metadata.unjournaled.is_empty() || room.metadata.stale {
             return;
         }
         if let Some(tx) = room.metadata.intents.pop_front() {
@@ -429,6 +508,31 @@ impl Books {
                 intent: true,
             });
         }
+    }
+
+    /// Asks for the store's rows when memory does not agree with them.
+    fn read_rows(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        if room.metadata.stale && !room.metadata.reading {
+            room.metadata.reading = true;
+            let request = StoreRequest::LoadRoom { room: room.id, window: 0, undrained: Vec::new() };
+            self.ask(cx, room, request, Pending::Rows);
+        }
+    }
+
+    /// The store's rows, or why they cannot be read: then they are asked for again.
+    pub(super) fn rows_read(&mut self, cx: &mut Context<'_>, room: &mut Room, reply: StoreReply) {
+        room.metadata.reading = false;
+        let StoreReply::Loaded(rows) = reply else { return self.arm_metadata(cx, room) };
+        room.metadata.stale = false;
+        room.take_rows(*rows);
+        // What holds already and waits for the store goes on to hold.
+        for tx in std::mem::take(&mut room.metadata.intents) {
+            if let MetaChange::Event(event) = &tx.change {
+                Self::hold_in_memory(room, tx.actor, event);
+            }
+            room.metadata.intents.push_back(tx);
+        }
+        self.next_intent(cx, room);
     }
 
     fn arm_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {

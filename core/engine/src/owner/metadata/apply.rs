@@ -2,7 +2,7 @@
 
 use lynk_domain::{Key, Role, Seq, UserId, shard_of_user};
 use lynk_model::{
-    Body, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordKind, StoredBody, StoredEvent,
+    Body, LoadedRoom, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordKind, StoredBody, StoredEvent,
 };
 use lynk_protocol::{Done, encode_event, encode_ok};
 use smallvec::SmallVec;
@@ -71,6 +71,29 @@ impl Room {
         }
     }
 
+    /// Makes members, bans and mutes what the store's rows say. Members keep what only memory knows of them.
+    pub(super) fn take_rows(&mut self, rows: LoadedRoom) {
+        self.info = rows.row;
+        let mut known = std::mem::take(&mut self.members);
+        let mut held_out = std::mem::take(&mut self.metadata.held_out);
+        for row in rows.members {
+            let same = |member: &Member| member.joined_version == row.joined_version;
+            // Nobody journals what moved before the removal any more; the next move does.
+            let back = held_out.remove(&row.user).map(|member| Member { moved: (false, false), ..member });
+            let member = known.remove(&row.user).or(back).filter(same);
+            let fresh = member.is_none();
+            let member = member.unwrap_or_else(|| Member::new(row.role, row.joined_version, row.joined_seq));
+            self.members.insert(row.user, Member { role: row.role, ..member });
+            if fresh {
+                self.set_read(row.user, row.joined_seq);
+            }
+        }
+        self.bans = rows.bans.iter().map(|ban| (ban.user, ban.until)).collect();
+        self.mutes = rows.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
+        let members = &self.members;
+        self.cut_off.retain(|user| !members.contains_key(user));
+    }
+
     fn set_role(&mut self, user: UserId, role: Role) {
         if let Some(member) = self.members.get_mut(&user) {
             member.role = role;
@@ -100,7 +123,11 @@ impl Books {
             MetaChange::Event(event) => event,
             MetaChange::Block { .. } => return,
         };
-        if !intent {
+        if intent {
+            if let Some(user) = event.subject() {
+                room.metadata.held_out.remove(&user);
+            }
+        } else {
             room.apply_event(tx.actor, version, &event);
         }
         let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
@@ -193,6 +220,11 @@ impl Books {
 
     /// Lets a removal or mute hold before the store knows of it. The removed get no further event.
     pub(super) fn hold_in_memory(room: &mut Room, actor: UserId, event: &MetaEvent) {
+        if let Some(user) = event.subject().filter(|_| event.removes_subject())
+            && let Some(member) = room.members.get(&user)
+        {
+            room.metadata.held_out.insert(user, *member);
+        }
         room.apply_event(actor, 0, event);
         room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
     }

@@ -333,3 +333,28 @@ fn positions_of_a_crowd_are_journaled_some_at_a_time_and_all_of_them() {
     w.drain();
     assert!(w.evict(room), "nothing is left to do");
 }
+
+#[test]
+fn the_key_of_a_change_keeps_its_content_over_a_reload() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3]);
+    w.send(2, room, "one");
+    w.send(2, room, "two");
+    let changes = [
+        (2, w.keyed("edit", room, json!({"seq": 4, "text": "A"})), json!({"text": "B"})),
+        (3, w.keyed("react", room, json!({"seq": 4, "emoji": "a"})), json!({"emoji": "b"})),
+        (2, w.keyed("delete", room, json!({"seq": 5})), json!({"seq": 4})),
+    ];
+    let firsts: Vec<Value> =
+        changes.iter().map(|(i, change, _)| w.run(*i, change.clone())["seq"].clone()).collect();
+    w.drain();
+    w.crash();
+    for ((i, change, differs), first) in changes.iter().zip(firsts) {
+        let mut other = change.clone();
+        for (name, value) in differs.as_object().expect("fields") {
+            other[name] = value.clone();
+        }
+        assert_eq!(w.code(*i, other), "idempotency_conflict", "{change}");
+        assert_eq!(w.run(*i, change.clone())["seq"], first);
+    }
+}
