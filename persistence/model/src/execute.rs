@@ -10,7 +10,7 @@ use lynk_domain::{MessageId, Ordinal, RoomId, Seq};
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
     BodyError, FoundKey, LoadedRoom, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt, StoreError,
-    StoreReply, StoreRequest, fold_name,
+    StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
 };
 
 /// A use of a key of which the message log knows nothing yet.
@@ -184,6 +184,29 @@ async fn load<M: MessageStore>(
         loaded.recent = page(messages, &last, overlay.as_ref()).await?.events;
         loaded.recent.reverse();
     }
+    loaded.journaled = find_events(messages, room, &loaded).await?;
     loaded.undrained = undrained;
     Ok(loaded)
+}
+
+/// Where the events of outbox rows are that were journaled and not confirmed: the window may have gone past them.
+async fn find_events<M: MessageStore>(
+    messages: &M,
+    room: RoomId,
+    loaded: &LoadedRoom,
+) -> Result<Vec<(u64, Seq)>, StoreError> {
+    let mut found = Vec::new();
+    for row in loaded.outbox.iter().filter(|row| row.version <= loaded.head.version) {
+        let Some(used) = messages.find_key(room, row.actor, row.key).await? else { continue };
+        // The key may have been used for something else before.
+        let event = messages.event(room, used.seq).await?;
+        let same = |event: &StoredEvent| match event.body {
+            StoredBody::Meta { version, .. } => version == row.version,
+            _ => false,
+        };
+        if event.as_ref().is_some_and(same) {
+            found.push((row.version, used.seq));
+        }
+    }
+    Ok(found)
 }

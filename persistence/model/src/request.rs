@@ -162,6 +162,8 @@ pub struct LoadedRoom {
     pub blocks: Vec<(UserId, UserId)>,
     /// Metadata events not confirmed yet, ascending by version.
     pub outbox: Vec<OutboxRow>,
+    /// Versions of outbox rows whose events the message store has, with their seqs.
+    pub journaled: Vec<(u64, Seq)>,
     /// What the message store and the undrained records know; zeroes for a new room.
     pub head: RoomHead,
     /// Last events of both, in their current state, ascending.

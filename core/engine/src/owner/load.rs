@@ -313,7 +313,7 @@ fn find_versions(loaded: &LoadedRoom) -> Vec<(u64, Seq)> {
             Ok(Body::Meta { version, .. }) => Some((version, record.head.seq)),
             _ => None,
         });
-    stored.chain(undrained).collect()
+    stored.chain(undrained).chain(loaded.journaled.iter().copied()).collect()
 }
 
 /// Fills in the seqs of joins whose outbox rows were not confirmed.

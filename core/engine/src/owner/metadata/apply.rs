@@ -161,8 +161,10 @@ impl Books {
             if row.version > room.last_version() {
                 room.metadata.unjournaled.push_back(Unjournaled { row, hash: None, asker: None });
             } else {
-                let seq = journaled.iter().find(|(version, _)| *version == row.version);
-                self.confirm(cx, room, row.version, seq.map_or(Seq(0), |(_, seq)| *seq));
+                // Without its seq a confirmation would take the join's place for ever. The row waits for the next load.
+                if let Some((_, seq)) = journaled.iter().find(|(version, _)| *version == row.version) {
+                    self.confirm(cx, room, row.version, *seq);
+                }
             }
         }
         self.journal_waiting(cx, room);

@@ -185,3 +185,34 @@ fn committed_but_unconfirmed_outbox_rows_are_not_journaled_again() {
     assert_eq!(seqs(&page), [2, 1]);
     assert_eq!(w.loaded(room).expect("loaded").members[&user(2)].joined_seq, Seq(2));
 }
+
+#[test]
+fn a_join_that_the_window_has_left_is_confirmed_with_its_place() {
+    let mut w = World::new(Limits { room_window_events_max: 3, resume_events_max: 2, ..Limits::default() });
+    let room = w.room(Public, &[]);
+    let shown = w.keyed("settings", room, json!({"visibility": "since_join"}));
+    assert_eq!(w.run(1, shown)["ev"], "ok");
+    let add = w.keyed("invite", room, json!({"user": user(2).to_string()}));
+    let re = w.post(1, add);
+    w.serve();
+    w.commit();
+    assert_eq!(w.answer(1, re).expect("answered")["seq"], 3);
+    // The confirmation does not arrive.
+    w.requests.clear();
+    w.store = Store::Silent;
+    for _ in 0..5 {
+        let send = w.send_command(room, "text");
+        w.post(2, send);
+        w.commit();
+    }
+    w.drain();
+    w.crash();
+    w.store = Store::Up;
+    for _ in 0..2 {
+        assert_eq!(seqs(&w.history(2, room, json!({"all": true}))), [8, 7, 6, 5, 4, 3, 1]);
+        assert_eq!(w.loaded(room).expect("loaded").members[&user(2)].joined_seq, Seq(3));
+        w.settle();
+        w.crash();
+    }
+    assert_eq!(ready(lynk_model::port::RoomStore::load(&w.rooms, room)).expect("readable").outbox, []);
+}
