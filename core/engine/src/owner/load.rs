@@ -237,6 +237,7 @@ impl Books {
                 member.delivered = state.delivered;
             }
         }
+        start_at_joins(&mut room);
         self.take_outbox(cx, &mut room, loaded.outbox, &journaled);
         room
     }
@@ -321,6 +322,15 @@ fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
     for member in room.members.values_mut().filter(|member| member.joined_seq == Seq(0)) {
         let joined = journaled.iter().find(|(version, _)| *version == member.joined_version);
         member.joined_seq = joined.map_or(Seq(0), |(_, seq)| *seq);
+    }
+}
+
+/// Members start reading at their join. Its record and the one of the position are two: a crash may keep only the first.
+fn start_at_joins(room: &mut Room) {
+    let behind = room.members.iter().filter(|(_, member)| member.read < member.joined_seq);
+    let behind: Vec<_> = behind.map(|(user, member)| (*user, member.joined_seq)).collect();
+    for (user, joined) in behind {
+        room.set_read(user, joined);
     }
 }
 

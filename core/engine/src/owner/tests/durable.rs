@@ -216,3 +216,20 @@ fn a_join_that_the_window_has_left_is_confirmed_with_its_place() {
     }
     assert_eq!(ready(lynk_model::port::RoomStore::load(&w.rooms, room)).expect("readable").outbox, []);
 }
+
+#[test]
+fn a_join_whose_position_was_torn_off_starts_with_nothing_unread() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    for _ in 0..3 {
+        w.send(1, room, "before");
+    }
+    let join = w.keyed("join", room, json!({}));
+    w.post(2, join);
+    w.serve();
+    assert_eq!(w.pending.len(), 2, "the join and the position");
+    w.commit_first(1);
+    w.crash();
+    let subscribed = w.subscribe(2, room, None);
+    assert_eq!((subscribed["read"].as_u64(), subscribed["unread"].as_u64()), (Some(5), Some(0)));
+}
