@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use lynk_domain::{MessageId, Ordinal, RoomId, Seq};
+use lynk_domain::{Key, MessageId, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
-    BodyError, FoundKey, LoadedRoom, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt, StoreError,
-    StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
+    BodyError, FoundKey, LoadedRoom, MetaTransaction, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt,
+    StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
 };
 
 /// A use of a key of which the message log knows nothing yet.
@@ -185,8 +185,35 @@ async fn load<M: MessageStore>(
         loaded.recent.reverse();
     }
     loaded.journaled = find_events(messages, room, &loaded).await?;
+    loaded.intents = find_intents(messages, room, &loaded, &undrained).await?;
     loaded.undrained = undrained;
     Ok(loaded)
+}
+
+/// Intents whose events are neither in the log nor in the outbox.
+async fn find_intents<M: MessageStore>(
+    messages: &M,
+    room: RoomId,
+    loaded: &LoadedRoom,
+    undrained: &[OwnedRecord],
+) -> Result<Vec<MetaTransaction>, StoreError> {
+    let mut intents = messages.intents(room).await?;
+    for record in undrained {
+        intents.extend(MetaTransaction::of_intent(&record.borrow()).map_err(corrupt)?);
+    }
+    intents.sort_by_key(|intent| (intent.wall, intent.actor, intent.key));
+    intents.dedup_by_key(|intent| (intent.wall, intent.actor, intent.key));
+    let mut open = Vec::new();
+    for intent in intents {
+        let same = |actor: UserId, key: Key| (actor, key) == (intent.actor, intent.key);
+        let done = loaded.outbox.iter().any(|row| same(row.actor, row.key))
+            || undrained.iter().any(|r| r.head.kind.takes_seq() && same(r.head.sender, r.head.key))
+            || messages.find_key(room, intent.actor, intent.key).await?.is_some();
+        if !done {
+            open.push(intent);
+        }
+    }
+    Ok(open)
 }
 
 /// Where the events of outbox rows are that were journaled and not confirmed: the window may have gone past them.

@@ -44,7 +44,7 @@ impl Overlay {
                 Body::Edit { target, .. } | Body::Delete { target } | Body::Reaction { target, .. } => {
                     seqs.insert(target)
                 }
-                Body::Meta { .. } | Body::Empty => continue,
+                Body::Meta { .. } | Body::Intent { .. } | Body::Empty => continue,
             };
         }
         Ok(seqs)
@@ -93,6 +93,7 @@ impl Overlay {
                 self.messages.entry(target).or_default().react(head.rev, head.sender, on, emoji);
             }
             Body::Meta { .. } => {}
+            Body::Intent { .. } => return Ok(()),
             Body::Empty => {
                 if matches!(head.kind, RecordKind::Read | RecordKind::Delivered) {
                     let (read, delivered) = self.positions.entry(head.sender).or_default();

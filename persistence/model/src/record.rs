@@ -22,6 +22,8 @@ pub enum RecordKind {
     Read = 7,
     /// A member's device has stored up to the record's `seq`. Takes no seq.
     Delivered = 8,
+    /// A kick, ban or mute holds that the room store has not taken yet. Takes no seq.
+    Intent = 9,
 }
 
 impl RecordKind {
@@ -37,6 +39,7 @@ impl RecordKind {
             6 => Self::Reserve,
             7 => Self::Read,
             8 => Self::Delivered,
+            9 => Self::Intent,
             _ => return None,
         })
     }
@@ -44,7 +47,7 @@ impl RecordKind {
     /// Whether records of this kind take the next seq of their room.
     #[must_use]
     pub fn takes_seq(self) -> bool {
-        !matches!(self, Self::Reserve | Self::Read | Self::Delivered)
+        !matches!(self, Self::Reserve | Self::Read | Self::Delivered | Self::Intent)
     }
 }
 
@@ -57,7 +60,8 @@ pub struct RecordHead {
     pub flags: u8,
     /// The room.
     pub room: RoomId,
-    /// The event's own seq; for `Read` and `Delivered` the position reached; for `Reserve` the last reserved.
+    /// The event's own seq; for `Read` and `Delivered` the position reached; for `Reserve` the last reserved;
+    /// for `Intent` the room's last event.
     pub seq: Seq,
     /// Seq of the change that this record makes to its row: equal to `seq` for events.
     pub rev: Seq,

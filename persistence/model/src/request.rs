@@ -164,6 +164,8 @@ pub struct LoadedRoom {
     pub outbox: Vec<OutboxRow>,
     /// Versions of outbox rows whose events the message store has, with their seqs.
     pub journaled: Vec<(u64, Seq)>,
+    /// Kicks, bans and mutes of the message store and the undrained records that the room store may not have.
+    pub intents: Vec<MetaTransaction>,
     /// What the message store and the undrained records know; zeroes for a new room.
     pub head: RoomHead,
     /// Last events of both, in their current state, ascending.

@@ -239,6 +239,7 @@ impl Books {
         }
         start_at_joins(&mut room);
         self.take_outbox(cx, &mut room, loaded.outbox, &journaled);
+        self.take_intents(cx, &mut room, loaded.intents);
         room
     }
 

@@ -4,6 +4,9 @@
 //! the event, and everyone is told once that is committed. An outcome that is not known freezes this queue until
 //! the same transaction has been repeated; sends and reads go on.
 //!
+//! Kicks, bans and mutes do not wait for a store that is away: they are journaled as intents, hold at once, are
+//! answered `ok` without a seq when that is synced, and become events when the store has them.
+//!
 //! Invariants: versions are journaled in order, each once; the outbox row is confirmed after the commit.
 //! Limits: [`QUEUE_MAX`] commands wait in a room, [`INTENTS_MAX`] removals while the store is away. What can
 //! fail: a check, the store (`unavailable`, `unknown`).
@@ -21,6 +24,7 @@ use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_error, encode_ok};
 
 use smallvec::SmallVec;
 
+use self::apply::append_intent;
 use self::rules::Planned;
 use super::books::Held;
 use super::books::{Ask, Books, Found, Pending, Timer};
@@ -32,12 +36,16 @@ use crate::mail::ConnectionRef;
 
 /// Metadata commands that wait for the one under way.
 const QUEUE_MAX: usize = 16;
-/// Kicks, bans and mutes that hold in memory until the store returns.
+/// Kicks, bans and mutes that hold until the store returns.
 const INTENTS_MAX: usize = 16;
 /// Time between two tries of what the store or the journal did not take.
 const RETRY_NANOS: u64 = Nanos::SECOND;
 /// Time after which a client is told that the outcome is not known.
 const UNKNOWN_NANOS: u64 = 10 * Nanos::SECOND;
+
+/// Age up to which an intent is carried out after a restart, in milliseconds: 6 days. The keys that tell whether it was
+/// are kept for 7.
+const INTENT_LIFE_MILLIS: u64 = 6 * 24 * 60 * 60 * 1_000;
 
 /// A room's metadata commands.
 #[derive(Debug, Default)]
@@ -270,6 +278,8 @@ impl Books {
             doubtful: false,
             intent: false,
         });
+        // Should no answer come.
+        self.arm_metadata(cx, room);
     }
 
     /// The store answered the transaction.
@@ -372,7 +382,7 @@ impl Books {
         }
     }
 
-    /// The store is away. Removals and mutes hold all the same, and reach it first when it returns.
+    /// The store is away. Removals and mutes hold all the same, are journaled, and reach it first when it returns.
     fn unavailable(&mut self, cx: &mut Context<'_>, room: &mut Room, mut running: Running) {
         let away = Reject::after(ErrorCode::Unavailable, 1_000);
         let MetaChange::Event(event) = &running.tx.change else {
@@ -382,9 +392,10 @@ impl Books {
             return self.finish(cx, room, running.asker, Err(away));
         }
         if !running.intent {
-            let event = event.clone();
-            Self::hold_in_memory(room, running.tx.actor, &event);
-            self.finish(cx, room, running.asker.take(), Err(in_force()));
+            if let Err(reject) = self.hold(cx, room, &running.tx) {
+                return self.finish(cx, room, running.asker, Err(reject));
+            }
+            self.finish(cx, room, running.asker.take(), Ok(Seq(0)));
         }
         running.intent = true;
         running.asked = false;
@@ -410,8 +421,13 @@ impl Books {
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
         let metadata = &room.metadata;
         let running = metadata.running.iter().map(|running| &*running.tx);
-        if metadata.intents.iter().chain(running).any(|tx| tx.actor == ask.user && tx.key == key) {
-            return self.refuse(cx, room, ask, in_force());
+        let mut intents = metadata.intents.iter().chain(running);
+        let done = Done { room: Some(room.id), ..Done::default() };
+        if let Some(tx) = intents.find(|tx| tx.actor == ask.user && tx.key == key) {
+            return match tx.content_hash == hash {
+                true => self.ok(cx, room, ask, &done),
+                false => self.refuse(cx, room, ask, ErrorCode::IdempotencyConflict.into()),
+            };
         }
         if self.answer_known(cx, room, ask, (key, hash), &found) {
             return;
@@ -427,16 +443,19 @@ impl Books {
             Ok(Planned::Change(MetaChange::Event(event)))
                 if holds_in_memory(&event) && room.metadata.intents.len() < INTENTS_MAX =>
             {
-                Self::hold_in_memory(room, ask.user, &event);
-                room.metadata.intents.push_back(MetaTransaction {
+                let tx = MetaTransaction {
                     room: room.id,
                     actor: ask.user,
                     key,
                     content_hash: hash,
                     wall: cx.now.wall,
                     change: MetaChange::Event(event),
-                });
-                self.refuse(cx, room, ask, in_force());
+                };
+                if let Err(reject) = self.hold(cx, room, &tx) {
+                    return self.refuse(cx, room, ask, reject);
+                }
+                room.metadata.intents.push_back(tx);
+                self.ok(cx, room, ask, &done);
             }
             Ok(_) => self.refuse(cx, room, ask, away),
         }
@@ -451,6 +470,7 @@ impl Books {
         for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
             self.confirm(cx, room, version, seq);
         }
+        self.hold_late(cx, room);
         if let Some(running) = &mut room.metadata.running {
             let late = cx.now.mono.since(running.since) >= UNKNOWN_NANOS;
             let asker = if late { running.asker.take() } else { None };
@@ -472,6 +492,48 @@ impl Books {
             self.arm_metadata(cx, room);
         }
         self.settle(cx, room);
+    }
+
+    /// Lets a removal or mute hold that the store does not answer.
+    fn hold_late(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        let Some(mut running) = room.metadata.running.take() else { return };
+        let late = cx.now.mono.since(running.since) >= UNKNOWN_NANOS;
+        let holds = matches!(&running.tx.change, MetaChange::Event(event) if holds_in_memory(event));
+        if late && holds && !running.intent && self.hold(cx, room, &running.tx).is_ok() {
+            running.intent = true;
+            self.finish(cx, room, running.asker.take(), Ok(Seq(0)));
+        }
+        room.metadata.running = Some(running);
+    }
+
+    /// Lets a removal or mute hold before the store has it, and journals that. Who asked is answered after the sync.
+    fn hold(&mut self, cx: &mut Context<'_>, room: &mut Room, tx: &MetaTransaction) -> Result<(), Reject> {
+        let MetaChange::Event(event) = &tx.change else { return Ok(()) };
+        self.may_append(cx)?;
+        append_intent(cx, room, tx, event);
+        Self::hold_in_memory(room, tx.actor, event);
+        Ok(())
+    }
+
+    /// Removals and mutes that an earlier process journaled and that the store may not have: they hold again, and
+    /// reach it once the outbox is journaled.
+    pub(super) fn take_intents(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        intents: Vec<MetaTransaction>,
+    ) {
+        let oldest = cx.now.wall.0.saturating_sub(INTENT_LIFE_MILLIS);
+        let exists = room.info.is_some();
+        for tx in intents.into_iter().filter(|tx| exists && tx.wall.0 >= oldest) {
+            if let MetaChange::Event(event) = &tx.change {
+                Self::hold_in_memory(room, tx.actor, event);
+                room.metadata.intents.push_back(tx);
+            }
+        }
+        // Nobody is subscribed yet.
+        room.cut_off.clear();
+        self.next_intent(cx, room);
     }
 
     /// Whoever has waited long for a full journal is told that it may take longer. The events stay, and are journaled
@@ -567,12 +629,4 @@ impl Books {
 /// Removals and mutes protect a room: they do not wait for the store.
 fn holds_in_memory(event: &MetaEvent) -> bool {
     matches!(event, MetaEvent::Kicked { .. } | MetaEvent::Banned { .. } | MetaEvent::Muted { .. })
-}
-
-/// What is said of something that holds but is not kept yet.
-fn in_force() -> Reject {
-    let mut reject = Reject::after(ErrorCode::Unavailable, 1_000);
-    reject.detail =
-        "in force, but a restart would forget it until the store is back; retry with the same key".into();
-    reject
 }

@@ -216,6 +216,20 @@ pub(super) fn decode_position(value: &[u8]) -> Result<(Seq, Seq), Fault> {
     Ok((Seq(fields.u64()?), Seq(fields.u64()?)))
 }
 
+pub(super) fn encode_intent(wall: Millis, body: &Body<'_>) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&wall.0.to_le_bytes());
+    body.encode(&mut out);
+    out
+}
+
+/// Wall time and payload of an intent.
+pub(super) fn decode_intent(value: &[u8]) -> Result<(Millis, &[u8]), Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    Ok((Millis(fields.u64()?), fields.0))
+}
+
 pub(super) fn encode_head(head: &RoomHead) -> [u8; 37] {
     let mut out = [VERSION; 37];
     out[1..5].copy_from_slice(&head.epoch.0.to_le_bytes());

@@ -118,6 +118,11 @@ impl<'a> Pending<'a> {
                 self.react(key, head.rev, *on, stored_top)?;
             }
             Body::Meta { .. } => {}
+            Body::Intent { .. } => {
+                let key = key::intent(head.room, head.sender, head.key);
+                self.index.push((key, value::encode_intent(head.wall, &body)));
+                return Ok(());
+            }
             Body::Empty => return self.reach(head),
         }
         self.event(head, &body, stored_top)

@@ -160,6 +160,12 @@ impl History {
         self.push(kind, seq, user, Key::NIL, &Body::Empty);
     }
 
+    /// A removal or mute that holds before the room store has it.
+    pub fn intend(&mut self, actor: UserId, key: Key, content_hash: u64, event: MetaEvent) {
+        let body = Body::Intent { content_hash, event };
+        self.push(RecordKind::Intent, self.top(), actor, key, &body);
+    }
+
     /// Last seq taken.
     #[must_use]
     pub fn top(&self) -> Seq {

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use lynk_domain::{Key, Lsn, MessageId, Ordinal, Seq, UserId};
+use lynk_domain::{Key, Lsn, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
 use super::history::{History, Random, key_of, message_id, records};
 use crate::memory::MemoryMessages;
 use crate::port::{MessageStore, NotUnread, body_hash, content_hash, ready};
-use crate::{Body, FoundKey, OwnedRecord, PageQuery, PageReply, StoreError, StoredBody, StoredEvent};
+use crate::{
+    Body, FoundKey, MetaChange, MetaEvent, MetaTransaction, OwnedRecord, PageQuery, PageReply, RecordHead,
+    StoreError, StoredBody, StoredEvent,
+};
 
 /// Appends records and moves the cursor of source `source` to `cursor`.
 fn append<M: MessageStore>(store: &mut M, source: &str, cursor: u64, batch: &[OwnedRecord]) {
@@ -23,6 +26,7 @@ pub fn same_log<A: MessageStore, B: MessageStore>(history: &History, a: &A, b: &
     let (room, top) = (history.room, history.top());
     assert_eq!(ready(a.head(room)), ready(b.head(room)));
     assert_eq!(ready(a.reads(room)), ready(b.reads(room)));
+    assert_eq!(ready(a.intents(room)), ready(b.intents(room)));
     for seq in (0..=top.0 + 2).map(Seq) {
         assert_eq!(ready(a.event(room, seq)), ready(b.event(room, seq)), "event {seq:?}");
         assert_eq!(ready(a.message(room, seq)), ready(b.message(room, seq)), "message {seq:?}");
@@ -302,4 +306,32 @@ pub fn keys_lead_to_their_event<M: MessageStore>(store: &mut M) {
         assert_eq!(find(sender, key_of(seq)), Some(expected), "{body:?}");
     }
     assert_eq!(find(sender, Key::NIL), None);
+}
+
+/// Intents come back as what they promise, in the order of their keys, and are no events.
+///
+/// # Panics
+/// When they do not.
+pub fn intents_are_kept_beside_the_log<M: MessageStore>(store: &mut M) {
+    let mut history = History::new(1);
+    let (actor, user) = (history.users[0], history.users[1]);
+    history.post(actor, Seq(0), "text");
+    let kick = MetaEvent::Kicked { user, reason: "noise".to_owned() };
+    let ban = MetaEvent::Banned { user, until: Millis(9), reason: String::new() };
+    history.intend(actor, Key([9; 16]), 5, kick.clone());
+    history.intend(actor, Key([8; 16]), 6, ban.clone());
+    append(store, "1/0", 3, &history.records);
+    append(store, "2/0", 2, &history.records[1..]);
+    let expected: Vec<MetaTransaction> = [(2, 6, ban), (1, 5, kick)]
+        .into_iter()
+        .map(|(index, content_hash, event)| {
+            let RecordHead { key, wall, .. } = history.records[index].head;
+            let change = MetaChange::Event(event);
+            MetaTransaction { room: history.room, actor, key, content_hash, wall, change }
+        })
+        .collect();
+    assert_eq!(ready(store.intents(history.room)).expect("readable"), expected);
+    assert_eq!(ready(store.intents(RoomId([0xee; 16]))).expect("readable"), []);
+    assert_eq!(ready(store.head(history.room)).expect("readable").top, Seq(1));
+    assert_eq!(ready(store.find_key(history.room, actor, Key([9; 16]))).expect("readable"), None);
 }

@@ -7,8 +7,8 @@ use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, body_hash};
 use crate::{
-    Body, FoundKey, MessageFacts, MessageState, PageBuilder, PageQuery, PageReply, ReadState, Record,
-    RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
+    Body, FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply,
+    ReadState, Record, RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
 };
 
 /// [`MessageStore`] in memory.
@@ -28,6 +28,7 @@ struct RoomLog {
     /// Read, delivered.
     positions: BTreeMap<UserId, (Seq, Seq)>,
     keys: BTreeMap<(UserId, Key), FoundKey>,
+    intents: BTreeMap<(UserId, Key), MetaTransaction>,
 }
 
 impl RoomLog {
@@ -51,6 +52,12 @@ impl RoomLog {
                 self.messages.entry(*target).or_default().react(head.rev, head.sender, *on, emoji);
             }
             Body::Meta { .. } => {}
+            Body::Intent { .. } => {
+                if let Ok(Some(intent)) = MetaTransaction::of_intent(record) {
+                    self.intents.insert((head.sender, head.key), intent);
+                }
+                return;
+            }
             Body::Empty => {
                 if matches!(head.kind, RecordKind::Read | RecordKind::Delivered) {
                     let (read, delivered) = self.positions.entry(head.sender).or_default();
@@ -207,5 +214,9 @@ impl MessageStore for MemoryMessages {
 
     async fn find_key(&self, room: RoomId, sender: UserId, key: Key) -> Result<Option<FoundKey>, StoreError> {
         Ok(self.rooms.get(&room).and_then(|log| log.keys.get(&(sender, key))).copied())
+    }
+
+    async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
+        Ok(self.rooms.get(&room).map_or_else(Vec::new, |log| log.intents.values().cloned().collect()))
     }
 }

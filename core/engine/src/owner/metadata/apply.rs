@@ -2,7 +2,8 @@
 
 use lynk_domain::{Key, Role, Seq, UserId, shard_of_user};
 use lynk_model::{
-    Body, LoadedRoom, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordKind, StoredBody, StoredEvent,
+    Body, LoadedRoom, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordHead, RecordKind, StoredBody,
+    StoredEvent,
 };
 use lynk_protocol::{Done, encode_event, encode_ok};
 use smallvec::SmallVec;
@@ -245,6 +246,23 @@ impl Books {
             cx.post(second, Mail::BlockChanged { by, user, on });
         }
     }
+}
+
+/// Appends the record of a removal or mute that the store does not have.
+pub(super) fn append_intent(cx: &mut Context<'_>, room: &mut Room, tx: &MetaTransaction, event: &MetaEvent) {
+    let head = RecordHead {
+        kind: RecordKind::Intent,
+        flags: 0,
+        room: room.id,
+        seq: room.top,
+        rev: room.top,
+        wall: tx.wall,
+        sender: tx.actor,
+        key: tx.key,
+    };
+    let body = Body::Intent { content_hash: tx.content_hash, event: event.clone() };
+    room.appended = cx.append(head, |out| body.encode(out));
+    room.depends = room.depends.max(room.appended);
 }
 
 /// A new member starts reading at the event of the join: what was said before is not unread.
