@@ -63,7 +63,8 @@ pub struct RecordHead {
     /// The event's own seq; for `Read` and `Delivered` the position reached; for `Reserve` the last reserved;
     /// for `Intent` the room's last event.
     pub seq: Seq,
-    /// Seq of the change that this record makes to its row: equal to `seq` for events.
+    /// Seq of the change that this record makes to its row: equal to `seq` for events. For `Read` with the highest bit set
+    /// the rest is the position's round.
     pub rev: Seq,
     /// Server wall time of the event.
     pub wall: Millis,
@@ -71,6 +72,24 @@ pub struct RecordHead {
     pub sender: UserId,
     /// Idempotency key of the command; nil when there was none.
     pub key: Key,
+}
+
+/// Bit of a `Read` record's rev that says that the rest is a round.
+const ROUND: u64 = 1 << 63;
+
+impl RecordHead {
+    /// How often the member had marked something unread when it came to this position. Positions of a later round
+    /// replace those of an earlier one, also when they lie before them.
+    #[must_use]
+    pub fn round(&self) -> u64 {
+        if self.rev.0 & ROUND != 0 { self.rev.0 & !ROUND } else { 0 }
+    }
+
+    /// The rev of a position in a round; in round 0 records are as they were before there were rounds.
+    #[must_use]
+    pub fn rev_in_round(round: u64, reached: Seq) -> Seq {
+        if round == 0 { reached } else { Seq(ROUND | round) }
+    }
 }
 
 /// A record with a borrowed payload. The payload's layout by kind is [`Body`](crate::Body).

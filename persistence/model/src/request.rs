@@ -137,6 +137,8 @@ pub struct RoomHead {
 pub struct ReadState {
     /// Who.
     pub user: UserId,
+    /// [Round](crate::RecordHead::round) of `read`.
+    pub round: u64,
     /// Read up to.
     pub read: Seq,
     /// Ordinal of the last message at or before `read`.

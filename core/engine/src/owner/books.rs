@@ -383,12 +383,16 @@ pub(super) fn append_position(
     user: UserId,
     reached: Seq,
 ) {
+    let round = match kind {
+        RecordKind::Read => room.rounds.get(&user).copied().unwrap_or(0),
+        _ => 0,
+    };
     let head = RecordHead {
         kind,
         flags: 0,
         room: room.id,
         seq: reached,
-        rev: reached,
+        rev: RecordHead::rev_in_round(round, reached),
         wall: cx.now.wall,
         sender: user,
         key: Key::NIL,

@@ -230,11 +230,15 @@ impl Books {
         find_joins(&mut room, &journaled);
         fill_window(cx, &mut room, loaded.recent, head.top);
         for state in &loaded.reads {
+            if state.round > 0 {
+                room.rounds.insert(state.user, state.round);
+            }
             if room.members.contains_key(&state.user) {
                 room.set_read(state.user, state.read);
             }
             if let Some(member) = room.members.get_mut(&state.user) {
                 member.delivered = state.delivered;
+                member.read_told = state.read;
             }
         }
         start_at_joins(&mut room);
@@ -327,8 +331,11 @@ fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
 }
 
 /// Members start reading at their join. Its record and the one of the position are two: a crash may keep only the first.
+/// Who marked something unread may have gone back further.
 fn start_at_joins(room: &mut Room) {
-    let behind = room.members.iter().filter(|(_, member)| member.read < member.joined_seq);
+    let marked = |user| room.rounds.contains_key(user);
+    let behind =
+        room.members.iter().filter(|(user, member)| member.read < member.joined_seq && !marked(user));
     let behind: Vec<_> = behind.map(|(user, member)| (*user, member.joined_seq)).collect();
     for (user, joined) in behind {
         room.set_read(user, joined);

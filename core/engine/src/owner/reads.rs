@@ -5,8 +5,8 @@
 //! those for positions inside it; for older ones a member keeps the two counts, and the store counts once when
 //! they are not known.
 //!
-//! Invariants: a known count is exact. Positions only grow, but for `mark_unread`, which lasts while the room is
-//! in memory: a store keeps the highest position. Limits: [`COUNTING_MAX`] counts under way a room, and as many
+//! Invariants: a known count is exact. Positions only grow, but for `mark_unread`, which begins a new round of reading:
+//! a store keeps the highest position of the last round. Limits: [`COUNTING_MAX`] counts under way a room, and as many
 //! waiting for each; the next are answered as unknown. What can fail: a count, when the store is away; then the
 //! number is unknown.
 
@@ -195,7 +195,9 @@ impl Books {
         if let Err(reject) = position_of(room, ask, cx, seq) {
             return self.refuse(cx, room, ask, reject);
         }
+        *room.rounds.entry(ask.user).or_default() += 1;
         room.set_read(ask.user, Seq(seq.0.saturating_sub(1)));
+        self.position_moved(cx, room, ask.user, |member| member.moved.0 = true);
         let unread = room.members.get(&ask.user).map(|member| room.unread(ask.user, member));
         if unread == Some(None) {
             let waiter = Waiter::Unread { to: ask.from, re: ask.re };
@@ -387,15 +389,17 @@ fn publish_position(cx: &mut Context<'_>, room: &mut Room, user: UserId) {
     member.journaled = cx.now.mono.max(Nanos(1));
     let (read, delivered) = std::mem::take(&mut member.moved);
     let (read_to, delivered_to) = (member.read, member.delivered);
-    for (moved, kind, name, to) in [
-        (read, RecordKind::Read, "read", read_to),
-        (delivered, RecordKind::Delivered, "delivered", delivered_to),
+    let news = read_to > member.read_told;
+    member.read_told = member.read_told.max(read_to);
+    for (moved, kind, name, to, news) in [
+        (read, RecordKind::Read, "read", read_to, news),
+        (delivered, RecordKind::Delivered, "delivered", delivered_to, true),
     ] {
         if !moved {
             continue;
         }
         append_position(cx, room, kind, user, to);
-        if passes {
+        if passes && news {
             let frame = cx.shared.pool.frame(|out| encode_receipt(out, name, room.id, user, to));
             whisper(cx, room, &frame, user);
         }

@@ -7,8 +7,8 @@ use fjall::{Guard, Iter, Keyspace};
 use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::NotUnread;
 use lynk_model::{
-    FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, ReadState,
-    Record, RecordHead, RecordKind, RoomHead, StoredBody, StoredEvent,
+    FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Position,
+    ReadState, Record, RecordHead, RecordKind, RoomHead, StoredBody, StoredEvent,
 };
 
 use super::key::{self, Table};
@@ -271,7 +271,7 @@ pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>,
     // Most members of a room stand at few positions: each is looked up once.
     let mut ordinals = HashMap::new();
     let mut states = Vec::with_capacity(positions.len());
-    for (user, (read, delivered)) in positions {
+    for (user, Position { round, read, delivered }) in positions {
         let read_n = match ordinals.get(&read) {
             Some(n) => *n,
             None if read >= head.top => head.top_n,
@@ -281,7 +281,7 @@ pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>,
                 n
             }
         };
-        states.push(ReadState { user, read, read_n, delivered });
+        states.push(ReadState { user, round, read, read_n, delivered });
     }
     Ok(states)
 }

@@ -9,8 +9,8 @@ use super::history::{History, Random, key_of, message_id, records};
 use crate::memory::MemoryMessages;
 use crate::port::{MessageStore, NotUnread, body_hash, content_hash, ready};
 use crate::{
-    Body, FoundKey, MetaChange, MetaEvent, MetaTransaction, OwnedRecord, PageQuery, PageReply, RecordHead,
-    StoreError, StoredBody, StoredEvent,
+    Body, FoundKey, MetaChange, MetaEvent, MetaTransaction, OwnedRecord, PageQuery, PageReply, ReadState,
+    RecordHead, RecordKind, StoreError, StoredBody, StoredEvent,
 };
 
 /// Appends records and moves the cursor of source `source` to `cursor`.
@@ -254,7 +254,7 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
     let mut history = History::new(5);
     let (me, other) = (history.users[0], history.users[1]);
     let read = history.post(other, Seq(0), "read");
-    history.meta(crate::MetaEvent::Left { user: other });
+    history.meta(MetaEvent::Left { user: other });
     let mine = history.post(me, Seq(0), "mine");
     let theirs = history.post(other, Seq(0), "theirs, deleted");
     history.post(other, Seq(0), "theirs");
@@ -274,7 +274,7 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
     );
     let none = NotUnread { cursor_n: Ordinal(4), ..NotUnread::default() };
     assert_eq!(count(history.top(), &[]), none);
-    let stranger = ready(store.count_not_unread(lynk_domain::RoomId([9; 16]), me, Seq(0), &BTreeSet::new()));
+    let stranger = ready(store.count_not_unread(RoomId([9; 16]), me, Seq(0), &BTreeSet::new()));
     assert_eq!(stranger, Ok(NotUnread::default()));
 }
 
@@ -334,4 +334,28 @@ pub fn intents_are_kept_beside_the_log<M: MessageStore>(store: &mut M) {
     assert_eq!(ready(store.intents(RoomId([0xee; 16]))).expect("readable"), []);
     assert_eq!(ready(store.head(history.room)).expect("readable").top, Seq(1));
     assert_eq!(ready(store.find_key(history.room, actor, Key([9; 16]))).expect("readable"), None);
+}
+
+/// A read position goes back when its member marked something unread, in whatever order the records come.
+///
+/// # Panics
+/// When it does not.
+pub fn a_later_round_of_reading_replaces_an_earlier_one<M: MessageStore>(store: &mut M) {
+    let mut history = History::new(1);
+    let user = history.users[1];
+    for _ in 0..6 {
+        history.post(history.users[0], Seq(0), "text");
+    }
+    append(store, "1/0", 6, &history.records);
+    history.reach(RecordKind::Read, user, Seq(6));
+    history.mark(user, 1, Seq(2));
+    history.reach(RecordKind::Delivered, user, Seq(5));
+    history.mark(user, 1, Seq(3));
+    let moves = &history.records[6..];
+    for (cursor, index) in [2, 3, 0, 1, 3, 0].into_iter().enumerate() {
+        append(store, "1/1", cursor as u64 + 1, &moves[index..=index]);
+    }
+    let read_n = Ordinal(3);
+    let expected = ReadState { user, round: 1, read: Seq(3), read_n, delivered: Seq(5) };
+    assert_eq!(ready(store.reads(history.room)).expect("readable"), [expected]);
 }

@@ -7,7 +7,7 @@ use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, body_hash};
 use crate::{
-    Body, FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply,
+    Body, FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Position,
     ReadState, Record, RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
 };
 
@@ -25,8 +25,7 @@ struct RoomLog {
     messages: BTreeMap<Seq, MessageState>,
     /// Events that are not messages. Edits keep no text.
     events: BTreeMap<Seq, StoredEvent>,
-    /// Read, delivered.
-    positions: BTreeMap<UserId, (Seq, Seq)>,
+    positions: BTreeMap<UserId, Position>,
     keys: BTreeMap<(UserId, Key), FoundKey>,
     intents: BTreeMap<(UserId, Key), MetaTransaction>,
 }
@@ -60,9 +59,7 @@ impl RoomLog {
             }
             Body::Empty => {
                 if matches!(head.kind, RecordKind::Read | RecordKind::Delivered) {
-                    let (read, delivered) = self.positions.entry(head.sender).or_default();
-                    let reached = if head.kind == RecordKind::Read { read } else { delivered };
-                    *reached = head.seq.max(*reached);
+                    self.positions.entry(head.sender).or_default().reach(head);
                 }
                 return;
             }
@@ -203,11 +200,12 @@ impl MessageStore for MemoryMessages {
 
     async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError> {
         let Some(log) = self.rooms.get(&room) else { return Ok(Vec::new()) };
-        let state = |(user, (read, delivered)): (&UserId, &(Seq, Seq))| ReadState {
+        let state = |(user, reached): (&UserId, &Position)| ReadState {
             user: *user,
-            read: *read,
-            read_n: log.ordinal_at(*read),
-            delivered: *delivered,
+            round: reached.round,
+            read: reached.read,
+            read_n: log.ordinal_at(reached.read),
+            delivered: reached.delivered,
         };
         Ok(log.positions.iter().map(state).collect())
     }

@@ -233,3 +233,39 @@ fn a_join_whose_position_was_torn_off_starts_with_nothing_unread() {
     let subscribed = w.subscribe(2, room, None);
     assert_eq!((subscribed["read"].as_u64(), subscribed["unread"].as_u64()), (Some(5), Some(0)));
 }
+
+#[test]
+fn what_was_marked_unread_stays_so_and_is_no_receipt() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3]);
+    for _ in 0..4 {
+        w.send(1, room, "text");
+    }
+    w.subscribe(3, room, None);
+    let at = |op: &str, seq: u64| json!({"op": op, "room": room.to_string(), "seq": seq});
+    assert_eq!(w.run(2, at("read", 7))["unread"], 0);
+    w.take_out();
+    assert_eq!(w.run(2, at("mark_unread", 5))["unread"], 3);
+    assert_eq!(w.run(2, at("read", 6))["unread"], 1);
+    w.wait(1_100);
+    w.settle();
+    let told = |w: &World| w.out.iter().filter(|(_, mail)| matches!(mail, Mail::Ephemeral { .. })).count();
+    assert_eq!(told(&w), 0, "others know that it was read further");
+    for drained in [false, true] {
+        if drained {
+            w.drain_old();
+            w.drain();
+        }
+        w.crash();
+        let back = w.subscribe(2, room, None);
+        assert_eq!((back["read"].as_u64(), back["unread"].as_u64()), (Some(6), Some(1)), "drained {drained}");
+    }
+    // Whoever comes back starts at the new join, whatever was marked before.
+    let leave = w.keyed("leave", room, json!({}));
+    assert_eq!(w.run(2, leave)["ev"], "ok");
+    let join = w.keyed("join", room, json!({}));
+    let joined = w.run(2, join)["seq"].as_u64();
+    w.crash();
+    let back = w.subscribe(2, room, None);
+    assert_eq!((back["read"].as_u64(), back["unread"].as_u64()), (joined, Some(0)));
+}
