@@ -138,6 +138,9 @@ pub struct Close {
     pub code: CloseCode,
 }
 
+/// Bytes of a journal record beside its payload, with its padding.
+const HEAD_BYTES: usize = 112;
+
 /// Journal records of one call, encoded back to back.
 #[derive(Debug, Default)]
 pub struct Records {
@@ -165,6 +168,12 @@ impl Records {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
+    }
+
+    /// Bytes that they take in a journal, about: payloads, and a head for each.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.payloads.len() + self.heads.len() * HEAD_BYTES
     }
 
     fn clear(&mut self) {

@@ -53,6 +53,8 @@ pub(crate) struct Ledger {
     journals: BTreeMap<Journal, JournalTruth>,
     /// Keys whose only attempt was refused for good: they must never make an event.
     refused: BTreeSet<(UserId, RoomId, Key)>,
+    /// Removals and mutes that were acknowledged before they are events: they must become some.
+    promised: BTreeSet<(UserId, RoomId, Key)>,
     /// (who blocks, whom).
     blocks: BTreeMap<(UserId, UserId), Block>,
     /// Members as the relational store has them: its events may be journaled later.
@@ -283,6 +285,21 @@ impl Ledger {
         }
         self.refused.insert((user, room, key));
         Ok(())
+    }
+
+    /// A removal or mute was acknowledged that is no event yet.
+    pub(crate) fn promised(&mut self, user: UserId, room: RoomId, key: Key) {
+        self.promised.insert((user, room, key));
+    }
+
+    /// A promise that is not kept: of one room, or any.
+    pub(crate) fn unkept(&self, of: Option<RoomId>) -> Option<String> {
+        let kept = |(user, room, key): &&(UserId, RoomId, Key)| {
+            self.rooms.get(room).is_some_and(|truth| truth.keys.contains_key(&(*user, *key)))
+        };
+        let mut asked = self.promised.iter().filter(|(_, room, _)| of.is_none_or(|of| of == *room));
+        let (_, room, key) = asked.find(|promise| !kept(promise))?;
+        Some(format!("{room}: key {key} was acknowledged and made no event"))
     }
 
     /// A user was told that a block is set.

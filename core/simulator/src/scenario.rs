@@ -251,6 +251,27 @@ fn stores() -> Vec<Scenario> {
             s
         },
         {
+            let mut s = base("held_removals", "removals while the relational store is away, over crashes");
+            s.users = 5;
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::MEMORY, RoomPlan::JOINED];
+            s.faults.store.outages = 4;
+            s.faults.store.drain_nanos = 300_000_000;
+            s.faults.process.crashes = 3;
+            s.faults.process.power_permille = 500;
+            s.shards = &[2, 1, 3];
+            s.mix = s.mix.with(&[
+                (8, Act::Join),
+                (5, Act::Kick),
+                (4, Act::Ban),
+                (4, Act::Unban),
+                (4, Act::Mute),
+                (3, Act::Unmute),
+                (2, Act::Role),
+                (8, Act::Repeat),
+            ]);
+            s
+        },
+        {
             let mut s = base("lagging_drain", "the message store is far behind");
             s.faults.store.drain_nanos = 1_500_000_000;
             s.limits.undrained_records_per_shard_max = 60;

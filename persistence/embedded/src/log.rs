@@ -27,7 +27,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{MessageStore, NotUnread};
 use lynk_model::{
-    FoundKey, MessageState, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError, StoredEvent,
+    FoundKey, MessageState, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError,
+    StoredEvent,
 };
 
 use crate::{Fault, FaultKind, OpenError};
@@ -395,5 +396,9 @@ impl MessageStore for MessageLog {
 
     async fn find_key(&self, room: RoomId, sender: UserId, key: Key) -> Result<Option<FoundKey>, StoreError> {
         self.read(|keyspace| read::find_key(keyspace, room, sender, key))
+    }
+
+    async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
+        self.read(|keyspace| read::intents(keyspace, room))
     }
 }

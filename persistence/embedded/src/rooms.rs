@@ -14,7 +14,7 @@ mod schema;
 use std::cell::RefCell;
 use std::path::Path;
 
-use lynk_domain::{RoomId, Seq, UserId};
+use lynk_domain::{Key, RoomId, Seq, UserId};
 use lynk_model::port::RoomStore;
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
@@ -69,6 +69,10 @@ impl RoomStore for Rooms {
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
         let result = change::apply(&mut self.connection, tx);
         self.noted(result)
+    }
+
+    async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError> {
+        self.noted(load::result_hash(&self.connection, room, actor, key))
     }
 
     async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError> {

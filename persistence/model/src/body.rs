@@ -10,6 +10,7 @@
 //! | Reaction | target u64, on u8, emoji to the end |
 //! | Meta | version u64, then [`MetaEvent`](crate::MetaEvent) |
 //! | Reserve, Read, Delivered | nothing |
+//! | Intent | hash of the command u64, then [`MetaEvent`](crate::MetaEvent) |
 
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
@@ -58,6 +59,13 @@ pub enum Body<'a> {
         /// The room's metadata version after the change.
         version: u64,
         /// The change.
+        event: MetaEvent,
+    },
+    /// A kick, ban or mute that holds before the room store has it.
+    Intent {
+        /// Hash of the command's content, as in [`MetaTransaction`](crate::MetaTransaction).
+        content_hash: u64,
+        /// What holds.
         event: MetaEvent,
     },
     /// No payload beyond the version.
@@ -148,6 +156,10 @@ impl<'a> Body<'a> {
                 out.extend_from_slice(&version.to_le_bytes());
                 event.encode(out);
             }
+            Self::Intent { content_hash, event } => {
+                out.extend_from_slice(&content_hash.to_le_bytes());
+                event.encode(out);
+            }
             Self::Empty => {}
         }
     }
@@ -175,6 +187,7 @@ impl<'a> Body<'a> {
                 Self::Reaction { target: Seq(r.u64()?), on: r.u8()? != 0, emoji: r.rest()? }
             }
             RecordKind::Meta => Self::Meta { version: r.u64()?, event: MetaEvent::decode(r.0)? },
+            RecordKind::Intent => Self::Intent { content_hash: r.u64()?, event: MetaEvent::decode(r.0)? },
             RecordKind::Reserve | RecordKind::Read | RecordKind::Delivered => Self::Empty,
         })
     }
@@ -284,7 +297,7 @@ impl StoredEvent {
                 StoredBody::Reaction { target, on, emoji: emoji.to_owned() }
             }
             Body::Meta { version, event } => StoredBody::Meta { version, event },
-            Body::Empty => return Ok(None),
+            Body::Intent { .. } | Body::Empty => return Ok(None),
         };
         let h = &record.head;
         Ok(Some(Self {
@@ -325,6 +338,7 @@ mod tests {
                 Body::Meta { version: 4, event: MetaEvent::Joined { user, role: Role::Moderator } },
             ),
             (RecordKind::Read, Body::Empty),
+            (RecordKind::Intent, Body::Intent { content_hash: 5, event: MetaEvent::Left { user } }),
         ];
         for (kind, body) in bodies {
             let mut bytes = Vec::new();

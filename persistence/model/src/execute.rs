@@ -5,13 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use lynk_domain::{RoomId, Seq};
+use lynk_domain::{Key, MessageId, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
-    BodyError, LoadedRoom, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt, StoreError, StoreReply,
-    StoreRequest, fold_name,
+    BodyError, FoundKey, LoadedRoom, MetaTransaction, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt,
+    StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
 };
+
+/// A use of a key of which the message log knows nothing yet.
+const UNKNOWN_USE: FoundKey =
+    FoundKey { seq: Seq(0), n: Ordinal(0), id: MessageId::NIL, wall: 0, content_hash: None };
 
 /// The answer to `request`. Exactly one, of the request's name or `Failed`.
 pub async fn execute<M, R, S>(
@@ -63,8 +67,13 @@ where
             };
             StoreReply::Event(joined.map(Box::new))
         }
-        StoreRequest::FindKey { room, sender, key } => {
-            StoreReply::Key(messages.find_key(*room, *sender, *key).await?)
+        StoreRequest::FindKey { room, sender, key, metadata } => {
+            let mut found = messages.find_key(*room, *sender, *key).await?;
+            // That it was used is known without the room store, which may be away.
+            if *metadata && let Ok(Some(hash)) = rooms.result_hash(*room, *sender, *key).await {
+                found.get_or_insert(UNKNOWN_USE).content_hash = Some(hash);
+            }
+            StoreReply::Key(found)
         }
         StoreRequest::CountNotUnread { room, user, after, undrained } => {
             let undrained = read_records(records, *room, undrained)?;
@@ -175,6 +184,56 @@ async fn load<M: MessageStore>(
         loaded.recent = page(messages, &last, overlay.as_ref()).await?.events;
         loaded.recent.reverse();
     }
+    loaded.journaled = find_events(messages, room, &loaded).await?;
+    loaded.intents = find_intents(messages, room, &loaded, &undrained).await?;
     loaded.undrained = undrained;
     Ok(loaded)
+}
+
+/// Intents whose events are neither in the log nor in the outbox.
+async fn find_intents<M: MessageStore>(
+    messages: &M,
+    room: RoomId,
+    loaded: &LoadedRoom,
+    undrained: &[OwnedRecord],
+) -> Result<Vec<MetaTransaction>, StoreError> {
+    let mut intents = messages.intents(room).await?;
+    for record in undrained {
+        intents.extend(MetaTransaction::of_intent(&record.borrow()).map_err(corrupt)?);
+    }
+    intents.sort_by_key(|intent| (intent.wall, intent.actor, intent.key));
+    intents.dedup_by_key(|intent| (intent.wall, intent.actor, intent.key));
+    let mut open = Vec::new();
+    for intent in intents {
+        let same = |actor: UserId, key: Key| (actor, key) == (intent.actor, intent.key);
+        let done = loaded.outbox.iter().any(|row| same(row.actor, row.key))
+            || undrained.iter().any(|r| r.head.kind.takes_seq() && same(r.head.sender, r.head.key))
+            || messages.find_key(room, intent.actor, intent.key).await?.is_some();
+        if !done {
+            open.push(intent);
+        }
+    }
+    Ok(open)
+}
+
+/// Where the events of outbox rows are that were journaled and not confirmed: the window may have gone past them.
+async fn find_events<M: MessageStore>(
+    messages: &M,
+    room: RoomId,
+    loaded: &LoadedRoom,
+) -> Result<Vec<(u64, Seq)>, StoreError> {
+    let mut found = Vec::new();
+    for row in loaded.outbox.iter().filter(|row| row.version <= loaded.head.version) {
+        let Some(used) = messages.find_key(room, row.actor, row.key).await? else { continue };
+        // The key may have been used for something else before.
+        let event = messages.event(room, used.seq).await?;
+        let same = |event: &StoredEvent| match event.body {
+            StoredBody::Meta { version, .. } => version == row.version,
+            _ => false,
+        };
+        if event.as_ref().is_some_and(same) {
+            found.push((row.version, used.seq));
+        }
+    }
+    Ok(found)
 }

@@ -14,8 +14,8 @@ use lynk_domain::{Ordinal, RoomId, Seq, UserId};
 
 use crate::port::NotUnread;
 use crate::{
-    Body, BodyError, MessageFacts, MessageState, OwnedRecord, PageBuilder, PageQuery, PageReply, ReadState,
-    RecordKind, RoomHead, StoredBody, StoredEvent,
+    Body, BodyError, MessageFacts, MessageState, OwnedRecord, PageBuilder, PageQuery, PageReply, Position,
+    ReadState, RecordKind, RoomHead, StoredBody, StoredEvent,
 };
 
 /// Records of one room, applied to the store's rows that they touch.
@@ -25,8 +25,8 @@ pub struct Overlay {
     messages: BTreeMap<Seq, MessageState>,
     /// New events that are not messages. The text of edits is filled in when they are shown.
     events: BTreeMap<Seq, StoredEvent>,
-    /// Positions reached by members: read, delivered.
-    positions: BTreeMap<UserId, (Seq, Seq)>,
+    /// Positions reached by members.
+    positions: BTreeMap<UserId, Position>,
     /// Highest numbers among the records.
     head: RoomHead,
 }
@@ -44,7 +44,7 @@ impl Overlay {
                 Body::Edit { target, .. } | Body::Delete { target } | Body::Reaction { target, .. } => {
                     seqs.insert(target)
                 }
-                Body::Meta { .. } | Body::Empty => continue,
+                Body::Meta { .. } | Body::Intent { .. } | Body::Empty => continue,
             };
         }
         Ok(seqs)
@@ -93,11 +93,10 @@ impl Overlay {
                 self.messages.entry(target).or_default().react(head.rev, head.sender, on, emoji);
             }
             Body::Meta { .. } => {}
+            Body::Intent { .. } => return Ok(()),
             Body::Empty => {
                 if matches!(head.kind, RecordKind::Read | RecordKind::Delivered) {
-                    let (read, delivered) = self.positions.entry(head.sender).or_default();
-                    let reached = if head.kind == RecordKind::Read { read } else { delivered };
-                    *reached = head.seq.max(*reached);
+                    self.positions.entry(head.sender).or_default().reach(head);
                 }
                 return Ok(());
             }
@@ -208,15 +207,20 @@ impl Overlay {
     #[must_use]
     pub fn join_reads(&self, stored: Vec<ReadState>) -> Vec<ReadState> {
         let mut states: BTreeMap<UserId, ReadState> = stored.into_iter().map(|s| (s.user, s)).collect();
-        for (user, (read, delivered)) in &self.positions {
+        for (user, reached) in &self.positions {
             let state = states.entry(*user).or_insert(ReadState {
                 user: *user,
+                round: 0,
                 read: Seq(0),
                 read_n: Ordinal(0),
                 delivered: Seq(0),
             });
-            state.read = state.read.max(*read);
-            state.delivered = state.delivered.max(*delivered);
+            if (reached.round, reached.read) > (state.round, state.read) {
+                (state.round, state.read) = (reached.round, reached.read);
+                // It may lie before the stored one.
+                state.read_n = Ordinal(0);
+            }
+            state.delivered = state.delivered.max(reached.delivered);
         }
         let mut states: Vec<ReadState> = states.into_values().collect();
         for state in &mut states {
@@ -228,7 +232,7 @@ impl Overlay {
     /// Whether the records name a read position of `user`.
     #[must_use]
     pub fn moved(&self, user: UserId) -> bool {
-        self.positions.get(&user).is_some_and(|(read, _)| *read > Seq(0))
+        self.positions.get(&user).is_some_and(|reached| (reached.round, reached.read) > (0, Seq(0)))
     }
 }
 

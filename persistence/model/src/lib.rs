@@ -33,4 +33,4 @@ pub use request::{
     FoundKey, LoadedRoom, Membership, PageQuery, PageReply, ReadState, RequestId, RoomHead, StoreError,
     StoreReply, StoreRequest,
 };
-pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, ReactionRow};
+pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, Position, ReactionRow};

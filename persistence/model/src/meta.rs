@@ -3,6 +3,7 @@
 use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::body::{BodyError, Reader};
+use crate::{Body, Record, RecordHead};
 
 /// A room's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +98,21 @@ pub struct MetaTransaction {
     pub wall: Millis,
     /// What to write.
     pub change: MetaChange,
+}
+
+impl MetaTransaction {
+    /// The transaction that an intent's record promises; `None` for a record of another kind.
+    ///
+    /// # Errors
+    /// When the payload cannot be decoded.
+    pub fn of_intent(record: &Record<'_>) -> Result<Option<Self>, BodyError> {
+        let head = &record.head;
+        let Body::Intent { content_hash, event } = Body::decode(head.kind, record.payload)? else {
+            return Ok(None);
+        };
+        let RecordHead { room, sender: actor, key, wall, .. } = *head;
+        Ok(Some(Self { room, actor, key, content_hash, wall, change: MetaChange::Event(event) }))
+    }
 }
 
 /// How the store answered a transaction.

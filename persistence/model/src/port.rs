@@ -37,7 +37,7 @@ pub fn body_hash(body: &Body<'_>) -> Option<u64> {
         Body::Reaction { target, on, emoji } => {
             change(RecordKind::Reaction, target, &[&[u8::from(*on)], emoji.as_bytes()])
         }
-        Body::Meta { .. } | Body::Empty => None,
+        Body::Meta { .. } | Body::Intent { .. } | Body::Empty => None,
     }
 }
 
@@ -140,6 +140,13 @@ pub trait MessageStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn find_key(&self, room: RoomId, sender: UserId, key: Key) -> Result<Option<FoundKey>, StoreError>;
+
+    /// Kicks, bans and mutes of a room that once held before the room store had them, by actor and key; those that it
+    /// has now among them. They are kept for about 6 days: less than the keys that tell whether they are done.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError>;
 }
 
 /// Rooms, members, bans and blocks: the relational side.
@@ -156,6 +163,13 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable`: nothing was written; `Unknown`: repeat it with the same key.
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError>;
+
+    /// Hash of the content that a metadata command of `actor` with `key` had; `None` when there was none, or its result
+    /// is forgotten.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError>;
 
     /// Drops an outbox row and notes the seq of its event. Repeating it is harmless.
     ///

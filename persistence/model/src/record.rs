@@ -22,6 +22,8 @@ pub enum RecordKind {
     Read = 7,
     /// A member's device has stored up to the record's `seq`. Takes no seq.
     Delivered = 8,
+    /// A kick, ban or mute holds that the room store has not taken yet. Takes no seq.
+    Intent = 9,
 }
 
 impl RecordKind {
@@ -37,6 +39,7 @@ impl RecordKind {
             6 => Self::Reserve,
             7 => Self::Read,
             8 => Self::Delivered,
+            9 => Self::Intent,
             _ => return None,
         })
     }
@@ -44,7 +47,7 @@ impl RecordKind {
     /// Whether records of this kind take the next seq of their room.
     #[must_use]
     pub fn takes_seq(self) -> bool {
-        !matches!(self, Self::Reserve | Self::Read | Self::Delivered)
+        !matches!(self, Self::Reserve | Self::Read | Self::Delivered | Self::Intent)
     }
 }
 
@@ -57,9 +60,11 @@ pub struct RecordHead {
     pub flags: u8,
     /// The room.
     pub room: RoomId,
-    /// The event's own seq; for `Read` and `Delivered` the position reached; for `Reserve` the last reserved.
+    /// The event's own seq; for `Read` and `Delivered` the position reached; for `Reserve` the last reserved;
+    /// for `Intent` the room's last event.
     pub seq: Seq,
-    /// Seq of the change that this record makes to its row: equal to `seq` for events.
+    /// Seq of the change that this record makes to its row: equal to `seq` for events. For `Read` with the highest bit set
+    /// the rest is the position's round.
     pub rev: Seq,
     /// Server wall time of the event.
     pub wall: Millis,
@@ -67,6 +72,24 @@ pub struct RecordHead {
     pub sender: UserId,
     /// Idempotency key of the command; nil when there was none.
     pub key: Key,
+}
+
+/// Bit of a `Read` record's rev that says that the rest is a round.
+const ROUND: u64 = 1 << 63;
+
+impl RecordHead {
+    /// How often the member had marked something unread when it came to this position. Positions of a later round
+    /// replace those of an earlier one, also when they lie before them.
+    #[must_use]
+    pub fn round(&self) -> u64 {
+        if self.rev.0 & ROUND != 0 { self.rev.0 & !ROUND } else { 0 }
+    }
+
+    /// The rev of a position in a round; in round 0 records are as they were before there were rounds.
+    #[must_use]
+    pub fn rev_in_round(round: u64, reached: Seq) -> Seq {
+        if round == 0 { reached } else { Seq(ROUND | round) }
+    }
 }
 
 /// A record with a borrowed payload. The payload's layout by kind is [`Body`](crate::Body).

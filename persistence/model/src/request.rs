@@ -63,7 +63,7 @@ pub enum StoreRequest {
         /// Records about it that the store may not have yet.
         undrained: Vec<RecordAt>,
     },
-    /// The message that `sender` posted with `key`, for keys older than the memory window.
+    /// What `sender` used `key` for, when memory does not know all of it.
     FindKey {
         /// The room.
         room: RoomId,
@@ -71,6 +71,8 @@ pub enum StoreRequest {
         sender: UserId,
         /// Its idempotency key.
         key: Key,
+        /// It is of a metadata command: the room store knows the hash of its content.
+        metadata: bool,
     },
     /// Messages after `after` that do not count as unread for `user`: own ones, and deleted ones of others.
     CountNotUnread {
@@ -135,6 +137,8 @@ pub struct RoomHead {
 pub struct ReadState {
     /// Who.
     pub user: UserId,
+    /// [Round](crate::RecordHead::round) of `read`.
+    pub round: u64,
     /// Read up to.
     pub read: Seq,
     /// Ordinal of the last message at or before `read`.
@@ -160,6 +164,10 @@ pub struct LoadedRoom {
     pub blocks: Vec<(UserId, UserId)>,
     /// Metadata events not confirmed yet, ascending by version.
     pub outbox: Vec<OutboxRow>,
+    /// Versions of outbox rows whose events the message store has, with their seqs.
+    pub journaled: Vec<(u64, Seq)>,
+    /// Kicks, bans and mutes of the message store and the undrained records that the room store may not have.
+    pub intents: Vec<MetaTransaction>,
     /// What the message store and the undrained records know; zeroes for a new room.
     pub head: RoomHead,
     /// Last events of both, in their current state, ascending.
@@ -220,7 +228,7 @@ pub enum StoreReply {
     Page(Box<PageReply>),
     /// To `Event`; `None` when there is no such event.
     Event(Option<Box<StoredEvent>>),
-    /// To `FindKey`: seq, ordinal, id and text hash of the message, `None` when the key was not used.
+    /// To `FindKey`; `None` when the key was not used. The seq is 0 when only the room store knows the use.
     Key(Option<FoundKey>),
     /// To `CountNotUnread`.
     NotUnread {
@@ -248,7 +256,7 @@ pub enum StoreReply {
 /// What is remembered of a used idempotency key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FoundKey {
-    /// Position of the event that it led to.
+    /// Position of the event that it led to; 0 for none, or when it is not known.
     pub seq: Seq,
     /// Ordinal of a message; 0 for other events.
     pub n: Ordinal,
@@ -256,6 +264,6 @@ pub struct FoundKey {
     pub id: MessageId,
     /// Server wall time of the event, milliseconds.
     pub wall: u64,
-    /// [`body_hash`](crate::port::body_hash) of the event as sent.
+    /// [`body_hash`](crate::port::body_hash) of the event as sent; of a metadata command the hash of its transaction.
     pub content_hash: Option<u64>,
 }

@@ -9,7 +9,9 @@
 
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
-use crate::{MessageView, MetaEvent, PageQuery, PageReply, Reaction, RecordHead, StoredBody, StoredEvent};
+use crate::{
+    MessageView, MetaEvent, PageQuery, PageReply, Reaction, RecordHead, RecordKind, StoredBody, StoredEvent,
+};
 
 /// What a message's own record says, except its text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +90,30 @@ impl MessageRow {
         // The memory goes too, not only the length: deleted text must not linger in a buffer.
         self.text = String::new();
         true
+    }
+}
+
+/// How far a member has read, and a device of it has stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Position {
+    /// [Round](RecordHead::round) of `read`.
+    pub round: u64,
+    /// Read up to.
+    pub read: Seq,
+    /// Stored by a device up to.
+    pub delivered: Seq,
+}
+
+impl Position {
+    /// Applies a `Read` or `Delivered` record; others change nothing.
+    pub fn reach(&mut self, head: &RecordHead) {
+        match head.kind {
+            RecordKind::Read => {
+                (self.round, self.read) = (self.round, self.read).max((head.round(), head.seq));
+            }
+            RecordKind::Delivered => self.delivered = self.delivered.max(head.seq),
+            _ => {}
+        }
     }
 }
 

@@ -26,6 +26,10 @@ use crate::mail::{ConnectionRef, Principal};
 pub(super) const RESERVE_BLOCK: u64 = 1_024;
 /// A new block is reserved when fewer than this are left, so that no message waits for it.
 const RESERVE_AHEAD: u64 = 256;
+/// Bytes of records after which one call appends no more: the journal says that it is behind only between two calls, and
+/// must hold whatever a call appends after it was open. With the smallest segments there are 1 MiB for that, which leaves
+/// room for the longest message.
+pub(super) const APPENDED_BYTES_MAX: usize = 512 << 10;
 /// How late a timer of the owner may be.
 const GRANULE_NANOS: u64 = Nanos::MILLISECOND;
 
@@ -91,6 +95,7 @@ pub(super) enum Pending {
     Page(Box<PageWait>),
     Count { user: UserId, after: Seq },
     Apply,
+    Rows,
     Confirm { version: u64, seq: Seq },
 }
 
@@ -193,10 +198,10 @@ impl Books {
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         loop {
             if room.metadata.is_free()
-                && let Some(held) = room.metadata.queue.pop_front()
+                && let Some((held, found)) = room.metadata.queue.pop_front()
             {
                 room.disengage(held.from);
-                self.run_held(cx, room, &held, Found::Unasked);
+                self.run_held(cx, room, &held, found);
                 continue;
             }
             let next = room.held.iter().position(|held| !room.busy.contains(&held.from));
@@ -256,6 +261,7 @@ impl Books {
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),
             Pending::Apply => self.applied(cx, room, reply),
+            Pending::Rows => self.rows_read(cx, room, reply),
             Pending::Confirm { version, seq } => self.confirmed(cx, room, version, seq, &reply),
         }
         self.settle(cx, room);
@@ -303,7 +309,7 @@ impl Books {
             seq: used.seq,
             n: used.n,
             id: Some(used.id).filter(|id| !id.is_nil()),
-            time: Some(used.wall),
+            time: Some(used.wall).filter(|wall| wall.0 > 0),
             level: Some(room.level()),
             unread: None,
         };
@@ -323,7 +329,10 @@ impl Books {
             return Err(Reject::after(ErrorCode::StorageFull, 5_000));
         }
         let waiting = cx.shared.appended.0.saturating_sub(cx.shared.committed.0);
-        if cx.shared.journal == JournalState::Behind || waiting >= u64::from(limits.uncommitted_records_max) {
+        if cx.shared.journal == JournalState::Behind
+            || waiting >= u64::from(limits.uncommitted_records_max)
+            || cx.fx.records.bytes() >= APPENDED_BYTES_MAX
+        {
             return Err(Reject::after(ErrorCode::Busy, 100));
         }
         Ok(())
@@ -377,12 +386,16 @@ pub(super) fn append_position(
     user: UserId,
     reached: Seq,
 ) {
+    let round = match kind {
+        RecordKind::Read => room.rounds.get(&user).copied().unwrap_or(0),
+        _ => 0,
+    };
     let head = RecordHead {
         kind,
         flags: 0,
         room: room.id,
         seq: reached,
-        rev: reached,
+        rev: RecordHead::rev_in_round(round, reached),
         wall: cx.now.wall,
         sender: user,
         key: Key::NIL,

@@ -117,7 +117,7 @@ impl Books {
             return self.refuse(cx, room, ask, reject);
         }
         if matches!(found, Found::Unasked) && self.must_ask_key(room, ask, change.key) {
-            return self.ask_key(cx, room, ask, change.key);
+            return self.ask_key(cx, room, ask, change.key, false);
         }
         if let Err(reject) = self.may_change(cx, room, ask.user, &change) {
             return self.refuse(cx, room, ask, reject);

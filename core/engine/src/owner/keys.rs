@@ -37,7 +37,8 @@ pub(super) struct Used {
     pub(super) n: Ordinal,
     /// Id of a message; nil for other events.
     pub(super) id: MessageId,
-    /// Hash of the command; `None` when only its outcome is known, which then counts as equal.
+    /// Hash of the command; `None` when only its outcome is known. It counts as equal when the store does not know it
+    /// either.
     pub(super) hash: Option<u64>,
     pub(super) wall: Millis,
     /// Its record, when the store may not have it yet.

@@ -231,14 +231,20 @@ impl Books {
         fill_window(cx, &mut room, loaded.recent, head.top);
         self.watch_window(cx, &mut room);
         for state in &loaded.reads {
+            if state.round > 0 {
+                room.rounds.insert(state.user, state.round);
+            }
             if room.members.contains_key(&state.user) {
                 room.set_read(state.user, state.read);
             }
             if let Some(member) = room.members.get_mut(&state.user) {
                 member.delivered = state.delivered;
+                member.read_told = state.read;
             }
         }
+        start_at_joins(&mut room);
         self.take_outbox(cx, &mut room, loaded.outbox, &journaled);
+        self.take_intents(cx, &mut room, loaded.intents);
         room
     }
 
@@ -273,14 +279,26 @@ impl Books {
                 continue;
             }
             let mut used = used_at(event.seq, event.wall);
-            if let StoredBody::Message(view) = &event.body {
-                if view.edited > Seq(0) || view.deleted > Seq(0) {
-                    // Its text as sent is gone from the row; the store kept its hash.
+            match &event.body {
+                // The text as sent is gone from the row; the store kept its hash.
+                StoredBody::Edit { .. } => {
                     self.keys.suspect(&scope, cx.now.wall);
                     continue;
                 }
-                (used.n, used.id) = (view.n, view.id);
-                used.hash = Some(content_hash(view.reply_to, &view.text));
+                StoredBody::Message(view) if view.edited > Seq(0) || view.deleted > Seq(0) => {
+                    self.keys.suspect(&scope, cx.now.wall);
+                    continue;
+                }
+                StoredBody::Message(view) => {
+                    (used.n, used.id) = (view.n, view.id);
+                    used.hash = Some(content_hash(view.reply_to, &view.text));
+                }
+                StoredBody::Delete { target } => used.hash = body_hash(&Body::Delete { target: *target }),
+                StoredBody::Reaction { target, on, emoji } => {
+                    used.hash = body_hash(&Body::Reaction { target: *target, on: *on, emoji });
+                }
+                // Whoever repeats it asks for the hash.
+                StoredBody::Meta { .. } => {}
             }
             self.keys.insert(scope, used, cx.now.wall, &self.drains);
         }
@@ -302,7 +320,7 @@ fn find_versions(loaded: &LoadedRoom) -> Vec<(u64, Seq)> {
             Ok(Body::Meta { version, .. }) => Some((version, record.head.seq)),
             _ => None,
         });
-    stored.chain(undrained).collect()
+    stored.chain(undrained).chain(loaded.journaled.iter().copied()).collect()
 }
 
 /// Fills in the seqs of joins whose outbox rows were not confirmed.
@@ -310,6 +328,18 @@ fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
     for member in room.members.values_mut().filter(|member| member.joined_seq == Seq(0)) {
         let joined = journaled.iter().find(|(version, _)| *version == member.joined_version);
         member.joined_seq = joined.map_or(Seq(0), |(_, seq)| *seq);
+    }
+}
+
+/// Members start reading at their join. Its record and the one of the position are two: a crash may keep only the first.
+/// Who marked something unread may have gone back further.
+fn start_at_joins(room: &mut Room) {
+    let marked = |user| room.rounds.contains_key(user);
+    let behind =
+        room.members.iter().filter(|(user, member)| member.read < member.joined_seq && !marked(user));
+    let behind: Vec<_> = behind.map(|(user, member)| (*user, member.joined_seq)).collect();
+    for (user, joined) in behind {
+        room.set_read(user, joined);
     }
 }
 

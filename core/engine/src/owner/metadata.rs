@@ -4,6 +4,9 @@
 //! the event, and everyone is told once that is committed. An outcome that is not known freezes this queue until
 //! the same transaction has been repeated; sends and reads go on.
 //!
+//! Kicks, bans and mutes do not wait for a store that is away: they are journaled as intents, hold at once, are
+//! answered `ok` without a seq when that is synced, and become events when the store has them.
+//!
 //! Invariants: versions are journaled in order, each once; the outbox row is confirmed after the commit.
 //! Limits: [`QUEUE_MAX`] commands wait in a room, [`INTENTS_MAX`] removals while the store is away. What can
 //! fail: a check, the store (`unavailable`, `unknown`).
@@ -11,29 +14,38 @@
 mod apply;
 mod rules;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use lynk_domain::{Key, Nanos, Seq};
+use lynk_domain::{Key, Nanos, Seq, UserId};
 use lynk_model::{
     MetaChange, MetaEvent, MetaOutcome, MetaTransaction, OutboxRow, StoreError, StoreReply, StoreRequest,
 };
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_error, encode_ok};
 
+use smallvec::SmallVec;
+
+use self::apply::append_intent;
 use self::rules::Planned;
 use super::books::Held;
 use super::books::{Ask, Books, Found, Pending, Timer};
-use super::room::Room;
+use super::keys::Used;
+use super::room::{Member, Room};
 use crate::context::Context;
+use crate::io::JournalState;
 use crate::mail::ConnectionRef;
 
 /// Metadata commands that wait for the one under way.
 const QUEUE_MAX: usize = 16;
-/// Kicks, bans and mutes that hold in memory until the store returns.
+/// Kicks, bans and mutes that hold until the store returns.
 const INTENTS_MAX: usize = 16;
 /// Time between two tries of what the store or the journal did not take.
 const RETRY_NANOS: u64 = Nanos::SECOND;
 /// Time after which a client is told that the outcome is not known.
 const UNKNOWN_NANOS: u64 = 10 * Nanos::SECOND;
+
+/// Age up to which an intent is carried out after a restart, in milliseconds: 6 days. The keys that tell whether it was
+/// are kept for 7.
+const INTENT_LIFE_MILLIS: u64 = 6 * 24 * 60 * 60 * 1_000;
 
 /// A room's metadata commands.
 #[derive(Debug, Default)]
@@ -41,11 +53,20 @@ pub(super) struct Metadata {
     running: Option<Running>,
     /// Removals and mutes that hold already and that the store must be told first.
     intents: VecDeque<MetaTransaction>,
-    pub(super) queue: VecDeque<Held>,
-    /// The command of this connection asks the store about its message or its key before it can run.
+    /// Commands that wait, with what was found out for them.
+    pub(super) queue: VecDeque<(Held, Found)>,
+    /// Members whom a removal took out of memory before the store knew of it.
+    held_out: BTreeMap<UserId, Member>,
+    /// A removal or mute that held came to nothing: memory is not what the store's rows say.
+    stale: bool,
+    /// The store is asked for its rows.
+    reading: bool,
+    /// The command of this connection asks the store about its message before it can run.
     looking: Option<ConnectionRef>,
-    /// Events that are applied and that the journal does not take now, with who asked.
-    unjournaled: VecDeque<(OutboxRow, Option<Asker>)>,
+    /// Events that are applied and that the journal does not take now.
+    unjournaled: VecDeque<Unjournaled>,
+    /// Since when the journal takes none of them.
+    stuck_since: Option<Nanos>,
     /// Events journaled whose outbox rows are not confirmed.
     unconfirmed: Vec<(u64, Seq)>,
     timer: bool,
@@ -66,12 +87,20 @@ struct Running {
     intent: bool,
 }
 
-/// Who asked, and what for.
+/// Who waits for an answer.
 #[derive(Clone, Copy, Debug)]
 struct Asker {
     from: ConnectionRef,
     re: u64,
-    hash: u64,
+}
+
+/// An event that the store wrote and the journal must take.
+#[derive(Debug)]
+struct Unjournaled {
+    row: OutboxRow,
+    /// Hash of the command; `None` when only its event is known.
+    hash: Option<u64>,
+    asker: Option<Asker>,
 }
 
 impl Metadata {
@@ -79,6 +108,7 @@ impl Metadata {
     pub(super) fn is_free(&self) -> bool {
         self.running.is_none()
             && self.looking.is_none()
+            && !self.stale
             && self.unjournaled.is_empty()
             && self.intents.is_empty()
     }
@@ -116,17 +146,65 @@ impl Books {
         command: &Command<'_>,
         found: Found,
     ) {
-        if room.metadata.store_away() {
-            return self.metadata_while_away(cx, room, ask, command);
+        if cx.shared.journal == JournalState::Full && !room.metadata.unjournaled.is_empty() {
+            // Until the disk has space again nothing here can be done, and a connection that waits for it would hold up
+            // all else that it asks of this room.
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::StorageFull, 5_000));
         }
-        if room.metadata.is_free() {
+        if room.metadata.store_away() {
+            return self.metadata_while_away(cx, room, ask, command, found);
+        }
+        // What only its answer was asked for changes nothing, and need not wait for others.
+        let changes_nothing = match &found {
+            Found::Key(Some(_)) => true,
+            Found::Key(None) => {
+                rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found).is_err()
+            }
+            _ => false,
+        };
+        if room.metadata.is_free() || changes_nothing {
             return self.start(cx, room, ask, command, found);
         }
         if room.metadata.queue.len() >= QUEUE_MAX {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 1_000));
         }
         room.engage(ask.from);
-        room.metadata.queue.push_back(ask.hold());
+        // A message may change while its command waits; a key that was not used stays so.
+        let found = if let Found::Key(_) = found { found } else { Found::Unasked };
+        room.metadata.queue.push_back((ask.hold(), found));
+    }
+
+    /// Answers a command whose key was used, or asks what it was used for. `false` when it was not, as far as is known.
+    fn answer_known(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        (key, hash): (Key, u64),
+        found: &Found,
+    ) -> bool {
+        let scope = Self::scope(room, ask.user, key);
+        let told = if let Found::Key(Some(used)) = found { Some(*used) } else { None };
+        match self.keys.used(&scope) {
+            // An event does not tell all that its command said: the store kept the hash of that.
+            Some(Used { hash: None, .. }) if !matches!(found, Found::Key(_)) => {
+                self.ask_key(cx, room, ask, key, true);
+            }
+            Some(mut used) => {
+                if used.hash.is_none()
+                    && let Some(hash) = told.and_then(|told| told.hash)
+                {
+                    used.hash = Some(hash);
+                    self.keys.insert(scope, used, cx.now.wall, &self.drains);
+                }
+                self.repeat(cx, room, ask, &used, hash);
+            }
+            None => match told {
+                Some(used) => self.repeat(cx, room, ask, &used, hash),
+                None => return false,
+            },
+        }
+        true
     }
 
     fn start(
@@ -138,17 +216,17 @@ impl Books {
         found: Found,
     ) {
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
-        if let Some(used) = self.keys.used(&Self::scope(room, ask.user, key)) {
-            return self.repeat(cx, room, ask, &used, hash);
-        }
-        if let Found::Key(Some(used)) = found {
-            return self.repeat(cx, room, ask, &used, hash);
+        if self.answer_known(cx, room, ask, (key, hash), &found) {
+            return;
         }
         match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
             // What is refused now may be what it did before. (The store itself recognises a repeated change.)
-            Err(_) if matches!(found, Found::Unasked) && self.must_ask_key(room, ask, key) => {
-                self.ask_key(cx, room, ask, key);
-                room.metadata.look(room.busy.contains(&ask.from), ask.from);
+            Err(_) if self.should_ask(room, ask, key, &found) => self.ask_key(cx, room, ask, key, true),
+            // It may come to hold without the store, which then recognises nothing.
+            Ok(Planned::Change(MetaChange::Event(event)))
+                if holds_in_memory(&event) && self.should_ask(room, ask, key, &found) =>
+            {
+                self.ask_key(cx, room, ask, key, true);
             }
             Err(reject) => self.refuse(cx, room, ask, reject),
             Ok(Planned::Already) => self.ok(cx, room, ask, &Done { room: Some(room.id), ..Done::default() }),
@@ -158,6 +236,10 @@ impl Books {
             }
             Ok(Planned::Change(change)) => self.transact(cx, room, ask, key, hash, change),
         }
+    }
+
+    fn should_ask(&self, room: &Room, ask: &Ask<'_>, key: Key, found: &Found) -> bool {
+        matches!(found, Found::Unasked) && self.must_ask_key(room, ask, key)
     }
 
     fn transact(
@@ -186,7 +268,7 @@ impl Books {
             change,
         });
         room.engage(ask.from);
-        let asker = Asker { from: ask.from, re: ask.re, hash };
+        let asker = Asker { from: ask.from, re: ask.re };
         self.ask(cx, room, StoreRequest::Apply(tx.clone()), Pending::Apply);
         room.metadata.running = Some(Running {
             tx,
@@ -196,6 +278,8 @@ impl Books {
             doubtful: false,
             intent: false,
         });
+        // Should no answer come.
+        self.arm_metadata(cx, room);
     }
 
     /// The store answered the transaction.
@@ -214,21 +298,36 @@ impl Books {
                 self.arm_metadata(cx, room);
             }
             StoreReply::Failed(StoreError::Unavailable) => self.unavailable(cx, room, running),
-            _ => self.finish(cx, room, running.asker, Err(ErrorCode::Internal.into())),
+            _ => {
+                room.metadata.stale |= running.intent;
+                self.finish(cx, room, running.asker, Err(ErrorCode::Internal.into()));
+            }
         }
+        self.read_rows(cx, room);
         if room.metadata.running.is_none() {
             self.next_intent(cx, room);
         }
     }
 
     fn outcome(&mut self, cx: &mut Context<'_>, room: &mut Room, running: Running, outcome: MetaOutcome) {
-        let Running { tx, asker, intent, .. } = running;
-        let fresh = |version: u64| version > room.last_version();
+        let Running { tx, asker, intent, doubtful, .. } = running;
+        let last = room.last_version();
+        let fresh = |version: u64| version > last;
+        let taken = match outcome {
+            MetaOutcome::Applied { .. } => true,
+            MetaOutcome::Repeated { version, .. } => fresh(version),
+            _ => false,
+        };
+        room.metadata.stale |= intent && !taken;
         match outcome {
             MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. }
                 if matches!(tx.change, MetaChange::Block { .. }) =>
             {
-                self.block_applied(cx, room, &tx.change);
+                // A block has no version that tells an old use of its key from one whose answer was lost, and what came
+                // after an old use must stand.
+                if doubtful || matches!(outcome, MetaOutcome::Applied { .. }) {
+                    self.block_applied(cx, room, &tx.change);
+                }
                 self.finish(cx, room, asker, Ok(Seq(0)));
             }
             MetaOutcome::Applied { version, .. } => self.take_event(cx, room, *tx, version, asker, intent),
@@ -263,7 +362,7 @@ impl Books {
         asker: Option<Asker>,
         result: Result<Seq, Reject>,
     ) {
-        let Some(Asker { from, re, .. }) = asker else { return };
+        let Some(Asker { from, re }) = asker else { return };
         room.disengage(from);
         match result {
             Ok(seq) => {
@@ -283,7 +382,7 @@ impl Books {
         }
     }
 
-    /// The store is away. Removals and mutes hold all the same, and reach it first when it returns.
+    /// The store is away. Removals and mutes hold all the same, are journaled, and reach it first when it returns.
     fn unavailable(&mut self, cx: &mut Context<'_>, room: &mut Room, mut running: Running) {
         let away = Reject::after(ErrorCode::Unavailable, 1_000);
         let MetaChange::Event(event) = &running.tx.change else {
@@ -293,18 +392,19 @@ impl Books {
             return self.finish(cx, room, running.asker, Err(away));
         }
         if !running.intent {
-            let event = event.clone();
-            Self::hold_in_memory(room, running.tx.actor, &event);
-            self.finish(cx, room, running.asker.take(), Err(in_force()));
+            if let Err(reject) = self.hold(cx, room, &running.tx) {
+                return self.finish(cx, room, running.asker, Err(reject));
+            }
+            self.finish(cx, room, running.asker.take(), Ok(Seq(0)));
         }
         running.intent = true;
         running.asked = false;
         room.metadata.running = Some(running);
         self.arm_metadata(cx, room);
         // Those behind it need not wait for the store.
-        while let Some(held) = room.metadata.queue.pop_front() {
+        while let Some((held, found)) = room.metadata.queue.pop_front() {
             room.disengage(held.from);
-            self.run_held(cx, room, &held, Found::Unasked);
+            self.run_held(cx, room, &held, found);
         }
     }
 
@@ -315,29 +415,47 @@ impl Books {
         room: &mut Room,
         ask: &Ask<'_>,
         command: &Command<'_>,
+        found: Found,
     ) {
         let away = Reject::after(ErrorCode::Unavailable, 1_000);
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
         let metadata = &room.metadata;
         let running = metadata.running.iter().map(|running| &*running.tx);
-        if metadata.intents.iter().chain(running).any(|tx| tx.actor == ask.user && tx.key == key) {
-            return self.refuse(cx, room, ask, in_force());
+        let mut intents = metadata.intents.iter().chain(running);
+        let done = Done { room: Some(room.id), ..Done::default() };
+        if let Some(tx) = intents.find(|tx| tx.actor == ask.user && tx.key == key) {
+            return match tx.content_hash == hash {
+                true => self.ok(cx, room, ask, &done),
+                false => self.refuse(cx, room, ask, ErrorCode::IdempotencyConflict.into()),
+            };
         }
-        match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &Found::Unasked) {
+        if self.answer_known(cx, room, ask, (key, hash), &found) {
+            return;
+        }
+        match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
+            Err(_) if self.should_ask(room, ask, key, &found) => self.ask_key(cx, room, ask, key, true),
+            Ok(Planned::Change(MetaChange::Event(event)))
+                if holds_in_memory(&event) && self.should_ask(room, ask, key, &found) =>
+            {
+                self.ask_key(cx, room, ask, key, true);
+            }
             Err(reject) => self.refuse(cx, room, ask, reject),
             Ok(Planned::Change(MetaChange::Event(event)))
                 if holds_in_memory(&event) && room.metadata.intents.len() < INTENTS_MAX =>
             {
-                Self::hold_in_memory(room, ask.user, &event);
-                room.metadata.intents.push_back(MetaTransaction {
+                let tx = MetaTransaction {
                     room: room.id,
                     actor: ask.user,
                     key,
                     content_hash: hash,
                     wall: cx.now.wall,
                     change: MetaChange::Event(event),
-                });
-                self.refuse(cx, room, ask, in_force());
+                };
+                if let Err(reject) = self.hold(cx, room, &tx) {
+                    return self.refuse(cx, room, ask, reject);
+                }
+                room.metadata.intents.push_back(tx);
+                self.ok(cx, room, ask, &done);
             }
             Ok(_) => self.refuse(cx, room, ask, away),
         }
@@ -347,9 +465,12 @@ impl Books {
     pub(super) fn retry_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         room.metadata.timer = false;
         self.journal_waiting(cx, room);
+        self.answer_stuck(cx, room);
+        self.read_rows(cx, room);
         for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
             self.confirm(cx, room, version, seq);
         }
+        self.hold_late(cx, room);
         if let Some(running) = &mut room.metadata.running {
             let late = cx.now.mono.since(running.since) >= UNKNOWN_NANOS;
             let asker = if late { running.asker.take() } else { None };
@@ -359,21 +480,82 @@ impl Books {
                 self.ask(cx, room, request, Pending::Apply);
             }
             self.finish(cx, room, asker, Err(Reject::after(ErrorCode::Unknown, 1_000)));
-            while late && let Some(held) = room.metadata.queue.pop_front() {
+            while late && let Some((held, _)) = room.metadata.queue.pop_front() {
                 room.disengage(held.from);
                 self.refuse_held(cx, room, &held, Reject::after(ErrorCode::Busy, 1_000));
             }
         } else {
             self.next_intent(cx, room);
         }
-        if room.metadata.running.is_some() || !room.metadata.unjournaled.is_empty() {
+        let metadata = &room.metadata;
+        if metadata.running.is_some() || metadata.stale || !metadata.unjournaled.is_empty() {
             self.arm_metadata(cx, room);
         }
         self.settle(cx, room);
     }
 
+    /// Lets a removal or mute hold that the store does not answer.
+    fn hold_late(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        let Some(mut running) = room.metadata.running.take() else { return };
+        let late = cx.now.mono.since(running.since) >= UNKNOWN_NANOS;
+        let holds = matches!(&running.tx.change, MetaChange::Event(event) if holds_in_memory(event));
+        if late && holds && !running.intent && self.hold(cx, room, &running.tx).is_ok() {
+            running.intent = true;
+            self.finish(cx, room, running.asker.take(), Ok(Seq(0)));
+        }
+        room.metadata.running = Some(running);
+    }
+
+    /// Lets a removal or mute hold before the store has it, and journals that. Who asked is answered after the sync.
+    fn hold(&mut self, cx: &mut Context<'_>, room: &mut Room, tx: &MetaTransaction) -> Result<(), Reject> {
+        let MetaChange::Event(event) = &tx.change else { return Ok(()) };
+        self.may_append(cx)?;
+        append_intent(cx, room, tx, event);
+        Self::hold_in_memory(room, tx.actor, event);
+        Ok(())
+    }
+
+    /// Removals and mutes that an earlier process journaled and that the store may not have: they hold again, and
+    /// reach it once the outbox is journaled.
+    pub(super) fn take_intents(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        intents: Vec<MetaTransaction>,
+    ) {
+        let oldest = cx.now.wall.0.saturating_sub(INTENT_LIFE_MILLIS);
+        let exists = room.info.is_some();
+        for tx in intents.into_iter().filter(|tx| exists && tx.wall.0 >= oldest) {
+            if let MetaChange::Event(event) = &tx.change {
+                Self::hold_in_memory(room, tx.actor, event);
+                room.metadata.intents.push_back(tx);
+            }
+        }
+        // Nobody is subscribed yet.
+        room.cut_off.clear();
+        self.next_intent(cx, room);
+    }
+
+    /// Whoever has waited long for a full journal is told that it may take longer. The events stay, and are journaled
+    /// when there is space.
+    fn answer_stuck(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        let Some(since) = room.metadata.stuck_since else { return };
+        if cx.now.mono.since(since) < UNKNOWN_NANOS {
+            return;
+        }
+        let askers: SmallVec<[Asker; 4]> =
+            room.metadata.unjournaled.iter_mut().filter_map(|event| event.asker.take()).collect();
+        for asker in askers {
+            self.finish(cx, room, Some(asker), Err(Reject::after(ErrorCode::Unknown, 1_000)));
+        }
+        while let Some((held, _)) = room.metadata.queue.pop_front() {
+            room.disengage(held.from);
+            self.refuse_held(cx, room, &held, Reject::after(ErrorCode::StorageFull, 5_000));
+        }
+    }
+
     fn next_intent(&mut self, cx: &mut Context<'_>, room: &mut Room) {
-        if !room.metadata.unjournaled.is_empty() {
+        if !room.metadata.unjournaled.is_empty() || room.metadata.stale {
             return;
         }
         if let Some(tx) = room.metadata.intents.pop_front() {
@@ -388,6 +570,31 @@ impl Books {
                 intent: true,
             });
         }
+    }
+
+    /// Asks for the store's rows when memory does not agree with them.
+    fn read_rows(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        if room.metadata.stale && !room.metadata.reading {
+            room.metadata.reading = true;
+            let request = StoreRequest::LoadRoom { room: room.id, window: 0, undrained: Vec::new() };
+            self.ask(cx, room, request, Pending::Rows);
+        }
+    }
+
+    /// The store's rows, or why they cannot be read: then they are asked for again.
+    pub(super) fn rows_read(&mut self, cx: &mut Context<'_>, room: &mut Room, reply: StoreReply) {
+        room.metadata.reading = false;
+        let StoreReply::Loaded(rows) = reply else { return self.arm_metadata(cx, room) };
+        room.metadata.stale = false;
+        room.take_rows(*rows);
+        // What holds already and waits for the store goes on to hold.
+        for tx in std::mem::take(&mut room.metadata.intents) {
+            if let MetaChange::Event(event) = &tx.change {
+                Self::hold_in_memory(room, tx.actor, event);
+            }
+            room.metadata.intents.push_back(tx);
+        }
+        self.next_intent(cx, room);
     }
 
     fn arm_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {
@@ -422,12 +629,4 @@ impl Books {
 /// Removals and mutes protect a room: they do not wait for the store.
 fn holds_in_memory(event: &MetaEvent) -> bool {
     matches!(event, MetaEvent::Kicked { .. } | MetaEvent::Banned { .. } | MetaEvent::Muted { .. })
-}
-
-/// What is said of something that holds but is not kept yet.
-fn in_force() -> Reject {
-    let mut reject = Reject::after(ErrorCode::Unavailable, 1_000);
-    reject.detail =
-        "in force, but a restart would forget it until the store is back; retry with the same key".into();
-    reject
 }

@@ -5,8 +5,8 @@
 //! those for positions inside it; for older ones a member keeps the two counts, and the store counts once when
 //! they are not known.
 //!
-//! Invariants: a known count is exact. Positions only grow, but for `mark_unread`, which lasts while the room is
-//! in memory: a store keeps the highest position. Limits: [`COUNTING_MAX`] counts under way a room, and as many
+//! Invariants: a known count is exact. Positions only grow, but for `mark_unread`, which begins a new round of reading:
+//! a store keeps the highest position of the last round. Limits: [`COUNTING_MAX`] counts under way a room, and as many
 //! waiting for each; the next are answered as unknown. What can fail: a count, when the store is away; then the
 //! number is unknown.
 
@@ -17,7 +17,7 @@ use lynk_model::{RecordKind, StoreReply, StoreRequest};
 use lynk_protocol::{Done, ErrorCode, Reject, encode_ok, encode_receipt, encode_typing};
 use smallvec::SmallVec;
 
-use super::books::{Ask, Books, Pending, Timer, append_position};
+use super::books::{APPENDED_BYTES_MAX, Ask, Books, Pending, Timer, append_position};
 use super::release::{Item, whisper};
 use super::room::{Member, Room};
 use super::window::Kind;
@@ -33,6 +33,10 @@ const COUNTING_TRIES_MAX: u8 = 3;
 const DELETES_MAX: usize = 256;
 /// A member's positions are journaled, and passed on, at most this often.
 const POSITION_NANOS: u64 = Nanos::SECOND;
+/// Members whose positions one call journals; the others follow a moment later.
+const PUBLISHED_MAX: usize = 512;
+/// That moment.
+const PUBLISH_AGAIN_NANOS: u64 = Nanos::MILLISECOND;
 /// Typing of one member is passed on at most this often.
 const TYPING_NANOS: u64 = Nanos::SECOND;
 
@@ -191,7 +195,9 @@ impl Books {
         if let Err(reject) = position_of(room, ask, cx, seq) {
             return self.refuse(cx, room, ask, reject);
         }
+        *room.rounds.entry(ask.user).or_default() += 1;
         room.set_read(ask.user, Seq(seq.0.saturating_sub(1)));
+        self.position_moved(cx, room, ask.user, |member| member.moved.0 = true);
         let unread = room.members.get(&ask.user).map(|member| room.unread(ask.user, member));
         if unread == Some(None) {
             let waiter = Waiter::Unread { to: ask.from, re: ask.re };
@@ -232,18 +238,24 @@ impl Books {
         }
     }
 
-    /// The room's timer: journals every position that moved since.
+    /// The room's timer: journals the positions that moved since, of a crowd only so many at a time.
     pub(super) fn publish_positions(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         if cx.shared.journal != JournalState::Open {
             self.wheel.insert(cx.now.mono.after(POSITION_NANOS), Timer::Reads(room.id));
             return;
         }
-        room.moved_timer = false;
         let mut moved = std::mem::take(&mut room.moved);
-        for user in moved.drain(..) {
+        // Timers of several rooms may fire in one call.
+        let space = APPENDED_BYTES_MAX > cx.fx.records.bytes();
+        let count = if space { moved.len().min(PUBLISHED_MAX) } else { 0 };
+        for user in moved.drain(..count) {
             publish_position(cx, room, user);
         }
         room.moved = moved;
+        room.moved_timer = !room.moved.is_empty();
+        if room.moved_timer {
+            self.wheel.insert(cx.now.mono.after(PUBLISH_AGAIN_NANOS), Timer::Reads(room.id));
+        }
     }
 
     pub(super) fn typing(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, on: bool) {
@@ -377,15 +389,17 @@ fn publish_position(cx: &mut Context<'_>, room: &mut Room, user: UserId) {
     member.journaled = cx.now.mono.max(Nanos(1));
     let (read, delivered) = std::mem::take(&mut member.moved);
     let (read_to, delivered_to) = (member.read, member.delivered);
-    for (moved, kind, name, to) in [
-        (read, RecordKind::Read, "read", read_to),
-        (delivered, RecordKind::Delivered, "delivered", delivered_to),
+    let news = read_to > member.read_told;
+    member.read_told = member.read_told.max(read_to);
+    for (moved, kind, name, to, news) in [
+        (read, RecordKind::Read, "read", read_to, news),
+        (delivered, RecordKind::Delivered, "delivered", delivered_to, true),
     ] {
         if !moved {
             continue;
         }
         append_position(cx, room, kind, user, to);
-        if passes {
+        if passes && news {
             let frame = cx.shared.pool.frame(|out| encode_receipt(out, name, room.id, user, to));
             whisper(cx, room, &frame, user);
         }

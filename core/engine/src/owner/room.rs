@@ -31,6 +31,8 @@ pub(super) struct Member {
     /// Seq of the join; 0 before it is journaled.
     pub(super) joined_seq: Seq,
     pub(super) read: Seq,
+    /// Highest `read` that others were told: receipts never go back.
+    pub(super) read_told: Seq,
     pub(super) delivered: Seq,
     /// What of the messages after `read` is not unread; `None` when it must be counted.
     pub(super) count: Option<Count>,
@@ -51,6 +53,7 @@ impl Member {
             joined_version,
             joined_seq,
             read: Seq(0),
+            read_told: Seq(0),
             delivered: Seq(0),
             count: None,
             posted: Millis(0),
@@ -101,6 +104,8 @@ pub(super) struct Room {
     /// The row; `None` for a room that does not exist. Its version is the store's.
     pub(super) info: Option<RoomRow>,
     pub(super) members: BTreeMap<UserId, Member>,
+    /// How often members, also former ones, marked something unread; only those who ever did.
+    pub(super) rounds: BTreeMap<UserId, u64>,
     /// Ends of bans and mutes; 0 for never. Those that ended stay until lifted, or renewed.
     pub(super) bans: BTreeMap<UserId, Millis>,
     pub(super) mutes: BTreeMap<UserId, Millis>,
@@ -169,6 +174,7 @@ impl Room {
             id,
             info: None,
             members: BTreeMap::new(),
+            rounds: BTreeMap::new(),
             bans: BTreeMap::new(),
             mutes: BTreeMap::new(),
             pins: BTreeSet::new(),

@@ -48,7 +48,7 @@ impl Books {
         };
         let asked = matches!(found, Found::Key(None));
         if !asked && self.keys.look_up(&scope, made, room.known_since) == Lookup::Ask {
-            return self.ask_key(cx, room, ask, key);
+            return self.ask_key(cx, room, ask, key, false);
         }
         match self.may_send(cx, room, ask.user, text, reply_to) {
             Ok(()) => self.accept(cx, room, ask, key, text, reply_to, hash),
@@ -62,13 +62,20 @@ impl Books {
         self.keys.look_up(&Self::scope(room, ask.user, key), made, room.known_since) == Lookup::Ask
     }
 
-    /// Asks the store for an old key; the command goes on in [`Self::key_found`].
-    pub(super) fn ask_key(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, key: Key) {
+    /// Asks the store for an old key; the command goes on in [`Self::key_found`]. `metadata`: of a metadata command.
+    pub(super) fn ask_key(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        key: Key,
+        metadata: bool,
+    ) {
         if !self.may_ask(cx) {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
         }
         room.engage(ask.from);
-        let request = StoreRequest::FindKey { room: room.id, sender: ask.user, key };
+        let request = StoreRequest::FindKey { room: room.id, sender: ask.user, key, metadata };
         self.ask(cx, room, request, Pending::Key(ask.hold()));
     }
 
@@ -80,7 +87,6 @@ impl Books {
         reply: StoreReply,
     ) {
         room.disengage(held.from);
-        room.metadata.looked(held.from);
         match reply {
             StoreReply::Key(known) => self.run_held(cx, room, held, Found::Key(known.map(used_of))),
             StoreReply::Failed(error) => self.refuse_held(cx, room, held, store_reject(error)),

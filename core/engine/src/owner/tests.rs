@@ -36,6 +36,8 @@ pub(super) enum Store {
     Up,
     /// Answers that it is away.
     Away,
+    /// The same for rooms; messages are read.
+    RoomsAway,
     /// Carries requests out and says that it does not know whether it did.
     Unsure,
     /// Does not answer.
@@ -185,7 +187,11 @@ impl World {
     }
 
     fn reply_to(&mut self, request: &StoreRequest) -> StoreReply {
-        if self.store == Store::Away {
+        let of_rooms = matches!(
+            request,
+            StoreRequest::Apply(_) | StoreRequest::Confirm { .. } | StoreRequest::LoadRoom { .. }
+        );
+        if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);
         }
         let reply = ready(execute(request, &self.messages, &mut self.rooms, &mut self.journal));

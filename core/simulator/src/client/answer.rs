@@ -349,7 +349,8 @@ impl Device {
                 if !item.retryable {
                     view.wanted = false;
                     let member = s.ledger.room(*room).is_some_and(|r| r.is_member(self.user));
-                    if s.still && member {
+                    // A removal may hold that is no event yet.
+                    if s.still && member && s.ledger.unkept(Some(*room)).is_none() {
                         return Err(format!("{room}: a member is answered `{code}`"));
                     }
                 }
@@ -378,6 +379,9 @@ impl Device {
         }
         let Some(room) = intent.room.or(item.room) else { return Ok(()) };
         if item.seq == 0 {
+            if matches!(intent.change, Change::Kick { .. } | Change::Ban { .. } | Change::Mute { .. }) {
+                s.ledger.promised(self.user, room, intent.key);
+            }
             return Ok(());
         }
         s.ledger.acked(self.user, room, intent.key, item.seq, &intent.change)?;

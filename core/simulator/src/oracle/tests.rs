@@ -193,3 +193,13 @@ fn unread_counts_what_others_said_and_did_not_take_back() {
     assert_eq!(room.unread(ANN, 1, 6, |_| true), 1);
     assert_eq!(room.unread(BEN, 4, 6, |_| true), 0);
 }
+
+#[test]
+fn an_acknowledged_removal_must_become_an_event() {
+    let mut book = Book::new(AckLevel::Local);
+    let key = Key([9; 16]);
+    book.ledger.promised(ANN, ROOM, key);
+    assert!(book.ledger.unkept(Some(ROOM)).is_some());
+    book.append_at(2, key, ANN, RecordKind::Meta, &kick(2, BEN)).expect("appends");
+    assert_eq!(book.ledger.unkept(None), None);
+}

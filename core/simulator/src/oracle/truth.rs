@@ -372,6 +372,6 @@ fn said(record: &Record<'_>) -> Result<Said, String> {
             Said::Reaction { target, on, emoji: emoji.to_owned() }
         }
         Body::Meta { version, event } => Said::Meta { version, event },
-        Body::Empty => return Err("a record that takes a seq is empty".to_owned()),
+        Body::Intent { .. } | Body::Empty => return Err("a record that takes a seq is empty".to_owned()),
     })
 }

@@ -333,4 +333,11 @@ impl MessageStore for Faulty<'_> {
     ) -> Result<Option<lynk_model::FoundKey>, StoreError> {
         self.messages.find_key(room, sender, key).await
     }
+
+    async fn intents(
+        &self,
+        room: lynk_domain::RoomId,
+    ) -> Result<Vec<lynk_model::MetaTransaction>, StoreError> {
+        self.messages.intents(room).await
+    }
 }

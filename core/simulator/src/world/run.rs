@@ -8,6 +8,8 @@ use super::{Account, Client, Event, Fault, World};
 use crate::client::Around;
 use crate::faults::Sabotage;
 
+/// Time in which removals that hold reach the store, when their rooms are loaded: owners repeat them every second.
+const PROMISE_NANOS: u64 = 3_000_000_000;
 /// Virtual time that everybody may take to finish what is open.
 const SETTLE_NANOS: u64 = 600_000_000_000;
 /// Virtual time of a drain.
@@ -194,10 +196,13 @@ impl World {
     fn settle_down(&mut self, when: &str) -> Result<(), String> {
         self.still = false;
         let end = self.now + SETTLE_NANOS;
+        // A promise is kept when its room is loaded, which may take until somebody asks for it.
+        let patience = self.now + PROMISE_NANOS;
         while self.now < end {
             let next = self.now + 250_000_000;
             self.until(next, |_| false)?;
-            if self.unfinished().is_none() {
+            let kept = self.ledger.unkept(None).is_none() || self.now >= patience;
+            if kept && self.unfinished().is_none() {
                 return Ok(());
             }
             for client in 0..self.clients.len() {
@@ -256,7 +261,8 @@ impl World {
         while self.now < end {
             let next = self.now + 250_000_000;
             self.until(next, |_| false)?;
-            if self.unfinished().is_none() {
+            // An owner repeats what the store did not take within a second.
+            if self.unfinished().is_none() && self.ledger.unkept(None).is_none() {
                 self.still = false;
                 return self.stored_rows_are_true();
             }
@@ -264,7 +270,7 @@ impl World {
                 self.wake_client(client, self.now + 1);
             }
         }
-        let what = self.unfinished().unwrap_or_default();
+        let what = self.unfinished().or_else(|| self.ledger.unkept(None)).unwrap_or_default();
         Err(format!("{when} a comparison does not end: {what}"))
     }
 

@@ -11,10 +11,11 @@
 //! | 4 own | sender 16, seq 8 | nothing: finds a user's own messages |
 //! | 5 deleted | seq 8 | sender 16: finds deleted messages |
 //! | 6 key | sender 16, key 16 | wall u64, seq u64, content hash u64 (0: not known) |
-//! | 7 position | user 16 | read u64, delivered u64 |
+//! | 7 position | user 16 | read u64, delivered u64, then the round of `read` u64 unless it is 0 |
 //! | 8 head | nothing | epoch u32, top u64, top_n u64, version u64, reserved u64 |
 //! | 9 cursor (nil room) | source name | lsn u64 |
 //! | 10 format (nil room) | nothing | u32 |
+//! | 11 intent | actor 16, key 16 | wall u64, then the record's [`Body`](lynk_model::Body) |
 
 use std::ops::RangeInclusive;
 
@@ -37,6 +38,7 @@ pub(super) enum Table {
     Head = 8,
     Cursor = 9,
     Format = 10,
+    Intent = 11,
 }
 
 /// `room ‖ table`.
@@ -85,6 +87,16 @@ pub(super) fn own(room: RoomId, sender: UserId, seq: Seq) -> Vec<u8> {
 
 pub(super) fn idempotency(room: RoomId, sender: UserId, key: Key) -> Vec<u8> {
     join(room, Table::Key, &[&sender.0, &key.0])
+}
+
+pub(super) fn intent(room: RoomId, actor: UserId, key: Key) -> Vec<u8> {
+    join(room, Table::Intent, &[&actor.0, &key.0])
+}
+
+/// Actor and key of an intent's key.
+pub(super) fn split_intent(key: &[u8]) -> Option<(UserId, Key)> {
+    let (actor, rest) = key.get(PREFIX_BYTES..)?.split_first_chunk::<16>()?;
+    Some((UserId(*actor), Key(*rest.first_chunk::<16>()?)))
 }
 
 pub(super) fn position(room: RoomId, user: UserId) -> Vec<u8> {

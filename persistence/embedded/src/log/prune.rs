@@ -1,4 +1,4 @@
-//! Idempotency keys leave the log while it is compacted: no scan, no second index by time.
+//! Idempotency keys and intents leave the log while it is compacted: no scan, no second index by time.
 //!
 //! Thread: fjall's workers. The clock is the newest wall time appended since the store was opened, so no
 //! key is dropped before its 7 days are over by the records' own time.
@@ -10,6 +10,8 @@ use fjall::compaction::filter::{
     CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
 };
 
+use lynk_domain::Millis;
+
 use super::key::{PREFIX_BYTES, Table};
 use super::value;
 
@@ -18,6 +20,8 @@ pub(super) const KEYSPACE: &str = "log";
 
 /// How long a key is found after its message, in milliseconds: 7 days.
 const KEY_LIFE_MILLIS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// How long an intent is found, in milliseconds: 6 days. Its key tells that it is done, and must outlive it.
+const INTENT_LIFE_MILLIS: u64 = 6 * 24 * 60 * 60 * 1_000;
 
 type Factories = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
 
@@ -39,32 +43,55 @@ impl Factory for Expiry {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Before(self.newest_wall.load(Ordering::Relaxed).saturating_sub(KEY_LIFE_MILLIS)))
+        Box::new(Before(self.newest_wall.load(Ordering::Relaxed)))
     }
 }
 
-/// Removes keys whose message is older than the wall time inside.
+/// Removes what has expired at the wall time inside.
 struct Before(u64);
 
 impl CompactionFilter for Before {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
-        if self.0 == 0 || item.key().get(PREFIX_BYTES - 1) != Some(&(Table::Key as u8)) {
-            return Ok(Verdict::Keep);
-        }
+        let table = item.key().get(PREFIX_BYTES - 1).copied();
+        let over = |wall: Millis, life: u64| wall.0 < self.0.saturating_sub(life);
         // A value that cannot be read stays: the filter must not fail a compaction, a reader will tell.
-        let old = value::decode_key(&item.value()?).is_ok_and(|used| used.wall.0 < self.0);
+        let old = if table == Some(Table::Key as u8) {
+            value::decode_key(&item.value()?).is_ok_and(|used| over(used.wall, KEY_LIFE_MILLIS))
+        } else if table == Some(Table::Intent as u8) {
+            value::decode_intent(&item.value()?).is_ok_and(|(wall, _)| over(wall, INTENT_LIFE_MILLIS))
+        } else {
+            false
+        };
         Ok(if old { Verdict::Remove } else { Verdict::Keep })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use lynk_domain::{Lsn, Seq};
+    use lynk_domain::{Key, Lsn, Seq};
+    use lynk_model::MetaEvent;
     use lynk_model::contract::{History, records};
     use lynk_model::port::{MessageStore, ready};
 
     use super::*;
     use crate::{MessageLog, MessageLogOptions};
+
+    #[test]
+    fn an_intent_leaves_before_the_key_that_tells_that_it_is_done() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        let mut history = History::new(1);
+        let (actor, user) = (history.users[0], history.users[1]);
+        for i in 0..2 {
+            history.intend(actor, Key([i; 16]), 1, MetaEvent::Muted { user, until: Millis(0) });
+        }
+        let newest = history.records[0].head.wall.0 + INTENT_LIFE_MILLIS;
+        history.records[1].head.wall.0 = newest + 1;
+        ready(log.append("1/0", Lsn(1), &records(&history.records))).expect("appends");
+        log.compact().expect("compacts");
+        let left = ready(log.intents(history.room)).expect("readable");
+        assert_eq!(left.iter().map(|intent| intent.key).collect::<Vec<_>>(), [Key([1; 16])]);
+    }
 
     #[test]
     fn a_key_leaves_with_a_compaction_after_its_seven_days() {

@@ -7,8 +7,8 @@ use fjall::{Guard, Iter, Keyspace};
 use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::NotUnread;
 use lynk_model::{
-    FoundKey, MessageFacts, MessageState, PageBuilder, PageQuery, PageReply, ReadState, RoomHead, StoredBody,
-    StoredEvent,
+    FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Position,
+    ReadState, Record, RecordHead, RecordKind, RoomHead, StoredBody, StoredEvent,
 };
 
 use super::key::{self, Table};
@@ -42,6 +42,19 @@ pub(super) fn find_key(
     let facts = row.map(|row| value::decode_facts(seq, &row)).transpose()?.flatten();
     let (n, id) = facts.map_or((Ordinal(0), MessageId::NIL), |MessageFacts { n, id, .. }| (n, id));
     Ok(Some(FoundKey { seq, n, id, wall: wall.0, content_hash }))
+}
+
+pub(super) fn intents(keyspace: &Keyspace, room: RoomId) -> Result<Vec<MetaTransaction>, Fault> {
+    let mut intents = Vec::new();
+    for guard in keyspace.prefix(key::prefix(room, Table::Intent)) {
+        let (key, value) = guard.into_inner()?;
+        let (sender, key) = key::split_intent(&key).ok_or_else(|| Fault::corrupt("a stored key is short"))?;
+        let (wall, payload) = value::decode_intent(&value)?;
+        let (kind, seq) = (RecordKind::Intent, Seq(0));
+        let head = RecordHead { kind, flags: 0, room, seq, rev: seq, wall, sender, key };
+        intents.extend(MetaTransaction::of_intent(&Record { head, payload }).map_err(Fault::corrupt)?);
+    }
+    Ok(intents)
 }
 
 /// The message's row and all its reactions.
@@ -258,7 +271,7 @@ pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>,
     // Most members of a room stand at few positions: each is looked up once.
     let mut ordinals = HashMap::new();
     let mut states = Vec::with_capacity(positions.len());
-    for (user, (read, delivered)) in positions {
+    for (user, Position { round, read, delivered }) in positions {
         let read_n = match ordinals.get(&read) {
             Some(n) => *n,
             None if read >= head.top => head.top_n,
@@ -268,7 +281,7 @@ pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>,
                 n
             }
         };
-        states.push(ReadState { user, read, read_n, delivered });
+        states.push(ReadState { user, round, read, read_n, delivered });
     }
     Ok(states)
 }

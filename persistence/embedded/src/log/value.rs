@@ -12,7 +12,7 @@
 
 use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::{
-    Body, MessageFacts, MessageRow, OwnedRecord, RecordHead, RecordKind, RoomHead, StoredEvent,
+    Body, MessageFacts, MessageRow, OwnedRecord, Position, RecordHead, RecordKind, RoomHead, StoredEvent,
 };
 
 use crate::Fault;
@@ -203,17 +203,36 @@ pub(super) fn decode_key(value: &[u8]) -> Result<KeyRow, Fault> {
     Ok(KeyRow { wall, seq, content_hash: Some(fields.u64()?).filter(|hash| *hash != 0) })
 }
 
-pub(super) fn encode_position(read: Seq, delivered: Seq) -> [u8; 17] {
-    let mut out = [VERSION; 17];
-    out[1..9].copy_from_slice(&read.0.to_le_bytes());
-    out[9..].copy_from_slice(&delivered.0.to_le_bytes());
+pub(super) fn encode_position(position: &Position) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&position.read.0.to_le_bytes());
+    out.extend_from_slice(&position.delivered.0.to_le_bytes());
+    if position.round > 0 {
+        out.extend_from_slice(&position.round.to_le_bytes());
+    }
     out
 }
 
-pub(super) fn decode_position(value: &[u8]) -> Result<(Seq, Seq), Fault> {
+pub(super) fn decode_position(value: &[u8]) -> Result<Position, Fault> {
     let mut fields = Fields(value);
     fields.version()?;
-    Ok((Seq(fields.u64()?), Seq(fields.u64()?)))
+    let (read, delivered) = (Seq(fields.u64()?), Seq(fields.u64()?));
+    let round = if fields.0.is_empty() { 0 } else { fields.u64()? };
+    Ok(Position { round, read, delivered })
+}
+
+pub(super) fn encode_intent(wall: Millis, body: &Body<'_>) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&wall.0.to_le_bytes());
+    body.encode(&mut out);
+    out
+}
+
+/// Wall time and payload of an intent.
+pub(super) fn decode_intent(value: &[u8]) -> Result<(Millis, &[u8]), Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    Ok((Millis(fields.u64()?), fields.0))
 }
 
 pub(super) fn encode_head(head: &RoomHead) -> [u8; 37] {
@@ -301,6 +320,10 @@ mod tests {
             assert_eq!(decode_key(&encode_key(&used)).expect("decodes"), used);
         }
         assert_eq!(decode_reaction(&encode_reaction(Seq(4), true)).expect("decodes"), (Seq(4), true));
-        assert_eq!(decode_position(&encode_position(Seq(4), Seq(5))).expect("decodes"), (Seq(4), Seq(5)));
+        for (round, bytes) in [(0, 17), (6, 25)] {
+            let position = Position { round, read: Seq(4), delivered: Seq(5) };
+            let value = encode_position(&position);
+            assert_eq!((value.len(), decode_position(&value).expect("decodes")), (bytes, position));
+        }
     }
 }

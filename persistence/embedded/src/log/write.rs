@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use fjall::Keyspace;
 use lynk_domain::{RoomId, Seq, UserId};
 use lynk_model::port::{body_hash, content_hash};
-use lynk_model::{Body, MessageFacts, MessageRow, Record, RecordHead, RecordKind, RoomHead};
+use lynk_model::{Body, MessageFacts, MessageRow, Position, Record, RecordHead, RecordKind, RoomHead};
 
 use super::key::{self, Table};
 use super::value::{self, KeyRow};
@@ -67,7 +67,7 @@ pub(super) struct Pending<'a> {
     messages: HashMap<(RoomId, Seq), Touched>,
     events: HashMap<(RoomId, Seq), (Seq, Vec<u8>)>,
     reactions: HashMap<Vec<u8>, (Seq, bool)>,
-    positions: HashMap<(RoomId, UserId), (Seq, Seq)>,
+    positions: HashMap<(RoomId, UserId), Position>,
     /// Index rows.
     index: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -118,6 +118,11 @@ impl<'a> Pending<'a> {
                 self.react(key, head.rev, *on, stored_top)?;
             }
             Body::Meta { .. } => {}
+            Body::Intent { .. } => {
+                let key = key::intent(head.room, head.sender, head.key);
+                self.index.push((key, value::encode_intent(head.wall, &body)));
+                return Ok(());
+            }
             Body::Empty => return self.reach(head),
         }
         self.event(head, &body, stored_top)
@@ -209,18 +214,15 @@ impl<'a> Pending<'a> {
             return Ok(());
         }
         let place = (head.room, head.sender);
-        let (read, delivered) = match self.positions.get(&place) {
+        let mut position = match self.positions.get(&place) {
             Some(known) => *known,
             None => match self.keyspace.get(key::position(head.room, head.sender))? {
                 Some(value) => value::decode_position(&value)?,
-                None => (Seq(0), Seq(0)),
+                None => Position::default(),
             },
         };
-        let reached = match head.kind {
-            RecordKind::Read => (read.max(head.seq), delivered),
-            _ => (read, delivered.max(head.seq)),
-        };
-        self.positions.insert(place, reached);
+        position.reach(head);
+        self.positions.insert(place, position);
         Ok(())
     }
 
@@ -238,9 +240,8 @@ impl<'a> Pending<'a> {
         for (key, (rev, on)) in self.reactions.drain() {
             rows.push((key, value::encode_reaction(rev, on).to_vec()));
         }
-        for ((room, user), (read, delivered)) in &self.positions {
-            let value = value::encode_position(*read, *delivered);
-            rows.push((key::position(*room, *user), value.to_vec()));
+        for ((room, user), position) in &self.positions {
+            rows.push((key::position(*room, *user), value::encode_position(position)));
         }
         for (room, heads) in self.heads.iter().filter(|(_, heads)| heads.now != heads.stored) {
             let key = key::prefix(*room, Table::Head).to_vec();

@@ -143,6 +143,17 @@ pub(super) fn name(connection: &Connection, folded: &str) -> Result<Option<RoomI
     Ok(statement.query_row([folded], |row| Ok(RoomId(id(row, 0)?))).optional()?)
 }
 
+pub(super) fn result_hash(
+    connection: &Connection,
+    room: RoomId,
+    actor: UserId,
+    key: Key,
+) -> Result<Option<u64>, Fault> {
+    let mut statement = connection
+        .prepare_cached("SELECT content_hash FROM results WHERE actor = ?1 AND room = ?2 AND key = ?3")?;
+    Ok(statement.query_row((actor.0, room.0, key.0), |row| number(row, 0)).optional()?)
+}
+
 pub(super) fn blocks(connection: &Connection, user: UserId) -> Result<Vec<(UserId, UserId)>, Fault> {
     let sql = "SELECT by, user FROM blocks WHERE by = ?1
         UNION SELECT by, user FROM blocks WHERE user = ?1 ORDER BY 1, 2";

@@ -1,6 +1,7 @@
 //! Journals of every format version that was ever written stay readable, byte for byte.
 //!
-//! `fixtures/v1/` holds a data directory's `journal` and, in `records.txt` and `account.txt`, what it says.
+//! `fixtures/v1/` holds a data directory's `journal` and, in `records.txt` and `account.txt`, what it says;
+//! `fixtures/v1-intents/` the same with the kind that was added later.
 //! The files are never written again; `write_the_fixture` shows how they were made.
 
 use std::fmt::Write as _;
@@ -10,21 +11,29 @@ use lynk_domain::{Key, Lsn, Millis, RoomId, Seq, ShardId, UserId};
 use lynk_journal::layout::segment_path;
 use lynk_journal::{MemoryDisk, verify};
 use lynk_model::port::RecordSource as _;
-use lynk_model::{OwnedRecord, RecordHead, RecordKind};
+use lynk_model::{Body, MetaEvent, OwnedRecord, RecordHead, RecordKind};
 
 use crate::harness::{Boot, MemoryStore, new_disk, root};
 
-/// Segments of the fixture: generation, shard, index.
-const SEGMENTS: [(u32, u16, u32); 5] = [(1, 0, 0), (1, 0, 2), (1, 1, 0), (1, 1, 2), (2, 0, 0)];
-
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v1")
+/// A directory under `fixtures` and its segments: generation, shard, index.
+struct Fixture {
+    name: &'static str,
+    segments: &'static [(u32, u16, u32)],
+    make: fn() -> MemoryDisk,
 }
 
-fn load() -> MemoryDisk {
+const FIRST: Fixture =
+    Fixture { name: "v1", segments: &[(1, 0, 0), (1, 0, 2), (1, 1, 0), (1, 1, 2), (2, 0, 0)], make };
+const INTENTS: Fixture = Fixture { name: "v1-intents", segments: &[(1, 0, 0)], make: make_intents };
+
+fn fixture(of: &Fixture) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(of.name)
+}
+
+fn load(of: &Fixture) -> MemoryDisk {
     let disk = new_disk();
-    for (generation, shard, index) in SEGMENTS {
-        let file = segment_path(&fixture().join("journal"), generation, shard, index);
+    for (generation, shard, index) in of.segments.iter().copied() {
+        let file = segment_path(&fixture(of).join("journal"), generation, shard, index);
         let content = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         disk.set_content(&segment_path(root(), generation, shard, index), content);
     }
@@ -61,27 +70,31 @@ fn account(disk: &MemoryDisk) -> String {
     verify(disk, root(), &mut |_, _| None).expect("readable").to_string()
 }
 
-fn expected(name: &str) -> String {
-    std::fs::read_to_string(fixture().join(name)).expect("part of the fixture")
+fn expected(of: &Fixture, name: &str) -> String {
+    std::fs::read_to_string(fixture(of).join(name)).expect("part of the fixture")
 }
 
 #[test]
 fn a_journal_of_version_1_says_what_it_always_said() {
-    let disk = load();
-    assert_eq!(account(&disk), expected("account.txt"));
-    assert_eq!(records(&disk), expected("records.txt"));
+    for of in [FIRST, INTENTS] {
+        let disk = load(&of);
+        assert_eq!(account(&disk), expected(&of, "account.txt"));
+        assert_eq!(records(&disk), expected(&of, "records.txt"));
+    }
 }
 
 #[test]
 fn this_build_writes_version_1_byte_for_byte() {
-    let written = make();
-    for (generation, shard, index) in SEGMENTS {
-        let path = segment_path(root(), generation, shard, index);
-        assert_eq!(written.content(&path).ok(), load().content(&path).ok(), "{}", path.display());
+    for of in [FIRST, INTENTS] {
+        let written = (of.make)();
+        for (generation, shard, index) in of.segments.iter().copied() {
+            let path = segment_path(root(), generation, shard, index);
+            assert_eq!(written.content(&path).ok(), load(&of).content(&path).ok(), "{}", path.display());
+        }
     }
 }
 
-/// One record of each kind, payloads of lengths that pad differently.
+/// One record of each kind that the first build knew, payloads of lengths that pad differently.
 fn sample(n: u64) -> OwnedRecord {
     let kind = RecordKind::from_u8(1 + u8::try_from(n % 8).expect("small")).expect("a kind");
     let byte = u8::try_from(n).expect("small");
@@ -121,6 +134,27 @@ fn make() -> MemoryDisk {
     shorten(&disk)
 }
 
+/// One boot whose records are a kick, a ban and a mute, with their payloads.
+fn make_intents() -> MemoryDisk {
+    let disk = new_disk();
+    let mut boot = Boot::start(&disk, &MemoryStore::default(), 1, 13).expect("sound");
+    let user = UserId([7; 16]);
+    let events = [
+        MetaEvent::Kicked { user, reason: "noise".to_owned() },
+        MetaEvent::Banned { user, until: Millis(1_764_000_100_000), reason: String::new() },
+        MetaEvent::Muted { user, until: Millis(0) },
+    ];
+    for (n, event) in (1..).zip(events) {
+        let mut payload = Vec::new();
+        Body::Intent { content_hash: 0x0123_4567_89ab_cdef + n, event }.encode(&mut payload);
+        let head = RecordHead { kind: RecordKind::Intent, ..sample(n).head };
+        boot.writers[0].append(&OwnedRecord { head, payload }.borrow(), Lsn(n)).expect("room");
+    }
+    boot.commit(ShardId(0)).expect("no fault is set");
+    disk.restart();
+    shorten(&disk)
+}
+
 /// Keeps the segments of the fixture, without their unused ends, the last one torn.
 fn shorten(disk: &MemoryDisk) -> MemoryDisk {
     let account = verify(disk, root(), &mut |_, _| None).expect("readable");
@@ -138,15 +172,16 @@ fn shorten(disk: &MemoryDisk) -> MemoryDisk {
 }
 
 #[test]
-#[ignore = "makes the fixture of the current format version; run once per version"]
+#[ignore = "makes the newest fixture; run once for each"]
 fn write_the_fixture() {
-    let disk = make();
-    for (generation, shard, index) in SEGMENTS {
-        let file = segment_path(&fixture().join("journal"), generation, shard, index);
+    let of = INTENTS;
+    let disk = (of.make)();
+    for (generation, shard, index) in of.segments.iter().copied() {
+        let file = segment_path(&fixture(&of).join("journal"), generation, shard, index);
         std::fs::create_dir_all(file.parent().expect("a directory")).expect("writable");
         let content = disk.content(&segment_path(root(), generation, shard, index)).expect("made");
         std::fs::write(file, content).expect("writable");
     }
-    std::fs::write(fixture().join("account.txt"), account(&disk)).expect("writable");
-    std::fs::write(fixture().join("records.txt"), records(&disk)).expect("writable");
+    std::fs::write(fixture(&of).join("account.txt"), account(&disk)).expect("writable");
+    std::fs::write(fixture(&of).join("records.txt"), records(&disk)).expect("writable");
 }

@@ -15,8 +15,8 @@ use lynk_journal::{
 };
 use lynk_model::port::{MessageStore, NotUnread};
 use lynk_model::{
-    FoundKey, MessageState, OwnedRecord, PageQuery, PageReply, ReadState, Record, RecordHead, RecordKind,
-    RoomHead, StoreError, StoredEvent,
+    FoundKey, MessageState, MetaTransaction, OwnedRecord, PageQuery, PageReply, ReadState, Record,
+    RecordHead, RecordKind, RoomHead, StoreError, StoredEvent,
 };
 
 pub(crate) const ROOT: &str = "/journal";
@@ -176,6 +176,10 @@ impl MessageStore for MemoryStore {
     }
 
     async fn reads(&self, _: RoomId) -> Result<Vec<ReadState>, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn intents(&self, _: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
         Err(StoreError::Unavailable)
     }
 

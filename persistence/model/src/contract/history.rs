@@ -87,7 +87,10 @@ impl History {
             (4, _) => self.meta(MetaEvent::Joined { user, role: Role::Member }),
             (5, _) => {
                 let reached = Seq(random.below(self.next.0));
-                self.reach(RecordKind::Read, user, reached);
+                match random.below(3) {
+                    0 => self.mark(user, 1 + random.below(3), reached),
+                    _ => self.reach(RecordKind::Read, user, reached),
+                }
             }
             (6, _) => {
                 let reached = Seq(random.below(self.next.0));
@@ -158,6 +161,20 @@ impl History {
     /// A read or delivered position.
     pub fn reach(&mut self, kind: RecordKind, user: UserId, seq: Seq) {
         self.push(kind, seq, user, Key::NIL, &Body::Empty);
+    }
+
+    /// A read position after something was marked unread.
+    pub fn mark(&mut self, user: UserId, round: u64, seq: Seq) {
+        self.reach(RecordKind::Read, user, seq);
+        if let Some(record) = self.records.last_mut() {
+            record.head.rev = RecordHead::rev_in_round(round, seq);
+        }
+    }
+
+    /// A removal or mute that holds before the room store has it.
+    pub fn intend(&mut self, actor: UserId, key: Key, content_hash: u64, event: MetaEvent) {
+        let body = Body::Intent { content_hash, event };
+        self.push(RecordKind::Intent, self.top(), actor, key, &body);
     }
 
     /// Last seq taken.

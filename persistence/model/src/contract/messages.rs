@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use lynk_domain::{Key, Lsn, MessageId, Ordinal, Seq, UserId};
+use lynk_domain::{Key, Lsn, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
 use super::history::{History, Random, key_of, message_id, records};
 use crate::memory::MemoryMessages;
 use crate::port::{MessageStore, NotUnread, body_hash, content_hash, ready};
-use crate::{Body, FoundKey, OwnedRecord, PageQuery, PageReply, StoreError, StoredBody, StoredEvent};
+use crate::{
+    Body, FoundKey, MetaChange, MetaEvent, MetaTransaction, OwnedRecord, PageQuery, PageReply, ReadState,
+    RecordHead, RecordKind, StoreError, StoredBody, StoredEvent,
+};
 
 /// Appends records and moves the cursor of source `source` to `cursor`.
 fn append<M: MessageStore>(store: &mut M, source: &str, cursor: u64, batch: &[OwnedRecord]) {
@@ -23,6 +26,7 @@ pub fn same_log<A: MessageStore, B: MessageStore>(history: &History, a: &A, b: &
     let (room, top) = (history.room, history.top());
     assert_eq!(ready(a.head(room)), ready(b.head(room)));
     assert_eq!(ready(a.reads(room)), ready(b.reads(room)));
+    assert_eq!(ready(a.intents(room)), ready(b.intents(room)));
     for seq in (0..=top.0 + 2).map(Seq) {
         assert_eq!(ready(a.event(room, seq)), ready(b.event(room, seq)), "event {seq:?}");
         assert_eq!(ready(a.message(room, seq)), ready(b.message(room, seq)), "message {seq:?}");
@@ -250,7 +254,7 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
     let mut history = History::new(5);
     let (me, other) = (history.users[0], history.users[1]);
     let read = history.post(other, Seq(0), "read");
-    history.meta(crate::MetaEvent::Left { user: other });
+    history.meta(MetaEvent::Left { user: other });
     let mine = history.post(me, Seq(0), "mine");
     let theirs = history.post(other, Seq(0), "theirs, deleted");
     history.post(other, Seq(0), "theirs");
@@ -270,7 +274,7 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
     );
     let none = NotUnread { cursor_n: Ordinal(4), ..NotUnread::default() };
     assert_eq!(count(history.top(), &[]), none);
-    let stranger = ready(store.count_not_unread(lynk_domain::RoomId([9; 16]), me, Seq(0), &BTreeSet::new()));
+    let stranger = ready(store.count_not_unread(RoomId([9; 16]), me, Seq(0), &BTreeSet::new()));
     assert_eq!(stranger, Ok(NotUnread::default()));
 }
 
@@ -302,4 +306,56 @@ pub fn keys_lead_to_their_event<M: MessageStore>(store: &mut M) {
         assert_eq!(find(sender, key_of(seq)), Some(expected), "{body:?}");
     }
     assert_eq!(find(sender, Key::NIL), None);
+}
+
+/// Intents come back as what they promise, in the order of their keys, and are no events.
+///
+/// # Panics
+/// When they do not.
+pub fn intents_are_kept_beside_the_log<M: MessageStore>(store: &mut M) {
+    let mut history = History::new(1);
+    let (actor, user) = (history.users[0], history.users[1]);
+    history.post(actor, Seq(0), "text");
+    let kick = MetaEvent::Kicked { user, reason: "noise".to_owned() };
+    let ban = MetaEvent::Banned { user, until: Millis(9), reason: String::new() };
+    history.intend(actor, Key([9; 16]), 5, kick.clone());
+    history.intend(actor, Key([8; 16]), 6, ban.clone());
+    append(store, "1/0", 3, &history.records);
+    append(store, "2/0", 2, &history.records[1..]);
+    let expected: Vec<MetaTransaction> = [(2, 6, ban), (1, 5, kick)]
+        .into_iter()
+        .map(|(index, content_hash, event)| {
+            let RecordHead { key, wall, .. } = history.records[index].head;
+            let change = MetaChange::Event(event);
+            MetaTransaction { room: history.room, actor, key, content_hash, wall, change }
+        })
+        .collect();
+    assert_eq!(ready(store.intents(history.room)).expect("readable"), expected);
+    assert_eq!(ready(store.intents(RoomId([0xee; 16]))).expect("readable"), []);
+    assert_eq!(ready(store.head(history.room)).expect("readable").top, Seq(1));
+    assert_eq!(ready(store.find_key(history.room, actor, Key([9; 16]))).expect("readable"), None);
+}
+
+/// A read position goes back when its member marked something unread, in whatever order the records come.
+///
+/// # Panics
+/// When it does not.
+pub fn a_later_round_of_reading_replaces_an_earlier_one<M: MessageStore>(store: &mut M) {
+    let mut history = History::new(1);
+    let user = history.users[1];
+    for _ in 0..6 {
+        history.post(history.users[0], Seq(0), "text");
+    }
+    append(store, "1/0", 6, &history.records);
+    history.reach(RecordKind::Read, user, Seq(6));
+    history.mark(user, 1, Seq(2));
+    history.reach(RecordKind::Delivered, user, Seq(5));
+    history.mark(user, 1, Seq(3));
+    let moves = &history.records[6..];
+    for (cursor, index) in [2, 3, 0, 1, 3, 0].into_iter().enumerate() {
+        append(store, "1/1", cursor as u64 + 1, &moves[index..=index]);
+    }
+    let read_n = Ordinal(3);
+    let expected = ReadState { user, round: 1, read: Seq(3), read_n, delivered: Seq(5) };
+    assert_eq!(ready(store.reads(history.room)).expect("readable"), [expected]);
 }

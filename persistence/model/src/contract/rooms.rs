@@ -87,6 +87,9 @@ pub fn a_command_is_applied_once<R: RoomStore>(store: &mut R) {
     assert_eq!(apply(store, &first), MetaOutcome::Repeated { version: 1, seq: Seq(0) });
     let other = MetaTransaction { content_hash: 3, ..first.clone() };
     assert_eq!(apply(store, &other), MetaOutcome::Conflict);
+    let hash = |actor: UserId, key: Key| ready(store.result_hash(ROOM, actor, key)).expect("readable");
+    assert_eq!(hash(OWNER, first.key), Some(first.content_hash));
+    assert_eq!((hash(OWNER, early.key), hash(GUEST, first.key)), (None, None));
     let again = MetaTransaction { key: Key([9; 16]), ..first.clone() };
     assert_eq!(apply(store, &again), MetaOutcome::Exists);
     assert_eq!(apply(store, &again), MetaOutcome::Exists, "a refused command is not remembered");

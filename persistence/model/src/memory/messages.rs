@@ -7,8 +7,8 @@ use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, body_hash};
 use crate::{
-    Body, FoundKey, MessageFacts, MessageState, PageBuilder, PageQuery, PageReply, ReadState, Record,
-    RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
+    Body, FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Position,
+    ReadState, Record, RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
 };
 
 /// [`MessageStore`] in memory.
@@ -25,9 +25,9 @@ struct RoomLog {
     messages: BTreeMap<Seq, MessageState>,
     /// Events that are not messages. Edits keep no text.
     events: BTreeMap<Seq, StoredEvent>,
-    /// Read, delivered.
-    positions: BTreeMap<UserId, (Seq, Seq)>,
+    positions: BTreeMap<UserId, Position>,
     keys: BTreeMap<(UserId, Key), FoundKey>,
+    intents: BTreeMap<(UserId, Key), MetaTransaction>,
 }
 
 impl RoomLog {
@@ -51,11 +51,15 @@ impl RoomLog {
                 self.messages.entry(*target).or_default().react(head.rev, head.sender, *on, emoji);
             }
             Body::Meta { .. } => {}
+            Body::Intent { .. } => {
+                if let Ok(Some(intent)) = MetaTransaction::of_intent(record) {
+                    self.intents.insert((head.sender, head.key), intent);
+                }
+                return;
+            }
             Body::Empty => {
                 if matches!(head.kind, RecordKind::Read | RecordKind::Delivered) {
-                    let (read, delivered) = self.positions.entry(head.sender).or_default();
-                    let reached = if head.kind == RecordKind::Read { read } else { delivered };
-                    *reached = head.seq.max(*reached);
+                    self.positions.entry(head.sender).or_default().reach(head);
                 }
                 return;
             }
@@ -196,16 +200,21 @@ impl MessageStore for MemoryMessages {
 
     async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError> {
         let Some(log) = self.rooms.get(&room) else { return Ok(Vec::new()) };
-        let state = |(user, (read, delivered)): (&UserId, &(Seq, Seq))| ReadState {
+        let state = |(user, reached): (&UserId, &Position)| ReadState {
             user: *user,
-            read: *read,
-            read_n: log.ordinal_at(*read),
-            delivered: *delivered,
+            round: reached.round,
+            read: reached.read,
+            read_n: log.ordinal_at(reached.read),
+            delivered: reached.delivered,
         };
         Ok(log.positions.iter().map(state).collect())
     }
 
     async fn find_key(&self, room: RoomId, sender: UserId, key: Key) -> Result<Option<FoundKey>, StoreError> {
         Ok(self.rooms.get(&room).and_then(|log| log.keys.get(&(sender, key))).copied())
+    }
+
+    async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
+        Ok(self.rooms.get(&room).map_or_else(Vec::new, |log| log.intents.values().cloned().collect()))
     }
 }

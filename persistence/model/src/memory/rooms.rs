@@ -213,6 +213,10 @@ impl RoomStore for MemoryRooms {
         Ok(outcome)
     }
 
+    async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError> {
+        Ok(self.results.get(&(actor, room, key)).map(|result| result.content_hash))
+    }
+
     async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError> {
         let Some(found) = self.rooms.get_mut(&room) else { return Ok(()) };
         found.outbox.remove(&version);

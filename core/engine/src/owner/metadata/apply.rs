@@ -2,7 +2,8 @@
 
 use lynk_domain::{Key, Role, Seq, UserId, shard_of_user};
 use lynk_model::{
-    Body, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordKind, StoredBody, StoredEvent,
+    Body, LoadedRoom, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordHead, RecordKind, StoredBody,
+    StoredEvent,
 };
 use lynk_protocol::{Done, encode_event, encode_ok};
 use smallvec::SmallVec;
@@ -12,7 +13,7 @@ use super::super::keys::Used;
 use super::super::release::Item;
 use super::super::room::{Member, Room};
 use super::super::window::{Entry, Kind};
-use super::Asker;
+use super::{Asker, Unjournaled};
 use crate::context::Context;
 use crate::io::JournalState;
 use crate::mail::{Mail, Own};
@@ -20,7 +21,7 @@ use crate::mail::{Mail, Own};
 impl Room {
     /// Version of the last event that is applied, journaled or not.
     pub(super) fn last_version(&self) -> u64 {
-        self.metadata.unjournaled.back().map_or(self.version, |(row, _)| row.version)
+        self.metadata.unjournaled.back().map_or(self.version, |event| event.row.version)
     }
 
     /// Changes the room in memory as the store changed its rows.
@@ -71,6 +72,29 @@ impl Room {
         }
     }
 
+    /// Makes members, bans and mutes what the store's rows say. Members keep what only memory knows of them.
+    pub(super) fn take_rows(&mut self, rows: LoadedRoom) {
+        self.info = rows.row;
+        let mut known = std::mem::take(&mut self.members);
+        let mut held_out = std::mem::take(&mut self.metadata.held_out);
+        for row in rows.members {
+            let same = |member: &Member| member.joined_version == row.joined_version;
+            // Nobody journals what moved before the removal any more; the next move does.
+            let back = held_out.remove(&row.user).map(|member| Member { moved: (false, false), ..member });
+            let member = known.remove(&row.user).or(back).filter(same);
+            let fresh = member.is_none();
+            let member = member.unwrap_or_else(|| Member::new(row.role, row.joined_version, row.joined_seq));
+            self.members.insert(row.user, Member { role: row.role, ..member });
+            if fresh {
+                self.set_read(row.user, row.joined_seq);
+            }
+        }
+        self.bans = rows.bans.iter().map(|ban| (ban.user, ban.until)).collect();
+        self.mutes = rows.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
+        let members = &self.members;
+        self.cut_off.retain(|user| !members.contains_key(user));
+    }
+
     fn set_role(&mut self, user: UserId, role: Role) {
         if let Some(member) = self.members.get_mut(&user) {
             member.role = role;
@@ -100,21 +124,27 @@ impl Books {
             MetaChange::Event(event) => event,
             MetaChange::Block { .. } => return,
         };
-        if !intent {
+        if intent {
+            if let Some(user) = event.subject() {
+                room.metadata.held_out.remove(&user);
+            }
+        } else {
             room.apply_event(tx.actor, version, &event);
         }
         let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
-        room.metadata.unjournaled.push_back((row, asker));
+        room.metadata.unjournaled.push_back(Unjournaled { row, hash: Some(tx.content_hash), asker });
         self.journal_waiting(cx, room);
     }
 
     /// Journals the events that the store wrote, in the order of their versions, while the journal takes any.
     pub(in super::super) fn journal_waiting(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         while cx.shared.journal != JournalState::Full {
-            let Some((row, asker)) = room.metadata.unjournaled.pop_front() else { return };
-            self.journal_event(cx, room, row, asker);
+            room.metadata.stuck_since = None;
+            let Some(event) = room.metadata.unjournaled.pop_front() else { return };
+            self.journal_event(cx, room, event);
         }
         if !room.metadata.unjournaled.is_empty() {
+            room.metadata.stuck_since.get_or_insert(cx.now.mono);
             self.arm_metadata(cx, room);
         }
     }
@@ -130,17 +160,19 @@ impl Books {
     ) {
         for row in rows {
             if row.version > room.last_version() {
-                room.metadata.unjournaled.push_back((row, None));
+                room.metadata.unjournaled.push_back(Unjournaled { row, hash: None, asker: None });
             } else {
-                let seq = journaled.iter().find(|(version, _)| *version == row.version);
-                self.confirm(cx, room, row.version, seq.map_or(Seq(0), |(_, seq)| *seq));
+                // Without its seq a confirmation would take the join's place for ever. The row waits for the next load.
+                if let Some((_, seq)) = journaled.iter().find(|(version, _)| *version == row.version) {
+                    self.confirm(cx, room, row.version, *seq);
+                }
             }
         }
         self.journal_waiting(cx, room);
     }
 
-    fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, row: OutboxRow, asker: Option<Asker>) {
-        let OutboxRow { version, actor, key, wall, event } = row;
+    fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, event: Unjournaled) {
+        let Unjournaled { row: OutboxRow { version, actor, key, wall, event }, hash, asker } = event;
         let removes = event.subject().filter(|_| event.removes_subject());
         let newcomers = match &event {
             MetaEvent::Joined { user, .. } => SmallVec::from_slice(&[*user]),
@@ -170,7 +202,7 @@ impl Books {
                 seq,
                 n: Default::default(),
                 id: Default::default(),
-                hash: asker.map(|asker| asker.hash),
+                hash,
                 wall,
                 at: Some(appended.at),
             };
@@ -190,6 +222,11 @@ impl Books {
 
     /// Lets a removal or mute hold before the store knows of it. The removed get no further event.
     pub(super) fn hold_in_memory(room: &mut Room, actor: UserId, event: &MetaEvent) {
+        if let Some(user) = event.subject().filter(|_| event.removes_subject())
+            && let Some(member) = room.members.get(&user)
+        {
+            room.metadata.held_out.insert(user, *member);
+        }
         room.apply_event(actor, 0, event);
         room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
     }
@@ -208,6 +245,23 @@ impl Books {
             cx.post(second, Mail::BlockChanged { by, user, on });
         }
     }
+}
+
+/// Appends the record of a removal or mute that the store does not have.
+pub(super) fn append_intent(cx: &mut Context<'_>, room: &mut Room, tx: &MetaTransaction, event: &MetaEvent) {
+    let head = RecordHead {
+        kind: RecordKind::Intent,
+        flags: 0,
+        room: room.id,
+        seq: room.top,
+        rev: room.top,
+        wall: tx.wall,
+        sender: tx.actor,
+        key: tx.key,
+    };
+    let body = Body::Intent { content_hash: tx.content_hash, event: event.clone() };
+    room.appended = cx.append(head, |out| body.encode(out));
+    room.depends = room.depends.max(room.appended);
 }
 
 /// A new member starts reading at the event of the join: what was said before is not unread.

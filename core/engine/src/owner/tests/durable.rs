@@ -185,3 +185,87 @@ fn committed_but_unconfirmed_outbox_rows_are_not_journaled_again() {
     assert_eq!(seqs(&page), [2, 1]);
     assert_eq!(w.loaded(room).expect("loaded").members[&user(2)].joined_seq, Seq(2));
 }
+
+#[test]
+fn a_join_that_the_window_has_left_is_confirmed_with_its_place() {
+    let mut w = World::new(Limits { room_window_events_max: 3, resume_events_max: 2, ..Limits::default() });
+    let room = w.room(Public, &[]);
+    let shown = w.keyed("settings", room, json!({"visibility": "since_join"}));
+    assert_eq!(w.run(1, shown)["ev"], "ok");
+    let add = w.keyed("invite", room, json!({"user": user(2).to_string()}));
+    let re = w.post(1, add);
+    w.serve();
+    w.commit();
+    assert_eq!(w.answer(1, re).expect("answered")["seq"], 3);
+    // The confirmation does not arrive.
+    w.requests.clear();
+    w.store = Store::Silent;
+    for _ in 0..5 {
+        let send = w.send_command(room, "text");
+        w.post(2, send);
+        w.commit();
+    }
+    w.drain();
+    w.crash();
+    w.store = Store::Up;
+    for _ in 0..2 {
+        assert_eq!(seqs(&w.history(2, room, json!({"all": true}))), [8, 7, 6, 5, 4, 3, 1]);
+        assert_eq!(w.loaded(room).expect("loaded").members[&user(2)].joined_seq, Seq(3));
+        w.settle();
+        w.crash();
+    }
+    assert_eq!(ready(lynk_model::port::RoomStore::load(&w.rooms, room)).expect("readable").outbox, []);
+}
+
+#[test]
+fn a_join_whose_position_was_torn_off_starts_with_nothing_unread() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    for _ in 0..3 {
+        w.send(1, room, "before");
+    }
+    let join = w.keyed("join", room, json!({}));
+    w.post(2, join);
+    w.serve();
+    assert_eq!(w.pending.len(), 2, "the join and the position");
+    w.commit_first(1);
+    w.crash();
+    let subscribed = w.subscribe(2, room, None);
+    assert_eq!((subscribed["read"].as_u64(), subscribed["unread"].as_u64()), (Some(5), Some(0)));
+}
+
+#[test]
+fn what_was_marked_unread_stays_so_and_is_no_receipt() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3]);
+    for _ in 0..4 {
+        w.send(1, room, "text");
+    }
+    w.subscribe(3, room, None);
+    let at = |op: &str, seq: u64| json!({"op": op, "room": room.to_string(), "seq": seq});
+    assert_eq!(w.run(2, at("read", 7))["unread"], 0);
+    w.take_out();
+    assert_eq!(w.run(2, at("mark_unread", 5))["unread"], 3);
+    assert_eq!(w.run(2, at("read", 6))["unread"], 1);
+    w.wait(1_100);
+    w.settle();
+    let told = |w: &World| w.out.iter().filter(|(_, mail)| matches!(mail, Mail::Ephemeral { .. })).count();
+    assert_eq!(told(&w), 0, "others know that it was read further");
+    for drained in [false, true] {
+        if drained {
+            w.drain_old();
+            w.drain();
+        }
+        w.crash();
+        let back = w.subscribe(2, room, None);
+        assert_eq!((back["read"].as_u64(), back["unread"].as_u64()), (Some(6), Some(1)), "drained {drained}");
+    }
+    // Whoever comes back starts at the new join, whatever was marked before.
+    let leave = w.keyed("leave", room, json!({}));
+    assert_eq!(w.run(2, leave)["ev"], "ok");
+    let join = w.keyed("join", room, json!({}));
+    let joined = w.run(2, join)["seq"].as_u64();
+    w.crash();
+    let back = w.subscribe(2, room, None);
+    assert_eq!((back["read"].as_u64(), back["unread"].as_u64()), (joined, Some(0)));
+}

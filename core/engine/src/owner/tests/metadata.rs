@@ -1,5 +1,7 @@
 use super::*;
 use lynk_domain::RoomKind::{InviteOnly, Private, Public};
+use lynk_model::port::RoomStore;
+use lynk_model::{MetaChange, MetaTransaction};
 
 #[test]
 fn each_role_may_do_what_its_row_of_the_matrix_says() {
@@ -148,9 +150,10 @@ fn while_the_store_is_away_removals_hold_and_reach_it_first() {
     let join = w.keyed("join", room, json!({}));
     assert_eq!(w.code(5, join.clone()), "unavailable");
     let kick = w.keyed("kick", room, json!({"user": user(3).to_string()}));
-    assert_eq!(w.code(1, kick.clone()), "unavailable");
+    let held = w.run(1, kick.clone());
+    assert_eq!((held["ev"].as_str(), held.get("seq")), (Some("ok"), None));
     let mute = w.keyed("mute", room, json!({"user": user(4).to_string()}));
-    assert_eq!(w.code(1, mute), "unavailable");
+    assert_eq!(w.run(1, mute)["ev"], "ok");
     assert_eq!(w.code(5, join.clone()), "unavailable");
     let send = w.send_command(room, "out");
     assert_eq!(w.code(3, send.clone()), "not_a_member");
@@ -162,8 +165,10 @@ fn while_the_store_is_away_removals_hold_and_reach_it_first() {
         && matches!(mail, Mail::Skip { removes, .. } if removes.contains(&user(3)))));
     assert!(!posted.iter().any(|(to, mail)| *to == ShardId(1) && matches!(mail, Mail::Event { .. })));
     w.store = Store::Up;
-    let again = w.run(1, kick.clone());
-    assert_eq!(again["code"], "unavailable", "it is repeated by the owner, not twice");
+    assert_eq!(w.run(1, kick.clone())["ev"], "ok", "it is repeated by the owner, not twice");
+    let mut other = kick.clone();
+    other["reason"] = "another".into();
+    assert_eq!(w.code(1, other), "idempotency_conflict");
     w.wait(1_100);
     w.settle();
     let page = w.history(2, room, json!({"all": true, "limit": 2}));
@@ -243,4 +248,211 @@ fn a_name_is_taken_once_and_a_pin_needs_a_message() {
         let answer = w.run(1, pin);
         assert!(answer["ev"] == expected || answer["code"] == expected, "{answer}");
     }
+}
+
+#[test]
+fn a_repeated_unblock_does_not_lift_a_later_block() {
+    let mut w = World::new(Limits::default());
+    let direct = w.run(1, json!({"op": "direct", "user": user(2).to_string()}));
+    let room = RoomId::parse(direct["room"].as_str().expect("a room")).expect("an id");
+    let change = |w: &mut World, op: &str| json!({"op": op, "key": w.key(), "user": user(2).to_string()});
+    let (unblock, block) = (change(&mut w, "unblock"), change(&mut w, "block"));
+    for command in [&unblock, &block, &unblock] {
+        assert_eq!(w.run(1, command.clone())["ev"], "ok");
+    }
+    let send = w.send_command(room, "kept apart");
+    assert_eq!(w.code(2, send), "blocked");
+}
+
+#[test]
+fn a_full_journal_holds_up_no_connection() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3, 4]);
+    let kick = w.keyed("kick", room, json!({"user": user(2).to_string()}));
+    let first = w.post(1, kick.clone());
+    // It waits for the kick when the disk fills up.
+    let leave = w.keyed("leave", room, json!({}));
+    let queued = w.post(3, leave);
+    w.journal_is(JournalState::Full);
+    w.serve();
+    assert_eq!((w.answer(1, first), w.answer(3, queued)), (None, None));
+    let mute = w.keyed("mute", room, json!({"user": user(4).to_string()}));
+    assert_eq!(w.code(4, mute), "storage_full");
+    for _ in 0..12 {
+        w.wait(1_000);
+        w.settle();
+    }
+    assert_eq!(w.answer(1, first).expect("answered")["code"], "unknown");
+    assert_eq!(w.answer(3, queued).expect("answered")["code"], "storage_full");
+    assert_eq!(w.history(1, room, json!({"limit": 1}))["ev"], "history");
+    w.journal_is(JournalState::Open);
+    w.wait(1_100);
+    w.settle();
+    assert_eq!(w.run(1, kick.clone())["seq"], 5);
+    let mut other = kick;
+    other["reason"] = "another".into();
+    assert_eq!(w.code(1, other), "idempotency_conflict", "its content is still known");
+}
+
+#[test]
+fn a_retry_is_recognised_while_the_store_is_away() {
+    let mut w = World::new(Limits { room_window_events_max: 2, resume_events_max: 2, ..Limits::default() });
+    let room = w.room(Public, &[2, 3]);
+    let kick = w.keyed("kick", room, json!({"user": user(2).to_string()}));
+    let first = w.run(1, kick.clone());
+    let join = w.keyed("join", room, json!({}));
+    assert_eq!(w.run(2, join)["ev"], "ok");
+    for in_memory in [true, false] {
+        if !in_memory {
+            for _ in 0..4 {
+                w.send(3, room, "text");
+            }
+            w.drain();
+            w.crash();
+            w.history(2, room, json!({"limit": 1}));
+            w.wait(60 * 60 * 1_000);
+        }
+        w.store = Store::RoomsAway;
+        let mute = w.keyed("mute", room, json!({"user": user(3).to_string()}));
+        assert_eq!(w.run(1, mute)["ev"], "ok");
+        assert_eq!(w.run(1, kick.clone())["seq"], first["seq"], "in memory {in_memory}");
+        assert_eq!(w.send(2, room, "still here")["ev"], "ok");
+        w.store = Store::Up;
+        w.wait(1_100);
+        w.settle();
+        let unmute = w.keyed("unmute", room, json!({"user": user(3).to_string()}));
+        assert_eq!(w.run(1, unmute)["ev"], "ok");
+    }
+}
+
+#[test]
+fn a_removal_that_comes_to_nothing_is_undone_in_memory() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3]);
+    w.send(3, room, "read this");
+    w.run(2, json!({"op": "read", "room": room.to_string(), "seq": 4}));
+    let before = w.picture(room);
+    let kick = w.keyed("kick", room, json!({"user": user(2).to_string()}));
+    w.store = Store::Away;
+    assert_eq!(w.run(1, kick.clone())["ev"], "ok");
+    let mute = w.keyed("mute", room, json!({"user": user(3).to_string()}));
+    assert_eq!(w.run(1, mute)["ev"], "ok");
+    // The key was used for something else, which the server has forgotten.
+    let key = Key::parse(kick["key"].as_str().expect("a key")).expect("an id");
+    let change = MetaChange::Block { by: user(1), user: user(9), on: false };
+    let other = MetaTransaction { room, actor: user(1), key, content_hash: 1, wall: w.now.wall, change };
+    ready(w.rooms.apply(&other)).expect("memory takes it");
+    let send = w.send_command(room, "out");
+    assert_eq!(w.code(2, send), "not_a_member");
+    w.store = Store::Up;
+    for _ in 0..3 {
+        w.wait(1_100);
+        w.settle();
+    }
+    let after = w.picture(room);
+    assert!(before.iter().skip(1).all(|line| after.contains(line)), "{before:?} {after:?}");
+    assert_eq!(w.send(2, room, "here again")["ev"], "ok");
+    let send = w.send_command(room, "muted all the same");
+    assert_eq!(w.code(3, send), "muted");
+}
+
+#[test]
+fn the_key_of_a_metadata_command_keeps_its_content_over_a_reload() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let settings = w.keyed("settings", room, json!({"slow_mode_seconds": 1}));
+    let first = w.run(1, settings.clone());
+    let mut other = settings.clone();
+    other["slow_mode_seconds"] = 2.into();
+    for drained in [false, true] {
+        if drained {
+            w.drain_old();
+            w.drain();
+        }
+        w.crash();
+        assert_eq!(w.code(1, other.clone()), "idempotency_conflict", "drained {drained}");
+        assert_eq!(w.run(1, settings.clone())["seq"], first["seq"], "drained {drained}");
+    }
+}
+
+#[test]
+fn keys_that_lead_nowhere_hold_up_nobody_s_metadata() {
+    let mut w = World::new(Limits { room_window_events_max: 2, resume_events_max: 2, ..Limits::default() });
+    let room = w.room(Public, &[2, 3]);
+    w.drain();
+    w.crash();
+    w.history(1, room, json!({"limit": 1}));
+    w.wait(2 * 60_000);
+    w.store = Store::Silent;
+    // A stranger with a key that only the store can know.
+    let stranger = json!({
+        "op": "kick", "room": room.to_string(), "key": user(77).to_string(), "user": user(2).to_string()
+    });
+    let (strange, owner) = (w.post(9, stranger), w.keyed("kick", room, json!({"user": user(2).to_string()})));
+    let re = w.post(1, owner);
+    let asks = w.requests.iter().filter(|(_, request)| matches!(request, StoreRequest::Apply(_)));
+    assert_eq!(asks.count(), 1, "it is at the store already");
+    w.store = Store::Up;
+    w.settle();
+    assert_eq!(w.answer(1, re).expect("answered")["ev"], "ok");
+    assert_eq!(w.answer(9, strange).expect("answered")["code"], "not_a_member");
+}
+
+#[test]
+fn a_removal_held_while_the_store_was_away_survives_a_crash() {
+    for drained in [false, true] {
+        let mut w = World::new(Limits::default());
+        let room = w.room(Public, &[2, 3]);
+        w.store = Store::RoomsAway;
+        let ban = w.keyed("ban", room, json!({"user": user(2).to_string()}));
+        let re = w.post(1, ban.clone());
+        w.serve();
+        assert_eq!(w.answer(1, re), None, "nothing is promised before it is synced");
+        w.commit();
+        assert_eq!(w.answer(1, re).expect("answered")["ev"], "ok");
+        if drained {
+            w.drain();
+        }
+        w.crash();
+        w.store = Store::Up;
+        // The store learns it first, whatever is asked.
+        let join = w.keyed("join", room, json!({}));
+        assert_eq!(w.code(2, join), "banned", "drained {drained}");
+        let page = w.history(3, room, json!({"all": true, "limit": 1}));
+        assert_eq!(listed(&page), [(4, "banned".to_owned())]);
+        assert_eq!(w.run(1, ban)["seq"], 4);
+        // It is done once.
+        let unban = w.keyed("unban", room, json!({"user": user(2).to_string()}));
+        assert_eq!(w.run(1, unban)["ev"], "ok");
+        for _ in 0..2 {
+            w.drain_old();
+            w.drain();
+            w.crash();
+            let page = w.history(3, room, json!({"all": true, "limit": 1}));
+            assert_eq!(listed(&page), [(5, "unbanned".to_owned())]);
+        }
+    }
+}
+
+#[test]
+fn a_removal_that_the_store_does_not_answer_holds_after_a_while() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    w.store = Store::Silent;
+    let kick = w.keyed("kick", room, json!({"user": user(2).to_string()}));
+    let re = w.post(1, kick.clone());
+    let behind = w.keyed("settings", room, json!({"slow_mode_seconds": 1}));
+    let second = w.post(1, behind);
+    // Something must wake the room.
+    for _ in 0..12 {
+        w.wait(1_000);
+        w.commit();
+    }
+    assert_eq!(w.answer(1, re).expect("answered")["ev"], "ok");
+    assert!(w.answer(1, second).is_some());
+    let send = w.send_command(room, "out");
+    assert_eq!(w.code(2, send), "not_a_member");
+    w.store = Store::Up;
+    w.settle();
+    assert_eq!(w.run(1, kick)["seq"], 3);
 }

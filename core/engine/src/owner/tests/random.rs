@@ -59,7 +59,12 @@ fn step(w: &mut World, dice: &mut Dice, room: RoomId, mirror: &mut Mirror) {
                 mirror.top = answer["seq"].as_u64().expect("a seq");
             }
         }
-        60..75 => {
+        60..64 => {
+            let seq = 1 + dice.below(mirror.top);
+            w.run(i, json!({"op": "mark_unread", "room": room.to_string(), "seq": seq}));
+            mirror.read.insert(i, seq - 1);
+        }
+        64..75 => {
             let read = mirror.read[&i];
             let seq = (read + 1 + dice.below(20)).min(mirror.top);
             w.run(i, json!({"op": "read", "room": room.to_string(), "seq": seq}));

@@ -298,3 +298,77 @@ fn a_forgotten_key_of_a_change_is_found_in_the_store() {
     let fresh = w.keyed("delete", room, json!({"seq": 5}));
     assert_eq!(w.run(2, fresh)["ev"], "ok");
 }
+
+#[test]
+fn one_call_appends_no_more_than_the_journal_holds() {
+    let mut w = World::new(Limits { messages_per_room_per_second: 0, ..Limits::default() });
+    let room = w.room(Public, &[2]);
+    w.crash();
+    w.store = Store::Silent;
+    let text = "\u{1F600}".repeat(8_000);
+    let asked: Vec<u64> = (0..64)
+        .map(|_| {
+            let send = w.send_command(room, &text);
+            w.post(2, send)
+        })
+        .collect();
+    w.store = Store::Up;
+    // All of them run when the room is there.
+    w.serve();
+    let bytes: usize = w.pending.iter().map(|(_, record)| record.payload.len()).sum();
+    assert!(bytes > 256 << 10 && bytes < 1 << 20, "{bytes} in one call");
+    w.settle();
+    let answers: Vec<Value> = asked.iter().map(|re| w.answer(2, *re).expect("answered")).collect();
+    assert!(answers.iter().any(|answer| answer["ev"] == "ok"));
+    assert!(answers.iter().any(|answer| answer["code"] == "busy"));
+}
+
+#[test]
+fn positions_of_a_crowd_are_journaled_some_at_a_time_and_all_of_them() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    w.with(|owner, cx| {
+        let Some(Place::Here(here)) = owner.rooms.get_mut(&room) else { panic!("loaded") };
+        for i in 0..1_300u64 {
+            let user = UserId(u128::from(1_000 + i).to_be_bytes());
+            let mut member = crate::owner::room::Member::new(lynk_domain::Role::Member, 1, Seq(1));
+            (member.read, member.moved) = (Seq(1), (true, false));
+            here.members.insert(user, member);
+            here.moved.push(user);
+        }
+        owner.books.publish_positions(cx, here);
+    });
+    assert_eq!(w.pending.len(), 512);
+    for expected in [1_024, 1_300] {
+        w.wait(3);
+        assert_eq!(w.pending.len(), expected);
+    }
+    w.settle();
+    w.drain();
+    assert!(w.evict(room), "nothing is left to do");
+}
+
+#[test]
+fn the_key_of_a_change_keeps_its_content_over_a_reload() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3]);
+    w.send(2, room, "one");
+    w.send(2, room, "two");
+    let changes = [
+        (2, w.keyed("edit", room, json!({"seq": 4, "text": "A"})), json!({"text": "B"})),
+        (3, w.keyed("react", room, json!({"seq": 4, "emoji": "a"})), json!({"emoji": "b"})),
+        (2, w.keyed("delete", room, json!({"seq": 5})), json!({"seq": 4})),
+    ];
+    let firsts: Vec<Value> =
+        changes.iter().map(|(i, change, _)| w.run(*i, change.clone())["seq"].clone()).collect();
+    w.drain();
+    w.crash();
+    for ((i, change, differs), first) in changes.iter().zip(firsts) {
+        let mut other = change.clone();
+        for (name, value) in differs.as_object().expect("fields") {
+            other[name] = value.clone();
+        }
+        assert_eq!(w.code(*i, other), "idempotency_conflict", "{change}");
+        assert_eq!(w.run(*i, change.clone())["seq"], first);
+    }
+}
