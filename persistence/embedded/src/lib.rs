@@ -4,7 +4,8 @@
 //! Files: `<data>/messages/` (fjall) and `<data>/rooms.sqlite` with its `-wal` and `-shm`. Both carry a
 //! format version, and a newer one is refused.
 //!
-//! Invariants: what `append` and `apply` returned for is on disk (`fdatasync`, `synchronous=FULL`).
+//! Invariants: what `append` and `apply` returned for is on disk (`fdatasync`, `synchronous=FULL`), and so is all that
+//! an opened store shows: logs that it replays are written anew first (see `rewrite`).
 //! Limits: see [`MessageLogOptions`]. What can fail: the disk, and damaged files; a [`Fault`] keeps the last
 //! failure in words for the operator, because ports answer a bare [`StoreError`](lynk_model::StoreError).
 
@@ -12,6 +13,7 @@
 
 mod fault;
 mod log;
+mod rewrite;
 mod rooms;
 
 use std::path::Path;

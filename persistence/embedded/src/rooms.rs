@@ -19,6 +19,7 @@ use lynk_model::port::RoomStore;
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
 
+use crate::rewrite::rewrite;
 use crate::{Fault, OpenError};
 
 /// [`RoomStore`] on SQLite.
@@ -35,6 +36,8 @@ impl Rooms {
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let path = data.join("rooms.sqlite");
         let engine = |fault: Fault| OpenError::Engine { path: path.clone(), fault };
+        // SQLite replays the write-ahead log; a sync of it may have failed before the end.
+        rewrite(&data.join("rooms.sqlite-wal")).map_err(|error| engine(error.into()))?;
         let mut connection = Connection::open(&path).map_err(|error| engine(error.into()))?;
         schema::prepare(&connection).map_err(engine)?;
         let (found, known) = (schema::format(&connection).map_err(engine)?, schema::newest());
