@@ -68,6 +68,8 @@ pub(crate) struct Home {
     /// Connections whose resumed rooms wait for room at a shard.
     stalled: VecDeque<ConnectionRef>,
     stalled_next: Option<Nanos>,
+    /// Connections whose resumed rooms go on with the next flush.
+    resuming: VecDeque<ConnectionRef>,
     gathers: Gathers,
     drain: Option<drain::Drain>,
     scratch_special: Vec<u32>,
@@ -89,6 +91,7 @@ impl Home {
             refills: VecDeque::new(),
             stalled: VecDeque::new(),
             stalled_next: None,
+            resuming: VecDeque::new(),
             gathers: Gathers::new(config.seed),
             drain: None,
             scratch_special: Vec::new(),
@@ -148,6 +151,8 @@ impl Home {
             QueueLevel::Low => {
                 *bits &= !flow::HIGH;
                 self.catch_up(cx, slot);
+                let connection = self.sessions.reference(self.shard, slot);
+                self.resume_rooms(cx, connection);
             }
         }
     }

@@ -26,9 +26,8 @@ use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail, Principal};
 
-/// Resumed rooms of one connection that are asked for at a time, so that its commands find room beside them and a
-/// crowd that comes back shares the owners fairly.
-const RESUME_IN_FLIGHT_MAX: u8 = 16;
+/// Connections whose rooms one flush asks for; the others follow in the next.
+const RESUMES_PER_FLUSH: usize = 16;
 /// Questions at another shard beyond which resumed rooms wait: commands come first.
 const RESUME_CREDIT_MAX: u32 = CREDIT_PER_SHARD_MAX / 4 * 3;
 /// What this server can do beyond sending and receiving.
@@ -145,14 +144,41 @@ impl Home {
         self.close(cx, to.slot, CloseCode::TryLater);
     }
 
-    /// Sends `subscribe` for rooms of `hello`, a few at a time: each answer makes room for the next.
+    /// Has [`Self::resume_rooms`] go on at the end of this turn, when the driver has told how full the connection's queue
+    /// is: an owner on this shard answers before this call returns.
+    pub(crate) fn resume_soon(&mut self, cx: &mut Context<'_>, connection: ConnectionRef) {
+        let Some(extra) = self.sessions.live(connection).and_then(|s| s.extra.as_mut()) else { return };
+        if !extra.resume.is_empty() && !std::mem::replace(&mut extra.resuming, true) {
+            self.resuming.push_back(connection);
+        }
+        cx.fx.more |= !self.resuming.is_empty();
+    }
+
+    /// Goes on with connections whose rooms were answered in this turn.
+    pub(crate) fn resume_due(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..RESUMES_PER_FLUSH.min(self.resuming.len()) {
+            let Some(connection) = self.resuming.pop_front() else { break };
+            if let Some(extra) = self.sessions.live(connection).and_then(|s| s.extra.as_mut()) {
+                extra.resuming = false;
+            }
+            self.resume_rooms(cx, connection);
+        }
+        cx.fx.more |= !self.resuming.is_empty();
+    }
+
+    /// Sends `subscribe` for rooms of `hello`, a few at a time: each answer makes room for the next. Nothing is asked for
+    /// while the connection's queue is above the high watermark; it goes on when that is drained.
     pub(crate) fn resume_rooms(&mut self, cx: &mut Context<'_>, connection: ConnectionRef) {
+        let max = cx.shared.config.limits.resumes_in_flight_max();
         loop {
+            if self.is_high(connection.slot) {
+                return;
+            }
             let Some(session) = self.sessions.live(connection) else { return };
             let principal = session.principal;
             let in_flight = session.in_flight;
             let Some(extra) = session.extra.as_mut() else { return };
-            if in_flight >= RESUME_IN_FLIGHT_MAX {
+            if u32::from(in_flight) >= max {
                 return;
             }
             let Some(resume) = extra.resume.pop_front() else {

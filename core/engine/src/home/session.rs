@@ -46,6 +46,10 @@ pub(crate) struct Extra {
     pub(crate) presence_shed: bool,
     /// The connection is in the list of those whose rooms are tried again.
     pub(crate) stalled: bool,
+    /// The connection is in the list of those whose rooms go on with the next flush.
+    pub(crate) resuming: bool,
+    /// Numbers of `history` commands that were not answered yet.
+    pub(crate) pages: SmallVec<[u64; 2]>,
     /// `subscribe` commands that were not answered yet, in order.
     pub(crate) subscribing: Vec<Subscribing>,
 }
@@ -62,7 +66,12 @@ pub(crate) struct Subscribing {
 
 impl Extra {
     fn is_empty(&self) -> bool {
-        !self.stalled && self.resume.is_empty() && self.watched.is_empty() && self.subscribing.is_empty()
+        !self.stalled
+            && !self.resuming
+            && self.pages.is_empty()
+            && self.resume.is_empty()
+            && self.watched.is_empty()
+            && self.subscribing.is_empty()
     }
 }
 
@@ -132,6 +141,16 @@ impl Session {
         let answered = extra.subscribing.remove(at);
         self.trim();
         Some(answered)
+    }
+
+    /// The `history` of this number was answered, or came to nothing. (A client that gives one number to several commands
+    /// may end the wait early, and then fills its own queue only.)
+    pub(crate) fn page_answered(&mut self, re: u64) {
+        let Some(extra) = self.extra.as_mut() else { return };
+        if let Some(at) = extra.pages.iter().position(|page| *page == re) {
+            extra.pages.swap_remove(at);
+            self.trim();
+        }
     }
 
     /// Position among the subscribers of a topic.
