@@ -13,6 +13,8 @@ pub struct Limits {
     pub reason_chars_max: u32,
     /// Distinct emoji on one message.
     pub reactions_per_message_max: u32,
+    /// Reactions that stand on one message, of all users together: a message is told with all of them.
+    pub reactions_standing_max: u32,
     /// Longest emoji, in bytes.
     pub emoji_bytes_max: u32,
     /// Items of a history page when the client names none.
@@ -93,6 +95,7 @@ impl Default for Limits {
             room_name_chars_max: 100,
             reason_chars_max: 300,
             reactions_per_message_max: 20,
+            reactions_standing_max: 2_000,
             emoji_bytes_max: 64,
             history_page_default: 100,
             history_page_max: 500,
@@ -136,6 +139,8 @@ impl Default for Limits {
 const RESUMES_IN_FLIGHT_MAX: u32 = 8;
 /// Pages of history that one connection may wait for, at most.
 const PAGES_IN_FLIGHT_MAX: u32 = 2;
+/// Bytes of one reaction in a message as it is told: the user's id, quoted, and a comma.
+const REACTION_BYTES: u32 = 39;
 
 impl Limits {
     /// Rooms of `hello` that are asked for at a time. All of them, one page and what is queued below the high watermark
@@ -174,6 +179,10 @@ impl Limits {
             (
                 self.resume_bytes_max <= self.reply_bytes_max,
                 "resume_bytes_max must not exceed reply_bytes_max",
+            ),
+            (
+                self.reactions_standing_max.saturating_mul(REACTION_BYTES) <= self.reply_bytes_max / 2,
+                "reply_bytes_max must hold twice the 39 bytes of each of reactions_standing_max reactions",
             ),
             (
                 self.history_page_default <= self.history_page_max,
