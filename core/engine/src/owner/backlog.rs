@@ -61,6 +61,10 @@ impl Backlog {
         self.records.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Forgets a record; harmless when it is not listed.
     pub(super) fn remove(&mut self, at: RecordAt) {
         // Journals drain in order, so it is nearly always the first.

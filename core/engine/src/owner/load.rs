@@ -4,7 +4,8 @@
 //! it can tell: numbers reserved before a crash, outbox rows to journal, keys that were used.
 //!
 //! Invariants: a reloaded room is equal to the one that left, but for what lives in memory only (rates, typing).
-//! Limits: `rooms_loaded_per_shard_max` rooms, `room_load_waiting_max` inputs waiting for each. What can fail: the
+//! Limits: `rooms_loaded_per_shard_max` rooms, `room_load_waiting_max` inputs waiting for each, [`BACKLOG_LOAD_MAX`]
+//! records that the store does not have. What can fail: the
 //! store; then everyone who waits is told, and the next touch tries again.
 
 use lynk_domain::{Lsn, Millis, RoomId, Seq, ShardId};
@@ -26,6 +27,10 @@ use crate::mail::Mail;
 const EVICT_LOOKS_MAX: usize = 32;
 /// By this part of the limit it may be passed while the rooms looked at cannot leave.
 const OVERSHOOT: usize = 8;
+
+/// Undrained records beyond which a room is not loaded: each is read one by one, and all of them are held at once. The
+/// drainer is about to take them.
+const BACKLOG_LOAD_MAX: usize = 50_000;
 
 /// An input for a room that is not loaded.
 #[derive(Clone, Debug)]
@@ -54,7 +59,13 @@ impl Owner {
     pub(super) fn wait(&mut self, cx: &mut Context<'_>, id: RoomId, input: Waiting) {
         let limits = &cx.shared.config.limits;
         let waiting_max = limits.room_load_waiting_max as usize;
-        let loading = matches!(self.rooms.get(&id), Some(Place::Away(away)) if away.loading);
+        let (loading, backlog) = match self.rooms.get(&id) {
+            Some(Place::Away(away)) => (away.loading, away.backlog.len()),
+            _ => (false, 0),
+        };
+        if backlog > BACKLOG_LOAD_MAX {
+            return turn_away(cx, &input, id, &Reject::after(ErrorCode::Busy, 1_000));
+        }
         if !loading && (!self.make_space(cx) || !self.books.may_ask(cx)) {
             return turn_away(cx, &input, id, &Reject::after(ErrorCode::Busy, 200));
         }

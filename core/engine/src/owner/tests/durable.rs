@@ -185,3 +185,29 @@ fn committed_but_unconfirmed_outbox_rows_are_not_journaled_again() {
     assert_eq!(seqs(&page), [2, 1]);
     assert_eq!(w.loaded(room).expect("loaded").members[&user(2)].joined_seq, Seq(2));
 }
+
+#[test]
+fn a_room_with_a_long_backlog_is_busy_until_the_store_has_caught_up() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    w.send(1, room, "kept");
+    w.drain();
+    w.crash();
+    // The store has what is listed here: only the number of records matters.
+    let source = SourceId(0);
+    let record = |lsn: u64| UndrainedRecord {
+        at: RecordAt { source, lsn: Lsn(1_000 + lsn) },
+        room,
+        kind: lynk_model::RecordKind::Read,
+        seq: Seq(2),
+        key: Key::NIL,
+        sender: user(1),
+        wall: w.now.wall,
+    };
+    w.owner = Owner::new(&w.config, (0..50_001).map(record).collect());
+    let page = json!({"op": "history", "room": room.to_string()});
+    let answer = w.run(1, page.clone());
+    assert_eq!((&answer["code"], &answer["retry_after_ms"]), (&json!("busy"), &json!(1_000)));
+    w.with(|owner, cx| owner.drained(cx, source, Lsn(1_000)));
+    assert_eq!(seqs(&w.run(1, page)), [2]);
+}
