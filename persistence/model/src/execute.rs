@@ -158,9 +158,6 @@ async fn load<M: MessageStore>(
     if let Some(overlay) = &overlay {
         loaded.head = overlay.join_head(loaded.head);
         loaded.reads = overlay.join_reads(loaded.reads);
-        for state in loaded.reads.iter_mut().filter(|state| overlay.moved(state.user)) {
-            state.read_n = state.read_n.max(messages.ordinal_at(room, state.read).await?);
-        }
     }
     if window > 0 {
         let last = PageQuery {

@@ -137,8 +137,6 @@ pub struct ReadState {
     pub user: UserId,
     /// Read up to.
     pub read: Seq,
-    /// Ordinal of the last message at or before `read`.
-    pub read_n: Ordinal,
     /// Stored by a device up to.
     pub delivered: Seq,
 }

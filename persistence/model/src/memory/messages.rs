@@ -199,7 +199,6 @@ impl MessageStore for MemoryMessages {
         let state = |(user, (read, delivered)): (&UserId, &(Seq, Seq))| ReadState {
             user: *user,
             read: *read,
-            read_n: log.ordinal_at(*read),
             delivered: *delivered,
         };
         Ok(log.positions.iter().map(state).collect())
