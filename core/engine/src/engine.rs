@@ -108,6 +108,11 @@ impl Engine {
         self.users.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn timers_of_connections(&self) -> usize {
+        self.home.timers()
+    }
+
     /// Connections of this shard, half-open and closing ones included.
     #[must_use]
     pub fn connections(&self) -> usize {

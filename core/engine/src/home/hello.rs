@@ -21,7 +21,7 @@ use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Reject, Resume};
 
 use super::command::{CREDIT_PER_SHARD_MAX, rate_of};
 use super::session::{State, Subscribing};
-use super::{Home, STALLED_REPEAT, Timer};
+use super::{Home, STALLED_REPEAT, TIMERS_MAX};
 use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail, Principal};
@@ -86,15 +86,11 @@ impl Home {
         session.state = State::SignedIn;
         session.principal = principal;
         session.share = share;
-        let deadline = expiry(cx, &claims);
-        let sooner = deadline < session.deadline;
-        session.deadline = deadline;
+        session.deadline = expiry(cx, &claims);
         if !resume.is_empty() {
             session.extra_mut().resume.extend(resume.iter().copied());
         }
-        if sooner {
-            self.arm(deadline, Timer { slot, generation: connection.generation });
-        }
+        self.arm(slot);
         cx.shared.counters.sign_ins += 1;
         let to = shard_of_user(claims.user, cx.shared.config.shard_count);
         cx.post(to, Mail::SignedIn { connection, principal });
@@ -123,12 +119,13 @@ impl Home {
         }
         // A longer life needs no new timer: the old one fires, finds the new deadline and is put in again.
         let deadline = expiry(cx, &claims);
-        let sooner = deadline < session.deadline;
-        session.deadline = deadline;
-        if sooner {
-            let timer = Timer { slot, generation: session.generation };
-            self.arm(deadline, timer);
+        if deadline < session.armed && session.timers >= TIMERS_MAX {
+            let reject = Reject::because(ErrorCode::InvalidToken, "shorter tokens were shown too often");
+            self.refuse(cx, slot, re, &reject);
+            return;
         }
+        session.deadline = deadline;
+        self.arm(slot);
         self.done(cx, slot, re, &Done { time: Some(cx.now.wall), ..Done::default() });
     }
 

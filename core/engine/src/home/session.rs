@@ -84,6 +84,8 @@ pub(crate) struct Session {
     pub(crate) extra: Option<Box<Extra>>,
     /// When `hello` is due, or the token expires.
     pub(crate) deadline: Nanos,
+    /// When its next timer fires; others of its timers fire later and come to nothing.
+    pub(crate) armed: Nanos,
     pub(crate) bucket: Bucket,
     /// Commands per second that the account leaves to this connection; 0 for no limit.
     pub(crate) share: u32,
@@ -94,6 +96,8 @@ pub(crate) struct Session {
     pub(crate) in_flight: u8,
     /// Refused frames in a row.
     pub(crate) strikes: u8,
+    /// Timers of this connection in the wheel.
+    pub(crate) timers: u8,
     /// The network's shard counts this connection.
     pub(crate) ip_counted: bool,
 }
@@ -108,6 +112,7 @@ impl Session {
             principal: Principal { user: UserId::NIL, session: SessionId::NIL },
             extra: None,
             deadline: Nanos::NEVER,
+            armed: Nanos::NEVER,
             bucket: Bucket::default(),
             share: 0,
             generation: 0,
@@ -115,6 +120,7 @@ impl Session {
             state: State::Free,
             in_flight: 0,
             strikes: 0,
+            timers: 0,
             ip_counted: false,
         }
     }

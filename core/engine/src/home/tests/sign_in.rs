@@ -111,6 +111,43 @@ fn a_token_shorter_than_the_hello_deadline_ends_in_time() {
 }
 
 #[test]
+fn refreshing_again_and_again_keeps_one_look_at_the_connection() {
+    let mut rig = Rig::new();
+    let user = user_of(HERE, 0);
+    rig.sign_in(1, user);
+    for round in 0..200u64 {
+        for ttl in [900_000, 30_000 + 10 * round, 900_000] {
+            let token = rig.token(user, 9, ttl);
+            rig.text(1, &format!(r#"{{"id":2,"op":"refresh","token":"{token}"}}"#));
+            rig.wait_millis(100);
+        }
+        assert!(rig.story(1).iter().all(|word| word == "ok"));
+    }
+    assert!(rig.engine.timers_of_connections() <= 3, "{}", rig.engine.timers_of_connections());
+}
+
+#[test]
+fn ever_shorter_tokens_are_limited_and_the_shortest_one_taken_counts() {
+    let mut rig = Rig::new();
+    let user = user_of(HERE, 0);
+    rig.sign_in(1, user);
+    // Until the look at the deadline of `hello` is over.
+    rig.wait_millis(11_000);
+    let mut story = Vec::new();
+    for round in 0..20 {
+        let token = rig.token(user, 9, 25_000 - 1_000 * round);
+        rig.text(1, &format!(r#"{{"id":2,"op":"refresh","token":"{token}"}}"#));
+        story.extend(rig.story(1));
+    }
+    assert_eq!(story.iter().filter(|word| *word == "ok").count(), 7);
+    assert_eq!(story.iter().filter(|word| *word == "error invalid_token").count(), 13);
+    rig.wait_millis(18_800);
+    assert_eq!(rig.closed, []);
+    rig.wait_millis(400);
+    assert_eq!(rig.closed, [(Slot(1), CloseCode::TokenExpired)]);
+}
+
+#[test]
 fn refresh_takes_only_a_token_of_the_same_session() {
     let mut rig = Rig::new();
     rig.sign_in(1, user_of(HERE, 0));
