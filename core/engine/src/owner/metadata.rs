@@ -252,6 +252,17 @@ impl Books {
             MetaOutcome::NameTaken => self.finish(cx, room, asker, Err(ErrorCode::NameTaken.into())),
             MetaOutcome::Exists => self.finish(cx, room, asker, Err(ErrorCode::Conflict.into())),
             MetaOutcome::Missing => self.finish(cx, room, asker, Err(ErrorCode::RoomNotFound.into())),
+            MetaOutcome::Blocked => {
+                let reject = Reject::because(ErrorCode::Blocked, "a block stands between you and that user");
+                self.finish(cx, room, asker, Err(reject));
+            }
+            MetaOutcome::Limit => {
+                let detail = match tx.change {
+                    MetaChange::Block { .. } => "you block as many users as you may",
+                    _ => "the user is in as many rooms as a user may be",
+                };
+                self.finish(cx, room, asker, Err(Reject::because(ErrorCode::LimitReached, detail)));
+            }
         }
     }
 

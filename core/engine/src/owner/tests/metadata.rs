@@ -244,3 +244,34 @@ fn a_name_is_taken_once_and_a_pin_needs_a_message() {
         assert!(answer["ev"] == expected || answer["code"] == expected, "{answer}");
     }
 }
+
+#[test]
+fn a_block_keeps_invitations_out_and_a_user_has_a_number_of_blocks() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    let block = |w: &mut World, i: u8, of: u8, op: &str| {
+        let key = w.key();
+        w.run(i, json!({"op": op, "user": user(of).to_string(), "key": key}))
+    };
+    let invite = |w: &mut World| {
+        let command = w.keyed("invite", room, json!({"user": user(2).to_string()}));
+        w.run(1, command)
+    };
+    for (by, of) in [(1, 2), (2, 1)] {
+        assert_eq!(block(&mut w, by, of, "block")["ev"], "ok");
+        assert_eq!(invite(&mut w)["code"], "blocked");
+        assert_eq!(block(&mut w, by, of, "unblock")["ev"], "ok");
+    }
+    assert_eq!(invite(&mut w)["ev"], "ok");
+    for number in 0..10_000u32 {
+        let mut id = [0xee; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let change = lynk_model::MetaChange::Block { by: user(1), user: lynk_domain::UserId(id), on: true };
+        let (room, actor) = (RoomId(id), user(1));
+        let (key, wall) = (Key::NIL, Millis(1));
+        let tx = lynk_model::MetaTransaction { room, actor, key, content_hash: 0, wall, change };
+        ready(lynk_model::port::RoomStore::apply(&mut w.rooms, &tx)).expect("memory takes it");
+    }
+    assert_eq!(block(&mut w, 1, 3, "block")["code"], "limit_reached");
+    assert_eq!(block(&mut w, 2, 3, "block")["ev"], "ok");
+}
