@@ -52,7 +52,7 @@ use crate::mail::{ConnectionRef, Mail, Principal};
 pub(crate) struct Owner {
     rooms: FixedMap<RoomId, Place>,
     books: Books,
-    /// Rooms in memory, or on their way.
+    /// Rooms in memory, or on their way, by weight.
     loaded_count: usize,
     /// Rooms in memory in the order in which eviction looks at them.
     hand: VecDeque<RoomId>,

@@ -23,6 +23,8 @@ use super::{Owner, Place};
 use crate::context::Context;
 use crate::mail::Mail;
 
+/// Members that take as much memory as the rest of a room.
+const MEMBERS_PER_WEIGHT: usize = 64;
 /// Rooms that one eviction looks at, at most.
 const EVICT_LOOKS_MAX: usize = 32;
 /// By this part of the limit it may be passed while the rooms looked at cannot leave.
@@ -112,6 +114,8 @@ impl Owner {
             self.loaded_count -= 1;
             return;
         }
+        room.weight = weight(room.members.len(), cx.shared.config.limits.rooms_loaded_per_shard_max as usize);
+        self.loaded_count += room.weight - 1;
         self.hand.push_back(id);
         self.rooms.insert(id, Place::Here(room));
     }
@@ -161,9 +165,15 @@ impl Owner {
             }
             self.left_at.insert(id, room.top);
         }
-        self.loaded_count -= 1;
+        self.loaded_count -= room.weight;
         cx.shared.counters.room_evictions += 1;
     }
+}
+
+/// As how many rooms one of so many members counts: by the memory of its members, and never as so many that it alone
+/// keeps the others out.
+fn weight(members: usize, rooms_max: usize) -> usize {
+    1 + (members / MEMBERS_PER_WEIGHT).min(rooms_max / 4)
 }
 
 /// Runs a command that waited for its room.
@@ -233,6 +243,7 @@ impl Books {
         room.members = loaded.members.iter().map(member).collect();
         room.bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect();
         room.mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
+        room.forget_ended(cx.now.wall);
         room.pins = loaded.pins.iter().copied().collect();
         room.blocks = loaded.blocks.iter().copied().collect();
 

@@ -101,7 +101,7 @@ pub(super) struct Room {
     /// The row; `None` for a room that does not exist. Its version is the store's.
     pub(super) info: Option<RoomRow>,
     pub(super) members: BTreeMap<UserId, Member>,
-    /// Ends of bans and mutes; 0 for never. Those that ended stay until lifted, or renewed.
+    /// Ends of bans and mutes; 0 for never. Those that ended stay until lifted, renewed, or until the next one.
     pub(super) bans: BTreeMap<UserId, Millis>,
     pub(super) mutes: BTreeMap<UserId, Millis>,
     pub(super) pins: BTreeSet<Seq>,
@@ -156,6 +156,8 @@ pub(super) struct Room {
     pub(super) moved_timer: bool,
     /// Requests to the store that will come back to this room.
     pub(super) requests: u32,
+    /// As how many rooms this one counts among those in memory; set when it is loaded.
+    pub(super) weight: usize,
     /// Touched since the eviction hand passed.
     pub(super) touched: bool,
 }
@@ -199,6 +201,7 @@ impl Room {
             moved: Vec::new(),
             moved_timer: false,
             requests: 0,
+            weight: 1,
             touched: true,
         }
     }
@@ -229,6 +232,12 @@ impl Room {
 
     pub(super) fn is_muted(&self, user: UserId, wall: Millis) -> bool {
         self.mutes.get(&user).is_some_and(|until| stands(*until, wall))
+    }
+
+    /// Forgets bans and mutes that ended.
+    pub(super) fn forget_ended(&mut self, wall: Millis) {
+        self.bans.retain(|_, until| stands(*until, wall));
+        self.mutes.retain(|_, until| stands(*until, wall));
     }
 
     /// Whether the pair of a 1:1 is apart, either way.
@@ -296,7 +305,7 @@ impl Room {
     }
 }
 
-fn stands(until: Millis, wall: Millis) -> bool {
+pub(super) fn stands(until: Millis, wall: Millis) -> bool {
     until.0 == 0 || wall < until
 }
 

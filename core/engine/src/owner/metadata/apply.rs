@@ -103,6 +103,9 @@ impl Books {
         if !intent {
             room.apply_event(tx.actor, version, &event);
         }
+        if matches!(event, MetaEvent::Banned { .. } | MetaEvent::Muted { .. }) {
+            room.forget_ended(cx.now.wall);
+        }
         let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
         room.metadata.unjournaled.push_back((row, asker));
         self.journal_waiting(cx, room);
