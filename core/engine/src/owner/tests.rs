@@ -376,7 +376,7 @@ impl World {
     /// What of a room must be the same after it left memory and came back.
     pub(super) fn picture(&self, room: RoomId) -> Vec<String> {
         let room = self.loaded(room).expect("loaded");
-        let standing = |list: &BTreeMap<lynk_domain::UserId, Millis>| -> Vec<_> {
+        let standing = |list: &BTreeMap<UserId, Millis>| -> Vec<_> {
             let wall = self.now.wall;
             list.iter()
                 .filter(|(_, until)| super::room::stands(**until, wall))

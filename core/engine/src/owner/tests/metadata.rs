@@ -266,7 +266,7 @@ fn a_block_keeps_invitations_out_and_a_user_has_a_number_of_blocks() {
     for number in 0..10_000u32 {
         let mut id = [0xee; 16];
         id[..4].copy_from_slice(&number.to_be_bytes());
-        let change = lynk_model::MetaChange::Block { by: user(1), user: lynk_domain::UserId(id), on: true };
+        let change = lynk_model::MetaChange::Block { by: user(1), user: UserId(id), on: true };
         let (room, actor) = (RoomId(id), user(1));
         let (key, wall) = (Key::NIL, Millis(1));
         let tx = lynk_model::MetaTransaction { room, actor, key, content_hash: 0, wall, change };
@@ -297,7 +297,7 @@ fn bans_and_pins_have_a_number_and_ended_bans_are_forgotten() {
             for number in 0..10_000u32 {
                 let mut id = [0xee; 16];
                 id[..4].copy_from_slice(&number.to_be_bytes());
-                room.bans.insert(lynk_domain::UserId(id), Millis(until));
+                room.bans.insert(UserId(id), Millis(until));
             }
             room.pins = (100..1_100).map(Seq).collect();
         });
