@@ -139,6 +139,7 @@ fn take_mail(
         | Mail::Ephemeral { .. }
         | Mail::Admitted { .. }
         | Mail::Presence { .. }
+        | Mail::Rewatch { .. }
         | Mail::IpRefused { .. }
         | Mail::Here { .. }
         | Mail::HereUsers { .. }
@@ -147,6 +148,7 @@ fn take_mail(
         | Mail::SignedOut { .. }
         | Mail::Watch { .. }
         | Mail::BlockChanged { .. }
+        | Mail::MembershipChanged { .. }
         | Mail::IpAcquire { .. }
         | Mail::IpRelease { .. } => users.mail(cx, mail),
     }
@@ -167,8 +169,9 @@ fn take_refused(
         | Mail::Skip { .. }
         | Mail::Ephemeral { .. }
         | Mail::BlockChanged { .. }
+        | Mail::MembershipChanged { .. }
         | Mail::Peeked { .. } => owner.mail_refused(cx, to, mail),
-        Mail::Admitted { .. } | Mail::Presence { .. } | Mail::IpRefused { .. } => {
+        Mail::Admitted { .. } | Mail::Presence { .. } | Mail::Rewatch { .. } | Mail::IpRefused { .. } => {
             users.mail_refused(cx, to, mail);
         }
         Mail::Command { .. }

@@ -220,7 +220,8 @@ impl Home {
             self.remove_subscriber(cx, at.topic, at.position);
         }
         if let Some(extra) = extra {
-            self.post_watch(cx, connection, principal.user, extra.watched, false);
+            let number = extra.watch_number.wrapping_add(1);
+            self.post_watch(cx, connection, principal.user, extra.watched, false, number);
         }
         let to = shard_of_user(principal.user, cx.shared.config.shard_count);
         cx.post(to, Mail::SignedOut { connection, principal });
@@ -324,6 +325,7 @@ impl Home {
             Mail::Skip { room, epoch, to, removes } => self.skip(cx, room, epoch, to, removes),
             Mail::Ephemeral { room, frame, except } => self.ephemeral(cx, room, frame, except),
             Mail::Admitted { connection, admitted, share } => self.admitted(cx, connection, admitted, share),
+            Mail::Rewatch { to } => self.rewatch(cx, to),
             Mail::Presence { to, user, online } => self.presence_changed(cx, from, to, user, online),
             Mail::IpRefused { connection } => {
                 let session = self.sessions.get(connection.slot);

@@ -95,4 +95,8 @@ impl RoomStore for Rooms {
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
         self.noted(load::blocks(&self.connection, user))
     }
+
+    async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
+        self.noted(load::may_see(&self.connection, watcher, user))
+    }
 }

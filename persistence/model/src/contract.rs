@@ -21,7 +21,8 @@ pub use messages::{
 };
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, blocks_need_no_room,
-    events_change_the_rows_they_name, names_are_unique_and_reserved, random_commands_match_the_reference,
+    events_change_the_rows_they_name, names_are_unique_and_reserved, presence_needs_a_shared_room,
+    random_commands_match_the_reference,
 };
 
 use crate::port::{MessageStore, RoomStore};
@@ -45,6 +46,7 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     names_are_unique_and_reserved(&mut open());
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());
+    presence_needs_a_shared_room(&mut open());
     random_commands_match_the_reference(&mut open(), 1..20);
 }
 

@@ -82,6 +82,15 @@ where
         }
         StoreRequest::FindName { name } => StoreReply::Named(rooms.find_name(&fold_name(name)).await?),
         StoreRequest::Blocks { user } => StoreReply::Blocks(rooms.blocks(*user).await?),
+        StoreRequest::Relations { user, others } => {
+            let mut seen = Vec::new();
+            for other in others {
+                if rooms.may_see(*other, *user).await? {
+                    seen.push(*other);
+                }
+            }
+            StoreReply::Relations(seen)
+        }
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {
             rooms.confirm(*room, *version, *seq).await?;

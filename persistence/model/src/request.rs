@@ -102,6 +102,13 @@ pub enum StoreRequest {
         /// Who.
         user: UserId,
     },
+    /// Who of `others` may see whether a user is online: those in a room with the user, across no block.
+    Relations {
+        /// Whose presence.
+        user: UserId,
+        /// Who watch; each once.
+        others: Vec<UserId>,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -235,6 +242,8 @@ pub enum StoreReply {
     Named(Option<RoomId>),
     /// To `Blocks`: pairs (who blocks, whom).
     Blocks(Vec<(UserId, UserId)>),
+    /// To `Relations`: those who may, in the order asked for.
+    Relations(Vec<UserId>),
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

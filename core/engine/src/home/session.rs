@@ -42,6 +42,10 @@ pub(crate) struct Extra {
     pub(crate) resume: VecDeque<Resume>,
     /// Users whose presence is watched, ascending.
     pub(crate) watched: Vec<UserId>,
+    /// Number of the last `Watch` that was posted, and what its rate leaves: kept as long as the connection, or a new
+    /// list would start over.
+    pub(crate) watch_number: u32,
+    pub(crate) watches: Bucket,
     /// A presence event was shed since the queue was High: ask again at Low.
     pub(crate) presence_shed: bool,
     /// The connection is in the list of those whose rooms are tried again.
@@ -71,6 +75,7 @@ impl Extra {
             && self.pages.is_empty()
             && self.resume.is_empty()
             && self.watched.is_empty()
+            && self.watch_number == 0
             && self.subscribing.is_empty()
     }
 }
@@ -135,6 +140,16 @@ impl Session {
         if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
             self.extra = None;
         }
+    }
+
+    /// Number for the next `Watch`; there is one only when `any`thing is to be posted.
+    pub(crate) fn next_watch(&mut self, any: bool) -> u32 {
+        if !any {
+            return 0;
+        }
+        let number = &mut self.extra_mut().watch_number;
+        *number += 1;
+        *number
     }
 
     /// Takes the first `subscribe` under way that `is_it`, which has been answered.

@@ -254,6 +254,30 @@ pub fn a_block_keeps_invitations_out<R: RoomStore>(store: &mut R) {
     assert_eq!(applied(store, &join(34, OWNER)), 4);
 }
 
+/// Presence is for those who share a room and stand across no block; a 1:1 counts for the one who did not open it.
+pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
+    let sees = |store: &R, watcher, user| ready(store.may_see(watcher, user)).expect("readable");
+    let both = |store: &R| (sees(store, OWNER, GUEST), sees(store, GUEST, OWNER));
+    assert_eq!(both(store), (false, false));
+    let direct = direct_room_id(OWNER, GUEST);
+    let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
+    let open = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
+    applied(store, &command(direct, 1, open));
+    assert_eq!(both(store), (false, true), "the owner opened it");
+    applied(store, &create(ROOM, 2, RoomKind::Private, "a room"));
+    assert_eq!(both(store), (false, true));
+    let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
+    applied(store, &command(ROOM, 3, MetaChange::Event(join)));
+    assert_eq!(both(store), (true, true));
+    let block = |number, on| command(direct, number, MetaChange::Block { by: GUEST, user: OWNER, on });
+    applied(store, &block(4, true));
+    assert_eq!(both(store), (false, false));
+    applied(store, &block(5, false));
+    let leave = MetaEvent::Left { user: GUEST };
+    applied(store, &command(ROOM, 6, MetaChange::Event(leave)));
+    assert_eq!(both(store), (false, true));
+}
+
 /// Random commands have the outcomes and leave the rows that the reference model has. The store may hold
 /// rooms of earlier seeds: ids and names are apart.
 pub fn random_commands_match_the_reference<R: RoomStore>(store: &mut R, seeds: Range<u64>) {

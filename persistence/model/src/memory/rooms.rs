@@ -287,4 +287,13 @@ impl RoomStore for MemoryRooms {
         let named = |(by, whom): &&(UserId, UserId)| *by == user || *whom == user;
         Ok(self.blocks.keys().filter(named).copied().collect())
     }
+
+    async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
+        let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
+        let shared = |room: &Room| {
+            let counts = room.row.kind != RoomKind::Direct || room.row.creator != watcher;
+            counts && room.members.contains_key(&watcher) && room.members.contains_key(&user)
+        };
+        Ok(!apart && self.rooms.values().any(shared))
+    }
 }

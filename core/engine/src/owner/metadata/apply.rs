@@ -150,6 +150,10 @@ impl Books {
             MetaEvent::Created { .. } => room.members.keys().copied().collect(),
             _ => SmallVec::<[UserId; 2]>::new(),
         };
+        for user in newcomers.iter().chain(&removes) {
+            let to = shard_of_user(*user, cx.shared.config.shard_count);
+            cx.post(to, Mail::MembershipChanged { user: *user });
+        }
         let body = Body::Meta { version, event: event.clone() };
         let appended = self.append(cx, room, RecordKind::Meta, wall, actor, key, Seq(0), &body);
         let seq = appended.seq;
@@ -207,9 +211,9 @@ impl Books {
         }
         let shards = cx.shared.config.shard_count;
         let (first, second) = (shard_of_user(by, shards), shard_of_user(user, shards));
-        cx.post(first, Mail::BlockChanged { by, user, on });
+        cx.post(first, Mail::BlockChanged { by, user });
         if second != first {
-            cx.post(second, Mail::BlockChanged { by, user, on });
+            cx.post(second, Mail::BlockChanged { by, user });
         }
     }
 }
