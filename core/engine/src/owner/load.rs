@@ -251,6 +251,7 @@ impl Books {
         let journaled = find_versions(&loaded);
         find_joins(&mut room, &journaled);
         fill_window(cx, &mut room, loaded.recent, head.top);
+        restore_slow_mode(&mut room, cx.now.wall);
         for state in &loaded.reads {
             if room.members.contains_key(&state.user) {
                 room.set_read(state.user, state.read);
@@ -331,6 +332,26 @@ fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
     for member in room.members.values_mut().filter(|member| member.joined_seq == Seq(0)) {
         let joined = journaled.iter().find(|(version, _)| *version == member.joined_version);
         member.joined_seq = joined.map_or(Seq(0), |(_, seq)| *seq);
+    }
+}
+
+/// When members posted last, for slow mode: the window tells, unless it begins within the time that counts. Then whoever
+/// is not in it may have posted just before it, and waits once as if the last event were its own.
+fn restore_slow_mode(room: &mut Room, now: Millis) {
+    let seconds = room.info.as_ref().map_or(0, |row| row.slow_mode_seconds);
+    if seconds == 0 {
+        return;
+    }
+    let first = room.window.iter().next().map(|entry| (entry.seq, entry.wall));
+    let Some((first, since)) = first else { return };
+    let reaches = first <= Seq(1) || since.0 + u64::from(seconds) * 1_000 <= now.0;
+    let active = room.active;
+    for member in room.members.values_mut() {
+        let joined = room.window.get(member.joined_seq).map_or(Millis(0), |entry| entry.wall);
+        member.posted = member.posted.max(joined);
+        if !reaches && member.posted == Millis(0) && member.role == lynk_domain::Role::Member {
+            member.posted = active;
+        }
     }
 }
 

@@ -234,6 +234,14 @@ impl Room {
         self.mutes.get(&user).is_some_and(|until| stands(*until, wall))
     }
 
+    /// Lets a new member wait as after a message while slow mode is on: leaving and joining is no way round it.
+    pub(super) fn start_slow_mode(&mut self, user: UserId, joined: Millis) {
+        let on = self.info.as_ref().is_some_and(|row| row.slow_mode_seconds > 0);
+        if let Some(member) = self.members.get_mut(&user).filter(|_| on) {
+            member.posted = member.posted.max(joined);
+        }
+    }
+
     /// Forgets bans and mutes that ended.
     pub(super) fn forget_ended(&mut self, wall: Millis) {
         self.bans.retain(|_, until| stands(*until, wall));

@@ -103,6 +103,9 @@ impl Books {
         if !intent {
             room.apply_event(tx.actor, version, &event);
         }
+        if let MetaEvent::Joined { user, .. } = &event {
+            room.start_slow_mode(*user, tx.wall);
+        }
         if matches!(event, MetaEvent::Banned { .. } | MetaEvent::Muted { .. }) {
             room.forget_ended(cx.now.wall);
         }
