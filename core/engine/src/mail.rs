@@ -123,7 +123,8 @@ pub enum Mail {
         epoch: Epoch,
         /// Last event that is left out.
         to: Seq,
-        /// Users whom the events left out removed, and who are no members at `to`: their subscriptions end here.
+        /// Users whom the events left out removed, and who are no members at `to`: their subscriptions end here, also
+        /// when no event is left out.
         removes: Vec<UserId>,
     },
     /// Typing or a receipt: best effort. Full: shed and counted.

@@ -305,7 +305,7 @@ impl Books {
         }
         if !running.intent {
             let event = event.clone();
-            Self::hold_in_memory(room, running.tx.actor, &event);
+            Self::hold_in_memory(cx, room, running.tx.actor, &event);
             self.finish(cx, room, running.asker.take(), Err(in_force()));
         }
         running.intent = true;
@@ -339,7 +339,7 @@ impl Books {
             Ok(Planned::Change(MetaChange::Event(event)))
                 if holds_in_memory(&event) && room.metadata.intents.len() < INTENTS_MAX =>
             {
-                Self::hold_in_memory(room, ask.user, &event);
+                Self::hold_in_memory(cx, room, ask.user, &event);
                 room.metadata.intents.push_back(MetaTransaction {
                     room: room.id,
                     actor: ask.user,

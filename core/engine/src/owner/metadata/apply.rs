@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::super::books::{Books, append_position};
 use super::super::keys::Used;
-use super::super::release::Item;
+use super::super::release::{Item, end_subscriptions};
 use super::super::room::{Member, Room};
 use super::super::window::{Entry, Kind};
 use super::Asker;
@@ -199,10 +199,13 @@ impl Books {
         self.confirm(cx, room, version, seq);
     }
 
-    /// Lets a removal or mute hold before the store knows of it. The removed get no further event.
-    pub(super) fn hold_in_memory(room: &mut Room, actor: UserId, event: &MetaEvent) {
+    /// Lets a removal or mute hold before the store knows of it. The removed get nothing of the room any more.
+    pub(super) fn hold_in_memory(cx: &mut Context<'_>, room: &mut Room, actor: UserId, event: &MetaEvent) {
         room.apply_event(actor, 0, event);
-        room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
+        let Some(user) = event.subject().filter(|_| event.removes_subject()) else { return };
+        // Named again with the next event: this may be refused by a full mailbox.
+        room.cut_off.push(user);
+        end_subscriptions(cx, room, user);
     }
 
     /// A block was written or lifted: the 1:1 and both users' shards learn it.

@@ -148,7 +148,13 @@ fn while_the_store_is_away_removals_hold_and_reach_it_first() {
     let join = w.keyed("join", room, json!({}));
     assert_eq!(w.code(5, join.clone()), "unavailable");
     let kick = w.keyed("kick", room, json!({"user": user(3).to_string()}));
+    w.take_out();
     assert_eq!(w.code(1, kick.clone()), "unavailable");
+    let at_once = |(to, mail): &(ShardId, Mail)| {
+        *to == ShardId(1)
+            && matches!(mail, Mail::Skip { removes, to, .. } if *removes == [user(3)] && *to == Seq(4))
+    };
+    assert!(w.out.iter().any(at_once), "nothing of the room is for the removed any more");
     let mute = w.keyed("mute", room, json!({"user": user(4).to_string()}));
     assert_eq!(w.code(1, mute), "unavailable");
     assert_eq!(w.code(5, join.clone()), "unavailable");
