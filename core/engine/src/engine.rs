@@ -75,7 +75,10 @@ impl Engine {
                 owner.deadline(cx);
             }
             Input::Flush => home.flush(cx),
-            Input::Drain { deadline } => home.start_drain(cx, deadline),
+            Input::Drain { deadline } => {
+                owner.start_drain(cx);
+                home.start_drain(cx, deadline);
+            }
         }
         let shard = cx.shared.config.shard;
         while let Some(mail) = cx.local.pop_front() {

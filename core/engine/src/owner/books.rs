@@ -112,6 +112,8 @@ pub(super) struct Books {
     /// At most `store_requests_in_flight_max`, and confirmations.
     pub(super) pending: FixedMap<RequestId, (RoomId, Pending)>,
     pub(super) wheel: WheelOf,
+    /// The shard is about to stop: positions do not wait for their second.
+    pub(super) draining: bool,
     /// Shards that missed events of a room; at most rooms × shards.
     pub(super) lagging: Vec<(RoomId, ShardId)>,
 }
@@ -155,6 +157,7 @@ impl Books {
             release: Release::default(),
             pending: fixed_map(config.seed),
             wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
+            draining: false,
             lagging: Vec::new(),
         }
     }

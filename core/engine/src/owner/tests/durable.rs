@@ -211,3 +211,45 @@ fn a_room_with_a_long_backlog_is_busy_until_the_store_has_caught_up() {
     w.with(|owner, cx| owner.drained(cx, source, Lsn(1_000)));
     assert_eq!(seqs(&w.run(1, page)), [2]);
 }
+
+#[test]
+fn positions_of_the_last_second_are_journaled_before_a_stop() {
+    let mut w = World::new(Limits::default());
+    let others: Vec<u8> = (2..=200).collect();
+    let rooms: Vec<RoomId> = (0..4).map(|_| w.room(Public, &others)).collect();
+    let read = |w: &mut World, room: RoomId, i: u8, seq: u64| {
+        w.run(i, json!({"op": "read", "room": room.to_string(), "seq": seq}))
+    };
+    for room in &rooms {
+        for i in 2..=200u8 {
+            read(&mut w, *room, i, 200);
+        }
+        w.send(1, *room, "one more");
+    }
+    w.wait(5_000);
+    w.settle();
+    for room in &rooms {
+        for i in 2..=200 {
+            read(&mut w, *room, i, 201);
+        }
+    }
+    for room in &rooms {
+        w.send(1, *room, "another");
+        for i in 2..=200 {
+            read(&mut w, *room, i, 202);
+        }
+    }
+    w.with(|owner, cx| owner.start_drain(cx));
+    assert_eq!(w.pending.len(), 512, "other input has its turn between");
+    while !w.with(|owner, _| owner.idle()) {
+        w.with(|owner, cx| owner.deadline(cx));
+    }
+    assert_eq!(w.pending.len(), 4 * 199);
+    w.settle();
+    w.crash();
+    for room in &rooms {
+        for i in [2, 200] {
+            assert_eq!(w.subscribe(i, *room, None)["read"], 202);
+        }
+    }
+}
