@@ -22,6 +22,10 @@ pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
 pub use rooms::Rooms;
 
+/// How long keys are kept unless it is said otherwise, in milliseconds: 7 days in which they are accepted, the minute by
+/// which they may lie ahead, and an hour for clocks.
+pub(crate) const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
+
 /// Opens or creates both stores, at the same time: a first start is mostly waiting for some forty syncs.
 ///
 /// # Errors

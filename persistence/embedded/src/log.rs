@@ -33,7 +33,7 @@ use lynk_model::{
 };
 
 use crate::rewrite::rewrite;
-use crate::{Fault, FaultKind, OpenError};
+use crate::{Fault, FaultKind, KEY_LIFE_MILLIS, OpenError};
 use key::Table;
 use write::{HeadCache, NewHeads, Pending};
 
@@ -61,13 +61,21 @@ pub struct MessageLogOptions {
     /// Threads that flush and compact. With more than one, fjall 3.1 keeps one spinning while another compacts: 15 %
     /// more CPU per message for nothing (`store-choice append fjall 300000 1000`).
     pub workers: usize,
+    /// How long a key is found after its message, in milliseconds: at least as long as it is accepted.
+    pub key_life_millis: u64,
     /// Free bytes of the file system below which nothing is appended.
     pub free_bytes_min: u64,
 }
 
 impl Default for MessageLogOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, memtable_bytes: 16 << 20, workers: 1, free_bytes_min: 48 << 20 }
+        Self {
+            cache_bytes: 32 << 20,
+            memtable_bytes: 16 << 20,
+            workers: 1,
+            key_life_millis: KEY_LIFE_MILLIS,
+            free_bytes_min: 48 << 20,
+        }
     }
 }
 
@@ -137,7 +145,7 @@ impl Engine {
             .worker_threads(options.workers)
             .max_cached_files(Some(64))
             .max_journaling_size(128 << 20)
-            .with_compaction_filter_factories(prune::factories(newest_wall.clone()))
+            .with_compaction_filter_factories(prune::factories(newest_wall.clone(), options.key_life_millis))
             .open();
         let database = match opened {
             Err(fjall::Error::Locked) => return Err(OpenError::Locked { path: path.to_owned() }),

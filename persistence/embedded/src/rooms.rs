@@ -4,7 +4,7 @@
 //! `fdatasync` of the write-ahead log (`synchronous=FULL`).
 //!
 //! Invariants: a metadata command is one transaction: rows, idempotency result, outbox row, name. Results of
-//! keys are kept for at least 7 days, and as long as their event is not confirmed.
+//! keys are kept as long as keys are accepted, and as long as their event is not confirmed.
 //! Limits: none of its own; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
 
 mod change;
@@ -20,11 +20,12 @@ use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreErro
 use rusqlite::Connection;
 
 use crate::rewrite::rewrite;
-use crate::{Fault, OpenError};
+use crate::{Fault, KEY_LIFE_MILLIS, OpenError};
 
 /// [`RoomStore`] on SQLite.
 pub struct Rooms {
     connection: Connection,
+    key_life_millis: u64,
     fault: RefCell<Option<Fault>>,
 }
 
@@ -45,7 +46,13 @@ impl Rooms {
             return Err(OpenError::Newer { path, found, known });
         }
         schema::migrate(&mut connection, found).map_err(engine)?;
-        Ok(Self { connection, fault: RefCell::new(None) })
+        Ok(Self { connection, key_life_millis: KEY_LIFE_MILLIS, fault: RefCell::new(None) })
+    }
+
+    /// Keeps the results of keys for so long: at least as long as keys are accepted.
+    #[must_use]
+    pub fn with_key_life(self, millis: u64) -> Self {
+        Self { key_life_millis: millis, ..self }
     }
 
     /// The last failure since it was asked for, if there was one.
@@ -70,7 +77,7 @@ impl RoomStore for Rooms {
     }
 
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
-        let result = change::apply(&mut self.connection, tx);
+        let result = change::apply(&mut self.connection, tx, self.key_life_millis);
         self.noted(result)
     }
 

@@ -1,10 +1,11 @@
 //! Idempotency keys leave the log while it is compacted: no scan, no second index by time.
 //!
-//! Thread: fjall's workers. The clock is the newest wall time appended since the store was opened, so no
-//! key is dropped before its 7 days are over by the records' own time.
+//! Thread: fjall's workers. The clock is the newest wall time appended since the store was opened, or the machine's when
+//! that is behind it: a key is dropped only when its time is over by both, whichever of them once jumped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::compaction::filter::{
     CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
@@ -16,21 +17,19 @@ use super::value;
 /// The one keyspace.
 pub(super) const KEYSPACE: &str = "log";
 
-/// How long a key is found after its message, in milliseconds: 7 days.
-const KEY_LIFE_MILLIS: u64 = 7 * 24 * 60 * 60 * 1_000;
-
 type Factories = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
 
 /// The filter for [`KEYSPACE`].
-pub(super) fn factories(newest_wall: Arc<AtomicU64>) -> Factories {
+pub(super) fn factories(newest_wall: Arc<AtomicU64>, key_life_millis: u64) -> Factories {
     Arc::new(move |keyspace| {
-        let expiry: Arc<dyn Factory> = Arc::new(Expiry { newest_wall: newest_wall.clone() });
+        let expiry: Arc<dyn Factory> = Arc::new(Expiry { newest_wall: newest_wall.clone(), key_life_millis });
         (keyspace == KEYSPACE).then_some(expiry)
     })
 }
 
 struct Expiry {
     newest_wall: Arc<AtomicU64>,
+    key_life_millis: u64,
 }
 
 impl Factory for Expiry {
@@ -39,7 +38,9 @@ impl Factory for Expiry {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Before(self.newest_wall.load(Ordering::Relaxed).saturating_sub(KEY_LIFE_MILLIS)))
+        let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now = self.newest_wall.load(Ordering::Relaxed).min(u64::try_from(machine).unwrap_or(u64::MAX));
+        Box::new(Before(now.saturating_sub(self.key_life_millis)))
     }
 }
 
@@ -63,20 +64,21 @@ mod tests {
     use lynk_model::contract::{History, records};
     use lynk_model::port::{MessageStore, ready};
 
-    use super::*;
     use crate::{MessageLog, MessageLogOptions};
 
     #[test]
-    fn a_key_leaves_with_a_compaction_after_its_seven_days() {
+    fn a_key_leaves_with_a_compaction_after_its_time() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        const LIFE: u64 = 30 * 24 * 60 * 60 * 1_000;
+        let options = MessageLogOptions { key_life_millis: LIFE, ..MessageLogOptions::default() };
+        let mut log = MessageLog::open(directory.path(), options).expect("opens");
         let mut history = History::new(1);
         let sender = history.users[0];
         for _ in 0..3 {
             history.post(sender, Seq(0), "text");
         }
-        let newest = history.records[0].head.wall.0 + KEY_LIFE_MILLIS;
-        history.records[1].head.wall.0 = newest - KEY_LIFE_MILLIS + 1;
+        let newest = history.records[0].head.wall.0 + LIFE;
+        history.records[1].head.wall.0 = newest - LIFE + 1;
         history.records[2].head.wall.0 = newest + 1;
         ready(log.append("1/0", Lsn(1), &records(&history.records))).expect("appends");
         log.compact().expect("compacts");

@@ -10,8 +10,6 @@ use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBe
 use super::load::number;
 use crate::{Fault, FaultKind};
 
-/// How long a key's result is kept, in milliseconds: 7 days.
-const RESULT_LIFE_MILLIS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Expired results dropped by one command, so that no command pays for many.
 const RESULTS_PRUNED_MAX: u32 = 32;
 
@@ -24,8 +22,12 @@ fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize
     Ok(tx.prepare_cached(sql)?.execute(params)?)
 }
 
-/// Carries out a command. Refused commands leave nothing behind.
-pub(super) fn apply(connection: &mut Connection, command: &MetaTransaction) -> Result<MetaOutcome, Fault> {
+/// Carries out a command, whose result is kept for `key_life_millis`. Refused commands leave nothing behind.
+pub(super) fn apply(
+    connection: &mut Connection,
+    command: &MetaTransaction,
+    key_life_millis: u64,
+) -> Result<MetaOutcome, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(known) = known_result(&tx, command)? {
         return Ok(known);
@@ -41,7 +43,7 @@ pub(super) fn apply(connection: &mut Connection, command: &MetaTransaction) -> R
     if let Some(event) = event {
         put_outbox(&tx, command, *version, event)?;
     }
-    keep_result(&tx, command, *version)?;
+    keep_result(&tx, command, *version, key_life_millis)?;
     commit(tx)?;
     Ok(outcome)
 }
@@ -72,7 +74,12 @@ fn known_result(tx: &Transaction<'_>, command: &MetaTransaction) -> Result<Optio
     }))
 }
 
-fn keep_result(tx: &Transaction<'_>, command: &MetaTransaction, version: u64) -> Result<(), Fault> {
+fn keep_result(
+    tx: &Transaction<'_>,
+    command: &MetaTransaction,
+    version: u64,
+    key_life_millis: u64,
+) -> Result<(), Fault> {
     if command.key.is_nil() {
         return Ok(());
     }
@@ -89,7 +96,7 @@ fn keep_result(tx: &Transaction<'_>, command: &MetaTransaction, version: u64) ->
             bits(command.wall.0)
         ],
     )?;
-    let oldest = command.wall.0.saturating_sub(RESULT_LIFE_MILLIS);
+    let oldest = command.wall.0.saturating_sub(key_life_millis);
     execute(
         tx,
         "DELETE FROM results WHERE (actor, room, key) IN (
@@ -379,7 +386,7 @@ mod tests {
         fill(&connection, &format!("INSERT INTO members SELECT {id}, ?1, 1, 1, 1 FROM n"), user);
         let block = |by, user, on| command(direct_room_id(by, user), by, MetaChange::Block { by, user, on });
         let known = UserId(*b"0000000000000007");
-        let mut run = |command: &MetaTransaction| apply(&mut connection, command).expect("answers");
+        let mut run = |command: &MetaTransaction| apply(&mut connection, command, 1).expect("answers");
         let done = MetaOutcome::Applied { version: 0, event: None };
         assert_eq!(run(&block(user, other, true)), MetaOutcome::Limit);
         assert_eq!(run(&block(user, known, true)), done, "it stands already");
