@@ -96,7 +96,9 @@ impl<D: Disk> Draining<D> {
         let step = ready(self.drainer.step(&mut self.messages, &self.disk, &mut self.reader, now));
         match step {
             DrainStep::Drained { source, lsn, records } => {
-                if !self.stuck {
+                if self.drainer.unremoved() > 0 {
+                    failed("drain", &self.health, "journal", "a drained journal file cannot be removed");
+                } else if !self.stuck {
                     succeeded("drain", &self.health);
                 }
                 self.counts.step_time.record(nanos(before.elapsed()));

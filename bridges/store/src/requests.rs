@@ -91,6 +91,7 @@ impl<D: Disk> Answering<D> {
             StoreRequest::Memberships { .. }
             | StoreRequest::FindName { .. }
             | StoreRequest::Blocks { .. }
+            | StoreRequest::Relations { .. }
             | StoreRequest::Apply(_)
             | StoreRequest::Confirm { .. } => (false, true),
         };

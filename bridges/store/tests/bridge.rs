@@ -188,7 +188,7 @@ fn a_store_that_takes_nothing_delays_the_drain_and_loses_nothing() {
         bytes: u32::MAX,
         all: true,
     };
-    match life.ask(StoreRequest::Page { query, undrained: places }) {
+    match life.ask(StoreRequest::Page { query, undrained: places, changes: Vec::new() }) {
         StoreReply::Page(page) => assert_eq!((page.events, page.more), (full.recent.clone(), false)),
         other => panic!("{other:?}"),
     }

@@ -13,6 +13,8 @@ pub struct Limits {
     pub reason_chars_max: u32,
     /// Distinct emoji on one message.
     pub reactions_per_message_max: u32,
+    /// Reactions that stand on one message, of all users together: a message is told with all of them.
+    pub reactions_standing_max: u32,
     /// Longest emoji, in bytes.
     pub emoji_bytes_max: u32,
     /// Items of a history page when the client names none.
@@ -95,6 +97,7 @@ impl Default for Limits {
             room_name_chars_max: 100,
             reason_chars_max: 300,
             reactions_per_message_max: 20,
+            reactions_standing_max: 2_000,
             emoji_bytes_max: 64,
             history_page_default: 100,
             history_page_max: 500,
@@ -135,7 +138,33 @@ impl Default for Limits {
     }
 }
 
+/// Rooms of `hello` that one connection is asked for at a time, at most.
+const RESUMES_IN_FLIGHT_MAX: u32 = 8;
+/// Pages of history that one connection may wait for, at most.
+const PAGES_IN_FLIGHT_MAX: u32 = 2;
+/// Bytes of one reaction in a message as it is told: the user's id, quoted, and a comma.
+const REACTION_BYTES: u32 = 39;
+
 impl Limits {
+    /// Rooms of `hello` that are asked for at a time. All of them, one page and what is queued below the high watermark
+    /// fit into a send queue, so that no connection is closed for what it was given to catch up.
+    #[must_use]
+    pub fn resumes_in_flight_max(&self) -> u32 {
+        let room = self.answers_bytes().saturating_sub(self.reply_bytes_max);
+        (room / self.resume_bytes_max.max(1)).clamp(1, RESUMES_IN_FLIGHT_MAX)
+    }
+
+    /// Pages of history that a connection may wait for while no room of its `hello` is; one while there are some.
+    #[must_use]
+    pub fn pages_in_flight_max(&self) -> u32 {
+        (self.answers_bytes() / self.reply_bytes_max.max(1)).clamp(1, PAGES_IN_FLIGHT_MAX)
+    }
+
+    /// Bytes of a send queue beyond the high watermark: for answers that are on their way when it is reached.
+    fn answers_bytes(&self) -> u32 {
+        self.send_queue_bytes_max.saturating_sub(self.send_queue_bytes_high)
+    }
+
     /// The first broken relation between limits, as a sentence for an operator; `None` when all hold.
     #[must_use]
     pub fn broken_relation(&self) -> Option<&'static str> {
@@ -145,12 +174,18 @@ impl Limits {
                 "send_queue_bytes_low must be below send_queue_bytes_high",
             ),
             (
-                self.send_queue_bytes_high + self.reply_bytes_max <= self.send_queue_bytes_max,
-                "send_queue_bytes_max must hold send_queue_bytes_high and one reply of reply_bytes_max",
+                self.send_queue_bytes_high + self.reply_bytes_max + self.resume_bytes_max
+                    <= self.send_queue_bytes_max,
+                "send_queue_bytes_max must hold send_queue_bytes_high, one reply of reply_bytes_max and one resumed \
+                 room of resume_bytes_max",
             ),
             (
                 self.resume_bytes_max <= self.reply_bytes_max,
                 "resume_bytes_max must not exceed reply_bytes_max",
+            ),
+            (
+                self.reactions_standing_max.saturating_mul(REACTION_BYTES) <= self.reply_bytes_max / 2,
+                "reply_bytes_max must hold twice the 39 bytes of each of reactions_standing_max reactions",
             ),
             (
                 self.history_page_default <= self.history_page_max,
@@ -180,5 +215,23 @@ mod tests {
     #[test]
     fn the_defaults_fit_together() {
         assert_eq!(Limits::default().broken_relation(), None);
+    }
+
+    #[test]
+    fn answers_on_their_way_fit_into_a_send_queue() {
+        for (high, max) in [(128, 1_024), (100, 420), (128, 700)] {
+            let limits = Limits {
+                send_queue_bytes_high: high << 10,
+                send_queue_bytes_max: max << 10,
+                ..Limits::default()
+            };
+            assert_eq!(limits.broken_relation(), None);
+            let (rooms, pages) = (limits.resumes_in_flight_max(), limits.pages_in_flight_max());
+            let catching_up = rooms * limits.resume_bytes_max + limits.reply_bytes_max;
+            let most = catching_up.max(pages * limits.reply_bytes_max);
+            assert!(limits.send_queue_bytes_high + most <= limits.send_queue_bytes_max, "{high} {max}");
+        }
+        assert_eq!(Limits::default().resumes_in_flight_max(), 8);
+        assert_eq!(Limits::default().pages_in_flight_max(), 2);
     }
 }

@@ -14,11 +14,19 @@ impl Bucket {
     /// # Errors
     /// Milliseconds to wait until there is one.
     pub(crate) fn take(&mut self, now: Nanos, rate: u32, burst: u32) -> Result<(), u32> {
-        if rate == 0 {
+        self.take_many(now, rate, burst, 1)
+    }
+
+    /// Takes `count` at once, which must not be above `burst`.
+    ///
+    /// # Errors
+    /// Milliseconds to wait until there are so many.
+    pub(crate) fn take_many(&mut self, now: Nanos, rate: u32, burst: u32, count: u32) -> Result<(), u32> {
+        if rate == 0 || count == 0 {
             return Ok(());
         }
         let each = Nanos::SECOND / u64::from(rate);
-        let filled = self.full_at.max(now).after(each);
+        let filled = self.full_at.max(now).after(each * u64::from(count));
         let room = each * u64::from(burst.max(1));
         let over = filled.since(now).saturating_sub(room);
         if over > 0 {

@@ -75,7 +75,10 @@ impl Engine {
                 owner.deadline(cx);
             }
             Input::Flush => home.flush(cx),
-            Input::Drain { deadline } => home.start_drain(cx, deadline),
+            Input::Drain { deadline } => {
+                owner.start_drain(cx);
+                home.start_drain(cx, deadline);
+            }
         }
         let shard = cx.shared.config.shard;
         while let Some(mail) = cx.local.pop_front() {
@@ -108,6 +111,11 @@ impl Engine {
         self.users.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn timers_of_connections(&self) -> usize {
+        self.home.timers()
+    }
+
     /// Connections of this shard, half-open and closing ones included.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -134,6 +142,7 @@ fn take_mail(
         | Mail::Ephemeral { .. }
         | Mail::Admitted { .. }
         | Mail::Presence { .. }
+        | Mail::Rewatch { .. }
         | Mail::IpRefused { .. }
         | Mail::Here { .. }
         | Mail::HereUsers { .. }
@@ -142,6 +151,7 @@ fn take_mail(
         | Mail::SignedOut { .. }
         | Mail::Watch { .. }
         | Mail::BlockChanged { .. }
+        | Mail::MembershipChanged { .. }
         | Mail::IpAcquire { .. }
         | Mail::IpRelease { .. } => users.mail(cx, mail),
     }
@@ -162,8 +172,9 @@ fn take_refused(
         | Mail::Skip { .. }
         | Mail::Ephemeral { .. }
         | Mail::BlockChanged { .. }
+        | Mail::MembershipChanged { .. }
         | Mail::Peeked { .. } => owner.mail_refused(cx, to, mail),
-        Mail::Admitted { .. } | Mail::Presence { .. } | Mail::IpRefused { .. } => {
+        Mail::Admitted { .. } | Mail::Presence { .. } | Mail::Rewatch { .. } | Mail::IpRefused { .. } => {
             users.mail_refused(cx, to, mail);
         }
         Mail::Command { .. }

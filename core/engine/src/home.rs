@@ -44,7 +44,10 @@ const REFILL_REPEAT: u64 = Nanos::SECOND;
 /// Time until resumed rooms that a full shard refused are tried again.
 const STALLED_REPEAT: u64 = 20 * Nanos::MILLISECOND;
 
-/// A look at one connection. There is one per connection at any time, put in again when it fires early.
+/// Timers that one connection may have in the wheel: each but the first is for a deadline before that of the last.
+pub(crate) const TIMERS_MAX: u8 = 8;
+
+/// A look at one connection. The one that fires first counts, and is put in again when it fires early.
 #[derive(Clone, Copy)]
 struct Timer {
     slot: Slot,
@@ -68,6 +71,8 @@ pub(crate) struct Home {
     /// Connections whose resumed rooms wait for room at a shard.
     stalled: VecDeque<ConnectionRef>,
     stalled_next: Option<Nanos>,
+    /// Connections whose resumed rooms go on with the next flush.
+    resuming: VecDeque<ConnectionRef>,
     gathers: Gathers,
     drain: Option<drain::Drain>,
     scratch_special: Vec<u32>,
@@ -89,6 +94,7 @@ impl Home {
             refills: VecDeque::new(),
             stalled: VecDeque::new(),
             stalled_next: None,
+            resuming: VecDeque::new(),
             gathers: Gathers::new(config.seed),
             drain: None,
             scratch_special: Vec::new(),
@@ -136,8 +142,7 @@ impl Home {
         };
         session.state = State::Upgraded;
         session.deadline = deadline;
-        let timer = Timer { slot, generation: session.generation };
-        self.arm(deadline, timer);
+        self.arm(slot);
     }
 
     /// The send queue passed a watermark.
@@ -148,6 +153,8 @@ impl Home {
             QueueLevel::Low => {
                 *bits &= !flow::HIGH;
                 self.catch_up(cx, slot);
+                let connection = self.sessions.reference(self.shard, slot);
+                self.resume_rooms(cx, connection);
             }
         }
     }
@@ -213,7 +220,8 @@ impl Home {
             self.remove_subscriber(cx, at.topic, at.position);
         }
         if let Some(extra) = extra {
-            self.post_watch(cx, connection, principal.user, extra.watched, false);
+            let number = extra.watch_number.wrapping_add(1);
+            self.post_watch(cx, connection, principal.user, extra.watched, false, number);
         }
         let to = shard_of_user(principal.user, cx.shared.config.shard_count);
         cx.post(to, Mail::SignedOut { connection, principal });
@@ -247,23 +255,36 @@ impl Home {
     }
 
     fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) {
-        let Some(session) = self.sessions.get(timer.slot) else { return };
+        let Some(session) = self.sessions.get_mut(timer.slot) else { return };
         if session.generation != timer.generation {
             return;
         }
+        session.timers = session.timers.saturating_sub(1);
+        if session.armed > cx.now.mono {
+            // Another one looks in time.
+            return;
+        }
+        session.armed = Nanos::NEVER;
         let (state, deadline) = (session.state, session.deadline);
         match state {
-            State::Upgraded | State::SignedIn if deadline > cx.now.mono => self.arm(deadline, timer),
+            State::Upgraded | State::SignedIn if deadline > cx.now.mono => self.arm(timer.slot),
             State::Upgraded => self.close(cx, timer.slot, CloseCode::HelloTimeout),
             State::SignedIn => self.close(cx, timer.slot, CloseCode::TokenExpired),
             State::Free | State::Accepted | State::Closing => {}
         }
     }
 
-    fn arm(&mut self, deadline: Nanos, timer: Timer) {
-        if deadline == Nanos::NEVER {
+    /// Has a connection looked at when its deadline has come, unless it is looked at before.
+    fn arm(&mut self, slot: Slot) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let deadline = session.deadline;
+        if deadline >= session.armed {
             return;
         }
+        debug_assert!(session.timers < TIMERS_MAX, "whoever shortens a deadline asks first");
+        session.armed = deadline;
+        session.timers = session.timers.saturating_add(1);
+        let timer = Timer { slot, generation: session.generation };
         self.timers.insert(deadline, timer);
         // Rounded up as the wheel does, or the driver would be woken for nothing.
         let fires = Nanos(deadline.0.div_ceil(TIMER_GRANULE).saturating_mul(TIMER_GRANULE));
@@ -304,6 +325,7 @@ impl Home {
             Mail::Skip { room, epoch, to, removes } => self.skip(cx, room, epoch, to, removes),
             Mail::Ephemeral { room, frame, except } => self.ephemeral(cx, room, frame, except),
             Mail::Admitted { connection, admitted, share } => self.admitted(cx, connection, admitted, share),
+            Mail::Rewatch { to } => self.rewatch(cx, to),
             Mail::Presence { to, user, online } => self.presence_changed(cx, from, to, user, online),
             Mail::IpRefused { connection } => {
                 let session = self.sessions.get(connection.slot);
@@ -359,6 +381,12 @@ impl Home {
     /// Connections in the table, closing ones included.
     pub(crate) fn connections(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Timers of connections in the wheel.
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.len()
     }
 
     /// Whether a drain has closed everything.

@@ -123,7 +123,8 @@ pub enum Mail {
         epoch: Epoch,
         /// Last event that is left out.
         to: Seq,
-        /// Users whom the events left out removed, and who are no members at `to`: their subscriptions end here.
+        /// Users whom the events left out removed, and who are no members at `to`: their subscriptions end here, also
+        /// when no event is left out.
         removes: Vec<UserId>,
     },
     /// Typing or a receipt: best effort. Full: shed and counted.
@@ -173,6 +174,8 @@ pub enum Mail {
         users: Box<[UserId]>,
         /// Starts, or ends.
         on: bool,
+        /// Counts such mail of this connection: one that was delayed does not undo a later one.
+        number: u32,
     },
     /// A watched user came or went (at most one a second per user). Full: kept by the user's shard and repeated,
     /// with what is true then.
@@ -184,14 +187,24 @@ pub enum Mail {
         /// Is online.
         online: bool,
     },
-    /// A block was set or lifted, told to both users' shards by the owner of their 1:1. Full: repeated.
+    /// A block was set or lifted, told to both users' shards by the owner of their 1:1: ask the store what holds now.
+    /// Full: repeated; it says nothing that a later one would contradict.
     BlockChanged {
         /// Who blocks.
         by: UserId,
         /// Whom.
         user: UserId,
-        /// Set, or lifted.
-        on: bool,
+    },
+    /// A user joined or left a room, told to the user's shard by the owner of the room: ask the store again who may see
+    /// whom. Full: repeated, as `BlockChanged`.
+    MembershipChanged {
+        /// Who.
+        user: UserId,
+    },
+    /// The rooms of the user of this connection changed: watch everyone again whom it watches. Full: kept and repeated.
+    Rewatch {
+        /// Which connection.
+        to: ConnectionRef,
     },
 
     // ---- home ↔ shard of a network --------------------------------------------------------------------

@@ -47,20 +47,27 @@ use self::quiet::AGED_PER_CALL;
 use self::room::Room;
 use crate::EngineConfig;
 use crate::context::Context;
-use crate::io::UndrainedRecord;
+use crate::io::{JournalState, UndrainedRecord};
 use crate::mail::{ConnectionRef, Mail, Principal};
+
+/// Read positions that one call journals before a stop; other input has its turn between.
+const POSITIONS_PER_CALL: usize = 512;
 
 /// Every room of one shard.
 #[derive(Debug)]
 pub(crate) struct Owner {
     rooms: FixedMap<RoomId, Place>,
     books: Books,
-    /// Rooms in memory, or on their way.
+    /// Rooms in memory, or on their way, by weight.
     loaded_count: usize,
     /// Rooms in memory in the order in which eviction looks at them.
     hand: VecDeque<RoomId>,
     /// Tops of rooms that left memory with reserved numbers unused; at most as many as rooms may be loaded.
     left_at: FixedMap<RoomId, Seq>,
+    /// Rooms whose read positions are journaled before the shard stops.
+    leaving: VecDeque<RoomId>,
+    /// When to go on with them.
+    drain_next: Option<Nanos>,
     /// Timers that fire; kept for its memory.
     due: Vec<Timer>,
 }
@@ -81,6 +88,8 @@ impl Owner {
             loaded_count: 0,
             hand: VecDeque::new(),
             left_at: fixed_map(config.seed),
+            leaving: VecDeque::new(),
+            drain_next: None,
             due: Vec::new(),
         };
         boot.sort_unstable_by_key(|record| record.at);
@@ -222,8 +231,34 @@ impl Owner {
         }
     }
 
+    /// The shard is about to stop: positions are journaled now, and from here on as they move.
+    pub(crate) fn start_drain(&mut self, cx: &mut Context<'_>) {
+        self.books.draining = true;
+        let moved = |place: &Place| matches!(place, Place::Here(room) if !room.moved.is_empty());
+        self.leaving = self.rooms.iter().filter(|(_, place)| moved(place)).map(|(id, _)| *id).collect();
+        self.leaving.make_contiguous().sort_unstable();
+        self.drain_positions(cx);
+    }
+
+    fn drain_positions(&mut self, cx: &mut Context<'_>) {
+        let mut left = POSITIONS_PER_CALL;
+        while left > 0
+            && let Some(id) = self.leaving.pop_front()
+        {
+            let Some(Place::Here(room)) = self.rooms.get_mut(&id) else { continue };
+            left -= self.books.publish_some(cx, room, left);
+            if !room.moved.is_empty() && cx.shared.journal == JournalState::Open {
+                self.leaving.push_front(id);
+            }
+        }
+        self.drain_next = (!self.leaving.is_empty()).then_some(cx.now.mono);
+    }
+
     /// [`Self::next_deadline`] has passed.
     pub(crate) fn deadline(&mut self, cx: &mut Context<'_>) {
+        if self.drain_next.is_some_and(|at| at <= cx.now.mono) {
+            self.drain_positions(cx);
+        }
         let mut due = std::mem::take(&mut self.due);
         self.books.wheel.fire(cx.now.mono, &mut due);
         for timer in due.drain(..) {
@@ -261,11 +296,12 @@ impl Owner {
 
     /// When [`Self::deadline`] is to be called, at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        [self.books.wheel.next_deadline(), self.books.aging.next_deadline()].into_iter().flatten().min()
+        let parts = [self.books.wheel.next_deadline(), self.books.aging.next_deadline(), self.drain_next];
+        parts.into_iter().flatten().min()
     }
 
-    /// Whether nothing waits for the journal.
+    /// Whether nothing waits for the journal, nor has to be given to it before a stop.
     pub(crate) fn idle(&self) -> bool {
-        self.books.release.is_empty()
+        self.books.release.is_empty() && self.leaving.is_empty()
     }
 }

@@ -3,18 +3,18 @@
 //! Thread: the shard. **Presence is a lease**: a user is online while one of the listed connections lives, and a
 //! connection leaves the list when its home shard says so. Nothing is broadcast on connect; only watchers are told.
 //!
-//! **Who may know.** Anyone who knows a user's id may watch it (ids are 122 random bits that one meets in shared rooms),
-//! except across a block, in either direction: then the user is always offline to the watcher. Until the blocks are
-//! known nothing is told.
+//! **Who may know.** Whoever shares a room with the user and stands across no block, in either direction; to others the
+//! user is always offline. The store knows, and until it has said so nothing is told. Mail that something changed says
+//! only that it is to be asked again, so it may come late and in any order.
 //!
-//! Limits: connections of an account; [`ANNOUNCE_MAX`] presence mails per call; one change a second per user;
+//! Limits: [`RELATIONS_IN_FLIGHT_MAX`] questions to the store; connections of an account; [`ANNOUNCE_MAX`] presence mails per call; one change a second per user;
 //! watchers are bounded by the watch limit of their connections.
 
 mod network;
 mod watch;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use lynk_domain::{FixedMap, IpPrefix, Nanos, ShardId, UserId, fixed_map, shard_of_user};
 use lynk_model::{RequestId, StoreReply, StoreRequest};
@@ -25,14 +25,18 @@ use crate::context::Context;
 use crate::mail::{ConnectionRef, Mail, Principal};
 use crate::slab::Slab;
 use network::Networks;
-use watch::{Blocks, Watch};
+use watch::Watch;
 
 /// Presence mails in one call at most; the rest follows at once, with other input between.
 const ANNOUNCE_MAX: usize = 128;
 /// Least time between two changes of a user's presence that watchers are told.
 const CHANGE_NANOS: u64 = Nanos::SECOND;
-/// Time until blocks that could not be read are asked for again.
-const BLOCKS_RETRY: u64 = Nanos::SECOND;
+/// Time until what could not be read is asked for again.
+const RELATIONS_RETRY: u64 = Nanos::SECOND;
+/// Questions of this part at the store, so that rooms and commands find it free.
+const RELATIONS_IN_FLIGHT_MAX: usize = 64;
+/// Watchers that one question names.
+const RELATIONS_MAX: usize = 128;
 
 /// One user who is online or watched.
 struct User {
@@ -52,8 +56,10 @@ pub(crate) struct Users {
     slab: Slab<User>,
     /// When a user's watchers are looked at.
     timers: BinaryHeap<Reverse<(Nanos, UserId)>>,
-    /// Whose blocks a store request asks for.
+    /// Whose watchers a store request asks about.
     requests: FixedMap<RequestId, UserId>,
+    /// Whose watchers wait for a question to come back; each user once.
+    queue: VecDeque<UserId>,
     networks: Networks,
 }
 
@@ -65,6 +71,7 @@ impl Users {
             slab: Slab::new(),
             timers: BinaryHeap::new(),
             requests: fixed_map(config.seed),
+            queue: VecDeque::new(),
             networks: Networks::new(config.seed),
         }
     }
@@ -74,22 +81,23 @@ impl Users {
         match mail {
             Mail::SignedIn { connection, principal } => self.signed_in(cx, connection, principal),
             Mail::SignedOut { connection, principal } => self.signed_out(cx, connection, principal),
-            Mail::Watch { from, watcher, users, on } => {
+            Mail::Watch { from, watcher, users, on, number } => {
                 for user in users {
                     if on {
-                        self.watch(cx, from, watcher, user);
+                        self.watch(cx, from, watcher, user, number);
                     } else {
-                        self.unwatch(from, user);
+                        self.unwatch(from, user, number);
                     }
                 }
             }
-            Mail::BlockChanged { by, user, on } => {
-                for side in [by, user] {
+            Mail::BlockChanged { by, user } => {
+                for (side, other) in [(by, user), (user, by)] {
                     if shard_of_user(side, cx.shared.config.shard_count) == self.shard {
-                        self.block_changed(cx, side, by, user, on);
+                        self.relation_changed(cx, side, Some(other));
                     }
                 }
             }
+            Mail::MembershipChanged { user } => self.membership_changed(cx, user),
             Mail::IpAcquire { connection, ip } => self.network_acquired(cx, connection, ip),
             Mail::IpRelease { ip } => self.networks.release(cx.now.mono, ip),
             other => unreachable!("{other:?} is not for users"),
@@ -107,7 +115,9 @@ impl Users {
                 }
             }
             // A refusal must arrive; a share that changed is told again at the next change.
-            Mail::Admitted { admitted: false, .. } => cx.shared.kept.keep(cx.now.mono, to, mail),
+            Mail::Admitted { admitted: false, .. } | Mail::Rewatch { .. } => {
+                cx.shared.kept.keep(cx.now.mono, to, mail)
+            }
             Mail::Admitted { .. } | Mail::IpRefused { .. } => cx.shared.counters.shed += 1,
             other => unreachable!("{other:?} is not posted by users"),
         }
@@ -207,10 +217,6 @@ impl Users {
         let entry = &mut self.slab[index];
         let online = !entry.connections.is_empty();
         let Some(watch) = entry.watch.as_mut() else { return 0 };
-        if matches!(watch.blocks, Blocks::Unknown) {
-            self.ask_blocks(cx, user);
-            return 0;
-        }
         watch.told_at = Some(cx.now.mono);
         let mut told = 0;
         let more = watch.tell(online, max, |to, online| {
@@ -220,41 +226,53 @@ impl Users {
         if more {
             self.look_at(user, cx.now.mono);
         }
+        self.ask_relations(cx, user);
         told
     }
 
-    fn watch(&mut self, cx: &mut Context<'_>, from: ConnectionRef, watcher: UserId, user: UserId) {
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnectionRef,
+        watcher: UserId,
+        user: UserId,
+        number: u32,
+    ) {
         let index = self.entry(user);
         let entry = &mut self.slab[index];
         let online = !entry.connections.is_empty();
         let watch = entry.watch.get_or_insert_with(|| Box::new(Watch::new(user)));
-        watch.add(from, watcher);
-        match watch.blocks {
-            Blocks::Unknown => self.ask_blocks(cx, user),
-            Blocks::Asked { .. } => {}
-            Blocks::Known(_) => {
-                if let Some(online) = watch.tell_one(from, online) {
-                    cx.post(from.shard, Mail::Presence { to: from, user, online });
-                }
-            }
+        watch.add(from, watcher, number);
+        if let Some(online) = watch.tell_one(from, online) {
+            cx.post(from.shard, Mail::Presence { to: from, user, online });
         }
+        self.ask_relations(cx, user);
     }
 
-    fn unwatch(&mut self, from: ConnectionRef, user: UserId) {
+    fn unwatch(&mut self, from: ConnectionRef, user: UserId, number: u32) {
         if let Some(watch) = self.watch_mut(user) {
-            watch.remove(from);
+            watch.remove(from, number);
         }
         self.trim(user);
     }
 
-    fn ask_blocks(&mut self, cx: &mut Context<'_>, user: UserId) {
-        if !cx.may_request() {
-            self.look_at(user, cx.now.mono.after(BLOCKS_RETRY));
+    /// Asks the store which of a user's watchers may see it, as far as that is not known. One question per user at a time.
+    fn ask_relations(&mut self, cx: &mut Context<'_>, user: UserId) {
+        let full = self.requests.len() >= RELATIONS_IN_FLIGHT_MAX;
+        let Some(watch) = self.watch_mut(user).filter(|watch| watch.must_ask()) else { return };
+        if full {
+            if !std::mem::replace(&mut watch.queued, true) {
+                self.queue.push_back(user);
+            }
             return;
         }
-        let Some(watch) = self.watch_mut(user) else { return };
-        watch.blocks = Blocks::Asked { stale: false };
-        let request = cx.request(StoreRequest::Blocks { user });
+        if !cx.may_request() {
+            self.look_at(user, cx.now.mono.after(RELATIONS_RETRY));
+            return;
+        }
+        let others = watch.ask(RELATIONS_MAX);
+        let request = cx.request(StoreRequest::Relations { user, others });
+        watch.asked = Some(request);
         self.requests.insert(request, user);
     }
 
@@ -266,32 +284,50 @@ impl Users {
         reply: StoreReply,
     ) -> Result<(), StoreReply> {
         let Some(user) = self.requests.remove(&id) else { return Err(reply) };
-        let Some(watch) = self.watch_mut(user) else { return Ok(()) };
-        let Blocks::Asked { stale } = watch.blocks else { return Ok(()) };
-        match reply {
-            StoreReply::Blocks(pairs) if !stale => {
-                watch.blocks = Blocks::Known(pairs);
-                self.tell_watchers(cx, user, ANNOUNCE_MAX);
+        self.relations_told(cx, id, user, reply);
+        while self.requests.len() < RELATIONS_IN_FLIGHT_MAX
+            && let Some(next) = self.queue.pop_front()
+        {
+            if let Some(watch) = self.watch_mut(next) {
+                watch.queued = false;
             }
-            StoreReply::Blocks(_) => {
-                watch.blocks = Blocks::Unknown;
-                self.ask_blocks(cx, user);
-            }
-            StoreReply::Failed(_) => {
-                cx.shared.counters.store_failures += 1;
-                watch.blocks = Blocks::Unknown;
-                self.look_at(user, cx.now.mono.after(BLOCKS_RETRY));
-            }
-            other => unreachable!("{other:?} does not answer a question for blocks"),
+            self.ask_relations(cx, next);
         }
         Ok(())
     }
 
-    fn block_changed(&mut self, cx: &mut Context<'_>, side: UserId, by: UserId, whom: UserId, on: bool) {
-        let Some(watch) = self.watch_mut(side) else { return };
-        watch.block_changed(by, whom, on);
-        // A block hides at once; only what may be seen is told once a second.
-        self.tell_watchers(cx, side, ANNOUNCE_MAX);
+    fn relations_told(&mut self, cx: &mut Context<'_>, id: RequestId, user: UserId, reply: StoreReply) {
+        // The user may have been forgotten and watched again meanwhile: that is another question.
+        let Some(watch) = self.watch_mut(user).filter(|watch| watch.asked == Some(id)) else { return };
+        watch.asked = None;
+        match reply {
+            StoreReply::Relations(seen) => {
+                watch.answered(&seen);
+                self.tell_watchers(cx, user, ANNOUNCE_MAX);
+            }
+            StoreReply::Failed(_) => {
+                watch.unanswered();
+                cx.shared.counters.store_failures += 1;
+                self.look_at(user, cx.now.mono.after(RELATIONS_RETRY));
+            }
+            other => unreachable!("{other:?} does not answer a question for relations"),
+        }
+    }
+
+    /// Something between a user and `other`, or all watchers, is not as it was.
+    fn relation_changed(&mut self, cx: &mut Context<'_>, user: UserId, other: Option<UserId>) {
+        let Some(watch) = self.watch_mut(user) else { return };
+        watch.invalidate(other);
+        self.ask_relations(cx, user);
+    }
+
+    /// A user shares other rooms than before: with its watchers, and with those it watches.
+    fn membership_changed(&mut self, cx: &mut Context<'_>, user: UserId) {
+        self.relation_changed(cx, user, None);
+        let Some(index) = self.by_user.get(&user).copied() else { return };
+        for connection in &self.slab[index].connections {
+            cx.post(connection.shard, Mail::Rewatch { to: *connection });
+        }
     }
 
     fn network_acquired(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, ip: IpPrefix) {

@@ -324,6 +324,14 @@ pub fn encode_history_head(out: &mut Vec<u8>, re: u64, room: RoomId, epoch: Epoc
     json.key("epoch").number(u64::from(epoch.0)).key("events").open(b'[');
 }
 
+/// Which command an encoded page of history answers. `None` for what is no page.
+#[must_use]
+pub fn page_of(answer: &[u8]) -> Option<u64> {
+    let rest = answer.strip_prefix(br#"{"ev":"history","re":"#)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
 /// `],"covers":{"from":…,"to":…},"more":…}`: ends a page. `covers` with `from > to` speaks for nothing.
 pub fn encode_tail(out: &mut Vec<u8>, from: Seq, to: Seq, more: bool) {
     out.push(b']');
@@ -373,5 +381,6 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
         assert_eq!(value["events"][1]["text"], "\"");
         assert_eq!(value["covers"]["to"], 4);
+        assert_eq!((page_of(&out), page_of(b"{\"ev\":\"ok\",\"re\":4}")), (Some(4), None));
     }
 }

@@ -17,7 +17,7 @@ pub use command::{Command, Decoded, History, MAX_SAFE_INTEGER, OPS, Resume, deco
 pub use encode::{
     Done, Subscribed, encode_error, encode_event, encode_gap, encode_history_head, encode_message, encode_ok,
     encode_presence, encode_reactions, encode_receipt, encode_resync, encode_subscribed_head, encode_tail,
-    encode_typing, write_time,
+    encode_typing, page_of, write_time,
 };
 pub use frame::{FRAME_HEADROOM, Frame, FramePool};
 pub use json::Json;

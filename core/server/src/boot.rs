@@ -133,6 +133,7 @@ impl Boot<'_> {
         std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
         let (mut messages, rooms) =
             lynk_embedded::open(self.dir.root(), self.message_log()).map_err(|error| open_failed(&error))?;
+        let rooms = rooms.with_key_life(self.key_life_millis());
         let recovered = self.recover(&mut messages, shard_count)?;
 
         let plan = Plan::new(backend(self.config), shard_count, &lynk_ring::Options::default())
@@ -192,8 +193,16 @@ impl Boot<'_> {
         MessageLogOptions {
             cache_bytes: self.config.store_cache_bytes,
             memtable_bytes: self.config.store_memtable_bytes,
+            key_life_millis: self.key_life_millis(),
             ..MessageLogOptions::default()
         }
+    }
+
+    /// How long stores must find keys: while they are accepted, and an hour for clocks.
+    fn key_life_millis(&self) -> u64 {
+        const CLOCKS_MILLIS: u64 = 60 * 60 * 1_000;
+        let limits = &self.config.limits;
+        limits.key_age_max_millis + limits.key_ahead_max_millis + CLOCKS_MILLIS
     }
 
     /// A batch must fit into a segment, also into a small one.

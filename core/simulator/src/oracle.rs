@@ -10,7 +10,7 @@ mod truth;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::Seq;
-use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, UserId};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, RoomKind, UserId};
 use lynk_model::memory::MemoryMessages;
 use lynk_model::port::{MessageStore, ready};
 use lynk_model::{MetaChange, MetaEvent, MetaTransaction, Record, RecordKind};
@@ -325,9 +325,15 @@ impl Ledger {
         }
     }
 
-    /// Whether either of two users blocks the other.
-    pub(crate) fn apart(&self, a: UserId, b: UserId) -> bool {
-        self.stored_blocks.contains(&(a, b)) || self.stored_blocks.contains(&(b, a))
+    /// Whether `watcher` may see whether `user` is online: a room is shared, other than a 1:1 that `watcher` opened, and
+    /// neither blocks the other.
+    pub(crate) fn sees(&self, watcher: UserId, user: UserId) -> bool {
+        let apart = |a, b| self.stored_blocks.contains(&(a, b));
+        let shared = |room: &RoomTruth| {
+            let opened = room.kind == RoomKind::Direct && room.founders.first() == Some(&watcher);
+            !opened && room.is_member(watcher) && room.is_member(user)
+        };
+        !apart(watcher, user) && !apart(user, watcher) && self.rooms.values().any(shared)
     }
 
     /// Nothing changes any more: the members of a room, and the rooms of a user.

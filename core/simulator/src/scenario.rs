@@ -52,6 +52,7 @@ fn limits() -> Limits {
         room_window_events_max: 24,
         room_window_bytes_max: 8 << 10,
         reply_bytes_max: 16 << 10,
+        reactions_standing_max: 200,
         send_queue_bytes_high: 16 << 10,
         send_queue_bytes_low: 4 << 10,
         send_queue_bytes_max: 64 << 10,

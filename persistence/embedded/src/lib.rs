@@ -4,7 +4,8 @@
 //! Files: `<data>/messages/` (fjall) and `<data>/rooms.sqlite` with its `-wal` and `-shm`. Both carry a
 //! format version, and a newer one is refused.
 //!
-//! Invariants: what `append` and `apply` returned for is on disk (`fdatasync`, `synchronous=FULL`).
+//! Invariants: what `append` and `apply` returned for is on disk (`fdatasync`, `synchronous=FULL`), and so is all that
+//! an opened store shows: logs that it replays are written anew first (see `rewrite`).
 //! Limits: see [`MessageLogOptions`]. What can fail: the disk, and damaged files; a [`Fault`] keeps the last
 //! failure in words for the operator, because ports answer a bare [`StoreError`](lynk_model::StoreError).
 
@@ -12,6 +13,7 @@
 
 mod fault;
 mod log;
+mod rewrite;
 mod rooms;
 
 use std::path::Path;
@@ -19,6 +21,10 @@ use std::path::Path;
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
 pub use rooms::Rooms;
+
+/// How long keys are kept unless it is said otherwise, in milliseconds: 7 days in which they are accepted, the minute by
+/// which they may lie ahead, and an hour for clocks.
+pub(crate) const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
 
 /// Opens or creates both stores, at the same time: a first start is mostly waiting for some forty syncs.
 ///

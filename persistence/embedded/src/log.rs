@@ -6,7 +6,8 @@
 //! Invariants: a batch's rows and its source's cursor are one atomic write, synced before `append` returns.
 //! One keyspace holds everything (see `key`), so that none is idle while others are written: an idle one
 //! would pin fjall's journals. A failed write leaves the engine unusable until it is reopened; the next
-//! append does that. Nothing is written when the file system is nearly full, because a failing flush would
+//! append does that. What an opening replays was made durable before: a batch that is found stored is not written
+//! again, so its earlier sync, which may have failed, must not be what keeps it. Nothing is written when the file system is nearly full, because a failing flush would
 //! close the engine for reads, too.
 //!
 //! Limits: [`MessageLogOptions`]. What can fail: the disk.
@@ -18,6 +19,7 @@ mod value;
 mod write;
 
 use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -31,7 +33,8 @@ use lynk_model::{
     StoredEvent,
 };
 
-use crate::{Fault, FaultKind, OpenError};
+use crate::rewrite::rewrite;
+use crate::{Fault, FaultKind, KEY_LIFE_MILLIS, OpenError};
 use key::Table;
 use write::{HeadCache, NewHeads, Pending};
 
@@ -42,6 +45,10 @@ const FORMAT: u32 = 1;
 const SEALED_MEMTABLES_MAX: usize = 3;
 /// Tables in level 0 at which an append waits; fjall itself waits at 30.
 const LEVEL0_TABLES_MAX: usize = 20;
+/// Tries to get the directory's lock, and the time between them: an engine that was just closed may hold it a
+/// moment longer.
+const LOCK_TRIES: usize = 4;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long an append waits for the engine's workers before it gives up.
 const BACKPRESSURE_MAX: Duration = Duration::from_secs(20);
 
@@ -55,13 +62,21 @@ pub struct MessageLogOptions {
     /// Threads that flush and compact. With more than one, fjall 3.1 keeps one spinning while another compacts: 15 %
     /// more CPU per message for nothing (`store-choice append fjall 300000 1000`).
     pub workers: usize,
+    /// How long a key is found after its message, in milliseconds: at least as long as it is accepted.
+    pub key_life_millis: u64,
     /// Free bytes of the file system below which nothing is appended.
     pub free_bytes_min: u64,
 }
 
 impl Default for MessageLogOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, memtable_bytes: 16 << 20, workers: 1, free_bytes_min: 48 << 20 }
+        Self {
+            cache_bytes: 32 << 20,
+            memtable_bytes: 16 << 20,
+            workers: 1,
+            key_life_millis: KEY_LIFE_MILLIS,
+            free_bytes_min: 48 << 20,
+        }
     }
 }
 
@@ -125,12 +140,13 @@ impl Engine {
         newest_wall: &Arc<AtomicU64>,
     ) -> Result<Self, OpenError> {
         let engine = |fault: Fault| OpenError::Engine { path: path.to_owned(), fault };
+        harden(path)?;
         let opened = Database::builder(path)
             .cache_size(options.cache_bytes)
             .worker_threads(options.workers)
             .max_cached_files(Some(64))
             .max_journaling_size(128 << 20)
-            .with_compaction_filter_factories(prune::factories(newest_wall.clone()))
+            .with_compaction_filter_factories(prune::factories(newest_wall.clone(), options.key_life_millis))
             .open();
         let database = match opened {
             Err(fjall::Error::Locked) => return Err(OpenError::Locked { path: path.to_owned() }),
@@ -176,6 +192,38 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Writes fjall's journals anew, before they are replayed.
+fn harden(path: &Path) -> Result<(), OpenError> {
+    let refused = |error: std::io::Error| OpenError::Engine { path: path.to_owned(), fault: error.into() };
+    let lock = match OpenOptions::new().read(true).write(true).open(path.join("lock")) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refused(error)),
+    };
+    lock_directory(path, &lock)?;
+    for entry in std::fs::read_dir(path).map_err(refused)? {
+        let journal = entry.map_err(refused)?.path();
+        if journal.extension().is_some_and(|extension| extension == "jnl") {
+            rewrite(&journal).map_err(refused)?;
+        }
+    }
+    // fjall takes the lock next, with another file handle.
+    lock.unlock().map_err(refused)
+}
+
+fn lock_directory(path: &Path, lock: &File) -> Result<(), OpenError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => {
+                return Err(OpenError::Engine { path: path.to_owned(), fault: error.into() });
+            }
+        }
+    }
+    Err(OpenError::Locked { path: path.to_owned() })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -400,5 +448,56 @@ impl MessageStore for MessageLog {
 
     async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
         self.read(|keyspace| read::intents(keyspace, room))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::MetadataExt;
+
+    use lynk_model::contract::{History, records};
+    use lynk_model::port::ready;
+
+    use super::*;
+
+    /// Inode of each journal of fjall's.
+    fn journals(data: &Path) -> BTreeMap<PathBuf, u64> {
+        let entries = std::fs::read_dir(data.join("messages")).expect("a directory");
+        entries
+            .map(|entry| entry.expect("an entry"))
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "jnl"))
+            .map(|entry| (entry.path(), entry.metadata().expect("is there").ino()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_replayed_after_a_failed_sync_lies_in_new_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        let mut history = History::new(1);
+        let sender = history.users[0];
+        for number in 1..=3u64 {
+            history.post(sender, Seq(0), "text");
+            let record = &history.records[history.records.len() - 1..];
+            let before = journals(directory.path());
+            // As after a commit whose sync failed, and whose batch the page cache holds all the same.
+            lock(&log.shared.writer).broken = true;
+            ready(log.append("1/0", Lsn(number), &records(record))).expect("appends");
+            let after = journals(directory.path());
+            assert!(!before.is_empty());
+            for (path, inode) in before {
+                assert_ne!(after.get(&path), Some(&inode), "{} is replayed as it was", path.display());
+            }
+        }
+        drop(log);
+        let before = journals(directory.path());
+        let log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        let after = journals(directory.path());
+        for (path, inode) in before {
+            assert_ne!(after.get(&path), Some(&inode), "{} is replayed as it was", path.display());
+        }
+        assert_eq!(ready(log.cursor("1/0")), Ok(Lsn(3)));
+        assert_eq!(ready(log.head(history.room)).expect("readable").top, Seq(3));
     }
 }

@@ -4,7 +4,7 @@
 //! `fdatasync` of the write-ahead log (`synchronous=FULL`).
 //!
 //! Invariants: a metadata command is one transaction: rows, idempotency result, outbox row, name. Results of
-//! keys are kept for at least 7 days, and as long as their event is not confirmed.
+//! keys are kept as long as keys are accepted, and as long as their event is not confirmed.
 //! Limits: none of its own; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
 
 mod change;
@@ -19,11 +19,13 @@ use lynk_model::port::RoomStore;
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
 
-use crate::{Fault, OpenError};
+use crate::rewrite::rewrite;
+use crate::{Fault, KEY_LIFE_MILLIS, OpenError};
 
 /// [`RoomStore`] on SQLite.
 pub struct Rooms {
     connection: Connection,
+    key_life_millis: u64,
     fault: RefCell<Option<Fault>>,
 }
 
@@ -35,6 +37,8 @@ impl Rooms {
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let path = data.join("rooms.sqlite");
         let engine = |fault: Fault| OpenError::Engine { path: path.clone(), fault };
+        // SQLite replays the write-ahead log; a sync of it may have failed before the end.
+        rewrite(&data.join("rooms.sqlite-wal")).map_err(|error| engine(error.into()))?;
         let mut connection = Connection::open(&path).map_err(|error| engine(error.into()))?;
         schema::prepare(&connection).map_err(engine)?;
         let (found, known) = (schema::format(&connection).map_err(engine)?, schema::newest());
@@ -42,7 +46,13 @@ impl Rooms {
             return Err(OpenError::Newer { path, found, known });
         }
         schema::migrate(&mut connection, found).map_err(engine)?;
-        Ok(Self { connection, fault: RefCell::new(None) })
+        Ok(Self { connection, key_life_millis: KEY_LIFE_MILLIS, fault: RefCell::new(None) })
+    }
+
+    /// Keeps the results of keys for so long: at least as long as keys are accepted.
+    #[must_use]
+    pub fn with_key_life(self, millis: u64) -> Self {
+        Self { key_life_millis: millis, ..self }
     }
 
     /// The last failure since it was asked for, if there was one.
@@ -67,7 +77,7 @@ impl RoomStore for Rooms {
     }
 
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
-        let result = change::apply(&mut self.connection, tx);
+        let result = change::apply(&mut self.connection, tx, self.key_life_millis);
         self.noted(result)
     }
 
@@ -95,5 +105,9 @@ impl RoomStore for Rooms {
 
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
         self.noted(load::blocks(&self.connection, user))
+    }
+
+    async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
+        self.noted(load::may_see(&self.connection, watcher, user))
     }
 }

@@ -247,10 +247,10 @@ fn damaged_files_are_errors_not_panics() {
 }
 
 #[test]
-fn results_of_keys_leave_after_seven_days_and_not_before_their_event_is_confirmed() {
+fn results_of_keys_leave_after_their_time_and_not_before_their_event_is_confirmed() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut rooms = Rooms::open(directory.path()).expect("opens");
     let day = 24 * 60 * 60 * 1_000;
+    let mut rooms = Rooms::open(directory.path()).expect("opens").with_key_life(30 * day);
     let create = creation(1, 1);
     assert_eq!(ready(rooms.apply(&create)).map(applied), Ok(true));
     let mut number = 0;
@@ -261,11 +261,14 @@ fn results_of_keys_leave_after_seven_days_and_not_before_their_event_is_confirme
         let command = MetaTransaction { key, wall: Millis(wall), change, ..create.clone() };
         assert_eq!(ready(rooms.apply(&command)).map(applied), Ok(true));
     };
-    joins(&mut rooms, 8 * day);
+    joins(&mut rooms, 31 * day);
     let repeated = MetaOutcome::Repeated { version: 1, seq: Seq(0) };
     assert_eq!(ready(rooms.apply(&create)), Ok(repeated), "not confirmed, so kept");
     ready(rooms.confirm(create.room, 1, Seq(9))).expect("confirms");
-    joins(&mut rooms, 8 * day + 1);
+    joins(&mut rooms, 29 * day);
+    let repeated = MetaOutcome::Repeated { version: 1, seq: Seq(9) };
+    assert_eq!(ready(rooms.apply(&create)), Ok(repeated), "its time is not over");
+    joins(&mut rooms, 31 * day + 1);
     assert_eq!(ready(rooms.apply(&create)), Ok(MetaOutcome::Exists), "the key is forgotten");
 }
 

@@ -70,6 +70,8 @@ enum Phase {
     Draining,
     Stuck,
     Gone,
+    /// Drained, but files of it cannot be removed.
+    Left,
 }
 
 /// The next piece of work, by the source's place.
@@ -103,6 +105,10 @@ pub struct Drainer {
     turn: usize,
     /// Files to remove.
     freed: Vec<FreedSegment>,
+    /// Those that could not be removed.
+    kept: Vec<FreedSegment>,
+    /// When to try again to remove them.
+    remove_at: Option<Nanos>,
     batch: Batch,
     pause: u64,
     retry_at: Option<Nanos>,
@@ -135,6 +141,8 @@ impl Drainer {
             live: live.collect(),
             turn: 0,
             freed: Vec::new(),
+            kept: Vec::new(),
+            remove_at: None,
             batch: Batch::default(),
             pause: PAUSE_NANOS_MIN,
             retry_at: None,
@@ -146,6 +154,12 @@ impl Drainer {
     pub fn backlog<D: Disk>(&self, reader: &Reader<D>) -> u64 {
         let sources = self.earlier.iter().chain(&self.live);
         sources.map(|s| reader.last(s.id).0.saturating_sub(s.cursor.0)).sum()
+    }
+
+    /// Drained files that could not be removed: the operator should look at the disk.
+    #[must_use]
+    pub fn unremoved(&self) -> usize {
+        self.kept.len()
     }
 
     /// Whether every journal of earlier boots is drained and gone.
@@ -167,9 +181,11 @@ impl Drainer {
             return DrainStep::Waiting(at);
         }
         self.retry_at = None;
-        if self.remove_freed(disk).is_err() {
-            return self.wait(now);
+        if self.remove_at.is_none_or(|at| at <= now) {
+            self.freed.append(&mut self.kept);
+            self.remove_at = Some(now.after(PAUSE_NANOS_MAX));
         }
+        self.remove_freed(disk);
         let done = match reader.with(|reader| self.next_source(reader)) {
             None => return DrainStep::Idle,
             Some(Turn::Finish(i)) => self.finish(i, store, disk, reader).await,
@@ -249,9 +265,14 @@ impl Drainer {
     ) -> Result<DrainStep, ()> {
         let (id, cursor) = (self.earlier[i].id, self.earlier[i].cursor);
         self.freed.extend(reader.with(|reader| reader.release(id, cursor)));
-        self.remove_freed(disk)?;
+        self.remove_freed(disk);
         let source = &self.earlier[i];
         let dir = layout::shard_dir(&self.root, source.generation, source.shard);
+        if self.kept.iter().any(|segment| segment.path.starts_with(&dir)) {
+            // It is drained, and the next start finds it so.
+            self.earlier[i].phase = Phase::Left;
+            return Ok(DrainStep::Drained { source: id, lsn: cursor, records: 0 });
+        }
         let generation = layout::generation_dir(&self.root, source.generation);
         gone(disk.sync_dir(&dir))?;
         store.forget(&source.name).await.map_err(|_| ())?;
@@ -264,13 +285,15 @@ impl Drainer {
         Ok(DrainStep::Gone { source: id })
     }
 
-    fn remove_freed<D: Disk>(&mut self, disk: &D) -> Result<(), ()> {
-        while let Some(segment) = self.freed.first() {
-            gone(disk.remove(&segment.path))?;
-            self.disk_use.give_back(segment.bytes);
-            self.freed.remove(0);
+    /// Removes what was drained; what cannot be removed is kept in a list.
+    fn remove_freed<D: Disk>(&mut self, disk: &D) {
+        for segment in self.freed.drain(..) {
+            match gone(disk.remove(&segment.path)) {
+                Ok(()) => self.disk_use.give_back(segment.bytes),
+                // It must not keep records from the store: it is tried again later.
+                Err(()) => self.kept.push(segment),
+            }
         }
-        Ok(())
     }
 }
 

@@ -21,8 +21,9 @@ pub use messages::{
     same_log, unreadable_batches_write_nothing,
 };
 pub use rooms::{
-    a_command_is_applied_once, blocks_need_no_room, events_change_the_rows_they_name,
-    names_are_unique_and_reserved, random_commands_match_the_reference,
+    a_block_keeps_invitations_out, a_command_is_applied_once, blocks_need_no_room,
+    events_change_the_rows_they_name, names_are_unique_and_reserved, presence_needs_a_shared_room,
+    random_commands_match_the_reference,
 };
 
 use crate::port::{MessageStore, RoomStore};
@@ -47,6 +48,8 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     events_change_the_rows_they_name(&mut open());
     names_are_unique_and_reserved(&mut open());
     blocks_need_no_room(&mut open());
+    a_block_keeps_invitations_out(&mut open());
+    presence_needs_a_shared_room(&mut open());
     random_commands_match_the_reference(&mut open(), 1..20);
 }
 

@@ -3,14 +3,14 @@
 //! Thread: a bridge, or the simulator's. Holds no state. Records are read before the store, see
 //! [`Overlay`]. What can fail: whatever the ports report; the reply then is [`StoreReply::Failed`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::{Key, MessageId, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
-    BodyError, FoundKey, LoadedRoom, MetaTransaction, Overlay, OwnedRecord, PageQuery, PageReply, RecordAt,
-    StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
+    Body, BodyError, FoundKey, LoadedRoom, MetaTransaction, Overlay, OwnedRecord, PageQuery, PageReply,
+    RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
 };
 
 /// A use of a key of which the message log knows nothing yet.
@@ -52,10 +52,9 @@ where
             let loaded = rooms.load(*room).await?;
             StoreReply::Loaded(Box::new(load(messages, *room, *window, undrained, loaded).await?))
         }
-        StoreRequest::Page { query, undrained } => {
+        StoreRequest::Page { query, undrained, changes } => {
             let undrained = read_records(records, query.room, undrained)?;
-            let overlay = overlay(messages, query.room, &undrained).await?;
-            StoreReply::Page(Box::new(page(messages, query, overlay.as_ref()).await?))
+            StoreReply::Page(Box::new(changed_page(messages, records, query, undrained, changes).await?))
         }
         StoreRequest::Event { room, seq, undrained } => {
             let undrained = read_records(records, *room, undrained)?;
@@ -91,6 +90,15 @@ where
         }
         StoreRequest::FindName { name } => StoreReply::Named(rooms.find_name(&fold_name(name)).await?),
         StoreRequest::Blocks { user } => StoreReply::Blocks(rooms.blocks(*user).await?),
+        StoreRequest::Relations { user, others } => {
+            let mut seen = Vec::new();
+            for other in others {
+                if rooms.may_see(*other, *user).await? {
+                    seen.push(*other);
+                }
+            }
+            StoreReply::Relations(seen)
+        }
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {
             rooms.confirm(*room, *version, *seq).await?;
@@ -153,6 +161,46 @@ async fn page<M: MessageStore>(
     })
 }
 
+/// A page whose edits show what their messages say now, also where those lie before it.
+async fn changed_page<M: MessageStore, S: RecordSource>(
+    messages: &M,
+    records: &mut S,
+    query: &PageQuery,
+    mut undrained: Vec<OwnedRecord>,
+    changes: &[(Seq, RecordAt)],
+) -> Result<PageReply, StoreError> {
+    let mut stored = messages.page(query).await?;
+    let edited = edited_messages(&stored.events, &undrained).map_err(corrupt)?;
+    let later = changes.iter().filter(|(target, _)| edited.contains(target)).map(|(_, at)| *at);
+    let later: Vec<RecordAt> = later.collect();
+    let found = read_records(records, query.room, &later)?;
+    if found.len() < later.len() {
+        // Their journal was drained since the page was read: the store has them now.
+        stored = messages.page(query).await?;
+    }
+    undrained.extend(found);
+    Ok(match overlay(messages, query.room, &undrained).await? {
+        Some(overlay) => overlay.join_page(query, stored),
+        None => stored,
+    })
+}
+
+/// Messages whose text the edits among events and records show.
+fn edited_messages(events: &[StoredEvent], records: &[OwnedRecord]) -> Result<BTreeSet<Seq>, BodyError> {
+    let mut edited = BTreeSet::new();
+    for event in events {
+        if let StoredBody::Edit { target, .. } = event.body {
+            edited.insert(target);
+        }
+    }
+    for record in records {
+        if let Body::Edit { target, .. } = Body::decode(record.head.kind, &record.payload)? {
+            edited.insert(target);
+        }
+    }
+    Ok(edited)
+}
+
 /// Adds the message log's part to the relational part of a room.
 async fn load<M: MessageStore>(
     messages: &M,
@@ -167,9 +215,6 @@ async fn load<M: MessageStore>(
     if let Some(overlay) = &overlay {
         loaded.head = overlay.join_head(loaded.head);
         loaded.reads = overlay.join_reads(loaded.reads);
-        for state in loaded.reads.iter_mut().filter(|state| overlay.moved(state.user)) {
-            state.read_n = state.read_n.max(messages.ordinal_at(room, state.read).await?);
-        }
     }
     if window > 0 {
         let last = PageQuery {

@@ -202,37 +202,17 @@ impl Overlay {
         }
     }
 
-    /// Read states of the store and the records, by user. Where the records [moved](Self::moved) the read
-    /// position, the ordinal speaks for their messages only, and needs the store's as well.
+    /// Read states of the store and the records, by user.
     #[must_use]
     pub fn join_reads(&self, stored: Vec<ReadState>) -> Vec<ReadState> {
         let mut states: BTreeMap<UserId, ReadState> = stored.into_iter().map(|s| (s.user, s)).collect();
         for (user, reached) in &self.positions {
-            let state = states.entry(*user).or_insert(ReadState {
-                user: *user,
-                round: 0,
-                read: Seq(0),
-                read_n: Ordinal(0),
-                delivered: Seq(0),
-            });
-            if (reached.round, reached.read) > (state.round, state.read) {
-                (state.round, state.read) = (reached.round, reached.read);
-                // It may lie before the stored one.
-                state.read_n = Ordinal(0);
-            }
+            let none = ReadState { user: *user, round: 0, read: Seq(0), delivered: Seq(0) };
+            let state = states.entry(*user).or_insert(none);
+            (state.round, state.read) = (state.round, state.read).max((reached.round, reached.read));
             state.delivered = state.delivered.max(reached.delivered);
         }
-        let mut states: Vec<ReadState> = states.into_values().collect();
-        for state in &mut states {
-            state.read_n = state.read_n.max(self.ordinal_at(state.read));
-        }
-        states
-    }
-
-    /// Whether the records name a read position of `user`.
-    #[must_use]
-    pub fn moved(&self, user: UserId) -> bool {
-        self.positions.get(&user).is_some_and(|reached| (reached.round, reached.read) > (0, Seq(0)))
+        states.into_values().collect()
     }
 }
 

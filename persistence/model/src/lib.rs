@@ -25,7 +25,8 @@ pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
 pub use execute::execute;
 pub use join::Overlay;
 pub use meta::{
-    Ban, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute, OutboxRow, RoomRow,
+    BLOCKS_PER_USER_MAX, Ban, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute,
+    OutboxRow, ROOMS_PER_USER_MAX, RoomRow,
 };
 pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};

@@ -63,7 +63,8 @@ pub struct Mute {
 /// and its outbox row. The owner shard has checked that it is allowed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MetaChange {
-    /// Insert the room with its first members (the creator as owner; both users of a 1:1 as members).
+    /// Insert the room with its first members (the creator as owner; both users of a 1:1 as members). Nobody is made a
+    /// member across a block with the actor, here and by [`MetaEvent::Joined`].
     Create {
         /// The row; its version is set by the store.
         row: RoomRow,
@@ -115,6 +116,11 @@ impl MetaTransaction {
     }
 }
 
+/// Users that one user may block.
+pub const BLOCKS_PER_USER_MAX: u32 = 10_000;
+/// Rooms that one user may be a member of.
+pub const ROOMS_PER_USER_MAX: u32 = 10_000;
+
 /// How the store answered a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MetaOutcome {
@@ -140,6 +146,10 @@ pub enum MetaOutcome {
     Exists,
     /// The room does not exist.
     Missing,
+    /// A block stands between the actor and the user who would become a member.
+    Blocked,
+    /// A user blocks [`BLOCKS_PER_USER_MAX`] users, or would be in more than [`ROOMS_PER_USER_MAX`] rooms.
+    Limit,
 }
 
 /// An event that the store holds until the owner shard has journaled it.

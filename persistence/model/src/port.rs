@@ -200,6 +200,13 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError>;
+
+    /// Whether `watcher` may see whether `user` is online: both are members of a room, and neither blocks the other. A
+    /// 1:1 that `watcher` opened does not count, or anybody could make one to see it.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError>;
 }
 
 /// Stable name of a journal in a store's cursor table: generation and shard, decimal.

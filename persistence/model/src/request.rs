@@ -53,6 +53,10 @@ pub enum StoreRequest {
         query: PageQuery,
         /// Records of the range, and later changes to its messages, that the store may not have yet.
         undrained: Vec<RecordAt>,
+        /// Edits and deletes of messages before the range that the store may not have yet: the message, and the record.
+        /// An edit in the range shows what its message says now, and only the store knows which ones are there: these
+        /// records are read when they matter.
+        changes: Vec<(Seq, RecordAt)>,
     },
     /// One event in its current state.
     Event {
@@ -104,6 +108,13 @@ pub enum StoreRequest {
         /// Who.
         user: UserId,
     },
+    /// Who of `others` may see whether a user is online: those in a room with the user, across no block.
+    Relations {
+        /// Whose presence.
+        user: UserId,
+        /// Who watch; each once.
+        others: Vec<UserId>,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -141,8 +152,6 @@ pub struct ReadState {
     pub round: u64,
     /// Read up to.
     pub read: Seq,
-    /// Ordinal of the last message at or before `read`.
-    pub read_n: Ordinal,
     /// Stored by a device up to.
     pub delivered: Seq,
 }
@@ -245,6 +254,8 @@ pub enum StoreReply {
     Named(Option<RoomId>),
     /// To `Blocks`: pairs (who blocks, whom).
     Blocks(Vec<(UserId, UserId)>),
+    /// To `Relations`: those who may, in the order asked for.
+    Relations(Vec<UserId>),
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

@@ -2,7 +2,8 @@
 
 use lynk_domain::{RoomId, ShardId, direct_room_id, shard_of_room};
 use lynk_protocol::{
-    CloseCode, Command, Decoded, Done, ErrorCode, Frame, Reject, Resume, decode, encode_error, encode_ok,
+    CloseCode, Command, Decoded, Done, ErrorCode, Frame, History, Reject, Resume, decode, encode_error,
+    encode_ok,
 };
 
 use super::Home;
@@ -153,6 +154,13 @@ impl Home {
                 }
                 *room
             }
+            Command::History(History { room, .. }) => {
+                if !self.may_page(cx, slot) {
+                    self.refuse(cx, slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
+                    return None;
+                }
+                *room
+            }
             other => match other.room() {
                 Some(room) => room,
                 None => {
@@ -186,8 +194,12 @@ impl Home {
         if !silent {
             session.in_flight += 1;
         }
-        if let Command::Subscribe(_) = &command {
-            session.extra_mut().subscribing.push(Subscribing { re, room, ended_by: None });
+        match &command {
+            Command::Subscribe(_) => {
+                session.extra_mut().subscribing.push(Subscribing { re, room, ended_by: None });
+            }
+            Command::History(_) => session.extra_mut().pages.push(re),
+            _ => {}
         }
         if owner == self.shard {
             return Some(Order { room, from, principal, re, command });
@@ -213,7 +225,7 @@ impl Home {
         let Some(session) = self.sessions.live(to) else { return };
         session.in_flight = session.in_flight.saturating_sub(1);
         if session.extra.as_ref().is_some_and(|extra| !extra.resume.is_empty()) {
-            self.resume_rooms(cx, to);
+            self.resume_soon(cx, to);
         }
     }
 
@@ -249,6 +261,7 @@ impl Home {
                 }
             }
             _ => {
+                session.page_answered(re);
                 self.refuse(cx, from.slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
                 self.subscribe_refused(cx, from, re, room);
             }
@@ -296,6 +309,18 @@ impl Home {
             self.topics.find(room).is_some_and(|topic| session.position_in(topic).is_some())
         };
         session.subscriptions.len() + resuming < max || has(session)
+    }
+
+    /// Whether the queue of a connection holds one more page of history, with those on their way.
+    fn may_page(&self, cx: &Context<'_>, slot: Slot) -> bool {
+        let Some(session) = self.sessions.get(slot) else { return false };
+        let limits = &cx.shared.config.limits;
+        let (pages, resuming) = match &session.extra {
+            Some(extra) => (extra.pages.len(), !extra.resume.is_empty() || !extra.subscribing.is_empty()),
+            None => (0, false),
+        };
+        let max = if resuming { 1 } else { limits.pages_in_flight_max() as usize };
+        pages < max && !self.is_high(slot)
     }
 
     /// `unsubscribe`: answered here, because the owner need not know which connections listen. When a `subscribe` of

@@ -44,6 +44,7 @@ impl Home {
     /// End of a loop turn: sends what is due, as far as one flush may.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
         self.topics.release(cx.now.mono);
+        self.resume_due(cx);
         let mut budget = Budget { deliveries: FLUSH_DELIVERIES_MAX, visits: VISITS_MAX };
         // Each topic once, so that a busy one does not keep the others waiting.
         for _ in 0..self.topics.due_len() {

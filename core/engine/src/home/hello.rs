@@ -7,7 +7,7 @@
 //!  "heartbeat_ms":25000,"resume_events":100,"dedupe_window_ms":600000,"key_age_max_ms":604800000,
 //!  "key_ahead_max_ms":60000,"commands_per_second":50,
 //!  "limits":{"message_chars":8000,"frame_bytes":131072,"room_name_chars":100,"reactions_per_message":20,
-//!   "history_page":100,"history_page_max":500,"reply_bytes":262144,"subscriptions":1000,"commands_in_flight":32,
+//!   "reactions_standing":2000,"history_page":100,"history_page_max":500,"reply_bytes":262144,"subscriptions":1000,"commands_in_flight":32,
 //!   "room_members":100000,"presence_watch":500,"presence_room_members":500,"resume_bytes":65536,
 //!   "connections_per_account":30},
 //!  "features":["direct","history","presence","reactions","receipts","resume","sync","typing"]}
@@ -21,14 +21,13 @@ use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Reject, Resume};
 
 use super::command::{CREDIT_PER_SHARD_MAX, rate_of};
 use super::session::{State, Subscribing};
-use super::{Home, STALLED_REPEAT, Timer};
+use super::{Home, STALLED_REPEAT, TIMERS_MAX};
 use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail, Principal};
 
-/// Resumed rooms of one connection that are asked for at a time, so that its commands find room beside them and a
-/// crowd that comes back shares the owners fairly.
-const RESUME_IN_FLIGHT_MAX: u8 = 16;
+/// Connections whose rooms one flush asks for; the others follow in the next.
+const RESUMES_PER_FLUSH: usize = 16;
 /// Questions at another shard beyond which resumed rooms wait: commands come first.
 const RESUME_CREDIT_MAX: u32 = CREDIT_PER_SHARD_MAX / 4 * 3;
 /// What this server can do beyond sending and receiving.
@@ -87,15 +86,11 @@ impl Home {
         session.state = State::SignedIn;
         session.principal = principal;
         session.share = share;
-        let deadline = expiry(cx, &claims);
-        let sooner = deadline < session.deadline;
-        session.deadline = deadline;
+        session.deadline = expiry(cx, &claims);
         if !resume.is_empty() {
             session.extra_mut().resume.extend(resume.iter().copied());
         }
-        if sooner {
-            self.arm(deadline, Timer { slot, generation: connection.generation });
-        }
+        self.arm(slot);
         cx.shared.counters.sign_ins += 1;
         let to = shard_of_user(claims.user, cx.shared.config.shard_count);
         cx.post(to, Mail::SignedIn { connection, principal });
@@ -124,12 +119,13 @@ impl Home {
         }
         // A longer life needs no new timer: the old one fires, finds the new deadline and is put in again.
         let deadline = expiry(cx, &claims);
-        let sooner = deadline < session.deadline;
-        session.deadline = deadline;
-        if sooner {
-            let timer = Timer { slot, generation: session.generation };
-            self.arm(deadline, timer);
+        if deadline < session.armed && session.timers >= TIMERS_MAX {
+            let reject = Reject::because(ErrorCode::InvalidToken, "shorter tokens were shown too often");
+            self.refuse(cx, slot, re, &reject);
+            return;
         }
+        session.deadline = deadline;
+        self.arm(slot);
         self.done(cx, slot, re, &Done { time: Some(cx.now.wall), ..Done::default() });
     }
 
@@ -145,14 +141,41 @@ impl Home {
         self.close(cx, to.slot, CloseCode::TryLater);
     }
 
-    /// Sends `subscribe` for rooms of `hello`, a few at a time: each answer makes room for the next.
+    /// Has [`Self::resume_rooms`] go on at the end of this turn, when the driver has told how full the connection's queue
+    /// is: an owner on this shard answers before this call returns.
+    pub(crate) fn resume_soon(&mut self, cx: &mut Context<'_>, connection: ConnectionRef) {
+        let Some(extra) = self.sessions.live(connection).and_then(|s| s.extra.as_mut()) else { return };
+        if !extra.resume.is_empty() && !std::mem::replace(&mut extra.resuming, true) {
+            self.resuming.push_back(connection);
+        }
+        cx.fx.more |= !self.resuming.is_empty();
+    }
+
+    /// Goes on with connections whose rooms were answered in this turn.
+    pub(crate) fn resume_due(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..RESUMES_PER_FLUSH.min(self.resuming.len()) {
+            let Some(connection) = self.resuming.pop_front() else { break };
+            if let Some(extra) = self.sessions.live(connection).and_then(|s| s.extra.as_mut()) {
+                extra.resuming = false;
+            }
+            self.resume_rooms(cx, connection);
+        }
+        cx.fx.more |= !self.resuming.is_empty();
+    }
+
+    /// Sends `subscribe` for rooms of `hello`, a few at a time: each answer makes room for the next. Nothing is asked for
+    /// while the connection's queue is above the high watermark; it goes on when that is drained.
     pub(crate) fn resume_rooms(&mut self, cx: &mut Context<'_>, connection: ConnectionRef) {
+        let max = cx.shared.config.limits.resumes_in_flight_max();
         loop {
+            if self.is_high(connection.slot) {
+                return;
+            }
             let Some(session) = self.sessions.live(connection) else { return };
             let principal = session.principal;
             let in_flight = session.in_flight;
             let Some(extra) = session.extra.as_mut() else { return };
-            if in_flight >= RESUME_IN_FLIGHT_MAX {
+            if u32::from(in_flight) >= max {
                 return;
             }
             let Some(resume) = extra.resume.pop_front() else {
@@ -223,6 +246,7 @@ fn encode_greeting(out: &mut Vec<u8>, re: u64, claims: &Claims, wall: Millis, ra
         ("frame_bytes", limits.frame_bytes_max),
         ("room_name_chars", limits.room_name_chars_max),
         ("reactions_per_message", limits.reactions_per_message_max),
+        ("reactions_standing", limits.reactions_standing_max),
         ("history_page", limits.history_page_default),
         ("history_page_max", limits.history_page_max),
         ("reply_bytes", limits.reply_bytes_max),

@@ -2,12 +2,15 @@
 //! shard (`crate::user`).
 
 use lynk_domain::{RoomId, ShardId, UserId, shard_of_user};
-use lynk_protocol::{Done, ErrorCode, encode_presence};
+use lynk_protocol::{Done, ErrorCode, Reject, encode_presence};
 
 use super::Home;
 use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail};
+
+/// Watches that one connection may start per second, after a full list at once: each costs a question to the store.
+const WATCHES_PER_SECOND: u32 = 50;
 
 impl Home {
     /// `presence`: changes the list of watched users; with a room, also gathers who of it is here.
@@ -42,12 +45,23 @@ impl Home {
                     return;
                 }
             }
-            session.extra_mut().watched = watched;
+            let extra = session.extra_mut();
+            let burst = (max as u32).max(WATCHES_PER_SECOND);
+            let started_count = started.len() as u32;
+            if let Err(millis) =
+                extra.watches.take_many(cx.now.mono, WATCHES_PER_SECOND, burst, started_count)
+            {
+                session.trim();
+                self.refuse(cx, slot, re, &Reject::after(ErrorCode::RateLimited, millis));
+                return;
+            }
+            extra.watched = watched;
             session.trim();
         }
         let watcher = session.principal.user;
-        self.post_watch(cx, connection, watcher, ended, false);
-        self.post_watch(cx, connection, watcher, started, true);
+        let number = session.next_watch(!(ended.is_empty() && started.is_empty()));
+        self.post_watch(cx, connection, watcher, ended, false, number);
+        self.post_watch(cx, connection, watcher, started, true, number);
         match room {
             Some(room) => self.here(cx, slot, re, room),
             None => self.done(cx, slot, re, &Done::default()),
@@ -62,12 +76,13 @@ impl Home {
         watcher: UserId,
         mut users: Vec<UserId>,
         on: bool,
+        number: u32,
     ) {
         let shard_count = cx.shared.config.shard_count;
         users.sort_unstable_by_key(|user| (shard_of_user(*user, shard_count), *user));
         for group in users.chunk_by(|a, b| shard_of_user(*a, shard_count) == shard_of_user(*b, shard_count)) {
             let to = shard_of_user(group[0], shard_count);
-            cx.post(to, Mail::Watch { from, watcher, users: group.into(), on });
+            cx.post(to, Mail::Watch { from, watcher, users: group.into(), on, number });
         }
     }
 
@@ -82,9 +97,11 @@ impl Home {
     ) {
         let high = self.is_high(to.slot);
         let extra = self.sessions.live(to).and_then(|session| session.extra.as_mut());
+        let number = extra.as_ref().map_or(u32::MAX, |extra| extra.watch_number);
         let Some(extra) = extra.filter(|extra| extra.watched.binary_search(&user).is_ok()) else {
             // The end of the watch was overtaken by its beginning, when a full mailbox delayed that: end it again.
-            cx.post(from, Mail::Watch { from: to, watcher: UserId::NIL, users: [user].into(), on: false });
+            let users = [user].into();
+            cx.post(from, Mail::Watch { from: to, watcher: UserId::NIL, users, on: false, number });
             return;
         };
         if high {
@@ -100,11 +117,18 @@ impl Home {
     pub(crate) fn refresh_presence(&mut self, cx: &mut Context<'_>, slot: Slot) {
         let connection = self.sessions.reference(self.shard, slot);
         let Some(session) = self.sessions.live(connection) else { return };
-        let watcher = session.principal.user;
         let Some(extra) = session.extra.as_mut() else { return };
         if std::mem::take(&mut extra.presence_shed) {
-            let watched = extra.watched.clone();
-            self.post_watch(cx, connection, watcher, watched, true);
+            self.rewatch(cx, connection);
         }
+    }
+
+    /// Asks for everyone watched again: what was told is forgotten, and so is who may be seen.
+    pub(crate) fn rewatch(&mut self, cx: &mut Context<'_>, connection: ConnectionRef) {
+        let Some(session) = self.sessions.live(connection) else { return };
+        let watcher = session.principal.user;
+        let Some(watched) = session.extra.as_ref().map(|extra| extra.watched.clone()) else { return };
+        let number = session.next_watch(!watched.is_empty());
+        self.post_watch(cx, connection, watcher, watched, true, number);
     }
 }

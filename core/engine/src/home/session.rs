@@ -42,10 +42,18 @@ pub(crate) struct Extra {
     pub(crate) resume: VecDeque<Resume>,
     /// Users whose presence is watched, ascending.
     pub(crate) watched: Vec<UserId>,
+    /// Number of the last `Watch` that was posted, and what its rate leaves: kept as long as the connection, or a new
+    /// list would start over.
+    pub(crate) watch_number: u32,
+    pub(crate) watches: Bucket,
     /// A presence event was shed since the queue was High: ask again at Low.
     pub(crate) presence_shed: bool,
     /// The connection is in the list of those whose rooms are tried again.
     pub(crate) stalled: bool,
+    /// The connection is in the list of those whose rooms go on with the next flush.
+    pub(crate) resuming: bool,
+    /// Numbers of `history` commands that were not answered yet.
+    pub(crate) pages: SmallVec<[u64; 2]>,
     /// `subscribe` commands that were not answered yet, in order.
     pub(crate) subscribing: Vec<Subscribing>,
 }
@@ -62,7 +70,13 @@ pub(crate) struct Subscribing {
 
 impl Extra {
     fn is_empty(&self) -> bool {
-        !self.stalled && self.resume.is_empty() && self.watched.is_empty() && self.subscribing.is_empty()
+        !self.stalled
+            && !self.resuming
+            && self.pages.is_empty()
+            && self.resume.is_empty()
+            && self.watched.is_empty()
+            && self.watch_number == 0
+            && self.subscribing.is_empty()
     }
 }
 
@@ -75,6 +89,8 @@ pub(crate) struct Session {
     pub(crate) extra: Option<Box<Extra>>,
     /// When `hello` is due, or the token expires.
     pub(crate) deadline: Nanos,
+    /// When its next timer fires; others of its timers fire later and come to nothing.
+    pub(crate) armed: Nanos,
     pub(crate) bucket: Bucket,
     /// Commands per second that the account leaves to this connection; 0 for no limit.
     pub(crate) share: u32,
@@ -85,6 +101,8 @@ pub(crate) struct Session {
     pub(crate) in_flight: u8,
     /// Refused frames in a row.
     pub(crate) strikes: u8,
+    /// Timers of this connection in the wheel.
+    pub(crate) timers: u8,
     /// The network's shard counts this connection.
     pub(crate) ip_counted: bool,
 }
@@ -99,6 +117,7 @@ impl Session {
             principal: Principal { user: UserId::NIL, session: SessionId::NIL },
             extra: None,
             deadline: Nanos::NEVER,
+            armed: Nanos::NEVER,
             bucket: Bucket::default(),
             share: 0,
             generation: 0,
@@ -106,6 +125,7 @@ impl Session {
             state: State::Free,
             in_flight: 0,
             strikes: 0,
+            timers: 0,
             ip_counted: false,
         }
     }
@@ -122,6 +142,16 @@ impl Session {
         }
     }
 
+    /// Number for the next `Watch`; there is one only when `any`thing is to be posted.
+    pub(crate) fn next_watch(&mut self, any: bool) -> u32 {
+        if !any {
+            return 0;
+        }
+        let number = &mut self.extra_mut().watch_number;
+        *number += 1;
+        *number
+    }
+
     /// Takes the first `subscribe` under way that `is_it`, which has been answered.
     pub(crate) fn subscribe_answered(
         &mut self,
@@ -132,6 +162,16 @@ impl Session {
         let answered = extra.subscribing.remove(at);
         self.trim();
         Some(answered)
+    }
+
+    /// The `history` of this number was answered, or came to nothing. (A client that gives one number to several commands
+    /// may end the wait early, and then fills its own queue only.)
+    pub(crate) fn page_answered(&mut self, re: u64) {
+        let Some(extra) = self.extra.as_mut() else { return };
+        if let Some(at) = extra.pages.iter().position(|page| *page == re) {
+            extra.pages.swap_remove(at);
+            self.trim();
+        }
     }
 
     /// Position among the subscribers of a topic.

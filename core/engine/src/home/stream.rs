@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lynk_domain::{Epoch, Nanos, RoomId, Seq, UserId, shard_of_room};
-use lynk_protocol::{Done, Frame, refused_command};
+use lynk_protocol::{Done, Frame, page_of, refused_command};
 
 use super::fanout::resync;
 use super::topic::{Item, Kind};
@@ -70,8 +70,15 @@ impl Home {
     /// A command was answered, not by an event.
     pub(crate) fn replied(&mut self, cx: &mut Context<'_>, to: ConnectionRef, frame: Arc<Frame>) {
         let Some(session) = self.sessions.live(to) else { return };
-        let subscribing = session.extra.as_ref().is_some_and(|extra| !extra.subscribing.is_empty());
-        let refused = if subscribing { refused_command(frame.payload()) } else { None };
+        let (subscribing, paging) = session
+            .extra
+            .as_ref()
+            .map_or((false, false), |extra| (!extra.subscribing.is_empty(), !extra.pages.is_empty()));
+        let refused = if subscribing || paging { refused_command(frame.payload()) } else { None };
+        let page = if paging { page_of(frame.payload()) } else { None };
+        if let Some(re) = page.or(refused.map(|(re, _)| re)) {
+            session.page_answered(re);
+        }
         cx.reply(to.slot, frame);
         let Some((re, Some(room))) = refused else { return };
         self.subscribe_refused(cx, to, re, room);
@@ -162,6 +169,13 @@ impl Home {
             return;
         };
         if to <= state.last {
+            // What of the room still waits for these users is not for them any more.
+            let sessions = &self.sessions;
+            let out = |slot: Slot| sessions.get(slot).is_some_and(|s| removes.contains(&s.principal.user));
+            let subscribers = state.subscribers.iter().map(|subscriber| subscriber.slot);
+            for slot in subscribers.filter(|slot| out(*slot)).collect::<Vec<_>>() {
+                self.unsubscribe(cx, slot, topic);
+            }
             return;
         }
         let first = state.last.next();

@@ -66,6 +66,10 @@ impl Backlog {
         self.records.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Forgets a record; harmless when it is not listed.
     pub(super) fn remove(&mut self, at: RecordAt) {
         // Journals drain in order, so it is nearly always the first.
@@ -121,17 +125,16 @@ impl Backlog {
         let first = self.records.partition_point(|r| r.seq < from);
         let wanted =
             |r: &&Undrained| r.kind.takes_seq() && ((from <= r.seq && r.seq <= to) || r.may_change(from, to));
-        let mut places: Vec<RecordAt> = self.records.range(first..).filter(wanted).map(|r| r.at).collect();
-        // An edit shows its target's text, so what else touches the targets of this range's edits matters.
-        let edits = self.records.range(first..).filter(|r| r.kind == RecordKind::Edit && r.seq <= to);
-        let mut targets: Vec<Seq> = edits.map(|r| r.target).filter(|t| Seq(0) < *t && *t < from).collect();
-        if !targets.is_empty() {
-            targets.sort_unstable();
-            let about =
-                |r: &&Undrained| r.is_change() && r.seq > to && targets.binary_search(&r.target).is_ok();
-            places.extend(self.records.iter().filter(about).map(|r| r.at));
-        }
-        places
+        self.records.range(first..).filter(wanted).map(|r| r.at).collect()
+    }
+
+    /// Edits and deletes from `from` on of messages before it, with the message: the text of edits that lie in a page from
+    /// `from` on depends on them.
+    pub(super) fn changes_before(&self, from: Seq) -> Vec<(Seq, RecordAt)> {
+        let first = self.records.partition_point(|r| r.seq < from);
+        let changes = self.records.range(first..);
+        let changes = changes.filter(|r| matches!(r.kind, RecordKind::Edit | RecordKind::Delete));
+        changes.filter(|r| Seq(0) < r.target && r.target < from).map(|r| (r.target, r.at)).collect()
     }
 
     /// The event at `seq` and changes of it.
@@ -244,8 +247,10 @@ mod tests {
             backlog.push(r);
         }
         assert_eq!(lsns(&backlog.in_range(Seq(4), Seq(5))), [1, 2, 4, 5]);
-        // The edit at 6 shows the text of 2, which is gone since 9.
-        assert_eq!(lsns(&backlog.in_range(Seq(5), Seq(6))), [2, 3, 5, 6]);
+        assert_eq!(lsns(&backlog.in_range(Seq(5), Seq(6))), [2, 3, 5]);
+        // The edit at 6, and any other of 2 that the store has, shows the text of 2, which is gone since 9.
+        let changes = backlog.changes_before(Seq(4));
+        assert_eq!(changes.iter().map(|(of, at)| (of.0, at.lsn.0)).collect::<Vec<_>>(), [(2, 3), (2, 6)]);
         assert_eq!(lsns(&backlog.about(Seq(4))), [1, 4, 5]);
         assert_eq!(lsns(&backlog.unread_after(Seq(4))), [2]);
         backlog.remove(RecordAt { source: SourceId(1), lsn: Lsn(2) });

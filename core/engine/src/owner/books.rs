@@ -119,6 +119,8 @@ pub(super) struct Books {
     pub(super) pending: FixedMap<RequestId, (RoomId, Pending)>,
     pub(super) wheel: WheelOf,
     pub(super) aging: Aging,
+    /// The shard is about to stop: positions do not wait for their second.
+    pub(super) draining: bool,
     /// Shards that missed events of a room; at most rooms × shards.
     pub(super) lagging: Vec<(RoomId, ShardId)>,
 }
@@ -163,6 +165,7 @@ impl Books {
             pending: fixed_map(config.seed),
             wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
             aging: Aging::default(),
+            draining: false,
             lagging: Vec::new(),
         }
     }

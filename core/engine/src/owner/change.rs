@@ -336,5 +336,8 @@ fn judge_reaction(
     if new && distinct >= limits.reactions_per_message_max as usize {
         return Err(Reject::because(ErrorCode::LimitReached, "the message has too many different reactions"));
     }
+    if on && target.reactions.len() >= limits.reactions_standing_max as usize {
+        return Err(Reject::because(ErrorCode::LimitReached, "the message has too many reactions"));
+    }
     Ok(())
 }

@@ -172,7 +172,8 @@ impl Books {
         let bytes = cx.shared.config.limits.reply_bytes_max;
         let query = PageQuery { room: room.id, from, to, backward, limit, bytes, all: wait.dense };
         let undrained = room.backlog.in_range(query.from, query.to);
-        let request = StoreRequest::Page { query, undrained };
+        let changes = if query.all { room.backlog.changes_before(query.from) } else { Vec::new() };
+        let request = StoreRequest::Page { query, undrained, changes };
         self.ask(cx, room, request, Pending::Page(Box::new(wait)));
     }
 

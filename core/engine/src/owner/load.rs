@@ -4,7 +4,8 @@
 //! it can tell: numbers reserved before a crash, outbox rows to journal, keys that were used.
 //!
 //! Invariants: a reloaded room is equal to the one that left, but for what lives in memory only (rates, typing).
-//! Limits: `rooms_loaded_per_shard_max` rooms, `room_load_waiting_max` inputs waiting for each. What can fail: the
+//! Limits: `rooms_loaded_per_shard_max` rooms, `room_load_waiting_max` inputs waiting for each, [`BACKLOG_LOAD_MAX`]
+//! records that the store does not have. What can fail: the
 //! store; then everyone who waits is told, and the next touch tries again.
 
 use lynk_domain::{Lsn, Millis, RoomId, Seq, ShardId};
@@ -22,10 +23,16 @@ use super::{Owner, Place};
 use crate::context::Context;
 use crate::mail::Mail;
 
+/// Members that take as much memory as the rest of a room.
+const MEMBERS_PER_WEIGHT: usize = 64;
 /// Rooms that one eviction looks at, at most.
 const EVICT_LOOKS_MAX: usize = 32;
 /// By this part of the limit it may be passed while the rooms looked at cannot leave.
 const OVERSHOOT: usize = 8;
+
+/// Undrained records beyond which a room is not loaded: each is read one by one, and all of them are held at once. The
+/// drainer is about to take them.
+const BACKLOG_LOAD_MAX: usize = 50_000;
 
 /// An input for a room that is not loaded.
 #[derive(Clone, Debug)]
@@ -54,7 +61,13 @@ impl Owner {
     pub(super) fn wait(&mut self, cx: &mut Context<'_>, id: RoomId, input: Waiting) {
         let limits = &cx.shared.config.limits;
         let waiting_max = limits.room_load_waiting_max as usize;
-        let loading = matches!(self.rooms.get(&id), Some(Place::Away(away)) if away.loading);
+        let (loading, backlog) = match self.rooms.get(&id) {
+            Some(Place::Away(away)) => (away.loading, away.backlog.len()),
+            _ => (false, 0),
+        };
+        if backlog > BACKLOG_LOAD_MAX {
+            return turn_away(cx, &input, id, &Reject::after(ErrorCode::Busy, 1_000));
+        }
         if !loading && (!self.make_space(cx) || !self.books.may_ask(cx)) {
             return turn_away(cx, &input, id, &Reject::after(ErrorCode::Busy, 200));
         }
@@ -101,6 +114,8 @@ impl Owner {
             self.loaded_count -= 1;
             return;
         }
+        room.weight = weight(room.members.len(), cx.shared.config.limits.rooms_loaded_per_shard_max as usize);
+        self.loaded_count += room.weight - 1;
         self.hand.push_back(id);
         self.rooms.insert(id, Place::Here(room));
     }
@@ -150,9 +165,15 @@ impl Owner {
             }
             self.left_at.insert(id, room.top);
         }
-        self.loaded_count -= 1;
+        self.loaded_count -= room.weight;
         cx.shared.counters.room_evictions += 1;
     }
+}
+
+/// As how many rooms one of so many members counts: by the memory of its members, and never as so many that it alone
+/// keeps the others out.
+fn weight(members: usize, rooms_max: usize) -> usize {
+    1 + (members / MEMBERS_PER_WEIGHT).min(rooms_max / 4)
 }
 
 /// Runs a command that waited for its room.
@@ -222,6 +243,7 @@ impl Books {
         room.members = loaded.members.iter().map(member).collect();
         room.bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect();
         room.mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
+        room.forget_ended(cx.now.wall);
         room.pins = loaded.pins.iter().copied().collect();
         room.blocks = loaded.blocks.iter().copied().collect();
 
@@ -230,6 +252,7 @@ impl Books {
         find_joins(&mut room, &journaled);
         fill_window(cx, &mut room, loaded.recent, head.top);
         self.watch_window(cx, &mut room);
+        restore_slow_mode(&mut room, cx.now.wall);
         for state in &loaded.reads {
             if state.round > 0 {
                 room.rounds.insert(state.user, state.round);
@@ -340,6 +363,26 @@ fn start_at_joins(room: &mut Room) {
     let behind: Vec<_> = behind.map(|(user, member)| (*user, member.joined_seq)).collect();
     for (user, joined) in behind {
         room.set_read(user, joined);
+    }
+}
+
+/// When members posted last, for slow mode: the window tells, unless it begins within the time that counts. Then whoever
+/// is not in it may have posted just before it, and waits once as if the last event were its own.
+fn restore_slow_mode(room: &mut Room, now: Millis) {
+    let seconds = room.info.as_ref().map_or(0, |row| row.slow_mode_seconds);
+    if seconds == 0 {
+        return;
+    }
+    let first = room.window.iter().next().map(|entry| (entry.seq, entry.wall));
+    let Some((first, since)) = first else { return };
+    let reaches = first <= Seq(1) || since.0 + u64::from(seconds) * 1_000 <= now.0;
+    let active = room.active;
+    for member in room.members.values_mut() {
+        let joined = room.window.get(member.joined_seq).map_or(Millis(0), |entry| entry.wall);
+        member.posted = member.posted.max(joined);
+        if !reaches && member.posted == Millis(0) && member.role == lynk_domain::Role::Member {
+            member.posted = active;
+        }
     }
 }
 

@@ -351,6 +351,17 @@ impl Books {
             MetaOutcome::NameTaken => self.finish(cx, room, asker, Err(ErrorCode::NameTaken.into())),
             MetaOutcome::Exists => self.finish(cx, room, asker, Err(ErrorCode::Conflict.into())),
             MetaOutcome::Missing => self.finish(cx, room, asker, Err(ErrorCode::RoomNotFound.into())),
+            MetaOutcome::Blocked => {
+                let reject = Reject::because(ErrorCode::Blocked, "a block stands between you and that user");
+                self.finish(cx, room, asker, Err(reject));
+            }
+            MetaOutcome::Limit => {
+                let detail = match tx.change {
+                    MetaChange::Block { .. } => "you block as many users as you may",
+                    _ => "the user is in as many rooms as a user may be",
+                };
+                self.finish(cx, room, asker, Err(Reject::because(ErrorCode::LimitReached, detail)));
+            }
         }
     }
 
@@ -511,7 +522,7 @@ impl Books {
         let MetaChange::Event(event) = &tx.change else { return Ok(()) };
         self.may_append(cx)?;
         append_intent(cx, room, tx, event);
-        Self::hold_in_memory(room, tx.actor, event);
+        Self::hold_in_memory(cx, room, tx.actor, event);
         Ok(())
     }
 
@@ -527,7 +538,7 @@ impl Books {
         let exists = room.info.is_some();
         for tx in intents.into_iter().filter(|tx| exists && tx.wall.0 >= oldest) {
             if let MetaChange::Event(event) = &tx.change {
-                Self::hold_in_memory(room, tx.actor, event);
+                Self::hold_in_memory(cx, room, tx.actor, event);
                 room.metadata.intents.push_back(tx);
             }
         }
@@ -590,7 +601,7 @@ impl Books {
         // What holds already and waits for the store goes on to hold.
         for tx in std::mem::take(&mut room.metadata.intents) {
             if let MetaChange::Event(event) = &tx.change {
-                Self::hold_in_memory(room, tx.actor, event);
+                Self::hold_in_memory(cx, room, tx.actor, event);
             }
             room.metadata.intents.push_back(tx);
         }

@@ -227,7 +227,9 @@ impl Books {
         if waiting {
             return;
         }
-        let due = member.journaled == Nanos(0) || cx.now.mono.since(member.journaled) >= POSITION_NANOS;
+        let due = self.draining
+            || member.journaled == Nanos(0)
+            || cx.now.mono.since(member.journaled) >= POSITION_NANOS;
         if due && cx.shared.journal == JournalState::Open {
             return publish_position(cx, room, user);
         }
@@ -256,6 +258,19 @@ impl Books {
         if room.moved_timer {
             self.wheel.insert(cx.now.mono.after(PUBLISH_AGAIN_NANOS), Timer::Reads(room.id));
         }
+    }
+
+    /// Journals at most `max` of the positions that moved, before a stop; returns how many.
+    pub(super) fn publish_some(&mut self, cx: &mut Context<'_>, room: &mut Room, max: usize) -> usize {
+        if cx.shared.journal != JournalState::Open {
+            return 0;
+        }
+        let at = room.moved.len().saturating_sub(max);
+        let moved = room.moved.split_off(at);
+        for user in &moved {
+            publish_position(cx, room, *user);
+        }
+        moved.len()
     }
 
     pub(super) fn typing(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, on: bool) {

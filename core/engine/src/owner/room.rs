@@ -106,7 +106,7 @@ pub(super) struct Room {
     pub(super) members: BTreeMap<UserId, Member>,
     /// How often members, also former ones, marked something unread; only those who ever did.
     pub(super) rounds: BTreeMap<UserId, u64>,
-    /// Ends of bans and mutes; 0 for never. Those that ended stay until lifted, or renewed.
+    /// Ends of bans and mutes; 0 for never. Those that ended stay until lifted, renewed, or until the next one.
     pub(super) bans: BTreeMap<UserId, Millis>,
     pub(super) mutes: BTreeMap<UserId, Millis>,
     pub(super) pins: BTreeSet<Seq>,
@@ -163,6 +163,8 @@ pub(super) struct Room {
     pub(super) window_timer: bool,
     /// Requests to the store that will come back to this room.
     pub(super) requests: u32,
+    /// As how many rooms this one counts among those in memory; set when it is loaded.
+    pub(super) weight: usize,
     /// Touched since the eviction hand passed.
     pub(super) touched: bool,
 }
@@ -208,6 +210,7 @@ impl Room {
             moved_timer: false,
             window_timer: false,
             requests: 0,
+            weight: 1,
             touched: true,
         }
     }
@@ -238,6 +241,20 @@ impl Room {
 
     pub(super) fn is_muted(&self, user: UserId, wall: Millis) -> bool {
         self.mutes.get(&user).is_some_and(|until| stands(*until, wall))
+    }
+
+    /// Lets a new member wait as after a message while slow mode is on: leaving and joining is no way round it.
+    pub(super) fn start_slow_mode(&mut self, user: UserId, joined: Millis) {
+        let on = self.info.as_ref().is_some_and(|row| row.slow_mode_seconds > 0);
+        if let Some(member) = self.members.get_mut(&user).filter(|_| on) {
+            member.posted = member.posted.max(joined);
+        }
+    }
+
+    /// Forgets bans and mutes that ended.
+    pub(super) fn forget_ended(&mut self, wall: Millis) {
+        self.bans.retain(|_, until| stands(*until, wall));
+        self.mutes.retain(|_, until| stands(*until, wall));
     }
 
     /// Whether the pair of a 1:1 is apart, either way.
@@ -305,7 +322,7 @@ impl Room {
     }
 }
 
-fn stands(until: Millis, wall: Millis) -> bool {
+pub(super) fn stands(until: Millis, wall: Millis) -> bool {
     until.0 == 0 || wall < until
 }
 

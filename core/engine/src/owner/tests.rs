@@ -382,6 +382,13 @@ impl World {
     /// What of a room must be the same after it left memory and came back.
     pub(super) fn picture(&self, room: RoomId) -> Vec<String> {
         let room = self.loaded(room).expect("loaded");
+        let standing = |list: &BTreeMap<UserId, Millis>| -> Vec<_> {
+            let wall = self.now.wall;
+            list.iter()
+                .filter(|(_, until)| super::room::stands(**until, wall))
+                .map(|(u, t)| (*u, *t))
+                .collect()
+        };
         let mut lines = vec![format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             room.info,
@@ -389,8 +396,8 @@ impl World {
             room.top,
             room.top_n,
             room.version,
-            room.bans,
-            room.mutes,
+            standing(&room.bans),
+            standing(&room.mutes),
             room.pins,
             room.blocks
         )];

@@ -11,7 +11,18 @@ fn there(slot: u32) -> ConnectionRef {
 }
 
 fn watch(rig: &mut Rig, from: ConnectionRef, watcher: UserId, user: UserId, on: bool) {
-    rig.mail(Mail::Watch { from, watcher, users: [user].into(), on });
+    watch_as(rig, from, watcher, user, on, 1);
+}
+
+fn watch_as(rig: &mut Rig, from: ConnectionRef, watcher: UserId, user: UserId, on: bool, number: u32) {
+    rig.mail(Mail::Watch { from, watcher, users: [user].into(), on, number });
+}
+
+/// Answers the questions of who may see a user: everyone but `apart`.
+fn answer_but(rig: &mut Rig, apart: &[UserId]) {
+    while let Some((_, StoreRequest::Relations { others, .. })) = rig.requests.first().cloned() {
+        rig.reply(StoreReply::Relations(others.into_iter().filter(|other| !apart.contains(other)).collect()));
+    }
 }
 
 /// What watchers were told since the last call.
@@ -24,14 +35,16 @@ fn told(rig: &mut Rig) -> Vec<(u32, bool)> {
     mail.into_iter().filter_map(presence).collect()
 }
 
-/// A user of this shard, watched by two connections of the other; blocks are known.
+/// A user of this shard, watched by two connections of the other that may see it.
 fn watched(rig: &mut Rig) -> UserId {
     let user = user_of(HERE, 0);
     watch(rig, there(1), user_of(THERE, 1), user, true);
     watch(rig, there(2), user_of(THERE, 2), user, true);
-    assert_eq!(told(rig), [], "nothing is told before blocks are known");
-    assert!(matches!(rig.requests[..], [(_, StoreRequest::Blocks { user: asked })] if asked == user));
-    rig.reply(StoreReply::Blocks(Vec::new()));
+    assert_eq!(told(rig), [], "nothing is told before it is known who may see it");
+    assert!(
+        matches!(&rig.requests[..], [(_, StoreRequest::Relations { user: asked, .. })] if *asked == user)
+    );
+    answer_but(rig, &[]);
     assert_eq!(told(rig), [(1, false), (2, false)]);
     user
 }
@@ -75,44 +88,100 @@ fn flapping_is_told_once_a_second_and_ends_with_the_truth() {
     rig.wait_millis(2_000);
     told(&mut rig);
     watch(&mut rig, there(1), user_of(THERE, 1), user, true);
+    answer_but(&mut rig, &[]);
     assert_eq!(told(&mut rig), [(1, false)], "asking again tells again");
 }
 
 #[test]
-fn a_blocked_pair_is_offline_to_each_other() {
+fn whoever_may_not_see_a_user_is_told_that_it_is_offline() {
     let mut rig = Rig::new();
     let user = user_of(HERE, 0);
     rig.sign_in(1, user);
-    let (by, plain, of) = (user_of(THERE, 1), user_of(THERE, 2), user_of(THERE, 3));
-    for (slot, watcher) in [(1, by), (2, plain), (3, of)] {
+    let (first, second, third) = (user_of(THERE, 1), user_of(THERE, 2), user_of(THERE, 3));
+    for (slot, watcher) in [(1, first), (2, second), (3, third)] {
         watch(&mut rig, there(slot), watcher, user, true);
     }
-    rig.reply(StoreReply::Blocks(vec![(by, user), (user, of)]));
-    assert_eq!(told(&mut rig), [(1, false), (2, true), (3, false)]);
-    rig.mail(Mail::BlockChanged { by, user, on: false });
-    rig.mail(Mail::BlockChanged { by: user, user: plain, on: true });
-    assert_eq!(told(&mut rig), [(1, true), (2, false)]);
-    // One sees oneself whatever one blocks.
+    answer_but(&mut rig, &[first, third]);
+    let mut all = told(&mut rig);
+    all.sort_unstable();
+    assert_eq!(all, [(1, false), (2, true), (3, false)]);
+    rig.mail(Mail::BlockChanged { by: first, user });
+    rig.mail(Mail::BlockChanged { by: user, user: second });
+    answer_but(&mut rig, &[second, third]);
+    let mut all = told(&mut rig);
+    all.sort_unstable();
+    assert_eq!(all, [(1, true), (2, false)]);
+    rig.mail(Mail::MembershipChanged { user });
+    let rewatch = |(to, mail): &(_, Mail)| *to == HERE && matches!(mail, Mail::Rewatch { .. });
+    assert!(!rig.mail.iter().any(rewatch), "mail to the own shard does not leave it");
+    answer_but(&mut rig, &[first, second]);
+    let mut all = told(&mut rig);
+    all.sort_unstable();
+    assert_eq!(all, [(1, false), (3, true)]);
+    // One sees oneself, and nobody is asked about it.
     watch(&mut rig, there(9), user, user, true);
+    assert!(rig.requests.is_empty());
     assert_eq!(told(&mut rig), [(9, true)]);
 }
 
 #[test]
-fn a_block_that_changes_while_the_store_is_asked_is_not_lost() {
+fn a_change_while_the_store_is_asked_is_not_lost() {
     let mut rig = Rig::new();
     let user = user_of(HERE, 0);
     rig.sign_in(1, user);
     let watcher = user_of(THERE, 1);
     watch(&mut rig, there(1), watcher, user, true);
-    rig.mail(Mail::BlockChanged { by: user, user: watcher, on: true });
-    rig.reply(StoreReply::Blocks(Vec::new()));
+    rig.mail(Mail::BlockChanged { by: user, user: watcher });
+    // Another connection of the watcher comes before the answer, which says nothing about it.
+    watch(&mut rig, there(2), watcher, user, true);
+    rig.reply(StoreReply::Relations(vec![watcher]));
     assert_eq!(told(&mut rig), []);
-    rig.reply(StoreReply::Blocks(vec![(user, watcher)]));
-    assert_eq!(told(&mut rig), [(1, false)]);
+    rig.reply(StoreReply::Relations(Vec::new()));
+    assert_eq!(told(&mut rig), [(1, false), (2, false)]);
 }
 
 #[test]
-fn blocks_that_cannot_be_read_are_asked_for_again() {
+fn the_end_of_a_watch_that_was_delayed_does_not_end_a_newer_one() {
+    let mut rig = Rig::new();
+    let user = watched(&mut rig);
+    let watcher = user_of(THERE, 1);
+    watch_as(&mut rig, there(1), watcher, user, true, 5);
+    watch_as(&mut rig, there(1), watcher, user, false, 4);
+    answer_but(&mut rig, &[]);
+    assert_eq!(told(&mut rig), [(1, false)]);
+    rig.wait_millis(2_000);
+    rig.upgrade(1);
+    rig.hello(1, user, "");
+    assert_eq!(told(&mut rig), [(1, true), (2, true)]);
+    watch_as(&mut rig, there(1), watcher, user, false, 6);
+    leave(&mut rig, 1);
+    rig.wait_millis(2_000);
+    assert_eq!(told(&mut rig), [(2, false)]);
+}
+
+#[test]
+fn questions_to_the_store_are_few_at_a_time_and_all_are_asked() {
+    let mut rig = Rig::new();
+    let users: Vec<_> = (0..300).map(|n| user_of(HERE, n)).collect();
+    rig.mail(Mail::Watch {
+        from: there(1),
+        watcher: user_of(THERE, 1),
+        users: users.clone().into(),
+        on: true,
+        number: 1,
+    });
+    assert_eq!(rig.requests.len(), 64);
+    let mut answered = 0;
+    while !rig.requests.is_empty() {
+        assert!(rig.requests.len() <= 64);
+        rig.reply(StoreReply::Relations(Vec::new()));
+        answered += 1;
+    }
+    assert_eq!((answered, told(&mut rig).len()), (300, 300));
+}
+
+#[test]
+fn what_cannot_be_read_is_asked_for_again() {
     let mut rig = Rig::new();
     let user = user_of(HERE, 0);
     rig.sign_in(1, user);
@@ -120,7 +189,7 @@ fn blocks_that_cannot_be_read_are_asked_for_again() {
     rig.reply(StoreReply::Failed(StoreError::Unavailable));
     assert_eq!(rig.requests.len(), 0);
     rig.wait_millis(1_000);
-    rig.reply(StoreReply::Blocks(Vec::new()));
+    answer_but(&mut rig, &[]);
     assert_eq!(told(&mut rig), [(1, true)]);
 }
 
@@ -148,8 +217,9 @@ fn a_user_with_many_watchers_is_told_in_parts() {
     for slot in 3..=500 {
         watch(&mut rig, there(slot), user_of(THERE, 1), user, true);
     }
-    told(&mut rig);
+    answer_but(&mut rig, &[]);
     rig.wait_millis(2_000);
+    told(&mut rig);
     rig.upgrade(1);
     rig.hello(1, user, "");
     assert_eq!(told(&mut rig).len(), 128);
@@ -158,6 +228,7 @@ fn a_user_with_many_watchers_is_told_in_parts() {
         watch(&mut rig, there(slot), user_of(THERE, 1), user, false);
     }
     watch(&mut rig, there(0), user_of(THERE, 1), user, true);
+    answer_but(&mut rig, &[]);
     let mut rest = told(&mut rig);
     while rig.engine.next_deadline().is_some_and(|at| at <= rig.now.mono) {
         rig.give(Input::Deadline);

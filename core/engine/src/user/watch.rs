@@ -1,6 +1,9 @@
-//! Who watches one user, what each was told, and who must not know.
+//! Who watches one user, what each was told, and who may know.
+
+use std::collections::BTreeSet;
 
 use lynk_domain::{Nanos, UserId};
+use lynk_model::RequestId;
 
 use crate::mail::ConnectionRef;
 
@@ -9,20 +12,22 @@ use crate::mail::ConnectionRef;
 struct Watcher {
     connection: ConnectionRef,
     user: UserId,
+    /// Of the mail that started it.
+    number: u32,
     /// What it was told last; `None` before the first time.
     told: Option<bool>,
+    relation: Relation,
 }
 
-/// Pairs (who blocks, whom) that name the user.
-#[derive(Default, Debug)]
-pub(super) enum Blocks {
-    /// Not asked for yet.
-    #[default]
+/// Whether a watcher may see the user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Relation {
+    /// To be asked for.
     Unknown,
-    /// The store was asked. `stale`: a block changed since.
+    /// The store was asked. `stale`: something changed since.
     Asked { stale: bool },
-    /// Kept up to date by mail.
-    Known(Vec<(UserId, UserId)>),
+    /// As the store said, and nothing changed since.
+    Known(bool),
 }
 
 /// The watchers of one user.
@@ -34,7 +39,10 @@ pub(super) struct Watch {
     watchers: Vec<Watcher>,
     /// Watchers before this one are told what is true; 0 when nobody is being told.
     cursor: usize,
-    pub(super) blocks: Blocks,
+    /// The question under way; at most one, so that an answer belongs to whoever is marked as asked about.
+    pub(super) asked: Option<RequestId>,
+    /// The user waits in the queue of those to be asked about.
+    pub(super) queued: bool,
     /// When the watchers were last told.
     pub(super) told_at: Option<Nanos>,
     /// When they are looked at next.
@@ -47,7 +55,8 @@ impl Watch {
             user,
             watchers: Vec::new(),
             cursor: 0,
-            blocks: Blocks::default(),
+            asked: None,
+            queued: false,
             told_at: None,
             look_at: None,
         }
@@ -57,10 +66,14 @@ impl Watch {
         self.watchers.is_empty()
     }
 
-    /// Adds a watcher, or forgets what it was told.
-    pub(super) fn add(&mut self, connection: ConnectionRef, user: UserId) {
-        let watcher = Watcher { connection, user, told: None };
+    /// Adds a watcher, or forgets what it was told and whether it may see the user. One that is older than what is
+    /// listed changes nothing.
+    pub(super) fn add(&mut self, connection: ConnectionRef, user: UserId, number: u32) {
+        // One sees oneself.
+        let relation = if user == self.user { Relation::Known(true) } else { Relation::Unknown };
+        let watcher = Watcher { connection, user, number, told: None, relation };
         match self.find(connection) {
+            Ok(at) if self.watchers[at].number > number => {}
             Ok(at) => self.watchers[at] = watcher,
             Err(at) => {
                 self.watchers.insert(at, watcher);
@@ -71,12 +84,63 @@ impl Watch {
         }
     }
 
-    pub(super) fn remove(&mut self, connection: ConnectionRef) {
-        if let Ok(at) = self.find(connection) {
+    /// Removes a watcher, unless it started again after this was posted.
+    pub(super) fn remove(&mut self, connection: ConnectionRef, number: u32) {
+        if let Ok(at) = self.find(connection)
+            && self.watchers[at].number <= number
+        {
             self.watchers.remove(at);
             if at < self.cursor {
                 self.cursor -= 1;
             }
+        }
+    }
+
+    /// Whether the store is to be asked about somebody now.
+    pub(super) fn must_ask(&self) -> bool {
+        self.asked.is_none() && self.watchers.iter().any(|watcher| watcher.relation == Relation::Unknown)
+    }
+
+    /// Marks watchers as asked about; returns their users, each once, at most `max`.
+    pub(super) fn ask(&mut self, max: usize) -> Vec<UserId> {
+        let mut others = BTreeSet::new();
+        for watcher in self.watchers.iter_mut().filter(|watcher| watcher.relation == Relation::Unknown) {
+            if others.len() < max || others.contains(&watcher.user) {
+                others.insert(watcher.user);
+                watcher.relation = Relation::Asked { stale: false };
+            }
+        }
+        others.into_iter().collect()
+    }
+
+    /// The store said which of those asked about may see the user.
+    pub(super) fn answered(&mut self, seen: &[UserId]) {
+        for watcher in &mut self.watchers {
+            match watcher.relation {
+                Relation::Asked { stale: false } => {
+                    watcher.relation = Relation::Known(seen.contains(&watcher.user));
+                }
+                Relation::Asked { stale: true } => watcher.relation = Relation::Unknown,
+                Relation::Unknown | Relation::Known(_) => {}
+            }
+        }
+    }
+
+    /// The store did not say.
+    pub(super) fn unanswered(&mut self) {
+        let asked = |watcher: &&mut Watcher| matches!(watcher.relation, Relation::Asked { .. });
+        self.watchers.iter_mut().filter(asked).for_each(|watcher| watcher.relation = Relation::Unknown);
+    }
+
+    /// What was known of one other user, or of all, may not hold any more.
+    pub(super) fn invalidate(&mut self, other: Option<UserId>) {
+        let own = self.user;
+        let named = |user: UserId| user != own && other.is_none_or(|other| other == user);
+        for watcher in self.watchers.iter_mut().filter(|watcher| named(watcher.user)) {
+            watcher.relation = match watcher.relation {
+                Relation::Asked { .. } => Relation::Asked { stale: true },
+                Relation::Unknown | Relation::Known(_) => Relation::Unknown,
+            };
         }
     }
 
@@ -94,7 +158,7 @@ impl Watch {
     /// What a watcher is to be told, `None` when it knows.
     pub(super) fn tell_one(&mut self, connection: ConnectionRef, online: bool) -> Option<bool> {
         let at = self.find(connection).ok()?;
-        news(self.user, &mut self.watchers[at], &self.blocks, online)
+        news(&mut self.watchers[at], online)
     }
 
     /// Tells at most `max` watchers what they do not know yet. True when more are left to be looked at.
@@ -112,7 +176,7 @@ impl Watch {
                 return true;
             }
             self.cursor += 1;
-            if let Some(online) = news(self.user, watcher, &self.blocks, online) {
+            if let Some(online) = news(watcher, online) {
                 post(watcher.connection, online);
                 told += 1;
             }
@@ -120,28 +184,13 @@ impl Watch {
         self.cursor = 0;
         resumed
     }
-
-    pub(super) fn block_changed(&mut self, by: UserId, whom: UserId, on: bool) {
-        match &mut self.blocks {
-            Blocks::Unknown => {}
-            Blocks::Asked { stale } => *stale = true,
-            Blocks::Known(pairs) => {
-                pairs.retain(|pair| *pair != (by, whom));
-                if on {
-                    pairs.push((by, whom));
-                }
-            }
-        }
-    }
 }
 
-/// What `watcher` is to be told of `user` now. Across a block the user is offline; while blocks are not known, nothing
-/// is told.
-fn news(user: UserId, watcher: &mut Watcher, blocks: &Blocks, online: bool) -> Option<bool> {
-    let Blocks::Known(pairs) = blocks else { return None };
-    let other = watcher.user;
-    let hidden = pairs.iter().any(|pair| *pair == (user, other) || *pair == (other, user));
-    let visible = online && !hidden;
+/// What a watcher is to be told now. To whoever may not see it the user is offline; while that is not known, nothing is
+/// told.
+fn news(watcher: &mut Watcher, online: bool) -> Option<bool> {
+    let Relation::Known(seen) = watcher.relation else { return None };
+    let visible = online && seen;
     if watcher.told == Some(visible) {
         return None;
     }

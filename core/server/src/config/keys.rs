@@ -376,6 +376,12 @@ pub(crate) static KEYS: &[Key] = &[
     count!(room_name_chars_max, 1, 1_000, "Longest room name, in characters."),
     count!(reason_chars_max, 0, 5_000, "Longest reason of a kick or ban, in characters."),
     count!(reactions_per_message_max, 0, 1_000, "Distinct emoji on one message."),
+    count!(
+        reactions_standing_max,
+        0,
+        100_000,
+        "Reactions that stand on one message; the next answers `limit_reached`."
+    ),
     bytes!(emoji_bytes_max, 4, 1_024, "Longest emoji."),
     count!(history_page_default, 1, 10_000, "Items of a history page when the client names no limit."),
     count!(history_page_max, 1, 10_000, "Items of a history page at most."),

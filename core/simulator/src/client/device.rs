@@ -490,7 +490,7 @@ impl Device {
             && let Some(user) = self.neighbour(s)
         {
             // Every device is connected by now.
-            let (told, expected) = (self.presence.get(&user), !s.ledger.apart(self.user, user));
+            let (told, expected) = (self.presence.get(&user), s.ledger.sees(self.user, user));
             if told != Some(&expected) {
                 return Some(format!("{user} is told to be online: {told:?}, not {expected}"));
             }

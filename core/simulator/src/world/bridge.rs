@@ -40,6 +40,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::CountNotUnread { .. } => "count_not_unread",
         StoreRequest::Memberships { .. } => "memberships",
         StoreRequest::Blocks { .. } => "blocks",
+        StoreRequest::Relations { .. } => "relations",
         StoreRequest::Apply(_) => "apply",
         StoreRequest::Confirm { .. } => "confirm",
     }
@@ -239,6 +240,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::FindName { .. }
             | StoreRequest::Memberships { .. }
             | StoreRequest::Blocks { .. }
+            | StoreRequest::Relations { .. }
     )
 }
 

@@ -167,6 +167,8 @@ pub(super) fn mail_name(mail: &Mail) -> &'static str {
         Mail::Watch { .. } => "watch",
         Mail::Presence { .. } => "presence",
         Mail::BlockChanged { .. } => "block_changed",
+        Mail::MembershipChanged { .. } => "membership_changed",
+        Mail::Rewatch { .. } => "rewatch",
         Mail::IpAcquire { .. } => "ip_acquire",
         Mail::IpRelease { .. } => "ip_release",
         Mail::IpRefused { .. } => "ip_refused",

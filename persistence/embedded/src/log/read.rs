@@ -1,6 +1,6 @@
 //! Reads of the message log.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 
 use fjall::{Guard, Iter, Keyspace};
@@ -261,27 +261,12 @@ pub(super) fn count_not_unread(
 }
 
 pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>, Fault> {
-    let head = head(keyspace, room)?;
-    let mut positions = BTreeMap::new();
+    let mut states = Vec::new();
     for guard in keyspace.prefix(key::prefix(room, Table::Position)) {
         let (key, value) = guard.into_inner()?;
         let user = key::trailing_user(&key).ok_or_else(|| Fault::corrupt("a stored key is short"))?;
-        positions.insert(user, value::decode_position(&value)?);
-    }
-    // Most members of a room stand at few positions: each is looked up once.
-    let mut ordinals = HashMap::new();
-    let mut states = Vec::with_capacity(positions.len());
-    for (user, Position { round, read, delivered }) in positions {
-        let read_n = match ordinals.get(&read) {
-            Some(n) => *n,
-            None if read >= head.top => head.top_n,
-            None => {
-                let n = ordinal_at(keyspace, room, read)?;
-                ordinals.insert(read, n);
-                n
-            }
-        };
-        states.push(ReadState { user, round, read, read_n, delivered });
+        let Position { round, read, delivered } = value::decode_position(&value)?;
+        states.push(ReadState { user, round, read, delivered });
     }
     Ok(states)
 }

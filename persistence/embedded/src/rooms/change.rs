@@ -2,16 +2,14 @@
 
 use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, RoomRow, fold_name,
-    name_is_unique,
+    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS,
+    ROOMS_PER_USER_MAX, RoomRow, fold_name, name_is_unique,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
 use super::load::number;
 use crate::{Fault, FaultKind};
 
-/// How long a key's result is kept, in milliseconds: 7 days.
-const RESULT_LIFE_MILLIS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Expired results dropped by one command, so that no command pays for many.
 const RESULTS_PRUNED_MAX: u32 = 32;
 
@@ -24,8 +22,12 @@ fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize
     Ok(tx.prepare_cached(sql)?.execute(params)?)
 }
 
-/// Carries out a command. Refused commands leave nothing behind.
-pub(super) fn apply(connection: &mut Connection, command: &MetaTransaction) -> Result<MetaOutcome, Fault> {
+/// Carries out a command, whose result is kept for `key_life_millis`. Refused commands leave nothing behind.
+pub(super) fn apply(
+    connection: &mut Connection,
+    command: &MetaTransaction,
+    key_life_millis: u64,
+) -> Result<MetaOutcome, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(known) = known_result(&tx, command)? {
         return Ok(known);
@@ -41,7 +43,7 @@ pub(super) fn apply(connection: &mut Connection, command: &MetaTransaction) -> R
     if let Some(event) = event {
         put_outbox(&tx, command, *version, event)?;
     }
-    keep_result(&tx, command, *version)?;
+    keep_result(&tx, command, *version, key_life_millis)?;
     commit(tx)?;
     Ok(outcome)
 }
@@ -72,7 +74,12 @@ fn known_result(tx: &Transaction<'_>, command: &MetaTransaction) -> Result<Optio
     }))
 }
 
-fn keep_result(tx: &Transaction<'_>, command: &MetaTransaction, version: u64) -> Result<(), Fault> {
+fn keep_result(
+    tx: &Transaction<'_>,
+    command: &MetaTransaction,
+    version: u64,
+    key_life_millis: u64,
+) -> Result<(), Fault> {
     if command.key.is_nil() {
         return Ok(());
     }
@@ -89,7 +96,7 @@ fn keep_result(tx: &Transaction<'_>, command: &MetaTransaction, version: u64) ->
             bits(command.wall.0)
         ],
     )?;
-    let oldest = command.wall.0.saturating_sub(RESULT_LIFE_MILLIS);
+    let oldest = command.wall.0.saturating_sub(key_life_millis);
     execute(
         tx,
         "DELETE FROM results WHERE (actor, room, key) IN (
@@ -147,6 +154,11 @@ fn create(
     if tx.prepare_cached("SELECT 1 FROM rooms WHERE room = ?1")?.exists([room.0])? {
         return Ok(MetaOutcome::Exists);
     }
+    for (user, _) in members {
+        if let Some(refusal) = refuses(tx, command.actor, *user)? {
+            return Ok(refusal);
+        }
+    }
     if name_is_unique(row.kind) && !take_name(tx, room, &fold_name(&row.name), command.wall)? {
         return Ok(MetaOutcome::NameTaken);
     }
@@ -170,6 +182,22 @@ fn create(
     }
     let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
     Ok(MetaOutcome::Applied { version: 1, event: Some(event) })
+}
+
+/// Whether the query finds `max` rows or more.
+fn reaches(tx: &Transaction<'_>, sql: &str, user: UserId, max: u32) -> Result<bool, Fault> {
+    let found: u32 = tx.prepare_cached(sql)?.query_row((user.0, max), |row| row.get(0))?;
+    Ok(found >= max)
+}
+
+/// Why `user` may not become a member by `actor`.
+fn refuses(tx: &Transaction<'_>, actor: UserId, user: UserId) -> Result<Option<MetaOutcome>, Fault> {
+    let sql = "SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1)";
+    if user != actor && tx.prepare_cached(sql)?.exists((actor.0, user.0))? {
+        return Ok(Some(MetaOutcome::Blocked));
+    }
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM members WHERE user = ?1 LIMIT ?2)";
+    Ok(reaches(tx, sql, user, ROOMS_PER_USER_MAX)?.then_some(MetaOutcome::Limit))
 }
 
 fn put_member(
@@ -200,6 +228,14 @@ fn change(tx: &Transaction<'_>, command: &MetaTransaction, event: &MetaEvent) ->
     let kind = RoomKind::from_u8(kind).ok_or_else(|| Fault::corrupt("a room has an unknown kind"))?;
     if matches!(event, MetaEvent::Created { .. }) {
         return Ok(MetaOutcome::Exists);
+    }
+    if let MetaEvent::Joined { user, .. } = event
+        && !tx
+            .prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2")?
+            .exists((room.0, user.0))?
+        && let Some(refusal) = refuses(tx, command.actor, *user)?
+    {
+        return Ok(refusal);
     }
     if let MetaEvent::Settings { name: new, .. } = event
         && name_is_unique(kind)
@@ -287,6 +323,12 @@ fn block(
     on: bool,
 ) -> Result<MetaOutcome, Fault> {
     if on {
+        let known = "SELECT 1 FROM blocks WHERE by = ?1 AND user = ?2";
+        let known = tx.prepare_cached(known)?.exists((by.0, user.0))?;
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM blocks WHERE by = ?1 LIMIT ?2)";
+        if !known && reaches(tx, sql, by, BLOCKS_PER_USER_MAX)? {
+            return Ok(MetaOutcome::Limit);
+        }
         let sql = "INSERT OR REPLACE INTO blocks (by, user, room) VALUES (?1, ?2, ?3)";
         execute(tx, sql, (by.0, user.0, room.0))?;
     } else {
@@ -313,4 +355,60 @@ pub(super) fn confirm(
     )?;
     execute(&tx, "UPDATE results SET seq = ?3 WHERE room = ?1 AND version = ?2 AND seq = 0", at)?;
     commit(tx)
+}
+
+#[cfg(test)]
+mod tests {
+    use lynk_domain::{Key, direct_room_id};
+
+    use super::super::schema;
+    use super::*;
+
+    /// Fills a table with as many rows as `sql` makes of the numbers below 10,000.
+    fn fill(connection: &Connection, sql: &str, by: UserId) {
+        let numbers = "WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < 9999)";
+        connection.execute(&format!("{numbers} {sql}"), [by.0]).expect("fills");
+    }
+
+    fn command(room: RoomId, actor: UserId, change: MetaChange) -> MetaTransaction {
+        MetaTransaction { room, actor, key: Key::NIL, content_hash: 1, wall: Millis(1), change }
+    }
+
+    #[test]
+    fn a_user_has_a_number_of_blocks_and_of_rooms() {
+        let mut connection = Connection::open_in_memory().expect("opens");
+        schema::prepare(&connection).expect("prepares");
+        schema::migrate(&mut connection, 0).expect("migrates");
+        connection.pragma_update(None, "foreign_keys", false).expect("sets");
+        let (user, other) = (UserId([1; 16]), UserId([2; 16]));
+        let id = "CAST(printf('%016d', i) AS BLOB)";
+        fill(&connection, &format!("INSERT INTO blocks SELECT ?1, {id}, {id} FROM n"), user);
+        fill(&connection, &format!("INSERT INTO members SELECT {id}, ?1, 1, 1, 1 FROM n"), user);
+        let block = |by, user, on| command(direct_room_id(by, user), by, MetaChange::Block { by, user, on });
+        let known = UserId(*b"0000000000000007");
+        let mut run = |command: &MetaTransaction| apply(&mut connection, command, 1).expect("answers");
+        let done = MetaOutcome::Applied { version: 0, event: None };
+        assert_eq!(run(&block(user, other, true)), MetaOutcome::Limit);
+        assert_eq!(run(&block(user, known, true)), done, "it stands already");
+        assert_eq!(run(&block(user, known, false)), done);
+        assert_eq!(run(&block(user, other, true)), done);
+        assert_eq!(run(&block(other, known, true)), done, "the limit is each user's own");
+
+        let row = RoomRow {
+            room: RoomId([9; 16]),
+            kind: RoomKind::Private,
+            name: "n".to_owned(),
+            creator: user,
+            created: Millis(1),
+            level: lynk_domain::AckLevel::Local,
+            visibility: lynk_domain::HistoryVisibility::All,
+            slow_mode_seconds: 0,
+            version: 0,
+        };
+        let create = |by| MetaChange::Create { row: row.clone(), members: vec![(by, Role::Owner)] };
+        assert_eq!(run(&command(row.room, user, create(user))), MetaOutcome::Limit);
+        assert!(matches!(run(&command(row.room, other, create(other))), MetaOutcome::Applied { .. }));
+        let join = MetaChange::Event(MetaEvent::Joined { user, role: Role::Member });
+        assert_eq!(run(&command(row.room, user, join)), MetaOutcome::Limit);
+    }
 }

@@ -159,3 +159,16 @@ pub(super) fn blocks(connection: &Connection, user: UserId) -> Result<Vec<(UserI
         UNION SELECT by, user FROM blocks WHERE user = ?1 ORDER BY 1, 2";
     all(connection, sql, [user.0], pair)
 }
+
+pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {
+    // A 1:1 (kind 3) counts for the one who did not open it.
+    let sql = "SELECT NOT EXISTS (
+            SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1)
+        ) AND EXISTS (
+            SELECT 1 FROM members a
+            CROSS JOIN members b ON b.room = a.room AND b.user = ?2
+            CROSS JOIN rooms r ON r.room = a.room
+            WHERE a.user = ?1 AND (r.kind <> 3 OR r.creator <> ?1)
+        )";
+    Ok(connection.prepare_cached(sql)?.query_row((watcher.0, user.0), |row| row.get(0))?)
+}

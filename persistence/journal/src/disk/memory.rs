@@ -46,6 +46,8 @@ struct Faults {
     writes_full: bool,
     write_bytes_max: usize,
     syncs_fail: bool,
+    /// Files whose names end so cannot be removed.
+    kept: Option<String>,
     /// Changes that still succeed.
     changes: u64,
     /// Descriptors that may still be opened.
@@ -59,6 +61,7 @@ impl Default for Faults {
             writes_full: false,
             write_bytes_max: usize::MAX,
             syncs_fail: false,
+            kept: None,
             changes: u64::MAX,
             opens: u64::MAX,
         }
@@ -286,6 +289,11 @@ impl MemoryDisk {
         self.state().faults.syncs_fail = fail;
     }
 
+    /// Files whose names end like this cannot be removed.
+    pub fn set_kept(&self, suffix: Option<&str>) {
+        self.state().faults.kept = suffix.map(str::to_owned);
+    }
+
     /// Content of a file as a read sees it.
     ///
     /// # Errors
@@ -427,6 +435,9 @@ impl Disk for MemoryDisk {
         let mut state = self.state();
         state.change()?;
         state.find(path)?;
+        if state.faults.kept.as_ref().is_some_and(|suffix| path.to_string_lossy().ends_with(suffix)) {
+            return Err(io::Error::other("the file cannot be removed"));
+        }
         let (dir, name) = split(path)?;
         state.name(dir, NameChange::Remove(name))
     }

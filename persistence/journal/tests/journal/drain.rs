@@ -220,3 +220,30 @@ fn damage_to_a_live_journal_is_reported_with_its_place_and_stops_only_its_source
     assert_eq!((&damage.path, damage.offset), (&path, second));
     assert!(matches!(boot.drain_step(&mut store), DrainStep::Drained { source: SourceId(1), .. }));
 }
+
+#[test]
+fn a_file_that_cannot_be_removed_keeps_no_record_from_the_store() {
+    let disk = new_disk();
+    let mut store = MemoryStore::default();
+    let mut boot = start(&disk, &store, 2);
+    fill(&mut boot, 20, 5);
+    let mut all: Vec<_> = written(&boot).collect();
+    disk.restart();
+    let name = disk.list(&root().join("1/0")).expect("a journal").remove(0);
+    disk.set_kept(Some(&format!("1/0/{name}")));
+    let mut boot = start(&disk, &store, 2);
+    fill(&mut boot, 20, 5);
+    all.extend(written(&boot));
+    assert_eq!(boot.drain(&mut store), DrainStep::Idle);
+    check_store(&store, &all);
+    assert_eq!(boot.drainer.unremoved(), 1);
+    disk.set_kept(None);
+    boot.now = boot.now.after(6 * Nanos::SECOND);
+    assert_eq!(boot.drain(&mut store), DrainStep::Idle);
+    assert_eq!(boot.drainer.unremoved(), 0);
+    disk.restart();
+    let mut boot = start(&disk, &store, 2);
+    assert_eq!(boot.drain(&mut store), DrainStep::Idle);
+    check_store(&store, &all);
+    assert_eq!(disk.list(root()).expect("the root"), ["3"], "the rest of it goes with the next start");
+}

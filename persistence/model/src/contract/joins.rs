@@ -7,8 +7,8 @@ use lynk_domain::{Lsn, Seq};
 use super::history::{History, Random, records};
 use super::messages::{println_seed, queries};
 use crate::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
-use crate::port::{MessageStore, ready};
-use crate::{OwnedRecord, PageReply, RecordAt, SourceId, StoreReply, StoreRequest, execute};
+use crate::port::{MessageStore, RecordSource as _, ready};
+use crate::{Body, OwnedRecord, PageReply, RecordAt, SourceId, StoreReply, StoreRequest, execute};
 
 /// Puts each record into the store, into a journal, or into both; then every request must be answered as by
 /// the reference model with all records. A page may be cut earlier, and must be right for what it covers.
@@ -69,11 +69,30 @@ impl<M: MessageStore> Asked<'_, M> {
         ready(execute(request, self.full, &mut rooms, &mut nothing))
     }
 
+    /// The undrained records, those that change a message before `from` apart.
+    fn split(&mut self, from: Seq) -> (Vec<RecordAt>, Vec<(Seq, RecordAt)>) {
+        let (mut undrained, mut changes) = (Vec::new(), Vec::new());
+        for at in &self.undrained {
+            let record = self.journals.read(at.source, at.lsn).expect("readable").expect("there");
+            match Body::decode(record.head.kind, &record.payload).expect("ours") {
+                Body::Edit { target, .. } | Body::Delete { target } if target < from => {
+                    changes.push((target, *at));
+                    // One that lies in the page is an event of it, too.
+                    if record.head.seq >= from {
+                        undrained.push(*at);
+                    }
+                }
+                _ => undrained.push(*at),
+            }
+        }
+        (undrained, changes)
+    }
+
     fn pages(&mut self) {
         for query in queries(self.history) {
-            let undrained = self.undrained.clone();
-            let StoreReply::Page(joined) = self.ask(&StoreRequest::Page { query: query.clone(), undrained })
-            else {
+            let (undrained, changes) = self.split(query.from);
+            let request = StoreRequest::Page { query: query.clone(), undrained, changes };
+            let StoreReply::Page(joined) = self.ask(&request) else {
                 panic!("a page answers a page");
             };
             let PageReply { events, covers_from, covers_to, more } = *joined;

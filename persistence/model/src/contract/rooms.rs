@@ -215,9 +215,11 @@ pub fn blocks_need_no_room<R: RoomStore>(store: &mut R) {
     let loaded = load(store, direct);
     assert_eq!((loaded.row, loaded.blocks), (None, vec![(OWNER, GUEST), (GUEST, OWNER)]));
     applied(store, &block(4, OWNER, GUEST, false));
+    applied(store, &block(5, GUEST, OWNER, false));
     let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
     let create = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
-    applied(store, &command(direct, 5, create));
+    applied(store, &command(direct, 6, create));
+    applied(store, &block(7, GUEST, OWNER, true));
     assert_eq!(load(store, direct).blocks, [(GUEST, OWNER)]);
     for user in [OWNER, GUEST] {
         assert_eq!(ready(store.blocks(user)), Ok(vec![(GUEST, OWNER)]));
@@ -226,6 +228,57 @@ pub fn blocks_need_no_room<R: RoomStore>(store: &mut R) {
         assert_eq!(peers, [(direct, if user == OWNER { GUEST } else { OWNER })]);
     }
     assert_eq!(ready(store.blocks(UserId([7; 16]))), Ok(vec![]));
+}
+
+/// Nobody becomes a member of a room by a user on the other side of a block, whoever blocks.
+pub fn a_block_keeps_invitations_out<R: RoomStore>(store: &mut R) {
+    let direct = direct_room_id(OWNER, GUEST);
+    let block = |number, by, user, on| command(direct, number, MetaChange::Block { by, user, on });
+    let join = |number, actor| {
+        let event = MetaEvent::Joined { user: GUEST, role: Role::Member };
+        MetaTransaction { actor, ..command(ROOM, number, MetaChange::Event(event)) }
+    };
+    applied(store, &create(ROOM, 1, RoomKind::Public, "a room"));
+    for (number, by, user) in [(10, OWNER, GUEST), (20, GUEST, OWNER)] {
+        applied(store, &block(number, by, user, true));
+        assert_eq!(apply(store, &join(number + 1, OWNER)), MetaOutcome::Blocked);
+        let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
+        let create = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
+        assert_eq!(apply(store, &command(direct, number + 2, create)), MetaOutcome::Blocked);
+        let loaded = load(store, ROOM);
+        assert_eq!((loaded.members.len(), loaded.row.map(|row| row.version)), (1, Some(1)));
+        applied(store, &block(number + 3, by, user, false));
+    }
+    applied(store, &block(30, GUEST, OWNER, true));
+    assert_eq!(applied(store, &join(31, GUEST)), 2, "one may join by oneself");
+    let kick = MetaEvent::Kicked { user: GUEST, reason: String::new() };
+    applied(store, &command(ROOM, 32, MetaChange::Event(kick)));
+    applied(store, &block(33, GUEST, OWNER, false));
+    assert_eq!(applied(store, &join(34, OWNER)), 4);
+}
+
+/// Presence is for those who share a room and stand across no block; a 1:1 counts for the one who did not open it.
+pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
+    let sees = |store: &R, watcher, user| ready(store.may_see(watcher, user)).expect("readable");
+    let both = |store: &R| (sees(store, OWNER, GUEST), sees(store, GUEST, OWNER));
+    assert_eq!(both(store), (false, false));
+    let direct = direct_room_id(OWNER, GUEST);
+    let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
+    let open = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
+    applied(store, &command(direct, 1, open));
+    assert_eq!(both(store), (false, true), "the owner opened it");
+    applied(store, &create(ROOM, 2, RoomKind::Private, "a room"));
+    assert_eq!(both(store), (false, true));
+    let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
+    applied(store, &command(ROOM, 3, MetaChange::Event(join)));
+    assert_eq!(both(store), (true, true));
+    let block = |number, on| command(direct, number, MetaChange::Block { by: GUEST, user: OWNER, on });
+    applied(store, &block(4, true));
+    assert_eq!(both(store), (false, false));
+    applied(store, &block(5, false));
+    let leave = MetaEvent::Left { user: GUEST };
+    applied(store, &command(ROOM, 6, MetaChange::Event(leave)));
+    assert_eq!(both(store), (false, true));
 }
 
 /// Random commands have the outcomes and leave the rows that the reference model has. The store may hold

@@ -204,7 +204,6 @@ impl MessageStore for MemoryMessages {
             user: *user,
             round: reached.round,
             read: reached.read,
-            read_n: log.ordinal_at(reached.read),
             delivered: reached.delivered,
         };
         Ok(log.positions.iter().map(state).collect())

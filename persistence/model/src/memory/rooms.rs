@@ -6,8 +6,9 @@ use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::port::RoomStore;
 use crate::{
-    Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute,
-    NAME_RESERVED_MILLIS, OutboxRow, RoomRow, StoreError, fold_name, name_is_unique,
+    BLOCKS_PER_USER_MAX, Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
+    MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, ROOMS_PER_USER_MAX, RoomRow, StoreError,
+    fold_name, name_is_unique,
 };
 
 /// [`RoomStore`] in memory.
@@ -62,9 +63,35 @@ impl MemoryRooms {
         true
     }
 
+    /// Why `user` may not become a member by `actor`.
+    fn refuses(&self, actor: UserId, user: UserId) -> Option<MetaOutcome> {
+        let apart = self.blocks.contains_key(&(actor, user)) || self.blocks.contains_key(&(user, actor));
+        if user != actor && apart {
+            return Some(MetaOutcome::Blocked);
+        }
+        let rooms = self.rooms.values().filter(|room| room.members.contains_key(&user)).count();
+        (rooms >= ROOMS_PER_USER_MAX as usize).then_some(MetaOutcome::Limit)
+    }
+
+    fn block(&mut self, room: RoomId, by: UserId, user: UserId, on: bool) -> MetaOutcome {
+        if !on {
+            self.blocks.remove(&(by, user));
+        } else if !self.blocks.contains_key(&(by, user)) {
+            let of = self.blocks.range((by, UserId([0; 16]))..=(by, UserId([0xff; 16])));
+            if of.count() >= BLOCKS_PER_USER_MAX as usize {
+                return MetaOutcome::Limit;
+            }
+            self.blocks.insert((by, user), room);
+        }
+        MetaOutcome::Applied { version: 0, event: None }
+    }
+
     fn create(&mut self, tx: &MetaTransaction, row: &RoomRow, members: &[(UserId, Role)]) -> MetaOutcome {
         if self.rooms.contains_key(&tx.room) {
             return MetaOutcome::Exists;
+        }
+        if let Some(refusal) = members.iter().find_map(|(user, _)| self.refuses(tx.actor, *user)) {
+            return refusal;
         }
         if name_is_unique(row.kind) && !self.take_name(tx.room, &fold_name(&row.name), tx.wall) {
             return MetaOutcome::NameTaken;
@@ -89,6 +116,12 @@ impl MemoryRooms {
         let Some(room) = self.rooms.get(&tx.room) else { return MetaOutcome::Missing };
         if matches!(event, MetaEvent::Created { .. }) {
             return MetaOutcome::Exists;
+        }
+        if let MetaEvent::Joined { user, .. } = event
+            && !room.members.contains_key(user)
+            && let Some(refusal) = self.refuses(tx.actor, *user)
+        {
+            return refusal;
         }
         if let MetaEvent::Settings { name, .. } = event
             && name_is_unique(room.row.kind)
@@ -195,14 +228,7 @@ impl RoomStore for MemoryRooms {
         let outcome = match &tx.change {
             MetaChange::Create { row, members } => self.create(tx, row, members),
             MetaChange::Event(event) => self.change(tx, event),
-            MetaChange::Block { by, user, on } => {
-                if *on {
-                    self.blocks.insert((*by, *user), tx.room);
-                } else {
-                    self.blocks.remove(&(*by, *user));
-                }
-                MetaOutcome::Applied { version: 0, event: None }
-            }
+            MetaChange::Block { by, user, on } => self.block(tx.room, *by, *user, *on),
         };
         if let MetaOutcome::Applied { version, .. } = outcome
             && !tx.key.is_nil()
@@ -264,5 +290,14 @@ impl RoomStore for MemoryRooms {
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
         let named = |(by, whom): &&(UserId, UserId)| *by == user || *whom == user;
         Ok(self.blocks.keys().filter(named).copied().collect())
+    }
+
+    async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
+        let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
+        let shared = |room: &Room| {
+            let counts = room.row.kind != RoomKind::Direct || room.row.creator != watcher;
+            counts && room.members.contains_key(&watcher) && room.members.contains_key(&user)
+        };
+        Ok(!apart && self.rooms.values().any(shared))
     }
 }

@@ -160,7 +160,7 @@ fn watching_is_told_to_each_users_shard_and_ends_with_the_connection() {
     rig.text(1, &format!(r#"{{"id":5,"op":"presence","watch":[{}]}}"#, list(&users)));
     assert_eq!(rig.story(1), ["ok"]);
     match rig.mail.pop() {
-        Some((THERE, Mail::Watch { from, watcher, users: told, on: true })) => {
+        Some((THERE, Mail::Watch { from, watcher, users: told, on: true, .. })) => {
             assert_eq!((from, watcher), (connection, me));
             users.sort_unstable();
             assert_eq!(*told, *users);
@@ -184,6 +184,45 @@ fn watching_is_told_to_each_users_shard_and_ends_with_the_connection() {
         |(to, mail)| matches!(mail, Mail::Watch { users: told, on: false, .. } if *to == THERE && told.len() == 2),
     );
     assert!(ended);
+}
+
+#[test]
+fn a_connection_may_start_a_full_list_of_watches_and_then_a_few_a_second() {
+    let mut rig = Rig::new();
+    rig.sign_in(1, user_of(HERE, 0));
+    let users: Vec<_> = (0..500).map(|n| user_of(THERE, n)).collect();
+    let list =
+        |users: &[UserId]| users.iter().map(|user| format!(r#""{user}""#)).collect::<Vec<_>>().join(",");
+    let all = list(&users);
+    let watch = |rig: &mut Rig, op: &str, users: &str| {
+        rig.text(1, &format!(r#"{{"id":5,"op":"presence","{op}":[{users}]}}"#));
+        rig.story(1)
+    };
+    assert_eq!(watch(&mut rig, "watch", &all), ["ok"]);
+    assert_eq!(watch(&mut rig, "unwatch", &all), ["ok"]);
+    rig.mail.clear();
+    assert_eq!(watch(&mut rig, "watch", &all), ["error rate_limited"]);
+    assert!(rig.mail.is_empty());
+    rig.wait_millis(1_000);
+    assert_eq!(watch(&mut rig, "watch", &list(&users[..51])), ["error rate_limited"]);
+    assert_eq!(watch(&mut rig, "watch", &list(&users[..50])), ["ok"]);
+}
+
+#[test]
+fn a_connection_whose_user_is_in_other_rooms_watches_everyone_again() {
+    let mut rig = Rig::new();
+    let connection = rig.sign_in(1, user_of(HERE, 0));
+    rig.mail(Mail::Rewatch { to: connection });
+    assert!(rig.mail.is_empty(), "nobody is watched");
+    let user = user_of(THERE, 1);
+    rig.text(1, &format!(r#"{{"id":5,"op":"presence","watch":["{user}"]}}"#));
+    let numbers = |rig: &mut Rig| match rig.mail.pop() {
+        Some((THERE, Mail::Watch { on: true, number, .. })) => number,
+        other => panic!("{other:?}"),
+    };
+    let first = numbers(&mut rig);
+    rig.mail(Mail::Rewatch { to: connection });
+    assert_eq!(numbers(&mut rig), first + 1);
 }
 
 #[test]

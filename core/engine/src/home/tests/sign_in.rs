@@ -2,7 +2,7 @@ use lynk_domain::Nanos;
 use lynk_protocol::CloseCode;
 
 use crate::rig::{HERE, Rig, THERE, ip_of, room_of, user_of};
-use crate::{Input, Mail, Slot};
+use crate::{Input, Mail, QueueLevel, Slot};
 
 #[test]
 fn hello_is_answered_with_the_announced_numbers() {
@@ -19,7 +19,8 @@ fn hello_is_answered_with_the_announced_numbers() {
         "key_age_max_ms": 604_800_000, "key_ahead_max_ms": 60_000, "commands_per_second": 50,
         "limits": {
             "message_chars": 8_000, "frame_bytes": 131_072, "room_name_chars": 100,
-            "reactions_per_message": 20, "history_page": 100, "history_page_max": 500,
+            "reactions_per_message": 20, "reactions_standing": 2_000,
+            "history_page": 100, "history_page_max": 500,
             "reply_bytes": 262_144, "subscriptions": 1_000, "commands_in_flight": 32,
             "room_members": 100_000, "presence_watch": 500, "presence_room_members": 500,
             "resume_bytes": 65_536, "connections_per_account": 30,
@@ -110,6 +111,43 @@ fn a_token_shorter_than_the_hello_deadline_ends_in_time() {
 }
 
 #[test]
+fn refreshing_again_and_again_keeps_one_look_at_the_connection() {
+    let mut rig = Rig::new();
+    let user = user_of(HERE, 0);
+    rig.sign_in(1, user);
+    for round in 0..200u64 {
+        for ttl in [900_000, 30_000 + 10 * round, 900_000] {
+            let token = rig.token(user, 9, ttl);
+            rig.text(1, &format!(r#"{{"id":2,"op":"refresh","token":"{token}"}}"#));
+            rig.wait_millis(100);
+        }
+        assert!(rig.story(1).iter().all(|word| word == "ok"));
+    }
+    assert!(rig.engine.timers_of_connections() <= 3, "{}", rig.engine.timers_of_connections());
+}
+
+#[test]
+fn ever_shorter_tokens_are_limited_and_the_shortest_one_taken_counts() {
+    let mut rig = Rig::new();
+    let user = user_of(HERE, 0);
+    rig.sign_in(1, user);
+    // Until the look at the deadline of `hello` is over.
+    rig.wait_millis(11_000);
+    let mut story = Vec::new();
+    for round in 0..20 {
+        let token = rig.token(user, 9, 25_000 - 1_000 * round);
+        rig.text(1, &format!(r#"{{"id":2,"op":"refresh","token":"{token}"}}"#));
+        story.extend(rig.story(1));
+    }
+    assert_eq!(story.iter().filter(|word| *word == "ok").count(), 7);
+    assert_eq!(story.iter().filter(|word| *word == "error invalid_token").count(), 13);
+    rig.wait_millis(18_800);
+    assert_eq!(rig.closed, []);
+    rig.wait_millis(400);
+    assert_eq!(rig.closed, [(Slot(1), CloseCode::TokenExpired)]);
+}
+
+#[test]
 fn refresh_takes_only_a_token_of_the_same_session() {
     let mut rig = Rig::new();
     rig.sign_in(1, user_of(HERE, 0));
@@ -139,10 +177,74 @@ fn resumed_rooms_are_asked_for_a_few_at_a_time() {
         assert_eq!(text, format!(r#"{{"op":"subscribe","room":"{room}","epoch":2,"seq":5}}"#));
         asked.push(room);
         rig.mail(Mail::Reply { to: from, frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#) });
+        rig.flush();
         at_once = at_once.max(rig.mail.len());
     }
     assert_eq!(asked, rooms);
-    assert_eq!(at_once, 16);
+    assert_eq!(at_once, 8);
+}
+
+#[test]
+fn resumed_rooms_wait_while_the_queue_is_high_and_for_the_end_of_the_turn() {
+    let mut rig = Rig::new();
+    let rooms: Vec<_> = (0..40).map(|n| room_of(THERE, n)).collect();
+    let resume: Vec<String> =
+        rooms.iter().map(|room| format!(r#"{{"room":"{room}","epoch":1,"seq":5}}"#)).collect();
+    rig.upgrade(1);
+    rig.hello(1, user_of(HERE, 0), &resume.join(","));
+    let answer = |rig: &mut Rig| {
+        for (_, mail) in std::mem::take(&mut rig.mail) {
+            let Mail::Command { from, .. } = mail else { continue };
+            rig.mail(Mail::Reply { to: from, frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#) });
+        }
+    };
+    answer(&mut rig);
+    assert!(rig.mail.is_empty(), "an owner that answers at once does not get all rooms in one turn");
+    rig.level(1, QueueLevel::High);
+    rig.flush();
+    rig.wait_millis(1_000);
+    rig.flush();
+    assert!(rig.mail.is_empty(), "a full queue is not filled further");
+    rig.level(1, QueueLevel::Low);
+    let mut asked = 8;
+    while !rig.mail.is_empty() {
+        assert!(rig.mail.len() <= 8);
+        asked += rig.mail.len();
+        answer(&mut rig);
+        rig.flush();
+    }
+    assert_eq!(asked, 40);
+}
+
+#[test]
+fn a_connection_waits_for_two_pages_at_a_time() {
+    let mut rig = Rig::new();
+    let connection = rig.sign_in(1, user_of(HERE, 0));
+    let room = room_of(THERE, 0);
+    let ask = |rig: &mut Rig, id: u64| {
+        rig.text(1, &format!(r#"{{"id":{id},"op":"history","room":"{room}"}}"#));
+        rig.story(1)
+    };
+    let nothing = Vec::<String>::new();
+    assert_eq!((ask(&mut rig, 5), ask(&mut rig, 6)), (nothing.clone(), nothing.clone()));
+    assert_eq!(ask(&mut rig, 7), ["error busy"]);
+    let page = crate::rig::frame(r#"{"ev":"history","re":5,"events":[]}"#);
+    rig.mail(Mail::Reply { to: connection, frame: page });
+    assert_eq!(rig.story(1), ["history"]);
+    assert_eq!(ask(&mut rig, 8), nothing);
+    assert_eq!(ask(&mut rig, 9), ["error busy"]);
+    let refusal = crate::rig::frame(r#"{"ev":"error","re":6,"code":"unavailable"}"#);
+    rig.mail(Mail::Reply { to: connection, frame: refusal });
+    rig.take_sent(1);
+    assert_eq!(ask(&mut rig, 10), nothing);
+    let (to, mail) = rig.mail.pop().expect("asked");
+    rig.give(Input::MailRefused { to, mail });
+    assert_eq!(rig.story(1), ["error busy"]);
+    assert_eq!(ask(&mut rig, 11), nothing, "a page that was not asked for is not waited for");
+    rig.level(1, QueueLevel::High);
+    rig.mail(Mail::Reply { to: connection, frame: crate::rig::frame(r#"{"ev":"history","re":8}"#) });
+    rig.take_sent(1);
+    assert_eq!(ask(&mut rig, 12), ["error busy"]);
 }
 
 #[test]

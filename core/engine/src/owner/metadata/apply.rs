@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::super::books::{Books, append_position};
 use super::super::keys::Used;
-use super::super::release::Item;
+use super::super::release::{Item, end_subscriptions};
 use super::super::room::{Member, Room};
 use super::super::window::{Entry, Kind};
 use super::{Asker, Unjournaled};
@@ -131,6 +131,12 @@ impl Books {
         } else {
             room.apply_event(tx.actor, version, &event);
         }
+        if let MetaEvent::Joined { user, .. } = &event {
+            room.start_slow_mode(*user, tx.wall);
+        }
+        if matches!(event, MetaEvent::Banned { .. } | MetaEvent::Muted { .. }) {
+            room.forget_ended(cx.now.wall);
+        }
         let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
         room.metadata.unjournaled.push_back(Unjournaled { row, hash: Some(tx.content_hash), asker });
         self.journal_waiting(cx, room);
@@ -179,6 +185,10 @@ impl Books {
             MetaEvent::Created { .. } => room.members.keys().copied().collect(),
             _ => SmallVec::<[UserId; 2]>::new(),
         };
+        for user in newcomers.iter().chain(&removes) {
+            let to = shard_of_user(*user, cx.shared.config.shard_count);
+            cx.post(to, Mail::MembershipChanged { user: *user });
+        }
         let body = Body::Meta { version, event: event.clone() };
         let appended = self.append(cx, room, RecordKind::Meta, wall, actor, key, Seq(0), &body);
         let seq = appended.seq;
@@ -220,15 +230,18 @@ impl Books {
         self.confirm(cx, room, version, seq);
     }
 
-    /// Lets a removal or mute hold before the store knows of it. The removed get no further event.
-    pub(super) fn hold_in_memory(room: &mut Room, actor: UserId, event: &MetaEvent) {
+    /// Lets a removal or mute hold before the store knows of it. The removed get nothing of the room any more.
+    pub(super) fn hold_in_memory(cx: &mut Context<'_>, room: &mut Room, actor: UserId, event: &MetaEvent) {
         if let Some(user) = event.subject().filter(|_| event.removes_subject())
             && let Some(member) = room.members.get(&user)
         {
             room.metadata.held_out.insert(user, *member);
         }
         room.apply_event(actor, 0, event);
-        room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
+        let Some(user) = event.subject().filter(|_| event.removes_subject()) else { return };
+        // Named again with the next event: this may be refused by a full mailbox.
+        room.cut_off.push(user);
+        end_subscriptions(cx, room, user);
     }
 
     /// A block was written or lifted: the 1:1 and both users' shards learn it.
@@ -240,9 +253,9 @@ impl Books {
         }
         let shards = cx.shared.config.shard_count;
         let (first, second) = (shard_of_user(by, shards), shard_of_user(user, shards));
-        cx.post(first, Mail::BlockChanged { by, user, on });
+        cx.post(first, Mail::BlockChanged { by, user });
         if second != first {
-            cx.post(second, Mail::BlockChanged { by, user, on });
+            cx.post(second, Mail::BlockChanged { by, user });
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Who may change what: a metadata command against the room as it is becomes a change, or a refusal. Pure.
 
+use std::collections::BTreeMap;
+
 use lynk_domain::{
     AckLevel, Action, HistoryVisibility, Key, Limits, Millis, Now, Role, RoomId, RoomKind, Seq, UserId,
     allowed, may_act_on,
@@ -10,9 +12,13 @@ use lynk_protocol::{Command, ErrorCode, Reject};
 use super::super::books::Found;
 use super::super::change::target_in_window;
 use super::super::keys::Digest;
-use super::super::room::{Member, Room};
+use super::super::room::{Member, Room, stands};
 use crate::EngineConfig;
 
+/// Bans, and mutes, that stand in one room at a time.
+pub(super) const SENTENCES_MAX: usize = 10_000;
+/// Pinned messages of one room.
+const PINS_MAX: usize = 1_000;
 /// Longest slow mode, ban or mute that is stated in seconds.
 const SECONDS_MAX: u64 = 10 * 366 * 86_400;
 const SLOW_MODE_SECONDS_MAX: u32 = 86_400;
@@ -251,6 +257,7 @@ fn plan_moderation(
             if room.members.contains_key(user) {
                 act_on(room, role, *user)?;
             }
+            check_sentences(&room.bans, *user, now.wall)?;
             let (until, reason) = (end_of(*seconds, now)?, check_reason(reason, limits)?);
             event(MetaEvent::Banned { user: *user, until, reason })
         }
@@ -264,6 +271,7 @@ fn plan_moderation(
         Command::Mute { user, seconds, .. } => {
             require(role, Action::Kick)?;
             act_on(room, role, *user)?;
+            check_sentences(&room.mutes, *user, now.wall)?;
             event(MetaEvent::Muted { user: *user, until: end_of(*seconds, now)? })
         }
         Command::Unmute { user, .. } => {
@@ -307,6 +315,9 @@ fn plan_pin(room: &Room, member: &Member, seq: Seq, on: bool, found: &Found) -> 
     if !on {
         return event(MetaEvent::Pinned { target: seq, on });
     }
+    if room.pins.len() >= PINS_MAX {
+        return Err(Reject::because(ErrorCode::LimitReached, "the room has as many pins as it may"));
+    }
     let target = match (target_in_window(room, seq), found) {
         (Some(target), _) => target,
         (None, Found::Target(target)) => target.clone(),
@@ -329,6 +340,15 @@ fn act_on(room: &Room, role: Role, user: UserId) -> Result<&Member, Reject> {
         return Err(Reject::because(ErrorCode::NotAMember, "that user is not a member"));
     };
     if may_act_on(role, target.role) { Ok(target) } else { Err(ErrorCode::Forbidden.into()) }
+}
+
+/// Whether one more ban or mute may stand. Those that ended do not count.
+fn check_sentences(list: &BTreeMap<UserId, Millis>, user: UserId, wall: Millis) -> Result<(), Reject> {
+    let standing = || list.values().filter(|until| stands(**until, wall)).count();
+    if list.len() < SENTENCES_MAX || list.contains_key(&user) || standing() < SENTENCES_MAX {
+        return Ok(());
+    }
+    Err(Reject::because(ErrorCode::LimitReached, "the room has as many of them as it may"))
 }
 
 fn check_space(room: &Room, limits: &Limits) -> Result<(), Reject> {

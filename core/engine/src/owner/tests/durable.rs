@@ -269,3 +269,71 @@ fn what_was_marked_unread_stays_so_and_is_no_receipt() {
     let back = w.subscribe(2, room, None);
     assert_eq!((back["read"].as_u64(), back["unread"].as_u64()), (joined, Some(0)));
 }
+
+#[test]
+fn a_room_with_a_long_backlog_is_busy_until_the_store_has_caught_up() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    w.send(1, room, "kept");
+    w.drain();
+    w.crash();
+    // The store has what is listed here: only the number of records matters.
+    let source = SourceId(0);
+    let record = |lsn: u64| UndrainedRecord {
+        at: RecordAt { source, lsn: Lsn(1_000 + lsn) },
+        room,
+        kind: lynk_model::RecordKind::Read,
+        seq: Seq(2),
+        key: Key::NIL,
+        sender: user(1),
+        wall: w.now.wall,
+    };
+    w.owner = Owner::new(&w.config, (0..50_001).map(record).collect());
+    let page = json!({"op": "history", "room": room.to_string()});
+    let answer = w.run(1, page.clone());
+    assert_eq!((&answer["code"], &answer["retry_after_ms"]), (&json!("busy"), &json!(1_000)));
+    w.with(|owner, cx| owner.drained(cx, source, Lsn(1_000)));
+    assert_eq!(seqs(&w.run(1, page)), [2]);
+}
+
+#[test]
+fn positions_of_the_last_second_are_journaled_before_a_stop() {
+    let mut w = World::new(Limits::default());
+    let others: Vec<u8> = (2..=200).collect();
+    let rooms: Vec<RoomId> = (0..4).map(|_| w.room(Public, &others)).collect();
+    let read = |w: &mut World, room: RoomId, i: u8, seq: u64| {
+        w.run(i, json!({"op": "read", "room": room.to_string(), "seq": seq}))
+    };
+    for room in &rooms {
+        for i in 2..=200u8 {
+            read(&mut w, *room, i, 200);
+        }
+        w.send(1, *room, "one more");
+    }
+    w.wait(5_000);
+    w.settle();
+    for room in &rooms {
+        for i in 2..=200 {
+            read(&mut w, *room, i, 201);
+        }
+    }
+    for room in &rooms {
+        w.send(1, *room, "another");
+        for i in 2..=200 {
+            read(&mut w, *room, i, 202);
+        }
+    }
+    w.with(|owner, cx| owner.start_drain(cx));
+    assert_eq!(w.pending.len(), 512, "other input has its turn between");
+    while !w.with(|owner, _| owner.idle()) {
+        w.with(|owner, cx| owner.deadline(cx));
+    }
+    assert_eq!(w.pending.len(), 4 * 199);
+    w.settle();
+    w.crash();
+    for room in &rooms {
+        for i in [2, 200] {
+            assert_eq!(w.subscribe(i, *room, None)["read"], 202);
+        }
+    }
+}

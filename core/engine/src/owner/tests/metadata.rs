@@ -150,8 +150,14 @@ fn while_the_store_is_away_removals_hold_and_reach_it_first() {
     let join = w.keyed("join", room, json!({}));
     assert_eq!(w.code(5, join.clone()), "unavailable");
     let kick = w.keyed("kick", room, json!({"user": user(3).to_string()}));
+    w.take_out();
     let held = w.run(1, kick.clone());
     assert_eq!((held["ev"].as_str(), held.get("seq")), (Some("ok"), None));
+    let at_once = |(to, mail): &(ShardId, Mail)| {
+        *to == ShardId(1)
+            && matches!(mail, Mail::Skip { removes, to, .. } if *removes == [user(3)] && *to == Seq(4))
+    };
+    assert!(w.out.iter().any(at_once), "nothing of the room is for the removed any more");
     let mute = w.keyed("mute", room, json!({"user": user(4).to_string()}));
     assert_eq!(w.run(1, mute)["ev"], "ok");
     assert_eq!(w.code(5, join.clone()), "unavailable");
@@ -455,4 +461,88 @@ fn a_removal_that_the_store_does_not_answer_holds_after_a_while() {
     w.store = Store::Up;
     w.settle();
     assert_eq!(w.run(1, kick)["seq"], 3);
+}
+
+#[test]
+fn a_block_keeps_invitations_out_and_a_user_has_a_number_of_blocks() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[]);
+    let block = |w: &mut World, i: u8, of: u8, op: &str| {
+        let key = w.key();
+        w.run(i, json!({"op": op, "user": user(of).to_string(), "key": key}))
+    };
+    let invite = |w: &mut World| {
+        let command = w.keyed("invite", room, json!({"user": user(2).to_string()}));
+        w.run(1, command)
+    };
+    for (by, of) in [(1, 2), (2, 1)] {
+        assert_eq!(block(&mut w, by, of, "block")["ev"], "ok");
+        assert_eq!(invite(&mut w)["code"], "blocked");
+        assert_eq!(block(&mut w, by, of, "unblock")["ev"], "ok");
+    }
+    assert_eq!(invite(&mut w)["ev"], "ok");
+    for number in 0..10_000u32 {
+        let mut id = [0xee; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let change = MetaChange::Block { by: user(1), user: UserId(id), on: true };
+        let (room, actor) = (RoomId(id), user(1));
+        let (key, wall) = (Key::NIL, Millis(1));
+        let tx = MetaTransaction { room, actor, key, content_hash: 0, wall, change };
+        ready(RoomStore::apply(&mut w.rooms, &tx)).expect("memory takes it");
+    }
+    assert_eq!(block(&mut w, 1, 3, "block")["code"], "limit_reached");
+    assert_eq!(block(&mut w, 2, 3, "block")["ev"], "ok");
+}
+
+#[test]
+fn bans_and_pins_have_a_number_and_ended_bans_are_forgotten() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let sent = w.send(2, room, "pin me");
+    let ban = |w: &mut World, i: u8, seconds: Option<u64>| {
+        let mut fields = json!({"user": user(i).to_string()});
+        if let Some(seconds) = seconds {
+            fields["seconds"] = seconds.into();
+        }
+        let command = w.keyed("ban", room, fields);
+        w.run(1, command)
+    };
+    assert_eq!(ban(&mut w, 9, Some(1))["ev"], "ok");
+    w.wait(1_100);
+    let fill = |w: &mut World, until: u64| {
+        w.with(|owner, _| {
+            let Some(Place::Here(room)) = owner.rooms.get_mut(&room) else { panic!("loaded") };
+            for number in 0..10_000u32 {
+                let mut id = [0xee; 16];
+                id[..4].copy_from_slice(&number.to_be_bytes());
+                room.bans.insert(UserId(id), Millis(until));
+            }
+            room.pins = (100..1_100).map(Seq).collect();
+        });
+    };
+    fill(&mut w, 0);
+    assert_eq!(ban(&mut w, 3, None)["code"], "limit_reached");
+    let pin = w.keyed("pin", room, json!({"seq": sent["seq"]}));
+    assert_eq!(w.code(1, pin), "limit_reached");
+    fill(&mut w, 1);
+    assert_eq!(ban(&mut w, 3, None)["ev"], "ok");
+    assert_eq!(w.loaded(room).expect("loaded").bans.len(), 1, "what ended is forgotten");
+    w.crash();
+    w.history(2, room, json!({}));
+    assert_eq!(w.loaded(room).expect("loaded").bans.len(), 1, "also when the room is loaded");
+}
+
+#[test]
+fn a_large_room_counts_as_several_in_memory() {
+    let mut w = World::new(Limits { rooms_loaded_per_shard_max: 16, ..Limits::default() });
+    let others: Vec<u8> = (2..=200).collect();
+    let room = w.room(Public, &others);
+    w.drain();
+    assert_eq!(w.owner.loaded_count, 1);
+    assert!(w.evict(room));
+    assert_eq!(w.owner.loaded_count, 0);
+    w.history(2, room, json!({}));
+    assert_eq!(w.owner.loaded_count, 1 + 200 / 64);
+    assert!(w.evict(room));
+    assert_eq!(w.owner.loaded_count, 0);
 }

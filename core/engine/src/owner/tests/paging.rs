@@ -182,7 +182,8 @@ fn a_page_that_was_read_before_a_delete_does_not_show_the_text() {
 
 #[test]
 fn changes_of_old_messages_are_judged_by_what_the_store_has() {
-    let mut w = World::new(Limits { reactions_per_message_max: 2, ..small_window() });
+    let mut w =
+        World::new(Limits { reactions_per_message_max: 2, reactions_standing_max: 3, ..small_window() });
     let room = w.room(Public, &[2, 3]);
     w.send(2, room, "old");
     for i in 0..20 {
@@ -195,7 +196,9 @@ fn changes_of_old_messages_are_judged_by_what_the_store_has() {
     };
     assert_eq!(edit(&mut w, 3, "not mine")["code"], "forbidden");
     assert_eq!(edit(&mut w, 2, "mine")["ev"], "ok");
-    for (i, emoji, expected) in [(2, "a", "ok"), (3, "b", "ok"), (2, "b", "ok"), (3, "c", "limit_reached")] {
+    for (i, emoji, expected) in
+        [(2, "a", "ok"), (3, "b", "ok"), (3, "c", "limit_reached"), (2, "b", "ok"), (3, "a", "limit_reached")]
+    {
         let react = w.keyed("react", room, json!({"seq": 4, "emoji": emoji}));
         let answer = w.run(i, react);
         assert!(answer["ev"] == expected || answer["code"] == expected, "{answer}");
