@@ -73,17 +73,18 @@ impl<M: MessageStore> Asked<'_, M> {
     fn split(&mut self, from: Seq) -> (Vec<RecordAt>, Vec<(Seq, RecordAt)>) {
         let (mut undrained, mut changes) = (Vec::new(), Vec::new());
         for at in &self.undrained {
-            let record = self.journals.read(at.source, at.lsn).expect("readable").expect("there");
-            match Body::decode(record.head.kind, &record.payload).expect("ours") {
-                Body::Edit { target, .. } | Body::Delete { target } if target < from => {
-                    changes.push((target, *at));
-                    // One that lies in the page is an event of it, too.
-                    if record.head.seq >= from {
-                        undrained.push(*at);
-                    }
+            let record = self.journals.read(at.source, at.lsn).expect("readable");
+            let body = record.as_ref().map(|r| Body::decode(r.head.kind, &r.payload).expect("ours"));
+            if let Some(Body::Edit { target, .. } | Body::Delete { target }) = body
+                && target < from
+            {
+                changes.push((target, *at));
+                // One that lies in the page is an event of it, too.
+                if record.is_some_and(|record| record.head.seq < from) {
+                    continue;
                 }
-                _ => undrained.push(*at),
             }
+            undrained.push(*at);
         }
         (undrained, changes)
     }
