@@ -69,8 +69,8 @@ impl<M: MessageStore> Asked<'_, M> {
         ready(execute(request, self.full, &mut rooms, &mut nothing))
     }
 
-    /// The undrained records, those that change a message before `from` apart.
-    fn split(&mut self, from: Seq) -> (Vec<RecordAt>, Vec<(Seq, RecordAt)>) {
+    /// The undrained records that an owner names for a page of `from..=to`: those that change a message before it apart.
+    fn split(&mut self, from: Seq, to: Seq) -> (Vec<RecordAt>, Vec<(Seq, RecordAt)>) {
         let (mut undrained, mut changes) = (Vec::new(), Vec::new());
         for at in &self.undrained {
             let record = self.journals.read(at.source, at.lsn).expect("readable");
@@ -80,7 +80,7 @@ impl<M: MessageStore> Asked<'_, M> {
             {
                 changes.push((target, *at));
                 // One that lies in the page is an event of it, too.
-                if record.is_some_and(|record| record.head.seq < from) {
+                if record.is_some_and(|record| !(from..=to).contains(&record.head.seq)) {
                     continue;
                 }
             }
@@ -91,7 +91,7 @@ impl<M: MessageStore> Asked<'_, M> {
 
     fn pages(&mut self) {
         for query in queries(self.history) {
-            let (undrained, changes) = self.split(query.from);
+            let (undrained, changes) = self.split(query.from, query.to);
             let request = StoreRequest::Page { query: query.clone(), undrained, changes };
             let StoreReply::Page(joined) = self.ask(&request) else {
                 panic!("a page answers a page");
