@@ -51,7 +51,7 @@ fn build(batch: u64) -> MemoryDisk {
     let mut options = KeeperOptions::new(root(), 1, 1, 9);
     options.segment_bytes = SEGMENT_BYTES_MIN;
     let mut keeper = Keeper::create(disk.clone(), options, 0).expect("an empty disk");
-    let limits = WriterLimits { uncommitted_bytes_high: 8 << 10, uncommitted_bytes_max: 12 << 10 };
+    let limits = WriterLimits { uncommitted_bytes_high: 8 << 10, uncommitted_bytes_max: 12 << 10, gather_nanos: 0 };
     let mut writer = Writer::new(limits);
     let mut prepared = 0;
     let mut lsn = 1;

@@ -42,7 +42,7 @@ impl Life {
         let recovered = recover(&RealDisk, &recover_options, cursor, &mut |_| ()).expect("recovers");
         let keeper_options = KeeperOptions::new(&root, recovered.generation, 1, 2);
         let keeper = Keeper::create(RealDisk, keeper_options, recovered.used_bytes).expect("creates");
-        let writer = Writer::new(WriterLimits::default());
+        let writer = Writer::new(WriterLimits { gather_nanos: 0, ..WriterLimits::default() });
         let reader = Reader::new(RealDisk, &root, &recovered, vec![writer.committed()]);
         let drainer = Drainer::new(&root, &recovered, 1, keeper.disk_use());
         let live = vec![recovered.live_source(ShardId(0))];

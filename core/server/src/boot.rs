@@ -214,6 +214,7 @@ impl Boot<'_> {
         WriterLimits {
             uncommitted_bytes_high: default.uncommitted_bytes_high.min(max / 2),
             uncommitted_bytes_max: max,
+            ..default
         }
     }
 

@@ -24,7 +24,10 @@ use lynk_model::Record;
 
 use crate::disk::{DiskFile, is_full};
 use crate::format::{self, HEADER_BYTES, SegmentHeader};
-use crate::limits::{FULL_RETRY_NANOS, PAYLOAD_BYTES_MAX, UNCOMMITTED_BYTES_HIGH, UNCOMMITTED_BYTES_MAX};
+use crate::limits::{
+    FULL_RETRY_NANOS, GATHER_BYTES_MAX, GATHER_NANOS, PAYLOAD_BYTES_MAX, UNCOMMITTED_BYTES_HIGH,
+    UNCOMMITTED_BYTES_MAX,
+};
 
 /// The last committed lsn of a journal; written by its shard, read by the store thread.
 #[derive(Default, Debug)]
@@ -62,6 +65,8 @@ pub struct WriterLimits {
     /// An append that would go beyond is refused. The distance to `uncommitted_bytes_high` must hold what the
     /// driver appends between two looks at the state; a batch of this size must fit into a segment.
     pub uncommitted_bytes_max: usize,
+    /// Least time between the beginnings of two batches when the first had more than one record; 0 gathers nothing.
+    pub gather_nanos: u64,
 }
 
 impl WriterLimits {
@@ -74,7 +79,11 @@ impl WriterLimits {
 
 impl Default for WriterLimits {
     fn default() -> Self {
-        Self { uncommitted_bytes_high: UNCOMMITTED_BYTES_HIGH, uncommitted_bytes_max: UNCOMMITTED_BYTES_MAX }
+        Self {
+            uncommitted_bytes_high: UNCOMMITTED_BYTES_HIGH,
+            uncommitted_bytes_max: UNCOMMITTED_BYTES_MAX,
+            gather_nanos: GATHER_NANOS,
+        }
     }
 }
 
@@ -287,6 +296,8 @@ pub struct Writer<F> {
     no_spare: bool,
     /// The disk refused the batch in flight; not before this time again.
     retry_at: Option<Nanos>,
+    /// The next batch gathers records until then.
+    gather_until: Option<Nanos>,
     counts: WriterCounts,
 }
 
@@ -308,6 +319,7 @@ impl<F: Clone> Writer<F> {
             spare: None,
             no_spare: false,
             retry_at: None,
+            gather_until: None,
             counts: WriterCounts::default(),
         }
     }
@@ -393,7 +405,8 @@ impl<F: Clone> Writer<F> {
     /// When to call [`Self::next_write`] again although nothing else happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Nanos> {
-        self.retry_at
+        let idle = matches!(self.flight, Flight::Idle);
+        self.retry_at.or(self.gather_until.filter(|_| idle && !self.filling.is_empty()))
     }
 
     /// The next write, when there is one and none is out. Call after appends, [`Self::finish`],
@@ -411,14 +424,18 @@ impl<F: Clone> Writer<F> {
                 self.flight = Flight::Out;
                 Some(op)
             }
-            Flight::Idle => self.next_batch(),
+            Flight::Idle => self.next_batch(now),
         }
     }
 
-    fn next_batch(&mut self) -> Option<WriteOp<F>> {
+    fn next_batch(&mut self, now: Nanos) -> Option<WriteOp<F>> {
         if self.filling.is_empty() {
             return None;
         }
+        if self.gather_until.is_some_and(|until| now < until) && self.filling.len() < GATHER_BYTES_MAX {
+            return None;
+        }
+        self.gather_until = None;
         if !self.active_has_room() {
             let segment = self.spare.take()?;
             self.counts.segments += 1;
@@ -436,6 +453,9 @@ impl<F: Clone> Writer<F> {
         };
         active.end += op.buffer.len() as u64;
         self.flight_bytes = op.buffer.len();
+        if self.limits.gather_nanos > 0 && self.last.0 - self.batched.0 > 1 {
+            self.gather_until = Some(now.after(self.limits.gather_nanos));
+        }
         self.batched = self.last;
         self.flight = Flight::Out;
         Some(op)

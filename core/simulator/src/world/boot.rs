@@ -129,6 +129,7 @@ impl World {
             .map_err(|error| error.to_string())?;
         let limits = WriterLimits {
             uncommitted_bytes_high: UNCOMMITTED_BYTES_MAX / 3,
+            gather_nanos: 1_000_000,
             uncommitted_bytes_max: UNCOMMITTED_BYTES_MAX,
         };
         let mut boot: Vec<Vec<UndrainedRecord>> = (0..count).map(|_| Vec::new()).collect();

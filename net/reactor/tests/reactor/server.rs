@@ -66,7 +66,11 @@ impl Server {
         let address = local_address(&listeners).expect("bound");
         let mut handles = Vec::new();
         for ((seat, listener), supply) in plan.seats().into_iter().zip(listeners).zip(supplies) {
-            let limits = WriterLimits { uncommitted_bytes_high: 1 << 20, uncommitted_bytes_max: 2 << 20 };
+            let limits = WriterLimits {
+                uncommitted_bytes_high: 1 << 20,
+                uncommitted_bytes_max: 2 << 20,
+                gather_nanos: 1_000_000,
+            };
             let spec = ShardSpec {
                 chat: TinyChat::new(seat.shard(), setup.shards),
                 config: setup.config.clone(),

@@ -6,8 +6,14 @@ use lynk_model::{RecordHead, RecordKind};
 use super::*;
 use crate::limits::SEGMENT_BYTES_MIN;
 
-const LIMITS: WriterLimits = WriterLimits { uncommitted_bytes_high: 2_000, uncommitted_bytes_max: 4_000 };
+const LIMITS: WriterLimits =
+    WriterLimits { uncommitted_bytes_high: 2_000, uncommitted_bytes_max: 4_000, gather_nanos: GATHER_NANOS };
 const NOW: Nanos = Nanos(5);
+
+/// When nothing has to be gathered any more, `rounds` times over.
+fn later(rounds: u32) -> Nanos {
+    NOW.after(u64::from(rounds) * GATHER_NANOS)
+}
 
 fn head() -> RecordHead {
     RecordHead {
@@ -66,10 +72,17 @@ fn one_batch_is_out_while_the_next_fills() {
     let end = op.offset() + op.bytes().len() as u64;
     assert_eq!(writer.finish(op, WriteOutcome::Synced, NOW), Ok(Progress::Committed(Lsn(3))));
     assert_eq!(writer.committed().get(), Lsn(3));
-    let op = writer.next_write(NOW).expect("the next batch");
+    // The first batch had several records: more may come.
+    assert_eq!(writer.next_deadline(), Some(later(1)));
+    assert!(writer.next_write(Nanos(later(1).0 - 1)).is_none());
+    let op = writer.next_write(later(1)).expect("the next batch");
     assert_eq!((op.offset(), lsns(&op, segment(0).header.seed())), (end, (vec![4], Lsn(4))));
     assert!(!writer.is_idle());
+    append(&mut writer, b"c").expect("room");
+    assert_eq!(writer.next_deadline(), None);
     assert_eq!(writer.finish(op, WriteOutcome::Synced, NOW), Ok(Progress::Committed(Lsn(4))));
+    let op = writer.next_write(later(1)).expect("a quiet journal writes at once");
+    assert_eq!(writer.finish(op, WriteOutcome::Synced, NOW), Ok(Progress::Committed(Lsn(5))));
     assert!(writer.is_idle());
 }
 
@@ -137,17 +150,17 @@ fn a_failed_sync_is_fatal_and_commits_nothing() {
 fn a_batch_that_does_not_fit_goes_whole_to_the_next_segment_sealed_for_it() {
     let mut writer = writer();
     let mut moved = false;
-    for _ in 0..20 {
+    for round in 0..20 {
         for _ in 0..4 {
             append(&mut writer, &[1; 500]).expect("room");
         }
-        let Some(op) = writer.next_write(NOW) else {
+        let Some(op) = writer.next_write(later(round)) else {
             assert!(writer.wants_segment());
             writer.supply_refused();
             assert_eq!(writer.state(), State::DiskFull, "it waits for a segment, and there is no space");
             writer.supply(segment(1));
             assert_ne!(writer.state(), State::DiskFull);
-            let op = writer.next_write(NOW).expect("the batch");
+            let op = writer.next_write(later(round)).expect("the batch");
             assert_eq!((*op.file(), op.offset()), (1, HEADER_BYTES));
             let (numbers, batch) = lsns(&op, segment(1).header.seed());
             assert_eq!((numbers.len(), batch.0), (4, numbers[0]));
@@ -234,7 +247,7 @@ fn two_buffers_take_turns_so_that_a_warm_writer_does_not_allocate() {
         if writer.wants_segment() {
             writer.supply(segment(round + 1));
         }
-        let op = writer.next_write(NOW).expect("a batch");
+        let op = writer.next_write(later(round)).expect("a batch");
         if round >= 2 {
             addresses.insert(op.bytes().as_ptr() as usize);
         }

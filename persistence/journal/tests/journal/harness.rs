@@ -22,7 +22,7 @@ use lynk_model::{
 pub(crate) const ROOT: &str = "/journal";
 pub(crate) const SEGMENT_BYTES: u64 = 16 << 10;
 pub(crate) const LIMITS: WriterLimits =
-    WriterLimits { uncommitted_bytes_high: 4 << 10, uncommitted_bytes_max: 8 << 10 };
+    WriterLimits { uncommitted_bytes_high: 4 << 10, uncommitted_bytes_max: 8 << 10, gather_nanos: 0 };
 
 pub(crate) fn root() -> &'static Path {
     Path::new(ROOT)
