@@ -16,6 +16,7 @@ pub(crate) struct Fleet {
     pub(crate) rooms: Vec<RoomId>,
     epoll: rustix::fd::OwnedFd,
     ready: Vec<epoll::Event>,
+    buffer: Vec<u8>,
     /// Clients whose output did not fit the socket.
     pub(crate) blocked: Vec<usize>,
 }
@@ -49,6 +50,7 @@ impl Fleet {
             rooms: Vec::new(),
             epoll,
             ready: Vec::with_capacity(1024),
+            buffer: vec![0; 64 << 10],
             blocked: Vec::new(),
         };
         for index in 0..shape.connections {
@@ -118,12 +120,11 @@ impl Fleet {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut buffer = vec![0; 64 << 10];
         let mut scratch = Vec::new();
         for event in &self.ready {
             let index = event.data.u64() as usize;
             let client = &mut self.clients[index];
-            client.receive(&mut buffer, |text| each(index, &mut scratch, text))?;
+            client.receive(&mut self.buffer, |text| each(index, &mut scratch, text))?;
             client.flush()?;
         }
         Ok(self.ready.len())

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use lynk_bridge::Health;
 use lynk_domain::Nanos;
 use lynk_embedded::{Fault, MessageLog};
-use lynk_journal::limits::DRAIN_RECORDS;
 use lynk_journal::{Disk, DrainStep, Drainer, ReaderAccess, SharedReader};
 use lynk_model::port::ready;
 use lynk_telemetry::Board;
@@ -32,6 +31,9 @@ pub(crate) struct Draining<D: Disk> {
     pub(crate) counts: DrainSnapshot,
     pub(crate) board: Board<DrainSnapshot>,
     pub(crate) pause: Duration,
+    /// Records of all journals that are still to be moved before the next pause: what there was after the last one, in as
+    /// many batches as that takes. What comes meanwhile waits, or a steady trickle would make a batch of every record.
+    pub(crate) round: u64,
     pub(crate) final_drain: Duration,
     /// A journal cannot be drained until a restart: the health stays bad whatever the others do.
     pub(crate) stuck: bool,
@@ -93,6 +95,9 @@ impl<D: Disk> Draining<D> {
     fn step(&mut self, started: Instant, stopping: bool) -> Next {
         let before = Instant::now();
         let now = Nanos(nanos(before.duration_since(started)));
+        if self.round == 0 {
+            self.round = self.reader.with(|reader| self.drainer.backlog(reader));
+        }
         let step = ready(self.drainer.step(&mut self.messages, &self.disk, &mut self.reader, now));
         match step {
             DrainStep::Drained { source, lsn, records } => {
@@ -105,7 +110,8 @@ impl<D: Disk> Draining<D> {
                 self.counts.records += records as u64;
                 self.counts.batches += 1;
                 self.notices.note(source, lsn);
-                if records * 2 < DRAIN_RECORDS && !stopping { Next::Wait(self.pause) } else { Next::Continue }
+                self.round = self.round.saturating_sub(records as u64);
+                if self.round == 0 && !stopping { Next::Wait(self.pause) } else { Next::Continue }
             }
             DrainStep::Gone { .. } => Next::Continue,
             DrainStep::Stuck { source, after } => {
@@ -130,7 +136,10 @@ impl<D: Disk> Draining<D> {
                 }
                 Next::Wait(Duration::from_nanos(at.since(now).max(1_000_000)))
             }
-            DrainStep::Idle => Next::Idle,
+            DrainStep::Idle => {
+                self.round = 0;
+                Next::Idle
+            }
         }
     }
 }

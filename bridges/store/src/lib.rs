@@ -45,7 +45,7 @@ pub struct StoreOptions {
     /// Requests that a shard may have waiting, and replies that may wait for it. Not below the engine's limit of
     /// requests in flight.
     pub requests_per_shard_max: usize,
-    /// Pause after a batch that was not full: collects records, since a batch costs a sync whatever its size.
+    /// Pause after everything that there was is moved: collects records, since a batch costs a sync whatever its size.
     pub drain_pause: Duration,
     /// Time that [`StoreBridge::finish`] gives the drainer to move what is committed.
     pub final_drain: Duration,
@@ -155,6 +155,7 @@ impl StoreBridge {
             counts: DrainSnapshot::default(),
             board: drain_board.clone(),
             pause: options.drain_pause,
+            round: 0,
             final_drain: options.final_drain,
             stuck: false,
         };

@@ -53,6 +53,9 @@ use crate::mail::{ConnectionRef, Mail, Principal};
 /// Read positions that one call journals before a stop; other input has its turn between.
 const POSITIONS_PER_CALL: usize = 512;
 
+/// Time after which a drain looks again whether the journal takes positions.
+const DRAIN_RETRY_NANOS: u64 = 5 * Nanos::MILLISECOND;
+
 /// Every room of one shard.
 #[derive(Debug)]
 pub(crate) struct Owner {
@@ -241,13 +244,18 @@ impl Owner {
     }
 
     fn drain_positions(&mut self, cx: &mut Context<'_>) {
+        if cx.shared.journal != JournalState::Open && !self.leaving.is_empty() {
+            // It takes them in a moment, or the drain's deadline comes.
+            self.drain_next = Some(cx.now.mono.after(DRAIN_RETRY_NANOS));
+            return;
+        }
         let mut left = POSITIONS_PER_CALL;
         while left > 0
             && let Some(id) = self.leaving.pop_front()
         {
             let Some(Place::Here(room)) = self.rooms.get_mut(&id) else { continue };
             left -= self.books.publish_some(cx, room, left);
-            if !room.moved.is_empty() && cx.shared.journal == JournalState::Open {
+            if !room.moved.is_empty() {
                 self.leaving.push_front(id);
             }
         }

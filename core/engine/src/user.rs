@@ -33,8 +33,10 @@ const ANNOUNCE_MAX: usize = 128;
 const CHANGE_NANOS: u64 = Nanos::SECOND;
 /// Time until what could not be read is asked for again.
 const RELATIONS_RETRY: u64 = Nanos::SECOND;
-/// Questions of this part at the store, so that rooms and commands find it free.
-const RELATIONS_IN_FLIGHT_MAX: usize = 64;
+/// Questions of this part at the store, so that rooms and commands find it free: one may take it some ten milliseconds.
+const RELATIONS_IN_FLIGHT_MAX: usize = 8;
+/// Users that wait for a place among them; further ones are looked at again after [`RELATIONS_RETRY`].
+const QUEUE_MAX: usize = 4_096;
 /// Watchers that one question names.
 const RELATIONS_MAX: usize = 128;
 
@@ -259,7 +261,12 @@ impl Users {
     /// Asks the store which of a user's watchers may see it, as far as that is not known. One question per user at a time.
     fn ask_relations(&mut self, cx: &mut Context<'_>, user: UserId) {
         let full = self.requests.len() >= RELATIONS_IN_FLIGHT_MAX;
+        let queue_full = self.queue.len() >= QUEUE_MAX;
         let Some(watch) = self.watch_mut(user).filter(|watch| watch.must_ask()) else { return };
+        if full && queue_full {
+            self.look_at(user, cx.now.mono.after(RELATIONS_RETRY));
+            return;
+        }
         if full {
             if !std::mem::replace(&mut watch.queued, true) {
                 self.queue.push_back(user);

@@ -86,8 +86,9 @@ impl EndReason {
             Self::Protocol(error) => return Some((error.close_code(), error.reason())),
             Self::Binary => CloseCode::Unsupported,
             Self::PingTimeout => CloseCode::PingTimeout,
+            // As for a peer that does not answer: it may come back and resume.
             Self::MessageStalled => {
-                return Some((CloseCode::Policy.number(), "message not finished in time"));
+                return Some((CloseCode::PingTimeout.number(), "message not finished in time"));
             }
             Self::SendQueueFull | Self::SendStalled => CloseCode::SlowConsumer,
             Self::Engine(code) => code,

@@ -33,7 +33,7 @@ use lynk_model::{
     StoredEvent,
 };
 
-use crate::rewrite::rewrite;
+use crate::rewrite::{rewrite, rewrite_if_space};
 use crate::{Fault, FaultKind, KEY_LIFE_MILLIS, OpenError};
 use key::Table;
 use write::{HeadCache, NewHeads, Pending};
@@ -138,9 +138,10 @@ impl Engine {
         path: &Path,
         options: &MessageLogOptions,
         newest_wall: &Arc<AtomicU64>,
+        rewrite: fn(&Path) -> std::io::Result<()>,
     ) -> Result<Self, OpenError> {
         let engine = |fault: Fault| OpenError::Engine { path: path.to_owned(), fault };
-        harden(path)?;
+        harden(path, rewrite)?;
         let opened = Database::builder(path)
             .cache_size(options.cache_bytes)
             .worker_threads(options.workers)
@@ -195,7 +196,7 @@ impl Engine {
 }
 
 /// Writes fjall's journals anew, before they are replayed.
-fn harden(path: &Path) -> Result<(), OpenError> {
+fn harden(path: &Path, rewrite: fn(&Path) -> std::io::Result<()>) -> Result<(), OpenError> {
     let refused = |error: std::io::Error| OpenError::Engine { path: path.to_owned(), fault: error.into() };
     let lock = match OpenOptions::new().read(true).write(true).open(path.join("lock")) {
         Ok(lock) => lock,
@@ -240,7 +241,7 @@ impl MessageLog {
     pub fn open(data: &Path, options: MessageLogOptions) -> Result<Self, OpenError> {
         let path = data.join("messages");
         let newest_wall = Arc::new(AtomicU64::new(0));
-        let engine = Engine::open(&path, &options, &newest_wall)?;
+        let engine = Engine::open(&path, &options, &newest_wall, rewrite_if_space)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
@@ -333,7 +334,8 @@ impl MessageLog {
         // The old handles hold the directory's lock.
         drop(engine.take());
         writer.heads.clear();
-        match Engine::open(&shared.path, &shared.options, &shared.newest_wall) {
+        // A write or a sync has just failed: nothing of it may be believed.
+        match Engine::open(&shared.path, &shared.options, &shared.newest_wall, rewrite) {
             Ok(opened) => {
                 *engine = Some(opened);
                 writer.broken = false;

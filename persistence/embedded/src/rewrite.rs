@@ -5,7 +5,7 @@
 //! A copy is dirty from its first byte, and its sync tells the truth.
 //!
 //! Limits: reads and writes as much as the file holds; holes stay holes. What can fail: the disk; then the old file
-//! stands as it was.
+//! stands as it was, and nothing is left of the copy.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -28,14 +28,47 @@ pub(crate) fn rewrite(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let copy = copy_path(path);
-    let mut to = OpenOptions::new().write(true).create(true).truncate(true).open(&copy)?;
+    let replaced = copy_file(&mut from, &copy).and_then(|()| std::fs::rename(&copy, path));
+    if let Err(error) = replaced {
+        // Else it would hold the space for want of which it failed.
+        let _gone_or_never_made = std::fs::remove_file(&copy);
+        return Err(error);
+    }
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// As [`rewrite`], for a start: without space for the copy the old file serves, because a full disk must not keep anybody
+/// from reading. Whether an earlier sync of it failed is not known then.
+///
+/// # Errors
+/// When the disk refuses anything else.
+pub(crate) fn rewrite_if_space(path: &Path) -> io::Result<()> {
+    match rewrite(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Whether the file system surely has no space for a copy of the file: better not to begin then.
+fn is_too_large(from: &File) -> io::Result<bool> {
+    let (size, state) = (rustix::fs::fstat(from)?, rustix::fs::fstatvfs(from)?);
+    let needed = u64::try_from(size.st_blocks).unwrap_or(0).saturating_mul(512);
+    Ok(needed.min(u64::try_from(size.st_size).unwrap_or(0)) > state.f_bavail.saturating_mul(state.f_frsize))
+}
+
+fn copy_file(from: &mut File, copy: &Path) -> io::Result<()> {
+    // What a process that died left of a copy is space, too.
+    let mut to = OpenOptions::new().write(true).create(true).truncate(true).open(copy)?;
+    if is_too_large(from)? {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     let metadata = from.metadata()?;
     to.set_permissions(metadata.permissions())?;
-    copy_data(&mut from, &mut to)?;
+    copy_data(from, &mut to)?;
     to.set_len(metadata.len())?;
-    to.sync_all()?;
-    std::fs::rename(&copy, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    to.sync_all()
 }
 
 fn copy_path(path: &Path) -> PathBuf {

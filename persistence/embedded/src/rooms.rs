@@ -19,7 +19,7 @@ use lynk_model::port::RoomStore;
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
 
-use crate::rewrite::rewrite;
+use crate::rewrite::rewrite_if_space;
 use crate::{Fault, KEY_LIFE_MILLIS, OpenError};
 
 /// [`RoomStore`] on SQLite.
@@ -38,7 +38,7 @@ impl Rooms {
         let path = data.join("rooms.sqlite");
         let engine = |fault: Fault| OpenError::Engine { path: path.clone(), fault };
         // SQLite replays the write-ahead log; a sync of it may have failed before the end.
-        rewrite(&data.join("rooms.sqlite-wal")).map_err(|error| engine(error.into()))?;
+        rewrite_if_space(&data.join("rooms.sqlite-wal")).map_err(|error| engine(error.into()))?;
         let mut connection = Connection::open(&path).map_err(|error| engine(error.into()))?;
         schema::prepare(&connection).map_err(engine)?;
         let (found, known) = (schema::format(&connection).map_err(engine)?, schema::newest());

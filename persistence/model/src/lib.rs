@@ -26,7 +26,7 @@ pub use execute::execute;
 pub use join::Overlay;
 pub use meta::{
     BLOCKS_PER_USER_MAX, Ban, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute,
-    OutboxRow, ROOMS_PER_USER_MAX, RoomRow,
+    OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, rooms_max,
 };
 pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};

@@ -120,6 +120,15 @@ impl MetaTransaction {
 pub const BLOCKS_PER_USER_MAX: u32 = 10_000;
 /// Rooms that one user may be a member of.
 pub const ROOMS_PER_USER_MAX: u32 = 10_000;
+/// Rooms up to which others may add a user to theirs: strangers must not use up what a user needs for rooms of its own
+/// choice and for 1:1 conversations.
+pub const ROOMS_BY_OTHERS_MAX: u32 = ROOMS_PER_USER_MAX / 2;
+
+/// Number of rooms from which on a user cannot become a member of one more, by `actor`.
+#[must_use]
+pub fn rooms_max(actor: UserId, user: UserId, kind: RoomKind) -> u32 {
+    if actor == user || kind == RoomKind::Direct { ROOMS_PER_USER_MAX } else { ROOMS_BY_OTHERS_MAX }
+}
 
 /// How the store answered a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]

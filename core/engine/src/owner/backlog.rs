@@ -129,12 +129,14 @@ impl Backlog {
     }
 
     /// Edits and deletes from `from` on of messages before it, with the message: the text of edits that lie in a page from
-    /// `from` on depends on them.
-    pub(super) fn changes_before(&self, from: Seq) -> Vec<(Seq, RecordAt)> {
+    /// `from` on depends on them. At most `max`; `None` when there are more.
+    pub(super) fn changes_before(&self, from: Seq, max: usize) -> Option<Vec<(Seq, RecordAt)>> {
         let first = self.records.partition_point(|r| r.seq < from);
         let changes = self.records.range(first..);
         let changes = changes.filter(|r| matches!(r.kind, RecordKind::Edit | RecordKind::Delete));
-        changes.filter(|r| Seq(0) < r.target && r.target < from).map(|r| (r.target, r.at)).collect()
+        let changes = changes.filter(|r| Seq(0) < r.target && r.target < from);
+        let changes: Vec<_> = changes.map(|r| (r.target, r.at)).take(max + 1).collect();
+        (changes.len() <= max).then_some(changes)
     }
 
     /// The event at `seq` and changes of it.
@@ -249,7 +251,8 @@ mod tests {
         assert_eq!(lsns(&backlog.in_range(Seq(4), Seq(5))), [1, 2, 4, 5]);
         assert_eq!(lsns(&backlog.in_range(Seq(5), Seq(6))), [2, 3, 5]);
         // The edit at 6, and any other of 2 that the store has, shows the text of 2, which is gone since 9.
-        let changes = backlog.changes_before(Seq(4));
+        assert_eq!(backlog.changes_before(Seq(4), 1), None);
+        let changes = backlog.changes_before(Seq(4), 2).expect("two");
         assert_eq!(changes.iter().map(|(of, at)| (of.0, at.lsn.0)).collect::<Vec<_>>(), [(2, 3), (2, 6)]);
         assert_eq!(lsns(&backlog.about(Seq(4))), [1, 4, 5]);
         assert_eq!(lsns(&backlog.unread_after(Seq(4))), [2]);

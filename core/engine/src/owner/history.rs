@@ -23,6 +23,8 @@ use crate::mail::ConnectionRef;
 
 /// Bytes kept free for the tail of a page.
 const TAIL_BYTES: usize = 128;
+/// Undrained edits and deletes of earlier messages that a page of events can take into account.
+const PAGE_CHANGES_MAX: usize = 4_096;
 /// A page is read again this often when more is deleted meanwhile than is remembered.
 const PAGE_TRIES_MAX: u8 = 3;
 
@@ -172,7 +174,14 @@ impl Books {
         let bytes = cx.shared.config.limits.reply_bytes_max;
         let query = PageQuery { room: room.id, from, to, backward, limit, bytes, all: wait.dense };
         let undrained = room.backlog.in_range(query.from, query.to);
-        let changes = if query.all { room.backlog.changes_before(query.from) } else { Vec::new() };
+        let changes = match query.all {
+            true => room.backlog.changes_before(query.from, PAGE_CHANGES_MAX),
+            false => Some(Vec::new()),
+        };
+        let Some(changes) = changes else {
+            // The store is far behind with a room that is edited a lot.
+            return self.refuse_held(cx, room, &wait.held, Reject::after(ErrorCode::Busy, 1_000));
+        };
         let request = StoreRequest::Page { query, undrained, changes };
         self.ask(cx, room, request, Pending::Page(Box::new(wait)));
     }

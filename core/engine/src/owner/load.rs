@@ -251,7 +251,6 @@ impl Books {
         let journaled = find_versions(&loaded);
         find_joins(&mut room, &journaled);
         fill_window(cx, &mut room, loaded.recent, head.top);
-        self.watch_window(cx, &mut room);
         restore_slow_mode(&mut room, cx.now.wall);
         for state in &loaded.reads {
             if state.round > 0 {
@@ -268,6 +267,8 @@ impl Books {
         start_at_joins(&mut room);
         self.take_outbox(cx, &mut room, loaded.outbox, &journaled);
         self.take_intents(cx, &mut room, loaded.intents);
+        // Only now: positions and slow mode are told by all of what was read.
+        self.age_window(cx, &mut room);
         room
     }
 
@@ -292,8 +293,12 @@ impl Books {
             let scope = Self::scope(room, record.head.sender, record.head.key);
             self.keys.insert(scope, used, cx.now.wall, &self.drains);
         }
+        // A metadata event may be much older than its place in the log: it waited for the room store. Without any other the
+        // newest is the best guess.
+        let timely = recent.iter().find(|event| !matches!(event.body, StoredBody::Meta { .. }));
+        let newest = recent.iter().map(|event| event.wall).max().unwrap_or(Millis(0));
         room.known_since = match recent.first() {
-            Some(first) if first.seq > Seq(1) => first.wall,
+            Some(first) if first.seq > Seq(1) => timely.map_or(newest, |event| event.wall),
             _ => Millis(0),
         };
         for event in recent.iter().filter(|event| !event.key.is_nil()) {
@@ -390,19 +395,10 @@ fn restore_slow_mode(room: &mut Room, now: Millis) {
 fn fill_window(cx: &mut Context<'_>, room: &mut Room, recent: Vec<StoredEvent>, stored_top: Seq) {
     let limits = &cx.shared.config.limits;
     let pool = &mut cx.shared.pool;
-    let since = Millis(cx.now.wall.0.saturating_sub(limits.room_window_millis));
-    let old = recent.partition_point(|event| event.wall < since).min(recent.len().saturating_sub(1));
-    let first = recent.get(old).map_or(stored_top.next(), |first| first.seq);
+    let first = recent.first().map_or(stored_top.next(), |first| first.seq);
     room.window = Window::new(first);
     let mut next = first;
     for event in recent {
-        if event.seq < first {
-            if let (StoredBody::Message(_), Some(member)) = (&event.body, room.members.get_mut(&event.sender))
-            {
-                member.posted = event.wall;
-            }
-            continue;
-        }
         if event.seq < next {
             continue;
         }

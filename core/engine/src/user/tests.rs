@@ -170,10 +170,10 @@ fn questions_to_the_store_are_few_at_a_time_and_all_are_asked() {
         on: true,
         number: 1,
     });
-    assert_eq!(rig.requests.len(), 64);
+    assert_eq!(rig.requests.len(), 8);
     let mut answered = 0;
     while !rig.requests.is_empty() {
-        assert!(rig.requests.len() <= 64);
+        assert!(rig.requests.len() <= 8);
         rig.reply(StoreReply::Relations(Vec::new()));
         answered += 1;
     }

@@ -408,7 +408,7 @@ fn a_message_that_is_never_finished_is_closed_although_control_frames_come() {
             drain(&mut connection, now, &settings);
             if let Some(end) = connection.settle().end {
                 assert_eq!((end, finished), (EndReason::MessageStalled, false));
-                assert_eq!(end.close().map(|(code, _)| code), Some(1008));
+                assert_eq!(end.close().map(|(code, _)| code), Some(4104));
                 assert!((20..=22).contains(&second), "{second}");
                 break;
             }

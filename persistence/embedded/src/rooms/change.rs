@@ -2,8 +2,8 @@
 
 use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS,
-    ROOMS_PER_USER_MAX, RoomRow, fold_name, name_is_unique,
+    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, RoomRow,
+    fold_name, name_is_unique, rooms_max,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
@@ -155,7 +155,7 @@ fn create(
         return Ok(MetaOutcome::Exists);
     }
     for (user, _) in members {
-        if let Some(refusal) = refuses(tx, command.actor, *user)? {
+        if let Some(refusal) = refuses(tx, command.actor, *user, row.kind)? {
             return Ok(refusal);
         }
     }
@@ -191,13 +191,18 @@ fn reaches(tx: &Transaction<'_>, sql: &str, user: UserId, max: u32) -> Result<bo
 }
 
 /// Why `user` may not become a member by `actor`.
-fn refuses(tx: &Transaction<'_>, actor: UserId, user: UserId) -> Result<Option<MetaOutcome>, Fault> {
+fn refuses(
+    tx: &Transaction<'_>,
+    actor: UserId,
+    user: UserId,
+    kind: RoomKind,
+) -> Result<Option<MetaOutcome>, Fault> {
     let sql = "SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1)";
     if user != actor && tx.prepare_cached(sql)?.exists((actor.0, user.0))? {
         return Ok(Some(MetaOutcome::Blocked));
     }
     let sql = "SELECT count(*) FROM (SELECT 1 FROM members WHERE user = ?1 LIMIT ?2)";
-    Ok(reaches(tx, sql, user, ROOMS_PER_USER_MAX)?.then_some(MetaOutcome::Limit))
+    Ok(reaches(tx, sql, user, rooms_max(actor, user, kind))?.then_some(MetaOutcome::Limit))
 }
 
 fn put_member(
@@ -233,7 +238,8 @@ fn change(tx: &Transaction<'_>, command: &MetaTransaction, event: &MetaEvent) ->
         && !tx
             .prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2")?
             .exists((room.0, user.0))?
-        && let Some(refusal) = refuses(tx, command.actor, *user)?
+        // Nobody is added to a 1:1.
+        && let Some(refusal) = refuses(tx, command.actor, *user, RoomKind::Public)?
     {
         return Ok(refusal);
     }

@@ -7,8 +7,8 @@ use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
 use crate::port::RoomStore;
 use crate::{
     BLOCKS_PER_USER_MAX, Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
-    MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, ROOMS_PER_USER_MAX, RoomRow, StoreError,
-    fold_name, name_is_unique,
+    MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, RoomRow, StoreError, fold_name, name_is_unique,
+    rooms_max,
 };
 
 /// [`RoomStore`] in memory.
@@ -64,13 +64,13 @@ impl MemoryRooms {
     }
 
     /// Why `user` may not become a member by `actor`.
-    fn refuses(&self, actor: UserId, user: UserId) -> Option<MetaOutcome> {
+    fn refuses(&self, actor: UserId, user: UserId, kind: RoomKind) -> Option<MetaOutcome> {
         let apart = self.blocks.contains_key(&(actor, user)) || self.blocks.contains_key(&(user, actor));
         if user != actor && apart {
             return Some(MetaOutcome::Blocked);
         }
         let rooms = self.rooms.values().filter(|room| room.members.contains_key(&user)).count();
-        (rooms >= ROOMS_PER_USER_MAX as usize).then_some(MetaOutcome::Limit)
+        (rooms >= rooms_max(actor, user, kind) as usize).then_some(MetaOutcome::Limit)
     }
 
     fn block(&mut self, room: RoomId, by: UserId, user: UserId, on: bool) -> MetaOutcome {
@@ -90,7 +90,7 @@ impl MemoryRooms {
         if self.rooms.contains_key(&tx.room) {
             return MetaOutcome::Exists;
         }
-        if let Some(refusal) = members.iter().find_map(|(user, _)| self.refuses(tx.actor, *user)) {
+        if let Some(refusal) = members.iter().find_map(|(user, _)| self.refuses(tx.actor, *user, row.kind)) {
             return refusal;
         }
         if name_is_unique(row.kind) && !self.take_name(tx.room, &fold_name(&row.name), tx.wall) {
@@ -119,7 +119,7 @@ impl MemoryRooms {
         }
         if let MetaEvent::Joined { user, .. } = event
             && !room.members.contains_key(user)
-            && let Some(refusal) = self.refuses(tx.actor, *user)
+            && let Some(refusal) = self.refuses(tx.actor, *user, room.row.kind)
         {
             return refusal;
         }
