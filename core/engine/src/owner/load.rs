@@ -301,7 +301,14 @@ impl Books {
             Some(first) if first.seq > Seq(1) => timely.map_or(newest, |event| event.wall),
             _ => Millis(0),
         };
+        let window = cx.shared.config.limits.dedupe_window_millis;
+        let since = Millis(cx.now.wall.0.saturating_sub(window));
         for event in recent.iter().filter(|event| !event.key.is_nil()) {
+            if event.wall < since {
+                // Retries that come so late ask the store.
+                room.known_since = room.known_since.max(event.wall);
+                continue;
+            }
             let scope = Self::scope(room, event.sender, event.key);
             if self.keys.used(&scope).is_some() {
                 continue;

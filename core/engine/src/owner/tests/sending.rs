@@ -399,3 +399,26 @@ fn leaving_and_joining_is_no_way_round_slow_mode() {
     w.wait(100_000);
     assert_eq!(w.send(3, room, "in time")["ev"], "ok");
 }
+
+#[test]
+fn keys_of_long_ago_are_left_to_the_store() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let sent = w.send_command(room, "once");
+    let first = w.run(2, sent.clone());
+    w.drain();
+    w.wait(11 * 60_000);
+    w.crash();
+    w.history(2, room, json!({"limit": 1}));
+    assert_eq!(w.run(2, sent.clone())["seq"], first["seq"], "the store knows it");
+    let mut other = sent;
+    other["text"] = "another".into();
+    assert_eq!(w.code(2, other), "idempotency_conflict");
+    let re = {
+        let fresh = w.send_command(room, "new");
+        w.post(2, fresh)
+    };
+    assert!(w.requests.is_empty(), "a fresh key needs no look into the store");
+    w.settle();
+    assert_eq!(w.answer(2, re).expect("answered")["ev"], "ok");
+}
