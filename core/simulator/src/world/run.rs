@@ -240,6 +240,11 @@ impl World {
                 return Some(format!("client {}: {what}", device.user));
             }
         }
+        // Records of rooms at level `memory` are shown before they are written.
+        let written = |p: &super::Process| p.shards.iter().flatten().all(|shard| shard.writer.is_idle());
+        if !self.process.as_ref().is_some_and(written) {
+            return Some("records are not written".to_owned());
+        }
         if !self.drained_all() {
             return Some("records are not drained".to_owned());
         }
