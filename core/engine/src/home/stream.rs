@@ -169,13 +169,6 @@ impl Home {
             return;
         };
         if to <= state.last {
-            // What of the room still waits for these users is not for them any more.
-            let sessions = &self.sessions;
-            let out = |slot: Slot| sessions.get(slot).is_some_and(|s| removes.contains(&s.principal.user));
-            let subscribers = state.subscribers.iter().map(|subscriber| subscriber.slot);
-            for slot in subscribers.filter(|slot| out(*slot)).collect::<Vec<_>>() {
-                self.unsubscribe(cx, slot, topic);
-            }
             return;
         }
         let first = state.last.next();

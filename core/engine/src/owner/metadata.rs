@@ -522,7 +522,7 @@ impl Books {
         let MetaChange::Event(event) = &tx.change else { return Ok(()) };
         self.may_append(cx)?;
         append_intent(cx, room, tx, event);
-        Self::hold_in_memory(cx, room, tx.actor, event);
+        Self::hold_in_memory(room, tx.actor, event);
         Ok(())
     }
 
@@ -538,7 +538,7 @@ impl Books {
         let exists = room.info.is_some();
         for tx in intents.into_iter().filter(|tx| exists && tx.wall.0 >= oldest) {
             if let MetaChange::Event(event) = &tx.change {
-                Self::hold_in_memory(cx, room, tx.actor, event);
+                Self::hold_in_memory(room, tx.actor, event);
                 room.metadata.intents.push_back(tx);
             }
         }
@@ -601,7 +601,7 @@ impl Books {
         // What holds already and waits for the store goes on to hold.
         for tx in std::mem::take(&mut room.metadata.intents) {
             if let MetaChange::Event(event) = &tx.change {
-                Self::hold_in_memory(cx, room, tx.actor, event);
+                Self::hold_in_memory(room, tx.actor, event);
             }
             room.metadata.intents.push_back(tx);
         }

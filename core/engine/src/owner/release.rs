@@ -283,14 +283,6 @@ pub(super) fn answer_owed(cx: &mut Context<'_>, room: &mut Room, shard: ShardId)
     }
 }
 
-/// Ends the subscriptions of a user who is out at once, without an event: typing and receipts are not for it either.
-pub(super) fn end_subscriptions(cx: &mut Context<'_>, room: &Room, user: UserId) {
-    for sub in room.subs.iter().filter(|sub| sub.missing_after.is_none()) {
-        let removes = vec![user];
-        cx.post(sub.shard, Mail::Skip { room: room.id, epoch: room.epoch, to: sub.sent, removes });
-    }
-}
-
 /// Ends the subscriptions of users whom the store does not know as removed yet: the event at `seq` is not for
 /// them, so nobody gets it by mail and everyone pages it.
 fn cut_off(cx: &mut Context<'_>, room: &mut Room, seq: Seq, removes: Option<UserId>) {

@@ -174,24 +174,6 @@ fn a_removed_user_is_told_the_removal_and_nothing_after_it() {
 }
 
 #[test]
-fn a_user_removed_without_an_event_gets_nothing_more() {
-    let mut rig = Rig::new();
-    let (room, _) = crowd(&mut rig, 3);
-    let removed = user_of(HERE, 2);
-    rig.event(room, 1);
-    rig.flush();
-    assert_eq!(rig.story(2), ["message 1"]);
-    rig.mail(Mail::Skip { room, epoch: Epoch(1), to: Seq(1), removes: vec![removed] });
-    let typing = frame(r#"{"ev":"typing"}"#);
-    rig.mail(Mail::Ephemeral { room, frame: typing, except: user_of(HERE, 1) });
-    rig.event(room, 2);
-    rig.flush();
-    assert_eq!(rig.story(2), NOTHING);
-    assert_eq!(rig.story(3), ["message 1", "typing", "message 2"]);
-    assert_eq!(rig.story(1), ["message 1", "message 2"]);
-}
-
-#[test]
 fn whoever_leaves_a_room_gets_the_ok_and_the_other_devices_the_event() {
     let mut rig = Rig::new();
     let (room, _) = crowd(&mut rig, 1);

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::super::books::{Books, append_position};
 use super::super::keys::Used;
-use super::super::release::{Item, end_subscriptions};
+use super::super::release::Item;
 use super::super::room::{Member, Room};
 use super::super::window::{Entry, Kind};
 use super::{Asker, Unjournaled};
@@ -230,18 +230,17 @@ impl Books {
         self.confirm(cx, room, version, seq);
     }
 
-    /// Lets a removal or mute hold before the store knows of it. The removed get nothing of the room any more.
-    pub(super) fn hold_in_memory(cx: &mut Context<'_>, room: &mut Room, actor: UserId, event: &MetaEvent) {
+    /// Lets a removal or mute hold before the store knows of it. The removed get no further event; until the next one they stay
+    /// subscribed, because then everybody is told to page it: whoever is out hears so, and nobody's stream has a silent gap
+    /// should the removal come to nothing.
+    pub(super) fn hold_in_memory(room: &mut Room, actor: UserId, event: &MetaEvent) {
         if let Some(user) = event.subject().filter(|_| event.removes_subject())
             && let Some(member) = room.members.get(&user)
         {
             room.metadata.held_out.insert(user, *member);
         }
         room.apply_event(actor, 0, event);
-        let Some(user) = event.subject().filter(|_| event.removes_subject()) else { return };
-        // Named again with the next event: this may be refused by a full mailbox.
-        room.cut_off.push(user);
-        end_subscriptions(cx, room, user);
+        room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
     }
 
     /// A block was written or lifted: the 1:1 and both users' shards learn it.
