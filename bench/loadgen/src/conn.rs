@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ConnArgs, tokens: &mut TokenSource<'_>) -> Result<()> {
     let cpu_opened = args.target.pid.map(measure::process_cpu_nanos).transpose()?;
     let until = std::time::Instant::now() + std::time::Duration::from_secs(args.hold);
     while std::time::Instant::now() < until {
-        fleet.poll(50, |_, _, _| {})?;
+        fleet.poll(std::time::Duration::from_millis(50), |_, _, _| {})?;
     }
     let after = args.target.pid.map(read_memory).transpose()?;
     let mut result = json!({

@@ -15,6 +15,8 @@ use crate::{TokenSource, floor, measure};
 
 /// Time after the last intended send that answers may still arrive.
 const SETTLE: Duration = Duration::from_secs(5);
+/// Longest wait for input.
+const POLL_MAX: Duration = Duration::from_millis(20);
 /// Time after which everything that the server counted is published: its shards do it four times a second.
 const PUBLISHED: Duration = Duration::from_millis(1_200);
 
@@ -275,15 +277,16 @@ fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
         fleet.flush_blocked()?;
         let wait = if seen.sent < total {
             let next = seen.sent * 1_000_000_000 / u64::from(load.rate);
-            u32::try_from(next.saturating_sub(nanos(start)) / 1_000_000).unwrap_or(0)
+            // To the nanosecond: a generator that spins through the last millisecond takes a core from the server.
+            Duration::from_nanos(next.saturating_sub(nanos(start)))
         } else {
             let end = *deadline.get_or_insert_with(|| Instant::now() + SETTLE);
             if seen.delivered + seen.acked >= expected || Instant::now() > end {
                 break;
             }
-            20
+            POLL_MAX
         };
-        fleet.poll(wait.min(20), |index, _, text| {
+        fleet.poll(wait.min(POLL_MAX), |index, _, text| {
             take(&mut seen, &mut watches[index], nanos(start), text);
         })?;
     }

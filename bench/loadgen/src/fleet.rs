@@ -1,6 +1,7 @@
 //! Many connections, signed in and subscribed, behind one epoll.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use lynk_domain::RoomId;
@@ -86,11 +87,11 @@ impl Fleet {
             }
             // The others must not fill their sockets with the joins of their room.
             if index % 64 == 0 {
-                fleet.poll(0, |_, _, _| {})?;
+                fleet.poll(Duration::ZERO, |_, _, _| {})?;
             }
         }
-        fleet.poll(200, |_, _, _| {})?;
-        while fleet.poll(20, |_, _, _| {})? > 0 {}
+        fleet.poll(Duration::from_millis(200), |_, _, _| {})?;
+        while fleet.poll(Duration::from_millis(20), |_, _, _| {})? > 0 {}
         Ok(fleet)
     }
 
@@ -105,15 +106,17 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits up to `millis` for input and hands every frame to `each` with its connection. Returns the number of
+    /// Waits up to `time` for input and hands every frame to `each` with its connection. Returns the number of
     /// connections that had input.
     pub(crate) fn poll(
         &mut self,
-        millis: u32,
+        time: Duration,
         mut each: impl FnMut(usize, &mut Vec<u8>, &str),
     ) -> Result<usize> {
-        let timeout =
-            Timespec { tv_sec: i64::from(millis / 1000), tv_nsec: i64::from(millis % 1000) * 1_000_000 };
+        let timeout = Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(time.subsec_nanos()),
+        };
         self.ready.clear();
         let spare = rustix::buffer::spare_capacity(&mut self.ready);
         match epoll::wait(&self.epoll, spare, Some(&timeout)) {
