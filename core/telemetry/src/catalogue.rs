@@ -220,8 +220,8 @@ catalogue! {
     ReactorStalls Counter "lynk_reactor_stalls_total": "Turns that held everybody up.";
     ReactorClockJumps Counter "lynk_reactor_clock_jumps_total": "Times the wall clock was set by more than 5 s.";
     JournalRecords Counter "lynk_journal_records_total": "Records committed.";
-    JournalBatches Counter "lynk_journal_batches_total": "Batches in which they were committed, each one sync.";
-    JournalBytes Counter "lynk_journal_bytes_total": "Bytes committed.";
+    JournalBatches Counter "lynk_journal_batches_total": "Batches in which they were committed, each one durable write.";
+    JournalBytes Counter "lynk_journal_bytes_total": "Bytes committed, padding to whole blocks included.";
     JournalSegments Counter "lynk_journal_segments_total": "Segments taken into use.";
     JournalFullWrites Counter "lynk_journal_full_writes_total": "Writes refused for lack of space.";
     JournalSyncSeconds Histogram "lynk_journal_sync_duration_seconds":

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode};
 
 use crate::accept::{AcceptFailure, PASSING_FAILURES_MAX};
@@ -19,7 +19,7 @@ use crate::hold::TurnHold;
 use crate::port::Port;
 use crate::setup::{self, Options};
 use crate::token::{Kind, Token};
-use crate::writes::{Half, Writes};
+use crate::writes::Writes;
 
 /// How long dropping a ring waits for the kernel before it leaks what may still be read.
 const DROP_WAIT: Duration = Duration::from_secs(2);
@@ -145,7 +145,7 @@ pub enum Event<W> {
         /// Bytes that the socket took; `WouldBlock` for none.
         result: io::Result<usize>,
     },
-    /// A durable write ended.
+    /// A write to a file ended.
     Written {
         /// The file's.
         token: u32,
@@ -153,8 +153,6 @@ pub enum Event<W> {
         content: W,
         /// Bytes written, or a negated errno.
         written: i32,
-        /// 0, or a negated errno; `-ECANCELED` after a short or failed write, or when it ended before the write.
-        synced: i32,
     },
     /// Another ring woke this one.
     Woken,
@@ -353,28 +351,18 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         unsafe { self.push(entry, Token::new(kind, file.generation, file.index)) };
     }
 
-    /// Writes `content` at `offset` and, linked, syncs the file's data. [`Event::Written`] tells when both are done.
+    /// Writes `content` at `offset`. [`Event::Written`] tells when it is done, and durable if the file was opened so.
     ///
     /// # Errors
     /// The content, for a file that is leaving or gone, or when [`crate::WRITES_MAX`] writes are in flight.
-    pub fn write_durably(&mut self, file: FileId, content: W, offset: u64) -> Result<(), W> {
+    pub fn write(&mut self, file: FileId, content: W, offset: u64) -> Result<(), W> {
         let Some(fd) = self.files.fd(file).map(Fd) else { return Err(content) };
-        // Both in one call: a link does not reach across two.
-        self.reserve(2);
+        self.reserve(1);
         let place = self.writes.begin(file, content)?;
         self.files.begin(file);
         let write = opcode::Write::new(fd, place.address, place.length).offset(offset).build();
-        // SAFETY: `writes` keeps the content, unmoved and untouched, until both completions arrived.
-        unsafe {
-            self.push(write.flags(Flags::IO_LINK), Token::new(Kind::Write, place.generation, place.index))
-        };
-        let sync = if cfg!(lynk_skip_sync) {
-            // For the build that the power-loss test must fail: a write of nothing in place of the sync.
-            opcode::Write::new(fd, place.address, 0).offset(offset).build()
-        } else {
-            opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build()
-        };
-        self.push_plain(sync, Token::new(Kind::Sync, place.generation, place.index));
+        // SAFETY: `writes` keeps the content, unmoved and untouched, until the completion arrived.
+        unsafe { self.push(write, Token::new(Kind::Write, place.generation, place.index)) };
         Ok(())
     }
 
@@ -513,8 +501,7 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
                 self.counters.wakes_failed += 1;
                 return self.stash.push(Event::WakeFailed { tag: token.index });
             }
-            Kind::Write => return self.finish_write(token, Half::Write, result),
-            Kind::Sync => return self.finish_write(token, Half::Sync, result),
+            Kind::Write => return self.finish_write(token, result),
             _ => {}
         }
         let Some(owner) = self.files.token(file) else {
@@ -597,14 +584,12 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
         }
     }
 
-    fn finish_write(&mut self, token: Token, half: Half, result: i32) {
-        if let Some(done) = self.writes.complete(token.index, token.generation, half, result) {
-            let token = self.files.token(done.file).expect("a file with a write in flight is attached");
-            self.files.end(done.file);
-            let (content, written, synced) = (done.content, done.written, done.synced);
-            self.stash.push(Event::Written { token, content, written, synced });
-            self.reap(done.file);
-        }
+    fn finish_write(&mut self, token: Token, written: i32) {
+        let (file, content) = self.writes.complete(token.index, token.generation);
+        let token = self.files.token(file).expect("a file with a write in flight is attached");
+        self.files.end(file);
+        self.stash.push(Event::Written { token, content, written });
+        self.reap(file);
     }
 
     fn reap(&mut self, file: FileId) {

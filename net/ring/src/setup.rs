@@ -27,13 +27,12 @@ impl Default for Options {
 }
 
 /// Every operation that the ring uses, by name: what [`probe`] looks for and the only ones that a ring allows.
-pub const OPERATIONS: [(&str, u8); 7] = [
+pub const OPERATIONS: [(&str, u8); 6] = [
     ("POLL_ADD", opcode::PollAdd::CODE),
     ("ACCEPT", opcode::AcceptMulti::CODE),
     ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
     ("SEND", opcode::Send::CODE),
     ("WRITE", opcode::Write::CODE),
-    ("FSYNC", opcode::Fsync::CODE),
     ("MSG_RING", opcode::MsgRingData::CODE),
 ];
 

@@ -1,7 +1,7 @@
 //! `user_data`: which operation of which file a completion belongs to.
 //!
 //! Layout, from the top: kind (16 bits), generation (16 bits), index (32 bits). The index is that of the file, or of
-//! the durable write.
+//! the write to a file.
 
 /// What an operation is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,14 +16,13 @@ pub(crate) enum Kind {
     SendQuiet = 4,
     SendReported = 5,
     Write = 6,
-    Sync = 7,
     /// A message from another ring.
-    Woken = 8,
+    Woken = 7,
     /// Our message to another ring, which completes only when it failed.
-    WakeFailed = 9,
+    WakeFailed = 8,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 9] = [
     Kind::Cancel,
     Kind::Readable,
     Kind::Writable,
@@ -31,7 +30,6 @@ const KINDS: [Kind; 10] = [
     Kind::SendQuiet,
     Kind::SendReported,
     Kind::Write,
-    Kind::Sync,
     Kind::Woken,
     Kind::WakeFailed,
 ];

@@ -44,6 +44,6 @@ fn commit(writer: &mut Writer<u32>) {
         writer.supply(PreparedSegment { header, file: index, bytes: SEGMENT_BYTES });
     }
     if let Some(op) = writer.next_write(Nanos(0)) {
-        writer.finish(op, WriteOutcome::Synced, Nanos(0)).expect("nothing fails");
+        writer.finish(op, WriteOutcome::Durable, Nanos(0)).expect("nothing fails");
     }
 }

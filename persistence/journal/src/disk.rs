@@ -3,9 +3,9 @@
 //! Thread: shards only hold file handles and hand them to their driver; everything else runs on the keeper,
 //! the store thread or at boot, and may block there.
 //!
-//! What the journal relies on: a write that was followed by a successful sync of the file survives; a name
-//! that was followed by a successful sync of its directory survives; nothing else does, in any order and any
-//! part of it; and rewriting part of a sector never harms its other bytes (SQLite's "powersafe overwrite").
+//! What the journal relies on: what [`DiskFile::write_at`] says is written survives, as does what a successful sync of the
+//! file followed; a name that was followed by a successful sync of its directory survives; nothing else does, in any
+//! order and any part of it. No block is written twice.
 
 mod memory;
 mod real;
@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub use memory::{MemoryDisk, MemoryFile};
 pub use real::{RealDisk, RealFile};
 use rustix::io::Errno;
+
+use crate::limits::BLOCK_BYTES;
 
 /// Directories and names.
 pub trait Disk: Clone {
@@ -52,7 +54,8 @@ pub trait Disk: Clone {
     /// `NotFound`, or whatever the disk says.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
 
-    /// Makes a new file of `bytes` zeros whose space is reserved, so that writing into it needs no more.
+    /// Makes a new file of `bytes` zeros, a whole number of blocks, whose space is reserved, so that writing into it needs
+    /// no more. Nothing of it is durable before a sync.
     ///
     /// # Errors
     /// `AlreadyExists`; one that [`is_full`] or [`is_exhausted`] recognises; or whatever the disk says.
@@ -71,7 +74,8 @@ pub trait Disk: Clone {
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
-/// An open file. Clones name the same file.
+/// An open file. Clones name the same file. Reads and writes are of whole blocks ([`BLOCK_BYTES`]) at multiples of a block,
+/// from and to the memory of a [`BlockBuffer`](crate::BlockBuffer) at a multiple of a block.
 pub trait DiskFile: Clone {
     /// Length in bytes.
     ///
@@ -79,16 +83,17 @@ pub trait DiskFile: Clone {
     /// Whatever the disk says.
     fn bytes(&self) -> io::Result<u64>;
 
-    /// Reads into `buffer` and returns how many bytes; 0 at or after the end.
+    /// Reads into `buffer` and returns how many bytes; 0 at or after the end, and no whole number of blocks only at the end.
     ///
     /// # Errors
     /// Whatever the disk says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes from `bytes` and returns how many.
+    /// Writes from `bytes` and returns how many. In a file that [`Disk::create`] made they are durable then.
     ///
     /// # Errors
-    /// One that [`is_full`] recognises, or whatever the disk says.
+    /// One that [`is_full`] recognises, or whatever the disk says. Unless the disk is full or the call was interrupted, the
+    /// content is unknown then, whatever a read returns (decision 4).
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
     /// Cuts the file at `bytes`.
@@ -136,14 +141,15 @@ pub(crate) fn at<'a>(step: &'static str, path: &'a Path) -> impl FnOnce(io::Erro
     move |error| DiskError { step, path: path.to_owned(), error }
 }
 
-/// Writes all of `bytes`, repeating after short writes.
+/// Writes all of `bytes`, repeating after short writes from the first block that is not whole.
 pub(crate) fn write_all<F: DiskFile>(file: &F, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(..BLOCK_BYTES) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                bytes = &bytes[n..];
-                offset += n as u64;
+                let whole = n - n % BLOCK_BYTES;
+                bytes = &bytes[whole..];
+                offset += whole as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -155,7 +161,8 @@ pub(crate) fn write_all<F: DiskFile>(file: &F, mut bytes: &[u8], mut offset: u64
 /// Reads until `buffer` is full or the file ends; returns how many bytes.
 pub(crate) fn read_full<F: DiskFile>(file: &F, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
-    while done < buffer.len() {
+    // Behind a part of a block there is nothing, and no place to read on.
+    while done < buffer.len() && done.is_multiple_of(BLOCK_BYTES) {
         match file.read_at(&mut buffer[done..], offset + done as u64) {
             Ok(0) => break,
             Ok(n) => done += n,

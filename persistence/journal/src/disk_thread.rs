@@ -1,4 +1,4 @@
-//! A thread that executes one shard's writes and syncs, for drivers that cannot do so without blocking.
+//! A thread that executes one shard's durable writes, for drivers that cannot do so without blocking.
 //!
 //! Thread: the shard holds [`DiskThread`], whose calls never block; the thread itself blocks in the disk.
 //! Limits: one op at a time, as the [`Writer`](crate::Writer) hands out no more.

@@ -9,12 +9,13 @@
 use lynk_domain::{Key, Lsn, Millis, RoomId, Seq, UserId};
 use lynk_model::{Record, RecordHead, RecordKind};
 
-use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::block::BlockBuffer;
+use crate::limits::{BLOCK_BYTES, PAYLOAD_BYTES_MAX};
 
 /// Bytes before the first record: the header and zeros, so that appending never rewrites the header's block.
-pub const HEADER_BYTES: u64 = 4096;
-/// Format version that this build writes, of header and records alike, and the only one it reads.
-pub const FORMAT_VERSION: u16 = 1;
+pub const HEADER_BYTES: u64 = BLOCK_BYTES as u64;
+/// Format version that this build writes. It reads every one from 1 on.
+pub const FORMAT_VERSION: u16 = 2;
 /// Bytes of a record before its payload.
 pub const RECORD_HEAD_BYTES: usize = 104;
 /// Records start at multiples of this; the gap after a payload is zero and covered by the checksum.
@@ -48,10 +49,11 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// The header's bytes; the rest of its block is zero.
+    /// The header's block.
     #[must_use]
-    pub fn encode(&self) -> [u8; HEADER_USED] {
-        let mut bytes = [0; HEADER_USED];
+    pub fn encode(&self) -> BlockBuffer {
+        let mut block = BlockBuffer::zeroed(BLOCK_BYTES);
+        let bytes = &mut block.bytes_mut()[..HEADER_USED];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
         bytes[10..12].copy_from_slice(&self.shard.to_le_bytes());
@@ -61,7 +63,7 @@ impl SegmentHeader {
         bytes[32..40].copy_from_slice(&self.rewrites.0.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..HEADER_CRC_AT]);
         bytes[HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
-        bytes
+        block
     }
 
     /// Reads a header back from the start of a file.
@@ -77,7 +79,7 @@ impl SegmentHeader {
             return Err(BadHeader::Checksum);
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if version != FORMAT_VERSION {
+        if !(1..=FORMAT_VERSION).contains(&version) {
             return Err(BadHeader::Version(version));
         }
         Ok(Self {
@@ -166,7 +168,7 @@ pub const fn record_bytes(payload: usize) -> usize {
 /// when its batch is written. See [`seal`].
 ///
 /// The payload must be at most [`PAYLOAD_BYTES_MAX`] bytes.
-pub fn encode(record: &Record<'_>, lsn: Lsn, batch: Lsn, out: &mut Vec<u8>) {
+pub fn encode(record: &Record<'_>, lsn: Lsn, batch: Lsn, out: &mut BlockBuffer) {
     let start = out.len();
     let total = record_bytes(record.payload.len());
     let length = u32::try_from(record.payload.len()).expect("checked against PAYLOAD_BYTES_MAX");
@@ -184,9 +186,9 @@ pub fn encode(record: &Record<'_>, lsn: Lsn, batch: Lsn, out: &mut Vec<u8>) {
     bytes[64..72].copy_from_slice(&head.wall.0.to_le_bytes());
     bytes[72..88].copy_from_slice(&head.sender.0);
     bytes[88..104].copy_from_slice(&head.key.0);
-    out.extend_from_slice(&bytes);
-    out.extend_from_slice(record.payload);
-    out.resize(start + total, 0);
+    out.extend(&bytes);
+    out.extend(record.payload);
+    out.resize(start + total);
 }
 
 /// Fills in the checksums of the records in `bytes`, which [`encode`] made.
@@ -291,10 +293,10 @@ mod tests {
     }
 
     fn sealed(payload: &[u8], seed: u32) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode(&record(payload), Lsn(9), Lsn(7), &mut bytes);
-        seal(&mut bytes, seed);
-        bytes
+        let mut buffer = BlockBuffer::default();
+        encode(&record(payload), Lsn(9), Lsn(7), &mut buffer);
+        seal(buffer.bytes_mut(), seed);
+        buffer.bytes().to_vec()
     }
 
     #[test]
@@ -340,10 +342,10 @@ mod tests {
     #[test]
     fn no_flipped_bit_of_a_header_passes() {
         let header = SegmentHeader { id: 1, generation: 2, shard: 3, index: 4, rewrites: Lsn(5) };
-        let bytes = header.encode();
+        let bytes = header.encode().bytes()[..HEADER_USED].to_vec();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
         for bit in 0..bytes.len() * 8 {
-            let mut bad = bytes;
+            let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode(&bad).is_err(), "bit {bit}");
         }

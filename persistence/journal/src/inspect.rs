@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 
 use lynk_domain::Lsn;
 
+use crate::block::BlockBuffer;
 use crate::disk::{Disk, DiskError, DiskFile, at, read_full};
 use crate::format::{BadHeader, BadRecord, HEADER_BYTES, SegmentHeader};
 use crate::layout;
+use crate::limits::BLOCK_BYTES;
 use crate::scan::{Chain, Stop, Window, beyond, walk};
 
 /// Bytes read at once when whole segments are walked.
@@ -207,9 +209,9 @@ pub(crate) fn read_header<F: DiskFile>(
     file: &F,
     place: (u32, u16, u32),
 ) -> std::io::Result<Result<SegmentHeader, BadHeader>> {
-    let mut bytes = [0; 64];
-    let filled = read_full(file, &mut bytes, 0)?;
-    Ok(SegmentHeader::decode(&bytes[..filled]).and_then(|header| {
+    let mut block = BlockBuffer::zeroed(BLOCK_BYTES);
+    let filled = read_full(file, block.bytes_mut(), 0)?;
+    Ok(SegmentHeader::decode(&block.bytes()[..filled]).and_then(|header| {
         let placed = (header.generation, header.shard, header.index) == place;
         if placed { Ok(header) } else { Err(BadHeader::Place) }
     }))
@@ -229,7 +231,7 @@ fn check_order<F>(found: &mut Inspected<F>, cursor: Option<Lsn>) {
             let copy = segment.header.rewrites.0 != 0;
             let damaged_copy = copy && (chain.end != segment.bytes || chain.first != segment.header.rewrites);
             if damaged_copy || matches!(bad, BadRecord::Newer | BadRecord::Order) {
-                broken.push((path, chain.end, Why::Unreadable(bad)));
+                broken.push((path, chain.next_at, Why::Unreadable(bad)));
             }
         }
         if chain.last.0 == 0 {
@@ -265,12 +267,13 @@ fn check_tail<F: DiskFile>(found: &mut Inspected<F>, window: &mut Window) -> Res
     let mut proofs = Vec::new();
     for segment in &mut found.segments[tail.unwrap_or(0)..] {
         let Stop::Bad(bad) = segment.chain.stop else { continue };
-        let seen = beyond(&segment.file, segment.header.seed(), segment.chain.end, next, window, SCAN_CHUNK)
-            .map_err(at("read", &segment.path))?;
+        let seen =
+            beyond(&segment.file, segment.header.seed(), segment.chain.next_at, next, window, SCAN_CHUNK)
+                .map_err(at("read", &segment.path))?;
         segment.torn_bytes = seen.torn_bytes;
         if let Some(later_batch) = seen.later_batch {
             let lsn = next.unwrap_or_default();
-            proofs.push((segment.path.clone(), segment.chain.end, Why::Record { lsn, bad, later_batch }));
+            proofs.push((segment.path.clone(), segment.chain.next_at, Why::Record { lsn, bad, later_batch }));
         }
     }
     for (path, offset, why) in proofs {

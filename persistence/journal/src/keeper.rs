@@ -20,10 +20,13 @@ use lynk_domain::{Lsn, ShardId};
 
 pub use thread::{KeeperThread, SegmentSupply, Supplied};
 
+use crate::block::BlockBuffer;
 use crate::disk::{Disk, DiskError, DiskFile, at, is_exhausted, is_full, write_all};
-use crate::format::SegmentHeader;
+use crate::format::{HEADER_BYTES, SegmentHeader};
 use crate::layout;
-use crate::limits::{DISK_BYTES_MAX, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::limits::{
+    BLOCK_BYTES, DISK_BYTES_MAX, FIRST_SEGMENT_BYTES, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+};
 use crate::writer::PreparedSegment;
 
 /// Bytes of all segments of a data directory, against their budget. Shared by those who make and remove them.
@@ -78,7 +81,8 @@ pub struct KeeperOptions {
     pub generation: u32,
     /// Shards of this boot.
     pub shard_count: u16,
-    /// Size of a segment file in bytes.
+    /// Size of a segment file in bytes, of which a part of a block is not used. A journal's first one is no larger than
+    /// [`FIRST_SEGMENT_BYTES`].
     pub segment_bytes: u64,
     /// Bytes that all segments may take.
     pub disk_bytes_max: u64,
@@ -176,11 +180,13 @@ impl<D: Disk> Keeper<D> {
     /// # Panics
     /// When there is no such shard.
     pub fn prepare(&mut self, shard: ShardId) -> Result<PreparedSegment<D::File>, PrepareError> {
-        let bytes = self.options.segment_bytes;
+        let index = self.next_index[shard.index()];
+        let most = if index == 0 { FIRST_SEGMENT_BYTES } else { SEGMENT_BYTES_MAX };
+        let bytes = self.options.segment_bytes.min(most);
+        let bytes = bytes - bytes % BLOCK_BYTES as u64;
         if !self.disk_use.take(bytes) {
             return Err(PrepareError::Full);
         }
-        let index = self.next_index[shard.index()];
         let header = SegmentHeader {
             id: self.ids.next_id(),
             generation: self.options.generation,
@@ -188,7 +194,7 @@ impl<D: Disk> Keeper<D> {
             index,
             rewrites: Lsn(0),
         };
-        match make_segment(&self.disk, &self.options.root, &header, bytes, &[]) {
+        match make_segment(&self.disk, &self.options.root, &header, bytes, None) {
             Ok(file) => {
                 self.next_index[shard.index()] += 1;
                 Ok(PreparedSegment { header, file, bytes })
@@ -205,14 +211,14 @@ impl<D: Disk> Keeper<D> {
     }
 }
 
-/// Makes a segment durable under its final name: `content` follows the header, the rest is zero. Leaves
-/// nothing but a `.tmp` file behind when it fails.
+/// Makes a segment durable under its final name: `bytes` long and zero behind the header, or ending with the `content` that
+/// follows it and fits. Leaves nothing but a `.tmp` file behind when it fails.
 pub(crate) fn make_segment<D: Disk>(
     disk: &D,
     root: &Path,
     header: &SegmentHeader,
     bytes: u64,
-    content: &[u8],
+    content: Option<BlockBuffer>,
 ) -> Result<D::File, DiskError> {
     let path = layout::segment_path(root, header.generation, header.shard, header.index);
     let preparing = layout::preparing_path(&path);
@@ -223,8 +229,13 @@ pub(crate) fn make_segment<D: Disk>(
         _ => {}
     }
     let filled = disk.create(&preparing, bytes).map_err(at("create", &preparing)).and_then(|file| {
-        write_all(&file, &header.encode(), 0).map_err(at("write", &preparing))?;
-        write_all(&file, content, crate::format::HEADER_BYTES).map_err(at("write", &preparing))?;
+        write_all(&file, header.encode().bytes(), 0).map_err(at("write", &preparing))?;
+        if let Some(mut content) = content {
+            let end = HEADER_BYTES + content.len() as u64;
+            content.pad();
+            write_all(&file, content.bytes(), HEADER_BYTES).map_err(at("write", &preparing))?;
+            file.truncate(end).map_err(at("truncate", &preparing))?;
+        }
         file.sync().map_err(at("sync", &preparing))?;
         Ok(file)
     });

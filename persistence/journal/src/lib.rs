@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod block;
 pub mod disk;
 mod disk_thread;
 mod drainer;
@@ -29,6 +30,7 @@ mod shared;
 mod verify;
 mod writer;
 
+pub use block::BlockBuffer;
 pub use disk::{Disk, DiskError, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile};
 pub use disk_thread::DiskThread;
 pub use drainer::{DrainStep, Drainer};
@@ -41,6 +43,6 @@ pub use recover::{
 pub use shared::{ReaderAccess, SharedReader};
 pub use verify::{Account, FileAccount, JournalAccount, verify};
 pub use writer::{
-    AppendError, Committed, Fatal, PreparedSegment, Progress, State, Step, WriteOp, WriteOutcome, Writer,
+    AppendError, Committed, Fatal, PreparedSegment, Progress, State, WriteOp, WriteOutcome, Writer,
     WriterCounts, WriterLimits, execute,
 };

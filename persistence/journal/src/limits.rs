@@ -3,8 +3,13 @@
 /// Longest payload of one record, in bytes. A longer one is refused on append and is damage on disk.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
+/// What the disk is given and asked for in one piece: batches begin at multiples of it and are written as whole blocks.
+pub const BLOCK_BYTES: usize = 4 << 10;
+
 /// Default size of a segment file, in bytes.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Largest size of a journal's first segment, in bytes: a start waits until it is filled with zeros.
+pub const FIRST_SEGMENT_BYTES: u64 = 16 << 20;
 /// Smallest segment that an option may ask for.
 pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// Largest segment: offsets in the sparse index are 32 bits wide.
@@ -43,5 +48,6 @@ pub const GATHER_BYTES_MAX: usize = 64 << 10;
 
 const _: () = assert!(SEGMENT_BYTES <= SEGMENT_BYTES_MAX && SEGMENT_BYTES >= SEGMENT_BYTES_MIN);
 const _: () = assert!(UNCOMMITTED_BYTES_HIGH + 2 * PAYLOAD_BYTES_MAX <= UNCOMMITTED_BYTES_MAX);
-const _: () = assert!((UNCOMMITTED_BYTES_MAX as u64) * 2 < SEGMENT_BYTES);
+const _: () = assert!((UNCOMMITTED_BYTES_MAX as u64) * 2 <= FIRST_SEGMENT_BYTES);
+const _: () = assert!(FIRST_SEGMENT_BYTES < SEGMENT_BYTES);
 const _: () = assert!(DISK_BYTES_MAX > 64 * SEGMENT_BYTES);

@@ -20,7 +20,7 @@ use lynk_model::port::RecordSource;
 use lynk_model::{OwnedRecord, Record, RecordHead, SourceId, StoreError};
 
 use crate::disk::{Disk, DiskFile};
-use crate::format::{BadRecord, HEADER_BYTES};
+use crate::format::{BadRecord, Decoded, HEADER_BYTES};
 use crate::inspect::{Damage, Why, read_header};
 use crate::layout;
 use crate::recover::{Recovered, RecoveredSource};
@@ -130,12 +130,19 @@ struct OpenSegment<F> {
     positions: SparseIndex,
 }
 
-/// Where a record is.
+/// Where a record is, or the one before it ends.
 #[derive(Clone, Copy)]
 struct Place {
     /// Place in `Source::segments`.
     segment: usize,
     offset: u64,
+}
+
+/// A record that was found, and what was made of it.
+struct Found<T> {
+    start: u64,
+    end: u64,
+    used: T,
 }
 
 impl<F> Source<F> {
@@ -252,12 +259,12 @@ impl<D: Disk> Reader<D> {
             if opened.and_then(|s| s.get(place.segment + 1)).is_some_and(|next| next.first == lsn) {
                 place = Place { segment: place.segment + 1, offset: HEADER_BYTES };
             }
-            place.offset += self.record(source, place, lsn, |record, bytes| {
+            let found = self.record(source, place, lsn, |record| {
                 let start = batch.payloads.len();
                 batch.payloads.extend_from_slice(record.payload);
                 batch.heads.push((record.head, start..batch.payloads.len()));
-                bytes as u64
             })?;
+            place.offset = found.end;
             batch.last = lsn;
             lsn.0 += 1;
         }
@@ -293,7 +300,7 @@ impl<D: Disk> Reader<D> {
             return Ok(None);
         };
         while at < lsn {
-            offset += self.record(id, Place { segment, offset }, at, |_, bytes| bytes as u64)?;
+            offset = self.record(id, Place { segment, offset }, at, |_| ())?.end;
             at.0 += 1;
         }
         Ok(Some(Place { segment, offset }))
@@ -308,24 +315,24 @@ impl<D: Disk> Reader<D> {
             }
             let (next, offset) = (source.next, source.next_at);
             let known = source.segments.len().checked_sub(1);
-            let bytes = match known {
-                Some(segment) => self.try_record(id, Place { segment, offset }, next, |_, bytes| bytes)?,
+            let found = match known {
+                Some(segment) => self.try_record(id, Place { segment, offset }, next, |_| ())?,
                 None => Err(BadRecord::Empty),
             };
-            match bytes {
-                Ok(bytes) => self.note_next(id, bytes),
+            match found {
+                Ok(found) => self.note_next(id, &found),
                 Err(bad) => self.open_next(id, next, bad)?,
             }
         }
     }
 
-    fn note_next(&mut self, id: SourceId, bytes: usize) {
+    fn note_next<T>(&mut self, id: SourceId, found: &Found<T>) {
         if let Some(source) = self.sources.get_mut(id.0 as usize)
             && let Some(segment) = source.segments.back_mut()
         {
-            segment.positions.note(source.next, source.next_at);
+            segment.positions.note(source.next, found.start);
             source.next.0 += 1;
-            source.next_at += bytes as u64;
+            source.next_at = found.end;
         }
     }
 
@@ -362,8 +369,8 @@ impl<D: Disk> Reader<D> {
         let Some(source) = self.sources.get_mut(id.0 as usize) else { return Ok(()) };
         source.segments.push_back(segment);
         let there = Place { segment: source.segments.len() - 1, offset: HEADER_BYTES };
-        match self.try_record(id, there, first, |_, _| ()) {
-            Ok(Ok(())) => {
+        match self.try_record(id, there, first, |_| ()) {
+            Ok(Ok(_)) => {
                 let Some(source) = self.sources.get_mut(id.0 as usize) else { return Ok(()) };
                 source.next_segment += 1;
                 source.next_at = HEADER_BYTES;
@@ -386,16 +393,16 @@ impl<D: Disk> Reader<D> {
         }
     }
 
-    /// Shows `use_record` the record at a place, which must be `lsn`, and its length.
+    /// Shows `use_record` the record that follows a place, which must be `lsn`.
     fn record<T>(
         &mut self,
         id: SourceId,
         place: Place,
         lsn: Lsn,
-        use_record: impl FnOnce(&Record<'_>, usize) -> T,
-    ) -> Result<T, StoreError> {
+        use_record: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Found<T>, StoreError> {
         match self.try_record(id, place, lsn, use_record)? {
-            Ok(used) => Ok(used),
+            Ok(found) => Ok(found),
             Err(bad) => Err(self.damaged(id, Some(place), Why::Unreadable(bad))),
         }
     }
@@ -405,8 +412,8 @@ impl<D: Disk> Reader<D> {
         id: SourceId,
         place: Place,
         lsn: Lsn,
-        use_record: impl FnOnce(&Record<'_>, usize) -> T,
-    ) -> Result<Result<T, BadRecord>, StoreError> {
+        use_record: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Result<Found<T>, BadRecord>, StoreError> {
         let Some(source) = self.sources.get_mut(id.0 as usize) else { return Ok(Err(BadRecord::Empty)) };
         let (generation, shard) = (source.generation, source.shard);
         let Some(segment) = source.segments.get_mut(place.segment) else {
@@ -421,15 +428,23 @@ impl<D: Disk> Reader<D> {
             self.window.clear();
             self.held = Some((id, segment.index));
         }
-        if let Ok(decoded) = self.window.record(file, segment.seed, place.offset, self.chunk)
+        let found = |start, decoded: Decoded<'_>| {
+            let end = start + decoded.bytes as u64;
+            Found { start, end, used: use_record(&decoded.record) }
+        };
+        let (window, chunk) = (&mut self.window, self.chunk);
+        let place_of = |window: &mut Window| window.place_after(file, place.offset, lsn, chunk);
+        let at = place_of(window).map_err(|_| StoreError::Unavailable)?;
+        if let Ok(decoded) = window.record(file, segment.seed, at, chunk)
             && decoded.lsn == lsn
         {
-            return Ok(Ok(use_record(&decoded.record, decoded.bytes)));
+            return Ok(Ok(found(at, decoded)));
         }
         // The window may have been filled before this record was written: look again before judging.
-        self.window.clear();
-        match self.window.record(file, segment.seed, place.offset, self.chunk) {
-            Ok(decoded) if decoded.lsn == lsn => Ok(Ok(use_record(&decoded.record, decoded.bytes))),
+        window.clear();
+        let at = place_of(window).map_err(|_| StoreError::Unavailable)?;
+        match window.record(file, segment.seed, at, chunk) {
+            Ok(decoded) if decoded.lsn == lsn => Ok(Ok(found(at, decoded))),
             Ok(_) => Ok(Err(BadRecord::Order)),
             Err(ReadError::Bad(bad)) => Ok(Err(bad)),
             Err(ReadError::Io(_)) => Err(StoreError::Unavailable),
@@ -458,10 +473,7 @@ impl<D: Disk> RecordSource for Reader<D> {
         }
         self.chunk = SINGLE_CHUNK;
         let Some(place) = self.find(source, lsn)? else { return Ok(None) };
-        self.record(source, place, lsn, |record, _| OwnedRecord {
-            head: record.head,
-            payload: record.payload.to_vec(),
-        })
-        .map(Some)
+        let copy = |record: &Record<'_>| OwnedRecord { head: record.head, payload: record.payload.to_vec() };
+        self.record(source, place, lsn, copy).map(|found| Some(found.used))
     }
 }

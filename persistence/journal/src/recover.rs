@@ -16,13 +16,14 @@ use lynk_domain::{FixedMap, Key, Lsn, Millis, RoomId, Seq, ShardId, UserId, fixe
 use lynk_model::port::source_name;
 use lynk_model::{Record, RecordAt, RecordKind, SourceId, StoreError};
 
+use crate::block::BlockBuffer;
 use crate::disk::{Disk, DiskError, DiskFile, at, read_full};
 use crate::format::{self, BadRecord, HEADER_BYTES, SegmentHeader};
 use crate::inspect::{Damage, Inspected, Segment, Why, generations, inspect, journals};
 use crate::keeper::{SegmentIds, make_segment};
 use crate::layout;
-use crate::limits::RECOVER_INDEX_RECORDS;
-use crate::scan::{Chain, SparseIndex, Stop, Window};
+use crate::limits::{BLOCK_BYTES, RECOVER_INDEX_RECORDS};
+use crate::scan::{Chain, SparseIndex, Stop, Window, next_block};
 
 /// What a recovery needs to know.
 #[derive(Clone, Debug)]
@@ -319,20 +320,14 @@ impl<D: Disk> Recovery<'_, D> {
     ) -> Result<Vec<Segment<D::File>>, RecoverError> {
         let Some(mut old) = segments.pop() else { return Ok(segments) };
         let (first, from) = old.chain.last_batch;
-        let length = usize::try_from(old.chain.end - from).expect("a batch fits into memory");
-        let mut batch = vec![0; length];
-        let filled = read_full(&old.file, &mut batch, from).map_err(at("read", &old.path))?;
-        if filled < length {
-            let error = std::io::ErrorKind::UnexpectedEof.into();
-            return Err(at("read", &old.path)(error).into());
-        }
+        let mut batch = read_batch(&old.file, from..old.chain.end).map_err(at("read", &old.path))?;
         let header = SegmentHeader { id: self.ids.next_id(), index, rewrites: first, ..old.header };
-        format::seal(&mut batch, header.seed());
+        format::seal(batch.bytes_mut(), header.seed());
         let root = &self.options.root;
-        let bytes = HEADER_BYTES + length as u64;
-        let file = make_segment(self.disk, root, &header, bytes, &batch)?;
+        let bytes = HEADER_BYTES + batch.len() as u64;
+        let chain = copied_chain(batch.bytes(), &header, &old.path)?;
+        let file = make_segment(self.disk, root, &header, next_block(bytes), Some(batch))?;
         self.recovered.rewritten_records += old.chain.last.0 - first.0 + 1;
-        let chain = copied_chain(&batch, &header, &old.path)?;
         if first == old.chain.first {
             self.disk.remove(&old.path).map_err(at("remove", &old.path))?;
         } else {
@@ -348,6 +343,20 @@ impl<D: Disk> Recovery<'_, D> {
     }
 }
 
+/// The bytes of a batch. It begins within a block in a segment of format 1 only.
+fn read_batch<F: DiskFile>(file: &F, place: std::ops::Range<u64>) -> std::io::Result<BlockBuffer> {
+    let skip = usize::try_from(place.start % BLOCK_BYTES as u64).expect("below a block");
+    let start = place.start - skip as u64;
+    let length = usize::try_from(place.end - start).expect("a batch fits into memory");
+    let mut blocks = BlockBuffer::zeroed(length.next_multiple_of(BLOCK_BYTES));
+    if read_full(file, blocks.bytes_mut(), start)? < length {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut batch = BlockBuffer::default();
+    batch.extend(&blocks.bytes()[skip..length]);
+    Ok(batch)
+}
+
 /// The chain of a batch that starts right behind its new header; `source` is where it was read from.
 fn copied_chain(batch: &[u8], header: &SegmentHeader, source: &Path) -> Result<Chain, RecoverError> {
     let mut chain = Chain::empty(Stop::Bad(BadRecord::Empty));
@@ -358,7 +367,7 @@ fn copied_chain(batch: &[u8], header: &SegmentHeader, source: &Path) -> Result<C
             let why = Why::Unreadable(bad);
             RecoverError::Damage(Damage { path: source.to_owned(), offset: chain.end, why })
         })?;
-        chain.add(decoded.lsn, header.rewrites, decoded.bytes);
+        chain.add(chain.end, decoded.lsn, header.rewrites, decoded.bytes);
         rest = &rest[decoded.bytes..];
     }
     Ok(chain)

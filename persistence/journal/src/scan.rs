@@ -7,15 +7,16 @@ use std::io;
 
 use lynk_domain::Lsn;
 
+use crate::block::BlockBuffer;
 use crate::disk::{DiskFile, read_full};
 use crate::format::{self, BadRecord, Claim, Decoded, HEADER_BYTES, RECORD_ALIGN, RECORD_HEAD_BYTES};
-use crate::limits::{INDEX_BYTES, INDEX_RECORDS, SEGMENT_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, INDEX_BYTES, INDEX_RECORDS, SEGMENT_BYTES_MAX};
 
 /// A stretch of a file, read ahead.
 #[derive(Default, Debug)]
 pub(crate) struct Window {
-    bytes: Vec<u8>,
-    /// Offset in the file of the first byte.
+    bytes: BlockBuffer,
+    /// Offset in the file of the first byte, a multiple of a block.
     start: u64,
     filled: usize,
 }
@@ -48,16 +49,17 @@ impl Window {
             .and_then(|skip| usize::try_from(skip).ok())
             .filter(|skip| skip.saturating_add(need) <= self.filled);
         if let Some(skip) = held {
-            return Ok(&self.bytes[skip..self.filled]);
+            return Ok(&self.bytes.bytes()[skip..self.filled]);
         }
-        let wanted = need.max(chunk);
+        let skip = offset as usize % BLOCK_BYTES;
+        let wanted = (skip + need.max(chunk)).next_multiple_of(BLOCK_BYTES);
         if self.bytes.len() < wanted {
-            self.bytes.resize(wanted, 0);
+            self.bytes.resize(wanted);
         }
         self.filled = 0;
-        self.filled = read_full(file, &mut self.bytes[..wanted], offset)?;
-        self.start = offset;
-        Ok(&self.bytes[..self.filled])
+        self.start = offset - skip as u64;
+        self.filled = read_full(file, &mut self.bytes.bytes_mut()[..wanted], self.start)?;
+        Ok(&self.bytes.bytes()[skip.min(self.filled)..self.filled])
     }
 
     /// The record at `offset`.
@@ -73,6 +75,33 @@ impl Window {
         let bytes = self.slice(file, offset, need, chunk)?;
         format::decode(bytes, seed).map_err(ReadError::Bad)
     }
+
+    /// Where record `next` should lie when the one before it ended at `end`: there, or at the beginning of the next block
+    /// if a batch that begins with it claims to. What pads a batch is not looked at, so that it cannot hide the next one.
+    pub(crate) fn place_after<F: DiskFile>(
+        &mut self,
+        file: &F,
+        end: u64,
+        next: Lsn,
+        chunk: usize,
+    ) -> io::Result<u64> {
+        let block = next_block(end);
+        if block == end {
+            return Ok(end);
+        }
+        let gap = usize::try_from(block - end).expect("less than a block");
+        let bytes = self.slice(file, end, gap + RECORD_HEAD_BYTES, chunk)?;
+        let there = |claim: Claim| claim.lsn == next;
+        let begins = |claim: Claim| claim.lsn == next && claim.batch == next;
+        let padded = !format::claim(bytes).is_some_and(there)
+            && bytes.get(gap..).and_then(format::claim).is_some_and(begins);
+        Ok(if padded { block } else { end })
+    }
+}
+
+/// The first beginning of a block at or after `offset`.
+pub(crate) fn next_block(offset: u64) -> u64 {
+    offset.next_multiple_of(BLOCK_BYTES as u64)
 }
 
 /// Some positions of a segment's records: one per [`INDEX_RECORDS`] records or [`INDEX_BYTES`] bytes.
@@ -123,8 +152,10 @@ pub(crate) struct Chain {
     pub(crate) batches: u64,
     /// First record of the last batch, and its offset.
     pub(crate) last_batch: (Lsn, u64),
-    /// Where the next record would start.
+    /// Where the last record ends.
     pub(crate) end: u64,
+    /// Where the next record should lie.
+    pub(crate) next_at: u64,
     /// Why the walk ended there.
     pub(crate) stop: Stop,
     /// Positions.
@@ -140,6 +171,7 @@ impl Chain {
             batches: 0,
             last_batch: (Lsn(0), HEADER_BYTES),
             end: HEADER_BYTES,
+            next_at: HEADER_BYTES,
             stop,
             index: SparseIndex::default(),
         }
@@ -150,18 +182,19 @@ impl Chain {
         if self.last.0 == 0 { 0 } else { self.last.0 - self.first.0 + 1 }
     }
 
-    /// Adds the next record.
-    pub(crate) fn add(&mut self, lsn: Lsn, batch: Lsn, bytes: usize) {
+    /// Adds the next record, which lies at `at`.
+    pub(crate) fn add(&mut self, at: u64, lsn: Lsn, batch: Lsn, bytes: usize) {
         if self.first.0 == 0 {
             self.first = lsn;
         }
         if batch == lsn {
             self.batches += 1;
-            self.last_batch = (lsn, self.end);
+            self.last_batch = (lsn, at);
         }
-        self.index.note(lsn, self.end);
+        self.index.note(lsn, at);
         self.last = lsn;
-        self.end += bytes as u64;
+        self.end = at + bytes as u64;
+        self.next_at = self.end;
     }
 
     /// Whether a record with these numbers can be the next one: numbers without a hole, batches that start
@@ -187,11 +220,12 @@ pub(crate) fn walk<F: DiskFile>(
     window.clear();
     let mut chain = Chain::empty(Stop::Replaced);
     loop {
-        match window.record(file, seed, chain.end, chunk) {
+        chain.next_at = window.place_after(file, chain.end, Lsn(chain.last.0 + 1), chunk)?;
+        match window.record(file, seed, chain.next_at, chunk) {
             Ok(decoded) if until.is_some_and(|until| decoded.lsn >= until) => return Ok(chain),
             Ok(decoded) if chain.fits(decoded.lsn, decoded.batch) => {
                 visit(&decoded);
-                chain.add(decoded.lsn, decoded.batch, decoded.bytes);
+                chain.add(chain.next_at, decoded.lsn, decoded.batch, decoded.bytes);
             }
             Ok(_) => {
                 chain.stop = Stop::Bad(BadRecord::Order);

@@ -1,16 +1,16 @@
 //! Group commit for one shard's journal, without doing any I/O.
 //!
-//! Thread: the shard. One batch is being written and synced by the driver while the next one fills. The driver
-//! takes a [`WriteOp`] from [`Writer::next_write`], writes its bytes and syncs the file (linked on io_uring, on
-//! a [`DiskThread`](crate::DiskThread) under epoll), and returns it to [`Writer::finish`]. The op owns its
+//! Thread: the shard. One batch is being written by the driver while the next one fills. The driver
+//! takes a [`WriteOp`] from [`Writer::next_write`], writes its bytes durably (the segment is opened for that; on the ring,
+//! or on a [`DiskThread`](crate::DiskThread) under epoll), and returns it to [`Writer::finish`]. The op owns its
 //! buffer until then, so nothing the kernel may read is ever freed or changed.
 //!
-//! Invariants: records are numbered without a hole; batch b+1 is handed out only after batch b is synced; a
-//! batch lies in one segment; the committed lsn grows only by [`Writer::finish`].
+//! Invariants: records are numbered without a hole; batch b+1 is handed out only after batch b is durable; a
+//! batch lies in one segment and fills whole blocks; the committed lsn grows only by [`Writer::finish`].
 //!
 //! Limits: uncommitted bytes per [`WriterLimits`]; two buffers that swap, so that a warm writer does not
 //! allocate. A record of 128 bytes costs 377 instructions from append to commit (`examples/append_cost.rs`). [`Writer::state`] tells the shard to refuse sends while there is space for those it took:
-//! without a spare segment, before the one in use ends. A batch that meets a full disk all the same stays and is tried again. A failed write or sync is [`Fatal`]: the process must end with exit code 70.
+//! without a spare segment, before the one in use ends. A batch that meets a full disk all the same stays and is tried again. A failed write is [`Fatal`]: the process must end with exit code 70.
 
 #[cfg(test)]
 mod tests;
@@ -22,10 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lynk_domain::{Lsn, Nanos};
 use lynk_model::Record;
 
+use crate::block::BlockBuffer;
 use crate::disk::{DiskFile, is_full};
 use crate::format::{self, HEADER_BYTES, SegmentHeader};
 use crate::limits::{
-    FULL_RETRY_NANOS, GATHER_BYTES_MAX, GATHER_NANOS, PAYLOAD_BYTES_MAX, UNCOMMITTED_BYTES_HIGH,
+    BLOCK_BYTES, FULL_RETRY_NANOS, GATHER_BYTES_MAX, GATHER_NANOS, PAYLOAD_BYTES_MAX, UNCOMMITTED_BYTES_HIGH,
     UNCOMMITTED_BYTES_MAX,
 };
 
@@ -34,7 +35,7 @@ use crate::limits::{
 pub struct Committed(AtomicU64);
 
 impl Committed {
-    /// Every record up to this one is written and synced.
+    /// Every record up to this one is durable.
     #[must_use]
     pub fn get(&self) -> Lsn {
         // Acquire pairs with the Release of `set`: whoever sees the number may read the bytes.
@@ -73,7 +74,7 @@ impl WriterLimits {
     /// Whether a batch of the largest size fits into a segment of this many bytes. A configuration must see to it.
     #[must_use]
     pub fn fit(&self, segment_bytes: u64) -> bool {
-        self.uncommitted_bytes_max as u64 <= segment_bytes.saturating_sub(HEADER_BYTES)
+        blocks(self.uncommitted_bytes_max) <= segment_bytes.saturating_sub(HEADER_BYTES)
     }
 }
 
@@ -113,43 +114,23 @@ pub enum AppendError {
     Order,
 }
 
-/// A write or sync that failed for good. The process must exit with code 70: what the disk holds is unknown
+/// A durable write that failed for good. The process must exit with code 70: what the disk holds is unknown
 /// until a start rewrites it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("cannot {step} the journal: {kind}")]
-pub struct Fatal {
-    /// What failed.
-    pub step: Step,
+#[error("cannot write the journal: {0}")]
+pub struct Fatal(
     /// How.
-    pub kind: io::ErrorKind,
-}
-
-/// Half of a commit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
-    /// The write.
-    Write,
-    /// The sync.
-    Sync,
-}
-
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Write => "write",
-            Self::Sync => "sync",
-        })
-    }
-}
+    pub io::ErrorKind,
+);
 
 /// What became of a [`WriteOp`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteOutcome {
-    /// All bytes written, file synced.
-    Synced,
-    /// This many bytes written; nothing is known to be synced.
+    /// All bytes are durable.
+    Durable,
+    /// This many bytes are.
     Short(usize),
-    /// Nothing was written or synced, because of a signal or the like.
+    /// Nothing was written, because of a signal or the like.
     Interrupted,
     /// There was no space.
     Full,
@@ -158,49 +139,39 @@ pub enum WriteOutcome {
 }
 
 impl WriteOutcome {
-    /// The outcome of a linked WRITE → FSYNC of `bytes` bytes, from the two completions' results: a count,
-    /// 0, or a negated errno.
+    /// The outcome of a WRITE of `bytes` bytes from its completion's result: a count or a negated errno.
     #[must_use]
-    pub fn from_raw(bytes: usize, written: i32, synced: i32) -> Self {
-        match usize::try_from(written) {
-            Ok(n) if n >= bytes && synced == 0 => Self::Synced,
-            // A sync that was cancelled after a complete write is asked for again with the whole write.
-            Ok(n) if n >= bytes && synced == -CANCELLED => Self::Interrupted,
-            Ok(n) if n >= bytes => {
-                let kind = io::Error::from_raw_os_error(-synced).kind();
-                Self::Failed(Fatal { step: Step::Sync, kind })
-            }
-            Ok(n) => Self::Short(n),
-            Err(_) if written == -CANCELLED => Self::Interrupted,
-            Err(_) => Self::write_failed(&io::Error::from_raw_os_error(-written)),
-        }
+    pub fn from_raw(bytes: usize, written: i32) -> Self {
+        let result = usize::try_from(written).map_err(|_| io::Error::from_raw_os_error(-written));
+        Self::of(bytes, result)
     }
 
-    fn write_failed(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Self::Interrupted,
-            _ if is_full(error) => Self::Full,
-            kind => Self::Failed(Fatal { step: Step::Write, kind }),
+    fn of(bytes: usize, written: io::Result<usize>) -> Self {
+        match written {
+            Ok(n) if n >= bytes => Self::Durable,
+            Ok(n) => Self::Short(n),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Self::Interrupted,
+                _ if is_full(&error) => Self::Full,
+                kind => Self::Failed(Fatal(kind)),
+            },
         }
     }
 }
 
-/// ECANCELED on Linux.
-const CANCELLED: i32 = 125;
-
-/// One write followed by a sync, to be executed outside. Owns its bytes.
+/// One durable write, to be executed outside. Owns its bytes.
 #[must_use = "return it to `Writer::finish`, or the journal stops"]
 #[derive(Debug)]
 pub struct WriteOp<F> {
     file: F,
     offset: u64,
-    buffer: Vec<u8>,
+    buffer: BlockBuffer,
     done: usize,
     last: Lsn,
 }
 
 impl<F> WriteOp<F> {
-    /// The segment to write to and sync.
+    /// The segment to write to.
     pub fn file(&self) -> &F {
         &self.file
     }
@@ -211,28 +182,21 @@ impl<F> WriteOp<F> {
         self.offset + self.done as u64
     }
 
-    /// What to write, never empty. The bytes keep their address until the op is finished.
+    /// What to write: whole blocks, never none. The bytes keep their address until the op is finished.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.done..]
+        &self.buffer.bytes()[self.done..]
     }
 }
 
-/// Executes an op on the calling thread, which blocks: one write, and a sync when that took everything.
-///
-/// `RUSTFLAGS="--cfg lynk_skip_sync"` leaves the sync out: such a build loses acknowledged messages, which the test of
-/// power cuts must notice.
+/// Executes an op on the calling thread, which blocks.
 pub fn execute<F: DiskFile>(op: &WriteOp<F>) -> WriteOutcome {
-    let bytes = op.bytes();
-    match op.file.write_at(bytes, op.offset()) {
-        Ok(n) if n < bytes.len() => WriteOutcome::Short(n),
-        Ok(_) if cfg!(lynk_skip_sync) => WriteOutcome::Synced,
-        Ok(_) => match op.file.sync() {
-            Ok(()) => WriteOutcome::Synced,
-            Err(error) => WriteOutcome::Failed(Fatal { step: Step::Sync, kind: error.kind() }),
-        },
-        Err(error) => WriteOutcome::write_failed(&error),
-    }
+    WriteOutcome::of(op.bytes().len(), op.file.write_at(op.bytes(), op.offset()))
+}
+
+/// Bytes of the blocks that hold `bytes` bytes.
+fn blocks(bytes: usize) -> u64 {
+    bytes.next_multiple_of(BLOCK_BYTES) as u64
 }
 
 /// What [`Writer::finish`] leads to.
@@ -251,7 +215,7 @@ pub struct WriterCounts {
     pub records: u64,
     /// Batches committed.
     pub batches: u64,
-    /// Bytes committed.
+    /// Bytes committed, in whole blocks.
     pub bytes: u64,
     /// Segments taken into use.
     pub segments: u64,
@@ -281,9 +245,9 @@ pub struct Writer<F> {
     limits: WriterLimits,
     committed: Arc<Committed>,
     /// Records of the next batch, not sealed yet.
-    filling: Vec<u8>,
+    filling: BlockBuffer,
     /// The other of the two buffers, empty, while no batch is in flight.
-    resting: Vec<u8>,
+    resting: BlockBuffer,
     flight_bytes: usize,
     flight: Flight<F>,
     /// Last lsn appended.
@@ -309,8 +273,8 @@ impl<F: Clone> Writer<F> {
         Self {
             limits,
             committed: Arc::new(Committed::default()),
-            filling: Vec::new(),
-            resting: Vec::new(),
+            filling: BlockBuffer::default(),
+            resting: BlockBuffer::default(),
             flight_bytes: 0,
             flight: Flight::Idle,
             last: Lsn(0),
@@ -443,7 +407,9 @@ impl<F: Clone> Writer<F> {
         }
         let active = self.active.as_mut()?;
         let mut buffer = std::mem::replace(&mut self.filling, std::mem::take(&mut self.resting));
-        format::seal(&mut buffer, active.segment.header.seed());
+        format::seal(buffer.bytes_mut(), active.segment.header.seed());
+        self.flight_bytes = buffer.len();
+        buffer.pad();
         let op = WriteOp {
             file: active.segment.file.clone(),
             offset: active.end,
@@ -452,7 +418,6 @@ impl<F: Clone> Writer<F> {
             buffer,
         };
         active.end += op.buffer.len() as u64;
-        self.flight_bytes = op.buffer.len();
         if self.limits.gather_nanos > 0 && self.last.0 - self.batched.0 > 1 {
             self.gather_until = Some(now.after(self.limits.gather_nanos));
         }
@@ -478,7 +443,7 @@ impl<F: Clone> Writer<F> {
         self.retry_at = None;
         match outcome {
             WriteOutcome::Failed(fatal) => return Err(fatal),
-            WriteOutcome::Synced => {
+            WriteOutcome::Durable => {
                 let before = self.committed.get();
                 self.counts.records += op.last.0 - before.0;
                 self.counts.batches += 1;
@@ -490,21 +455,21 @@ impl<F: Clone> Writer<F> {
                 self.resting.clear();
                 return Ok(Progress::Committed(op.last));
             }
-            // No progress at all is waited out like a full disk, so that it cannot spin.
-            WriteOutcome::Short(0) | WriteOutcome::Full => {
+            // No progress is waited out like a full disk, so that it cannot spin.
+            WriteOutcome::Short(..BLOCK_BYTES) | WriteOutcome::Full => {
                 self.counts.full_writes += 1;
                 self.retry_at = Some(now.after(FULL_RETRY_NANOS));
             }
-            WriteOutcome::Short(n) if n < op.bytes().len() => op.done += n,
-            // Written but not synced: the sync belongs to a write, so the bytes go out again.
-            WriteOutcome::Short(_) | WriteOutcome::Interrupted => {}
+            // A block goes out whole or not at all.
+            WriteOutcome::Short(n) => op.done += n - n % BLOCK_BYTES,
+            WriteOutcome::Interrupted => {}
         }
         self.flight = Flight::Again(op);
         Ok(Progress::Unfinished)
     }
 
     fn active_has_room(&self) -> bool {
-        self.active_room() >= self.filling.len() as u64
+        self.active_room() >= blocks(self.filling.len())
     }
 
     /// Bytes behind the last batch of the segment in use.
@@ -516,6 +481,7 @@ impl<F: Clone> Writer<F> {
     /// was taken and has no space would hold back every answer about its room, reads included.
     fn has_reserve(&self) -> bool {
         let reserve = self.limits.uncommitted_bytes_max - self.limits.uncommitted_bytes_high;
-        self.active_room() >= (self.filling.len() + reserve) as u64
+        // It may be cut into two batches, each of which ends with a part of a block.
+        self.active_room() >= blocks(self.filling.len() + reserve) + blocks(1)
     }
 }

@@ -2,7 +2,8 @@
 
 use lynk_domain::{Now, ShardId};
 use lynk_engine::JournalState;
-use lynk_journal::{PrepareError, Progress, State, Step as WriteStep, WriteOutcome};
+use lynk_journal::limits::BLOCK_BYTES;
+use lynk_journal::{PrepareError, Progress, State, WriteOutcome};
 
 use super::shard::{Shard, Supply};
 use super::turn::Told;
@@ -50,7 +51,8 @@ impl World {
         let (failed, full) = (fate(faults.failed_permille), fate(faults.full_permille));
         let skip = self.plan.sabotage == Sabotage::SkipSync;
         let Some(op) = self.desk(id).and_then(|desk| desk.in_flight.take()) else { return Ok(()) };
-        self.disk.set_write_bytes_max(if short { 1 + op.bytes().len() / 2 } else { usize::MAX });
+        let half = (op.bytes().len() / 2).next_multiple_of(BLOCK_BYTES);
+        self.disk.set_write_bytes_max(if short { half } else { usize::MAX });
         self.disk.set_writes_full(full);
         self.disk.set_syncs_fail(failed);
         let outcome = if interrupted {
@@ -83,8 +85,9 @@ impl World {
             }
             Ok(Progress::Unfinished) => {}
             Err(fatal) => {
-                // Exit 70. After a failed sync the page cache proves nothing, which a power cut models best.
-                let expected = fatal.step == WriteStep::Sync || self.disk.changes_left() == 0;
+                // Exit 70. After a failed write the page cache proves nothing, which a power cut models best.
+                let expected =
+                    self.plan.scenario.faults.disk.failed_permille > 0 || self.disk.changes_left() == 0;
                 if !expected {
                     return Err(format!("an unexpected end: {fatal}"));
                 }
@@ -130,11 +133,10 @@ impl World {
     }
 }
 
-/// The write without its sync.
+/// The write, which is not durable.
 fn write_unsynced(op: &lynk_journal::WriteOp<lynk_journal::MemoryFile>) -> WriteOutcome {
-    use lynk_journal::DiskFile as _;
-    match op.file().write_at(op.bytes(), op.offset()) {
-        Ok(count) if count == op.bytes().len() => WriteOutcome::Synced,
+    match op.file().write_unsynced(op.bytes(), op.offset()) {
+        Ok(count) if count == op.bytes().len() => WriteOutcome::Durable,
         Ok(count) => WriteOutcome::Short(count),
         Err(_) => WriteOutcome::Full,
     }

@@ -138,11 +138,10 @@ impl Driver for UringDriver {
                 token: SEGMENT_TOKEN,
                 content: Batch(op),
                 written: 0,
-                synced: 0,
             });
             return;
         };
-        let held = self.ring.write_durably(file, Batch(op), offset);
+        let held = self.ring.write(file, Batch(op), offset);
         assert!(held.is_ok(), "the writer hands out one write at a time");
     }
 
@@ -184,8 +183,8 @@ fn translate(event: lynk_ring::Event<Batch>) -> Option<Event> {
         Ringed::Readable { token, hung_up } => Event::Readable { token, hung_up },
         Ringed::Writable { token } => Event::Writable { token },
         Ringed::Sent { token, report, result } => Event::Sent { token, report, result },
-        Ringed::Written { content, written, synced, .. } => {
-            let outcome = WriteOutcome::from_raw(content.0.bytes().len(), written, synced);
+        Ringed::Written { content, written, .. } => {
+            let outcome = WriteOutcome::from_raw(content.0.bytes().len(), written);
             Event::Written { op: content.0, outcome }
         }
         Ringed::Detached { token: SEGMENT_TOKEN } => return None,

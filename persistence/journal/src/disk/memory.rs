@@ -3,7 +3,7 @@
 //! Reads see every write at once, as through a page cache. [`MemoryDisk::crash`] keeps what was synced and a
 //! random part of the rest: each unsynced write of a file survives whole, in part or not at all, whatever
 //! became of the others; of the unsynced names of a directory the first few survive. Handles from before a
-//! crash answer an error.
+//! crash answer an error. A write that a crash interrupts is [`MemoryFile::write_unsynced`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 
 use super::{Disk, DiskFile};
+use crate::limits::BLOCK_BYTES;
 
 /// Unit in which a write tears.
 const SECTOR_BYTES: usize = 512;
@@ -283,7 +284,7 @@ impl MemoryDisk {
         self.state().faults.write_bytes_max = bytes.max(1);
     }
 
-    /// Whether syncs of files fail. As in a page cache, what a failed sync should have written counts as
+    /// Whether syncs of files, and writes that are durable at once, fail. As in a page cache, what a failed sync should have written counts as
     /// written: reads still see it, a later sync succeeds, and a crash loses it.
     pub fn set_syncs_fail(&self, fail: bool) {
         self.state().faults.syncs_fail = fail;
@@ -452,6 +453,39 @@ impl MemoryFile {
         act(&mut state, self.inode)
     }
 
+    /// Writes any bytes anywhere, as far as the faults allow, and leaves them to the mercy of a crash.
+    ///
+    /// # Errors
+    /// As [`DiskFile::write_at`].
+    pub fn write_unsynced(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let count = self.with(|state, _| {
+            if state.faults.writes_full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Ok(bytes.len().min(state.faults.write_bytes_max))
+        })?;
+        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.change(Change::Write { offset, bytes: bytes[..count].to_vec() })?;
+        Ok(count)
+    }
+
+    /// Makes everything durable that was done to the file.
+    fn settle(&self) -> io::Result<()> {
+        self.with(|state, inode| {
+            state.change()?;
+            let fail = state.faults.syncs_fail;
+            let inode = state.inodes.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
+            if fail {
+                inode.pending.clear();
+                return Err(io::Error::other("the disk failed"));
+            }
+            for change in inode.pending.drain(..) {
+                change.apply(&mut inode.durable);
+            }
+            Ok(())
+        })
+    }
+
     fn change(&self, change: Change) -> io::Result<()> {
         self.with(|state, inode| {
             state.change()?;
@@ -479,14 +513,9 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let count = self.with(|state, _| {
-            if state.faults.writes_full {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            Ok(bytes.len().min(state.faults.write_bytes_max))
-        })?;
-        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        self.change(Change::Write { offset, bytes: bytes[..count].to_vec() })?;
+        debug_assert!(offset.is_multiple_of(BLOCK_BYTES as u64) && bytes.len().is_multiple_of(BLOCK_BYTES));
+        let count = self.write_unsynced(bytes, offset)?;
+        self.settle()?;
         Ok(count)
     }
 
@@ -496,18 +525,6 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.with(|state, inode| {
-            state.change()?;
-            let fail = state.faults.syncs_fail;
-            let inode = state.inodes.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
-            if fail {
-                inode.pending.clear();
-                return Err(io::Error::other("the disk failed"));
-            }
-            for change in inode.pending.drain(..) {
-                change.apply(&mut inode.durable);
-            }
-            Ok(())
-        })
+        self.settle()
     }
 }

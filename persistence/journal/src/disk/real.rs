@@ -1,4 +1,9 @@
-//! The operating system's disk.
+//! The operating system's disk, around its page cache (O_DIRECT) wherever the file system can do that.
+//!
+//! A file that is appended to is opened with O_DSYNC: a write is durable when it returns, in one operation that io_uring
+//! starts without a worker thread. Its space is filled with zeros beforehand, so that a write changes no metadata: on ext4
+//! a block written and synced like this costs a third of the CPU time of a buffered write with fdatasync, and a reserved
+//! space without zeros twice the zeroed one (`perf-reports/` has the figures).
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,10 +12,17 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, write_all};
+use crate::block::BlockBuffer;
+
+/// Zeros written at once.
+const FILL_BYTES: usize = 1 << 20;
+/// What a new file is appended with. A build with `--cfg lynk_skip_sync` loses acknowledged messages, which the test of
+/// power cuts must notice.
+const APPEND: OFlags = if cfg!(lynk_skip_sync) { OFlags::empty() } else { OFlags::DSYNC };
 
 /// Files and directories of the operating system; made private to the server's user (0600, 0700).
 #[derive(Clone, Copy, Default, Debug)]
@@ -21,10 +33,48 @@ pub struct RealDisk;
 #[derive(Clone, Debug)]
 pub struct RealFile(Arc<File>);
 
+impl RealFile {
+    /// Whether it is read and written around the page cache.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        rustix::fs::fcntl_getfl(&self.0).is_ok_and(|flags| flags.contains(OFlags::DIRECT))
+    }
+}
+
 impl AsFd for RealFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Opens around the page cache, or through it where the file system refuses that.
+fn open(options: &mut OpenOptions, flags: OFlags, path: &Path) -> io::Result<RealFile> {
+    let mut try_open = |flags: OFlags| options.custom_flags(flags.bits().cast_signed()).open(path);
+    let file = match try_open(flags | OFlags::DIRECT) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => try_open(flags)?,
+        opened => opened?,
+    };
+    Ok(RealFile(Arc::new(file)))
+}
+
+/// Reserves `bytes` and fills them with zeros.
+fn fill(file: &RealFile, bytes: u64) -> io::Result<()> {
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Err(Errno::INTR) => {}
+            // The zeros reserve the space as well.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => break,
+            done => break done?,
+        }
+    }
+    let zeros = BlockBuffer::zeroed(usize::try_from(bytes).map_or(FILL_BYTES, |all| all.min(FILL_BYTES)));
+    let mut offset = 0;
+    while offset < bytes {
+        let part = usize::try_from(bytes - offset).map_or(zeros.len(), |left| left.min(zeros.len()));
+        write_all(file, &zeros.bytes()[..part], offset)?;
+        offset += part as u64;
+    }
+    Ok(())
 }
 
 impl Disk for RealDisk {
@@ -51,22 +101,17 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<RealFile> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(RealFile(Arc::new(file)))
+        open(OpenOptions::new().read(true).write(true), OFlags::empty(), path)
     }
 
     fn create(&self, path: &Path, bytes: u64) -> io::Result<RealFile> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        loop {
-            match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-                Err(Errno::INTR) => {}
-                // A file system that cannot reserve gets a sparse file; running out of space then shows as
-                // a failed write, which the writer waits out.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => break file.set_len(bytes)?,
-                done => break done?,
-            }
-        }
-        Ok(RealFile(Arc::new(file)))
+        let new = open(
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600),
+            OFlags::empty(),
+            path,
+        )?;
+        fill(&new, bytes)?;
+        open(OpenOptions::new().read(true).write(true), APPEND, path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

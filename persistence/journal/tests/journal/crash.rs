@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use lynk_domain::Lsn;
+use lynk_journal::limits::BLOCK_BYTES;
 use lynk_journal::{MemoryDisk, RecoverError, execute};
 
 use crate::harness::{Boot, MemoryStore, Random, Stopped, StoreFault, check_recovered, new_disk, record_at};
@@ -41,7 +42,11 @@ fn lives(seed: u64) {
     let mut store = MemoryStore::default();
     let mut promised = Promised::new();
     for _ in 0..3 + random.below(5) {
-        disk.set_write_bytes_max(if random.one_in(2) { usize::MAX } else { 1 + random.below(700) as usize });
+        disk.set_write_bytes_max(if random.one_in(2) {
+            usize::MAX
+        } else {
+            BLOCK_BYTES + random.below(700) as usize
+        });
         if !random.one_in(4) {
             let far = if random.one_in(3) { 1_000 } else { 200 };
             disk.stop_after(random.below(far));

@@ -1,11 +1,13 @@
 //! Torn tails are cut, damage is refused with file and offset, and no bytes on disk make a wrong record.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use lynk_domain::{Lsn, ShardId};
 use lynk_journal::format::{self, BadHeader, BadRecord, HEADER_BYTES, SegmentHeader};
 use lynk_journal::layout::segment_path;
-use lynk_journal::{Damage, MemoryDisk, RecoverError, Recovered, Why, verify};
+use lynk_journal::limits::BLOCK_BYTES;
+use lynk_journal::{BlockBuffer, Damage, MemoryDisk, RecoverError, Recovered, Why, verify};
 
 use crate::harness::{Boot, MemoryStore, check_recovered, new_disk, record_at, recover_with, root};
 
@@ -16,8 +18,8 @@ const BATCHES: [u64; 3] = [3, 2, 4];
 struct Small {
     path: PathBuf,
     content: Vec<u8>,
-    /// Offsets of the records, and the end of the last.
-    offsets: Vec<usize>,
+    /// Where the records are, record 1 first.
+    records: Vec<Range<usize>>,
 }
 
 fn small() -> Small {
@@ -29,12 +31,17 @@ fn small() -> Small {
     }
     let path = segment_path(root(), 1, 0, 0);
     let content = disk.content(&path).expect("the first segment");
-    let mut offsets = vec![usize::try_from(HEADER_BYTES).expect("small")];
-    for lsn in 1..=BATCHES.iter().sum() {
-        let bytes = format::record_bytes(record_at(1, 0, lsn).payload.len());
-        offsets.push(offsets[offsets.len() - 1] + bytes);
+    let (mut records, mut at) = (Vec::new(), usize::try_from(HEADER_BYTES).expect("small"));
+    for batch in BATCHES {
+        at = at.next_multiple_of(BLOCK_BYTES);
+        for _ in 0..batch {
+            let lsn = records.len() as u64 + 1;
+            let end = at + format::record_bytes(record_at(1, 0, lsn).payload.len());
+            records.push(at..end);
+            at = end;
+        }
     }
-    Small { path, content, offsets }
+    Small { path, content, records }
 }
 
 impl Small {
@@ -46,8 +53,13 @@ impl Small {
 
     /// Leading records whose bytes are as they were written.
     fn untouched(&self, content: &[u8]) -> u64 {
-        let records = self.offsets.windows(2).map(|w| w[0]..w[1]);
-        records.take_while(|r| content.get(r.clone()) == Some(&self.content[r.clone()])).count() as u64
+        let same = |r: &&Range<usize>| content.get((*r).clone()) == Some(&self.content[(*r).clone()]);
+        self.records.iter().take_while(same).count() as u64
+    }
+
+    /// Where the last record ends.
+    fn end(&self) -> usize {
+        self.records.last().expect("nine records").end
     }
 
     /// Records of every batch but the last.
@@ -73,8 +85,7 @@ fn damage(outcome: Result<Recovered, RecoverError>) -> Damage {
 #[test]
 fn a_tail_torn_at_any_byte_leaves_the_records_before_it() {
     let small = small();
-    let end = small.offsets[small.offsets.len() - 1];
-    for cut in small.offsets[0]..=end {
+    for cut in small.records[0].start..=small.end() {
         let mut zeroed = small.content.clone();
         zeroed[cut..].fill(0);
         let shortened = small.content[..cut].to_vec();
@@ -89,14 +100,25 @@ fn a_tail_torn_at_any_byte_leaves_the_records_before_it() {
 }
 
 #[test]
+fn whatever_lies_between_two_batches_hides_nothing() {
+    let small = small();
+    let mut content = small.content.clone();
+    for batch_end in [3, 5, 9] {
+        let end = small.records[batch_end - 1].end;
+        content[end..end.next_multiple_of(BLOCK_BYTES)].fill(0xa7);
+    }
+    assert_eq!(small.recover(content).expect("no record was touched").sources[0].last, Lsn(9));
+}
+
+#[test]
 fn a_torn_tail_is_counted_and_an_unused_end_is_not() {
     let small = small();
     let intact = small.recover(small.content.clone()).expect("intact");
     assert_eq!((intact.cut_tails, intact.cut_bytes), (0, 0));
     let mut torn = small.content.clone();
-    torn[small.offsets[6] + 20] ^= 1;
+    torn[small.records[6].start + 30] ^= 1;
     let recovered = small.recover(torn).expect("a torn tail is no damage");
-    let remains = small.offsets[9] - small.offsets[6];
+    let remains = small.end() - small.records[6].start;
     assert_eq!((recovered.cut_tails, recovered.cut_bytes), (1, remains as u64));
     assert_eq!(recovered.sources[0].last, Lsn(6));
 }
@@ -104,13 +126,13 @@ fn a_torn_tail_is_counted_and_an_unused_end_is_not() {
 #[test]
 fn a_bad_record_before_the_last_batch_is_refused_with_its_place() {
     let small = small();
-    for (record, offset) in small.offsets.iter().enumerate().take(BATCHES.iter().sum::<u64>() as usize) {
+    for (record, place) in small.records.iter().enumerate() {
         let mut content = small.content.clone();
-        content[offset + 60] ^= 0x10;
+        content[place.start + 60] ^= 0x10;
         let outcome = small.recover(content);
         if (record as u64) < small.before_last_batch() {
             let damage = damage(outcome);
-            assert_eq!((damage.path, damage.offset), (small.path.clone(), *offset as u64));
+            assert_eq!((damage.path, damage.offset), (small.path.clone(), place.start as u64));
         } else {
             assert_eq!(outcome.expect("a torn tail").sources[0].last, Lsn(record as u64));
         }
@@ -121,9 +143,11 @@ fn a_bad_record_before_the_last_batch_is_refused_with_its_place() {
 fn no_flipped_bit_makes_a_wrong_record_or_hides_a_synced_batch() {
     let small = small();
     let all: u64 = BATCHES.iter().sum();
-    let end = small.offsets[small.offsets.len() - 1];
+    let within = |byte: usize| small.records.iter().any(|record| record.contains(&byte));
+    // Of what pads a batch, what is next to records.
+    let near = |byte: &usize| within(byte.saturating_sub(120)) || within(byte + 120);
     let header = 0..64;
-    for byte in header.chain(small.offsets[0] - 8..end + 200) {
+    for byte in header.chain((small.records[0].start - 8..small.end() + 200).filter(near)) {
         for bit in 0..8 {
             let mut content = small.content.clone();
             content[byte] ^= 1 << bit;
@@ -131,8 +155,8 @@ fn no_flipped_bit_makes_a_wrong_record_or_hides_a_synced_batch() {
                 Ok(recovered) => {
                     let last = recovered.sources[0].last.0;
                     assert!(last >= small.before_last_batch(), "byte {byte} bit {bit}");
-                    assert!(last == all || byte >= small.offsets[small.before_last_batch() as usize]);
-                    assert!(last < all || !(small.offsets[0]..end).contains(&byte));
+                    assert!(last == all || byte >= small.records[small.before_last_batch() as usize].start);
+                    assert!(last < all || !within(byte), "byte {byte} bit {bit}");
                 }
                 Err(RecoverError::Damage(damage)) => {
                     assert_eq!(damage.path, small.path);
@@ -149,12 +173,12 @@ fn a_torn_first_record_of_a_batch_is_told_from_damage_by_the_batch_after_it() {
     // Record 6 starts the last batch, record 4 the one before: the same wound, with and without a later batch.
     let small = small();
     let mut tail = small.content.clone();
-    tail[small.offsets[5]..small.offsets[6]].fill(0);
+    tail[small.records[5].clone()].fill(0);
     assert_eq!(small.recover(tail).expect("torn").sources[0].last, Lsn(5));
     let mut middle = small.content.clone();
-    middle[small.offsets[3]..small.offsets[4]].fill(0);
+    middle[small.records[3].clone()].fill(0);
     let found = damage(small.recover(middle));
-    assert_eq!(found.offset, small.offsets[3] as u64);
+    assert_eq!(found.offset, small.records[2].end as u64, "where nothing claims to be record 4");
     let why = Why::Record { lsn: Lsn(4), bad: BadRecord::Empty, later_batch: Lsn(6) };
     assert_eq!(found.why, why);
 }
@@ -164,7 +188,7 @@ fn records_of_an_earlier_life_of_the_file_do_not_count() {
     let small = small();
     let mut content = small.content.clone();
     // Records 10 and on, in the right places, but sealed for another segment.
-    let mut stale = Vec::new();
+    let mut stale = BlockBuffer::default();
     for lsn in 10..=14 {
         format::encode(
             &record_at(1, 0, lsn).borrow(),
@@ -173,9 +197,10 @@ fn records_of_an_earlier_life_of_the_file_do_not_count() {
             &mut stale,
         );
     }
-    format::seal(&mut stale, 12_345);
-    let end = small.offsets[small.offsets.len() - 1];
-    content[end..end + stale.len()].copy_from_slice(&stale);
+    format::seal(stale.bytes_mut(), 12_345);
+    let block = small.end().next_multiple_of(BLOCK_BYTES);
+    content.resize(content.len().max(block + stale.len()), 0);
+    content[block..block + stale.len()].copy_from_slice(stale.bytes());
     assert_eq!(small.recover(content).expect("sound").sources[0].last, Lsn(9));
 }
 
@@ -183,12 +208,13 @@ fn records_of_an_earlier_life_of_the_file_do_not_count() {
 fn a_segment_of_another_place_or_a_newer_format_is_refused() {
     let small = small();
     let old = SegmentHeader::decode(&small.content).expect("a header");
-    let foreign = SegmentHeader { shard: 5, ..old }.encode();
-    let mut newer = old.encode();
-    newer[8] = 2;
+    let encode = |header: SegmentHeader| header.encode().bytes()[..64].to_vec();
+    let foreign = encode(SegmentHeader { shard: 5, ..old });
+    let mut newer = encode(old);
+    newer[8] = 3;
     let crc = crc32c::crc32c(&newer[..60]);
     newer[60..].copy_from_slice(&crc.to_le_bytes());
-    for (header, bad) in [(foreign, BadHeader::Place), (newer, BadHeader::Version(2))] {
+    for (header, bad) in [(foreign, BadHeader::Place), (newer, BadHeader::Version(3))] {
         let mut content = small.content.clone();
         content[..64].copy_from_slice(&header);
         let found = damage(small.recover(content));
@@ -201,7 +227,7 @@ fn an_intact_record_of_a_newer_kind_is_refused_even_at_the_tail() {
     let small = small();
     let old = SegmentHeader::decode(&small.content).expect("a header");
     let mut content = small.content.clone();
-    let last = small.offsets[8]..small.offsets[9];
+    let last = small.records[8].clone();
     content[last.start + 25] = 200;
     format::seal(&mut content[last.clone()], old.seed());
     let found = damage(small.recover(content));
@@ -300,11 +326,11 @@ fn an_account_names_every_file_and_what_is_wrong() {
     let small = small();
     let disk = new_disk();
     let mut content = small.content.clone();
-    content[small.offsets[1] + 60] ^= 1;
+    content[small.records[1].start + 60] ^= 1;
     disk.set_content(&small.path, content);
     let account = verify(&disk, root(), &mut |_, _| None).expect("readable");
     assert!(!account.is_sound());
-    let offset = small.offsets[1];
+    let offset = small.records[1].start;
     let text = account.to_string();
     assert_eq!(
         text,

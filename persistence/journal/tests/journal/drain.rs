@@ -214,7 +214,7 @@ fn damage_to_a_live_journal_is_reported_with_its_place_and_stops_only_its_source
     let path = lynk_journal::layout::segment_path(root(), 1, 0, 0);
     let file = disk.open(&path).expect("the live segment");
     let second = 4096 + lynk_journal::format::record_bytes(record_at(1, 0, 1).payload.len()) as u64;
-    lynk_journal::DiskFile::write_at(&file, &[0xff; 4], second + 40).expect("no fault is set");
+    file.write_unsynced(&[0xff; 4], second + 40).expect("no fault is set");
     assert_eq!(boot.drain_step(&mut store), DrainStep::Stuck { source: SourceId(0), after: Lsn(0) });
     let damage = boot.reader.damage().expect("a place");
     assert_eq!((&damage.path, damage.offset), (&path, second));

@@ -1,8 +1,8 @@
 //! Journals of every format version that was ever written stay readable, byte for byte.
 //!
-//! `fixtures/v1/` holds a data directory's `journal` and, in `records.txt` and `account.txt`, what it says;
-//! `fixtures/v1-intents/` the same with the kind that was added later.
-//! The files are never written again; `write_the_fixture` shows how they were made.
+//! `fixtures/v1/` and so on hold a data directory's `journal` and, in `records.txt` and `account.txt`, what it says;
+//! `-intents` the same with the kind that was added later.
+//! The files are never written again; `write_the_fixtures` shows how they were made.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,18 @@ struct Fixture {
     make: fn() -> MemoryDisk,
 }
 
-const FIRST: Fixture =
-    Fixture { name: "v1", segments: &[(1, 0, 0), (1, 0, 2), (1, 1, 0), (1, 1, 2), (2, 0, 0)], make };
-const INTENTS: Fixture = Fixture { name: "v1-intents", segments: &[(1, 0, 0)], make: make_intents };
+const SEGMENTS: &[(u32, u16, u32)] = &[(1, 0, 0), (1, 0, 2), (1, 1, 0), (1, 1, 2), (2, 0, 0)];
+const INTENT_SEGMENTS: &[(u32, u16, u32)] = &[(1, 0, 0)];
+/// Written by earlier programs.
+const OLD: [Fixture; 2] = [
+    Fixture { name: "v1", segments: SEGMENTS, make },
+    Fixture { name: "v1-intents", segments: INTENT_SEGMENTS, make: make_intents },
+];
+/// What this program writes.
+const NEW: [Fixture; 2] = [
+    Fixture { name: "v2", segments: SEGMENTS, make },
+    Fixture { name: "v2-intents", segments: INTENT_SEGMENTS, make: make_intents },
+];
 
 fn fixture(of: &Fixture) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(of.name)
@@ -75,8 +84,8 @@ fn expected(of: &Fixture, name: &str) -> String {
 }
 
 #[test]
-fn a_journal_of_version_1_says_what_it_always_said() {
-    for of in [FIRST, INTENTS] {
+fn a_journal_of_every_version_says_what_it_always_said() {
+    for of in OLD.into_iter().chain(NEW) {
         let disk = load(&of);
         assert_eq!(account(&disk), expected(&of, "account.txt"));
         assert_eq!(records(&disk), expected(&of, "records.txt"));
@@ -84,8 +93,8 @@ fn a_journal_of_version_1_says_what_it_always_said() {
 }
 
 #[test]
-fn this_build_writes_version_1_byte_for_byte() {
-    for of in [FIRST, INTENTS] {
+fn this_build_writes_its_version_byte_for_byte() {
+    for of in NEW {
         let written = (of.make)();
         for (generation, shard, index) in of.segments.iter().copied() {
             let path = segment_path(root(), generation, shard, index);
@@ -172,16 +181,21 @@ fn shorten(disk: &MemoryDisk) -> MemoryDisk {
 }
 
 #[test]
-#[ignore = "makes the newest fixture; run once for each"]
-fn write_the_fixture() {
-    let of = INTENTS;
+#[ignore = "makes the newest fixtures; run once for each version"]
+fn write_the_fixtures() {
+    for of in NEW {
+        write_the_fixture(&of);
+    }
+}
+
+fn write_the_fixture(of: &Fixture) {
     let disk = (of.make)();
     for (generation, shard, index) in of.segments.iter().copied() {
-        let file = segment_path(&fixture(&of).join("journal"), generation, shard, index);
+        let file = segment_path(&fixture(of).join("journal"), generation, shard, index);
         std::fs::create_dir_all(file.parent().expect("a directory")).expect("writable");
         let content = disk.content(&segment_path(root(), generation, shard, index)).expect("made");
         std::fs::write(file, content).expect("writable");
     }
-    std::fs::write(fixture(&of).join("account.txt"), account(&disk)).expect("writable");
-    std::fs::write(fixture(&of).join("records.txt"), records(&disk)).expect("writable");
+    std::fs::write(fixture(of).join("account.txt"), account(&disk)).expect("writable");
+    std::fs::write(fixture(of).join("records.txt"), records(&disk)).expect("writable");
 }
