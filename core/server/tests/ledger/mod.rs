@@ -9,6 +9,7 @@
 //! - `book`: acknowledgements against what the reader found
 //! - `run`: load, crash, restart, audit; again and again
 //! - `disk`: file systems in files, and a power cut
+//! - `cache`: a disk with a volatile write cache
 //!
 //! Everything random comes from one seed, which every failure prints. What the threads of two programs do in which
 //! order is not reproducible; the seed repeats the choices, not the schedule.
@@ -16,6 +17,7 @@
 #![allow(dead_code, reason = "every test program uses another part of this")]
 
 pub(crate) mod book;
+pub(crate) mod cache;
 pub(crate) mod client;
 pub(crate) mod disk;
 pub(crate) mod plain;

@@ -64,8 +64,6 @@ pub(crate) struct Plan {
     pub(crate) rate: u64,
     /// Whether the report is kept where `LEDGER_REPORT` says.
     pub(crate) report: bool,
-    /// Everything after the set-up goes through this, as [`Start::through`]; for servers that must fail.
-    pub(crate) through: Vec<String>,
     /// Only this driver, instead of both in turn.
     pub(crate) backend: Option<Backend>,
 }
@@ -73,16 +71,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// The load: 5,000 operations a second.
     pub(crate) fn new(name: &'static str, binary: &str, seed: u64, crashes: u64) -> Self {
-        Self {
-            name,
-            binary: binary.into(),
-            seed,
-            crashes,
-            rate: 5_000,
-            report: true,
-            through: Vec::new(),
-            backend: None,
-        }
+        Self { name, binary: binary.into(), seed, crashes, rate: 5_000, report: true, backend: None }
     }
 }
 
@@ -205,18 +194,12 @@ impl<'a> Run<'a> {
         let mut start = Start::new(&plan.binary, world.data());
         (start.shards, start.backend) = turn(0, plan.backend);
         let began = Instant::now();
-        let mut server = start.run().unwrap_or_else(|ended| panic!("the first start: {ended:?}"));
+        let server = start.run().unwrap_or_else(|ended| panic!("the first start: {ended:?}"));
         let report = Report { starts: vec![began.elapsed()], ..Report::default() };
         let people: Vec<(String, String)> =
             (0..CLIENTS).map(|n| start.token(&format!("ledger-{n}"))).collect();
         let (reader_token, _) = start.token("ledger-0");
         let rooms = Arc::new(make_rooms(&server, &people, &mut random));
-        if !plan.through.is_empty() {
-            let ended = server.stop();
-            assert_eq!(ended.code, Some(0), "{}", ended.lines);
-            start.through.clone_from(&plan.through);
-            server = start.run().unwrap_or_else(|ended| panic!("the second start: {ended:?}"));
-        }
         let users: Vec<String> = people.iter().map(|(_, user)| user.clone()).collect();
         let books = (0..rooms.len()).map(|index| RoomBook::new(index, &users)).collect();
         let numbers = Arc::new(AtomicU64::new(1));

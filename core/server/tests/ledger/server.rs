@@ -43,12 +43,7 @@ pub(crate) struct Start {
     pub(crate) backend: Backend,
     /// `section.key=value`.
     pub(crate) set: Vec<String>,
-    /// A command that becomes the server: it finds the program and its arguments in [`LAUNCH`], one a line.
-    pub(crate) through: Vec<String>,
 }
-
-/// Environment variable with the command line that [`Start::through`] is to run.
-pub(crate) const LAUNCH: &str = "LEDGER_LAUNCH";
 
 impl Start {
     /// The tested binary on `data`, with limits that let a few clients offer thousands of messages a second.
@@ -71,7 +66,6 @@ impl Start {
             shards: 1,
             backend: Backend::Epoll,
             set: set.map(str::to_owned).to_vec(),
-            through: Vec::new(),
         }
     }
 
@@ -105,14 +99,8 @@ impl Start {
         let mut words = vec!["serve", "--listen", "127.0.0.1:0", "--data", data, "--shards", &shards];
         words.extend(["--backend", self.backend.word()]);
         words.extend(self.set.iter().flat_map(|set| ["--set", set]));
-        let Some((program, arguments)) = self.through.split_first() else {
-            let mut command = Command::new(&self.binary);
-            command.args(words);
-            return command;
-        };
-        words.insert(0, self.binary.to_str().expect("build paths are Unicode"));
-        let mut command = Command::new(program);
-        command.args(arguments).env(LAUNCH, words.join("\n"));
+        let mut command = Command::new(&self.binary);
+        command.args(words);
         command
     }
 
