@@ -5,17 +5,25 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use lynk_domain::RoomId;
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 
 use crate::client::Client;
 use crate::frames::Keys;
 use crate::{Target, TokenSource};
+
+/// What the timer is called among the numbers of connections.
+const TIMER: u64 = u64::MAX;
 
 /// The connections of one run, room by room: connection `i` is in room `i % rooms`.
 pub(crate) struct Fleet {
     pub(crate) clients: Vec<Client>,
     pub(crate) rooms: Vec<RoomId>,
     epoll: rustix::fd::OwnedFd,
+    /// Ends a wait to the nanosecond, which the wait's own bound in milliseconds cannot.
+    timer: rustix::fd::OwnedFd,
     ready: Vec<epoll::Event>,
     buffer: Vec<u8>,
     /// Clients whose output did not fit the socket.
@@ -46,10 +54,16 @@ impl Fleet {
         raise_open_files(shape.connections)?;
         let mut keys = Keys::new()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        // By edge: it is never read.
+        let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), edge)?;
         let mut fleet = Self {
             clients: Vec::with_capacity(shape.connections as usize),
             rooms: Vec::new(),
             epoll,
+            timer,
             ready: Vec::with_capacity(1024),
             buffer: vec![0; 64 << 10],
             blocked: Vec::new(),
@@ -113,17 +127,25 @@ impl Fleet {
         time: Duration,
         mut each: impl FnMut(usize, &mut Vec<u8>, &str),
     ) -> Result<usize> {
-        let timeout = Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(time.subsec_nanos()),
+        let timespec = |seconds: u64, nanos: u32| Timespec {
+            tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX),
+            tv_nsec: nanos.into(),
         };
+        let poll_only = timespec(0, 0);
+        let it_value = timespec(time.as_secs(), time.subsec_nanos());
+        timerfd_settime(
+            &self.timer,
+            TimerfdTimerFlags::empty(),
+            &Itimerspec { it_interval: poll_only, it_value },
+        )?;
         self.ready.clear();
         let spare = rustix::buffer::spare_capacity(&mut self.ready);
-        match epoll::wait(&self.epoll, spare, Some(&timeout)) {
+        match epoll::wait(&self.epoll, spare, time.is_zero().then_some(&poll_only)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let mut scratch = Vec::new();
+        self.ready.retain(|event| event.data.u64() != TIMER);
         for event in &self.ready {
             let index = event.data.u64() as usize;
             let client = &mut self.clients[index];
