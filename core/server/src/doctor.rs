@@ -4,12 +4,14 @@
 //! changed: the file written to time the disk is removed again.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use lynk_journal::limits::BLOCK_BYTES;
+use lynk_journal::{BlockBuffer, Disk as _, DiskFile as _, RealDisk};
 use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 
@@ -19,10 +21,10 @@ use crate::exit::Failure;
 use crate::os;
 use crate::out::{Form, put, put_json};
 
-/// Writes that time the disk.
+/// Writes that time the disk, of each kind.
 const SYNCS: usize = 64;
-/// Bytes of each: a small batch of records.
-const SYNC_BYTES: usize = 4 << 10;
+/// Between two writes that come alone. A disk and a processor that were left idle take longer to answer.
+const LONE_PAUSE: Duration = Duration::from_millis(10);
 /// A disk slower than this at the 99th percentile will be felt by every sender.
 const SYNC_NANOS_WARN: u64 = 50_000_000;
 /// Open files below which a server is a toy.
@@ -252,24 +254,27 @@ fn data_dir(path: &Path) -> Check {
     check.facts(facts)
 }
 
-/// Times a write and fdatasync as a batch of records has them, to a preallocated file.
+/// Times durable writes of one block as the journal does them: each alone, as on an idle server, and each right after
+/// the one before it.
 fn disk_sync(path: &Path) -> Check {
     let dir = existing(path);
     match time_syncs(&dir.join(".lynk-doctor-sync")) {
         Err(error) => {
             Check::fail("disk sync", format!("{}: {error}", dir.display()), "see the data directory's check")
         }
-        Ok(times) => {
-            let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-            let (p50, p99) = (at(50), at(99));
+        Ok(SyncTimes { direct, lone, busy }) => {
+            let at =
+                |times: &[u64], percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+            let (p50, p99, busy) = (at(&lone, 50), at(&lone, 99), at(&busy, 50));
             let millis = |nanos: u64| nanos as f64 / 1e6;
             let found = format!(
-                "{:.2} ms p50, {:.2} ms p99 ({SYNCS} writes of {} KiB)",
+                "{:.2} ms p50, {:.2} ms p99 alone, {:.2} ms p50 in a row ({SYNCS} writes each, {})",
                 millis(p50),
                 millis(p99),
-                SYNC_BYTES >> 10
+                millis(busy),
+                if direct { "around the page cache" } else { "this file system wants the page cache" }
             );
-            let facts = json!({"p50_ns": p50, "p99_ns": p99});
+            let facts = json!({"p50_ns": p50, "p99_ns": p99, "busy_p50_ns": busy, "direct": direct});
             if p99 > SYNC_NANOS_WARN {
                 Check::warn(
                     "disk sync",
@@ -284,22 +289,35 @@ fn disk_sync(path: &Path) -> Check {
     }
 }
 
-fn time_syncs(path: &Path) -> std::io::Result<Vec<u64>> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+/// Durable writes of a block, in nanoseconds, sorted.
+struct SyncTimes {
+    direct: bool,
+    lone: Vec<u64>,
+    busy: Vec<u64>,
+}
+
+fn time_syncs(path: &Path) -> std::io::Result<SyncTimes> {
+    let _left_by_an_earlier_run = std::fs::remove_file(path);
     let timed = (|| {
-        file.write_all(&vec![0; SYNC_BYTES * SYNCS])?;
-        file.sync_all()?;
-        std::io::Seek::rewind(&mut file)?;
-        let block = [0x5a; SYNC_BYTES];
-        let mut times = Vec::with_capacity(SYNCS);
-        for _ in 0..SYNCS {
-            let started = Instant::now();
-            file.write_all(&block)?;
-            file.sync_data()?;
-            times.push(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        }
-        times.sort_unstable();
-        Ok(times)
+        let file = RealDisk.create(path, (2 * SYNCS * BLOCK_BYTES) as u64)?;
+        file.sync()?;
+        let mut block = BlockBuffer::default();
+        block.extend(&[0x5a; BLOCK_BYTES]);
+        let mut offset = 0;
+        let mut time = |pause: Duration| -> std::io::Result<Vec<u64>> {
+            let mut times = Vec::with_capacity(SYNCS);
+            for _ in 0..SYNCS {
+                std::thread::sleep(pause);
+                let started = Instant::now();
+                file.write_at(block.bytes(), offset)?;
+                times.push(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+                offset += BLOCK_BYTES as u64;
+            }
+            times.sort_unstable();
+            Ok(times)
+        };
+        let (lone, busy) = (time(LONE_PAUSE)?, time(Duration::ZERO)?);
+        Ok(SyncTimes { direct: file.is_direct(), lone, busy })
     })();
     let _ = std::fs::remove_file(path);
     timed
