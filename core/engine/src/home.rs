@@ -2,7 +2,8 @@
 //!
 //! Thread: the shard. Invariants: a command that was accepted is answered exactly once (unless its connection
 //! closes); a subscriber is told every event after its `subscribed`, in order, or an explicit `resync`; after the
-//! event that removes a user nothing of the room is sent to that user.
+//! event that removes a user nothing of the room is sent to that user; a page of history comes after the events of
+//! its room that arrived before it.
 //!
 //! Limits are in the files that enforce them; [`lynk_domain::Limits`] holds the configurable ones. Memory of an idle
 //! connection: see [`session`].

@@ -324,12 +324,14 @@ pub fn encode_history_head(out: &mut Vec<u8>, re: u64, room: RoomId, epoch: Epoc
     json.key("epoch").number(u64::from(epoch.0)).key("events").open(b'[');
 }
 
-/// Which command an encoded page of history answers. `None` for what is no page.
+/// Which command an encoded page of history answers, and its room. `None` for what is no page.
 #[must_use]
-pub fn page_of(answer: &[u8]) -> Option<u64> {
+pub fn page_of(answer: &[u8]) -> Option<(u64, RoomId)> {
     let rest = answer.strip_prefix(br#"{"ev":"history","re":"#)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+    let (re, rest) = rest.split_at(digits);
+    let room = rest.strip_prefix(br#","room":""#)?.split(|byte| *byte == b'"').next()?;
+    Some((std::str::from_utf8(re).ok()?.parse().ok()?, RoomId::parse(std::str::from_utf8(room).ok()?)?))
 }
 
 /// `],"covers":{"from":…,"to":…},"more":…}`: ends a page. `covers` with `from > to` speaks for nothing.
@@ -381,6 +383,6 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
         assert_eq!(value["events"][1]["text"], "\"");
         assert_eq!(value["covers"]["to"], 4);
-        assert_eq!((page_of(&out), page_of(b"{\"ev\":\"ok\",\"re\":4}")), (Some(4), None));
+        assert_eq!((page_of(&out), page_of(b"{\"ev\":\"ok\",\"re\":4}")), (Some((4, room)), None));
     }
 }

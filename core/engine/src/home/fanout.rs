@@ -1,8 +1,9 @@
 //! Sending a room's events to its subscribers: rounds, chunks, and what a slow consumer is told instead.
 //!
-//! Runs in `Input::Flush` only. Limits: [`FLUSH_DELIVERIES_MAX`] deliveries and [`VISITS_MAX`] subscribers looked at
-//! per flush; [`ROUND_ITEMS_MAX`] items and [`ROUND_BYTES_MAX`] bytes per round; [`PENDING_MAX`] pending items per
-//! topic, beyond which events become a `resync` and ephemeral ones are shed.
+//! Runs in `Input::Flush`, and for one subscriber before a page that must not overtake its events. Limits:
+//! [`FLUSH_DELIVERIES_MAX`] deliveries and [`VISITS_MAX`] subscribers looked at per flush; [`ROUND_ITEMS_MAX`] items and
+//! [`ROUND_BYTES_MAX`] bytes per round; [`PENDING_MAX`] pending items per topic, beyond which events become a `resync`
+//! and ephemeral ones are shed; [`AHEAD_BYTES_MAX`] bytes before a page, beyond which events become a `resync`.
 
 use std::sync::Arc;
 
@@ -21,6 +22,9 @@ const VISITS_MAX: usize = 4_096;
 const ROUND_ITEMS_MAX: usize = 64;
 /// Bytes of one round at most, unless its first item alone is larger.
 const ROUND_BYTES_MAX: usize = 12 << 10;
+/// Bytes that one subscriber is given before its turn at most. A busy room gathers less than that in a tick: else the
+/// page that answers one `resync` would bring the next.
+const AHEAD_BYTES_MAX: usize = 48 << 10;
 /// Items that wait for their round at most.
 const PENDING_MAX: usize = 512;
 /// Ephemeral items among them at most.
@@ -56,12 +60,53 @@ impl Home {
             self.topics.give_back(cx.now.mono, topic);
         }
         cx.fx.more |= self.topics.due_len() > 0;
-        let sent = (FLUSH_DELIVERIES_MAX - budget.deliveries) as u64;
+        let sent = FLUSH_DELIVERIES_MAX - budget.deliveries;
+        self.count_sent(cx, sent);
+        let counters = &mut cx.shared.counters;
+        counters.flush_deliveries_max = counters.flush_deliveries_max.max(sent as u64);
+    }
+
+    fn count_sent(&mut self, cx: &mut Context<'_>, sent: usize) {
         if sent > 0 {
             self.topics.deliveries.count(cx.now.mono, sent as u32);
-            let counters = &mut cx.shared.counters;
-            counters.deliveries += sent;
-            counters.flush_deliveries_max = counters.flush_deliveries_max.max(sent);
+            cx.shared.counters.deliveries += sent as u64;
+        }
+    }
+
+    /// Gives one subscriber the events of a topic that still wait for its turn, because a page comes next. The page
+    /// shows messages as they stand after those events: an edit among them that came later would bring back the text
+    /// of a message that the page shows as deleted.
+    pub(crate) fn serve_ahead(&mut self, cx: &mut Context<'_>, slot: Slot, topic: u32) {
+        let high = is_high(&self.flow, slot);
+        let Some(session) = self.sessions.get(slot) else { return };
+        let Some(position) = session.position_in(topic) else { return };
+        let Some(state) = self.topics.get_mut(topic) else { return };
+        let (room, epoch, last) = (state.room, state.epoch, state.last);
+        let Some(subscriber) = state.subscribers.get_mut(position as usize) else { return };
+        let Some(traffic) = state.traffic.as_mut() else { return };
+        let (user, generation) = (session.principal.user, session.generation);
+        let mut serving = Serving { cx: &mut *cx, room, epoch, user, generation, high, sent: 0 };
+        let round = if position >= traffic.cursor { traffic.round.as_mut_slice() } else { &mut [] };
+        let (mut bytes, mut ends) = (0, false);
+        for item in round.iter_mut().chain(&mut traffic.pending) {
+            if item.last <= subscriber.mark {
+                continue;
+            }
+            bytes += item.frame.wire().len();
+            subscriber.lagging |= bytes > AHEAD_BYTES_MAX;
+            ends = serving.serve(subscriber, std::slice::from_ref(item));
+            item.own.take_if(|own| serving.is_own(subscriber, own));
+            if ends {
+                break;
+            }
+        }
+        if !ends {
+            serving.catch_up(subscriber, last);
+        }
+        let sent = serving.sent;
+        self.count_sent(cx, sent);
+        if ends {
+            self.unsubscribe(cx, slot, topic);
         }
     }
 

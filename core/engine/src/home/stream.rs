@@ -76,8 +76,11 @@ impl Home {
             .map_or((false, false), |extra| (!extra.subscribing.is_empty(), !extra.pages.is_empty()));
         let refused = if subscribing || paging { refused_command(frame.payload()) } else { None };
         let page = if paging { page_of(frame.payload()) } else { None };
-        if let Some(re) = page.or(refused.map(|(re, _)| re)) {
+        if let Some(re) = page.map(|(re, _)| re).or(refused.map(|(re, _)| re)) {
             session.page_answered(re);
+        }
+        if let Some(topic) = page.and_then(|(_, room)| self.topics.find(room)) {
+            self.serve_ahead(cx, to.slot, topic);
         }
         cx.reply(to.slot, frame);
         let Some((re, Some(room))) = refused else { return };

@@ -314,6 +314,85 @@ fn a_list_that_grows_too_long_becomes_a_resync() {
     assert_eq!(rig.engine.counters().shed, 100);
 }
 
+fn ask_page(rig: &mut Rig, to: ConnectionRef, room: RoomId) {
+    rig.text(to.slot.0, &format!(r#"{{"id":7,"op":"history","room":"{room}"}}"#));
+    assert!(matches!(rig.mail.pop(), Some((THERE, Mail::Command { .. }))));
+}
+
+fn answer_page(rig: &mut Rig, to: ConnectionRef, room: RoomId) {
+    let answer = frame(&format!(r#"{{"ev":"history","re":7,"room":"{room}","epoch":1,"events":[]}}"#));
+    rig.mail(Mail::Reply { to, frame: answer });
+}
+
+#[test]
+fn a_page_comes_after_the_events_before_it() {
+    let mut rig = Rig::new();
+    let (room, connections) = crowd(&mut rig, 200);
+    rig.event(room, 1);
+    rig.event_with(room, 2, Some(connections[199]), None);
+    // Some have been served, the last one not.
+    rig.give(Input::Flush);
+    rig.event(room, 3);
+    for (slot, before) in [(1, "message 2"), (200, "ok 2")] {
+        ask_page(&mut rig, connections[slot - 1], room);
+        answer_page(&mut rig, connections[slot - 1], room);
+        assert_eq!(rig.story(slot as u32), ["message 1", before, "message 3", "history"]);
+    }
+    let other = rig.sign_in(201, user_of(HERE, 201));
+    ask_page(&mut rig, other, room);
+    answer_page(&mut rig, other, room);
+    assert_eq!(rig.story(201), ["history"]);
+    rig.wait_millis(50);
+    rig.flush();
+    assert_eq!((rig.story(1), rig.story(200)), (Vec::new(), Vec::new()));
+    assert_eq!(rig.story(100), ["message 1", "message 2", "message 3"]);
+}
+
+#[test]
+fn a_page_after_too_many_events_comes_after_a_resync() {
+    let mut rig = Rig::new();
+    let (room, connections) = crowd(&mut rig, 3);
+    let large = |seq| Mail::Event {
+        room,
+        epoch: Epoch(1),
+        seq: Seq(seq),
+        prev: Seq(seq - 1),
+        frame: frame(&format!(r#"{{"ev":"message","seq":{seq},"text":"{}"}}"#, "x".repeat(20 << 10))),
+        own: None,
+        removes: None,
+    };
+    (1..=4).for_each(|seq| rig.mail(large(seq)));
+    rig.event_with(room, 5, Some(connections[0]), None);
+    rig.event(room, 6);
+    ask_page(&mut rig, connections[0], room);
+    answer_page(&mut rig, connections[0], room);
+    assert_eq!(rig.story(1), ["message 1", "message 2", "resync 3-4", "ok 5", "resync 6-6", "history"]);
+    ask_page(&mut rig, connections[1], room);
+    rig.level(2, QueueLevel::High);
+    answer_page(&mut rig, connections[1], room);
+    assert_eq!(rig.story(2), ["resync 1-6", "history"]);
+    rig.level(2, QueueLevel::Low);
+    rig.event(room, 7);
+    rig.flush();
+    assert_eq!((rig.story(1), rig.story(2)), (vec!["message 7".to_owned()], vec!["message 7".to_owned()]));
+    assert_eq!(rig.story(3), (1..=7).map(|seq| format!("message {seq}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_page_comes_after_the_removal_before_it() {
+    let mut rig = Rig::new();
+    let (room, connections) = crowd(&mut rig, 2);
+    rig.event(room, 1);
+    rig.event_with(room, 2, None, Some(user_of(HERE, 1)));
+    rig.event(room, 3);
+    ask_page(&mut rig, connections[0], room);
+    answer_page(&mut rig, connections[0], room);
+    assert_eq!(rig.story(1), ["message 1", "message 2", "history"]);
+    rig.flush();
+    assert_eq!(rig.story(1), NOTHING);
+    assert_eq!(rig.story(2), ["message 1", "message 2", "message 3"]);
+}
+
 #[test]
 fn unsubscribe_stops_the_flow_and_loses_no_answer() {
     let mut rig = Rig::new();

@@ -228,8 +228,12 @@ fn a_connection_waits_for_two_pages_at_a_time() {
     let nothing = Vec::<String>::new();
     assert_eq!((ask(&mut rig, 5), ask(&mut rig, 6)), (nothing.clone(), nothing.clone()));
     assert_eq!(ask(&mut rig, 7), ["error busy"]);
-    let page = crate::rig::frame(r#"{"ev":"history","re":5,"events":[]}"#);
-    rig.mail(Mail::Reply { to: connection, frame: page });
+    let page = |re: u64| {
+        let frame =
+            crate::rig::frame(&format!(r#"{{"ev":"history","re":{re},"room":"{room}","events":[]}}"#));
+        Mail::Reply { to: connection, frame }
+    };
+    rig.mail(page(5));
     assert_eq!(rig.story(1), ["history"]);
     assert_eq!(ask(&mut rig, 8), nothing);
     assert_eq!(ask(&mut rig, 9), ["error busy"]);
@@ -242,7 +246,7 @@ fn a_connection_waits_for_two_pages_at_a_time() {
     assert_eq!(rig.story(1), ["error busy"]);
     assert_eq!(ask(&mut rig, 11), nothing, "a page that was not asked for is not waited for");
     rig.level(1, QueueLevel::High);
-    rig.mail(Mail::Reply { to: connection, frame: crate::rig::frame(r#"{"ev":"history","re":8}"#) });
+    rig.mail(page(8));
     rig.take_sent(1);
     assert_eq!(ask(&mut rig, 12), ["error busy"]);
 }
