@@ -5,7 +5,7 @@ use lynk_domain::RoomId;
 use super::Around;
 use super::device::{Device, Done};
 use super::intent::{Change, Intent, Pending, Question, Standing};
-use crate::oracle::Asked;
+use crate::oracle::{Asked, Said};
 use crate::wire::{Ev, Item, Members};
 
 /// Answered changes kept for repetition.
@@ -61,7 +61,21 @@ impl Device {
             // A page was quicker; what it told is newer.
             return Ok(());
         }
+        self.keeps_edits(room, item, s)?;
         self.absorb(room, item, s)
+    }
+
+    /// An edit in the stream must not bring back a text that a page showed as edited.
+    fn keeps_edits(&self, room: RoomId, item: &Item, s: &Around<'_>) -> Result<(), String> {
+        let shown = self.views.get(&room).and_then(|view| view.edited.get(&item.target));
+        let Some(by) = shown.filter(|by| item.ev == Ev::Edit && **by > item.seq) else { return Ok(()) };
+        let Some(truth) = s.ledger.room(room).filter(|r| r.events.contains_key(by)) else { return Ok(()) };
+        match truth.events.get(&item.seq).map(|event| &event.said) {
+            Some(Said::Edit { text, .. }) if item.text.as_deref() == Some(text) => {
+                Err(format!("{room}: edit {} of {} after its edit {by}", item.seq, item.target))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes an event into the view, from a stream or a page.
@@ -79,6 +93,9 @@ impl Device {
             Ev::Message => {
                 if item.deleted > 0 {
                     view.deleted.insert(item.seq, item.deleted);
+                }
+                if item.edited > 0 {
+                    view.edited.insert(item.seq, item.edited);
                 }
                 if let Some(sender) = item.sender() {
                     view.messages.insert(item.seq, sender);

@@ -58,6 +58,8 @@ pub(crate) struct View {
     pub(crate) messages: BTreeMap<u64, UserId>,
     /// Deleted messages and the seq of their delete.
     pub(crate) deleted: BTreeMap<u64, u64>,
+    /// Edited messages and the seq of the last edit that a page showed.
+    pub(crate) edited: BTreeMap<u64, u64>,
     /// Whether the device wants the room's events.
     pub(crate) wanted: bool,
     /// Whether it was subscribed since the last comparison began.
