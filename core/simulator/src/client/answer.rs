@@ -276,6 +276,7 @@ impl Device {
         {
             link.streams.insert(room, item.top + 1);
             link.based.insert(room, item.top);
+            link.refused.remove(&room);
         }
         for event in item.events.iter().filter(|e| e.reason.as_deref() != Some("reset")) {
             self.absorb(room, event, s)?;
@@ -365,6 +366,9 @@ impl Device {
                 view.page_at = s.now + item.retry_after_ms.unwrap_or(RETRY_MILLIS) * 1_000_000;
                 if !item.retryable {
                     view.wanted = false;
+                    if let Some(link) = &mut self.link {
+                        link.refused.insert(*room);
+                    }
                     let member = s.ledger.room(*room).is_some_and(|r| r.is_member(self.user));
                     // A removal may hold that is no event yet.
                     if s.still && member && s.ledger.unkept(Some(*room)).is_none() {
@@ -450,6 +454,8 @@ impl Device {
                 Change::Leave => view.wanted = false,
                 _ => {}
             }
+        } else if first && seq > next && link.refused.remove(&room) {
+            link.streams.remove(&room);
         } else if first && !link.ending(room) && link.based.get(&room).is_none_or(|top| seq > *top) {
             return Err(format!("{room}: ok for event {seq} where {next} is next"));
         }

@@ -45,6 +45,9 @@ pub(crate) struct Link {
     pub(crate) based: BTreeMap<RoomId, u64>,
     /// Rooms that were unsubscribed, and the command: a `subscribe` before it starts no stream any more.
     pub(crate) unsubscribed: BTreeMap<RoomId, u64>,
+    /// Rooms that answered a page or `subscribe` with a lasting refusal: their streams have ended with a removal that
+    /// is no event yet, or go on when that came to nothing.
+    pub(crate) refused: BTreeSet<RoomId>,
     /// Rooms of `hello` that were not answered yet.
     pub(crate) resuming: BTreeSet<RoomId>,
     /// Number of `hello`, for the errors of its rooms.
@@ -90,6 +93,7 @@ impl Link {
             perhaps: BTreeSet::new(),
             based: BTreeMap::new(),
             unsubscribed: BTreeMap::new(),
+            refused: BTreeSet::new(),
             resuming: BTreeSet::new(),
             hello: 0,
             hello_at: 0,
