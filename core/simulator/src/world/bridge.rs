@@ -122,7 +122,8 @@ impl World {
             Fate::Zombie => {
                 // The bridge gives up, and the store does it all the same, later.
                 if let (Some(process), StoreRequest::Apply(_)) = (&mut self.process, &request) {
-                    let ghost = RequestId(u64::MAX - id.0);
+                    // One that already is a ghost stays one: nobody waits for it.
+                    let ghost = RequestId(id.0.max(u64::MAX - id.0));
                     process.bridge.waiting.insert((shard, ghost), request.clone());
                     let later = self.random.delay(200_000_000);
                     self.after(later, Event::Store(shard, ghost));
