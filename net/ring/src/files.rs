@@ -26,6 +26,8 @@ struct Entry {
     /// Bits of [`Armed`].
     armed: u8,
     closing: bool,
+    /// When it leaves, the descriptor is given back instead of closed.
+    keep: bool,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 16);
@@ -66,6 +68,7 @@ impl Files {
                 in_flight: 0,
                 armed: 0,
                 closing: false,
+                keep: false,
             });
             return FileId { index, generation: 0 };
         }
@@ -76,6 +79,7 @@ impl Files {
         entry.fd = Some(fd);
         entry.token = token;
         entry.closing = false;
+        entry.keep = false;
         FileId { index, generation: entry.generation }
     }
 
@@ -153,22 +157,27 @@ impl Files {
         self.open(file).map(|entry| entry.closing = true).is_some()
     }
 
-    /// Closes a leaving file that has nothing in flight; returns its owner's token.
-    pub(crate) fn reap(&mut self, file: FileId) -> Option<u32> {
+    /// As [`Self::detach`], but [`Self::reap`] gives the descriptor back.
+    pub(crate) fn release(&mut self, file: FileId) -> bool {
+        self.open(file).map(|entry| (entry.closing, entry.keep) = (true, true)).is_some()
+    }
+
+    /// Closes a leaving file that has nothing in flight, or gives it back if it was released; returns its owner's token.
+    pub(crate) fn reap(&mut self, file: FileId) -> Option<(u32, Option<OwnedFd>)> {
         let entry = self.entries.get_mut(file.index as usize)?;
         if entry.generation != file.generation || !entry.closing || entry.in_flight > 0 {
             return None;
         }
         debug_assert!(entry.armed == 0);
         let token = entry.token;
-        // Nothing in the kernel refers to the descriptor: this closes it.
-        entry.fd = None;
+        // Nothing in the kernel refers to the descriptor: dropping it closes it, and another owner may have it.
+        let kept = entry.fd.take().filter(|_| entry.keep);
         entry.generation = entry.generation.wrapping_add(1);
         entry.closing = false;
         entry.token = self.free;
         self.free = file.index;
         self.attached -= 1;
-        Some(token)
+        Some((token, kept))
     }
 
     /// Files attached, leaving ones included.
@@ -208,11 +217,29 @@ mod tests {
         assert_eq!(files.fd(file), None);
         assert_eq!(files.token(file), Some(7));
         files.end(file);
-        assert_eq!(files.reap(file), None);
+        assert!(files.reap(file).is_none());
         assert!(files.is_armed(file, Armed::Readable));
         files.disarm(file, Armed::Readable);
-        assert_eq!(files.reap(file), Some(7));
+        assert!(matches!(files.reap(file), Some((7, None))));
         assert_eq!(files.attached(), 0);
+    }
+
+    #[test]
+    fn a_released_file_is_given_back_open_when_its_last_operation_ended_and_only_then() {
+        let mut files = Files::new();
+        let file = files.attach(some_fd(), 3);
+        let number = files.fd(file).expect("open");
+        assert!(files.arm(file, Armed::Readable));
+        assert!(files.release(file));
+        assert!(!files.release(file) && !files.detach(file), "it leaves once");
+        assert_eq!(files.fd(file), None, "nothing starts on it any more");
+        assert!(files.reap(file).is_none(), "the kernel still polls it");
+        files.disarm(file, Armed::Readable);
+        let Some((3, Some(kept))) = files.reap(file) else { panic!("it is given back") };
+        assert_eq!(kept.as_raw_fd(), number);
+        let next = files.attach(some_fd(), 4);
+        assert!(files.detach(next));
+        assert!(matches!(files.reap(next), Some((4, None))), "the next file in the place is closed again");
     }
 
     #[test]
@@ -220,7 +247,7 @@ mod tests {
         let mut files = Files::new();
         let old = files.attach(some_fd(), 1);
         assert!(files.detach(old));
-        assert_eq!(files.reap(old), Some(1));
+        assert!(matches!(files.reap(old), Some((1, None))));
         let new = files.attach(some_fd(), 2);
         assert_eq!(new.index, old.index);
         assert_ne!(new, old);

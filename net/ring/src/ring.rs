@@ -166,6 +166,14 @@ pub enum Event<W> {
         /// The file's.
         token: u32,
     },
+    /// The last operation of a released file ended: nothing in the kernel refers to it on this ring's behalf. The last
+    /// event with this token.
+    Released {
+        /// The file's.
+        token: u32,
+        /// The file, open.
+        fd: OwnedFd,
+    },
 }
 
 /// What a ring counted since it was enabled.
@@ -223,9 +231,19 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
     /// Sends of this turn and durable writes are not cancelled but awaited. Does nothing for a file that is leaving or
     /// gone.
     pub fn detach(&mut self, file: FileId) {
-        if !self.files.detach(file) {
-            return;
+        if self.files.detach(file) {
+            self.cancel_all(file);
         }
+    }
+
+    /// As [`Self::detach`], but the file stays open and comes back with [`Event::Released`], for another owner.
+    pub fn give_up(&mut self, file: FileId) {
+        if self.files.release(file) {
+            self.cancel_all(file);
+        }
+    }
+
+    fn cancel_all(&mut self, file: FileId) {
         for (armed, kind) in [
             (Armed::Readable, Kind::Readable),
             (Armed::Writable, Kind::Writable),
@@ -593,8 +611,11 @@ impl<F: AsRef<[u8]>, W: AsRef<[u8]>> Ring<F, W> {
     }
 
     fn reap(&mut self, file: FileId) {
-        if let Some(token) = self.files.reap(file) {
-            self.stash.push(Event::Detached { token });
+        if let Some((token, kept)) = self.files.reap(file) {
+            self.stash.push(match kept {
+                Some(fd) => Event::Released { token, fd },
+                None => Event::Detached { token },
+            });
         }
     }
 
