@@ -72,6 +72,8 @@ fn add_reactor(snapshot: &mut Snapshot, counts: &ReactorCounters) {
         (Metric::ReactorAccepts, counts.accepted),
         (Metric::ReactorAcceptPauses, counts.accept_paused),
         (Metric::ReactorAcceptFull, counts.accept_full),
+        (Metric::ReactorRequestsRefused, counts.refused_requests),
+        (Metric::ReactorAnswersDropped, counts.answers_dropped),
         (Metric::ReactorQueued, counts.queued_bytes),
         (Metric::ReactorReceived, counts.received_bytes),
         (Metric::ReactorSent, counts.sent_bytes),

@@ -80,6 +80,15 @@ const ACCEPT_REFUSALS: Label = Label { name: "reason", values: &["full", "half_o
 /// How a frame went out.
 const SEND_PATHS: Label = Label { name: "path", values: &["fast", "slow"] };
 
+/// Kinds of HTTP answers.
+const STATUS_CLASSES: Label = Label { name: "class", values: &["2xx", "3xx", "4xx", "5xx"] };
+
+/// Why the API bridge closed a connection that a shard handed over.
+const API_REFUSALS: Label = Label { name: "reason", values: &["full", "network"] };
+
+/// What a ticket was good for.
+const TICKET_OUTCOMES: Label = Label { name: "outcome", values: &["good", "bad"] };
+
 /// Why a connection ended: the reasons of `net/connection`, in its order.
 const END_REASONS: Label = Label {
     name: "reason",
@@ -121,6 +130,7 @@ const END_REASONS: Label = Label {
         "message_stalled",
         "send_queue_full",
         "send_stalled",
+        "handed_over",
         "engine",
     ],
 };
@@ -195,6 +205,10 @@ catalogue! {
     ReactorAcceptFull Counter "lynk_reactor_accept_full_total":
         "Times listeners paused because a shard had all the connections it may have.";
     ReactorEnds Counter "lynk_reactor_ends_total" by END_REASONS: "Connections ended, by reason.";
+    ReactorRequestsRefused Counter "lynk_reactor_requests_refused_total":
+        "Plain HTTP requests answered 503 because the API bridge had no room for them.";
+    ReactorAnswersDropped Counter "lynk_reactor_answers_dropped_total":
+        "Answers to HTTP requests that nobody waited for any more and that did not fit.";
     ReactorQueued Gauge "lynk_reactor_queued_bytes":
         "Bytes queued for slow readers now; a frame that several wait for counts for each.";
     ReactorReceived Counter "lynk_reactor_received_bytes_total": "Bytes received from clients.";
@@ -241,6 +255,18 @@ catalogue! {
     StoreDrainBacklog Gauge "lynk_store_drain_backlog_records": "Records committed and not moved yet.";
     StoreLogDisk Gauge "lynk_store_log_disk_bytes": "Disk space of the message log.";
     StoreLogMemory Gauge "lynk_store_log_memory_bytes": "Memory of the message log: memtables and cache.";
+    ApiConnections Gauge "lynk_api_connections": "Connections of the API bridge now.";
+    ApiConnectionsRefused Counter "lynk_api_connections_refused_total" by API_REFUSALS:
+        "Connections handed over and answered 503 or 429 at once.";
+    ApiRequests Counter "lynk_api_requests_total" by STATUS_CLASSES: "HTTP requests answered, by status.";
+    ApiRequestSeconds Histogram "lynk_api_request_duration_seconds":
+        "Time from the end of a request's head until its answer began.";
+    ApiCommands Counter "lynk_api_commands_total": "Commands given to shards.";
+    ApiCommandsInFlight Gauge "lynk_api_commands_in_flight": "Of these, without an answer now.";
+    ApiCommandsLate Counter "lynk_api_commands_late_total":
+        "Commands whose answer did not come in time; their requests were told that the outcome is unknown.";
+    ApiTickets Counter "lynk_api_tickets_total" by TICKET_OUTCOMES: "Socket tickets shown, by what they were good for.";
+    ApiRevocations Counter "lynk_api_revocations_total": "Sessions ended before their tokens did.";
     ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
     ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
     ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";

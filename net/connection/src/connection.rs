@@ -21,6 +21,9 @@ pub enum Event<'a> {
     /// [`Connection::behind_proxy`]. `None`: the proxy speaks for itself or does not say, so it is the client. It may
     /// still be refused.
     Client(Option<IpAddr>),
+    /// A plain request has arrived, at least its head; only with [`Settings::requests`]. The next call is
+    /// [`Connection::hand_over`] or [`Connection::refuse`].
+    Request,
     /// The WebSocket handshake is done; the response is queued.
     Upgraded {
         /// Whether the client offered the subprotocol, and it was selected.
@@ -59,6 +62,8 @@ pub enum SocketStep {
     Keep,
     /// `shutdown(SHUT_WR)`, and go on reading: the peer must see what was sent before the socket closes.
     ShutdownWrite,
+    /// Let go of it without closing it, and give it to whoever answers [`Connection::take_request`].
+    Release,
     /// Close it and free the slot.
     Close,
 }
@@ -92,12 +97,16 @@ const NO_ENTRY: u32 = u32::MAX;
 enum State {
     /// The request head is arriving.
     Head,
+    /// A plain request whose taker is being looked for.
+    Request,
     /// Upgraded.
     Open,
     /// Ended, with something left to send or an answer to wait for.
     Ending(Answer),
     /// Everything is sent and the write side shut down; input is discarded until the stream ends.
     WriteShut,
+    /// Somebody else's.
+    HandedOver,
     /// Nothing left but to close the socket.
     Dead,
 }
@@ -199,6 +208,10 @@ impl Connection {
         match self.link.state {
             State::Head => return self.receive_head(now, settings, input),
             State::Open | State::Ending(Answer::Expected) => {}
+            State::Request | State::HandedOver => {
+                debug_assert!(input.is_empty(), "nothing is read before a taker is found");
+                return all;
+            }
             State::Ending(_) | State::WriteShut | State::Dead => {
                 self.inbound = Inbound::Head(Vec::new());
                 return all;
@@ -272,7 +285,13 @@ impl Connection {
         let (upgrade, head_bytes) = match decode_head(head, &settings.policy) {
             Ok(Some((Head::Upgrade(upgrade), head_bytes))) => (upgrade, head_bytes),
             Ok(Some((Head::Other(request), _))) => {
-                let refusal = request.refusal(&settings.policy);
+                let mut refusal = request.refusal(&settings.policy);
+                if settings.requests && refusal == Refusal::NotFound {
+                    if !settings.draining {
+                        return self.receive_request(settings, before, input);
+                    }
+                    refusal = Refusal::Draining;
+                }
                 self.refuse(now, settings, refusal);
                 return all;
             }
@@ -308,6 +327,44 @@ impl Connection {
         Received { consumed: head_bytes - before, event: Some(Event::Upgraded { subprotocol }) }
     }
 
+    /// The head of a plain request is complete. Everything that arrived is kept as it is, for whoever takes it; the first
+    /// `before` bytes of that came before `input`.
+    fn receive_request(&mut self, settings: &Settings, before: usize, input: &[u8]) -> Received<'static> {
+        let Inbound::Head(kept) = &mut self.inbound else { unreachable!("a request begins with its head") };
+        if std::mem::take(&mut self.link.proxied) {
+            let head = if before == 0 { input } else { kept.as_slice() };
+            let client = forwarded_client(head, &settings.trusted_proxies);
+            // The next call sees the same input again, unless the connection is refused meanwhile.
+            kept.truncate(before);
+            return Received { consumed: 0, event: Some(Event::Client(client)) };
+        }
+        kept.truncate(before);
+        kept.extend_from_slice(input);
+        self.link.state = State::Request;
+        Received { consumed: input.len(), event: Some(Event::Request) }
+    }
+
+    /// The request has a taker: nothing is read, sent or timed here any more. [`Self::take_request`] has what arrived.
+    ///
+    /// # Panics
+    /// When no [`Event::Request`] came before.
+    pub fn hand_over(&mut self) {
+        assert!(self.link.state == State::Request, "only a request is handed over");
+        self.link.end = Some(EndReason::HandedOver);
+        self.link.state = State::HandedOver;
+        self.link.deadline = Nanos::NEVER;
+    }
+
+    /// The bytes that arrived, without a PROXY protocol header, for whoever reads on from the socket. Empty the second
+    /// time, and for anything but a request that was handed over.
+    #[must_use]
+    pub fn take_request(&mut self) -> Vec<u8> {
+        match &mut self.inbound {
+            Inbound::Head(bytes) if self.link.state == State::HandedOver => std::mem::take(bytes),
+            _ => Vec::new(),
+        }
+    }
+
     /// The peer will send no more.
     pub fn end_of_stream(&mut self) {
         self.link.end_of_stream();
@@ -323,7 +380,7 @@ impl Connection {
     /// upgrade the answer is an HTTP refusal.
     pub fn close(&mut self, now: Nanos, settings: &Settings, code: CloseCode) {
         match self.link.state {
-            State::Head => self.refuse(
+            State::Head | State::Request => self.refuse(
                 now,
                 settings,
                 match code {
@@ -333,13 +390,13 @@ impl Connection {
                 },
             ),
             State::Open => self.link.end(now, settings, EndReason::Engine(code), Answer::Expected),
-            State::Ending(_) | State::WriteShut | State::Dead => {}
+            State::Ending(_) | State::WriteShut | State::HandedOver | State::Dead => {}
         }
     }
 
     /// Answers with an HTTP refusal; only before the upgrade, otherwise nothing happens.
     pub fn refuse(&mut self, now: Nanos, settings: &Settings, refusal: Refusal) {
-        if self.link.state == State::Head {
+        if matches!(self.link.state, State::Head | State::Request) {
             self.inbound = Inbound::Head(Vec::new());
             self.link.end(now, settings, EndReason::Refused(refusal), Answer::None);
         }
@@ -374,7 +431,7 @@ impl Connection {
         match self.link.state {
             State::Head | State::Open => !self.link.above,
             State::Ending(_) | State::WriteShut => true,
-            State::Dead => false,
+            State::Request | State::HandedOver | State::Dead => false,
         }
     }
 
@@ -538,7 +595,10 @@ impl Link {
 
     /// Ends the connection: the close frame or the refusal goes out behind what is queued.
     fn end(&mut self, now: Nanos, settings: &Settings, reason: EndReason, answer: Answer) {
-        debug_assert!(matches!(self.state, State::Head | State::Open), "a connection ends once");
+        debug_assert!(
+            matches!(self.state, State::Head | State::Request | State::Open),
+            "a connection ends once"
+        );
         self.end = Some(reason);
         self.state = State::Ending(answer);
         self.deadline = now.after(settings.close_nanos_max);
@@ -556,7 +616,7 @@ impl Link {
         match self.state {
             State::Open => self.end(now, settings, reason, Answer::None),
             State::Ending(_) => self.no_answer(),
-            State::Head | State::WriteShut | State::Dead => {}
+            State::Head | State::Request | State::WriteShut | State::HandedOver | State::Dead => {}
         }
     }
 
@@ -592,12 +652,13 @@ impl Link {
 
     fn end_of_stream(&mut self) {
         match self.state {
-            State::Head | State::Open => {
+            State::Head | State::Request | State::Open => {
                 self.end = Some(EndReason::PeerGone);
                 self.die();
             }
             State::Ending(_) => self.peer_done(),
             State::WriteShut | State::Dead => self.die(),
+            State::HandedOver => {}
         }
     }
 
@@ -637,10 +698,12 @@ impl Link {
             return;
         }
         match self.state {
-            State::Head => self.end(now, settings, EndReason::Refused(Refusal::Timeout), Answer::None),
+            State::Head | State::Request => {
+                self.end(now, settings, EndReason::Refused(Refusal::Timeout), Answer::None);
+            }
             State::Open => self.heartbeat(now, settings, partial),
             State::Ending(_) | State::WriteShut => self.die(),
-            State::Dead => {}
+            State::HandedOver | State::Dead => {}
         }
     }
 
@@ -678,8 +741,9 @@ impl Link {
         let end = self.end.filter(|_| !self.end_told);
         self.end_told = self.end.is_some();
         let step = match self.state {
-            State::Head | State::Open | State::Ending(_) => SocketStep::Keep,
+            State::Head | State::Request | State::Open | State::Ending(_) => SocketStep::Keep,
             State::WriteShut => SocketStep::ShutdownWrite,
+            State::HandedOver => SocketStep::Release,
             State::Dead => SocketStep::Close,
         };
         let socket = if step > self.step_told { step } else { SocketStep::Keep };

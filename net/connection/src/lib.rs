@@ -15,6 +15,10 @@
 //! - **After any of these calls**, [`Connection::settle`], and do what it says. The only exception is a
 //!   [`TurnQueue::queue`] that returns `false`.
 //!
+//! - **A plain request** ([`Event::Request`], only with [`Settings::requests`]): [`Connection::hand_over`] when somebody
+//!   has room for it, else [`Connection::refuse`]. [`SocketStep::Release`] says when to give the socket away, with the bytes
+//!   of [`Connection::take_request`].
+//!
 //! # Order of a turn
 //! One connection has at most one send in flight, and what is queued while it is in flight must not overtake it. On
 //! the fast path success is silent, so the driver keeps this order:

@@ -27,11 +27,13 @@ pub enum EndReason {
     SendQueueFull,
     /// A slow consumer: no progress for the stall time.
     SendStalled,
+    /// It was a plain request, which somebody else answers.
+    HandedOver,
     /// The engine closed it.
     Engine(CloseCode),
 }
 
-const OTHERS: [EndReason; 9] = [
+const OTHERS: [EndReason; 10] = [
     EndReason::Binary,
     EndReason::PeerClosed,
     EndReason::PeerGone,
@@ -40,6 +42,7 @@ const OTHERS: [EndReason; 9] = [
     EndReason::MessageStalled,
     EndReason::SendQueueFull,
     EndReason::SendStalled,
+    EndReason::HandedOver,
     EndReason::Engine(CloseCode::Normal),
 ];
 
@@ -76,6 +79,7 @@ impl EndReason {
             Self::MessageStalled => "message_stalled",
             Self::SendQueueFull => "send_queue_full",
             Self::SendStalled => "send_stalled",
+            Self::HandedOver => "handed_over",
             Self::Engine(_) => "engine",
         }
     }
@@ -92,7 +96,9 @@ impl EndReason {
             }
             Self::SendQueueFull | Self::SendStalled => CloseCode::SlowConsumer,
             Self::Engine(code) => code,
-            Self::Refused(_) | Self::PeerClosed | Self::PeerGone | Self::SocketFailed => return None,
+            Self::Refused(_) | Self::PeerClosed | Self::PeerGone | Self::SocketFailed | Self::HandedOver => {
+                return None;
+            }
         };
         Some((code.number(), code.reason()))
     }

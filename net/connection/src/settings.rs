@@ -29,7 +29,9 @@ pub struct Settings {
     pub send_queue_bytes_max: u32,
     /// Whether binary messages are events; otherwise they close with 1003.
     pub binary: bool,
-    /// Whether upgrades are refused because the server shuts down.
+    /// Whether plain requests are events, to be handed over; otherwise they are refused with 404.
+    pub requests: bool,
+    /// Whether upgrades and requests are refused because the server shuts down.
     pub draining: bool,
     /// `Retry-After` of refusals that mean "try again", in seconds.
     pub retry_after_seconds: u32,
@@ -51,6 +53,7 @@ impl Settings {
             send_queue_bytes_low: limits.send_queue_bytes_low,
             send_queue_bytes_max: limits.send_queue_bytes_max,
             binary: false,
+            requests: false,
             draining: false,
             retry_after_seconds: 5,
         }

@@ -38,6 +38,7 @@ pub(crate) fn client(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
     Client(Option<std::net::IpAddr>),
+    Request,
     Upgraded(bool),
     Text(String),
     Binary(Vec<u8>),
@@ -63,6 +64,7 @@ pub(crate) fn receive(
                 return seen;
             }
             Some(Event::Client(client)) => Seen::Client(client),
+            Some(Event::Request) => Seen::Request,
             Some(Event::Upgraded { subprotocol }) => Seen::Upgraded(subprotocol),
             Some(Event::Text(text)) => Seen::Text(text.to_owned()),
             Some(Event::Binary(bytes)) => Seen::Binary(bytes.to_vec()),

@@ -168,6 +168,7 @@ pub(super) fn mail_name(mail: &Mail) -> &'static str {
         Mail::Presence { .. } => "presence",
         Mail::BlockChanged { .. } => "block_changed",
         Mail::MembershipChanged { .. } => "membership_changed",
+        Mail::Revoked { .. } => "revoked",
         Mail::Rewatch { .. } => "rewatch",
         Mail::IpAcquire { .. } => "ip_acquire",
         Mail::IpRelease { .. } => "ip_release",

@@ -511,6 +511,7 @@ impl World {
             }
             match settled.socket {
                 SocketStep::Keep => {}
+                SocketStep::Release => return Err("the settings hand nothing over".to_owned()),
                 SocketStep::ShutdownWrite | SocketStep::Close => {
                     if let Some(socket) = self.network.socket(socket) {
                         socket.server_close();
@@ -585,8 +586,8 @@ impl World {
                 None => break,
                 Some(Heard::Upgraded { .. }) => Some(Told::Upgraded(index)),
                 Some(Heard::Text(text)) => Some(Told::Text(index, text.to_owned())),
-                // No simulated client comes through a proxy.
-                Some(Heard::Client(_) | Heard::Binary(_) | Heard::Handled) => None,
+                // No simulated client comes through a proxy, or speaks plain HTTP.
+                Some(Heard::Client(_) | Heard::Request | Heard::Binary(_) | Heard::Handled) => None,
             };
             self.settle(shard, index, now)?;
             if let Some(told) = told

@@ -128,6 +128,92 @@ fn a_refused_request_is_answered_then_shut_then_closed() {
     }
 }
 
+fn taking_requests() -> Settings {
+    Settings { requests: true, ..settings() }
+}
+
+#[test]
+fn a_request_is_handed_over_with_every_byte_that_arrived_however_it_was_cut() {
+    let settings = taking_requests();
+    let request = b"POST /v1/rooms HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".as_slice();
+    let head = request.len() - 5;
+    for cut in 0..=request.len() {
+        let mut connection = Connection::new(START, &settings);
+        let (first, second) = request.split_at(cut);
+        let seen = receive(&mut connection, START, &settings, first);
+        let whole = if cut < head {
+            assert_eq!(seen, [], "cut at {cut}");
+            assert!(connection.wants_read());
+            assert_eq!(receive(&mut connection, START, &settings, second), [Seen::Request]);
+            request
+        } else {
+            assert_eq!(seen, [Seen::Request], "cut at {cut}");
+            first
+        };
+        assert!(!connection.wants_read(), "what comes next is for somebody else");
+        assert_eq!(connection.settle().socket, SocketStep::Keep, "nobody takes it yet");
+        connection.hand_over();
+        let settled = connection.settle();
+        assert_eq!((settled.end, settled.socket), (Some(EndReason::HandedOver), SocketStep::Release));
+        assert_eq!(connection.take_request(), whole);
+        assert_eq!(connection.next_deadline(), Nanos::NEVER);
+        connection.end_of_stream();
+        connection.close(START, &settings, CloseCode::Shutdown);
+        let settled = connection.settle();
+        assert_eq!((settled.end, settled.socket, settled.output), (None, SocketStep::Keep, false));
+    }
+}
+
+#[test]
+fn a_request_without_a_taker_is_refused_like_any_other() {
+    let settings = taking_requests();
+    let mut connection = Connection::new(START, &settings);
+    let request = b"GET /v1/me HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert_eq!(receive(&mut connection, START, &settings, request), [Seen::Request]);
+    connection.refuse(START, &settings, Refusal::Full);
+    assert_eq!(connection.settle().end, Some(EndReason::Refused(Refusal::Full)));
+    assert!(drain(&mut connection, START, &settings).starts_with(b"HTTP/1.1 503 "));
+    assert_eq!(connection.settle().socket, SocketStep::ShutdownWrite);
+    assert!(connection.take_request().is_empty());
+}
+
+#[test]
+fn while_draining_and_at_the_sockets_path_requests_are_answered_here() {
+    let draining = Settings { draining: true, ..taking_requests() };
+    for (settings, path, refusal) in
+        [(&taking_requests(), "/ws", Refusal::UpgradeRequired), (&draining, "/v1/me", Refusal::Draining)]
+    {
+        let mut connection = Connection::new(START, settings);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(receive(&mut connection, START, settings, request.as_bytes()), []);
+        assert_eq!(connection.settle().end, Some(EndReason::Refused(refusal)));
+    }
+}
+
+#[test]
+fn a_proxy_names_the_client_of_a_request_at_every_cut_and_its_own_header_is_not_handed_over() {
+    let trusted = vec![lynk_http::Network::parse("10.0.0.0/8").expect("a network")];
+    let settings = Settings { trusted_proxies: lynk_http::TrustedProxies::new(trusted), ..taking_requests() };
+    let client = Some(std::net::IpAddr::from([192, 0, 2, 7]));
+    let request = b"GET /v1/me HTTP/1.1\r\nHost: h\r\nForwarded: for=192.0.2.7\r\n\r\n".as_slice();
+    let mut proxy = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\x0a\0\0\x01\x12\x34\0\x50".to_vec();
+    let header = proxy.len();
+    proxy.extend_from_slice(b"GET /v1/me HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (bytes, kept) in [(request, request), (&proxy[..], &proxy[header..])] {
+        for cut in 0..=bytes.len() {
+            let mut connection = Connection::behind_proxy(START, &settings);
+            let (first, second) = bytes.split_at(cut);
+            let mut seen = receive(&mut connection, START, &settings, first);
+            if seen.last() != Some(&Seen::Request) {
+                seen.extend(receive(&mut connection, START, &settings, second));
+            }
+            assert_eq!(seen, [Seen::Client(client), Seen::Request], "cut at {cut}");
+            connection.hand_over();
+            assert_eq!(connection.take_request(), kept, "cut at {cut}");
+        }
+    }
+}
+
 #[test]
 fn a_foreign_origin_is_refused() {
     let settings = settings();
