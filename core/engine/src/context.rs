@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::io::{Effects, JournalState, Slot};
 use crate::kept::Kept;
 use crate::mail::Mail;
+use crate::revoked::Revoked;
 
 /// Frames that the pool remembers at most, and the largest buffer among them: 16 MiB together, when all are large.
 const FRAMES_HELD_MAX: usize = 4 << 10;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) committed: Lsn,
     /// Mail to be posted again.
     pub(crate) kept: Kept,
+    /// Sessions that are over.
+    pub(crate) revoked: Revoked,
     /// Requests at the store bridge.
     pub(crate) requests_in_flight: u32,
     last_request: u64,
@@ -49,8 +52,10 @@ impl Shared {
     pub(crate) fn new(config: EngineConfig) -> Self {
         // Shards may share a seed; their ids must differ all the same.
         let random = config.seed ^ (u64::from(config.shard.0) + 1).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let revoked = Revoked::new(config.seed);
         Self {
             config,
+            revoked,
             pool: FramePool::new(FRAMES_HELD_MAX, FRAME_KEPT_BYTES_MAX),
             joins: FramePool::new(JOINS_HELD_MAX, JOIN_KEPT_BYTES_MAX),
             counters: Counters::default(),

@@ -7,6 +7,7 @@ use lynk_auth::KeySet;
 use lynk_domain::{Nanos, Now, ShardId};
 use lynk_model::{RequestId, StoreReply};
 
+use crate::api::ApiInput;
 use crate::context::{Context, Shared};
 use crate::home::{Home, Order};
 use crate::io::{Effects, Input};
@@ -58,6 +59,7 @@ impl Engine {
             Input::Closed { slot } => home.closed(cx, slot),
             Input::Mail { from, mail } => take_mail(home, users, owner, cx, from, mail),
             Input::MailRefused { to, mail } => take_refused(home, users, owner, cx, to, mail),
+            Input::Api(input) => take_api(home, users, owner, cx, input),
             Input::Reply { id, reply } => take_reply(home, users, owner, cx, id, reply),
             Input::Committed { lsn } => {
                 debug_assert!(lsn <= cx.shared.appended, "the journal commits what was appended");
@@ -123,6 +125,23 @@ impl Engine {
     }
 }
 
+fn take_api(home: &mut Home, users: &mut Users, owner: &mut Owner, cx: &mut Context<'_>, input: ApiInput) {
+    match input {
+        ApiInput::Command { slot, principal, expires, text } => {
+            let may = users.admit_request(cx, principal.user);
+            if let Some(order) = home.request(cx, slot, principal, expires, may, &text) {
+                let Order { room, from, principal, re, command } = order;
+                owner.command(cx, room, from, principal, re, &command, &text);
+            }
+        }
+        ApiInput::Ticket { to, re, outcome } => home.ticket_known(cx, to, re, outcome),
+        ApiInput::Revoke { user, session, until } => {
+            cx.shared.revoked.insert(cx.now.wall, session, until);
+            users.revoke(cx, user, session);
+        }
+    }
+}
+
 fn take_mail(
     home: &mut Home,
     users: &mut Users,
@@ -144,6 +163,7 @@ fn take_mail(
         | Mail::Presence { .. }
         | Mail::Rewatch { .. }
         | Mail::IpRefused { .. }
+        | Mail::Revoked { .. }
         | Mail::Here { .. }
         | Mail::HereUsers { .. }
         | Mail::Peeked { .. } => home.mail(cx, from, mail),
@@ -174,7 +194,11 @@ fn take_refused(
         | Mail::BlockChanged { .. }
         | Mail::MembershipChanged { .. }
         | Mail::Peeked { .. } => owner.mail_refused(cx, to, mail),
-        Mail::Admitted { .. } | Mail::Presence { .. } | Mail::Rewatch { .. } | Mail::IpRefused { .. } => {
+        Mail::Admitted { .. }
+        | Mail::Presence { .. }
+        | Mail::Rewatch { .. }
+        | Mail::Revoked { .. }
+        | Mail::IpRefused { .. } => {
             users.mail_refused(cx, to, mail);
         }
         Mail::Command { .. }

@@ -15,6 +15,7 @@ mod gather;
 mod hello;
 mod pace;
 mod presence;
+mod request;
 mod route;
 mod session;
 mod stream;
@@ -32,7 +33,7 @@ use crate::EngineConfig;
 use crate::context::Context;
 use crate::io::{Close, QueueLevel, Slot};
 use crate::mail::{ConnectionRef, Mail};
-pub(crate) use command::Order;
+pub(crate) use command::{BURST_SECONDS, BUSY_RETRY_MILLIS, Order, rate_of};
 use fanout::{flow, is_high, resync};
 use gather::Gathers;
 use session::{Sessions, State};
@@ -268,8 +269,12 @@ impl Home {
         session.armed = Nanos::NEVER;
         let (state, deadline) = (session.state, session.deadline);
         match state {
-            State::Upgraded | State::SignedIn if deadline > cx.now.mono => self.arm(timer.slot),
+            State::Upgraded | State::Redeeming | State::SignedIn if deadline > cx.now.mono => {
+                self.arm(timer.slot)
+            }
             State::Upgraded => self.close(cx, timer.slot, CloseCode::HelloTimeout),
+            // The answer did not come, which is no fault of the client.
+            State::Redeeming => self.close(cx, timer.slot, CloseCode::TryLater),
             State::SignedIn => self.close(cx, timer.slot, CloseCode::TokenExpired),
             State::Free | State::Accepted | State::Closing => {}
         }
@@ -326,6 +331,7 @@ impl Home {
             Mail::Skip { room, epoch, to, removes } => self.skip(cx, room, epoch, to, removes),
             Mail::Ephemeral { room, frame, except } => self.ephemeral(cx, room, frame, except),
             Mail::Admitted { connection, admitted, share } => self.admitted(cx, connection, admitted, share),
+            Mail::Revoked { to, session } => self.revoked(cx, to, session),
             Mail::Rewatch { to } => self.rewatch(cx, to),
             Mail::Presence { to, user, online } => self.presence_changed(cx, from, to, user, online),
             Mail::IpRefused { connection } => {

@@ -9,9 +9,11 @@ use lynk_domain::{IpPrefix, Key, Lsn, Millis, Nanos, RoomId, Seq, ShardId, UserI
 use lynk_model::{Record, RecordAt, RecordHead, RecordKind, RequestId, SourceId, StoreReply, StoreRequest};
 use lynk_protocol::{CloseCode, Frame};
 
+use crate::api::{ApiInput, TicketAsk};
 use crate::mail::Mail;
 
-/// Slot of a connection in its home shard's tables, chosen by the driver, reused after `Closed`.
+/// Slot of a connection in its home shard's tables, chosen by the driver, reused after `Closed`; or an API slot, which the
+/// API bridge chooses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Slot(pub u32);
 
@@ -84,6 +86,8 @@ pub enum Input<'a> {
         /// The mail.
         mail: Mail,
     },
+    /// The API bridge says something.
+    Api(ApiInput),
     /// A store answered.
     Reply {
         /// Which request.
@@ -183,13 +187,15 @@ impl Records {
 }
 
 /// What the driver must do. It owns the buffers and clears them after each round; the engine only appends.
-/// The order to carry them out: `records`, `mail`, `requests`, `deliveries`, `closes`.
+/// The order to carry them out: `records`, `mail`, `tickets`, `requests`, `deliveries`, `closes`.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Records to append to this shard's journal, in order.
     pub records: Records,
     /// Mail for other shards, in order; what a full mailbox refuses comes back as `MailRefused`.
     pub mail: Vec<(ShardId, Mail)>,
+    /// Tickets for the API bridge; what cannot be asked comes back as [`crate::TicketOutcome::Busy`].
+    pub tickets: Vec<TicketAsk>,
     /// Requests for the store bridge.
     pub requests: Vec<(RequestId, StoreRequest)>,
     /// Frames to queue, in order. A target may appear in several deliveries of one call.
@@ -226,6 +232,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.records.clear();
         self.mail.clear();
+        self.tickets.clear();
         self.requests.clear();
         self.deliveries.clear();
         self.targets.clear();
@@ -239,6 +246,7 @@ impl Effects {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
             && self.mail.is_empty()
+            && self.tickets.is_empty()
             && self.requests.is_empty()
             && self.deliveries.is_empty()
             && self.closes.is_empty()

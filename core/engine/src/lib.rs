@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod bucket;
 mod context;
 mod counters;
@@ -19,11 +20,13 @@ pub mod io;
 mod kept;
 pub mod mail;
 mod owner;
+mod revoked;
 #[cfg(test)]
 mod rig;
 mod slab;
 mod user;
 
+pub use api::{API_SLOTS_MAX, ApiInput, TicketAsk, TicketOutcome};
 pub use context::FRAME_POOLS_BYTES_MAX;
 pub use counters::Counters;
 pub use engine::Engine;

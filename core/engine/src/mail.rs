@@ -163,6 +163,13 @@ pub enum Mail {
         /// Commands per second; 0 for no limit.
         share: u32,
     },
+    /// The session is over: close this connection with 4002, if it is still of that session. Full: kept and repeated.
+    Revoked {
+        /// Which connection.
+        to: ConnectionRef,
+        /// Which session.
+        session: SessionId,
+    },
     /// A connection watches, or no longer watches, users of one shard. Each start is answered by `Presence`. Full:
     /// kept by the home shard and repeated.
     Watch {

@@ -11,20 +11,23 @@
 //! watchers are bounded by the watch limit of their connections.
 
 mod network;
+mod requests;
 mod watch;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use lynk_domain::{FixedMap, IpPrefix, Nanos, ShardId, UserId, fixed_map, shard_of_user};
+use lynk_domain::{FixedMap, IpPrefix, Millis, Nanos, SessionId, ShardId, UserId, fixed_map, shard_of_user};
 use lynk_model::{RequestId, StoreReply, StoreRequest};
 use smallvec::SmallVec;
 
 use crate::EngineConfig;
 use crate::context::Context;
 use crate::mail::{ConnectionRef, Mail, Principal};
+use crate::revoked::Standing;
 use crate::slab::Slab;
 use network::Networks;
+use requests::Requests;
 use watch::Watch;
 
 /// Presence mails in one call at most; the rest follows at once, with other input between.
@@ -45,8 +48,17 @@ struct User {
     user: UserId,
     connections: SmallVec<[ConnectionRef; 2]>,
     watch: Option<Box<Watch>>,
+    /// HTTP requests of the last seconds.
+    requests: Option<Box<Requests>>,
     /// Commands per second that each connection was told it may use.
     share: u32,
+}
+
+impl User {
+    /// What shares the account's rate: each connection, and all HTTP requests as one more.
+    fn sources(&self) -> usize {
+        self.connections.len() + usize::from(self.requests.is_some())
+    }
 }
 
 const _: () = assert!(size_of::<User>() <= 72, "there is one per user online");
@@ -62,6 +74,8 @@ pub(crate) struct Users {
     requests: FixedMap<RequestId, UserId>,
     /// Whose watchers wait for a question to come back; each user once.
     queue: VecDeque<UserId>,
+    /// Users with HTTP requests, by when that is looked at.
+    requesting: VecDeque<(Nanos, UserId)>,
     networks: Networks,
 }
 
@@ -74,6 +88,7 @@ impl Users {
             timers: BinaryHeap::new(),
             requests: fixed_map(config.seed),
             queue: VecDeque::new(),
+            requesting: VecDeque::new(),
             networks: Networks::new(config.seed),
         }
     }
@@ -117,7 +132,7 @@ impl Users {
                 }
             }
             // A refusal must arrive; a share that changed is told again at the next change.
-            Mail::Admitted { admitted: false, .. } | Mail::Rewatch { .. } => {
+            Mail::Admitted { admitted: false, .. } | Mail::Rewatch { .. } | Mail::Revoked { .. } => {
                 cx.shared.kept.keep(cx.now.mono, to, mail)
             }
             Mail::Admitted { .. } | Mail::IpRefused { .. } => cx.shared.counters.shed += 1,
@@ -127,6 +142,7 @@ impl Users {
 
     /// Users whose watchers wait for news.
     pub(crate) fn deadline(&mut self, cx: &mut Context<'_>) {
+        self.forget_requests(cx);
         let mut left = ANNOUNCE_MAX;
         while let Some(Reverse((at, user))) = self.timers.peek().copied() {
             if at > cx.now.mono {
@@ -148,7 +164,8 @@ impl Users {
 
     /// When [`Self::deadline`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        let requests = self.requesting.front().map(|(at, _)| *at);
+        self.timers.peek().map(|Reverse((at, _))| *at).into_iter().chain(requests).min()
     }
 
     /// Users that are online or watched.
@@ -160,6 +177,11 @@ impl Users {
         let limits = &cx.shared.config.limits;
         let (max, rate) =
             (limits.connections_per_account_max as usize, limits.commands_per_account_per_second);
+        // The home shard may have let it in before it heard that the session is over.
+        if cx.shared.revoked.standing(principal.session, Millis(u64::MAX)) == Standing::Revoked {
+            cx.post(connection.shard, Mail::Revoked { to: connection, session: principal.session });
+            return;
+        }
         let index = self.entry(principal.user);
         let user = &mut self.slab[index];
         if user.connections.len() >= max {
@@ -168,7 +190,7 @@ impl Users {
             return;
         }
         user.connections.push(connection);
-        let share = share_of(rate, user.connections.len());
+        let share = share_of(rate, user.sources());
         if share == user.share {
             cx.post(connection.shard, Mail::Admitted { connection, admitted: true, share });
         } else {
@@ -184,7 +206,7 @@ impl Users {
         let user = &mut self.slab[index];
         let Some(at) = user.connections.iter().position(|listed| *listed == connection) else { return };
         user.connections.remove(at);
-        let share = share_of(rate, user.connections.len());
+        let share = share_of(rate, user.sources());
         if share != user.share {
             user.share = share;
             tell_share(cx, user);
@@ -337,6 +359,14 @@ impl Users {
         }
     }
 
+    /// A session of a user of this shard is over; nothing happens for users of others.
+    pub(crate) fn revoke(&mut self, cx: &mut Context<'_>, user: UserId, session: SessionId) {
+        let Some(index) = self.by_user.get(&user).copied() else { return };
+        for connection in &self.slab[index].connections {
+            cx.post(connection.shard, Mail::Revoked { to: *connection, session });
+        }
+    }
+
     fn network_acquired(&mut self, cx: &mut Context<'_>, connection: ConnectionRef, ip: IpPrefix) {
         let limits = &cx.shared.config.limits;
         let (max, rate) = (limits.connections_per_ip_max, limits.connects_per_ip_per_second);
@@ -349,7 +379,13 @@ impl Users {
         if let Some(index) = self.by_user.get(&user) {
             return *index;
         }
-        let index = self.slab.insert(User { user, connections: SmallVec::new(), watch: None, share: 0 });
+        let index = self.slab.insert(User {
+            user,
+            connections: SmallVec::new(),
+            watch: None,
+            requests: None,
+            share: 0,
+        });
         self.by_user.insert(user, index);
         index
     }
@@ -367,19 +403,19 @@ impl Users {
         if entry.watch.as_ref().is_some_and(|watch| watch.is_empty()) {
             entry.watch = None;
         }
-        if entry.connections.is_empty() && entry.watch.is_none() {
+        if entry.connections.is_empty() && entry.watch.is_none() && entry.requests.is_none() {
             self.by_user.remove(&user);
             self.slab.remove(index);
         }
     }
 }
 
-/// What of an account's rate each of `connections` may use; 0 for no limit.
-fn share_of(rate: u32, connections: usize) -> u32 {
+/// What of an account's rate each of `sources` may use; 0 for no limit.
+fn share_of(rate: u32, sources: usize) -> u32 {
     if rate == 0 {
         return 0;
     }
-    (rate / u32::try_from(connections.max(1)).unwrap_or(u32::MAX)).max(1)
+    (rate / u32::try_from(sources.max(1)).unwrap_or(u32::MAX)).max(1)
 }
 
 fn tell_share(cx: &mut Context<'_>, user: &User) {

@@ -10,6 +10,12 @@ use lynk_domain::{AckLevel, Cursor, Epoch, HistoryVisibility, Key, Role, RoomId,
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+mod proof;
+mod refused;
+
+pub use proof::Proof;
+pub use refused::refused_command;
+
 use crate::{ErrorCode, Reject};
 
 /// Largest integer that every JSON client reads exactly.
@@ -57,8 +63,8 @@ pub struct History {
 pub enum Command<'a> {
     /// Signs in, and subscribes to the named rooms.
     Hello {
-        /// Access token.
-        token: Cow<'a, str>,
+        /// Who it is.
+        proof: Proof<'a>,
         /// Rooms to resume.
         resume: Vec<Resume>,
     },
@@ -424,6 +430,8 @@ struct Envelope<'a> {
     op: Option<Text<'a>>,
     #[serde(borrow)]
     token: Option<Text<'a>>,
+    #[serde(borrow)]
+    ticket: Option<Text<'a>>,
     resume: Option<Vec<ResumeItem>>,
     room: Option<Id>,
     user: Option<Id>,
@@ -635,7 +643,8 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> 
                 .into_iter()
                 .map(|item| resume_of(RoomId(item.room.0), item.epoch, item.seq))
                 .collect::<Result<_, _>>()?;
-            Command::Hello { token: take(&mut e.token).ok_or_else(|| missing("token"))?, resume }
+            let proof = Proof::of(take(&mut e.token), take(&mut e.ticket))?;
+            Command::Hello { proof, resume }
         }
         "refresh" => Command::Refresh { token: take(&mut e.token).ok_or_else(|| missing("token"))? },
         "edit" => Command::Edit { room: e.room()?, seq: e.seq()?, key: e.key()?, text: e.text()? },
@@ -735,21 +744,6 @@ fn metadata_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject>
         },
         _ => return Err(Reject::new(ErrorCode::UnknownOp)),
     })
-}
-
-/// Which command an encoded error answers: its `re`, and the room that it names. `None` for what is no error.
-#[must_use]
-pub fn refused_command(answer: &[u8]) -> Option<(u64, Option<RoomId>)> {
-    #[derive(Deserialize)]
-    struct Error {
-        re: u64,
-        room: Option<Id>,
-    }
-    if !answer.starts_with(br#"{"ev":"error""#) {
-        return None;
-    }
-    let error: Error = serde_json::from_slice(answer).ok()?;
-    Some((error.re, error.room.map(|room| RoomId(room.0))))
 }
 
 impl Command<'_> {

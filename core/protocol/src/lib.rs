@@ -13,7 +13,7 @@ mod frame;
 mod json;
 
 pub use code::{CloseCode, ErrorCode, Reject};
-pub use command::{Command, Decoded, History, MAX_SAFE_INTEGER, OPS, Resume, decode, refused_command};
+pub use command::{Command, Decoded, History, MAX_SAFE_INTEGER, OPS, Proof, Resume, decode, refused_command};
 pub use encode::{
     Done, Subscribed, encode_error, encode_event, encode_gap, encode_history_head, encode_message, encode_ok,
     encode_presence, encode_reactions, encode_receipt, encode_resync, encode_subscribed_head, encode_tail,

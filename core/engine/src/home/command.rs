@@ -21,7 +21,7 @@ pub(crate) const BUSY_RETRY_MILLIS: u32 = 100;
 /// Refused frames in a row after which the connection is closed.
 const STRIKES_MAX: u8 = 64;
 /// Seconds of its rate that a connection may use at once.
-const BURST_SECONDS: u32 = 2;
+pub(crate) const BURST_SECONDS: u32 = 2;
 
 /// A command for a room of this very shard, which needs no mail.
 pub(crate) struct Order<'t> {
@@ -46,7 +46,7 @@ impl Home {
     /// A text frame arrived. Returns a command that the owner part of this shard must carry out.
     pub(crate) fn text<'t>(&mut self, cx: &mut Context<'_>, slot: Slot, text: &'t str) -> Option<Order<'t>> {
         let session = self.sessions.get(slot)?;
-        if !matches!(session.state, State::Upgraded | State::SignedIn) {
+        if !matches!(session.state, State::Upgraded | State::Redeeming | State::SignedIn) {
             return None;
         }
         let Decoded { re, command } = decode(text);
@@ -83,7 +83,7 @@ impl Home {
             .take(cx.now.mono, rate, rate.saturating_mul(BURST_SECONDS))
             .map_err(|millis| Reject::after(ErrorCode::RateLimited, millis))?;
         let command = command?;
-        if session.state == State::Upgraded && !matches!(command, Command::Hello { .. }) {
+        if session.state != State::SignedIn && !matches!(command, Command::Hello { .. }) {
             return Err(ErrorCode::NotSignedIn.into());
         }
         if u32::from(session.in_flight) >= limits.commands_in_flight_max.min(u32::from(u8::MAX))
@@ -95,7 +95,7 @@ impl Home {
         Ok(command)
     }
 
-    fn dispatch<'t>(
+    pub(super) fn dispatch<'t>(
         &mut self,
         cx: &mut Context<'_>,
         slot: Slot,
@@ -110,8 +110,8 @@ impl Home {
             return None;
         }
         let room = match &command {
-            Command::Hello { token, resume } => {
-                self.hello(cx, slot, re, token, resume);
+            Command::Hello { proof, resume } => {
+                self.hello(cx, slot, re, proof, resume);
                 return None;
             }
             Command::Refresh { token } => {

@@ -70,7 +70,7 @@ impl Home {
             match self.sessions.get(slot).map(|s| s.state) {
                 None | Some(State::Free | State::Closing) => continue,
                 Some(State::Accepted) => {}
-                Some(State::Upgraded | State::SignedIn) => cx.reply(slot, notice.clone()),
+                Some(State::Upgraded | State::Redeeming | State::SignedIn) => cx.reply(slot, notice.clone()),
             }
             self.close(cx, slot, CloseCode::Shutdown);
             left -= 1;

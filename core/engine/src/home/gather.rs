@@ -1,7 +1,7 @@
 //! Questions that the store or several shards answer: `find`, `sync`, and who is in a room.
 //!
 //! **Who is here** means: users with a connection that is subscribed to the room now. Only a subscriber may ask, which
-//! makes membership certain without asking the owner. Every shard tells its subscribers' users (all of them up to
+//! makes membership certain without asking the owner; for an HTTP request the store is asked for it. Every shard tells its subscribers' users (all of them up to
 //! `presence_room_members_max`, beyond that a count of connections and a sample); users that block the asker or are
 //! blocked by the asker are left out.
 //!
@@ -46,7 +46,14 @@ enum Parts {
     /// The numbers of the rooms were asked of their owners; `missing` have not answered.
     Sync { rows: Vec<(Membership, Option<RoomNumbers>)>, missing: usize, limit: u32 },
     /// Every shard and the store were asked.
-    Here { room: RoomId, users: Vec<UserId>, count: u64, missing: usize, blocks: Option<Vec<UserId>> },
+    Here {
+        room: RoomId,
+        users: Vec<UserId>,
+        count: u64,
+        missing: usize,
+        blocks: Option<Vec<UserId>>,
+        member: Option<bool>,
+    },
 }
 
 /// All questions of a shard, by a number that is never used again.
@@ -144,11 +151,12 @@ impl Home {
 
     /// `presence` with a room: who of it is here.
     pub(crate) fn here(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, room: RoomId) {
+        let request = slot.api_number().is_some();
         let subscribed = self
             .topics
             .find(room)
             .is_some_and(|topic| self.sessions.get(slot).is_some_and(|s| s.position_in(topic).is_some()));
-        if !subscribed {
+        if !subscribed && !request {
             let reject = Reject::because(ErrorCode::NotAMember, "subscribe to the room first");
             self.refuse(cx, slot, re, &reject);
             return;
@@ -159,10 +167,16 @@ impl Home {
         let to = self.sessions.reference(self.shard, slot);
         let Some(user) = self.sessions.live(to).map(|s| s.principal.user) else { return };
         let missing = usize::from(cx.shared.config.shard_count);
-        let parts = Parts::Here { room, users: Vec::new(), count: 0, missing, blocks: None };
+        let member = (!request).then_some(true);
+        let parts = Parts::Here { room, users: Vec::new(), count: 0, missing, blocks: None, member };
         let gather = self.gathers.open(cx.now.mono, to, re, parts);
-        let request = cx.request(StoreRequest::Blocks { user });
-        self.gathers.requests.insert(request, gather);
+        if request {
+            let after = RoomId(u128::from_be_bytes(room.0).saturating_sub(1).to_be_bytes());
+            let asked = cx.request(StoreRequest::Memberships { user, after, limit: 1 });
+            self.gathers.requests.insert(asked, gather);
+        }
+        let asked = cx.request(StoreRequest::Blocks { user });
+        self.gathers.requests.insert(asked, gather);
         for shard in 0..cx.shared.config.shard_count {
             cx.post(ShardId(shard), Mail::Here { gather, from: self.shard, room });
         }
@@ -238,7 +252,7 @@ impl Home {
         let Some(gather) = self.gathers.requests.remove(&id) else { return Err(reply) };
         match reply {
             StoreReply::Named(room) => self.named(cx, gather, room),
-            StoreReply::Memberships(rooms) => self.peek_rooms(cx, gather, rooms),
+            StoreReply::Memberships(rooms) => self.memberships(cx, gather, rooms),
             StoreReply::Blocks(pairs) => {
                 let Some(Gather { to, parts: Parts::Here { blocks, .. }, .. }) =
                     self.gathers.open.get_mut(&gather)
@@ -261,6 +275,17 @@ impl Home {
             other => unreachable!("{other:?} answers no question of this part"),
         }
         Ok(())
+    }
+
+    /// Rooms of the asking user.
+    fn memberships(&mut self, cx: &mut Context<'_>, gather: u32, rooms: Vec<Membership>) {
+        if let Some(Gather { parts: Parts::Here { room, member, .. }, .. }) =
+            self.gathers.open.get_mut(&gather)
+        {
+            *member = Some(rooms.iter().any(|one| one.room == *room));
+            return self.finish_gather(cx, gather);
+        }
+        self.peek_rooms(cx, gather, rooms);
     }
 
     /// The user's rooms are known: asks each owner for its numbers.
@@ -290,7 +315,9 @@ impl Home {
     fn finish_gather(&mut self, cx: &mut Context<'_>, gather: u32) {
         let complete = match self.gathers.open.get(&gather).map(|open| &open.parts) {
             Some(Parts::Sync { missing, .. }) => *missing == 0,
-            Some(Parts::Here { missing, blocks, .. }) => *missing == 0 && blocks.is_some(),
+            Some(Parts::Here { missing, blocks, member, .. }) => {
+                *missing == 0 && blocks.is_some() && member.is_some()
+            }
             Some(Parts::Name | Parts::Rooms { .. }) | None => false,
         };
         if complete {
@@ -325,6 +352,9 @@ impl Home {
             (Ok(()), Parts::Sync { rows, limit, .. }) => {
                 let frame = cx.shared.pool.frame(|out| encode_sync(out, re, &rows, limit));
                 cx.reply(to.slot, frame);
+            }
+            (Ok(()), Parts::Here { member: Some(false), .. }) => {
+                self.refuse(cx, to.slot, re, &ErrorCode::NotAMember.into());
             }
             (Ok(()), Parts::Here { room, users, count, blocks, .. }) => {
                 let max = cx.shared.config.limits.presence_room_members_max as usize;

@@ -15,21 +15,27 @@
 
 use std::borrow::Cow;
 
-use lynk_auth::{Claims, TokenError};
-use lynk_domain::{Limits, Millis, Nanos, shard_of_room, shard_of_user};
-use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Reject, Resume};
+use lynk_auth::TokenError;
+use lynk_domain::{Limits, Millis, Nanos, SessionId, shard_of_room, shard_of_user};
+use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Proof, Reject, Resume};
 
-use super::command::{CREDIT_PER_SHARD_MAX, rate_of};
+use super::command::{BUSY_RETRY_MILLIS, CREDIT_PER_SHARD_MAX, rate_of};
 use super::session::{State, Subscribing};
 use super::{Home, STALLED_REPEAT, TIMERS_MAX};
+use crate::api::{TicketAsk, TicketOutcome};
 use crate::context::Context;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Mail, Principal};
+use crate::revoked::Standing;
 
 /// Connections whose rooms one flush asks for; the others follow in the next.
 const RESUMES_PER_FLUSH: usize = 16;
 /// Questions at another shard beyond which resumed rooms wait: commands come first.
 const RESUME_CREDIT_MAX: u32 = CREDIT_PER_SHARD_MAX / 4 * 3;
+/// Time that the API bridge has to say what a ticket is good for.
+const TICKET_NANOS: u64 = 3 * Nanos::SECOND;
+/// Longest ticket that is asked about; ours have 47 bytes.
+const TICKET_BYTES_MAX: usize = 128;
 /// What this server can do beyond sending and receiving.
 const FEATURES: [&str; 8] =
     ["direct", "history", "presence", "reactions", "receipts", "resume", "sync", "typing"];
@@ -44,13 +50,13 @@ fn reject_of(error: TokenError) -> Reject {
 }
 
 impl Home {
-    /// `hello`: verifies the token, greets, and resumes the listed rooms.
+    /// `hello`: verifies the token or asks about the ticket, then greets, and resumes the listed rooms.
     pub(crate) fn hello(
         &mut self,
         cx: &mut Context<'_>,
         slot: Slot,
         re: u64,
-        token: &str,
+        proof: &Proof<'_>,
         resume: &[Resume],
     ) {
         if self.sessions.get(slot).is_none_or(|s| s.state != State::Upgraded) {
@@ -69,35 +75,109 @@ impl Home {
             self.refuse(cx, slot, re, &ErrorCode::LimitReached.into());
             return;
         }
+        let token = match proof {
+            Proof::Token(token) => token,
+            Proof::Ticket(ticket) => return self.redeem(cx, slot, re, ticket, resume),
+        };
         let claims = match self.keys.verify(token, cx.now.wall) {
             Ok(claims) => claims,
-            Err(error) => {
-                let reject = reject_of(error);
-                let expired = reject.code == ErrorCode::TokenExpired;
-                self.refuse(cx, slot, re, &reject);
-                self.close(cx, slot, if expired { CloseCode::TokenExpired } else { CloseCode::BadAuth });
-                return;
-            }
+            Err(error) => return self.turn_away(cx, slot, re, &reject_of(error)),
         };
         let principal = Principal { user: claims.user, session: claims.session };
-        let share = limits.commands_per_account_per_second;
+        self.sign_in(cx, slot, re, principal, claims.expires, resume);
+    }
+
+    /// `hello` with a ticket: the API bridge knows what it is good for.
+    fn redeem(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, ticket: &str, resume: &[Resume]) {
+        if ticket.len() > TICKET_BYTES_MAX {
+            return self.turn_away(cx, slot, re, &ErrorCode::InvalidToken.into());
+        }
+        let to = self.sessions.reference(self.shard, slot);
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        session.state = State::Redeeming;
+        session.deadline = cx.now.mono.after(TICKET_NANOS).min(session.deadline);
+        if !resume.is_empty() {
+            session.extra_mut().resume.extend(resume.iter().copied());
+        }
+        self.arm(slot);
+        cx.fx.tickets.push(TicketAsk { to, re, ticket: ticket.into() });
+    }
+
+    /// The API bridge has said what a ticket is good for.
+    pub(crate) fn ticket_known(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: ConnectionRef,
+        re: u64,
+        outcome: TicketOutcome,
+    ) {
+        let session = self.sessions.get_mut(to.slot).filter(|s| s.generation == to.generation);
+        let Some(session) = session.filter(|s| s.state == State::Redeeming) else { return };
+        session.state = State::Upgraded;
+        match outcome {
+            TicketOutcome::Good { principal, expires } if expires > cx.now.wall => {
+                self.sign_in(cx, to.slot, re, principal, expires, &[]);
+            }
+            TicketOutcome::Good { .. } | TicketOutcome::Bad => {
+                let reject =
+                    Reject::because(ErrorCode::InvalidToken, "the ticket is not good, or was used before");
+                self.turn_away(cx, to.slot, re, &reject);
+            }
+            TicketOutcome::Busy => {
+                self.refuse(cx, to.slot, re, &Reject::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
+                self.close(cx, to.slot, CloseCode::TryLater);
+            }
+        }
+    }
+
+    /// Refuses `hello` and closes, as its reason says whether to come back.
+    fn turn_away(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, reject: &Reject) {
+        let expired = reject.code == ErrorCode::TokenExpired;
+        self.refuse(cx, slot, re, reject);
+        self.close(cx, slot, if expired { CloseCode::TokenExpired } else { CloseCode::BadAuth });
+    }
+
+    /// A connection has proved who it is.
+    fn sign_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: Slot,
+        re: u64,
+        principal: Principal,
+        expires: Millis,
+        resume: &[Resume],
+    ) {
+        match cx.shared.revoked.standing(principal.session, expires) {
+            Standing::Good => {}
+            Standing::Stale => return self.turn_away(cx, slot, re, &ErrorCode::TokenExpired.into()),
+            Standing::Revoked => {
+                self.refuse(
+                    cx,
+                    slot,
+                    re,
+                    &Reject::because(ErrorCode::InvalidToken, "the session was revoked"),
+                );
+                return self.close(cx, slot, CloseCode::Revoked);
+            }
+        }
+        let share = cx.shared.config.limits.commands_per_account_per_second;
         let connection = self.sessions.reference(self.shard, slot);
         let Some(session) = self.sessions.get_mut(slot) else { return };
         session.state = State::SignedIn;
         session.principal = principal;
         session.share = share;
-        session.deadline = expiry(cx, &claims);
+        session.deadline = expiry(cx, expires);
         if !resume.is_empty() {
             session.extra_mut().resume.extend(resume.iter().copied());
         }
         self.arm(slot);
         cx.shared.counters.sign_ins += 1;
-        let to = shard_of_user(claims.user, cx.shared.config.shard_count);
+        let to = shard_of_user(principal.user, cx.shared.config.shard_count);
         cx.post(to, Mail::SignedIn { connection, principal });
         let (wall, rate) = (cx.now.wall, rate_of(limits_rate(cx), share));
         let Context { shared, .. } = cx;
         let limits = &shared.config.limits;
-        let frame = shared.pool.frame(|out| encode_greeting(out, re, &claims, wall, rate, limits));
+        let frame = shared.pool.frame(|out| encode_greeting(out, re, principal, expires, wall, rate, limits));
         cx.reply(slot, frame);
         self.resume_rooms(cx, connection);
     }
@@ -111,6 +191,11 @@ impl Home {
                 return;
             }
         };
+        match cx.shared.revoked.standing(claims.session, claims.expires) {
+            Standing::Good => {}
+            Standing::Stale => return self.refuse(cx, slot, re, &ErrorCode::TokenExpired.into()),
+            Standing::Revoked => return self.refuse(cx, slot, re, &ErrorCode::InvalidToken.into()),
+        }
         let Some(session) = self.sessions.get_mut(slot) else { return };
         if (session.principal.user, session.principal.session) != (claims.user, claims.session) {
             let reject = Reject::because(ErrorCode::InvalidToken, "the token is of another session");
@@ -118,7 +203,7 @@ impl Home {
             return;
         }
         // A longer life needs no new timer: the old one fires, finds the new deadline and is put in again.
-        let deadline = expiry(cx, &claims);
+        let deadline = expiry(cx, claims.expires);
         if deadline < session.armed && session.timers >= TIMERS_MAX {
             let reject = Reject::because(ErrorCode::InvalidToken, "shorter tokens were shown too often");
             self.refuse(cx, slot, re, &reject);
@@ -127,6 +212,13 @@ impl Home {
         session.deadline = deadline;
         self.arm(slot);
         self.done(cx, slot, re, &Done { time: Some(cx.now.wall), ..Done::default() });
+    }
+
+    /// The session of a connection is over.
+    pub(crate) fn revoked(&mut self, cx: &mut Context<'_>, to: ConnectionRef, session: SessionId) {
+        if self.sessions.live(to).is_some_and(|live| live.principal.session == session) {
+            self.close(cx, to.slot, CloseCode::Revoked);
+        }
     }
 
     /// The user's shard has decided.
@@ -214,8 +306,8 @@ fn limits_rate(cx: &Context<'_>) -> u32 {
 }
 
 /// The end of a token on the monotonic clock, so that a jump of the wall clock ends no session.
-fn expiry(cx: &Context<'_>, claims: &Claims) -> Nanos {
-    let millis = claims.expires.0.saturating_sub(cx.now.wall.0);
+fn expiry(cx: &Context<'_>, expires: Millis) -> Nanos {
+    let millis = expires.0.saturating_sub(cx.now.wall.0);
     cx.now.mono.after(millis.saturating_mul(Nanos::MILLISECOND))
 }
 
@@ -229,11 +321,19 @@ fn encode_subscribe(out: &mut Vec<u8>, resume: &Resume) {
     json.close(b'}');
 }
 
-fn encode_greeting(out: &mut Vec<u8>, re: u64, claims: &Claims, wall: Millis, rate: u32, limits: &Limits) {
+fn encode_greeting(
+    out: &mut Vec<u8>,
+    re: u64,
+    principal: Principal,
+    expires: Millis,
+    wall: Millis,
+    rate: u32,
+    limits: &Limits,
+) {
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text("ok").key("re").number(re);
-    json.key("session").id(&claims.session.0).key("user").id(&claims.user.0);
-    json.key("time").time(wall).key("expires").time(claims.expires);
+    json.key("session").id(&principal.session.0).key("user").id(&principal.user.0);
+    json.key("time").time(wall).key("expires").time(expires);
     json.key("heartbeat_ms").number(limits.heartbeat_millis);
     json.key("resume_events").number(u64::from(limits.resume_events_max));
     json.key("dedupe_window_ms").number(limits.dedupe_window_millis);

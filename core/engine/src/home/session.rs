@@ -9,6 +9,7 @@ use lynk_domain::{IpPrefix, Nanos, RoomId, SessionId, ShardId, UserId};
 use lynk_protocol::Resume;
 use smallvec::SmallVec;
 
+use crate::api::API_SLOTS_MAX;
 use crate::bucket::Bucket;
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Principal};
@@ -22,6 +23,8 @@ pub(crate) enum State {
     Accepted,
     /// A WebSocket without a valid `hello`.
     Upgraded,
+    /// A WebSocket whose `hello` is being looked at elsewhere: its ticket was sent to the API bridge.
+    Redeeming,
     /// Signed in.
     SignedIn,
     /// The driver was told to close it.
@@ -202,6 +205,8 @@ const CHUNK: usize = 256;
 #[derive(Default)]
 pub(crate) struct Sessions {
     chunks: Vec<Box<[Session]>>,
+    /// Commands of HTTP requests, by API slot. One that was answered stays until its slot is used again: it holds nothing.
+    requests: Vec<Session>,
     /// Slots in use.
     count: usize,
 }
@@ -221,6 +226,18 @@ impl Sessions {
         generation
     }
 
+    /// Fills an API slot with a request of `principal`.
+    pub(crate) fn open_request(&mut self, slot: Slot, principal: Principal) {
+        let index = slot.api_number().expect("the bridge uses API slots") as usize;
+        assert!(index < API_SLOTS_MAX as usize, "the bridge has so many slots");
+        if self.requests.len() <= index {
+            self.requests.resize_with(index + 1, Session::free);
+        }
+        let session = &mut self.requests[index];
+        let generation = session.generation.wrapping_add(1);
+        *session = Session { generation, principal, state: State::SignedIn, ..Session::free() };
+    }
+
     /// Empties a slot; its generation stays.
     pub(crate) fn close(&mut self, slot: Slot) {
         if let Some(session) = self.get_mut(slot) {
@@ -232,14 +249,21 @@ impl Sessions {
     /// The connection in a slot, `None` when it is free.
     pub(crate) fn get(&self, slot: Slot) -> Option<&Session> {
         let index = slot.0 as usize;
-        let session = self.chunks.get(index / CHUNK)?.get(index % CHUNK)?;
+        // No chunk reaches as far as the API slots, so that connections pay nothing for them here.
+        let Some(chunk) = self.chunks.get(index / CHUNK) else {
+            return self.requests.get(slot.api_number()? as usize);
+        };
+        let session = chunk.get(index % CHUNK)?;
         (session.state != State::Free).then_some(session)
     }
 
     /// As [`Self::get`].
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Session> {
         let index = slot.0 as usize;
-        let session = self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)?;
+        let Some(chunk) = self.chunks.get_mut(index / CHUNK) else {
+            return self.requests.get_mut(slot.api_number()? as usize);
+        };
+        let session = chunk.get_mut(index % CHUNK)?;
         (session.state != State::Free).then_some(session)
     }
 

@@ -5,4 +5,5 @@ mod commands;
 mod faults;
 mod flow;
 mod questions;
+mod requests;
 mod sign_in;

@@ -40,6 +40,22 @@ fn every_kind_of_bad_input_has_its_code_and_keeps_its_id() {
 }
 
 #[test]
+fn hello_takes_a_token_or_a_ticket_and_debug_prints_neither() {
+    fn proof(text: &str) -> Proof<'_> {
+        match decode(text).command {
+            Ok(Command::Hello { proof, .. }) => proof,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(proof(r#"{"id":1,"op":"hello","token":"t0"}"#), Proof::Token("t0".into()));
+    let ticket = proof(r#"{"id":1,"op":"hello","ticket":"t1"}"#);
+    assert_eq!(ticket, Proof::Ticket("t1".into()));
+    assert_eq!(format!("{ticket:?}"), "Ticket(redacted)");
+    assert_eq!(reject(r#"{"id":1,"op":"hello"}"#).1, ErrorCode::InvalidField);
+    assert_eq!(reject(r#"{"id":1,"op":"hello","token":"t0","ticket":"t1"}"#).1, ErrorCode::InvalidField);
+}
+
+#[test]
 fn after_is_a_seq_in_history_and_an_id_elsewhere() {
     let text = format!(r#"{{"id":1,"op":"history","room":"{ROOM}","after":5}}"#);
     assert!(matches!(decode(&text).command, Ok(Command::History(History { after: Some(Seq(5)), .. }))));
