@@ -18,9 +18,11 @@
 #![forbid(unsafe_code)]
 
 mod desk;
+mod handover;
 mod health;
 mod thread;
 
 pub use desk::{Desks, Port, Wake};
+pub use handover::Handover;
 pub use health::{Health, HealthReport, Turned};
 pub use thread::{BridgeThread, spawn};

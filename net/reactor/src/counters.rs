@@ -25,6 +25,10 @@ pub struct ReactorCounters {
     pub accept_paused: u64,
     /// Times the listeners had to pause because the shard had all the sockets it may have.
     pub accept_full: u64,
+    /// Requests refused because nobody had room for them.
+    pub refused_requests: u64,
+    /// Answers to requests that nobody waited for any more and that did not fit.
+    pub answers_dropped: u64,
     /// Connections ended, by [`EndReason::index`].
     pub ended: [u64; EndReason::COUNT],
     /// Connections now, closing ones included.
@@ -82,6 +86,8 @@ impl Default for ReactorCounters {
             accept_failed: 0,
             accept_paused: 0,
             accept_full: 0,
+            refused_requests: 0,
+            answers_dropped: 0,
             ended: [0; EndReason::COUNT],
             connections: 0,
             half_open: 0,

@@ -43,6 +43,8 @@ pub(crate) enum Event {
     Written { op: WriteOp<RealFile>, outcome: WriteOutcome },
     /// A detached file is closed; nothing more comes with its token.
     Detached { token: u32 },
+    /// A released file, which nothing watches any more; nothing more comes with its token.
+    Released { token: u32, socket: OwnedFd },
 }
 
 /// Numbers that only a driver knows.
@@ -65,6 +67,8 @@ pub(crate) trait Driver {
     fn attach(&mut self, fd: OwnedFd, token: u32) -> io::Result<Self::File>;
     /// Cancels what is under way and closes it; [`Event::Detached`] follows.
     fn detach(&mut self, file: Self::File);
+    /// Cancels what is under way and gives the file back; [`Event::Released`] follows.
+    fn release(&mut self, file: Self::File);
     /// Tells of input from now on, also of input that is there already.
     fn arm_readable(&mut self, file: Self::File);
     /// Tells once when a socket that was short takes bytes.

@@ -7,7 +7,7 @@
 //! # A turn
 //! 1. results of the sends of the turn before; then its frames are released;
 //! 2. what else completed: input, new connections, journal commits;
-//! 3. mail of other shards, the store and the operator; timers;
+//! 3. mail of other shards, the store, the API bridge and the operator; timers;
 //! 4. `Input::Flush`: the engine fans out, at most 128 deliveries;
 //! 5. one journal batch and one send per connection are handed to the driver, which submits all of it at once and
 //!    sleeps until something happens, unless there is more to do now.
@@ -31,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod chat;
 mod clock;
 mod config;
@@ -48,6 +49,7 @@ mod store;
 mod table;
 mod wake;
 
+pub use api::{API_ANSWERS_MAX, ApiOutput, ApiPort};
 pub use chat::Chat;
 pub use clock::monotonic_now;
 pub use config::{Backend, Config, SocketOptions};

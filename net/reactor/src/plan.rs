@@ -13,6 +13,7 @@ use lynk_mailbox::{Consumer, Producer, Sleeper, channel, sleeper};
 use lynk_ring::{DisabledRing, Options, Port, SetupError};
 use lynk_telemetry::Board;
 
+use crate::api::ApiPort;
 use crate::chat::Chat;
 use crate::config::{Backend, Config};
 use crate::counters::ShardSnapshot;
@@ -127,6 +128,8 @@ pub struct ShardSpec<C> {
     pub listeners: Vec<TcpListener>,
     /// The store thread.
     pub store: StorePort,
+    /// Who answers plain HTTP requests; without it they are refused with 404.
+    pub api: Option<ApiPort>,
     /// The journal.
     pub journal: JournalPort,
     /// Called on the shard's thread when the journal failed for good: log it and end the process with exit code 70. The

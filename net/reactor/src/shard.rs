@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use lynk_connection::{QueueLevel, TurnQueue};
 use lynk_domain::{Nanos, Now, ShardId, Wheel};
-use lynk_engine::{Effects, Input, JournalState, Mail};
+use lynk_engine::{Effects, Input, JournalState, Mail, TicketAsk};
 use lynk_mailbox::Sleeper;
 use lynk_model::{RequestId, StoreReply};
 use lynk_protocol::CloseCode;
 use lynk_ring::Wait;
 use lynk_telemetry::Board;
 
+use crate::api::Api;
 use crate::chat::Chat;
 use crate::clock::{Clock, monotonic_now};
 use crate::config::Config;
@@ -60,6 +61,7 @@ enum Pending {
     Refused(ShardId, Mail),
     Journal(JournalState),
     Answered(RequestId, StoreReply),
+    TicketRefused(TicketAsk),
 }
 
 /// A listener, and when to try again after it had to pause.
@@ -81,6 +83,8 @@ pub(crate) struct Shard<D: Driver, C> {
     /// Connections of trusted proxies that have not said who their clients are, with the proxy's address. The chat does
     /// not know them yet. No more than there may be half-open ones.
     proxied: BTreeMap<u32, IpAddr>,
+    /// Clients behind proxies whose request head is not complete.
+    clients: BTreeMap<u32, IpAddr>,
     listeners: Vec<Listener<D::File>>,
     queue: TurnQueue,
     /// Connections to settle once this turn's sends are done.
@@ -98,6 +102,7 @@ pub(crate) struct Shard<D: Driver, C> {
     events: Vec<Event>,
     peers: Peers,
     store: Store,
+    api: Api,
     journal: Journal,
     sleeper: Sleeper,
     stall: StallDetector,
@@ -120,7 +125,8 @@ pub(crate) struct Shard<D: Driver, C> {
 impl<D: Driver, C: Chat> Shard<D, C> {
     /// A shard that listens.
     pub(crate) fn new(mut driver: D, parts: Parts<C>) -> io::Result<Self> {
-        let Parts { shard, sleeper, peers, spec, control, board } = parts;
+        let Parts { shard, sleeper, peers, mut spec, control, board } = parts;
+        spec.config.connection.requests = spec.api.is_some();
         let mut clock = Clock::new();
         let (now, _) = clock.read();
         assert!(spec.listeners.len() <= 0x80, "far fewer listeners than tokens");
@@ -142,6 +148,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             pending: VecDeque::new(),
             table: Table::new(),
             proxied: BTreeMap::new(),
+            clients: BTreeMap::new(),
             listeners,
             queue: TurnQueue::new(),
             touched: Vec::new(),
@@ -155,6 +162,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             events: Vec::new(),
             peers: Peers::new(peers),
             store: Store::new(spec.store),
+            api: Api::new(spec.api),
             journal: Journal::new(spec.journal.writer, spec.journal.supply),
             sleeper,
             stall: StallDetector::new(shard, spec.config.stall_nanos),
@@ -191,8 +199,9 @@ impl<D: Driver, C: Chat> Shard<D, C> {
     fn wait(&mut self) {
         note(self.shard, "wait");
         let wait = self.how_long();
-        let (peers, store) = (&mut self.peers, &mut self.store);
-        let asleep = wait != Wait::No && self.sleeper.may_sleep(|| peers.has_mail() || store.has_mail());
+        let (peers, store, api) = (&mut self.peers, &mut self.store, &mut self.api);
+        let has_mail = || peers.has_mail() || store.has_mail() || api.has_mail();
+        let asleep = wait != Wait::No && self.sleeper.may_sleep(has_mail);
         if asleep {
             self.end_turn(monotonic_now());
             self.driver.turn(wait, &mut self.events);
@@ -276,7 +285,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         }
     }
 
-    /// Mail of other shards and of the store; as much of it as one turn takes.
+    /// Mail of other shards, of the store and of the API bridge; as much of it as one turn takes.
     fn take_mail(&mut self) {
         self.journal.supply();
         let mut left = self.config.mail_per_turn;
@@ -291,6 +300,13 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             let Some((id, reply)) = self.store.take_reply() else { break };
             left -= 1;
             self.give(Input::Reply { id, reply });
+        }
+        self.more |= left == 0;
+        let mut left = self.config.mail_per_turn;
+        while left > 0 {
+            let Some(input) = self.api.take() else { break };
+            left -= 1;
+            self.give(Input::Api(input));
         }
         self.more |= left == 0;
         while let Some((source, lsn)) = self.store.take_drained() {
@@ -365,6 +381,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         });
         counters.mail_waiting_max = counters.mail_waiting_max.max(self.peers.waiting() as u64);
         self.store.ring();
+        self.api.ring();
     }
 
     fn publish(&mut self) {

@@ -99,6 +99,14 @@ impl EpollDriver {
         place.socket.as_mut().filter(|_| place.generation == file.generation)
     }
 
+    fn remove(&mut self, file: EpollFile) -> Option<Socket> {
+        let place = self.places.get_mut(file.index as usize)?;
+        let socket = place.socket.take_if(|_| place.generation == file.generation)?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(file.index);
+        Some(socket)
+    }
+
     fn fd(&self, file: EpollFile) -> Option<BorrowedFd<'_>> {
         let place = self.places.get(file.index as usize)?;
         place.socket.as_ref().filter(|_| place.generation == file.generation).map(|socket| socket.fd.as_fd())
@@ -184,15 +192,18 @@ impl Driver for EpollDriver {
     }
 
     fn detach(&mut self, file: EpollFile) {
-        let Some(place) = self.places.get_mut(file.index as usize) else { return };
-        if place.generation != file.generation {
-            return;
-        }
         // Closing it takes it out of the epoll set: nobody else holds the descriptor.
-        let Some(socket) = place.socket.take() else { return };
-        place.generation = place.generation.wrapping_add(1);
-        self.free.push(file.index);
-        self.stash.push(Event::Detached { token: socket.token });
+        if let Some(socket) = self.remove(file) {
+            self.stash.push(Event::Detached { token: socket.token });
+        }
+    }
+
+    fn release(&mut self, file: EpollFile) {
+        let Some(socket) = self.remove(file) else { return };
+        // It lives on, so it must be taken out. That cannot fail: it was put in when it was attached.
+        let removed = epoll::delete(&self.epoll, &socket.fd);
+        debug_assert!(removed.is_ok(), "an attached file is in the set");
+        self.stash.push(Event::Released { token: socket.token, socket: socket.fd });
     }
 
     /// Registered already; input that was there before the registration is an edge too.

@@ -80,6 +80,10 @@ impl Driver for UringDriver {
         self.ring.detach(file);
     }
 
+    fn release(&mut self, file: FileId) {
+        self.ring.give_up(file);
+    }
+
     fn arm_readable(&mut self, file: FileId) {
         self.ring.arm_readable(file);
     }
@@ -189,6 +193,7 @@ fn translate(event: lynk_ring::Event<Batch>) -> Option<Event> {
         }
         Ringed::Detached { token: SEGMENT_TOKEN } => return None,
         Ringed::Detached { token } => Event::Detached { token },
+        Ringed::Released { token, fd } => Event::Released { token, socket: fd },
     })
 }
 

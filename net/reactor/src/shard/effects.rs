@@ -2,7 +2,7 @@
 
 use lynk_connection::QueueLevel;
 use lynk_domain::ShardId;
-use lynk_engine::{Effects, FLUSH_DELIVERIES_MAX, Input, Mail, Slot};
+use lynk_engine::{ApiInput, Effects, FLUSH_DELIVERIES_MAX, Input, Mail, Slot, TicketOutcome};
 
 use super::{Pending, Shard};
 use crate::chat::Chat;
@@ -19,6 +19,7 @@ fn name(input: &Input<'_>) -> &'static str {
         Input::Closed { .. } => "closed",
         Input::Mail { .. } => "mail",
         Input::MailRefused { .. } => "mail refused",
+        Input::Api(_) => "api",
         Input::Reply { .. } => "store reply",
         Input::Committed { .. } => "journal commit",
         Input::Journal(_) => "journal state",
@@ -65,6 +66,10 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                 Pending::Refused(to, mail) => self.handle(Input::MailRefused { to, mail }),
                 Pending::Journal(state) => self.handle(Input::Journal(state)),
                 Pending::Answered(id, reply) => self.handle(Input::Reply { id, reply }),
+                Pending::TicketRefused(ask) => {
+                    let outcome = TicketOutcome::Busy;
+                    self.handle(Input::Api(ApiInput::Ticket { to: ask.to, re: ask.re, outcome }));
+                }
             }
         }
     }
@@ -83,6 +88,11 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         }
         for (to, mail) in effects.mail.drain(..) {
             self.post(to, mail);
+        }
+        for ask in effects.tickets.drain(..) {
+            if let Err(ask) = self.api.ask(ask) {
+                self.pending.push_back(Pending::TicketRefused(ask));
+            }
         }
         for (id, request) in effects.requests.drain(..) {
             if let Some((id, reply)) = self.store.post(id, request) {
@@ -119,8 +129,17 @@ impl<D: Driver, C: Chat> Shard<D, C> {
     /// Queues frames for connections. Each frame is held once for the turn, whoever receives it.
     fn deliver(&mut self, effects: &mut Effects) {
         for delivery in effects.deliveries.drain(..) {
+            let targets = &effects.targets[delivery.targets.start as usize..delivery.targets.end as usize];
+            // An answer has one target; the engine fans nothing out to requests.
+            if let [only] = targets
+                && only.api_number().is_some()
+            {
+                let posted = self.api.answer(*only, delivery.frame);
+                self.counters.answers_dropped += u64::from(!posted);
+                continue;
+            }
             let frame = self.queue.frame(delivery.frame);
-            for target in &effects.targets[delivery.targets.start as usize..delivery.targets.end as usize] {
+            for target in targets {
                 let slot = target.0;
                 let Some(entry) = self.table.get(slot).filter(|entry| !entry.leaving) else { continue };
                 let settings = &self.config.connection;

@@ -2,14 +2,16 @@
 
 use std::io;
 
-use lynk_connection::Event as Arrived;
+use lynk_connection::{EndReason, Event as Arrived};
 use lynk_domain::IpPrefix;
 use lynk_engine::{Input, Slot};
+use lynk_http::Refusal;
 use lynk_ring::Report;
 
 use super::{Pending, Shard};
 use crate::chat::Chat;
 use crate::driver::{Driver, Event, LISTENER_TOKENS};
+use crate::listen::peer_address;
 use crate::note::note;
 
 /// Connections read from in one turn before mail and fan-out get theirs.
@@ -83,6 +85,11 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                     if token < LISTENER_TOKENS {
                         self.table.free(token);
                     }
+                }
+                Event::Released { token, socket } => {
+                    let read = self.table.free(token).map(|mut entry| entry.connection.take_request());
+                    let client = self.clients.remove(&token).or_else(|| peer_address(&socket));
+                    self.api.hand_over(socket, read.unwrap_or_default(), client);
                 }
             }
         }
@@ -194,6 +201,9 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                 Some(Arrived::Client(client)) => {
                     let proxy = self.proxied.remove(&slot.0);
                     let address = client.or(proxy).expect("a connection names its client once");
+                    if self.api.exists() {
+                        self.clients.insert(slot.0, address);
+                    }
                     note(self.shard, "accepted");
                     let ip = IpPrefix::of(address);
                     self.chat.handle(self.now, Input::Accepted { slot, ip }, &mut self.effects);
@@ -201,8 +211,19 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                 Some(Arrived::Upgraded { .. }) => {
                     entry.half_open = false;
                     self.half_open -= 1;
+                    self.clients.remove(&slot.0);
                     note(self.shard, "upgraded");
                     self.chat.handle(self.now, Input::Upgraded { slot }, &mut self.effects);
+                }
+                Some(Arrived::Request) => {
+                    note(self.shard, "request");
+                    if self.api.promise() {
+                        entry.connection.hand_over();
+                    } else {
+                        self.counters.refused_requests += 1;
+                        entry.connection.refuse(self.now.mono, settings, Refusal::Full);
+                    }
+                    continue;
                 }
                 Some(Arrived::Binary(_) | Arrived::Handled) => continue,
             }
@@ -234,6 +255,9 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             if std::mem::take(&mut entry.half_open) {
                 self.half_open -= 1;
             }
+            if reason != EndReason::HandedOver {
+                self.clients.remove(&slot);
+            }
             if self.proxied.remove(&slot).is_none() {
                 self.pending.push_back(Pending::Closed(slot));
             }
@@ -241,6 +265,11 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         match settled.socket {
             lynk_connection::SocketStep::Keep => {}
             lynk_connection::SocketStep::ShutdownWrite => self.driver.shutdown_write(entry.file),
+            lynk_connection::SocketStep::Release => {
+                entry.leaving = true;
+                self.driver.release(entry.file);
+                return;
+            }
             lynk_connection::SocketStep::Close => {
                 entry.leaving = true;
                 self.driver.detach(entry.file);

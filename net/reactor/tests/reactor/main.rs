@@ -4,6 +4,7 @@
 mod chat;
 mod client;
 mod refused;
+mod requests;
 mod server;
 
 use std::io::{Read, Write};
@@ -15,6 +16,12 @@ use lynk_protocol::CloseCode;
 use lynk_reactor::{Backend, monotonic_now};
 
 use client::Client;
+use requests::{
+    a_proxy_says_whose_request_it_is, a_request_is_handed_over_wherever_the_network_cuts_it,
+    a_request_that_nobody_has_room_for_is_answered_503,
+    requests_and_sockets_of_one_shard_do_not_disturb_each_other,
+    who_begins_a_request_and_stops_is_timed_out_by_the_shard,
+};
 use server::{Server, Setup};
 
 macro_rules! on_both_drivers {
@@ -50,6 +57,11 @@ on_both_drivers! {
     a_drain_answers_newcomers_and_ends
     a_stopped_shard_closes_its_connections
     an_abrupt_end_is_counted
+    a_request_is_handed_over_wherever_the_network_cuts_it
+    requests_and_sockets_of_one_shard_do_not_disturb_each_other
+    a_request_that_nobody_has_room_for_is_answered_503
+    who_begins_a_request_and_stops_is_timed_out_by_the_shard
+    a_proxy_says_whose_request_it_is
 }
 
 fn start(backend: Backend) -> Server {

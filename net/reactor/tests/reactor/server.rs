@@ -16,6 +16,8 @@ use lynk_ring::Options;
 use crate::chat::TinyChat;
 
 pub(crate) struct Setup {
+    /// One per shard, or none.
+    pub(crate) apis: Vec<lynk_reactor::ApiPort>,
     pub(crate) backend: Backend,
     pub(crate) shards: u16,
     pub(crate) config: Config,
@@ -28,7 +30,7 @@ impl Setup {
         let mut config = Config::new(Settings::new(&limits, lynk_http::Policy::default()), &limits);
         config.publish_nanos = 5 * Nanos::MILLISECOND;
         config.stop_nanos = 200 * Nanos::MILLISECOND;
-        Self { backend, shards: 1, config, socket: SocketOptions::default() }
+        Self { apis: Vec::new(), backend, shards: 1, config, socket: SocketOptions::default() }
     }
 
     pub(crate) fn with_config(mut self, change: impl FnOnce(&mut Config, &mut SocketOptions)) -> Self {
@@ -65,6 +67,7 @@ impl Server {
             bind("127.0.0.1:0".parse().expect("address"), setup.shards, &setup.socket).expect("loopback");
         let address = local_address(&listeners).expect("bound");
         let mut handles = Vec::new();
+        let mut apis = setup.apis.into_iter();
         for ((seat, listener), supply) in plan.seats().into_iter().zip(listeners).zip(supplies) {
             let limits = WriterLimits {
                 uncommitted_bytes_high: 1 << 20,
@@ -76,6 +79,7 @@ impl Server {
                 config: setup.config.clone(),
                 listeners: vec![listener],
                 store: no_store(),
+                api: apis.next(),
                 journal: JournalPort { writer: Writer::new(limits), supply },
                 on_fatal: Box::new(|shard, fatal| panic!("shard {}: {fatal}", shard.0)),
             };
