@@ -10,14 +10,20 @@
 //! a shard cannot post is refused as busy at once.
 
 use std::fmt;
+use std::sync::Arc;
 
 use lynk_domain::{Millis, SessionId, UserId};
+use lynk_protocol::Frame;
 
 use crate::io::Slot;
 use crate::mail::{ConnectionRef, Principal};
 
 /// Commands of HTTP requests that one shard has at a time, at most.
 pub const API_SLOTS_MAX: u32 = 1_024;
+/// Tickets that one shard may ask about before the bridge has looked, at most.
+const TICKETS_MAX: usize = 1_024;
+/// What the mailbox towards the bridge must hold at least: an answer for each API slot, and tickets.
+pub const API_ANSWERS_MAX: usize = API_SLOTS_MAX as usize + TICKETS_MAX;
 
 impl Slot {
     /// Slots from here on are not connections.
@@ -73,6 +79,20 @@ pub enum ApiInput {
         /// When the last of its tokens ends.
         until: Millis,
     },
+}
+
+/// What a shard tells the API bridge.
+#[derive(Clone, Debug)]
+pub enum ApiOutput {
+    /// The answer to a command: the frame that a connection would get.
+    Answer {
+        /// Whose.
+        slot: Slot,
+        /// The answer.
+        frame: Arc<Frame>,
+    },
+    /// What is this ticket good for?
+    Ticket(TicketAsk),
 }
 
 /// What a ticket is good for.

@@ -26,7 +26,7 @@ mod rig;
 mod slab;
 mod user;
 
-pub use api::{API_SLOTS_MAX, ApiInput, TicketAsk, TicketOutcome};
+pub use api::{API_ANSWERS_MAX, API_SLOTS_MAX, ApiInput, ApiOutput, TicketAsk, TicketOutcome};
 pub use context::FRAME_POOLS_BYTES_MAX;
 pub use counters::Counters;
 pub use engine::Engine;
@@ -35,6 +35,7 @@ pub use io::{
     UndrainedRecord,
 };
 pub use mail::{ConnectionRef, Mail, Own, Principal, RoomNumbers};
+pub use revoked::{Revoked, Standing};
 pub use owner::UNDRAINED_RECORD_BYTES_MAX;
 
 use lynk_domain::{AckLevel, Limits, ShardId};

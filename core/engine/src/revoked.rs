@@ -16,7 +16,7 @@ const REVOKED_MAX: usize = 64 << 10;
 
 /// Whether a session's token may be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// It may.
     Good,
     /// Its session is over.
@@ -25,7 +25,9 @@ pub(crate) enum Standing {
     Stale,
 }
 
-pub(crate) struct Revoked {
+/// The sessions that ended before their tokens did.
+#[derive(Debug)]
+pub struct Revoked {
     until: FixedMap<SessionId, Millis>,
     by_end: BTreeSet<(Millis, SessionId)>,
     /// Tokens that end no later count as expired.
@@ -34,7 +36,9 @@ pub(crate) struct Revoked {
 }
 
 impl Revoked {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// None yet. `seed` is secret, so that outsiders cannot aim at one bucket.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self::with_max(seed, REVOKED_MAX)
     }
 
@@ -43,7 +47,7 @@ impl Revoked {
     }
 
     /// Notes that a session is over, whose last token ends at `until`.
-    pub(crate) fn insert(&mut self, wall: Millis, session: SessionId, until: Millis) {
+    pub fn insert(&mut self, wall: Millis, session: SessionId, until: Millis) {
         while let Some((end, ended)) = self.by_end.first().copied().filter(|(end, _)| *end <= wall) {
             self.by_end.remove(&(end, ended));
             self.until.remove(&ended);
@@ -61,7 +65,8 @@ impl Revoked {
     }
 
     /// Whether a token of `session` that ends at `expires` may be used.
-    pub(crate) fn standing(&self, session: SessionId, expires: Millis) -> Standing {
+    #[must_use]
+    pub fn standing(&self, session: SessionId, expires: Millis) -> Standing {
         if self.until.contains_key(&session) {
             Standing::Revoked
         } else if expires <= self.stale_until {

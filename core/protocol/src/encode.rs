@@ -54,6 +54,8 @@ pub struct Done {
     pub level: Option<AckLevel>,
     /// Unread messages after the command.
     pub unread: Option<u64>,
+    /// The first attempt's result. Told to HTTP requests only, for their status.
+    pub repeated: bool,
 }
 
 /// `{"ev":"ok","re":…}` with the given parts.
@@ -80,6 +82,9 @@ pub fn encode_ok(out: &mut Vec<u8>, re: u64, ok: &Done) {
     }
     if let Some(unread) = ok.unread {
         json.key("unread").number(unread);
+    }
+    if ok.repeated {
+        json.key("repeated").bool(true);
     }
     json.close(b'}');
 }

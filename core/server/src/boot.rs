@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lynk_api::ApiBridge;
 use lynk_auth::KeySet;
 use lynk_connection::Settings;
 use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
@@ -19,9 +20,10 @@ use lynk_journal::{
     RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
 };
 use lynk_model::port::{MessageStore as _, ready};
-use lynk_reactor::{Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now};
+use lynk_reactor::{ApiPort, Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now};
 use lynk_store::{StoreBridge, StoreOptions, StoreParts};
 
+use crate::api::Mailboxes;
 use crate::config::{Backend, Config, Pin};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
@@ -52,7 +54,7 @@ impl KeySwap {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn current(&self) -> Arc<KeySet> {
+    pub(crate) fn current(&self) -> Arc<KeySet> {
         Arc::clone(&self.set.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
@@ -86,6 +88,7 @@ impl Chat for ShardChat {
 /// Everything that runs.
 pub(crate) struct Running {
     pub(crate) shards: Vec<ShardHandle>,
+    api: ApiBridge,
     store: StoreBridge,
     keeper: KeeperThread,
 }
@@ -168,17 +171,21 @@ impl Boot<'_> {
         };
         let (store, ports) = StoreBridge::start(parts, wakes, &options)?;
 
+        let (mailboxes, apis) = Mailboxes::open(&plan, shard_count)?;
         let journals =
             writers.into_iter().zip(supplies).map(|(writer, supply)| JournalPort { writer, supply });
         let flush = Arc::clone(&self.flush);
         let (config, health, files_max) = (self.config, self.health, self.files_max);
-        let shards = self.shards(plan, &recovered, ports, journals, &flush)?;
+        let counts = mailboxes.counts();
+        let api = mailboxes.start(config, &self.keys, files_max)?;
+        let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
         health.assemble(Parts {
             shards: shards.iter().map(ShardHandle::board).collect(),
             pulses: shards.iter().map(ShardHandle::pulse).collect(),
             store: store.health().clone(),
             requests: store.request_board().clone(),
             drain: store.drain_board().clone(),
+            api: counts,
             journal: disk_use,
             driver: chosen,
             fallback,
@@ -186,7 +193,7 @@ impl Boot<'_> {
         });
         let room = room_for_connections(config, shard_count, files_max);
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
-        Ok(Running { shards, store, keeper })
+        Ok(Running { shards, api, store, keeper })
     }
 
     fn message_log(&self) -> MessageLogOptions {
@@ -308,7 +315,7 @@ impl Boot<'_> {
         self,
         plan: Plan,
         recovered: &Recovered,
-        ports: Vec<lynk_store::StorePort>,
+        ports: impl Iterator<Item = (lynk_store::StorePort, ApiPort)>,
         journals: impl Iterator<Item = JournalPort>,
         flush: &Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Vec<ShardHandle>, Failure> {
@@ -321,7 +328,7 @@ impl Boot<'_> {
         let now = Now { mono: monotonic_now(), wall: os::wall_millis() };
         let mut handles = Vec::new();
         let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
-        for (((seat, listener), port), journal) in seats {
+        for (((seat, listener), (port, api)), journal) in seats {
             let shard = seat.shard();
             let mut settings = Settings {
                 trusted_proxies: TrustedProxies::new(self.config.listen_trusted_proxies.clone()),
@@ -349,6 +356,7 @@ impl Boot<'_> {
                 config,
                 listeners: vec![listener],
                 store: store_port(port),
+                api: Some(api),
                 journal,
                 on_fatal: Box::new(move |shard, fatal| {
                     tracing::error!(event = "journal_failed", shard = shard.0, error = %fatal, "the journal failed; the process ends");
@@ -413,8 +421,10 @@ struct Room {
 
 /// What is configured, and what open files allow. A refusal takes a socket for a moment, so some are kept for that.
 fn room_for_connections(config: &Config, shard_count: u16, files_max: Option<u64>) -> Room {
-    let by_files = files_max
-        .map_or(u64::MAX, |max| max.saturating_sub(os::FILES_RESERVED) / u64::from(shard_count.max(1)));
+    let api = u64::from(crate::api::connections_max(config, files_max));
+    let by_files = files_max.map_or(u64::MAX, |max| {
+        max.saturating_sub(os::FILES_RESERVED + api) / u64::from(shard_count.max(1))
+    });
     let by_files = u32::try_from(by_files).unwrap_or(u32::MAX);
     let refused = REFUSED_SOCKETS_MAX.min(by_files / 8);
     let connections = config.limits.connections_per_shard_max.min(by_files - refused).max(1);
@@ -443,18 +453,20 @@ fn recover_failed(error: RecoverError) -> Failure {
 impl Running {
     /// Asks every shard to close its connections until `deadline`.
     pub(crate) fn drain(&self, deadline: Nanos) {
+        self.api.drain();
         for shard in &self.shards {
             shard.drain(deadline);
         }
     }
 
-    /// Whether every shard is done.
+    /// Whether every shard and every request is done.
     pub(crate) fn is_drained(&self) -> bool {
-        self.shards.iter().all(ShardHandle::is_drained)
+        self.api.is_drained() && self.shards.iter().all(ShardHandle::is_drained)
     }
 
     /// Ends all threads, the store last, so that everything committed is moved.
     pub(crate) fn stop(self) {
+        self.api.finish();
         for shard in &self.shards {
             shard.stop();
         }
@@ -482,13 +494,14 @@ mod tests {
     fn sockets_are_left_to_tell_clients_that_a_shard_is_full() {
         let mut config = Config::default();
         config.limits.connections_per_shard_max = 1_000;
+        config.api_connections_max = 400;
         let room = |config: &Config, files| {
             let room = room_for_connections(config, 2, files);
             (room.connections, room.sockets)
         };
         assert_eq!(room(&config, None), (1_000, 1_256));
         assert_eq!(room(&config, Some(os::FILES_RESERVED + 100_000)), (1_000, 1_256));
-        assert_eq!(room(&config, Some(os::FILES_RESERVED + 1_600)), (700, 800), "open files are the limit");
+        assert_eq!(room(&config, Some(os::FILES_RESERVED + 2_000)), (700, 800), "open files are the limit");
         assert_eq!(room(&config, Some(0)), (1, 2));
     }
 }

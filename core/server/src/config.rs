@@ -50,6 +50,12 @@ pub(crate) struct Config {
     pub(crate) listen_origins: Vec<String>,
     /// Peers that may say who their clients are.
     pub(crate) listen_trusted_proxies: Vec<Network>,
+    /// HTTP connections besides sockets.
+    pub(crate) api_connections_max: u32,
+    /// Of one network; 0 for no limit.
+    pub(crate) api_connections_per_network_max: u32,
+    /// Time for one HTTP request.
+    pub(crate) api_request_millis: u64,
     /// Whether there is an admin listener.
     pub(crate) admin_enabled: bool,
     /// Where it listens.
@@ -100,6 +106,9 @@ impl Default for Config {
             listen_path: lynk_http::SOCKET_PATH.to_owned(),
             listen_origins: Vec::new(),
             listen_trusted_proxies: Vec::new(),
+            api_connections_max: 4_096,
+            api_connections_per_network_max: 512,
+            api_request_millis: 20_000,
             admin_enabled: true,
             admin_listen: (Ipv4Addr::LOCALHOST, 7778).into(),
             data_dir: PathBuf::from("data"),

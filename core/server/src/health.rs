@@ -38,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) store: StoreHealth,
     pub(crate) requests: Board<RequestSnapshot>,
     pub(crate) drain: Board<DrainSnapshot>,
+    pub(crate) api: Arc<lynk_api::Counts>,
     pub(crate) journal: Arc<DiskUse>,
     pub(crate) driver: Chosen,
     /// Why the driver is not the preferred one.
@@ -186,6 +187,7 @@ mod tests {
             store: StoreHealth::default(),
             requests: Board::default(),
             drain: Board::default(),
+            api: Arc::default(),
             journal: DiskUse::new(used, 1_000),
             driver: Chosen::Epoll,
             fallback: None,

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod api;
 mod boot;
 mod chat;
 mod cli;

@@ -26,6 +26,8 @@ pub(crate) struct Contract {
     undrained_index: u64,
     dedupe: u64,
     mailboxes: u64,
+    /// HTTP connections, each with a request and its body.
+    api: u64,
     /// Buffers of frames that wait to be used again.
     frame_pools: u64,
     journal_buffers: u64,
@@ -60,6 +62,7 @@ impl Contract {
             undrained_index: per_shard(limits.undrained_records_per_shard_max, undrained),
             dedupe: per_shard(limits.dedupe_entries_per_shard_max, 96),
             mailboxes: shards * shards.saturating_sub(1) * mail,
+            api: u64::from(config.api_connections_max) * (lynk_api::CONNECTION_BYTES_MAX as u64),
             frame_pools: shards * lynk_engine::FRAME_POOLS_BYTES_MAX as u64,
             journal_buffers: shards * 2 * WriterLimits::default().uncommitted_bytes_max as u64,
             store: config.store_cache_bytes + 4 * config.store_memtable_bytes,
@@ -81,6 +84,7 @@ impl Contract {
             undrained_index_bytes = self.undrained_index,
             dedupe_bytes = self.dedupe,
             mailboxes_bytes = self.mailboxes,
+            api_bytes = self.api,
             frame_pools_bytes = self.frame_pools,
             journal_buffers_bytes = self.journal_buffers,
             store_bytes = self.store,

@@ -22,7 +22,9 @@ impl Default for Policy {
 }
 
 impl Policy {
-    fn allows(&self, origin: &[u8], host: &[u8]) -> bool {
+    /// Whether a page of `origin` may use this server, which is called `host` by the request.
+    #[must_use]
+    pub fn allows(&self, origin: &[u8], host: &[u8]) -> bool {
         same_origin(origin, host).unwrap_or(false)
             || self.origins.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin))
     }

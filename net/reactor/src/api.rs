@@ -5,28 +5,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use lynk_bridge::Handover;
-use lynk_engine::{API_SLOTS_MAX, ApiInput, Slot, TicketAsk};
+use lynk_engine::{API_SLOTS_MAX, ApiInput, ApiOutput, Slot, TicketAsk};
 use lynk_mailbox::{Consumer, Doorbell, Producer};
 use lynk_protocol::Frame;
-
-/// Tickets that a shard asks about before the bridge has looked, at most.
-const TICKETS_MAX: usize = 1_024;
-/// What [`ApiPort::answers`] must hold at least: an answer for each API slot, and tickets.
-pub const API_ANSWERS_MAX: usize = API_SLOTS_MAX as usize + TICKETS_MAX;
-
-/// What a shard tells the API bridge about commands and tickets.
-#[derive(Debug)]
-pub enum ApiOutput {
-    /// The answer to a command: the frame that a connection would get.
-    Answer {
-        /// Whose.
-        slot: Slot,
-        /// The answer.
-        frame: Arc<Frame>,
-    },
-    /// What is this ticket good for?
-    Ticket(TicketAsk),
-}
 
 /// What a shard and the API bridge exchange. Make the queues with `lynk_mailbox::channel`; the bridge wakes the shard with
 /// its [`crate::Waker`].
@@ -37,7 +18,7 @@ pub enum ApiOutput {
 pub struct ApiPort {
     /// Sockets with requests.
     pub sockets: Producer<Handover>,
-    /// Answers to commands, and tickets. At least [`API_ANSWERS_MAX`].
+    /// Answers to commands, and tickets. At least [`lynk_engine::API_ANSWERS_MAX`].
     pub answers: Producer<ApiOutput>,
     /// What the bridge says.
     pub inputs: Consumer<ApiInput>,

@@ -49,7 +49,7 @@ mod store;
 mod table;
 mod wake;
 
-pub use api::{API_ANSWERS_MAX, ApiOutput, ApiPort};
+pub use api::ApiPort;
 pub use chat::Chat;
 pub use clock::monotonic_now;
 pub use config::{Backend, Config, SocketOptions};

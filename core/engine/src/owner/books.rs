@@ -315,6 +315,7 @@ impl Books {
             time: Some(used.wall).filter(|wall| wall.0 > 0),
             level: Some(room.level()),
             unread: None,
+            repeated: ask.from.slot.api_number().is_some(),
         };
         self.ok(cx, room, ask, &done);
     }

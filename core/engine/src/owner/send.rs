@@ -150,7 +150,7 @@ impl Books {
             id: Some(id),
             time: Some(wall),
             level: Some(room.level()),
-            unread: None,
+            ..Done::default()
         };
         let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
         let kind = Kind::Message(Posted::new(n, id, reply_to, &frame));

@@ -293,6 +293,21 @@ pub(crate) static KEYS: &[Key] = &[
         Field::Networks(|c| &mut c.listen_trusted_proxies),
         "Peers (`10.0.0.0/8`, `::1`) that may say who their clients are, by a PROXY protocol header of version 2, `Forwarded` or `X-Forwarded-For`. From everyone else these mean nothing. List only proxies that always send one of them.",
     ),
+    key(
+        "api.connections_max",
+        Field::U32(|c| &mut c.api_connections_max, Unit::Count, 1, 1_000_000),
+        "HTTP connections besides WebSockets, at most, and no more than a quarter of the open files; the next is answered 503.",
+    ),
+    key(
+        "api.connections_per_network_max",
+        Field::U32(|c| &mut c.api_connections_per_network_max, Unit::Count, 0, 1_000_000),
+        "Of these, from one network (IPv4 /24, IPv6 /48); the next is answered 429. 0 for no limit.",
+    ),
+    key(
+        "api.request_timeout",
+        Field::U64(|c| &mut c.api_request_millis, Unit::Millis, 100, 600_000),
+        "Time for one HTTP request, from its head until its answer begins. Commands have 15 s of it.",
+    ),
     key("admin.enabled", Field::Switch(|c| &mut c.admin_enabled), "Whether there is an admin listener."),
     key(
         "admin.address",

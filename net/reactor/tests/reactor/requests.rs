@@ -5,9 +5,9 @@ use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use lynk_bridge::Handover;
-use lynk_engine::ApiInput;
+use lynk_engine::{API_ANSWERS_MAX, ApiInput, ApiOutput};
 use lynk_mailbox::{Consumer, Producer, channel, sleeper};
-use lynk_reactor::{API_ANSWERS_MAX, ApiOutput, ApiPort, Backend};
+use lynk_reactor::{ApiPort, Backend};
 
 use crate::client::Client;
 use crate::server::{Server, Setup};

@@ -1,0 +1,124 @@
+//! Static files: the web client and the pages of the documentation, from memory.
+//!
+//! Every file has an entity tag of its content. Names carry no version, so a browser asks each time whether its copy is
+//! still good, which is one request without a body; a request that names the tag (`?v=`) is answered for ever.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// What a page may do: its own scripts, styles and connections, nothing inline, nothing of others.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+                      connect-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+
+/// One file.
+#[derive(Clone, Copy, Debug)]
+pub struct Asset {
+    /// Path below `/assets/`; `index.html` is the page at `/`.
+    pub path: &'static str,
+    /// Content.
+    pub bytes: &'static [u8],
+}
+
+/// The content type that a file's name says.
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        Some("webmanifest") => "application/manifest+json",
+        Some("json") => "application/json",
+        Some("txt" | "md" | "ts") => "text/plain; charset=utf-8",
+        Some("woff2") => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}
+
+struct Served {
+    bytes: &'static [u8],
+    kind: &'static str,
+    tag: String,
+}
+
+impl Served {
+    fn new(asset: Asset) -> Self {
+        let tag = sha1_smol::Sha1::from(asset.bytes).digest().to_string();
+        Self { bytes: asset.bytes, kind: content_type(asset.path), tag: format!("\"{}\"", &tag[..16]) }
+    }
+
+    fn answer(&self, uri: &Uri, headers: &HeaderMap) -> Response {
+        let bare = self.tag.trim_matches('"');
+        let versioned = uri.query().and_then(|query| query.strip_prefix("v=")) == Some(bare);
+        let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).is_some_and(|tags| {
+            let weak = |tag: &str| tag.trim().trim_start_matches("W/") == self.tag;
+            tags.trim() == "*" || tags.split(',').any(weak)
+        });
+        let mut answer = if known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(header::CONTENT_TYPE, self.kind)], Body::from(self.bytes)).into_response()
+        };
+        let headers = answer.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        if let Ok(tag) = HeaderValue::try_from(&self.tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        answer
+    }
+}
+
+type Files = Arc<BTreeMap<&'static str, Served>>;
+
+async fn serve(files: Files, path: &str, request: Request) -> Response {
+    match files.get(path) {
+        Some(file) => file.answer(request.uri(), request.headers()),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// `GET /` and `/assets/…`.
+pub(crate) fn router(assets: &[Asset]) -> Router {
+    let files: Files = Arc::new(assets.iter().map(|asset| (asset.path, Served::new(*asset))).collect());
+    Router::new()
+        .route(
+            "/",
+            get(|State(files): State<Files>, request: Request| async move {
+                serve(files, "index.html", request).await
+            }),
+        )
+        .route(
+            "/assets/{*path}",
+            get(|State(files): State<Files>, Path(path): Path<String>, request: Request| async move {
+                serve(files, &path, request).await
+            }),
+        )
+        .with_state(files)
+}
+
+/// The document and the page that shows it.
+pub(crate) fn docs(document: &'static [u8]) -> Router {
+    let page = [
+        ("/openapi.json", Asset { path: "openapi.json", bytes: document }),
+        ("/docs", Asset { path: "docs.html", bytes: include_bytes!("docs/docs.html") }),
+        ("/docs/docs.js", Asset { path: "docs.js", bytes: include_bytes!("docs/docs.js") }),
+        ("/docs/docs.css", Asset { path: "docs.css", bytes: include_bytes!("docs/docs.css") }),
+    ];
+    page.into_iter().fold(Router::new(), |router, (path, asset)| {
+        let served = Arc::new(Served::new(asset));
+        router.route(
+            path,
+            get(move |request: Request| async move { served.answer(request.uri(), request.headers()) }),
+        )
+    })
+}

@@ -1,0 +1,75 @@
+//! Who makes a request: the bearer token, checked as a socket's `hello` checks it.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::header;
+use axum::http::request::Parts;
+use lynk_auth::{KeySet, TokenError};
+use lynk_domain::Millis;
+use lynk_engine::Principal;
+use lynk_protocol::ErrorCode;
+
+use crate::error::ApiError;
+use crate::intake::Shards;
+use crate::wall_millis;
+
+/// The keys that are accepted now.
+pub type Keys = Arc<dyn Fn() -> Arc<KeySet> + Send + Sync>;
+
+/// What tokens are checked with.
+#[derive(Clone)]
+pub struct Authority {
+    /// The accepted keys.
+    pub keys: Keys,
+    /// Knows which sessions are over.
+    pub shards: Shards,
+}
+
+impl Authority {
+    /// Who a token speaks for.
+    ///
+    /// # Errors
+    /// What to answer.
+    pub fn verify(&self, token: &str) -> Result<Caller, ApiError> {
+        let claims = (self.keys)().verify(token, wall_millis()).map_err(|error| match error {
+            TokenError::Expired => ApiError::new(ErrorCode::TokenExpired),
+            TokenError::NotYet => ApiError::because(ErrorCode::InvalidToken, "the token is not valid yet"),
+            _ => ErrorCode::InvalidToken.into(),
+        })?;
+        self.shards.check(claims.session, claims.expires)?;
+        let principal = Principal { user: claims.user, session: claims.session };
+        Ok(Caller { principal, expires: claims.expires })
+    }
+}
+
+/// Who makes a request. As an argument of a handler it answers 401 to everybody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// User and session.
+    pub principal: Principal,
+    /// When the token ends.
+    pub expires: Millis,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    Authority: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let value = values.next().ok_or(ErrorCode::NotSignedIn)?;
+        let (scheme, token) = value
+            .to_str()
+            .ok()
+            .filter(|_| values.next().is_none())
+            .and_then(|value| value.split_once(' '))
+            .ok_or(ErrorCode::InvalidToken)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::because(ErrorCode::InvalidToken, "the scheme must be Bearer"));
+        }
+        Authority::from_ref(state).verify(token.trim_start())
+    }
+}

@@ -1,0 +1,215 @@
+//! The API bridge: HTTP for everything that a socket can do, the documents about it, and the web client.
+//!
+//! A shard reads the head of each request on the port of the WebSocket; what is no upgrade arrives here as a socket with the
+//! bytes that were read. axum answers it. A command goes to the engine on the shard of its user and comes back as the frame
+//! that a connection would get, so a request sees the checks, limits and answers of a socket.
+//!
+//! Thread: one, with a current-thread runtime and a few threads for what blocks. [`Shards`] may be used by every task of it.
+//!
+//! Invariants: nothing here is waited for by a shard; every request is answered, or its connection is gone. Errors have one
+//! form whoever found them. Secrets are in no log line, error or metric: errors never repeat what a client sent.
+//!
+//! Limits: [`ApiOptions`], [`BODY_BYTES_MAX`], and those of `intake` and `serve`.
+//!
+//! What can fail: starting. Afterwards requests, one by one.
+
+#![forbid(unsafe_code)]
+
+mod assets;
+mod auth;
+mod counts;
+mod error;
+mod intake;
+mod openapi;
+mod operation;
+mod rooms;
+mod serve;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use hyper_util::server::graceful::GracefulShutdown;
+use lynk_bridge::{BridgeThread, Handover, spawn};
+use lynk_domain::Millis;
+use lynk_engine::Principal;
+use lynk_http::Policy;
+
+pub use assets::Asset;
+pub use auth::{Authority, Caller, Keys};
+pub use counts::Counts;
+pub use error::{ApiError, ErrorBody, status_of};
+pub use intake::{Intake, ShardPort, Shards, open};
+pub use openapi::document;
+pub use operation::{Operation, SchemaOf, object_of, schema_of};
+pub use serve::Client;
+
+/// Longest body of a request.
+pub const BODY_BYTES_MAX: usize = 128 << 10;
+/// Memory of one connection at most: its buffer, a body, and the same again as fields of a command and its answer.
+pub const CONNECTION_BYTES_MAX: usize = serve::BUFFER_BYTES_MAX + 4 * BODY_BYTES_MAX;
+/// Threads for what blocks.
+const BLOCKING_THREADS_MAX: usize = 2;
+/// Operations that this crate has by itself.
+#[must_use]
+pub fn room_operations() -> Vec<Operation> {
+    rooms::operations()
+}
+
+/// How the bridge works.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Which pages may use it.
+    pub policy: Policy,
+    /// Open connections at most.
+    pub connections_max: u32,
+    /// Of one network; 0 for no limit.
+    pub connections_per_network_max: u32,
+    /// Time of a request, from its head until its answer begins.
+    pub request_time: Duration,
+}
+
+/// What a ticket of a socket is good for, and until when the connection may live on it; it is used up by asking.
+pub type Redeem = Box<dyn FnMut(&str) -> Option<(Principal, Millis)> + Send>;
+
+/// What the bridge is made of.
+pub struct ApiParts {
+    /// How it works.
+    pub options: ApiOptions,
+    /// The accepted keys.
+    pub keys: Keys,
+    /// Knows tickets.
+    pub redeem: Redeem,
+    /// Files of the web client.
+    pub assets: &'static [Asset],
+    /// Further routes, with their own state; they go through the same limits and get the same errors.
+    pub routes: Router,
+    /// What those routes are, for the document.
+    pub operations: Vec<Operation>,
+}
+
+/// Wishes of whoever owns the bridge.
+#[derive(Default)]
+struct Control {
+    drain: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// The running bridge.
+pub struct ApiBridge {
+    thread: BridgeThread,
+    control: Arc<Control>,
+    bell: intake::Bell,
+    limits: Arc<serve::Limits>,
+}
+
+impl ApiBridge {
+    /// Starts the thread. `intake` and `counts` are those of [`open`].
+    ///
+    /// # Errors
+    /// The runtime or the thread cannot be made.
+    pub fn start(intake: Intake, parts: ApiParts, counts: Arc<Counts>) -> io::Result<Self> {
+        let limits = Arc::new(serve::Limits::new(&parts.options, counts));
+        let router = router(&intake, &parts, &limits);
+        let control = Arc::new(Control::default());
+        let bell = intake.bell();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("api-blocking")
+            .build()?;
+        let taking = Taking {
+            serving: serve::Serving { router, limits: Arc::clone(&limits) },
+            graceful: Some(GracefulShutdown::new()),
+            redeem: parts.redeem,
+            control: Arc::clone(&control),
+        };
+        let thread = spawn("api", move |_| {
+            if let Err(error) = runtime.block_on(intake.run(taking)) {
+                tracing::error!(event = "api_failed", %error, "the API is gone");
+            }
+        })?;
+        Ok(Self { thread, control, bell, limits })
+    }
+
+    /// Answers what is under way and takes no further request on open connections.
+    pub fn drain(&self) {
+        self.control.drain.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    /// Whether no connection is open.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.limits.open() == 0
+    }
+
+    /// Ends the thread; what is still under way is cut off.
+    pub fn finish(self) {
+        self.control.stop.store(true, Ordering::Release);
+        self.bell.ring();
+        self.thread.join();
+    }
+}
+
+/// What happens to what the mailboxes bring.
+struct Taking {
+    serving: serve::Serving,
+    /// Until the drain.
+    graceful: Option<GracefulShutdown>,
+    redeem: Redeem,
+    control: Arc<Control>,
+}
+
+impl intake::Takes for Taking {
+    fn socket(&mut self, handover: Handover) {
+        self.serving.spawn(handover, self.graceful.as_ref().map(GracefulShutdown::watcher));
+    }
+
+    fn ticket(&mut self, ticket: &str) -> Option<(Principal, Millis)> {
+        (self.redeem)(ticket)
+    }
+
+    fn news(&mut self) -> bool {
+        if self.control.drain.load(Ordering::Acquire)
+            && let Some(graceful) = self.graceful.take()
+        {
+            tokio::spawn(graceful.shutdown());
+        }
+        self.control.stop.load(Ordering::Acquire)
+    }
+}
+
+fn router(intake: &Intake, parts: &ApiParts, limits: &Arc<serve::Limits>) -> Router {
+    let shards = intake.shards.clone();
+    let authority = Authority { keys: Arc::clone(&parts.keys), shards: shards.clone() };
+    let mut operations = room_operations();
+    operations.extend(parts.operations.iter().cloned());
+    let document = document_text(&operations).into_bytes().leak();
+    Router::new()
+        .merge(rooms::router(rooms::RoomsState { shards, authority }))
+        .merge(assets::docs(document))
+        .merge(assets::router(parts.assets))
+        .merge(parts.routes.clone())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(limits), serve::around))
+}
+
+/// The document as it is served and kept in `docs/openapi.json`.
+#[must_use]
+pub fn document_text(operations: &[Operation]) -> String {
+    let mut text = serde_json::to_string_pretty(&document(operations)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Wall clock.
+fn wall_millis() -> Millis {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

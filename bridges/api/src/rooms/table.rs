@@ -1,0 +1,224 @@
+//! The table of operations on rooms and messages.
+
+use axum::http::Method;
+use lynk_protocol::ErrorCode::{self, *};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::types::*;
+use super::{Route, Shape, decode_body, decode_query};
+use crate::operation::{Operation, object_of, schema_of};
+
+/// Codes of what only members may do.
+const OF_MEMBERS: &[ErrorCode] = &[RoomNotFound, NotAMember, Banned, Busy];
+/// Codes of what changes something once per key.
+const OF_KEYS: &[ErrorCode] = &[IdempotencyConflict, KeyExpired, ClockSkew, Unknown, StorageFull, Draining];
+
+/// The beginning of a row.
+fn route(method: Method, path: &'static str, op: &'static str, name: &'static str, summary: &'static str) -> Route {
+    let operation = Operation::new(method, path, name, summary);
+    Route { operation, op, query: None, body: None, implied: &[], shape: Shape::Same }
+}
+
+impl Route {
+    fn tag(mut self, tag: &'static str) -> Self {
+        self.operation.tag = tag;
+        self
+    }
+
+    fn body<T: DeserializeOwned + Serialize + JsonSchema>(mut self) -> Self {
+        self.body = Some(decode_body::<T>);
+        self.operation.request = Some(schema_of::<T>);
+        self
+    }
+
+    fn query<T: DeserializeOwned + Serialize + JsonSchema>(mut self) -> Self {
+        self.query = Some(decode_query::<T>);
+        self.operation.query = Some(object_of::<T>);
+        self
+    }
+
+    fn implies(mut self, implied: &'static [(&'static str, bool)]) -> Self {
+        self.implied = implied;
+        self
+    }
+
+    fn gives<T: JsonSchema>(mut self, status: u16) -> Self {
+        self.operation.success.push((status, Some(schema_of::<T>)));
+        self
+    }
+
+    fn errors(mut self, lists: &[&[ErrorCode]]) -> Self {
+        self.operation.errors.extend(lists.iter().copied().flatten());
+        self
+    }
+}
+
+/// All rows.
+pub(super) fn routes() -> Vec<Route> {
+    [rooms(), members(), messages(), positions()].into_iter().flatten().collect()
+}
+
+fn rooms() -> Vec<Route> {
+    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
+    vec![
+        route(post.clone(), "/v1/rooms", "create", "create_room", "Creates a room; the caller is its owner.")
+            .body::<CreateRoom>()
+            .gives::<RoomRef>(201)
+            .errors(&[&[NameTaken, TooLarge, LimitReached, Busy], OF_KEYS]),
+        route(get.clone(), "/v1/rooms", "sync", "list_rooms", "A page of the caller's rooms with their numbers.")
+            .query::<RoomPage>()
+            .gives::<Rooms>(200)
+            .errors(&[&[Busy]]),
+        route(
+            get.clone(),
+            "/v1/rooms/by_name/{name}",
+            "find",
+            "find_room",
+            "The public or invite-only room of a name.",
+        )
+        .gives::<RoomRef>(200)
+        .errors(&[&[RoomNotFound, TooLarge, Busy]]),
+        Route {
+            shape: Shape::OneRow,
+            ..route(get, "/v1/rooms/{room}", "sync", "get_room", "One of the caller's rooms with its numbers.")
+        }
+        .gives::<RoomRow>(200)
+        .errors(&[&[RoomNotFound, Busy]]),
+        route(Method::PATCH, "/v1/rooms/{room}", "settings", "change_room", "Changes what is given.")
+            .body::<ChangeRoom>()
+            .gives::<Done>(200)
+            .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, NameTaken, TooLarge, Conflict]]),
+        route(post, "/v1/direct", "direct", "open_direct", "Creates or finds the conversation with somebody.")
+            .body::<OpenDirect>()
+            .gives::<RoomRef>(200)
+            .errors(&[&[Blocked, LimitReached, Busy, Unknown]]),
+        route(put, "/v1/blocks/{user}", "block", "block_user", "Stops the conversation and invitations, both ways.")
+            .tag("blocks")
+            .query::<WithKey>()
+            .gives::<Done>(200)
+            .errors(&[OF_KEYS, &[LimitReached, Busy]]),
+        route(delete, "/v1/blocks/{user}", "unblock", "unblock_user", "Takes a block back.")
+            .tag("blocks")
+            .query::<WithKey>()
+            .gives::<Done>(200)
+            .errors(&[OF_KEYS, &[Busy]]),
+    ]
+}
+
+fn members() -> Vec<Route> {
+    let on_user = |path, op, name, summary| {
+        route(Method::POST, path, op, name, summary)
+            .tag("members")
+            .gives::<Done>(200)
+            .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict]])
+    };
+    vec![
+        route(Method::GET, "/v1/rooms/{room}/members", "members", "list_members", "A page of a room's members.")
+            .tag("members")
+            .query::<MemberPage>()
+            .gives::<Members>(200)
+            .errors(&[OF_MEMBERS]),
+        route(Method::GET, "/v1/rooms/{room}/here", "presence", "list_here", "Who of a room is online in it.")
+            .tag("members")
+            .gives::<Here>(200)
+            .errors(&[OF_MEMBERS]),
+        on_user("/v1/rooms/{room}/join", "join", "join_room", "Becomes a member of a public room.")
+            .body::<WithKey>()
+            .errors(&[&[LimitReached]]),
+        on_user("/v1/rooms/{room}/leave", "leave", "leave_room", "Leaves a room.")
+            .body::<WithKey>()
+            .errors(&[&[LastOwner]]),
+        on_user("/v1/rooms/{room}/invite", "invite", "invite_user", "Adds somebody as a member.")
+            .body::<OnUser>()
+            .errors(&[&[Blocked, LimitReached]]),
+        on_user("/v1/rooms/{room}/kick", "kick", "kick_user", "Removes a member.").body::<Kick>(),
+        on_user("/v1/rooms/{room}/ban", "ban", "ban_user", "Removes somebody and keeps them out.")
+            .body::<Ban>()
+            .errors(&[&[LimitReached]]),
+        on_user("/v1/rooms/{room}/unban", "unban", "unban_user", "Takes a ban back.").body::<OnUser>(),
+        on_user("/v1/rooms/{room}/mute", "mute", "mute_user", "Keeps a member from posting.")
+            .body::<Mute>()
+            .errors(&[&[LimitReached]]),
+        on_user("/v1/rooms/{room}/unmute", "unmute", "unmute_user", "Lets a member post again.").body::<OnUser>(),
+        on_user("/v1/rooms/{room}/transfer", "transfer", "transfer_room", "Makes another member the owner.")
+            .body::<OnUser>(),
+        route(Method::PUT, "/v1/rooms/{room}/members/{user}/role", "role", "set_role", "Gives a member a role.")
+            .tag("members")
+            .body::<SetRole>()
+            .gives::<Done>(200)
+            .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict, LastOwner]]),
+    ]
+}
+
+fn messages() -> Vec<Route> {
+    let of_message = |method, path, op, name, summary| {
+        route(method, path, op, name, summary).tag("messages").gives::<Done>(200).errors(&[
+            OF_MEMBERS,
+            OF_KEYS,
+            &[MessageNotFound, Forbidden, Muted, Blocked],
+        ])
+    };
+    const PIN: &str = "/v1/rooms/{room}/messages/{seq}/pin";
+    const MESSAGE: &str = "/v1/rooms/{room}/messages/{seq}";
+    const REACTION: &str = "/v1/rooms/{room}/messages/{seq}/reactions/{emoji}";
+    vec![
+        route(Method::GET, "/v1/rooms/{room}/messages", "history", "list_messages", "A page of the past.")
+            .tag("messages")
+            .query::<HistoryPage>()
+            .gives::<History>(200)
+            .errors(&[OF_MEMBERS]),
+        route(
+            Method::POST,
+            "/v1/rooms/{room}/messages",
+            "send",
+            "send_message",
+            "Posts a message; 200 when its key was used for it before.",
+        )
+        .tag("messages")
+        .body::<SendMessage>()
+        .gives::<Sent>(201)
+        .gives::<Sent>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[MessageNotFound, Forbidden, Muted, Blocked, TooLarge, SlowMode]]),
+        of_message(Method::PATCH, MESSAGE, "edit", "edit_message", "Changes the text of one's own message.")
+            .body::<EditMessage>()
+            .errors(&[&[TooLarge]]),
+        of_message(Method::DELETE, MESSAGE, "delete", "delete_message", "Deletes a message.").query::<WithKey>(),
+        of_message(Method::PUT, REACTION, "react", "add_reaction", "Reacts to a message.")
+            .query::<WithKey>()
+            .implies(&[("on", true)])
+            .errors(&[&[LimitReached]]),
+        of_message(Method::DELETE, REACTION, "react", "remove_reaction", "Takes a reaction back.")
+            .query::<WithKey>()
+            .implies(&[("on", false)]),
+        of_message(Method::PUT, PIN, "pin", "pin_message", "Pins a message.")
+            .query::<WithKey>()
+            .implies(&[("on", true)])
+            .errors(&[&[LimitReached, Conflict]]),
+        of_message(Method::DELETE, PIN, "pin", "unpin_message", "Unpins a message.")
+            .query::<WithKey>()
+            .implies(&[("on", false)])
+            .errors(&[&[Conflict]]),
+    ]
+}
+
+fn positions() -> Vec<Route> {
+    let position = |path, op, name, summary| {
+        route(Method::POST, path, op, name, summary).tag("positions").errors(&[OF_MEMBERS])
+    };
+    vec![
+        position("/v1/rooms/{room}/read", "read", "read_up_to", "Has read up to a message; never goes back.")
+            .body::<At>()
+            .gives::<Unread>(200),
+        position("/v1/rooms/{room}/mark_unread", "mark_unread", "mark_unread", "Makes a message the first unread one.")
+            .body::<At>()
+            .gives::<Unread>(200),
+        position("/v1/rooms/{room}/delivered", "delivered", "delivered_up_to", "A device has stored up to a message.")
+            .body::<At>()
+            .gives::<Done>(200),
+        position("/v1/rooms/{room}/typing", "typing", "set_typing", "Is typing, or stopped.")
+            .body::<Typing>()
+            .gives::<Done>(200),
+    ]
+}

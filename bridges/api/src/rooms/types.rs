@@ -1,0 +1,453 @@
+//! What requests and answers look like: the schemas of the document, and the check of a body's form. Limits that an
+//! operator can change are the engine's to check.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// A UUID in lower-case hyphenated text. Which ones are acceptable is the engine's to say.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub(crate) struct Id(pub(crate) String);
+
+impl JsonSchema for Id {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "uuid"})
+    }
+}
+
+/// A time: RFC 3339 in UTC with milliseconds, as on the socket.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub(crate) struct Time(pub(crate) String);
+
+impl JsonSchema for Time {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
+    }
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Debug)]
+        pub(crate) enum $name {
+            $(#[serde(rename = $text)] $variant,)*
+        }
+    };
+}
+
+choice! {
+    /// Who can find and join a room.
+    Kind { Public = "public", Private = "private", InviteOnly = "invite_only", }
+}
+choice! {
+    /// Who can find and join a room; `direct` is a conversation of two.
+    AnyKind { Public = "public", Private = "private", InviteOnly = "invite_only", Direct = "direct", }
+}
+choice! {
+    /// Durability that an acknowledgement stands for.
+    Level { Memory = "memory", Local = "local", Replicated = "replicated", }
+}
+choice! {
+    /// How much of the past a member sees.
+    Visibility { All = "all", SinceJoin = "since_join", }
+}
+choice! {
+    /// What a member may do.
+    Role { Owner = "owner", Admin = "admin", Moderator = "moderator", Member = "member", }
+}
+choice! {
+    /// Roles that can be given; a room changes its owner by `transfer`.
+    GivenRole { Admin = "admin", Moderator = "moderator", Member = "member", }
+}
+
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema, Debug)]
+        pub(crate) struct $name {
+            $($(#[$field_doc])* pub(crate) $field: $type,)*
+        }
+    };
+}
+
+// ---- requests -------------------------------------------------------------------------------------------------------
+
+object! {
+    /// A new room; the caller is its owner.
+    CreateRoom {
+        /// Idempotency key.
+        key: Id,
+        /// Display name.
+        name: String,
+        /// `public` when missing.
+        #[serde(default)] kind: Option<Kind>,
+        /// The server's default when missing.
+        #[serde(default)] level: Option<Level>,
+        /// That of the kind when missing.
+        #[serde(default)] visibility: Option<Visibility>,
+    }
+}
+object! {
+    /// The other person of a conversation.
+    OpenDirect {
+        /// Who.
+        user: Id,
+    }
+}
+object! {
+    /// What makes a repeated request harmless.
+    WithKey {
+        /// Idempotency key.
+        key: Id,
+    }
+}
+object! {
+    /// Somebody of a room.
+    OnUser {
+        /// Who.
+        user: Id,
+        /// Idempotency key.
+        key: Id,
+    }
+}
+object! {
+    /// Who has to leave.
+    Kick {
+        /// Who.
+        user: Id,
+        /// Idempotency key.
+        key: Id,
+        /// Why, for people.
+        #[serde(default)] reason: Option<String>,
+    }
+}
+object! {
+    /// Who is kept out.
+    Ban {
+        /// Who.
+        user: Id,
+        /// Idempotency key.
+        key: Id,
+        /// Why, for people.
+        #[serde(default)] reason: Option<String>,
+        /// For how long; for ever when missing.
+        #[serde(default)] seconds: Option<u64>,
+    }
+}
+object! {
+    /// Who may not post.
+    Mute {
+        /// Who.
+        user: Id,
+        /// Idempotency key.
+        key: Id,
+        /// For how long; for ever when missing.
+        #[serde(default)] seconds: Option<u64>,
+    }
+}
+object! {
+    /// A member's new role.
+    SetRole {
+        /// Which.
+        role: GivenRole,
+        /// Idempotency key.
+        key: Id,
+    }
+}
+object! {
+    /// What changes in a room; what is missing stays.
+    ChangeRoom {
+        /// Idempotency key.
+        key: Id,
+        /// Display name.
+        #[serde(default)] name: Option<String>,
+        /// Durability.
+        #[serde(default)] level: Option<Level>,
+        /// How much of the past a member sees.
+        #[serde(default)] visibility: Option<Visibility>,
+        /// Time between two messages of a member; 0 for none.
+        #[serde(default)] slow_mode_seconds: Option<u32>,
+    }
+}
+object! {
+    /// A message.
+    SendMessage {
+        /// Idempotency key, a UUIDv7.
+        key: Id,
+        /// Text.
+        text: String,
+        /// Seq of the message that it answers.
+        #[serde(default)] reply_to: Option<u64>,
+    }
+}
+object! {
+    /// The new text of a message.
+    EditMessage {
+        /// Idempotency key.
+        key: Id,
+        /// Text.
+        text: String,
+    }
+}
+object! {
+    /// A position in a room.
+    At {
+        /// Seq.
+        seq: u64,
+    }
+}
+object! {
+    /// Whether somebody is typing.
+    Typing {
+        /// `true` when missing.
+        #[serde(default)] on: Option<bool>,
+    }
+}
+object! {
+    /// Where a page of rooms begins.
+    RoomPage {
+        /// The last room of the page before.
+        #[serde(default)] after: Option<Id>,
+        /// Rooms at most, up to 100; 50 when missing.
+        #[serde(default)] limit: Option<u32>,
+    }
+}
+object! {
+    /// Where a page of members begins.
+    MemberPage {
+        /// The last user of the page before.
+        #[serde(default)] after: Option<Id>,
+        /// Members at most, up to 500; 100 when missing.
+        #[serde(default)] limit: Option<u32>,
+    }
+}
+object! {
+    /// Which part of the past.
+    HistoryPage {
+        /// Events before this seq, newest first. Without `before` and `after` the newest.
+        #[serde(default)] before: Option<u64>,
+        /// Events after this seq, oldest first.
+        #[serde(default)] after: Option<u64>,
+        /// History number that the seq belongs to.
+        #[serde(default)] epoch: Option<u32>,
+        /// Items at most.
+        #[serde(default)] limit: Option<u32>,
+        /// Every event, not messages only.
+        #[serde(default)] all: Option<bool>,
+    }
+}
+
+// ---- answers --------------------------------------------------------------------------------------------------------
+
+object! {
+    /// What a command made.
+    Done {
+        /// The room.
+        #[serde(default)] room: Option<Id>,
+        /// Seq of the event that it made.
+        #[serde(default)] seq: Option<u64>,
+        /// Time of that event.
+        #[serde(default)] time: Option<Time>,
+        /// Durability that was reached.
+        #[serde(default)] level: Option<Level>,
+    }
+}
+object! {
+    /// A room.
+    RoomRef {
+        /// Its id.
+        room: Id,
+        /// Seq of the event that made it.
+        #[serde(default)] seq: Option<u64>,
+    }
+}
+object! {
+    /// A message that is in its room.
+    Sent {
+        /// The room.
+        room: Id,
+        /// Its position among all events.
+        seq: u64,
+        /// Its position among messages.
+        n: u64,
+        /// Its id.
+        id: Id,
+        /// When.
+        time: Time,
+        /// Durability that was reached.
+        level: Level,
+    }
+}
+object! {
+    /// Unread messages.
+    Unread {
+        /// The room.
+        #[serde(default)] room: Option<Id>,
+        /// How many.
+        #[serde(default)] unread: Option<u64>,
+    }
+}
+object! {
+    /// A room as its member sees it. A room whose numbers cannot be told in time comes without them.
+    RoomRow {
+        /// Its id.
+        room: Id,
+        /// Who can find and join it.
+        kind: AnyKind,
+        /// Display name.
+        name: String,
+        /// The caller's role.
+        role: Role,
+        /// The other person of a conversation of two.
+        #[serde(default)] peer: Option<Id>,
+        /// History number.
+        #[serde(default)] epoch: Option<u32>,
+        /// Last event.
+        #[serde(default)] top: Option<u64>,
+        /// Read up to here.
+        #[serde(default)] read: Option<u64>,
+        /// Unread messages.
+        #[serde(default)] unread: Option<u64>,
+        /// Time of the last event.
+        #[serde(default)] active: Option<Time>,
+    }
+}
+object! {
+    /// Rooms, ascending by id.
+    Rooms {
+        /// The page.
+        rooms: Vec<RoomRow>,
+        /// There may be more after this room.
+        #[serde(default)] next: Option<Id>,
+    }
+}
+object! {
+    /// A member.
+    MemberRow {
+        /// Who.
+        user: Id,
+        /// What it may do.
+        role: Role,
+    }
+}
+object! {
+    /// Members, ascending by user.
+    Members {
+        /// The room.
+        room: Id,
+        /// How many there are.
+        count: u64,
+        /// The page.
+        members: Vec<MemberRow>,
+        /// There are more after the last one.
+        more: bool,
+    }
+}
+object! {
+    /// Who of a room has a connection that listens to it now.
+    Here {
+        /// The room.
+        room: Id,
+        /// How many.
+        count: u64,
+        /// `users` is a part only.
+        sample: bool,
+        /// Who.
+        users: Vec<Id>,
+    }
+}
+object! {
+    /// Seqs that a page speaks for; none when `from` is above `to`.
+    Covers {
+        /// First.
+        from: u64,
+        /// Last.
+        to: u64,
+    }
+}
+object! {
+    /// A page of the past.
+    History {
+        /// The room.
+        room: Id,
+        /// History number.
+        epoch: u32,
+        /// Events in the order asked for.
+        events: Vec<Event>,
+        /// What the page speaks for.
+        covers: Covers,
+        /// There are more in that direction.
+        more: bool,
+    }
+}
+object! {
+    /// Users who reacted in one way.
+    Reaction {
+        /// How.
+        emoji: String,
+        /// Who.
+        users: Vec<Id>,
+    }
+}
+
+/// Who made an event; of a `gap` its first seq.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema, Debug)]
+#[serde(untagged)]
+pub(crate) enum From {
+    /// A user; the nil UUID for the server.
+    User(Id),
+    /// A seq.
+    Seq(u64),
+}
+
+/// An event of a room as the socket tells it; the other fields depend on `ev` and are listed in `docs/protocol.md`.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema, Debug)]
+pub(crate) struct Event {
+    /// What happened: `message`, `edit`, `delete`, `reaction`, `joined` …, or `gap`: a part of the past that cannot be given.
+    pub(crate) ev: String,
+    /// The room.
+    pub(crate) room: Id,
+    /// Position; a `gap` has none.
+    #[serde(default)]
+    pub(crate) seq: Option<u64>,
+    /// Who, or where a `gap` begins.
+    #[serde(default)]
+    pub(crate) from: Option<From>,
+    /// When.
+    #[serde(default)]
+    pub(crate) time: Option<Time>,
+    /// Position among messages.
+    #[serde(default)]
+    pub(crate) n: Option<u64>,
+    /// Id of a message.
+    #[serde(default)]
+    pub(crate) id: Option<Id>,
+    /// Text of a message that is not deleted, or of an edit.
+    #[serde(default)]
+    pub(crate) text: Option<String>,
+    /// Seq of the message that is answered.
+    #[serde(default)]
+    pub(crate) reply_to: Option<u64>,
+    /// Reactions to a message.
+    #[serde(default)]
+    pub(crate) reactions: Option<Vec<Reaction>>,
+}

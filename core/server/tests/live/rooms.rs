@@ -1,0 +1,194 @@
+//! Rooms and messages over HTTP: what a socket can do, seen from a socket.
+
+use serde_json::{Value, json};
+
+use crate::support::http::Http;
+use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key, token_from, user};
+
+/// Runs a test on each driver, on one and four shards.
+fn on_every_driver(test: impl Fn(&Server)) {
+    for (backend, shards) in [("epoll", "1"), ("auto", "4"), ("epoll", "4"), ("auto", "1")] {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let options = ["--backend", backend, "--shards", shards];
+        let server = Server::start(temp.path(), &[&NO_RATES[..], &options].concat());
+        test(&server);
+        assert!(server.stop().success());
+    }
+}
+
+/// A signed-in HTTP connection of a new user.
+fn caller(server: &Server) -> (Http, String) {
+    let user = user();
+    let mut http = Http::connect(&server.address);
+    http.token = Some(server.token(user));
+    (http, user.to_string())
+}
+
+fn name() -> String {
+    format!("room {}", key())
+}
+
+#[test]
+fn what_is_sent_over_http_is_seen_on_sockets_and_the_other_way_round() {
+    on_every_driver(|server| {
+        let (mut alice, alice_id) = caller(server);
+        let made = alice.good("POST", "/v1/rooms", json!({"key": key().to_string(), "name": name()}), 201);
+        assert_eq!(made.get("ev"), None);
+        let room = made["room"].as_str().expect("an id").to_owned();
+        let mut bob = Chatter::sign_in(server);
+        bob.join(&room);
+
+        let messages = format!("/v1/rooms/{room}/messages");
+        let sent =
+            alice.good("POST", &messages, json!({"key": key().to_string(), "text": "hello «bob» \u{1f600}"}), 201);
+        let seen = bob.event("message");
+        assert_eq!((&seen["seq"], &seen["id"], &seen["n"]), (&sent["seq"], &sent["id"], &sent["n"]));
+        assert_eq!((&seen["text"], &seen["from"]), (&"hello «bob» \u{1f600}".into(), &alice_id.clone().into()));
+        assert_eq!(sent["level"], "local");
+
+        let said = bob.say(&room, "hello alice");
+        let page = alice.good("GET", &format!("{messages}?limit=10"), Value::Null, 200);
+        assert_eq!(page["events"][0]["text"], "hello alice");
+        assert_eq!(page["events"][0]["seq"], said["seq"]);
+        assert_eq!(page["more"], false);
+
+        let seq = &sent["seq"];
+        alice.good("PATCH", &format!("{messages}/{seq}"), json!({"key": key().to_string(), "text": "hi"}), 200);
+        assert_eq!(bob.event("edit")["text"], "hi");
+        let reaction = format!("{messages}/{}/reactions/%F0%9F%91%8D?key={}", said["seq"], key());
+        alice.good("PUT", &reaction, Value::Null, 200);
+        let event = bob.event("reaction");
+        assert_eq!((&event["emoji"], &event["on"]), (&"\u{1f44d}".into(), &true.into()));
+        let reaction = format!("{messages}/{}/reactions/%F0%9F%91%8D?key={}", said["seq"], key());
+        alice.good("DELETE", &reaction, Value::Null, 200);
+        assert_eq!(bob.event("reaction")["on"], false);
+        alice.good("PUT", &format!("{messages}/{seq}/pin?key={}", key()), Value::Null, 200);
+        assert_eq!(bob.event("pinned")["on"], true);
+        alice.good("POST", &format!("/v1/rooms/{room}/typing"), json!({"on": true}), 200);
+        assert_eq!(bob.event("typing")["user"], alice_id);
+        let read = alice.good("POST", &format!("/v1/rooms/{room}/read"), json!({"seq": said["seq"]}), 200);
+        assert_eq!(read["unread"], 0);
+        assert_eq!(bob.event("read")["user"], alice_id);
+        alice.good("DELETE", &format!("{messages}/{seq}?key={}", key()), Value::Null, 200);
+        assert_eq!(bob.event("delete")["target"], *seq);
+
+        let row = alice.good("GET", &format!("/v1/rooms/{room}"), Value::Null, 200);
+        let rooms = alice.good("GET", "/v1/rooms", Value::Null, 200);
+        assert_eq!(rooms["rooms"], json!([row]));
+        assert_eq!((&row["role"], &row["room"]), (&"owner".into(), &room.clone().into()));
+        let here = alice.good("GET", &format!("/v1/rooms/{room}/here"), Value::Null, 200);
+        assert_eq!(here["users"], json!([bob.user.to_string()]));
+        let members = alice.good("GET", &format!("/v1/rooms/{room}/members?limit=1"), Value::Null, 200);
+        assert_eq!((&members["count"], &members["more"]), (&2.into(), &true.into()));
+    });
+}
+
+#[test]
+fn a_retry_is_told_apart_and_changes_nothing() {
+    on_every_driver(|server| {
+        let (mut alice, _) = caller(server);
+        let create = json!({"key": key().to_string(), "name": name()});
+        let made = alice.good("POST", "/v1/rooms", create.clone(), 201);
+        let again = alice.good("POST", "/v1/rooms", create, 201);
+        assert_eq!(made["room"], again["room"]);
+        let messages = format!("/v1/rooms/{}/messages", made["room"].as_str().expect("an id"));
+        let send = json!({"key": key().to_string(), "text": "once"});
+        let first = alice.good("POST", &messages, send.clone(), 201);
+        let again = alice.good("POST", &messages, send.clone(), 200);
+        assert_eq!(first, again, "the same answer, and no word more");
+        let other = json!({"key": send["key"], "text": "twice"});
+        alice.bad("POST", &messages, other, 409, "idempotency_conflict");
+        let page = alice.good("GET", &messages, Value::Null, 200);
+        assert_eq!(page["events"].as_array().map(Vec::len), Some(1));
+    });
+}
+
+#[test]
+fn every_refusal_has_the_status_of_its_code() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[&NO_RATES[..], &["--shards", "2"]].concat());
+    let (mut alice, alice_id) = caller(&server);
+    let (mut bob, bob_id) = caller(&server);
+    let title = name();
+    let made = alice.good("POST", "/v1/rooms", json!({"key": key().to_string(), "name": title}), 201);
+    let room = made["room"].as_str().expect("an id").to_owned();
+    let at = |rest: &str| format!("/v1/rooms/{room}{rest}");
+    let k = || key().to_string();
+
+    bob.bad("POST", "/v1/rooms", json!({"key": k(), "name": title}), 409, "name_taken");
+    bob.bad("GET", &at(""), Value::Null, 404, "room_not_found");
+    bob.bad("GET", &at("/here"), Value::Null, 403, "not_a_member");
+    bob.bad("POST", &at("/messages"), json!({"key": k(), "text": "x"}), 403, "not_a_member");
+    bob.good("POST", &at("/join"), json!({"key": k()}), 200);
+    bob.bad("PATCH", &at(""), json!({"key": k(), "name": name()}), 403, "forbidden");
+    bob.bad("PATCH", &at("/messages/1"), json!({"key": k(), "text": "x"}), 404, "message_not_found");
+    bob.bad("POST", &at("/messages"), json!({"key": k(), "text": "x".repeat(9_000)}), 413, "too_large");
+    bob.bad("POST", &at("/messages"), json!({"key": "no", "text": "x"}), 400, "invalid_field");
+    bob.bad("POST", &at("/messages"), json!({"text": "x"}), 400, "invalid_field");
+    bob.bad("GET", &at("/messages?limit=many"), Value::Null, 400, "invalid_field");
+    bob.bad("GET", &at("/messages?before=1&after=1"), Value::Null, 400, "invalid_field");
+    bob.bad("DELETE", &at("/messages/0?key=x"), Value::Null, 400, "invalid_field");
+    bob.bad("GET", "/v1/rooms/nonsense", Value::Null, 400, "invalid_field");
+    bob.bad("GET", "/v1/rooms/by_name/nobody%20has%20this", Value::Null, 404, "room_not_found");
+    alice.good("POST", &at("/mute"), json!({"key": k(), "user": bob_id, "seconds": 60}), 200);
+    bob.bad("POST", &at("/messages"), json!({"key": k(), "text": "x"}), 403, "muted");
+    alice.good("PUT", &at(&format!("/members/{bob_id}/role")), json!({"key": k(), "role": "moderator"}), 200);
+    alice.good("POST", &at("/ban"), json!({"key": k(), "user": bob_id, "reason": "r"}), 200);
+    bob.bad("POST", &at("/messages"), json!({"key": k(), "text": "x"}), 403, "banned");
+    alice.bad("POST", &at("/leave"), json!({"key": k()}), 409, "last_owner");
+    let old = lynk_domain::uuid_v7(1_600_000_000_000, [1; 10]);
+    let old = lynk_domain::Key(old).to_string();
+    alice.bad("POST", &at("/messages"), json!({"key": old, "text": "x"}), 410, "key_expired");
+    let ahead = lynk_domain::uuid_v7(crate::support::wall_millis() + 3_600_000, [1; 10]);
+    let ahead = lynk_domain::Key(ahead).to_string();
+    alice.bad("POST", &at("/messages"), json!({"key": ahead, "text": "x"}), 422, "clock_skew");
+    let settings = json!({"key": k(), "slow_mode_seconds": 60});
+    alice.good("PATCH", &at(""), settings, 200);
+    alice.good("PUT", &format!("/v1/blocks/{bob_id}?key={}", k()), Value::Null, 200);
+    bob.bad("POST", "/v1/direct", json!({"user": alice_id}), 403, "blocked");
+    alice.good("DELETE", &format!("/v1/blocks/{bob_id}?key={}", k()), Value::Null, 200);
+    let direct = bob.good("POST", "/v1/direct", json!({"user": alice_id}), 200);
+    assert_eq!(direct, alice.good("POST", "/v1/direct", json!({"user": bob_id}), 200));
+    let found = alice.good("GET", &format!("/v1/rooms/by_name/{}", title.replace(' ', "%20")), Value::Null, 200);
+    assert_eq!(found["room"], room);
+}
+
+#[test]
+fn a_request_needs_a_token_that_is_good_now() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    let mut http = Http::connect(&server.address);
+    let refused = http.bad("GET", "/v1/rooms", Value::Null, 401, "not_signed_in");
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(refused.header("cache-control"), Some("no-store"));
+    let scope = lynk_auth::Scope::default();
+    http.token = Some("nonsense".to_owned());
+    http.bad("GET", "/v1/rooms", Value::Null, 401, "invalid_token");
+    http.token = Some(token_from(&server.data, &scope, user(), -1_000));
+    http.bad("GET", "/v1/rooms", Value::Null, 401, "token_expired");
+    let elsewhere = lynk_auth::Scope { audience: "another".to_owned(), ..scope };
+    http.token = Some(token_from(&server.data, &elsewhere, user(), 60_000));
+    http.bad("GET", "/v1/rooms", Value::Null, 401, "invalid_token");
+    http.token = Some(server.token(user()));
+    assert_eq!(http.good("GET", "/v1/rooms", Value::Null, 200), json!({"rooms": []}));
+}
+
+#[test]
+fn an_account_has_one_rate_for_sockets_and_requests() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let options = ["--set", "limits.commands_per_account_per_second=10"];
+    let server = Server::start(temp.path(), &options);
+    let (mut http, _) = caller(&server);
+    let mut refused = None;
+    for _ in 0..40 {
+        let answer = http.ask("GET", "/v1/rooms", None);
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("forty at once are too many for ten a second");
+    assert_eq!(refused.header("retry-after"), Some("1"), "{refused:?}");
+    assert_eq!(refused.json()["code"], "rate_limited");
+    let _ = PATIENCE;
+}
