@@ -59,10 +59,11 @@ impl Served {
         let bare = self.tag.trim_matches('"');
         let versioned = uri.query().and_then(|query| query.strip_prefix("v=")) == Some(bare);
         let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
-        let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).is_some_and(|tags| {
-            let weak = |tag: &str| tag.trim().trim_start_matches("W/") == self.tag;
-            tags.trim() == "*" || tags.split(',').any(weak)
-        });
+        let known =
+            headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).is_some_and(|tags| {
+                let weak = |tag: &str| tag.trim().trim_start_matches("W/") == self.tag;
+                tags.trim() == "*" || tags.split(',').any(weak)
+            });
         let mut answer = if known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {

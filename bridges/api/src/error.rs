@@ -187,7 +187,9 @@ pub(crate) fn finish(mut answer: Response, request_id: &str) -> Response {
 #[must_use]
 pub fn status_of(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::NotSignedIn | ErrorCode::InvalidToken | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
+        ErrorCode::NotSignedIn | ErrorCode::InvalidToken | ErrorCode::TokenExpired => {
+            StatusCode::UNAUTHORIZED
+        }
         ErrorCode::Forbidden
         | ErrorCode::Banned
         | ErrorCode::Muted

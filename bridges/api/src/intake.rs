@@ -303,7 +303,11 @@ impl Bell {
 ///
 /// # Errors
 /// No descriptor.
-pub fn open(wakes: Vec<Wake>, seed: u64, counts: &Arc<Counts>) -> io::Result<(Intake, Shards, Vec<ShardPort>)> {
+pub fn open(
+    wakes: Vec<Wake>,
+    seed: u64,
+    counts: &Arc<Counts>,
+) -> io::Result<(Intake, Shards, Vec<ShardPort>)> {
     let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let (sleeper, bell) = sleeper();
     let (mut ports, mut inboxes, mut desks) = (Vec::new(), Vec::new(), Vec::new());
@@ -365,7 +369,8 @@ impl Intake {
                 return Ok(());
             }
             let inboxes = &mut self.inboxes;
-            let has_mail = || inboxes.iter_mut().any(|one| !one.sockets.is_empty() || !one.answers.is_empty());
+            let has_mail =
+                || inboxes.iter_mut().any(|one| !one.sockets.is_empty() || !one.answers.is_empty());
             if more || !self.sleeper.may_sleep(has_mail) {
                 tokio::task::yield_now().await;
                 continue;

@@ -80,7 +80,8 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     }
     if let Some(request) = operation.request {
         let schema = request(generator);
-        described["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        described["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": schema}}});
     }
     described
 }

@@ -213,7 +213,9 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 
 /// Fields of a query.
 pub(crate) fn decode_query<T: DeserializeOwned + Serialize>(query: &[u8]) -> Result<Fields, ApiError> {
-    let bad = || ApiError::because(ErrorCode::InvalidField, "a query parameter is missing, mistyped or given twice");
+    let bad = || {
+        ApiError::because(ErrorCode::InvalidField, "a query parameter is missing, mistyped or given twice")
+    };
     let query = std::str::from_utf8(query).map_err(|_| bad())?;
     let uri = Uri::builder().path_and_query(format!("/?{query}")).build().map_err(|_| bad())?;
     let value: axum::extract::Query<T> = axum::extract::Query::try_from_uri(&uri).map_err(|_| bad())?;
@@ -241,7 +243,10 @@ mod tests {
         assert_eq!(stripped(r#"{"ev":"ok","re":12,"seq":3}"#), (r#"{"seq":3}"#.to_owned(), false));
         let again = r#"{"ev":"ok","re":1,"seq":3,"repeated":true}"#;
         assert_eq!(stripped(again), (r#"{"seq":3}"#.to_owned(), true));
-        assert_eq!(stripped(r#"{"ev":"history","re":1,"events":[{"ev":"message"}]}"#).0, r#"{"events":[{"ev":"message"}]}"#);
+        assert_eq!(
+            stripped(r#"{"ev":"history","re":1,"events":[{"ev":"message"}]}"#).0,
+            r#"{"events":[{"ev":"message"}]}"#
+        );
         assert_eq!(strip(b"{}"), None);
     }
 

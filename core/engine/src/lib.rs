@@ -35,8 +35,8 @@ pub use io::{
     UndrainedRecord,
 };
 pub use mail::{ConnectionRef, Mail, Own, Principal, RoomNumbers};
-pub use revoked::{Revoked, Standing};
 pub use owner::UNDRAINED_RECORD_BYTES_MAX;
+pub use revoked::{Revoked, Standing};
 
 use lynk_domain::{AckLevel, Limits, ShardId};
 use lynk_model::SourceId;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lynk_api::{ApiBridge, ApiOptions, ApiParts, Asset, Counts, Intake, Shards};
+use lynk_api::{ApiBridge, ApiOptions, ApiParts, Asset, Counts, Intake, Operation, Shards};
 use lynk_domain::ShardId;
 use lynk_http::Policy;
 use lynk_reactor::{ApiPort, Plan};
@@ -17,6 +17,19 @@ use crate::os;
 
 /// The web client.
 static WEB: &[Asset] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
+
+/// What the server can do beside rooms and messages.
+fn operations() -> Vec<Operation> {
+    Vec::new()
+}
+
+/// The text of `docs/openapi.json`.
+#[must_use]
+pub fn openapi_document() -> String {
+    let mut all = lynk_api::room_operations();
+    all.extend(operations());
+    lynk_api::document_text(&all)
+}
 
 /// Mailboxes between the bridge and the shards, before either runs.
 pub(crate) struct Mailboxes {
@@ -73,7 +86,7 @@ impl Mailboxes {
             redeem: Box::new(|_| None),
             assets: WEB,
             routes: axum::Router::new(),
-            operations: Vec::new(),
+            operations: operations(),
         };
         Ok(ApiBridge::start(self.intake, parts, self.counts)?)
     }

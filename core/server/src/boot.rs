@@ -20,7 +20,9 @@ use lynk_journal::{
     RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
 };
 use lynk_model::port::{MessageStore as _, ready};
-use lynk_reactor::{ApiPort, Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now};
+use lynk_reactor::{
+    ApiPort, Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now,
+};
 use lynk_store::{StoreBridge, StoreOptions, StoreParts};
 
 use crate::api::Mailboxes;
@@ -422,9 +424,8 @@ struct Room {
 /// What is configured, and what open files allow. A refusal takes a socket for a moment, so some are kept for that.
 fn room_for_connections(config: &Config, shard_count: u16, files_max: Option<u64>) -> Room {
     let api = u64::from(crate::api::connections_max(config, files_max));
-    let by_files = files_max.map_or(u64::MAX, |max| {
-        max.saturating_sub(os::FILES_RESERVED + api) / u64::from(shard_count.max(1))
-    });
+    let by_files = files_max
+        .map_or(u64::MAX, |max| max.saturating_sub(os::FILES_RESERVED + api) / u64::from(shard_count.max(1)));
     let by_files = u32::try_from(by_files).unwrap_or(u32::MAX);
     let refused = REFUSED_SOCKETS_MAX.min(by_files / 8);
     let connections = config.limits.connections_per_shard_max.min(by_files - refused).max(1);

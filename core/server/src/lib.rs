@@ -1,7 +1,7 @@
 //! The `lynk` program: configuration, boot, command line, admin listener, drain. The one composition root.
 //!
 //! The library exists for the binary and its tests; its public items are the entry point, the reference page of the
-//! configuration, and the blocking client that tests drive a real server with.
+//! configuration, the document of the API, and the blocking client that tests drive a real server with.
 //!
 //! Thread: `serve` starts all others and waits for signals on the main thread. Only here are files, environment and
 //! flags known; every other crate takes plain values.
@@ -31,5 +31,6 @@ mod people;
 mod serve;
 mod token;
 
+pub use api::openapi_document;
 pub use cli::main;
 pub use config::reference as configuration_reference;

@@ -1,9 +1,10 @@
 //! Simulated clients: they follow `docs/protocol.md` as a good client should, and complain when the server does not.
 //!
-//! A [`Device`] keeps its rooms, its cursors and its unacknowledged commands across connections. A
-//! [`Rogue`] does what no client should.
+//! A [`Device`] keeps its rooms, its cursors and its unacknowledged commands across connections. A [`Caller`] has none and
+//! asks by HTTP. A [`Rogue`] does what no client should.
 
 mod answer;
+mod caller;
 mod choose;
 mod device;
 mod intent;
@@ -24,6 +25,7 @@ use crate::random::Random;
 use crate::trace::Trace;
 use crate::wire::Item;
 
+pub(crate) use caller::Caller;
 pub(crate) use choose::{Act, Mix};
 pub(crate) use device::{Device, Pace};
 pub(crate) use intent::Change;
@@ -157,6 +159,10 @@ pub(crate) struct Around<'a> {
     pub(crate) trace: &'a Trace,
     /// Room to read into.
     pub(crate) buffer: &'a mut [u8],
+    /// Requests without a connection, for the shard of the client's user.
+    pub(crate) calls: &'a mut Vec<lynk_engine::ApiInput>,
+    /// Counts processes: what was asked of an earlier one is not answered.
+    pub(crate) boot: u32,
     /// No new work: finish what is open.
     pub(crate) settling: bool,
     /// Nothing changes any more: answers must be exact.

@@ -31,6 +31,8 @@ pub(crate) struct Scenario {
     /// Devices of each user at most.
     pub(crate) devices_max: usize,
     pub(crate) rogues: &'static [Vice],
+    /// Scripts that ask by HTTP.
+    pub(crate) callers: u32,
     pub(crate) rooms: &'static [RoomPlan],
     pub(crate) mix: Mix,
     pub(crate) pace: Pace,
@@ -70,6 +72,7 @@ fn base(name: &'static str, about: &'static str) -> Scenario {
         users: 4,
         devices_max: 2,
         rogues: &[],
+        callers: 0,
         rooms: &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::MEMORY],
         mix: Mix::talk(),
         pace: Pace::default(),
@@ -340,6 +343,20 @@ fn networks() -> Vec<Scenario> {
 
 fn people() -> Vec<Scenario> {
     vec![
+        {
+            let mut s =
+                base("callers", "scripts ask by HTTP beside devices, over crashes and small mailboxes");
+            s.callers = 6;
+            s.shards = &[3, 1, 2];
+            s.faults.process.crashes = 2;
+            s.faults.process.drains = 1;
+            s.faults.mail.capacity = 8;
+            s.faults.mail.refused_permille = 50;
+            s.faults.store.refused_permille = 40;
+            s.faults.store.unknown_permille = 30;
+            s.mix = s.mix.with(&[(2, Act::Kick), (1, Act::Ban), (1, Act::Unban), (2, Act::Mute)]);
+            s
+        },
         {
             let mut s = base("moderation", "kicks, bans, mutes, roles, joins and leaves in all orders");
             s.users = 5;

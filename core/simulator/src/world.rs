@@ -20,12 +20,13 @@ use std::sync::Arc;
 
 use lynk_auth::{KeySet, Scope, SigningKey};
 use lynk_connection::Settings;
-use lynk_domain::{Millis, Nanos, Now, ShardId, UserId};
+use lynk_domain::{Millis, Nanos, Now, ShardId, UserId, shard_of_user};
+use lynk_engine::ApiInput;
 use lynk_journal::MemoryDisk;
 use lynk_model::memory::{MemoryMessages, MemoryRooms};
 use lynk_model::{RequestId, StoreReply};
 
-use crate::client::{Around, Device, Directory, Network, Parsed, Rogue, Stepped, Tokens};
+use crate::client::{Around, Caller, Device, Directory, Network, Parsed, Rogue, Stepped, Tokens};
 use crate::faults::Sabotage;
 use crate::oracle::{Journal, Ledger, Step};
 use crate::random::Random;
@@ -85,6 +86,7 @@ enum Fault {
 enum Client {
     Device(Box<Device>),
     Rogue(Box<Rogue>),
+    Caller(Box<Caller>),
 }
 
 /// An event in the queue; those of an older boot's process are void.
@@ -252,6 +254,10 @@ pub(crate) struct World {
     /// Client of each socket.
     socket_of: Vec<usize>,
     users: Vec<UserId>,
+    /// First client that is a caller.
+    callers_from: usize,
+    /// Requests of the client whose turn it is.
+    calls: Vec<ApiInput>,
     network: Network,
     directory: Directory,
     tokens: Tokens,
@@ -304,6 +310,8 @@ impl World {
             client_at: Vec::new(),
             socket_of: Vec::new(),
             users: Vec::new(),
+            callers_from: 0,
+            calls: Vec::new(),
             network,
             directory: Directory::default(),
             tokens: Tokens::new(key, scope),
@@ -347,6 +355,13 @@ impl World {
             let user = UserId(lynk_domain::uuid_v7(WALL_START, random.bytes()));
             self.users.push(user);
             self.clients.push(Client::Rogue(Box::new(Rogue::new(*vice, user, random.fork(40)))));
+        }
+        self.callers_from = self.clients.len();
+        for number in 0..scenario.callers {
+            let user = UserId(lynk_domain::uuid_v7(WALL_START, random.bytes()));
+            self.users.push(user);
+            let caller = Caller::new(number, user, random.fork(60 + u64::from(number)));
+            self.clients.push(Client::Caller(Box::new(caller)));
         }
         self.client_at = vec![u64::MAX; self.clients.len()];
     }
@@ -406,13 +421,17 @@ impl World {
             parsed: &mut self.parsed,
             trace: &self.trace,
             buffer: &mut self.buffer,
+            calls: &mut self.calls,
+            boot: self.boot,
             settling: self.settling,
             still: self.still,
         };
         let Stepped { next, touched } = match &mut self.clients[index] {
             Client::Device(device) => device.step(&mut around)?,
             Client::Rogue(rogue) => rogue.step(&mut around),
+            Client::Caller(caller) => caller.step(&mut around)?,
         };
+        self.post_calls(index);
         for opened in before..self.network.opened.len() {
             let socket = self.network.opened[opened];
             if self.socket_of.len() <= socket {
@@ -434,5 +453,19 @@ impl World {
             self.wake_socket(socket, delay);
         }
         Ok(())
+    }
+
+    /// Takes a client's requests to the shard of its user; without a process they come to nothing.
+    fn post_calls(&mut self, client: usize) {
+        for input in std::mem::take(&mut self.calls) {
+            let shards = self.process.as_ref().map_or(0, |process| process.desks.len());
+            let Some(count) = u16::try_from(shards).ok().filter(|count| *count > 0) else { continue };
+            let shard = shard_of_user(self.users[client], count);
+            if let Some(desk) = self.desk(shard) {
+                desk.calls.push_back(input);
+            }
+            let delay = self.random.delay(200_000);
+            self.wake_shard(shard, delay);
+        }
     }
 }

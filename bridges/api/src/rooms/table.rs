@@ -16,7 +16,13 @@ const OF_MEMBERS: &[ErrorCode] = &[RoomNotFound, NotAMember, Banned, Busy];
 const OF_KEYS: &[ErrorCode] = &[IdempotencyConflict, KeyExpired, ClockSkew, Unknown, StorageFull, Draining];
 
 /// The beginning of a row.
-fn route(method: Method, path: &'static str, op: &'static str, name: &'static str, summary: &'static str) -> Route {
+fn route(
+    method: Method,
+    path: &'static str,
+    op: &'static str,
+    name: &'static str,
+    summary: &'static str,
+) -> Route {
     let operation = Operation::new(method, path, name, summary);
     Route { operation, op, query: None, body: None, implied: &[], shape: Shape::Same }
 }
@@ -66,11 +72,18 @@ fn rooms() -> Vec<Route> {
         route(post.clone(), "/v1/rooms", "create", "create_room", "Creates a room; the caller is its owner.")
             .body::<CreateRoom>()
             .gives::<RoomRef>(201)
+            .gives::<RoomRef>(200)
             .errors(&[&[NameTaken, TooLarge, LimitReached, Busy], OF_KEYS]),
-        route(get.clone(), "/v1/rooms", "sync", "list_rooms", "A page of the caller's rooms with their numbers.")
-            .query::<RoomPage>()
-            .gives::<Rooms>(200)
-            .errors(&[&[Busy]]),
+        route(
+            get.clone(),
+            "/v1/rooms",
+            "sync",
+            "list_rooms",
+            "A page of the caller's rooms with their numbers.",
+        )
+        .query::<RoomPage>()
+        .gives::<Rooms>(200)
+        .errors(&[&[Busy]]),
         route(
             get.clone(),
             "/v1/rooms/by_name/{name}",
@@ -82,7 +95,13 @@ fn rooms() -> Vec<Route> {
         .errors(&[&[RoomNotFound, TooLarge, Busy]]),
         Route {
             shape: Shape::OneRow,
-            ..route(get, "/v1/rooms/{room}", "sync", "get_room", "One of the caller's rooms with its numbers.")
+            ..route(
+                get,
+                "/v1/rooms/{room}",
+                "sync",
+                "get_room",
+                "One of the caller's rooms with its numbers.",
+            )
         }
         .gives::<RoomRow>(200)
         .errors(&[&[RoomNotFound, Busy]]),
@@ -90,15 +109,27 @@ fn rooms() -> Vec<Route> {
             .body::<ChangeRoom>()
             .gives::<Done>(200)
             .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, NameTaken, TooLarge, Conflict]]),
-        route(post, "/v1/direct", "direct", "open_direct", "Creates or finds the conversation with somebody.")
-            .body::<OpenDirect>()
-            .gives::<RoomRef>(200)
-            .errors(&[&[Blocked, LimitReached, Busy, Unknown]]),
-        route(put, "/v1/blocks/{user}", "block", "block_user", "Stops the conversation and invitations, both ways.")
-            .tag("blocks")
-            .query::<WithKey>()
-            .gives::<Done>(200)
-            .errors(&[OF_KEYS, &[LimitReached, Busy]]),
+        route(
+            post,
+            "/v1/direct",
+            "direct",
+            "open_direct",
+            "Creates or finds the conversation with somebody.",
+        )
+        .body::<OpenDirect>()
+        .gives::<RoomRef>(200)
+        .errors(&[&[Blocked, LimitReached, Busy, Unknown]]),
+        route(
+            put,
+            "/v1/blocks/{user}",
+            "block",
+            "block_user",
+            "Stops the conversation and invitations, both ways.",
+        )
+        .tag("blocks")
+        .query::<WithKey>()
+        .gives::<Done>(200)
+        .errors(&[OF_KEYS, &[LimitReached, Busy]]),
         route(delete, "/v1/blocks/{user}", "unblock", "unblock_user", "Takes a block back.")
             .tag("blocks")
             .query::<WithKey>()
@@ -109,21 +140,34 @@ fn rooms() -> Vec<Route> {
 
 fn members() -> Vec<Route> {
     let on_user = |path, op, name, summary| {
-        route(Method::POST, path, op, name, summary)
-            .tag("members")
-            .gives::<Done>(200)
-            .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict]])
+        route(Method::POST, path, op, name, summary).tag("members").gives::<Done>(200).errors(&[
+            OF_MEMBERS,
+            OF_KEYS,
+            &[Forbidden, Conflict],
+        ])
     };
     vec![
-        route(Method::GET, "/v1/rooms/{room}/members", "members", "list_members", "A page of a room's members.")
-            .tag("members")
-            .query::<MemberPage>()
-            .gives::<Members>(200)
-            .errors(&[OF_MEMBERS]),
-        route(Method::GET, "/v1/rooms/{room}/here", "presence", "list_here", "Who of a room is online in it.")
-            .tag("members")
-            .gives::<Here>(200)
-            .errors(&[OF_MEMBERS]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/members",
+            "members",
+            "list_members",
+            "A page of a room's members.",
+        )
+        .tag("members")
+        .query::<MemberPage>()
+        .gives::<Members>(200)
+        .errors(&[OF_MEMBERS]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/here",
+            "presence",
+            "list_here",
+            "Who of a room is online in it.",
+        )
+        .tag("members")
+        .gives::<Here>(200)
+        .errors(&[OF_MEMBERS]),
         on_user("/v1/rooms/{room}/join", "join", "join_room", "Becomes a member of a public room.")
             .body::<WithKey>()
             .errors(&[&[LimitReached]]),
@@ -141,14 +185,21 @@ fn members() -> Vec<Route> {
         on_user("/v1/rooms/{room}/mute", "mute", "mute_user", "Keeps a member from posting.")
             .body::<Mute>()
             .errors(&[&[LimitReached]]),
-        on_user("/v1/rooms/{room}/unmute", "unmute", "unmute_user", "Lets a member post again.").body::<OnUser>(),
+        on_user("/v1/rooms/{room}/unmute", "unmute", "unmute_user", "Lets a member post again.")
+            .body::<OnUser>(),
         on_user("/v1/rooms/{room}/transfer", "transfer", "transfer_room", "Makes another member the owner.")
             .body::<OnUser>(),
-        route(Method::PUT, "/v1/rooms/{room}/members/{user}/role", "role", "set_role", "Gives a member a role.")
-            .tag("members")
-            .body::<SetRole>()
-            .gives::<Done>(200)
-            .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict, LastOwner]]),
+        route(
+            Method::PUT,
+            "/v1/rooms/{room}/members/{user}/role",
+            "role",
+            "set_role",
+            "Gives a member a role.",
+        )
+        .tag("members")
+        .body::<SetRole>()
+        .gives::<Done>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict, LastOwner]]),
     ]
 }
 
@@ -180,11 +231,16 @@ fn messages() -> Vec<Route> {
         .body::<SendMessage>()
         .gives::<Sent>(201)
         .gives::<Sent>(200)
-        .errors(&[OF_MEMBERS, OF_KEYS, &[MessageNotFound, Forbidden, Muted, Blocked, TooLarge, SlowMode]]),
+        .errors(&[
+            OF_MEMBERS,
+            OF_KEYS,
+            &[MessageNotFound, Forbidden, Muted, Blocked, TooLarge, SlowMode],
+        ]),
         of_message(Method::PATCH, MESSAGE, "edit", "edit_message", "Changes the text of one's own message.")
             .body::<EditMessage>()
             .errors(&[&[TooLarge]]),
-        of_message(Method::DELETE, MESSAGE, "delete", "delete_message", "Deletes a message.").query::<WithKey>(),
+        of_message(Method::DELETE, MESSAGE, "delete", "delete_message", "Deletes a message.")
+            .query::<WithKey>(),
         of_message(Method::PUT, REACTION, "react", "add_reaction", "Reacts to a message.")
             .query::<WithKey>()
             .implies(&[("on", true)])
@@ -211,12 +267,22 @@ fn positions() -> Vec<Route> {
         position("/v1/rooms/{room}/read", "read", "read_up_to", "Has read up to a message; never goes back.")
             .body::<At>()
             .gives::<Unread>(200),
-        position("/v1/rooms/{room}/mark_unread", "mark_unread", "mark_unread", "Makes a message the first unread one.")
-            .body::<At>()
-            .gives::<Unread>(200),
-        position("/v1/rooms/{room}/delivered", "delivered", "delivered_up_to", "A device has stored up to a message.")
-            .body::<At>()
-            .gives::<Done>(200),
+        position(
+            "/v1/rooms/{room}/mark_unread",
+            "mark_unread",
+            "mark_unread",
+            "Makes a message the first unread one.",
+        )
+        .body::<At>()
+        .gives::<Unread>(200),
+        position(
+            "/v1/rooms/{room}/delivered",
+            "delivered",
+            "delivered_up_to",
+            "A device has stored up to a message.",
+        )
+        .body::<At>()
+        .gives::<Done>(200),
         position("/v1/rooms/{room}/typing", "typing", "set_typing", "Is typing, or stopped.")
             .body::<Typing>()
             .gives::<Done>(200),

@@ -127,7 +127,6 @@ fn requests_that_are_no_websocket_are_answered_in_http() {
     let long = format!("GET /ws HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(9_000));
     for (request, status, reason) in [
         ("GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", "426", "upgrade_required"),
-        ("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", "404", "unknown_op"),
         ("POST /ws HTTP/1.1\r\nHost: x\r\n\r\n", "405", "method_not_allowed"),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", "400", "malformed"),
         (long.as_str(), "431", "head_too_large"),

@@ -5,8 +5,8 @@ mod support;
 
 mod bad_input;
 mod chat;
-mod http;
 mod command_line;
+mod http;
 mod life;
 mod rooms;
 mod transcripts;

@@ -50,7 +50,8 @@ impl Http {
             body => format!("Content-Length: {}\r\n", body.len()),
         };
         let token = token.unwrap_or_default();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{token}{lines}{length}\r\n", self.address);
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{token}{lines}{length}\r\n", self.address);
         [head.as_bytes(), body].concat()
     }
 

@@ -54,7 +54,7 @@ impl World {
             .iter()
             .map(|client| match client {
                 Client::Device(device) => device.sign_ins,
-                Client::Rogue(_) => 0,
+                Client::Rogue(_) | Client::Caller(_) => 0,
             })
             .sum();
         Ok(self.account)
@@ -230,6 +230,8 @@ impl World {
             parsed: &mut self.parsed,
             trace: &self.trace,
             buffer: &mut self.buffer,
+            calls: &mut self.calls,
+            boot: self.boot,
             settling: self.settling,
             still: self.still,
         };
@@ -238,6 +240,11 @@ impl World {
                 && let Some(what) = device.unfinished(&around)
             {
                 return Some(format!("client {}: {what}", device.user));
+            }
+            if let Client::Caller(caller) = client
+                && caller.unfinished()
+            {
+                return Some(format!("caller {} waits", caller.user));
             }
         }
         // Records of rooms at level `memory` are shown before they are written.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use lynk_connection::{Connection, TurnQueue};
 use lynk_domain::{IpPrefix, Lsn, Millis, Nanos, ShardId};
-use lynk_engine::{Effects, Engine, JournalState, Mail};
+use lynk_engine::{ApiInput, Effects, Engine, JournalState, Mail};
 use lynk_journal::{MemoryFile, PreparedSegment, WriteOp, WriteOutcome, Writer};
 use lynk_model::{RequestId, SourceId, StoreReply};
 
@@ -35,6 +35,8 @@ pub(super) struct Desk {
     /// Mail by sender, with the time of its arrival.
     pub(super) inbox: Vec<VecDeque<(u64, Mail)>>,
     pub(super) replies: VecDeque<(RequestId, StoreReply)>,
+    /// Requests without a connection.
+    pub(super) calls: VecDeque<ApiInput>,
     pub(super) drained: VecDeque<(SourceId, Lsn)>,
     pub(super) supplies: VecDeque<Supply>,
     /// The write that the disk has, and what became of it.
@@ -52,6 +54,7 @@ impl Desk {
             accepts: VecDeque::new(),
             inbox: (0..shard_count).map(|_| VecDeque::new()).collect(),
             replies: VecDeque::new(),
+            calls: VecDeque::new(),
             drained: VecDeque::new(),
             supplies: VecDeque::new(),
             in_flight: None,

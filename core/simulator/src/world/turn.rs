@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use lynk_connection::{Connection, EndReason, Event as Heard, Plan, QueueLevel as Level, SocketStep};
 use lynk_domain::{IpPrefix, Nanos, Now, RoomId, ShardId, UserId};
-use lynk_engine::{FLUSH_DELIVERIES_MAX, Input, JournalState, Mail, QueueLevel, Slot as SlotId};
+use lynk_engine::{ApiInput, FLUSH_DELIVERIES_MAX, Input, JournalState, Mail, QueueLevel, Slot as SlotId};
 use lynk_protocol::Frame;
 
 use super::shard::{Desk, Shard, Slot, mail_name, mail_text, refusable};
-use super::{Event, World};
+use super::{Client, Event, World};
 use crate::faults::Sabotage;
 use crate::network::Moved;
 use crate::trace::Short;
@@ -35,6 +35,7 @@ pub(super) enum Told {
     Mail(ShardId, Mail),
     Refused(ShardId, Mail),
     Reply(lynk_model::RequestId, lynk_model::StoreReply),
+    Call(ApiInput),
     Committed(lynk_domain::Lsn),
     Journal(JournalState),
     Drained(lynk_model::SourceId, lynk_domain::Lsn),
@@ -53,6 +54,7 @@ impl Told {
             Self::Closed(_) => "closed",
             Self::Mail(_, mail) | Self::Refused(_, mail) => mail_name(mail),
             Self::Reply(..) => "reply",
+            Self::Call(_) => "call",
             Self::Committed(_) => "committed",
             Self::Journal(_) => "journal",
             Self::Drained(..) => "drained",
@@ -75,7 +77,8 @@ impl Told {
             Self::Journal(state) => *state as u64,
             Self::Drained(source, lsn) => u64::from(source.0) << 40 | lsn.0,
             Self::Drain(at) => at.0,
-            Self::Deadline | Self::Flush => 0,
+            Self::Call(ApiInput::Command { slot, .. }) => u64::from(slot.0),
+            Self::Deadline | Self::Flush | Self::Call(_) => 0,
         }
     }
 }
@@ -179,6 +182,9 @@ impl World {
         while let Some((request, reply)) = self.desk(id).and_then(|desk| desk.replies.pop_front()) {
             self.tell(shard, now, Told::Reply(request, reply))?;
         }
+        while let Some(input) = self.desk(id).and_then(|desk| desk.calls.pop_front()) {
+            self.tell(shard, now, Told::Call(input))?;
+        }
         while let Some((source, lsn)) = self.desk(id).and_then(|desk| desk.drained.pop_front()) {
             self.tell(shard, now, Told::Drained(source, lsn))?;
         }
@@ -261,6 +267,7 @@ impl World {
                 Told::Mail(from, mail) => Input::Mail { from, mail },
                 Told::Refused(to, mail) => Input::MailRefused { to, mail },
                 Told::Reply(id, reply) => Input::Reply { id, reply },
+                Told::Call(input) => Input::Api(input),
                 Told::Committed(lsn) => Input::Committed { lsn },
                 Told::Journal(state) => Input::Journal(state),
                 Told::Drained(source, lsn) => Input::Drained { source, lsn },
@@ -417,6 +424,7 @@ impl World {
             .iter()
             .filter_map(|slot| shard.slots.get(slot.0 as usize)?.as_ref())
             .filter_map(|slot| self.users.get(*self.socket_of.get(slot.socket)?).copied())
+            .chain(self.caller_of(targets).and_then(|client| self.users.get(client).copied()))
             .collect();
         let mut reply = false;
         let mut durable = None;
@@ -436,6 +444,9 @@ impl World {
         if self.spoil(shard, &mut targets, reply, durable) {
             return Ok(());
         }
+        if let Some(client) = self.caller_of(&targets) {
+            return self.answer_call(client, frame);
+        }
         let index = shard.queue.frame(Arc::clone(frame));
         for target in targets {
             let Some(slot) = shard.slots.get_mut(target.0 as usize).and_then(Option::as_mut) else {
@@ -445,6 +456,24 @@ impl World {
                 self.settle(shard, target.0, now)?;
             }
         }
+        Ok(())
+    }
+
+    /// The client whose API slot is the only target.
+    fn caller_of(&self, targets: &[SlotId]) -> Option<usize> {
+        let [only] = targets else { return None };
+        self.callers_from.checked_add(only.api_number()? as usize)
+    }
+
+    /// Gives the answer to a request to whoever made it.
+    fn answer_call(&mut self, client: usize, frame: &Frame) -> Result<(), String> {
+        let item = self.parsed.item(frame.payload())?;
+        let Some(Client::Caller(caller)) = self.clients.get_mut(client) else {
+            return Err("an answer in a slot that nobody has".to_owned());
+        };
+        caller.answer(item);
+        let delay = self.random.delay(60_000);
+        self.wake_client(client, self.now + delay);
         Ok(())
     }
 
