@@ -112,6 +112,7 @@ impl World {
         let grant = Grant {
             user: UserId(id),
             session: SessionId(id),
+            epoch: 0,
             id,
             issued: Millis(WALL),
             expires: Millis(WALL + 900_000),

@@ -205,6 +205,46 @@ impl KeySet {
     }
 }
 
+/// The key that signs together with the keys that are accepted: what issues tokens and knows its own. Swapped whole.
+#[derive(Debug)]
+pub struct KeyRing {
+    signing: SigningKey,
+    set: std::sync::Arc<KeySet>,
+}
+
+impl KeyRing {
+    /// The ring whose tokens `signing` signs; it and `others` are accepted. A key named twice counts once: a rotation
+    /// passes through such a state.
+    ///
+    /// # Errors
+    /// More than [`KEYS_MAX`] keys.
+    pub fn new(
+        scope: Scope,
+        signing: SigningKey,
+        others: impl IntoIterator<Item = PublicKey>,
+    ) -> Result<Self, KeyError> {
+        let mut keys = vec![signing.public()];
+        for key in others {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(Self { signing, set: std::sync::Arc::new(KeySet::new(scope, keys)?) })
+    }
+
+    /// The keys that are accepted, the one that signs first.
+    #[must_use]
+    pub fn accepted(&self) -> &std::sync::Arc<KeySet> {
+        &self.set
+    }
+
+    /// Signs a token for the ring's scope.
+    #[must_use]
+    pub fn issue(&self, grant: &crate::Grant) -> crate::Token {
+        self.signing.issue(&self.set.scope, grant)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +286,30 @@ mod tests {
         assert_eq!(KeySet::new(scope(), [key(1), key(1)]).err(), Some(KeyError::Duplicate));
         assert_eq!(KeySet::new(scope(), (0..=16).map(key)).err(), Some(KeyError::TooMany));
         assert_eq!(KeySet::new(scope(), (0..16).map(key)).expect("sixteen").keys().len(), KEYS_MAX);
+    }
+
+    #[test]
+    fn a_ring_signs_with_one_key_and_accepts_those_it_replaces() {
+        let key = |seed: u8| SigningKey::generate([seed; 32]).0;
+        let grant = crate::Grant {
+            user: lynk_domain::UserId([1; 16]),
+            session: lynk_domain::SessionId([2; 16]),
+            epoch: 1,
+            id: [3; 16],
+            issued: lynk_domain::Millis(1_000_000),
+            expires: lynk_domain::Millis(1_900_000),
+        };
+        let wall = lynk_domain::Millis(1_500_000);
+        let before = KeyRing::new(Scope::default(), key(1), [key(2).public()]).expect("two keys");
+        // The next key signs; the old one is still accepted, also while it is there under both names.
+        let others = [key(1).public(), key(2).public(), key(3).public()];
+        let after = KeyRing::new(Scope::default(), key(2), others).expect("three keys");
+        assert_eq!(after.accepted().keys().len(), 3);
+        for (by, at) in [(&before, &after), (&after, &before), (&after, &after)] {
+            assert!(at.accepted().verify(by.issue(&grant).reveal(), wall).is_ok());
+        }
+        let ended = KeyRing::new(Scope::default(), key(2), [key(3).public()]).expect("two keys");
+        assert!(ended.accepted().verify(before.issue(&grant).reveal(), wall).is_err(), "the overlap is over");
     }
 
     #[test]

@@ -1,18 +1,24 @@
-//! Access tokens: issuing them and telling good ones from bad ones. Sans-I/O: time and key bytes are passed in.
+//! Who somebody is: one-time codes, access tokens, refresh families, single-use tokens, and how often each may be tried.
+//! Sans-I/O: time, random bytes and key bytes are passed in.
 //!
-//! Thread: any. A shard holds its [`KeySet`] behind an `Arc` and swaps it whole on reload; a [`SigningKey`] stays
-//! with whoever issues tokens.
+//! Thread: any. A shard holds its [`KeySet`] behind an `Arc` and swaps it whole on reload; a [`KeyRing`] stays
+//! with whoever issues tokens, and so do the tables: [`Codes`], [`OneTime`], [`Attempts`], [`RevokedSessions`]. Rules about
+//! a refresh family are functions ([`refresh`]) over what a store keeps; the store makes each step atomic.
 //!
-//! The format is a JWT by RFC 8725 with one algorithm, Ed25519, chosen by the key and never by the token:
+//! The format of an access token is a JWT by RFC 8725 with one algorithm, Ed25519, chosen by the key and never by the token:
 //! header exactly `{"alg":"EdDSA","typ":"at+jwt","kid":…}`, claims `iss`, `aud`, `sub` (user), `sid` (session),
-//! `iat`, `nbf`, `exp`, `jti`.
+//! `epoch`, `iat`, `nbf`, `exp`, `jti`.
 //!
 //! It is built on `ring::signature` and two serde structs rather than on a JWT library. The general library
 //! (`jsonwebtoken`) reads the system clock while it validates, keeps its crypto back end in a process-wide
 //! variable, ignores unknown header members, and its pure-Rust back end links RSA. Fixing one algorithm, one token
 //! type and passing the time leaves less code here than the configuration of the library would be.
 //!
-//! Limits: [`TOKEN_BYTES_MAX`], [`KEYS_MAX`]. Verification works in buffers of fixed size on the stack; only a claim
+//! No secret is at rest in clear: codes and opaque tokens are kept as hashes under keys derived from [`ServerSecret`], and
+//! no type that holds one prints it.
+//!
+//! Limits: [`TOKEN_BYTES_MAX`], [`KEYS_MAX`], [`CODES_MAX`], [`ONE_TIME_MAX`], [`ADDRESSES_MAX`], [`REVOKED_MAX`], and what
+//! [`CodePolicy`] and [`SessionPolicy`] set. Verification works in buffers of fixed size on the stack; only a claim
 //! that holds JSON escapes is copied, and that is bounded by the token's size.
 //!
 //! What can fail: [`KeySet::verify`] with a [`TokenError`]; building keys with a [`KeyError`]. Nothing panics on what
@@ -20,8 +26,22 @@
 
 #![forbid(unsafe_code)]
 
+mod attempts;
+mod code;
 mod key;
+mod one_time;
+mod policy;
+mod refresh;
+mod revoked;
+mod secret;
 mod token;
 
-pub use key::{KEYS_MAX, KeyError, KeySet, Pkcs8, PublicKey, Scope, SigningKey};
+pub use attempts::{ADDRESSES_MAX, Attempts, address_key};
+pub use code::{CODES_MAX, Code, CodeRequest, Codes, NoCode, WrongCode};
+pub use key::{KEYS_MAX, KeyError, KeyRing, KeySet, Pkcs8, PublicKey, Scope, SigningKey};
+pub use one_time::{ONE_TIME_MAX, ONE_TIME_PER_OWNER_MAX, OneTime, OneTimeFull, OneTimeKind};
+pub use policy::{CodePolicy, SessionPolicy, TRIES_PER_NUMBER_DAY_MAX};
+pub use refresh::{REFRESH_PREFIX, Refresh, RefreshToken, new_family, refresh};
+pub use revoked::{REVOKED_MAX, RevokedSessions};
+pub use secret::{Opaque, ServerSecret};
 pub use token::{Claims, Grant, NOT_BEFORE_LEEWAY_MILLIS, TOKEN_BYTES_MAX, Token, TokenError};

@@ -67,6 +67,8 @@ pub struct Claims {
     pub user: UserId,
     /// For which session (`sid`).
     pub session: SessionId,
+    /// Epoch of the session when it was issued; a token without one counts as 0.
+    pub epoch: u32,
     /// Until when (`exp`), wall clock.
     pub expires: Millis,
 }
@@ -78,6 +80,8 @@ pub struct Grant {
     pub user: UserId,
     /// For which session.
     pub session: SessionId,
+    /// Epoch of the session; see [`Revocation`](lynk_domain::Revocation).
+    pub epoch: u32,
     /// Its own id (`jti`), random.
     pub id: [u8; 16],
     /// From when; rounded down to seconds.
@@ -127,6 +131,8 @@ struct Payload<'a> {
     sub: Cow<'a, str>,
     #[serde(borrow)]
     sid: Cow<'a, str>,
+    #[serde(default)]
+    epoch: u32,
     iat: u64,
     nbf: u64,
     exp: u64,
@@ -165,6 +171,7 @@ impl SigningKey {
             aud: Cow::Borrowed(&scope.audience),
             sub: grant.user.to_string().into(),
             sid: grant.session.to_string().into(),
+            epoch: grant.epoch,
             iat: issued,
             nbf: issued,
             exp: grant.expires.0 / 1_000,
@@ -230,7 +237,7 @@ impl KeySet {
         if payload.nbf * 1_000 > wall.0.saturating_add(NOT_BEFORE_LEEWAY_MILLIS) {
             return Err(TokenError::NotYet);
         }
-        Ok(Claims { user, session, expires })
+        Ok(Claims { user, session, epoch: payload.epoch, expires })
     }
 }
 

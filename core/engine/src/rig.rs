@@ -150,6 +150,7 @@ impl Rig {
         let grant = Grant {
             user,
             session: SessionId([session; 16]),
+            epoch: 0,
             id: [1; 16],
             issued: self.now.wall,
             expires: Millis(self.now.wall.0 + ttl_millis),

@@ -43,6 +43,6 @@ pub(crate) fn issue(
 ) -> Result<(String, Millis), Failure> {
     let issued = os::wall_millis();
     let expires = Millis(issued.0.saturating_add(ttl_millis));
-    let grant = Grant { user, session, id: os::random()?, issued, expires };
+    let grant = Grant { user, session, epoch: 0, id: os::random()?, issued, expires };
     Ok((keys.signing.issue(scope, &grant).reveal().to_owned(), expires))
 }

@@ -108,7 +108,7 @@ impl Tokens {
             return token.clone();
         }
         let expires = Millis(wall.0 + TOKEN_MILLIS);
-        let grant = Grant { user, session, id: session.0, issued: wall, expires };
+        let grant = Grant { user, session, epoch: 0, id: session.0, issued: wall, expires };
         let token = self.key.issue(&self.scope, &grant).reveal().to_owned();
         self.issued.insert(session, (expires, token.clone()));
         token

@@ -15,6 +15,7 @@ fn grant() -> Grant {
     Grant {
         user: UserId([1; 16]),
         session: SessionId([2; 16]),
+        epoch: 7,
         id: [3; 16],
         issued: WALL,
         expires: Millis(WALL.0 + 900_000),
@@ -57,6 +58,7 @@ fn an_issued_token_verifies_with_its_claims() {
     let claims = verify(&issue()).expect("a good token");
     assert_eq!(claims.user, UserId([1; 16]));
     assert_eq!(claims.session, SessionId([2; 16]));
+    assert_eq!(claims.epoch, 7);
     assert_eq!(claims.expires, Millis((WALL.0 + 900_000) / 1_000 * 1_000));
     assert_eq!(verify(&sign(&key(1), &header(&key(1)), PAYLOAD)).map(|c| c.user), Ok(claims.user));
     assert!(issue().len() < 600);
@@ -222,6 +224,8 @@ fn claims_of_the_wrong_shape_are_refused() {
         (r#""exp":1795457031"#, r#""exp":-1"#),
         (r#""exp":1795457031"#, r#""exp":1795457031,"exp":1795457032"#),
         (r#""sub":"#, r#""sub":"01010101-0101-0101-0101-010101010102","sub":"#),
+        (r#""iat""#, r#""epoch":-1,"iat""#),
+        (r#""iat""#, r#""epoch":4294967296,"iat""#),
         ("{", "[{"),
     ] {
         assert_eq!(verify(&with_claim(from, to)), Err(TokenError::Malformed), "{to}");

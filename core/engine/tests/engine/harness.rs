@@ -188,6 +188,7 @@ impl Shards {
         let grant = Grant {
             user,
             session: SessionId([9; 16]),
+            epoch: 0,
             id: [1; 16],
             issued: self.now.wall,
             expires: Millis(self.now.wall.0 + 7 * 86_400_000),

@@ -39,6 +39,7 @@ fn a_token_that_is_not_accepted_closes_with_its_code() {
         let grant = lynk_auth::Grant {
             user,
             session: lynk_domain::SessionId([9; 16]),
+            epoch: 0,
             id: [1; 16],
             issued: rig.now.wall,
             expires: lynk_domain::Millis(rig.now.wall.0 + 60_000),

@@ -1,0 +1,121 @@
+//! What an operator may set about signing in.
+
+/// How codes are sent and tried. A limit of 0 is no limit, where it says so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CodePolicy {
+    /// Life of a code.
+    pub life_millis: u64,
+    /// Wrong tries of one code, of which the last one ends it.
+    pub tries_max: u32,
+    /// Time between two codes to one number.
+    pub resend_millis: u64,
+    /// Codes to one number in a day.
+    pub per_number_day: u32,
+    /// Codes that one address may ask for in an hour; 0 for no limit.
+    pub per_address_hour: u32,
+    /// Codes to numbers that differ in their last four digits only, in an hour; 0 for no limit.
+    pub per_prefix_hour: u32,
+    /// Codes in an hour: what a thief of messages can cost.
+    pub messages_hour: u32,
+    /// Codes in a day.
+    pub messages_day: u32,
+    /// Countries (ISO 3166, `DE`) whose numbers get codes; empty for all.
+    pub countries: Vec<String>,
+    /// Codes asked for, tried and turned into accounts by one address in a minute; 0 for no limit.
+    pub attempts_per_address_minute: u32,
+}
+
+impl Default for CodePolicy {
+    fn default() -> Self {
+        Self {
+            life_millis: 5 * 60_000,
+            tries_max: 5,
+            resend_millis: 60_000,
+            per_number_day: 5,
+            per_address_hour: 10,
+            per_prefix_hour: 30,
+            messages_hour: 500,
+            messages_day: 2_000,
+            countries: Vec::new(),
+            attempts_per_address_minute: 20,
+        }
+    }
+}
+
+/// Tries of codes that one number may see in a day, so that a guess succeeds with odds of at most 5 in 100,000.
+pub const TRIES_PER_NUMBER_DAY_MAX: u32 = 50;
+
+impl CodePolicy {
+    /// The first broken relation between the values, as a sentence for an operator; `None` when all hold.
+    #[must_use]
+    pub fn broken_relation(&self) -> Option<&'static str> {
+        // A code sent just before a day begins can be tried inside it.
+        let tries = (self.per_number_day + 1).saturating_mul(self.tries_max);
+        let relations = [
+            (
+                tries <= TRIES_PER_NUMBER_DAY_MAX,
+                "tries_max times one more than per_number_day must not exceed 50: guessing would succeed too often",
+            ),
+            (self.messages_hour <= self.messages_day, "messages_hour must not exceed messages_day"),
+        ];
+        relations.into_iter().find(|(holds, _)| !holds).map(|(_, text)| text)
+    }
+}
+
+/// How long sessions and their tokens live.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionPolicy {
+    /// Life of an access token.
+    pub access_millis: u64,
+    /// A session that is not used for so long ends.
+    pub idle_millis: u64,
+    /// A session ends after so long, however much it is used.
+    pub life_millis: u64,
+    /// Time after a refresh token was used in which using it again gives the same successor.
+    pub grace_millis: u64,
+    /// Sessions of one account at a time; a further sign-in ends the one that was not used for longest.
+    pub sessions_max: u32,
+}
+
+impl Default for SessionPolicy {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60_000;
+        Self {
+            access_millis: 15 * 60_000,
+            idle_millis: 30 * DAY,
+            life_millis: 180 * DAY,
+            grace_millis: 30_000,
+            sessions_max: 30,
+        }
+    }
+}
+
+impl SessionPolicy {
+    /// The first broken relation between the values, as a sentence for an operator; `None` when all hold.
+    #[must_use]
+    pub fn broken_relation(&self) -> Option<&'static str> {
+        let relations = [
+            (self.access_millis < self.idle_millis, "refresh_idle must exceed access_ttl"),
+            (self.idle_millis <= self.life_millis, "refresh_idle must not exceed refresh_life"),
+        ];
+        relations.into_iter().find(|(holds, _)| !holds).map(|(_, text)| text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_and_guessing_is_bounded() {
+        assert_eq!(CodePolicy::default().broken_relation(), None);
+        assert_eq!(SessionPolicy::default().broken_relation(), None);
+        let daring = CodePolicy { per_number_day: 10, ..CodePolicy::default() };
+        assert!(daring.broken_relation().expect("55 tries").contains("guessing"));
+        assert_eq!(CodePolicy { tries_max: 4, ..daring }.broken_relation(), None);
+        let dear = CodePolicy { messages_hour: 3_000, ..CodePolicy::default() };
+        assert!(dear.broken_relation().expect("more an hour than a day").contains("messages_day"));
+        let brief = SessionPolicy { life_millis: 1, ..SessionPolicy::default() };
+        assert!(brief.broken_relation().is_some());
+    }
+}
