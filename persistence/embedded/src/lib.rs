@@ -1,8 +1,9 @@
-//! Embedded stores: the message log on fjall, rooms and blocks on SQLite. Nothing else to install.
+//! Embedded stores: the message log on fjall; rooms and blocks, and accounts and sessions, on SQLite. Nothing else to
+//! install.
 //!
 //! Thread: bridge threads; every call may block on the disk, for hundreds of milliseconds under load.
-//! Files: `<data>/messages/` (fjall) and `<data>/rooms.sqlite` with its `-wal` and `-shm`. Both carry a
-//! format version, and a newer one is refused.
+//! Files: `<data>/messages/` (fjall), `<data>/rooms.sqlite` and `<data>/accounts.sqlite` (mode 0600: it has telephone
+//! numbers), each with its `-wal` and `-shm`. All carry a format version, and a newer one is refused.
 //!
 //! Invariants: what `append` and `apply` returned for is on disk (`fdatasync`, `synchronous=FULL`), and so is all that
 //! an opened store shows: logs that it replays are written anew first (see `rewrite`).
@@ -11,13 +12,16 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod fault;
 mod log;
 mod rewrite;
 mod rooms;
+mod sqlite;
 
 use std::path::Path;
 
+pub use accounts::Accounts;
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
 pub use rooms::Rooms;

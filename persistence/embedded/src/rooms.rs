@@ -19,8 +19,7 @@ use lynk_model::port::RoomStore;
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
 
-use crate::rewrite::rewrite_if_space;
-use crate::{Fault, KEY_LIFE_MILLIS, OpenError};
+use crate::{Fault, KEY_LIFE_MILLIS, OpenError, sqlite};
 
 /// [`RoomStore`] on SQLite.
 pub struct Rooms {
@@ -35,17 +34,7 @@ impl Rooms {
     /// # Errors
     /// When the file is damaged, of a newer format, or the disk refuses.
     pub fn open(data: &Path) -> Result<Self, OpenError> {
-        let path = data.join("rooms.sqlite");
-        let engine = |fault: Fault| OpenError::Engine { path: path.clone(), fault };
-        // SQLite replays the write-ahead log; a sync of it may have failed before the end.
-        rewrite_if_space(&data.join("rooms.sqlite-wal")).map_err(|error| engine(error.into()))?;
-        let mut connection = Connection::open(&path).map_err(|error| engine(error.into()))?;
-        schema::prepare(&connection).map_err(engine)?;
-        let (found, known) = (schema::format(&connection).map_err(engine)?, schema::newest());
-        if found > known {
-            return Err(OpenError::Newer { path, found, known });
-        }
-        schema::migrate(&mut connection, found).map_err(engine)?;
+        let connection = sqlite::open(&data.join("rooms.sqlite"), schema::STEPS, 0o644)?;
         Ok(Self { connection, key_life_millis: KEY_LIFE_MILLIS, fault: RefCell::new(None) })
     }
 

@@ -1,6 +1,6 @@
 //! The embedded stores pass the suites of their ports.
 
-use lynk_embedded::{MessageLog, MessageLogOptions, Rooms};
+use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, Rooms};
 use lynk_model::contract;
 
 #[test]
@@ -33,5 +33,16 @@ fn rooms_pass_the_contract_of_their_port() {
         let rooms = Rooms::open(directory.path()).expect("opens");
         directories.push(directory);
         rooms
+    });
+}
+
+#[test]
+fn accounts_pass_the_contract_of_their_port() {
+    let mut directories = Vec::new();
+    contract::account_store(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let accounts = Accounts::open(directory.path()).expect("opens");
+        directories.push(directory);
+        accounts
     });
 }

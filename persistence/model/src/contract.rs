@@ -7,11 +7,18 @@
 //! Futures are driven by [`ready`](crate::port::ready); a suite for a store that waits needs a runtime round
 //! it.
 
+mod accounts;
 mod history;
 mod joins;
 mod messages;
 mod rooms;
 
+pub use accounts::{
+    a_clock_that_jumps_back_resets_no_counter, a_family_turns_once_from_each_generation,
+    a_removed_accounts_name_stays_closed_for_thirty_days, an_account_is_found_by_what_is_unique,
+    charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
+    sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
+};
 pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
 pub use messages::{
@@ -26,7 +33,7 @@ pub use rooms::{
     random_commands_match_the_reference,
 };
 
-use crate::port::{MessageStore, RoomStore};
+use crate::port::{AccountStore, MessageStore, RoomStore};
 
 /// All suites of the message port. `open` makes an empty store.
 pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
@@ -51,6 +58,18 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     a_block_keeps_invitations_out(&mut open());
     presence_needs_a_shared_room(&mut open());
     random_commands_match_the_reference(&mut open(), 1..20);
+}
+
+/// All suites of the account port. `open` makes an empty store.
+pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
+    an_account_is_found_by_what_is_unique(&mut open());
+    names_and_numbers_belong_to_one(&mut open());
+    a_removed_accounts_name_stays_closed_for_thirty_days(&mut open());
+    a_family_turns_once_from_each_generation(&mut open());
+    sessions_end_once_and_by_their_owner(&mut open());
+    the_least_used_session_makes_room(&mut open());
+    charges_count_together_and_never_too_many(&mut open());
+    a_clock_that_jumps_back_resets_no_counter(&mut open());
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
 mod body;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;

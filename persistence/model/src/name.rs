@@ -1,11 +1,11 @@
-//! When two room names are the same name.
+//! When two names are the same name: of rooms, of users.
 //!
 //! Thread: any. Pure; allocates the folded text. Nothing can fail.
 
 use lynk_domain::RoomKind;
 use unicode_normalization::UnicodeNormalization;
 
-/// How long a name that a room gave up stays closed to other rooms, in milliseconds: 30 days.
+/// How long a name that a room or a user gave up stays closed to others, in milliseconds: 30 days.
 pub const NAME_RESERVED_MILLIS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// Whether rooms of a kind have unique names: those that strangers can see.

@@ -1,5 +1,9 @@
 //! The ports that a store implements. Called on a bridge thread; they may block there.
 
+mod accounts;
+
+pub use accounts::AccountStore;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;

@@ -7,16 +7,11 @@ use lynk_model::{
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
-use super::load::number;
-use crate::{Fault, FaultKind};
+use crate::Fault;
+use crate::sqlite::{bits, commit, number};
 
 /// Expired results dropped by one command, so that no command pays for many.
 const RESULTS_PRUNED_MAX: u32 = 32;
-
-/// A number as SQLite stores it: the `i64` of the same bits.
-fn bits(number: u64) -> i64 {
-    number.cast_signed()
-}
 
 fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, Fault> {
     Ok(tx.prepare_cached(sql)?.execute(params)?)
@@ -46,11 +41,6 @@ pub(super) fn apply(
     keep_result(&tx, command, *version, key_life_millis)?;
     commit(tx)?;
     Ok(outcome)
-}
-
-/// A failed commit may have reached the disk.
-fn commit(tx: Transaction<'_>) -> Result<(), Fault> {
-    tx.commit().map_err(|error| Fault { kind: FaultKind::Unknown, ..Fault::from(error) })
 }
 
 /// What an earlier command with the same key came to.
@@ -382,9 +372,9 @@ mod tests {
 
     #[test]
     fn a_user_has_a_number_of_blocks_and_of_rooms() {
-        let mut connection = Connection::open_in_memory().expect("opens");
-        schema::prepare(&connection).expect("prepares");
-        schema::migrate(&mut connection, 0).expect("migrates");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("rooms.sqlite");
+        let mut connection = crate::sqlite::open(&path, schema::STEPS, 0o600).expect("opens");
         connection.pragma_update(None, "foreign_keys", false).expect("sets");
         let (user, other) = (UserId([1; 16]), UserId([2; 16]));
         let id = "CAST(printf('%016d', i) AS BLOB)";

@@ -5,11 +5,7 @@ use lynk_model::{Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, Outbox
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use crate::Fault;
-
-/// A stored number as the `u64` of the same bits.
-pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(i64::cast_unsigned)
-}
+use crate::sqlite::{number, unreadable};
 
 fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
     row.get(column)
@@ -19,10 +15,6 @@ fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
 fn known<T>(row: &Row<'_>, column: usize, of: fn(u8) -> Option<T>) -> rusqlite::Result<T> {
     let byte: u8 = row.get(column)?;
     of(byte).ok_or_else(|| unreadable(column, "a value that this program does not know"))
-}
-
-fn unreadable(column: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, why.into())
 }
 
 /// All rows of a query.

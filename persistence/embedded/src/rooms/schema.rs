@@ -1,13 +1,9 @@
-//! Tables of `rooms.sqlite`, and how an older file becomes a current one.
+//! Tables of `rooms.sqlite`.
 //!
 //! Ids are 16-byte blobs. Numbers that are `u64` above are stored as the `i64` of the same bits.
 
-use rusqlite::{Connection, TransactionBehavior};
-
-use crate::Fault;
-
 /// One step per format: step `n` turns format `n` into `n + 1`. Steps are never changed, only added.
-const STEPS: &[&str] = &[r"
+pub(super) const STEPS: &[&str] = &[r"
 CREATE TABLE rooms (
     room BLOB NOT NULL PRIMARY KEY,
     kind INTEGER NOT NULL,
@@ -92,39 +88,3 @@ CREATE TABLE outbox (
     PRIMARY KEY (room, version)
 ) STRICT, WITHOUT ROWID;
 "];
-
-/// Newest format that this build knows.
-pub(super) fn newest() -> u32 {
-    u32::try_from(STEPS.len()).expect("a handful of steps")
-}
-
-/// Settings of every connection.
-pub(super) fn prepare(connection: &Connection) -> Result<(), Fault> {
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    // Before the first table, so that space can be given back later.
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
-    // KiB when negative.
-    connection.pragma_update(None, "cache_size", -4_096)?;
-    connection.set_prepared_statement_cache_capacity(48);
-    Ok(())
-}
-
-/// The file's format.
-pub(super) fn format(connection: &Connection) -> Result<u32, Fault> {
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
-}
-
-/// Brings the file from `format` to [`newest`], each step in its own transaction.
-pub(super) fn migrate(connection: &mut Connection, format: u32) -> Result<(), Fault> {
-    for (number, step) in (0u32..).zip(STEPS).skip(format as usize) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "user_version", number + 1)?;
-        transaction.commit()?;
-    }
-    Ok(())
-}

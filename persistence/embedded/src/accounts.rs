@@ -1,0 +1,135 @@
+//! [`Accounts`]: people, their names, sessions and refresh families, counters of what was sent, and the audit log, in
+//! SQLite.
+//!
+//! Thread: one thread owns the connection. Every call may block on the disk; a change waits for one `fdatasync` of the
+//! write-ahead log (`synchronous=FULL`).
+//!
+//! Invariants: each call is one transaction; a folded name and a number belong to one account at most; a family turns only
+//! from the generation that the caller saw. No secret is here: hashes of tokens, keyed hashes as the names of counters.
+//! Limits: sessions per account by the caller; ended sessions are dropped after a day, audit events after 90, counters when
+//! they have left their window; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
+
+mod read;
+mod schema;
+mod write;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
+use lynk_model::StoreError;
+use lynk_model::account::{
+    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+};
+use lynk_model::port::AccountStore;
+use rusqlite::Connection;
+
+use crate::{Fault, OpenError, sqlite};
+
+/// [`AccountStore`] on SQLite.
+pub struct Accounts {
+    connection: Connection,
+    fault: RefCell<Option<Fault>>,
+}
+
+impl Accounts {
+    /// Opens or creates `<data>/accounts.sqlite`, which only its owner may read.
+    ///
+    /// # Errors
+    /// When the file is damaged, of a newer format, or the disk refuses.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let connection = sqlite::open(&data.join("accounts.sqlite"), schema::STEPS, 0o600)?;
+        Ok(Self { connection, fault: RefCell::new(None) })
+    }
+
+    /// The last failure since it was asked for, if there was one.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// Notes what `result` failed with.
+    fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
+        result.map_err(|fault| {
+            let error = fault.store_error();
+            self.fault.replace(Some(fault));
+            error
+        })
+    }
+}
+
+impl AccountStore for Accounts {
+    async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {
+        self.noted(read::account_of_phone(&self.connection, phone))
+    }
+
+    async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
+        self.noted(read::account_of_name(&self.connection, folded))
+    }
+
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
+        self.noted(read::accounts(&self.connection, users))
+    }
+
+    async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
+        let result = write::register(&mut self.connection, account, session);
+        self.noted(result)
+    }
+
+    async fn remove(&mut self, user: UserId, wall: Millis) -> Result<Vec<Revocation>, StoreError> {
+        let result = write::remove(&mut self.connection, user, wall);
+        self.noted(result)
+    }
+
+    async fn open_session(
+        &mut self,
+        user: UserId,
+        session: &NewSession,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let result = write::open_session(&mut self.connection, user, session);
+        self.noted(result)
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        self.noted(read::one_session(&self.connection, session))
+    }
+
+    async fn sessions(&self, user: UserId, wall: Millis) -> Result<Vec<Session>, StoreError> {
+        self.noted(read::sessions(&self.connection, user, wall))
+    }
+
+    async fn rotate(
+        &mut self,
+        session: SessionId,
+        generation: u32,
+        family: &Family,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        let result = write::rotate(&mut self.connection, session, generation, family, wall);
+        self.noted(result)
+    }
+
+    async fn revoke(
+        &mut self,
+        user: UserId,
+        which: Which,
+        reason: AuditKind,
+        wall: Millis,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let result = write::revoke(&mut self.connection, user, which, reason, wall);
+        self.noted(result)
+    }
+
+    async fn revoked_since(&self, since: Millis) -> Result<Vec<(Millis, Revocation)>, StoreError> {
+        self.noted(read::revoked_since(&self.connection, since))
+    }
+
+    async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
+        let result = write::charge(&mut self.connection, charges, wall);
+        self.noted(result)
+    }
+
+    async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
+        self.noted(read::audit(&self.connection, user, limit))
+    }
+}

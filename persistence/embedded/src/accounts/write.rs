@@ -1,0 +1,297 @@
+//! Changes of accounts and sessions: one transaction each.
+
+use lynk_domain::{Family, Millis, Revocation, SessionId, UserId};
+use lynk_model::account::{
+    AUDIT_KEPT_MILLIS, Account, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS,
+    NewSession, Registered, Which,
+};
+use lynk_model::{NAME_RESERVED_MILLIS, fold_name};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior, params};
+
+use crate::Fault;
+use crate::sqlite::{bits, commit, number};
+
+/// Rows of each kind that one call drops because their time is over, so that no call pays for many.
+const PRUNED_MAX: u32 = 64;
+
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Fault> {
+    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+}
+
+fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, Fault> {
+    Ok(tx.prepare_cached(sql)?.execute(params)?)
+}
+
+fn note(
+    tx: &Transaction<'_>,
+    user: UserId,
+    session: SessionId,
+    kind: AuditKind,
+    at: Millis,
+) -> Result<(), Fault> {
+    execute(
+        tx,
+        "INSERT INTO audit (at, user, session, kind) VALUES (?1, ?2, ?3, ?4)",
+        params![bits(at.0), user.0, session.0, kind as u8],
+    )?;
+    Ok(())
+}
+
+pub(super) fn register(
+    connection: &mut Connection,
+    account: &Account,
+    session: &NewSession,
+) -> Result<Registered, Fault> {
+    let tx = begin(connection)?;
+    let phone = [account.phone.as_e164()];
+    if tx.prepare_cached("SELECT 1 FROM accounts WHERE phone = ?1")?.exists(phone)? {
+        return Ok(Registered::PhoneTaken);
+    }
+    if !take_name(&tx, account)? {
+        return Ok(Registered::NameTaken);
+    }
+    execute(
+        &tx,
+        "INSERT INTO accounts (user, phone, user_name, display_name, created) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            account.user.0,
+            account.phone.as_e164(),
+            account.user_name,
+            account.display_name,
+            bits(account.created.0)
+        ],
+    )?;
+    note(&tx, account.user, SessionId::NIL, AuditKind::Registered, account.created)?;
+    put_session(&tx, account.user, session)?;
+    commit(tx)?;
+    Ok(Registered::Made)
+}
+
+fn take_name(tx: &Transaction<'_>, account: &Account) -> Result<bool, Fault> {
+    let folded = fold_name(&account.user_name);
+    let holder = tx
+        .prepare_cached("SELECT user, freed FROM names WHERE folded = ?1")?
+        .query_row([&folded], |row| Ok((UserId(row.get(0)?), row.get::<_, Option<i64>>(1)?)))
+        .optional()?;
+    if let Some((user, freed)) = holder
+        && user != account.user
+    {
+        let free_from = freed.map(|at| at.cast_unsigned().saturating_add(NAME_RESERVED_MILLIS));
+        if free_from.is_none_or(|from| account.created.0 < from) {
+            return Ok(false);
+        }
+    }
+    let sql = "INSERT INTO names (folded, user, freed) VALUES (?1, ?2, NULL)
+               ON CONFLICT (folded) DO UPDATE SET user = excluded.user, freed = NULL";
+    execute(tx, sql, params![folded, account.user.0])?;
+    Ok(true)
+}
+
+pub(super) fn remove(
+    connection: &mut Connection,
+    user: UserId,
+    wall: Millis,
+) -> Result<Vec<Revocation>, Fault> {
+    let tx = begin(connection)?;
+    if execute(&tx, "DELETE FROM accounts WHERE user = ?1", [user.0])? == 0 {
+        return Ok(Vec::new());
+    }
+    execute(
+        &tx,
+        "UPDATE names SET freed = ?2 WHERE user = ?1 AND freed IS NULL",
+        params![user.0, bits(wall.0)],
+    )?;
+    let ended = end_sessions(&tx, user, Which::All, AuditKind::Removed, wall)?;
+    note(&tx, user, SessionId::NIL, AuditKind::Removed, wall)?;
+    commit(tx)?;
+    Ok(ended)
+}
+
+pub(super) fn open_session(
+    connection: &mut Connection,
+    user: UserId,
+    session: &NewSession,
+) -> Result<Vec<Revocation>, Fault> {
+    let tx = begin(connection)?;
+    prune(&tx, session.created)?;
+    let room = session.sessions_max.saturating_sub(1);
+    // The least recently used of those that are too many.
+    let sql = "SELECT session FROM sessions WHERE user = ?1 AND revoked IS NULL AND ends > ?2
+               ORDER BY last_used DESC, session DESC LIMIT -1 OFFSET ?3";
+    let too_many: Vec<[u8; 16]> = tx
+        .prepare_cached(sql)?
+        .query_map(params![user.0, bits(session.created.0), room], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut ended = Vec::new();
+    for old in too_many {
+        let which = Which::One(SessionId(old));
+        ended.extend(end_sessions(&tx, user, which, AuditKind::Displaced, session.created)?);
+    }
+    put_session(&tx, user, session)?;
+    commit(tx)?;
+    Ok(ended)
+}
+
+fn put_session(tx: &Transaction<'_>, user: UserId, new: &NewSession) -> Result<(), Fault> {
+    let family = &new.family;
+    execute(
+        tx,
+        "INSERT INTO sessions (session, user, device, created, last_used, epoch, generation, hash, rotations,
+             idle_expires, expires, ends)
+         VALUES (?1, ?2, ?3, ?4, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            new.session.0,
+            user.0,
+            new.device,
+            bits(new.created.0),
+            family.generation,
+            family.hash.0,
+            times(family),
+            bits(family.idle_expires.0),
+            bits(family.expires.0),
+            bits(family.ends().0),
+        ],
+    )?;
+    note(tx, user, new.session, AuditKind::SignedIn, new.created)
+}
+
+fn times(family: &Family) -> Vec<u8> {
+    family.rotations.iter().flat_map(|at| at.0.to_le_bytes()).collect()
+}
+
+pub(super) fn rotate(
+    connection: &mut Connection,
+    session: SessionId,
+    generation: u32,
+    family: &Family,
+    wall: Millis,
+) -> Result<bool, Fault> {
+    let tx = begin(connection)?;
+    let changed = execute(
+        &tx,
+        "UPDATE sessions SET last_used = ?3, generation = ?4, hash = ?5, rotations = ?6, idle_expires = ?7, ends = ?8
+         WHERE session = ?1 AND generation = ?2 AND revoked IS NULL",
+        params![
+            session.0,
+            generation,
+            bits(wall.0),
+            family.generation,
+            family.hash.0,
+            times(family),
+            bits(family.idle_expires.0),
+            bits(family.ends().0),
+        ],
+    )?;
+    commit(tx)?;
+    Ok(changed == 1)
+}
+
+pub(super) fn revoke(
+    connection: &mut Connection,
+    user: UserId,
+    which: Which,
+    reason: AuditKind,
+    wall: Millis,
+) -> Result<Vec<Revocation>, Fault> {
+    let tx = begin(connection)?;
+    let ended = end_sessions(&tx, user, which, reason, wall)?;
+    commit(tx)?;
+    Ok(ended)
+}
+
+/// Ends sessions that have not ended: raises their epoch, and notes each.
+fn end_sessions(
+    tx: &Transaction<'_>,
+    user: UserId,
+    which: Which,
+    reason: AuditKind,
+    wall: Millis,
+) -> Result<Vec<Revocation>, Fault> {
+    let (condition, session) = match which {
+        Which::One(session) => ("session = ?3", session),
+        Which::Others(session) => ("session <> ?3", session),
+        Which::All => ("?3 IS NOT NULL", SessionId::NIL),
+    };
+    let sql = format!(
+        "UPDATE sessions SET revoked = ?2, ends = min(ends, ?2), epoch = epoch + 1
+         WHERE user = ?1 AND revoked IS NULL AND {condition} RETURNING session, epoch"
+    );
+    let revocation =
+        |row: &Row<'_>| Ok(Revocation { user, session: SessionId(row.get(0)?), epoch: row.get(1)? });
+    let ended: Vec<Revocation> = tx
+        .prepare_cached(&sql)?
+        .query_map(params![user.0, bits(wall.0), session.0], revocation)?
+        .collect::<rusqlite::Result<_>>()?;
+    for one in &ended {
+        note(tx, user, one.session, reason, wall)?;
+    }
+    Ok(ended)
+}
+
+pub(super) fn charge(
+    connection: &mut Connection,
+    charges: &[Charge],
+    wall: Millis,
+) -> Result<Charged, Fault> {
+    let tx = begin(connection)?;
+    for (index, charge) in charges.iter().enumerate() {
+        if let Some(retry_after_millis) = is_at_limit(&tx, charge, wall)? {
+            return Ok(Charged::Refused { index, retry_after_millis });
+        }
+        let width = width(charge);
+        let slice = wall.0 - wall.0 % width;
+        let until = slice.saturating_add(width).saturating_add(charge.window_millis);
+        let sql = "INSERT INTO counters (key, slice, count, until) VALUES (?1, ?2, 1, ?3)
+                   ON CONFLICT (key, slice) DO UPDATE SET count = count + 1";
+        execute(&tx, sql, params![charge.key, bits(slice), bits(until)])?;
+    }
+    let sql = "DELETE FROM counters WHERE (key, slice) IN
+               (SELECT key, slice FROM counters WHERE until <= ?1 ORDER BY until LIMIT ?2)";
+    execute(&tx, sql, params![bits(wall.0), PRUNED_MAX])?;
+    commit(tx)?;
+    Ok(Charged::Done)
+}
+
+fn width(charge: &Charge) -> u64 {
+    (charge.window_millis / COUNTER_SLICES).max(1)
+}
+
+/// Milliseconds until there may be one more, if there may be none now. A clock that jumped back still counts what lies up
+/// to one window ahead of it.
+fn is_at_limit(tx: &Transaction<'_>, charge: &Charge, wall: Millis) -> Result<Option<u64>, Fault> {
+    let (window, width) = (charge.window_millis, width(charge));
+    let from = wall.0.saturating_sub(window).saturating_sub(width);
+    let sql =
+        "SELECT slice, count FROM counters WHERE key = ?1 AND slice >= ?2 AND slice <= ?3 ORDER BY slice";
+    let slices: Vec<(u64, u64)> = tx
+        .prepare_cached(sql)?
+        .query_map(params![charge.key, bits(from), bits(wall.0.saturating_add(window))], |row| {
+            Ok((number(row, 0)?, number(row, 1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let touches = |slice: u64| slice.saturating_add(width).saturating_add(window) > wall.0;
+    let slices: Vec<_> = slices.into_iter().filter(|(slice, _)| touches(*slice)).collect();
+    let mut counted: u64 = slices.iter().map(|(_, count)| count).sum();
+    if counted < u64::from(charge.max) {
+        return Ok(None);
+    }
+    for (slice, count) in &slices {
+        counted -= count;
+        if counted < u64::from(charge.max) {
+            return Ok(Some((slice + width).saturating_add(window).saturating_sub(wall.0)));
+        }
+    }
+    Ok(Some(window))
+}
+
+/// Drops sessions that ended long ago, and old audit events.
+fn prune(tx: &Transaction<'_>, wall: Millis) -> Result<(), Fault> {
+    let ended = wall.0.saturating_sub(ENDED_SESSION_KEPT_MILLIS);
+    let sql = "DELETE FROM sessions WHERE session IN
+               (SELECT session FROM sessions WHERE ends <= ?1 ORDER BY ends LIMIT ?2)";
+    execute(tx, sql, params![bits(ended), PRUNED_MAX])?;
+    let old = wall.0.saturating_sub(AUDIT_KEPT_MILLIS);
+    let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= ?1 ORDER BY at LIMIT ?2)";
+    execute(tx, sql, params![bits(old), PRUNED_MAX])?;
+    Ok(())
+}

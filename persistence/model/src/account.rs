@@ -1,0 +1,171 @@
+//! Durable shapes of accounts: people, their sessions, counters of what was sent, and the audit log.
+//!
+//! Thread: any. Plain data; telephone numbers and hashes are of types that do not print them.
+
+use lynk_domain::{Family, Millis, Phone, SessionId, UserId};
+
+/// Longest user name, in characters after NFKC.
+pub const USER_NAME_CHARS_MAX: usize = 32;
+/// Shortest user name, in characters after NFKC.
+pub const USER_NAME_CHARS_MIN: usize = 3;
+/// Longest display name, in characters.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 64;
+/// Longest name of a device, in characters.
+pub const DEVICE_CHARS_MAX: usize = 64;
+/// Accounts that one question may name.
+pub const ACCOUNTS_PER_QUESTION_MAX: usize = 100;
+/// How long audit events are kept, in milliseconds: 90 days.
+pub const AUDIT_KEPT_MILLIS: u64 = 90 * 24 * 60 * 60 * 1_000;
+/// How long a session is remembered after its end, in milliseconds: a day. Longer than any access token lives.
+pub const ENDED_SESSION_KEPT_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+
+/// A person's account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// Id.
+    pub user: UserId,
+    /// Number that signs in.
+    pub phone: Phone,
+    /// Unique name, in NFKC.
+    pub user_name: String,
+    /// What others read.
+    pub display_name: String,
+    /// When it was made.
+    pub created: Millis,
+}
+
+/// A session to be opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewSession {
+    /// Id.
+    pub session: SessionId,
+    /// What the user calls the device; may be empty.
+    pub device: String,
+    /// When.
+    pub created: Millis,
+    /// Its refresh family.
+    pub family: Family,
+    /// Sessions that the account may have with this one; those unused for longest make room.
+    pub sessions_max: u32,
+}
+
+/// A session that has not ended by revocation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// Id.
+    pub session: SessionId,
+    /// Whose.
+    pub user: UserId,
+    /// What the user calls the device.
+    pub device: String,
+    /// When it was opened.
+    pub created: Millis,
+    /// When a token of it was last asked for.
+    pub last_used: Millis,
+    /// Epoch that its access tokens carry; from 1.
+    pub epoch: u32,
+    /// Its refresh family.
+    pub family: Family,
+}
+
+/// What became of a new account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Registered {
+    /// The account and its first session are there.
+    Made,
+    /// Another account has the name, or gave it up less than 30 days ago.
+    NameTaken,
+    /// The number has an account.
+    PhoneTaken,
+}
+
+/// Which sessions of an account end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// This one.
+    One(SessionId),
+    /// All but this one.
+    Others(SessionId),
+    /// All.
+    All,
+}
+
+/// What happened, for the audit log. The numbers are stored.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum AuditKind {
+    /// An account was made.
+    Registered = 1,
+    /// A session was opened.
+    SignedIn = 2,
+    /// A session was ended by itself.
+    SignedOut = 3,
+    /// A session was ended by another one of the account.
+    Revoked = 4,
+    /// A session made room for a new one.
+    Displaced = 5,
+    /// A refresh token was used again after the grace: its family was ended.
+    RefreshReuse = 6,
+    /// An account was removed.
+    Removed = 7,
+}
+
+impl AuditKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Registered,
+        Self::SignedIn,
+        Self::SignedOut,
+        Self::Revoked,
+        Self::Displaced,
+        Self::RefreshReuse,
+        Self::Removed,
+    ];
+
+    /// The kind of a stored number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// One row of the audit log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AuditEvent {
+    /// When.
+    pub at: Millis,
+    /// Whose account.
+    pub user: UserId,
+    /// Which session; nil for the account as a whole.
+    pub session: SessionId,
+    /// What.
+    pub kind: AuditKind,
+}
+
+/// Slices of a counter's window. What lies in a slice that the window only touches counts.
+pub const COUNTER_SLICES: u64 = 24;
+
+/// One more of something that is limited over time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Charge {
+    /// What is counted: a keyed hash, never a number or an address in clear.
+    pub key: [u8; 16],
+    /// Over which time.
+    pub window_millis: u64,
+    /// How many there may be in any such time.
+    pub max: u32,
+}
+
+/// What became of charges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Charged {
+    /// All were counted.
+    Done,
+    /// None was counted: one is at its limit.
+    Refused {
+        /// Which, the first in order.
+        index: usize,
+        /// When there may be one more, at the latest.
+        retry_after_millis: u64,
+    },
+}

@@ -1,0 +1,253 @@
+//! The account port's suite.
+
+use lynk_domain::{Family, Millis, Phone, ROTATIONS_KEPT, Revocation, SecretHash, SessionId, UserId};
+
+use crate::account::{
+    Account, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered, Session, Which,
+};
+use crate::port::{AccountStore, ready};
+use crate::{NAME_RESERVED_MILLIS, fold_name};
+
+const START: u64 = 1_795_456_131_000;
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const ALICE: UserId = UserId([1; 16]);
+const BOB: UserId = UserId([2; 16]);
+
+fn at(millis: u64) -> Millis {
+    Millis(START + millis)
+}
+
+fn phone(n: u8) -> Phone {
+    Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number")
+}
+
+fn id(n: u8) -> SessionId {
+    SessionId([n; 16])
+}
+
+fn account(user: UserId, name: &str, wall: u64) -> Account {
+    Account {
+        user,
+        phone: phone(user.0[0]),
+        user_name: name.to_owned(),
+        display_name: format!("{name} of Lynk"),
+        created: at(wall),
+    }
+}
+
+fn family(n: u8, wall: u64) -> Family {
+    Family {
+        generation: 0,
+        hash: SecretHash([n; 32]),
+        rotations: Vec::new(),
+        idle_expires: at(wall + 30 * DAY),
+        expires: at(wall + 180 * DAY),
+    }
+}
+
+fn new_session(n: u8, wall: u64) -> NewSession {
+    NewSession {
+        session: id(n),
+        device: format!("device {n}"),
+        created: at(wall),
+        family: family(n, wall),
+        sessions_max: 30,
+    }
+}
+
+fn register<S: AccountStore>(store: &mut S, user: UserId, name: &str, wall: u64) -> Registered {
+    let session = new_session(user.0[0] + 100, wall);
+    ready(store.register(&account(user, name, wall), &session)).expect("takes it")
+}
+
+fn open<S: AccountStore>(store: &mut S, user: UserId, session: &NewSession) -> Vec<SessionId> {
+    let ended = ready(store.open_session(user, session)).expect("opens");
+    ended.iter().map(|one| one.session).collect()
+}
+
+fn listed<S: AccountStore>(store: &S, user: UserId, wall: u64) -> Vec<SessionId> {
+    let sessions = ready(store.sessions(user, at(wall))).expect("readable");
+    sessions.iter().map(|one| one.session).collect()
+}
+
+fn session<S: AccountStore>(store: &S, n: u8) -> Option<Session> {
+    ready(store.session(id(n))).expect("readable")
+}
+
+fn charge<S: AccountStore>(store: &mut S, charges: &[Charge], wall: u64) -> Charged {
+    ready(store.charge(charges, at(wall))).expect("counts")
+}
+
+/// An account is found by its number, its name in any spelling, and its id.
+pub fn an_account_is_found_by_what_is_unique<S: AccountStore>(store: &mut S) {
+    assert_eq!(ready(store.account_of_phone(&phone(1))), Ok(None));
+    assert_eq!(register(store, ALICE, "Straße", 0), Registered::Made);
+    let alice = account(ALICE, "Straße", 0);
+    assert_eq!(ready(store.account_of_phone(&phone(1))), Ok(Some(alice.clone())));
+    assert_eq!(ready(store.account_of_phone(&phone(2))), Ok(None));
+    assert_eq!(ready(store.account_of_name(&fold_name("STRASSE"))), Ok(Some(alice.clone())));
+    assert_eq!(ready(store.account_of_name("Straße")), Ok(None), "not folded");
+    assert_eq!(register(store, BOB, "bob", 0), Registered::Made);
+    let bob = account(BOB, "bob", 0);
+    assert_eq!(ready(store.accounts(&[BOB, UserId([9; 16]), ALICE])), Ok(vec![bob, alice]));
+    assert_eq!(listed(store, ALICE, 0), [id(101)], "with its first session");
+}
+
+/// A name and a number belong to one account; a refused registration leaves nothing behind.
+pub fn names_and_numbers_belong_to_one<S: AccountStore>(store: &mut S) {
+    assert_eq!(register(store, ALICE, "alice", 0), Registered::Made);
+    assert_eq!(register(store, BOB, "ＡLICE", 1), Registered::NameTaken);
+    assert_eq!(ready(store.account_of_phone(&phone(2))), Ok(None));
+    assert_eq!(session(store, 102), None);
+    let twin = Account { user: BOB, ..account(ALICE, "bob", 1) };
+    assert_eq!(ready(store.register(&twin, &new_session(102, 1))), Ok(Registered::PhoneTaken));
+    assert_eq!(ready(store.account_of_name("bob")), Ok(None));
+    assert_eq!(register(store, BOB, "bob", 2), Registered::Made);
+}
+
+/// A removed account frees its number at once and its name after 30 days; its sessions end.
+pub fn a_removed_accounts_name_stays_closed_for_thirty_days<S: AccountStore>(store: &mut S) {
+    assert_eq!(register(store, ALICE, "alice", 0), Registered::Made);
+    assert_eq!(ready(store.remove(BOB, at(1))), Ok(Vec::new()));
+    let ended = ready(store.remove(ALICE, at(1))).expect("removes");
+    assert_eq!(ended, [Revocation { user: ALICE, session: id(101), epoch: 2 }]);
+    assert_eq!(ready(store.account_of_name("alice")), Ok(None));
+    assert_eq!(ready(store.accounts(&[ALICE])), Ok(Vec::new()));
+    assert_eq!(session(store, 101), None);
+    assert_eq!(ready(store.revoked_since(at(0))).expect("readable"), [(at(1), ended[0])]);
+    let (closed, free) = (NAME_RESERVED_MILLIS, 1 + NAME_RESERVED_MILLIS);
+    assert_eq!(register(store, BOB, "ALICE", closed), Registered::NameTaken);
+    let again = Account { user: UserId([3; 16]), ..account(ALICE, "other", 2) };
+    assert_eq!(
+        ready(store.register(&again, &new_session(103, 2))),
+        Ok(Registered::Made),
+        "the number is free"
+    );
+    assert_eq!(register(store, BOB, "ALICE", free), Registered::Made);
+    let kinds: Vec<_> = ready(store.audit(ALICE, 10)).expect("readable").iter().map(|e| e.kind).collect();
+    assert_eq!(
+        kinds,
+        [AuditKind::Removed, AuditKind::Removed, AuditKind::SignedIn, AuditKind::Registered],
+        "newest first, the session's end before the account's"
+    );
+}
+
+/// A family turns from the generation that was seen, once.
+pub fn a_family_turns_once_from_each_generation<S: AccountStore>(store: &mut S) {
+    register(store, ALICE, "alice", 0);
+    let mut next = family(7, 0);
+    for generation in 0..12u32 {
+        let wall = u64::from(generation) * MINUTE;
+        next.generation = generation + 1;
+        next.hash = SecretHash([generation as u8; 32]);
+        next.rotations.push(at(wall));
+        if next.rotations.len() > ROTATIONS_KEPT {
+            next.rotations.remove(0);
+        }
+        next.idle_expires = at(wall + 30 * DAY);
+        assert_eq!(ready(store.rotate(id(101), generation, &next, at(wall))), Ok(true));
+        assert_eq!(ready(store.rotate(id(101), generation, &next, at(wall))), Ok(false), "the second loses");
+        let kept = session(store, 101).expect("there");
+        assert_eq!((&kept.family, kept.last_used), (&next, at(wall)));
+        assert_eq!((kept.user, kept.epoch, kept.created), (ALICE, 1, at(0)));
+    }
+    assert_eq!(ready(store.rotate(id(9), 0, &next, at(0))), Ok(false), "no such session");
+    ready(store.revoke(ALICE, Which::All, AuditKind::RefreshReuse, at(1))).expect("revokes");
+    assert_eq!(ready(store.rotate(id(101), 12, &next, at(2))), Ok(false), "ended");
+}
+
+/// Sessions end one, or all but one, or all; each once, and only by their owner.
+pub fn sessions_end_once_and_by_their_owner<S: AccountStore>(store: &mut S) {
+    register(store, ALICE, "alice", 0);
+    register(store, BOB, "bob", 0);
+    for n in 1..=4 {
+        assert!(open(store, ALICE, &new_session(n, u64::from(n))).is_empty());
+    }
+    assert_eq!(listed(store, ALICE, 10), [id(101), id(1), id(2), id(3), id(4)]);
+    let revoke = |store: &mut S, user, which, reason| {
+        let mut ended: Vec<_> = ready(store.revoke(user, which, reason, at(10)))
+            .expect("revokes")
+            .iter()
+            .map(|one| (one.user, one.session, one.epoch))
+            .collect();
+        ended.sort_unstable();
+        ended
+    };
+    assert_eq!(revoke(store, BOB, Which::One(id(1)), AuditKind::Revoked), [], "another's");
+    assert_eq!(revoke(store, ALICE, Which::One(id(1)), AuditKind::SignedOut), [(ALICE, id(1), 2)]);
+    assert_eq!(revoke(store, ALICE, Which::One(id(1)), AuditKind::SignedOut), [], "already");
+    assert_eq!(session(store, 1), None);
+    assert_eq!(
+        revoke(store, ALICE, Which::Others(id(3)), AuditKind::Revoked),
+        [(ALICE, id(2), 2), (ALICE, id(4), 2), (ALICE, id(101), 2)]
+    );
+    assert_eq!(listed(store, ALICE, 10), [id(3)]);
+    assert_eq!(revoke(store, ALICE, Which::All, AuditKind::RefreshReuse), [(ALICE, id(3), 2)]);
+    assert_eq!(listed(store, BOB, 10), [id(102)], "nobody else's");
+    let events = ready(store.audit(ALICE, 1)).expect("readable");
+    assert_eq!((events[0].kind, events[0].session, events[0].at), (AuditKind::RefreshReuse, id(3), at(10)));
+    assert_eq!(ready(store.audit(ALICE, 100)).expect("readable").len(), 11);
+    assert_eq!(ready(store.revoked_since(at(10))).expect("readable").len(), 5);
+    assert_eq!(ready(store.revoked_since(at(11))).expect("readable"), []);
+}
+
+/// The session that was not used for longest makes room; sessions that are over need none.
+pub fn the_least_used_session_makes_room<S: AccountStore>(store: &mut S) {
+    register(store, ALICE, "alice", 0);
+    let limited = |n: u8, wall| NewSession { sessions_max: 3, ..new_session(n, wall) };
+    assert!(open(store, ALICE, &limited(1, 1)).is_empty());
+    assert!(open(store, ALICE, &limited(2, 2)).is_empty());
+    // The oldest one is used again.
+    ready(store.rotate(id(101), 0, &Family { generation: 1, ..family(5, 3) }, at(3))).expect("turns");
+    assert_eq!(open(store, ALICE, &limited(3, 4)), [id(1)]);
+    assert_eq!(open(store, ALICE, &NewSession { sessions_max: 2, ..limited(4, 5) }), [id(101), id(2)]);
+    assert_eq!(listed(store, ALICE, 5), [id(3), id(4)]);
+    assert_eq!(ready(store.audit(ALICE, 2)).expect("readable")[1].kind, AuditKind::Displaced);
+    let over = 5 + 30 * DAY;
+    assert_eq!(listed(store, ALICE, over), [], "over by being idle");
+    assert!(open(store, ALICE, &NewSession { sessions_max: 1, ..limited(5, over) }).is_empty());
+    assert!(session(store, 3).is_some(), "but still known to be over");
+    let later = over + ENDED_SESSION_KEPT_MILLIS;
+    open(store, ALICE, &limited(6, later));
+    assert_eq!(session(store, 3), None, "and forgotten a day later");
+    assert_eq!(listed(store, ALICE, later), [id(5), id(6)]);
+}
+
+/// Charges count together or not at all; no window of the stated length ever holds more than the limit.
+pub fn charges_count_together_and_never_too_many<S: AccountStore>(store: &mut S) {
+    let hourly = Charge { key: [1; 16], window_millis: HOUR, max: 3 };
+    let other = Charge { key: [2; 16], window_millis: HOUR, max: 1 };
+    assert_eq!(charge(store, &[hourly, other], 0), Charged::Done);
+    let refused = charge(store, &[hourly, other], 1);
+    assert!(matches!(refused, Charged::Refused { index: 1, .. }), "{refused:?}");
+    // The refused pair counted nothing: two are left.
+    assert_eq!(charge(store, &[hourly, hourly], 2), Charged::Done, "one key twice counts twice");
+    let Charged::Refused { index: 0, retry_after_millis } = charge(store, &[hourly], 3) else {
+        panic!("over the limit")
+    };
+    assert!((HOUR - 3..=HOUR + HOUR / 24).contains(&retry_after_millis), "{retry_after_millis}");
+    assert!(matches!(charge(store, &[hourly], 3 + retry_after_millis - 1), Charged::Refused { .. }));
+    assert_eq!(charge(store, &[hourly], 3 + retry_after_millis), Charged::Done);
+
+    let daily = Charge { key: [3; 16], window_millis: DAY, max: 5 };
+    let mut accepted = Vec::new();
+    for step in 0..600u64 {
+        let wall = step * 13 * MINUTE + step % 7 * 1_234;
+        if charge(store, &[daily], wall) == Charged::Done {
+            accepted.push(wall);
+        }
+    }
+    assert!(accepted.windows(6).all(|six| six[5] - six[0] >= DAY), "{accepted:?}");
+    assert!(accepted.len() >= 5 * 5, "and the limit is nearly used: {}", accepted.len());
+}
+
+/// A clock that jumps back gives nothing back.
+pub fn a_clock_that_jumps_back_resets_no_counter<S: AccountStore>(store: &mut S) {
+    let daily = Charge { key: [1; 16], window_millis: DAY, max: 2 };
+    assert_eq!(charge(store, &[daily, daily], 10 * DAY), Charged::Done);
+    for back in [0, MINUTE, HOUR, DAY - 1] {
+        assert!(matches!(charge(store, &[daily], 10 * DAY - back), Charged::Refused { .. }), "{back}");
+    }
+}
