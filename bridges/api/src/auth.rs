@@ -5,14 +5,13 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header;
 use axum::http::request::Parts;
-use lynk_auth::{KeySet, TokenError};
-use lynk_domain::Millis;
+use lynk_auth::{Claims, KeySet, TokenError};
 use lynk_engine::Principal;
 use lynk_protocol::ErrorCode;
 
+use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::intake::Shards;
-use crate::wall_millis;
 
 /// The keys that are accepted now.
 pub type Keys = Arc<dyn Fn() -> Arc<KeySet> + Send + Sync>;
@@ -24,6 +23,8 @@ pub struct Authority {
     pub keys: Keys,
     /// Knows which sessions are over.
     pub shards: Shards,
+    /// The time.
+    pub clock: Clock,
 }
 
 impl Authority {
@@ -32,24 +33,29 @@ impl Authority {
     /// # Errors
     /// What to answer.
     pub fn verify(&self, token: &str) -> Result<Caller, ApiError> {
-        let claims = (self.keys)().verify(token, wall_millis()).map_err(|error| match error {
+        let claims = (self.keys)().verify(token, (self.clock)().wall).map_err(|error| match error {
             TokenError::Expired => ApiError::new(ErrorCode::TokenExpired),
             TokenError::NotYet => ApiError::because(ErrorCode::InvalidToken, "the token is not valid yet"),
             _ => ErrorCode::InvalidToken.into(),
         })?;
         self.shards.check(claims.session, claims.expires)?;
-        let principal = Principal { user: claims.user, session: claims.session };
-        Ok(Caller { principal, expires: claims.expires })
+        Ok(Caller { claims })
     }
 }
 
 /// Who makes a request. As an argument of a handler it answers 401 to everybody else.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Caller {
+    /// What the token says.
+    pub claims: Claims,
+}
+
+impl Caller {
     /// User and session.
-    pub principal: Principal,
-    /// When the token ends.
-    pub expires: Millis,
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        Principal { user: self.claims.user, session: self.claims.session }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller

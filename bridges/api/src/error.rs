@@ -187,15 +187,20 @@ pub(crate) fn finish(mut answer: Response, request_id: &str) -> Response {
 #[must_use]
 pub fn status_of(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::NotSignedIn | ErrorCode::InvalidToken | ErrorCode::TokenExpired => {
-            StatusCode::UNAUTHORIZED
-        }
+        ErrorCode::NotSignedIn
+        | ErrorCode::InvalidToken
+        | ErrorCode::TokenExpired
+        | ErrorCode::InvalidCode => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden
         | ErrorCode::Banned
         | ErrorCode::Muted
         | ErrorCode::Blocked
         | ErrorCode::NotAMember => StatusCode::FORBIDDEN,
-        ErrorCode::RoomNotFound | ErrorCode::MessageNotFound | ErrorCode::UnknownOp => StatusCode::NOT_FOUND,
+        ErrorCode::RoomNotFound
+        | ErrorCode::MessageNotFound
+        | ErrorCode::UserNotFound
+        | ErrorCode::SessionNotFound
+        | ErrorCode::UnknownOp => StatusCode::NOT_FOUND,
         ErrorCode::Conflict
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NameTaken

@@ -32,7 +32,6 @@ use tokio::sync::oneshot;
 
 use crate::counts::Counts;
 use crate::error::ApiError;
-use crate::wall_millis;
 
 /// Time that a command has. The engine answers within about ten seconds whatever is away.
 const COMMAND_TIME: Duration = Duration::from_secs(15);
@@ -211,8 +210,8 @@ impl Shards {
 
     /// Ends a session before its tokens do, of which the last ends at `until`: sockets of it are closed with 4002, on every
     /// shard, and its tokens are good for nothing from now on. Does not wait.
-    pub fn revoke(&self, user: UserId, session: SessionId, until: Millis) {
-        lock(&self.0.revoked).insert(wall_millis(), session, until);
+    pub fn revoke(&self, wall: Millis, user: UserId, session: SessionId, until: Millis) {
+        lock(&self.0.revoked).insert(wall, session, until);
         self.0.counts.revocations.fetch_add(1, Ordering::Relaxed);
         for desk in &self.0.desks {
             self.post(desk, ApiInput::Revoke { user, session, until });

@@ -15,8 +15,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 mod assets;
 mod auth;
+mod body;
+mod clock;
 mod counts;
 mod error;
 mod intake;
@@ -41,6 +44,7 @@ use lynk_http::Policy;
 
 pub use assets::Asset;
 pub use auth::{Authority, Caller, Keys};
+pub use clock::{Clock, system_clock};
 pub use counts::Counts;
 pub use error::{ApiError, ErrorBody, status_of};
 pub use intake::{Intake, ShardPort, Shards, open};
@@ -82,6 +86,8 @@ pub struct ApiParts {
     pub options: ApiOptions,
     /// The accepted keys.
     pub keys: Keys,
+    /// The time.
+    pub clock: Clock,
     /// Knows tickets.
     pub redeem: Redeem,
     /// Files of the web client.
@@ -187,17 +193,28 @@ impl intake::Takes for Taking {
 
 fn router(intake: &Intake, parts: &ApiParts, limits: &Arc<serve::Limits>) -> Router {
     let shards = intake.shards.clone();
-    let authority = Authority { keys: Arc::clone(&parts.keys), shards: shards.clone() };
+    let authority =
+        Authority { keys: Arc::clone(&parts.keys), shards: shards.clone(), clock: Arc::clone(&parts.clock) };
     let mut operations = room_operations();
     operations.extend(parts.operations.iter().cloned());
     let document = document_text(&operations).into_bytes().leak();
-    Router::new()
+    let routes = Router::new()
         .merge(rooms::router(rooms::RoomsState { shards, authority }))
         .merge(assets::docs(document))
         .merge(assets::router(parts.assets))
-        .merge(parts.routes.clone())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(Arc::clone(limits), serve::around))
+        .merge(parts.routes.clone());
+    around(routes, Arc::clone(limits))
+}
+
+/// What every request and every answer goes through, whatever the route.
+fn around(routes: Router, limits: Arc<serve::Limits>) -> Router {
+    routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn_with_state(limits, serve::around))
+}
+
+/// Routes with everything that the bridge puts round them, for a listener of a test's own.
+#[must_use]
+pub fn finish(routes: Router, options: &ApiOptions) -> Router {
+    around(routes, Arc::new(serve::Limits::new(options, Arc::default())))
 }
 
 /// The document as it is served and kept in `docs/openapi.json`.
@@ -206,10 +223,4 @@ pub fn document_text(operations: &[Operation]) -> String {
     let mut text = serde_json::to_string_pretty(&document(operations)).unwrap_or_default();
     text.push('\n');
     text
-}
-
-/// Wall clock.
-fn wall_millis() -> Millis {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::auth::{Authority, Caller};
+use crate::body::is_json;
 use crate::error::ApiError;
 use crate::intake::Shards;
 use crate::operation::Operation;
@@ -121,7 +122,7 @@ async fn answer(
     for (name, value) in route.implied {
         fields.insert((*name).to_owned(), (*value).into());
     }
-    let frame = shards.ask(caller.principal, caller.expires, fields).await?;
+    let frame = shards.ask(caller.principal(), caller.claims.expires, fields).await?;
     let payload = frame.payload();
     if let Some(room) = room {
         return one_row(payload, room);
@@ -130,11 +131,6 @@ async fn answer(
     let success = route.operation.success[0].0;
     let status = if repeated { StatusCode::OK } else { StatusCode::from_u16(success).unwrap_or_default() };
     Ok((status, [(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
 fn seq(text: &str) -> Result<u64, ApiError> {

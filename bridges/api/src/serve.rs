@@ -5,8 +5,9 @@
 //! [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX). Beyond the numbers of connections the answer is 503 or 429 and the end.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -49,6 +51,15 @@ const RETRY_SECONDS: u32 = 5;
 /// Who sent a request, for limits: in the extensions of every request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Client(pub IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    /// Without one, all requests count as one address: limits are stricter then, never looser.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
+    }
+}
 
 /// A stream whose first bytes were read by somebody else.
 struct Prefixed {

@@ -48,6 +48,7 @@ impl World {
         let keys = Arc::new(KeySet::new(Scope::default(), [key.public()]).expect("one key"));
         let mut tickets = vec!["lt1_good".to_owned()];
         let parts = ApiParts {
+            clock: lynk_api::system_clock(),
             options: ApiOptions {
                 policy: Policy::default(),
                 connections_max: 100,
@@ -72,7 +73,7 @@ impl World {
     fn token(&self, user: UserId) -> String {
         let issued = Millis(wall() - 1_000);
         let expires = Millis(wall() + 600_000);
-        let grant = Grant { user, session: session(), id: [1; 16], issued, expires };
+        let grant = Grant { user, session: session(), epoch: 0, id: [1; 16], issued, expires };
         self.key.issue(&Scope::default(), &grant).reveal().to_owned()
     }
 
@@ -227,7 +228,7 @@ fn every_shard_hears_of_every_session_that_ends_however_full_its_mailbox_is() {
     for n in 0..5_000u32 {
         let mut id = [1; 16];
         id[..4].copy_from_slice(&n.to_be_bytes());
-        world.shards.revoke(user, SessionId(id), end);
+        world.shards.revoke(Millis(wall()), user, SessionId(id), end);
     }
     for shard in 0..SHARDS {
         for n in 0..5_000u32 {
@@ -238,7 +239,7 @@ fn every_shard_hears_of_every_session_that_ends_however_full_its_mailbox_is() {
         }
     }
     // The bridge knows it too, before any shard is asked.
-    world.shards.revoke(user, session(), end);
+    world.shards.revoke(Millis(wall()), user, session(), end);
     let (status, body) = read(world.ask(user, "GET", "/v1/rooms", ""));
     assert_eq!((status, &body["code"]), (401, &"invalid_token".into()));
     world.bridge.finish();

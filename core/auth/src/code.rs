@@ -175,6 +175,13 @@ impl Codes {
         Ok(waiting.phone.clone())
     }
 
+    /// Makes a code that was proved good again, for one try: what it was proved for did not happen.
+    pub fn restore(&mut self, request: CodeRequest) {
+        if let Some(waiting) = self.waiting.get_mut(&request) {
+            waiting.tries_left = 1;
+        }
+    }
+
     /// Ends the code of a request, whose message did not go out.
     pub fn cancel(&mut self, request: CodeRequest) {
         if let Some(waiting) = self.waiting.get_mut(&request) {

@@ -2,7 +2,7 @@
 //! Sans-I/O: time, random bytes and key bytes are passed in.
 //!
 //! Thread: any. A shard holds its [`KeySet`] behind an `Arc` and swaps it whole on reload; a [`KeyRing`] stays
-//! with whoever issues tokens, and so do the tables: [`Codes`], [`OneTime`], [`Attempts`], [`RevokedSessions`]. Rules about
+//! with whoever issues tokens, and so do the tables: [`Codes`], [`OneTime`], [`Attempts`]. Rules about
 //! a refresh family are functions ([`refresh`]) over what a store keeps; the store makes each step atomic.
 //!
 //! The format of an access token is a JWT by RFC 8725 with one algorithm, Ed25519, chosen by the key and never by the token:
@@ -17,7 +17,7 @@
 //! No secret is at rest in clear: codes and opaque tokens are kept as hashes under keys derived from [`ServerSecret`], and
 //! no type that holds one prints it.
 //!
-//! Limits: [`TOKEN_BYTES_MAX`], [`KEYS_MAX`], [`CODES_MAX`], [`ONE_TIME_MAX`], [`ADDRESSES_MAX`], [`REVOKED_MAX`], and what
+//! Limits: [`TOKEN_BYTES_MAX`], [`KEYS_MAX`], [`CODES_MAX`], [`ONE_TIME_MAX`], [`ADDRESSES_MAX`], and what
 //! [`CodePolicy`] and [`SessionPolicy`] set. Verification works in buffers of fixed size on the stack; only a claim
 //! that holds JSON escapes is copied, and that is bounded by the token's size.
 //!
@@ -32,7 +32,6 @@ mod key;
 mod one_time;
 mod policy;
 mod refresh;
-mod revoked;
 mod secret;
 mod token;
 
@@ -42,6 +41,5 @@ pub use key::{KEYS_MAX, KeyError, KeyRing, KeySet, Pkcs8, PublicKey, Scope, Sign
 pub use one_time::{ONE_TIME_MAX, ONE_TIME_PER_OWNER_MAX, OneTime, OneTimeFull, OneTimeKind};
 pub use policy::{CodePolicy, SessionPolicy, TRIES_PER_NUMBER_DAY_MAX};
 pub use refresh::{REFRESH_PREFIX, Refresh, RefreshToken, new_family, refresh};
-pub use revoked::{REVOKED_MAX, RevokedSessions};
 pub use secret::{Opaque, ServerSecret};
 pub use token::{Claims, Grant, NOT_BEFORE_LEEWAY_MILLIS, TOKEN_BYTES_MAX, Token, TokenError};

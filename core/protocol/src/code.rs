@@ -53,7 +53,7 @@ pub enum ErrorCode {
     KeyExpired = 22,
     /// The key's time is ahead of the server's clock, which `message` states.
     ClockSkew = 23,
-    /// The room name is taken.
+    /// The name is taken, by a room or by a user.
     NameTaken = 24,
     /// The server is shutting down; reconnect after `retry_after_ms`.
     Draining = 25,
@@ -65,11 +65,17 @@ pub enum ErrorCode {
     LastOwner = 28,
     /// Stored data cannot be read; the operator has been told.
     Internal = 29,
+    /// The one-time code is wrong, used, over, or was never made: nobody is told which.
+    InvalidCode = 30,
+    /// No such user, or one that must not be seen.
+    UserNotFound = 31,
+    /// No such session of this account, or it has ended.
+    SessionNotFound = 32,
 }
 
 impl ErrorCode {
     /// Every code, in numeric order.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::BadRequest,
         Self::UnknownOp,
         Self::InvalidField,
@@ -99,6 +105,9 @@ impl ErrorCode {
         Self::SlowMode,
         Self::LastOwner,
         Self::Internal,
+        Self::InvalidCode,
+        Self::UserNotFound,
+        Self::SessionNotFound,
     ];
 
     /// The code on the wire.
@@ -146,12 +155,17 @@ impl ErrorCode {
             }
             Self::KeyExpired => ("key_expired", false, "the key is too old to be checked; use a new one"),
             Self::ClockSkew => ("clock_skew", false, "the key lies in the future; set the clock"),
-            Self::NameTaken => ("name_taken", false, "another room has that name"),
+            Self::NameTaken => ("name_taken", false, "that name is taken"),
             Self::Draining => ("draining", true, "the server is shutting down; reconnect"),
             Self::Conflict => ("conflict", false, "the target already has that state"),
             Self::SlowMode => ("slow_mode", true, "slow mode is on; retry after retry_after_ms"),
             Self::LastOwner => ("last_owner", false, "transfer the room to another member first"),
             Self::Internal => ("internal", false, "the server cannot read its data; its operator was told"),
+            Self::InvalidCode => {
+                ("invalid_code", false, "the code is not right or not good any more; ask for a new one")
+            }
+            Self::UserNotFound => ("user_not_found", false, "no such user"),
+            Self::SessionNotFound => ("session_not_found", false, "you have no such session"),
         }
     }
 }

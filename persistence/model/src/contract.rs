@@ -74,7 +74,7 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
 
 #[cfg(test)]
 mod tests {
-    use crate::memory::{MemoryMessages, MemoryRooms};
+    use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
 
     #[test]
     fn the_reference_message_store_passes() {
@@ -84,5 +84,10 @@ mod tests {
     #[test]
     fn the_reference_room_store_passes() {
         super::room_store(MemoryRooms::default);
+    }
+
+    #[test]
+    fn the_reference_account_store_passes() {
+        super::account_store(MemoryAccounts::default);
     }
 }

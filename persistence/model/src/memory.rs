@@ -7,6 +7,7 @@
 //! Invariants: iteration order is fixed, so a run repeats. Limits: none; nothing is ever pruned. What can
 //! fail: a payload that cannot be decoded.
 
+mod accounts;
 mod messages;
 mod rooms;
 
@@ -17,6 +18,7 @@ use lynk_domain::Lsn;
 use crate::port::RecordSource;
 use crate::{OwnedRecord, SourceId, StoreError};
 
+pub use accounts::MemoryAccounts;
 pub use messages::MemoryMessages;
 pub use rooms::MemoryRooms;
 

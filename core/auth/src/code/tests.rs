@@ -48,6 +48,8 @@ fn a_code_proves_its_number_once() {
     let code = make(&mut codes, 0, 1, 1);
     assert_eq!(prove(&mut codes, 5, 1, &code), Ok(phone(1)));
     assert_eq!(prove(&mut codes, 6, 1, &code), Err(WrongCode), "replayed");
+    codes.restore(request(1));
+    assert_eq!(prove(&mut codes, 7, 1, &code), Ok(phone(1)), "what it was for did not happen");
 }
 
 #[test]

@@ -249,7 +249,8 @@ pub(crate) fn sign(key: &SigningKey, scope: &Scope, user: UserId, ttl: i64) -> S
     let now = wall_millis();
     let issued = Millis(now.min(now.saturating_add_signed(ttl)).saturating_sub(1_000));
     let expires = Millis(now.saturating_add_signed(ttl));
-    let grant = Grant { user, session: SessionId(uuid_v7(now, random())), epoch: 0, id: random(), issued, expires };
+    let grant =
+        Grant { user, session: SessionId(uuid_v7(now, random())), epoch: 0, id: random(), issued, expires };
     key.issue(scope, &grant).reveal().to_owned()
 }
 

@@ -1,0 +1,244 @@
+//! Accounts over HTTP: sign-in by telephone, tokens, sessions, tickets for the socket, and looking people up.
+//!
+//! Thread: handlers on the API's runtime, the work on the accounts' thread (`desk`), which owns the store. [`start`] makes
+//! both ends; [`router`] is the first of them, and the rest of the server takes what it needs from [`AccountsState`]: the
+//! keys and the tickets. Sessions that end are told to [`Shards`], which closes their sockets.
+//!
+//! Invariants: secrets travel in bodies and in one header, never in a path, a query, a log line or an error; asking for a
+//! code costs and answers the same for known and unknown numbers. Limits: [`Policies`], and those of `desk`.
+
+mod desk;
+mod handlers;
+mod names;
+mod number;
+mod operations;
+mod service;
+mod shared;
+mod sms;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::{delete, get, post};
+use lynk_auth::{KeyRing, ServerSecret};
+use lynk_domain::UserId;
+use lynk_model::StoreError;
+use lynk_model::port::AccountStore;
+use lynk_protocol::Reject;
+use tokio::sync::Semaphore;
+
+use crate::{Authority, Clock, Shards};
+
+pub use operations::operations;
+pub use service::Policies;
+pub use shared::{Keys, Tickets};
+pub use sms::{ConsoleSms, Sending, Sms, SmsError, SmsSender};
+
+use desk::Desk;
+use service::{Service, Shared};
+
+/// Messages on their way to the carrier at a time; further requests for codes answer `busy`.
+const SENDING_MAX: usize = 64;
+
+/// An answer of [`Blocks`] on its way.
+pub type Across<'a> = Pin<Box<dyn Future<Output = Result<BTreeSet<UserId>, Reject>> + Send + 'a>>;
+
+/// Knows who blocks whom. Blocks live with the rooms; accounts only ask.
+pub trait Blocks: Send + Sync {
+    /// Those of `users` (at most 100) that are across a block from `asker`, on either side.
+    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a>;
+}
+
+/// Nobody blocks anybody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBlocks;
+
+impl Blocks for NoBlocks {
+    fn across<'a>(&'a self, _: UserId, _: &'a [UserId]) -> Across<'a> {
+        Box::pin(async { Ok(BTreeSet::new()) })
+    }
+}
+
+/// What accounts are started from.
+pub struct Parts<S> {
+    /// The store.
+    pub store: S,
+    /// Takes the store's last failure, in words for the operator.
+    pub fault: fn(&S) -> Option<String>,
+    /// The server's secret.
+    pub secret: [u8; 32],
+    /// The key that signs, and those that are accepted.
+    pub ring: KeyRing,
+    /// Rules of signing in.
+    pub policies: Policies,
+    /// Who sends codes; `None` when nobody does, and nobody new signs in.
+    pub sms: Option<Arc<dyn SmsSender>>,
+    /// Who blocks whom.
+    pub blocks: Arc<dyn Blocks>,
+    /// Is told which sessions end, and says which have.
+    pub shards: Shards,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl<S> fmt::Debug for Parts<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
+
+/// What handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct AccountsState {
+    desk: Desk,
+    keys: Arc<Keys>,
+    authority: Authority,
+    server: Arc<ServerSecret>,
+    tickets: Arc<Tickets>,
+    policies: Arc<Policies>,
+    sms: Option<Arc<dyn SmsSender>>,
+    sending: Arc<Semaphore>,
+    blocks: Arc<dyn Blocks>,
+    clock: Clock,
+}
+
+impl fmt::Debug for AccountsState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountsState").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl AccountsState {
+    /// The keys: whoever reads them again replaces them here.
+    #[must_use]
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// The tickets, for the socket's `hello`.
+    #[must_use]
+    pub fn tickets(&self) -> &Arc<Tickets> {
+        &self.tickets
+    }
+}
+
+impl FromRef<AccountsState> for Authority {
+    fn from_ref(state: &AccountsState) -> Self {
+        state.authority.clone()
+    }
+}
+
+/// Why accounts did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store cannot be read.
+    Store(StoreError),
+    /// No thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(_) => f.write_str("the store of accounts cannot be read"),
+            Self::Thread(error) => write!(f, "no thread for accounts: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Store(_) => None,
+            Self::Thread(error) => Some(error),
+        }
+    }
+}
+
+/// The accounts' thread. It ends when every [`AccountsState`] is gone.
+#[derive(Debug)]
+pub struct AccountsThread(JoinHandle<()>);
+
+impl AccountsThread {
+    /// Waits for the end. Blocks while there is an [`AccountsState`] left.
+    pub fn join(self) {
+        if let Err(panic) = self.0.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Starts the accounts' thread.
+///
+/// # Errors
+/// The store cannot be read, or there is no thread.
+///
+/// # Panics
+/// Later, on the thread: when the operating system gives no random bytes.
+pub fn start<S: AccountStore + Send + 'static>(
+    parts: Parts<S>,
+) -> Result<(AccountsState, AccountsThread), StartError> {
+    let Parts { store, fault, secret, ring, policies, sms, blocks, shards, clock } = parts;
+    let server = Arc::new(ServerSecret::new(secret));
+    let keys = Keys::new(ring);
+    let tickets = Tickets::new(Arc::clone(&server));
+    let told = shards.clone();
+    let shared = Shared {
+        server: Arc::clone(&server),
+        keys: Arc::clone(&keys),
+        tickets: Arc::clone(&tickets),
+        on_ended: Box::new(move |wall, ended, until| told.revoke(wall, ended.user, ended.session, until)),
+    };
+    let random =
+        Box::new(|bytes: &mut [u8]| getrandom::fill(bytes).expect("the operating system gives random bytes"));
+    let mut service = Service::new(store, fault, shared, policies.clone(), random);
+    service.load_revocations(clock()).map_err(StartError::Store)?;
+    let (desk, thread) = Desk::start(move || service).map_err(StartError::Thread)?;
+    let accepted = Arc::clone(&keys);
+    let authority = Authority {
+        keys: Arc::new(move || Arc::clone(accepted.current().accepted())),
+        shards,
+        clock: Arc::clone(&clock),
+    };
+    let state = AccountsState {
+        desk,
+        keys,
+        authority,
+        server,
+        tickets,
+        policies: Arc::new(policies),
+        sms,
+        sending: Arc::new(Semaphore::new(SENDING_MAX)),
+        blocks,
+        clock,
+    };
+    Ok((state, AccountsThread(thread)))
+}
+
+/// The operations of accounts. To be given to the bridge as [`ApiParts::routes`](crate::ApiParts).
+pub fn router(state: AccountsState) -> Router {
+    Router::new()
+        .route("/v1/auth/code", post(handlers::code))
+        .route("/v1/auth/verify", post(handlers::verify))
+        .route("/v1/auth/register", post(handlers::register))
+        .route("/v1/auth/refresh", post(handlers::refresh))
+        .route("/v1/auth/logout", post(handlers::logout))
+        .route("/v1/auth/ticket", post(handlers::ticket))
+        .route("/v1/me", get(handlers::me))
+        .route("/v1/sessions", get(handlers::sessions))
+        .route("/v1/sessions/{session}", delete(handlers::end_session))
+        .route("/v1/sessions/revoke_others", post(handlers::end_others))
+        .route("/v1/users", get(handlers::users))
+        .route("/v1/users/by_name/{user_name}", get(handlers::user_of_name))
+        .route("/.well-known/jwks.json", get(handlers::jwks))
+        .with_state(state)
+}

@@ -1,0 +1,239 @@
+//! The operations over HTTP: what a request means, and what its answer looks like.
+
+use std::collections::BTreeSet;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lynk_auth::{Code, CodeRequest, OneTimeKind, RefreshToken};
+use lynk_domain::{SessionId, UserId};
+use lynk_model::account::{ACCOUNTS_PER_QUESTION_MAX, Account, USER_NAME_CHARS_MAX, Which};
+use lynk_protocol::{ErrorCode, Reject};
+
+use super::service::{Proved, Registration, folded};
+use super::{AccountsState, names, number, wire};
+use crate::body::Json;
+use crate::{ApiError, Caller, Client};
+
+type Answer<T> = Result<T, ApiError>;
+type Body<T> = axum::Json<T>;
+
+pub(super) async fn code(
+    State(state): State<AccountsState>,
+    Client(from): Client,
+    Json(body): Json<wire::CodeBody>,
+) -> Answer<Body<wire::CodeSent>> {
+    let Some(sms) = state.sms.clone() else {
+        return Err(Reject::because(ErrorCode::Unavailable, "this server sends no codes").into());
+    };
+    let number = number::parse(&body.phone)?;
+    let countries = &state.policies.codes.countries;
+    let allowed = |country: &String| countries.iter().any(|one| one.eq_ignore_ascii_case(country));
+    if !countries.is_empty() && !number.country.as_ref().is_some_and(allowed) {
+        return Err(
+            Reject::because(ErrorCode::Forbidden, "no codes are sent to numbers of this country").into()
+        );
+    }
+    // Room to send is taken first: a code that cannot go out is not made.
+    let Ok(permit) = state.sending.clone().try_acquire_owned() else {
+        return Err(Reject::after(ErrorCode::Busy, 1_000).into());
+    };
+    let now = (state.clock)();
+    let requested = state.desk.ask(move |desk| desk.request_code(now, from, &number.phone)).await?;
+    if let Some(message) = requested.sms {
+        let desk = state.desk.clone();
+        // The answer waits for no carrier: it would tell those numbers apart that get a message.
+        tokio::spawn(async move {
+            if let Err(error) = sms.send(&message).await {
+                tracing::warn!(event = "sms_failed", to = message.to.masked(), %error, "a code was not sent");
+                desk.tell(move |desk| desk.cancel_code(requested.request));
+            }
+            drop(permit);
+        });
+    }
+    let policy = &state.policies.codes;
+    Ok(axum::Json(wire::CodeSent {
+        request_id: UserId(requested.request.0).to_string(),
+        expires_in_ms: policy.life_millis,
+        resend_in_ms: policy.resend_millis,
+    }))
+}
+
+pub(super) async fn verify(
+    State(state): State<AccountsState>,
+    Client(from): Client,
+    Json(body): Json<wire::VerifyBody>,
+) -> Answer<Body<wire::Verified>> {
+    let device = names::device(body.device.as_deref())?;
+    let wrong = || Reject::new(ErrorCode::InvalidCode);
+    // A request id of another form is one that was never made.
+    let request = UserId::parse(&body.request_id).map(|id| CodeRequest(id.0)).ok_or_else(wrong)?;
+    let code = Code::parse(&body.code)
+        .ok_or_else(|| Reject::because(ErrorCode::InvalidField, "code must be six digits"))?;
+    let now = (state.clock)();
+    let proved = state.desk.ask(move |desk| desk.verify(now, from, request, &code, device)).await?;
+    Ok(axum::Json(match proved {
+        Proved::SignedIn(issued, account) => {
+            wire::Verified::SignedIn { tokens: issued.into(), user: (&account).into() }
+        }
+        Proved::New(registration) => wire::Verified::New { registration: registration.reveal().to_owned() },
+    }))
+}
+
+pub(super) async fn register(
+    State(state): State<AccountsState>,
+    Client(from): Client,
+    Json(body): Json<wire::RegisterBody>,
+) -> Answer<(StatusCode, Body<wire::SignedIn>)> {
+    let user_name = names::user_name(&body.user_name)?;
+    let display_name = names::display_name(body.display_name.as_deref(), &user_name)?;
+    let device = names::device(body.device.as_deref())?;
+    let asked = Registration { token: body.registration, user_name, display_name, device };
+    let now = (state.clock)();
+    let (issued, account) = state.desk.ask(move |desk| desk.register(now, from, &asked)).await?;
+    let answer = wire::SignedIn { status: "signed_in", tokens: issued.into(), user: (&account).into() };
+    Ok((StatusCode::CREATED, axum::Json(answer)))
+}
+
+pub(super) async fn refresh(
+    State(state): State<AccountsState>,
+    Json(body): Json<wire::RefreshBody>,
+) -> Answer<Body<wire::Tokens>> {
+    // What this server never made reaches no store.
+    let token = RefreshToken::parse(&body.refresh_token, &state.server).ok_or(ErrorCode::InvalidToken)?;
+    let now = (state.clock)();
+    let issued = state.desk.ask(move |desk| desk.refresh(now, &token)).await?;
+    Ok(axum::Json(issued.into()))
+}
+
+pub(super) async fn logout(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+) -> Answer<StatusCode> {
+    let now = (state.clock)();
+    state.desk.ask(move |desk| desk.end(now, &claims, Which::One(claims.session))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn ticket(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+) -> Answer<Body<wire::Ticket>> {
+    let now = (state.clock)();
+    let ticket = state.desk.ask(move |desk| desk.ticket(now, claims)).await?;
+    let ticket = ticket.reveal().to_owned();
+    Ok(axum::Json(wire::Ticket { ticket, expires_in_ms: OneTimeKind::TICKET.life_millis }))
+}
+
+pub(super) async fn me(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+) -> Answer<Body<wire::Me>> {
+    let account = state.desk.ask(move |desk| desk.me(&claims)).await?;
+    Ok(axum::Json(wire::Me {
+        user: (&account).into(),
+        phone: account.phone.masked(),
+        created_at: account.created.0,
+    }))
+}
+
+pub(super) async fn sessions(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+) -> Answer<Body<wire::Sessions>> {
+    let now = (state.clock)();
+    let sessions = state.desk.ask(move |desk| desk.sessions(now, &claims)).await?;
+    let sessions = sessions.iter().map(|one| wire::SessionRow::new(one, claims.session)).collect();
+    Ok(axum::Json(wire::Sessions { sessions }))
+}
+
+pub(super) async fn end_session(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+    session: Result<Path<String>, PathRejection>,
+) -> Answer<StatusCode> {
+    let session =
+        session.ok().and_then(|Path(text)| SessionId::parse(&text)).ok_or(ErrorCode::SessionNotFound)?;
+    let now = (state.clock)();
+    let ended = state.desk.ask(move |desk| desk.end(now, &claims, Which::One(session))).await?;
+    if ended == 0 { Err(ErrorCode::SessionNotFound.into()) } else { Ok(StatusCode::NO_CONTENT) }
+}
+
+pub(super) async fn end_others(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+) -> Answer<Body<wire::Revoked>> {
+    let now = (state.clock)();
+    let revoked = state.desk.ask(move |desk| desk.end(now, &claims, Which::Others(claims.session))).await?;
+    Ok(axum::Json(wire::Revoked { revoked }))
+}
+
+pub(super) async fn users(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+    query: Result<Query<wire::UsersQuery>, QueryRejection>,
+) -> Answer<Body<wire::Users>> {
+    let wrong =
+        || Reject::because(ErrorCode::InvalidField, "ids must be 1 to 100 user ids, separated by commas");
+    let Query(wire::UsersQuery { ids }) = query.map_err(|_| wrong())?;
+    let mut users = Vec::new();
+    for text in ids.split(',') {
+        let user =
+            wire::user_id(text).filter(|_| users.len() < ACCOUNTS_PER_QUESTION_MAX).ok_or_else(wrong)?;
+        if !users.contains(&user) {
+            users.push(user);
+        }
+    }
+    let accounts = state.desk.ask(move |desk| desk.users(&users)).await?;
+    let hidden = hidden(&state, claims.user, &accounts).await?;
+    let users = accounts.iter().filter(|one| !hidden.contains(&one.user)).map(wire::User::from).collect();
+    Ok(axum::Json(wire::Users { users }))
+}
+
+pub(super) async fn user_of_name(
+    State(state): State<AccountsState>,
+    Caller { claims }: Caller,
+    name: Result<Path<String>, PathRejection>,
+) -> Answer<Body<wire::User>> {
+    let missing = ErrorCode::UserNotFound;
+    let Path(name) = name.map_err(|_| missing)?;
+    if name.chars().count() > USER_NAME_CHARS_MAX {
+        return Err(missing.into());
+    }
+    let account = state.desk.ask(move |desk| desk.user_of_name(&folded(&name))).await?;
+    let accounts = [account];
+    if hidden(&state, claims.user, &accounts).await?.contains(&accounts[0].user) {
+        return Err(missing.into());
+    }
+    Ok(axum::Json((&accounts[0]).into()))
+}
+
+/// Which of `accounts` a user may not see.
+async fn hidden(state: &AccountsState, asker: UserId, accounts: &[Account]) -> Answer<BTreeSet<UserId>> {
+    let others: Vec<UserId> = accounts.iter().map(|one| one.user).filter(|user| *user != asker).collect();
+    if others.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    Ok(state.blocks.across(asker, &others).await?)
+}
+
+pub(super) async fn jwks(State(state): State<AccountsState>) -> Response {
+    let ring = state.keys.current();
+    let keys = ring
+        .accepted()
+        .keys()
+        .iter()
+        .map(|key| wire::Jwk {
+            kty: "OKP",
+            crv: "Ed25519",
+            usage: "sig",
+            alg: "EdDSA",
+            kid: key.kid().to_owned(),
+            x: URL_SAFE_NO_PAD.encode(key.as_bytes()),
+        })
+        .collect();
+    axum::Json(wire::Jwks { keys }).into_response()
+}

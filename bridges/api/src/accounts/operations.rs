@@ -1,0 +1,182 @@
+//! What the account operations look like from outside; a test compares the list with the router.
+
+use axum::http::Method;
+use lynk_protocol::ErrorCode::{
+    self, Busy, Draining, Forbidden, Internal, InvalidCode, InvalidField, InvalidToken, NameTaken,
+    NotSignedIn, RateLimited, SessionNotFound, TokenExpired, Unavailable, Unknown, UserNotFound,
+};
+
+use super::wire;
+use crate::{Operation, SchemaOf, object_of, schema_of};
+
+/// What the store may answer.
+macro_rules! errors {
+    ($($code:ident),*) => {{
+        const CODES: &[ErrorCode] = &[$($code,)* Busy, Unavailable, Unknown, Draining, Internal];
+        CODES
+    }};
+}
+
+fn public(
+    method: Method,
+    path: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    request: Option<SchemaOf>,
+    success: (u16, Option<SchemaOf>),
+    errors: &'static [ErrorCode],
+) -> Operation {
+    let (success, errors) = (vec![success], errors.to_vec());
+    Operation {
+        tag: "accounts",
+        auth: false,
+        request,
+        success,
+        errors,
+        ..Operation::new(method, path, name, summary)
+    }
+}
+
+fn signed_in(
+    method: Method,
+    path: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    success: (u16, Option<SchemaOf>),
+    errors: &'static [ErrorCode],
+) -> Operation {
+    Operation { auth: true, ..public(method, path, name, summary, None, success, errors) }
+}
+
+/// Every operation of accounts, in the order of the reference.
+#[must_use]
+pub fn operations() -> Vec<Operation> {
+    signing_in().into_iter().chain(sessions()).chain(people()).collect()
+}
+
+fn signing_in() -> [Operation; 4] {
+    [
+        public(
+            Method::POST,
+            "/v1/auth/code",
+            "request_code",
+            "Send a one-time code to a telephone; the answer is the same for every number.",
+            Some(schema_of::<wire::CodeBody>),
+            (200, Some(schema_of::<wire::CodeSent>)),
+            errors!(InvalidField, Forbidden, RateLimited),
+        ),
+        public(
+            Method::POST,
+            "/v1/auth/verify",
+            "verify_code",
+            "Prove a number by its code: signs in, or allows to register.",
+            Some(schema_of::<wire::VerifyBody>),
+            (200, Some(schema_of::<wire::Verified>)),
+            errors!(InvalidField, InvalidCode, RateLimited),
+        ),
+        public(
+            Method::POST,
+            "/v1/auth/register",
+            "register",
+            "Make the account of a number that was proved, and sign in to it.",
+            Some(schema_of::<wire::RegisterBody>),
+            (201, Some(schema_of::<wire::SignedIn>)),
+            errors!(InvalidField, InvalidToken, NameTaken, RateLimited),
+        ),
+        public(
+            Method::POST,
+            "/v1/auth/refresh",
+            "refresh_tokens",
+            "Change the newest refresh token of a session for the next pair of tokens.",
+            Some(schema_of::<wire::RefreshBody>),
+            (200, Some(schema_of::<wire::Tokens>)),
+            errors!(InvalidField, InvalidToken, RateLimited),
+        ),
+    ]
+}
+
+fn sessions() -> [Operation; 6] {
+    [
+        signed_in(
+            Method::POST,
+            "/v1/auth/logout",
+            "logout",
+            "End this session.",
+            (204, None),
+            errors!(NotSignedIn, InvalidToken, TokenExpired),
+        ),
+        signed_in(
+            Method::POST,
+            "/v1/auth/ticket",
+            "make_ticket",
+            "Make a ticket that opens one socket within 30 seconds.",
+            (200, Some(schema_of::<wire::Ticket>)),
+            errors!(NotSignedIn, InvalidToken, TokenExpired),
+        ),
+        signed_in(
+            Method::GET,
+            "/v1/me",
+            "me",
+            "The account of this session.",
+            (200, Some(schema_of::<wire::Me>)),
+            errors!(NotSignedIn, InvalidToken, TokenExpired),
+        ),
+        signed_in(
+            Method::GET,
+            "/v1/sessions",
+            "sessions",
+            "The sessions of this account.",
+            (200, Some(schema_of::<wire::Sessions>)),
+            errors!(NotSignedIn, InvalidToken, TokenExpired),
+        ),
+        signed_in(
+            Method::DELETE,
+            "/v1/sessions/{session}",
+            "end_session",
+            "End one session of this account.",
+            (204, None),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, SessionNotFound),
+        ),
+        signed_in(
+            Method::POST,
+            "/v1/sessions/revoke_others",
+            "end_other_sessions",
+            "End all sessions of this account but this one.",
+            (200, Some(schema_of::<wire::Revoked>)),
+            errors!(NotSignedIn, InvalidToken, TokenExpired),
+        ),
+    ]
+}
+
+fn people() -> [Operation; 3] {
+    [
+        Operation {
+            query: Some(object_of::<wire::UsersQuery>),
+            ..signed_in(
+                Method::GET,
+                "/v1/users",
+                "users",
+                "People by id; those who do not exist or may not be seen are left out.",
+                (200, Some(schema_of::<wire::Users>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, InvalidField),
+            )
+        },
+        signed_in(
+            Method::GET,
+            "/v1/users/by_name/{user_name}",
+            "user_by_name",
+            "A person by user name, in any spelling that folds to it.",
+            (200, Some(schema_of::<wire::User>)),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, UserNotFound),
+        ),
+        public(
+            Method::GET,
+            "/.well-known/jwks.json",
+            "jwks",
+            "The public keys of access tokens (RFC 7517).",
+            None,
+            (200, Some(schema_of::<wire::Jwks>)),
+            errors!(),
+        ),
+    ]
+}

@@ -1,0 +1,453 @@
+//! What accounts do: each operation from what a client sent to what it gets, over an [`AccountStore`].
+//!
+//! Thread: the accounts' thread owns it; a call blocks on the store. Time and random bytes are passed in.
+//!
+//! Invariants: asking for a code never looks at accounts, so known and unknown numbers take the same way; a code is counted
+//! before it is sent, and the count is on disk; whatever ends a session drops its tickets and tells [`Revocations`] before
+//! the call returns. Limits: [`CodePolicy`] and [`SessionPolicy`]. What can fail: the store (`unavailable`, `unknown`), and
+//! the client.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lynk_auth::{
+    Attempts, Claims, Code, CodePolicy, CodeRequest, Codes, Grant, NoCode, OneTime, OneTimeKind, Opaque,
+    Refresh, RefreshToken, ServerSecret, SessionPolicy, address_key, new_family, refresh,
+};
+use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
+use lynk_model::account::{Account, AuditKind, Charge, Charged, NewSession, Registered, Session, Which};
+use lynk_model::port::{AccountStore, ready};
+use lynk_model::{StoreError, fold_name};
+use lynk_protocol::{ErrorCode, Reject};
+
+use super::shared::{Keys, OnEnded, Tickets};
+use super::sms::Sms;
+use super::wire::Issued;
+
+const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
+const DAY_MILLIS: u64 = 24 * HOUR_MILLIS;
+
+/// Turns of one refresh against others of the same family. Each other one had the newest token too.
+const REFRESH_TURNS_MAX: usize = 4;
+
+/// Fills bytes from the operating system's random source.
+pub(super) type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// Rules of signing in.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    /// Of codes.
+    pub codes: CodePolicy,
+    /// Of sessions.
+    pub sessions: SessionPolicy,
+}
+
+/// A request for a code that was taken: the answer's id, and the message to send, if one is.
+#[derive(Debug)]
+pub(super) struct Requested {
+    pub(super) request: CodeRequest,
+    pub(super) sms: Option<Sms>,
+}
+
+/// What a right code led to.
+#[derive(Debug)]
+pub(super) enum Proved {
+    SignedIn(Issued, Account),
+    New(Opaque),
+}
+
+/// What a name and a proved number become.
+#[derive(Clone, Debug)]
+pub(super) struct Registration {
+    pub(super) token: String,
+    pub(super) user_name: String,
+    pub(super) display_name: String,
+    pub(super) device: String,
+}
+
+/// What is done on the accounts' thread.
+pub(super) trait Actions {
+    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject>;
+    fn cancel_code(&mut self, request: CodeRequest);
+    fn verify(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        request: CodeRequest,
+        code: &Code,
+        device: String,
+    ) -> Result<Proved, Reject>;
+    fn register(&mut self, now: Now, from: IpAddr, asked: &Registration)
+    -> Result<(Issued, Account), Reject>;
+    fn refresh(&mut self, now: Now, token: &RefreshToken) -> Result<Issued, Reject>;
+    fn ticket(&mut self, now: Now, claims: Claims) -> Result<Opaque, Reject>;
+    fn me(&mut self, claims: &Claims) -> Result<Account, Reject>;
+    fn sessions(&mut self, now: Now, claims: &Claims) -> Result<Vec<Session>, Reject>;
+    fn end(&mut self, now: Now, claims: &Claims, which: Which) -> Result<usize, Reject>;
+    fn users(&mut self, users: &[UserId]) -> Result<Vec<Account>, Reject>;
+    fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject>;
+}
+
+/// Everything that accounts are made from, on one thread.
+pub(super) struct Service<S> {
+    pub(super) store: S,
+    /// Takes the store's last failure, in words for the operator.
+    pub(super) fault: fn(&S) -> Option<String>,
+    pub(super) policies: Policies,
+    pub(super) server: Arc<ServerSecret>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) tickets: Arc<Tickets>,
+    pub(super) on_ended: OnEnded,
+    pub(super) random: Random,
+    pub(super) codes: Codes,
+    pub(super) attempts: Attempts,
+    pub(super) registrations: OneTime<Phone>,
+}
+
+impl<S> fmt::Debug for Service<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("codes", &self.codes).finish_non_exhaustive()
+    }
+}
+
+/// Parts that a [`Service`] shares with the rest of the server.
+pub(super) struct Shared {
+    pub(super) server: Arc<ServerSecret>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) tickets: Arc<Tickets>,
+    pub(super) on_ended: OnEnded,
+}
+
+fn wait(code: ErrorCode, millis: u64) -> Reject {
+    Reject::after(code, u32::try_from(millis).unwrap_or(u32::MAX))
+}
+
+impl<S: AccountStore> Service<S> {
+    pub(super) fn new(
+        store: S,
+        fault: fn(&S) -> Option<String>,
+        shared: Shared,
+        policies: Policies,
+        random: Random,
+    ) -> Self {
+        let Shared { server, keys, tickets, on_ended } = shared;
+        let registrations = OneTime::new(OneTimeKind::REGISTRATION);
+        Self {
+            store,
+            fault,
+            policies,
+            server,
+            keys,
+            tickets,
+            on_ended,
+            random,
+            codes: Codes::default(),
+            attempts: Attempts::default(),
+            registrations,
+        }
+    }
+
+    /// Loads the sessions that ended while their access tokens may live.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn load_revocations(&mut self, now: Now) -> Result<(), StoreError> {
+        let life = self.policies.sessions.access_millis;
+        let since = Millis(now.wall.0.saturating_sub(life));
+        for (at, revocation) in ready(self.store.revoked_since(since))? {
+            (self.on_ended)(now.wall, revocation, Millis(at.0.saturating_add(life)));
+        }
+        Ok(())
+    }
+
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+
+    fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
+        result.map_err(|error| {
+            let fault = (self.fault)(&self.store).unwrap_or_default();
+            tracing::error!(event = "accounts_store_failed", ?error, fault, "the store of accounts failed");
+            match error {
+                StoreError::Unavailable => Reject::after(ErrorCode::Unavailable, 1_000),
+                StoreError::Unknown => Reject::after(ErrorCode::Unknown, 1_000),
+                _ => ErrorCode::Internal.into(),
+            }
+        })
+    }
+
+    fn attempt(&mut self, now: Now, from: IpAddr) -> Result<(), Reject> {
+        let per_minute = self.policies.codes.attempts_per_address_minute;
+        self.attempts.take(now.mono, from, per_minute).map_err(|millis| wait(ErrorCode::RateLimited, millis))
+    }
+
+    fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, Reject> {
+        if charges.is_empty() {
+            return Ok(Charged::Done);
+        }
+        let charged = ready(self.store.charge(charges, wall));
+        self.stored(charged)
+    }
+
+    /// One that is limited over `window_millis`; `None` where there is no limit.
+    fn counted(&self, kind: &str, of: &[u8], window_millis: u64, max: u32) -> Option<Charge> {
+        (max > 0).then(|| Charge { key: self.server.subject(kind, of), window_millis, max })
+    }
+
+    /// Ends the loose ends of sessions that ended.
+    fn ended(&self, now: Now, ended: &[Revocation]) {
+        let until = Millis(now.wall.0.saturating_add(self.policies.sessions.access_millis));
+        for revocation in ended {
+            self.tickets.drop_session(revocation.session);
+            (self.on_ended)(now.wall, *revocation, until);
+        }
+    }
+
+    /// An access token for a session, and the refresh token that goes with it.
+    fn issue(&mut self, now: Now, user: UserId, epoch: u32, refresh: &RefreshToken, ends: Millis) -> Issued {
+        let expires = Millis(now.wall.0.saturating_add(self.policies.sessions.access_millis)).min(ends);
+        let grant =
+            Grant { user, session: refresh.session(), epoch, id: self.bytes(), issued: now.wall, expires };
+        Issued {
+            access: self.keys.current().issue(&grant),
+            // The token holds whole seconds.
+            access_expires: Millis(expires.0 / 1_000 * 1_000),
+            refresh: refresh.reveal(&self.server),
+            refresh_expires: ends,
+            session: refresh.session(),
+        }
+    }
+
+    fn new_session(&mut self, now: Now, device: String) -> (NewSession, RefreshToken) {
+        let session = SessionId(uuid_v7(now.wall.0, self.bytes()));
+        let first = RefreshToken::first(session, self.bytes());
+        let policy = &self.policies.sessions;
+        let family = new_family(&first, &self.server, now.wall, policy);
+        let sessions_max = policy.sessions_max;
+        (NewSession { session, device, created: now.wall, family, sessions_max }, first)
+    }
+
+    fn sign_in(&mut self, now: Now, account: Account, device: String) -> Result<Proved, Reject> {
+        let (session, first) = self.new_session(now, device);
+        let opened = ready(self.store.open_session(account.user, &session));
+        let displaced = self.stored(opened)?;
+        self.ended(now, &displaced);
+        let issued = self.issue(now, account.user, 1, &first, session.family.ends());
+        Ok(Proved::SignedIn(issued, account))
+    }
+
+    fn prove(&mut self, now: Now, phone: &Phone, device: String) -> Result<Proved, Reject> {
+        let found = ready(self.store.account_of_phone(phone));
+        if let Some(account) = self.stored(found)? {
+            return self.sign_in(now, account, device);
+        }
+        let owner = self.server.subject("registration", phone.as_e164().as_bytes());
+        let random = self.bytes();
+        let made = self.registrations.make(now.mono, &self.server, owner, random, phone.clone());
+        made.map(Proved::New).map_err(|_| wait(ErrorCode::Busy, 1_000))
+    }
+
+    /// The session of an access token; what has no session any more, or another epoch, is not signed in.
+    fn session_of(&self, claims: &Claims) -> Result<Session, Reject> {
+        let found = self.stored(ready(self.store.session(claims.session)))?;
+        found
+            .filter(|session| session.user == claims.user && session.epoch == claims.epoch)
+            .ok_or_else(|| ErrorCode::InvalidToken.into())
+    }
+}
+
+impl<S: AccountStore> Actions for Service<S> {
+    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject> {
+        self.attempt(now, from)?;
+        let policy = self.policies.codes.clone();
+        self.codes.may_send(now.mono, phone, &policy).map_err(|why| match why {
+            NoCode::TooSoon { retry_after_millis } => wait(ErrorCode::RateLimited, retry_after_millis),
+            NoCode::Full => wait(ErrorCode::Busy, 60_000),
+        })?;
+        // The address pays for every request that is answered as taken, also for those that get no message.
+        let address = address_key(from);
+        let by_address = self.counted("address", &address, HOUR_MILLIS, policy.per_address_hour);
+        if let Charged::Refused { retry_after_millis, .. } = self.charge(by_address.as_slice(), now.wall)? {
+            return Err(wait(ErrorCode::RateLimited, retry_after_millis));
+        }
+        let number = phone.as_e164().as_bytes();
+        let charges: Vec<Charge> = [
+            self.counted("number", number, DAY_MILLIS, policy.per_number_day),
+            self.counted("prefix", phone.prefix().as_bytes(), HOUR_MILLIS, policy.per_prefix_hour),
+            self.counted("messages in an hour", b"", HOUR_MILLIS, policy.messages_hour),
+            self.counted("messages in a day", b"", DAY_MILLIS, policy.messages_day),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let request = CodeRequest(uuid_v7(now.wall.0, self.bytes()));
+        let random = self.bytes();
+        match self.charge(&charges, now.wall)? {
+            Charged::Done => {}
+            Charged::Refused { index: 0, .. } => {
+                // The number had its messages of the day. Its owner may see that in them; who asks sees nothing, so the
+                // answer costs what others cost: a hash, and a write.
+                self.codes.pretend(&self.server, request, random);
+                let decoy = self.counted("decoy", &address, HOUR_MILLIS, u32::MAX);
+                self.charge(decoy.as_slice(), now.wall)?;
+                return Ok(Requested { request, sms: None });
+            }
+            Charged::Refused { retry_after_millis, .. } => {
+                return Err(wait(ErrorCode::RateLimited, retry_after_millis));
+            }
+        }
+        let code = self.codes.make(now.mono, &self.server, phone, request, random, &policy);
+        let sms = Sms { to: phone.clone(), code, made: now.wall, life_millis: policy.life_millis };
+        Ok(Requested { request, sms: Some(sms) })
+    }
+
+    fn cancel_code(&mut self, request: CodeRequest) {
+        self.codes.cancel(request);
+    }
+
+    fn verify(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        request: CodeRequest,
+        code: &Code,
+        device: String,
+    ) -> Result<Proved, Reject> {
+        self.attempt(now, from)?;
+        let phone = self
+            .codes
+            .prove(now.mono, &self.server, request, code)
+            .map_err(|_| Reject::new(ErrorCode::InvalidCode))?;
+        let proved = self.prove(now, &phone, device);
+        if proved.is_err() {
+            self.codes.restore(request);
+        }
+        proved
+    }
+
+    fn register(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        asked: &Registration,
+    ) -> Result<(Issued, Account), Reject> {
+        self.attempt(now, from)?;
+        let phone = self.registrations.look(now.mono, &self.server, &asked.token).ok_or_else(|| {
+            Reject::because(
+                ErrorCode::InvalidToken,
+                "the registration is over or used; prove the number again",
+            )
+        })?;
+        let account = Account {
+            user: UserId(uuid_v7(now.wall.0, self.bytes())),
+            phone,
+            user_name: asked.user_name.clone(),
+            display_name: asked.display_name.clone(),
+            created: now.wall,
+        };
+        let (session, first) = self.new_session(now, asked.device.clone());
+        let registered = ready(self.store.register(&account, &session));
+        let (issued, account) = match self.stored(registered)? {
+            Registered::Made => (self.issue(now, account.user, 1, &first, session.family.ends()), account),
+            Registered::NameTaken => return Err(ErrorCode::NameTaken.into()),
+            // An earlier try of which the answer was lost, or another device of the number was faster: whoever proved the
+            // number signs in to its account.
+            Registered::PhoneTaken => match self.prove(now, &account.phone, asked.device.clone())? {
+                Proved::SignedIn(issued, account) => (issued, account),
+                Proved::New(_) => return Err(wait(ErrorCode::Busy, 1_000)),
+            },
+        };
+        // All registrations of the number: it has its account.
+        let owner = self.server.subject("registration", account.phone.as_e164().as_bytes());
+        self.registrations.drop_owner(owner);
+        Ok((issued, account))
+    }
+
+    fn refresh(&mut self, now: Now, token: &RefreshToken) -> Result<Issued, Reject> {
+        for _ in 0..REFRESH_TURNS_MAX {
+            let found = self.stored(ready(self.store.session(token.session())))?;
+            let Some(session) = found else { return Err(ErrorCode::InvalidToken.into()) };
+            let (family, policy) = (&session.family, &self.policies.sessions);
+            match refresh(family, token, &self.server, now.wall, policy) {
+                Refresh::Rotate { next, family: turned } => {
+                    let rotated =
+                        ready(self.store.rotate(session.session, family.generation, &turned, now.wall));
+                    if self.stored(rotated)? {
+                        return Ok(self.issue(now, session.user, session.epoch, &next, turned.ends()));
+                    }
+                    // Somebody else turned it, or ended it, in between: look again.
+                }
+                Refresh::Repeat { next } => {
+                    return Ok(self.issue(now, session.user, session.epoch, &next, session.family.ends()));
+                }
+                Refresh::Reuse => {
+                    let which = Which::One(session.session);
+                    let revoked =
+                        ready(self.store.revoke(session.user, which, AuditKind::RefreshReuse, now.wall));
+                    let ended = self.stored(revoked)?;
+                    self.ended(now, &ended);
+                    tracing::warn!(
+                        event = "refresh_token_reused",
+                        user = %session.user,
+                        session = %session.session,
+                        "a refresh token was used again after its grace; the session is revoked"
+                    );
+                    return Err(ErrorCode::InvalidToken.into());
+                }
+                Refresh::TooFast { retry_after_millis } => {
+                    return Err(wait(ErrorCode::RateLimited, retry_after_millis));
+                }
+                Refresh::Expired | Refresh::Unknown => return Err(ErrorCode::InvalidToken.into()),
+            }
+        }
+        Err(wait(ErrorCode::Busy, 250))
+    }
+
+    fn ticket(&mut self, now: Now, claims: Claims) -> Result<Opaque, Reject> {
+        let random = self.bytes();
+        self.tickets.make(now.mono, random, claims).map_err(|_| wait(ErrorCode::Busy, 1_000))
+    }
+
+    fn me(&mut self, claims: &Claims) -> Result<Account, Reject> {
+        self.session_of(claims)?;
+        let found = self.stored(ready(self.store.accounts(&[claims.user])))?;
+        found.into_iter().next().ok_or_else(|| ErrorCode::InvalidToken.into())
+    }
+
+    fn sessions(&mut self, now: Now, claims: &Claims) -> Result<Vec<Session>, Reject> {
+        self.session_of(claims)?;
+        self.stored(ready(self.store.sessions(claims.user, now.wall)))
+    }
+
+    fn end(&mut self, now: Now, claims: &Claims, which: Which) -> Result<usize, Reject> {
+        self.session_of(claims)?;
+        let reason = match which {
+            Which::One(session) if session == claims.session => AuditKind::SignedOut,
+            _ => AuditKind::Revoked,
+        };
+        let revoked = ready(self.store.revoke(claims.user, which, reason, now.wall));
+        let ended = self.stored(revoked)?;
+        self.ended(now, &ended);
+        Ok(ended.len())
+    }
+
+    fn users(&mut self, users: &[UserId]) -> Result<Vec<Account>, Reject> {
+        self.stored(ready(self.store.accounts(users)))
+    }
+
+    fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject> {
+        let found = self.stored(ready(self.store.account_of_name(folded)))?;
+        found.ok_or_else(|| ErrorCode::UserNotFound.into())
+    }
+}
+
+/// The form under which user names are compared.
+pub(super) fn folded(name: &str) -> String {
+    fold_name(name)
+}
+
+#[cfg(test)]
+mod tests;

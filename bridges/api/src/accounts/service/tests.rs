@@ -1,0 +1,266 @@
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use lynk_auth::{KeyRing, Scope, SigningKey};
+use lynk_domain::Nanos;
+use lynk_model::memory::MemoryAccounts;
+
+use super::*;
+
+const START: u64 = 1_795_456_131_000;
+
+/// A service in memory; its random bytes repeat from run to run.
+fn service(policies: Policies) -> Service<MemoryAccounts> {
+    let server = Arc::new(ServerSecret::new([7; 32]));
+    let ring = KeyRing::new(Scope::default(), SigningKey::generate([1; 32]).0, []).expect("one key");
+    let shared = Shared {
+        server: Arc::clone(&server),
+        keys: Keys::new(ring),
+        tickets: Tickets::new(server),
+        on_ended: Box::new(|_, _, _| {}),
+    };
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let random = Box::new(move |bytes: &mut [u8]| {
+        for byte in bytes {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *byte = (state >> 32) as u8;
+        }
+    });
+    Service::new(MemoryAccounts::default(), |_| None, shared, policies, random)
+}
+
+fn at(millis: u64) -> Now {
+    Now { mono: Nanos(millis * Nanos::MILLISECOND), wall: Millis(START + millis) }
+}
+
+/// Numbers that hardly share a prefix, as an attacker would choose them.
+fn number(n: u32) -> Phone {
+    Phone::from_e164(&format!("+49151{:08}", n * 4_001)).expect("a number")
+}
+
+fn address(n: u32) -> IpAddr {
+    Ipv4Addr::from_bits(0x0a00_0000 + n).into()
+}
+
+fn other(code: &Code, by: u32) -> Code {
+    let number: u32 = code.reveal().parse().expect("digits");
+    Code::parse(&format!("{:06}", (number + by) % 1_000_000)).expect("digits")
+}
+
+/// What happened to one number.
+#[derive(Default, Clone)]
+struct Attacked {
+    sent: u32,
+    /// Wrong codes that were compared with a live one.
+    guesses: u32,
+}
+
+/// A thousand addresses attack ten thousand numbers for a day: each asks for codes for as many numbers as it may and then
+/// guesses at what it got as often as anything is compared. The attacker sees no telephone.
+fn attack(policies: Policies) -> (Vec<Attacked>, u32) {
+    const NUMBERS: u32 = 10_000;
+    const ADDRESSES: u32 = 1_000;
+    const STEP: u64 = 180_000;
+    const DAY: u64 = 24 * HOUR_MILLIS;
+    let tries = policies.codes.tries_max;
+    let mut service = service(policies);
+    let mut numbers = vec![Attacked::default(); NUMBERS as usize];
+    let mut refused: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut next = 0;
+    for step in 0..DAY / STEP {
+        let now = at(step * STEP);
+        for from in (0..ADDRESSES).map(address) {
+            let target = next % NUMBERS;
+            match service.request_code(now, from, &number(target)) {
+                Ok(Requested { request, sms: Some(sms) }) => {
+                    next += 1;
+                    numbers[target as usize].sent += 1;
+                    for by in 1..=tries {
+                        let guess = service.verify(now, from, request, &other(&sms.code, by), String::new());
+                        assert_eq!(guess.expect_err("wrong").code, ErrorCode::InvalidCode);
+                        numbers[target as usize].guesses += 1;
+                    }
+                    // Not even the right one is compared any more.
+                    let late = service.verify(now, from, request, &sms.code, String::new());
+                    assert_eq!(late.expect_err("used up").code, ErrorCode::InvalidCode);
+                }
+                Ok(Requested { request, sms: None }) => {
+                    next += 1;
+                    let blind = Code::new([0; 16]);
+                    let guess = service.verify(now, from, request, &blind, String::new());
+                    assert_eq!(guess.expect_err("there is none").code, ErrorCode::InvalidCode);
+                }
+                Err(reject) => {
+                    next += 1;
+                    *refused.entry(reject.code.name()).or_default() += 1;
+                }
+            }
+        }
+    }
+    (numbers, refused.values().sum())
+}
+
+fn odds(numbers: &[Attacked]) -> f64 {
+    f64::from(numbers.iter().map(|one| one.guesses).max().unwrap_or(0)) / 1_000_000.0
+}
+
+#[test]
+fn guessing_odds_stay_under_five_in_a_hundred_thousand_by_the_limit_of_the_number_alone() {
+    // Everything else is switched off: whoever has all addresses and pays all messages still meets this.
+    let mut policies = Policies::default();
+    policies.codes.per_address_hour = 0;
+    policies.codes.per_prefix_hour = 0;
+    policies.codes.attempts_per_address_minute = 0;
+    policies.codes.messages_hour = u32::MAX;
+    policies.codes.messages_day = u32::MAX;
+    let (numbers, _) = attack(policies);
+    assert!(
+        numbers.iter().all(|one| one.sent == 5 && one.guesses == 25),
+        "every number is attacked to its limit"
+    );
+    assert!(odds(&numbers) <= 5e-5, "{}", odds(&numbers));
+}
+
+#[test]
+fn a_day_of_attack_on_ten_thousand_numbers_from_a_thousand_addresses_sends_no_more_than_the_caps() {
+    let (numbers, refused) = attack(Policies::default());
+    assert!(odds(&numbers) <= 5e-5, "{}", odds(&numbers));
+    let sent: u32 = numbers.iter().map(|one| one.sent).sum();
+    assert!((1_000..=2_000).contains(&sent), "{sent} messages");
+    assert!(refused > 200_000, "{refused}");
+    // Over all numbers together: 2,000 messages with 5 guesses each.
+    assert!(f64::from(numbers.iter().map(|one| one.guesses).sum::<u32>()) / 1_000_000.0 <= 0.01);
+}
+
+/// A store that counts what it is asked.
+struct Counting {
+    store: MemoryAccounts,
+    calls: std::cell::Cell<u64>,
+}
+
+impl Counting {
+    fn count(&self) {
+        self.calls.set(self.calls.get() + 1);
+    }
+}
+
+impl AccountStore for Counting {
+    async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {
+        self.count();
+        self.store.account_of_phone(phone).await
+    }
+
+    async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
+        self.count();
+        self.store.account_of_name(folded).await
+    }
+
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
+        self.count();
+        self.store.accounts(users).await
+    }
+
+    async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
+        self.count();
+        self.store.register(account, session).await
+    }
+
+    async fn remove(&mut self, user: UserId, wall: Millis) -> Result<Vec<Revocation>, StoreError> {
+        self.count();
+        self.store.remove(user, wall).await
+    }
+
+    async fn open_session(&mut self, user: UserId, new: &NewSession) -> Result<Vec<Revocation>, StoreError> {
+        self.count();
+        self.store.open_session(user, new).await
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        self.count();
+        self.store.session(session).await
+    }
+
+    async fn sessions(&self, user: UserId, wall: Millis) -> Result<Vec<Session>, StoreError> {
+        self.count();
+        self.store.sessions(user, wall).await
+    }
+
+    async fn rotate(
+        &mut self,
+        session: SessionId,
+        generation: u32,
+        family: &lynk_domain::Family,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.count();
+        self.store.rotate(session, generation, family, wall).await
+    }
+
+    async fn revoke(
+        &mut self,
+        user: UserId,
+        which: Which,
+        reason: AuditKind,
+        wall: Millis,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.count();
+        self.store.revoke(user, which, reason, wall).await
+    }
+
+    async fn revoked_since(&self, since: Millis) -> Result<Vec<(Millis, Revocation)>, StoreError> {
+        self.count();
+        self.store.revoked_since(since).await
+    }
+
+    async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
+        self.count();
+        self.store.charge(charges, wall).await
+    }
+
+    async fn audit(
+        &self,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<lynk_model::account::AuditEvent>, StoreError> {
+        self.count();
+        self.store.audit(user, limit).await
+    }
+}
+
+#[test]
+fn known_and_unknown_numbers_cost_the_same_work() {
+    let mut policies = Policies::default();
+    policies.codes.attempts_per_address_minute = 0;
+    policies.codes.per_address_hour = 0;
+    let Service { store, fault: _, server, keys, tickets, on_ended, random, .. } = service(policies.clone());
+    let shared = Shared { server, keys, tickets, on_ended };
+    let store = Counting { store, calls: std::cell::Cell::new(0) };
+    let mut service = Service::new(store, |_| None, shared, policies, random);
+    let from = address(1);
+    // Number 1 gets an account.
+    let asked = service.request_code(at(0), from, &number(1)).expect("asked");
+    let code = asked.sms.expect("sent").code;
+    let Ok(Proved::New(token)) = service.verify(at(0), from, asked.request, &code, String::new()) else {
+        panic!("a new number")
+    };
+    let token = token.reveal().to_owned();
+    let (name, display_name) = ("alice".to_owned(), "alice".to_owned());
+    let asked = Registration { token, user_name: name, display_name, device: String::new() };
+    service.register(at(0), from, &asked).expect("registers");
+
+    let mut cost = |now: Now, n: u32| {
+        let before = (service.store.calls.get(), service.codes.hashes());
+        let asked = service.request_code(now, from, &number(n)).expect("asked");
+        let request = (service.store.calls.get() - before.0, service.codes.hashes() - before.1);
+        // A wrong code, which anybody may send.
+        let wrong = other(&asked.sms.expect("sent").code, 1);
+        let before = (service.store.calls.get(), service.codes.hashes());
+        service.verify(now, from, asked.request, &wrong, String::new()).expect_err("wrong");
+        (request, (service.store.calls.get() - before.0, service.codes.hashes() - before.1))
+    };
+    let (known, unknown) = (cost(at(60_000), 1), cost(at(60_000), 2));
+    assert_eq!(known, unknown);
+    assert_eq!(known, ((1, 1), (0, 1)), "one write and one hash; then one hash and no look at any account");
+}

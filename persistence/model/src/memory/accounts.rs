@@ -1,0 +1,247 @@
+//! [`MemoryAccounts`]: accounts as tables. See the parent module.
+
+use std::collections::BTreeMap;
+
+use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
+
+use crate::account::{
+    Account, AuditEvent, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession,
+    Registered, Session, Which,
+};
+use crate::port::AccountStore;
+use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
+
+/// [`AccountStore`] in memory.
+#[derive(Clone, Default, Debug)]
+pub struct MemoryAccounts {
+    accounts: BTreeMap<UserId, Account>,
+    /// Folded name → who has it, or gave it up and when.
+    names: BTreeMap<String, (UserId, Option<Millis>)>,
+    sessions: BTreeMap<SessionId, Kept>,
+    /// Key and begin of a slice → how many.
+    counted: BTreeMap<([u8; 16], u64), u64>,
+    audit: Vec<AuditEvent>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    session: Session,
+    revoked: Option<Millis>,
+}
+
+impl Kept {
+    fn ends(&self) -> Millis {
+        self.revoked.unwrap_or(Millis(u64::MAX)).min(self.session.family.ends())
+    }
+}
+
+impl MemoryAccounts {
+    fn note(&mut self, user: UserId, session: SessionId, kind: AuditKind, at: Millis) {
+        self.audit.push(AuditEvent { at, user, session, kind });
+    }
+
+    fn put_session(&mut self, user: UserId, new: &NewSession) {
+        let session = Session {
+            session: new.session,
+            user,
+            device: new.device.clone(),
+            created: new.created,
+            last_used: new.created,
+            epoch: 1,
+            family: new.family.clone(),
+        };
+        self.sessions.insert(new.session, Kept { session, revoked: None });
+        self.note(user, new.session, AuditKind::SignedIn, new.created);
+    }
+
+    fn end_sessions(
+        &mut self,
+        user: UserId,
+        which: Which,
+        reason: AuditKind,
+        wall: Millis,
+    ) -> Vec<Revocation> {
+        let mut ended = Vec::new();
+        for kept in self.sessions.values_mut() {
+            let named = match which {
+                Which::One(session) => kept.session.session == session,
+                Which::Others(session) => kept.session.session != session,
+                Which::All => true,
+            };
+            if named && kept.session.user == user && kept.revoked.is_none() {
+                kept.revoked = Some(wall);
+                kept.session.epoch += 1;
+                let (session, epoch) = (kept.session.session, kept.session.epoch);
+                ended.push(Revocation { user, session, epoch });
+            }
+        }
+        for one in &ended {
+            self.note(user, one.session, reason, wall);
+        }
+        ended
+    }
+
+    /// What counts for a charge: when a slice that its window touches leaves it, and how many are in it.
+    fn leaving(&self, charge: &Charge, wall: Millis) -> Vec<(u64, u64)> {
+        let last = wall.0.saturating_add(charge.window_millis);
+        self.counted
+            .range((charge.key, 0)..=(charge.key, last))
+            .map(|((_, slice), count)| (slice + width(charge) + charge.window_millis, *count))
+            .filter(|(leaves, _)| *leaves > wall.0)
+            .collect()
+    }
+}
+
+fn width(charge: &Charge) -> u64 {
+    (charge.window_millis / COUNTER_SLICES).max(1)
+}
+
+impl AccountStore for MemoryAccounts {
+    async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {
+        Ok(self.accounts.values().find(|account| account.phone == *phone).cloned())
+    }
+
+    async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
+        let holder = self.names.get(folded).filter(|(_, freed)| freed.is_none());
+        Ok(holder.and_then(|(user, _)| self.accounts.get(user).cloned()))
+    }
+
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
+        Ok(users.iter().filter_map(|user| self.accounts.get(user).cloned()).collect())
+    }
+
+    async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
+        if self.accounts.values().any(|other| other.phone == account.phone) {
+            return Ok(Registered::PhoneTaken);
+        }
+        let folded = fold_name(&account.user_name);
+        if let Some((user, freed)) = self.names.get(&folded)
+            && *user != account.user
+            && freed.is_none_or(|at| account.created.0 < at.0.saturating_add(NAME_RESERVED_MILLIS))
+        {
+            return Ok(Registered::NameTaken);
+        }
+        self.names.insert(folded, (account.user, None));
+        self.accounts.insert(account.user, account.clone());
+        self.note(account.user, SessionId::NIL, AuditKind::Registered, account.created);
+        self.put_session(account.user, session);
+        Ok(Registered::Made)
+    }
+
+    async fn remove(&mut self, user: UserId, wall: Millis) -> Result<Vec<Revocation>, StoreError> {
+        if self.accounts.remove(&user).is_none() {
+            return Ok(Vec::new());
+        }
+        for (holder, freed) in self.names.values_mut() {
+            if *holder == user && freed.is_none() {
+                *freed = Some(wall);
+            }
+        }
+        let ended = self.end_sessions(user, Which::All, AuditKind::Removed, wall);
+        self.note(user, SessionId::NIL, AuditKind::Removed, wall);
+        Ok(ended)
+    }
+
+    async fn open_session(
+        &mut self,
+        user: UserId,
+        session: &NewSession,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let wall = session.created;
+        self.sessions.retain(|_, kept| kept.ends().0.saturating_add(ENDED_SESSION_KEPT_MILLIS) > wall.0);
+        let mut open: Vec<_> = self
+            .sessions
+            .values()
+            .filter(|kept| kept.session.user == user && kept.ends() > wall)
+            .map(|kept| (kept.session.last_used, kept.session.session))
+            .collect();
+        open.sort_unstable();
+        let too_many = open.len().saturating_sub(session.sessions_max.saturating_sub(1) as usize);
+        let mut ended = Vec::new();
+        // The later one first, as they are found from the top.
+        for (_, old) in open[..too_many].iter().rev() {
+            ended.extend(self.end_sessions(user, Which::One(*old), AuditKind::Displaced, wall));
+        }
+        self.put_session(user, session);
+        Ok(ended)
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        let kept = self.sessions.get(&session).filter(|kept| kept.revoked.is_none());
+        Ok(kept.map(|kept| kept.session.clone()))
+    }
+
+    async fn sessions(&self, user: UserId, wall: Millis) -> Result<Vec<Session>, StoreError> {
+        let open = self.sessions.values().filter(|kept| kept.revoked.is_none() && kept.ends() > wall);
+        let mut sessions: Vec<_> =
+            open.map(|kept| kept.session.clone()).filter(|session| session.user == user).collect();
+        sessions.sort_by_key(|session| (session.created, session.session));
+        Ok(sessions)
+    }
+
+    async fn rotate(
+        &mut self,
+        session: SessionId,
+        generation: u32,
+        family: &Family,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        let Some(kept) = self.sessions.get_mut(&session) else { return Ok(false) };
+        if kept.revoked.is_some() || kept.session.family.generation != generation {
+            return Ok(false);
+        }
+        kept.session.family = family.clone();
+        kept.session.last_used = wall;
+        Ok(true)
+    }
+
+    async fn revoke(
+        &mut self,
+        user: UserId,
+        which: Which,
+        reason: AuditKind,
+        wall: Millis,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        Ok(self.end_sessions(user, which, reason, wall))
+    }
+
+    async fn revoked_since(&self, since: Millis) -> Result<Vec<(Millis, Revocation)>, StoreError> {
+        let mut revoked: Vec<_> = self
+            .sessions
+            .values()
+            .filter_map(|kept| Some((kept.revoked.filter(|at| *at >= since)?, &kept.session)))
+            .map(|(at, of)| (at, Revocation { user: of.user, session: of.session, epoch: of.epoch }))
+            .collect();
+        revoked.sort_by_key(|(at, revocation)| (*at, revocation.session));
+        Ok(revoked)
+    }
+
+    async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
+        let mut done: Vec<([u8; 16], u64)> = Vec::new();
+        for (index, charge) in charges.iter().enumerate() {
+            let leaving = self.leaving(charge, wall);
+            let mut counted: u64 = leaving.iter().map(|(_, count)| count).sum();
+            if counted < u64::from(charge.max) {
+                let slice = (charge.key, wall.0 - wall.0 % width(charge));
+                *self.counted.entry(slice).or_default() += 1;
+                done.push(slice);
+                continue;
+            }
+            let free = leaving.iter().find(|(_, count)| {
+                counted -= count;
+                counted < u64::from(charge.max)
+            });
+            let retry_after_millis = free.map_or(charge.window_millis, |(leaves, _)| leaves - wall.0);
+            for slice in done {
+                self.counted.entry(slice).and_modify(|count| *count -= 1);
+            }
+            return Ok(Charged::Refused { index, retry_after_millis });
+        }
+        Ok(Charged::Done)
+    }
+
+    async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
+        let events = self.audit.iter().rev().filter(|event| event.user == user);
+        Ok(events.take(limit as usize).copied().collect())
+    }
+}
