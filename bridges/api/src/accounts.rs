@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
-use lynk_auth::{KeyRing, ServerSecret};
+use lynk_auth::{ADDRESSES_MAX, CODES_MAX, CodePolicy, KeyRing, ONE_TIME_MAX, ServerSecret};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
 use lynk_model::port::AccountStore;
@@ -47,6 +47,20 @@ use service::{Service, Shared};
 
 /// Messages on their way to the carrier at a time; further requests for codes answer `busy`.
 const SENDING_MAX: usize = 64;
+
+/// Bytes that the tables of accounts may take at most: codes that wait, tickets and registrations, addresses that are
+/// counted, SQLite's cache. Sessions that ended are not counted: each needed a sign-in.
+#[must_use]
+pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
+    // Entries with their keys and their share of tree nodes, rounded up.
+    const CODE: u64 = 384;
+    const ONE_TIME: u64 = 384;
+    const ADDRESS: u64 = 64;
+    const CACHE: u64 = 4 << 20;
+    // A code is remembered for ten minutes, or an hour where the next one may be asked for that late.
+    let codes = u64::from(codes.messages_hour).saturating_mul(2).min(CODES_MAX as u64) * CODE;
+    codes + 2 * ONE_TIME_MAX as u64 * ONE_TIME + ADDRESSES_MAX as u64 * ADDRESS + CACHE
+}
 
 /// An answer of [`Blocks`] on its way.
 pub type Across<'a> = Pin<Box<dyn Future<Output = Result<BTreeSet<UserId>, Reject>> + Send + 'a>>;

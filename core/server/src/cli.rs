@@ -6,6 +6,7 @@
 mod bench;
 mod chat;
 mod config;
+mod keys;
 mod token;
 mod verify;
 mod version;
@@ -34,7 +35,7 @@ struct Cli {
 enum Command {
     /// Run the server.
     #[command(
-        after_help = "Examples:\n  lynk serve\n  lynk serve --config /etc/lynk.toml --data /var/lib/lynk --listen 0.0.0.0:7777\n\n\
+        after_help = "Examples:\n  lynk serve\n  lynk serve --config /etc/lynk.toml --data /var/lib/lynk --listen 0.0.0.0:7777 --set sms.provider=none\n\n\
         SIGTERM drains and ends; a second one ends at once. SIGHUP reads the configuration again."
     )]
     Serve(ServeArgs),
@@ -49,6 +50,9 @@ enum Command {
         after_help = "Examples:\n  lynk token --user 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0e\n  lynk token --user alice --ttl 8h -o json"
     )]
     Token(token::TokenArgs),
+    /// List or rotate the keys that sign access tokens.
+    #[command(after_help = "Examples:\n  lynk keys list\n  lynk keys rotate --overlap 24h", subcommand)]
+    Keys(keys::KeysCommand),
     /// Check the data directory of a server that does not run.
     #[command(after_help = "Examples:\n  lynk verify\n  lynk verify --data /var/lib/lynk -o json")]
     Verify(verify::VerifyArgs),
@@ -173,6 +177,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => args.run(),
         Command::Chat(args) => args.run(),
         Command::Token(args) => args.run(),
+        Command::Keys(command) => command.run(),
         Command::Verify(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Config(command) => command.run(),

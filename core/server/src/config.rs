@@ -20,6 +20,7 @@ mod value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use lynk_auth::{CodePolicy, SessionPolicy};
 use lynk_domain::{AckLevel, Limits};
 use lynk_http::Network;
 
@@ -27,7 +28,7 @@ pub(crate) use keys::{KEYS, Key};
 pub(crate) use layer::{Problem, Problems, unknown};
 pub use render::reference;
 pub(crate) use render::{default_toml, explain};
-pub(crate) use value::{Backend, LogFormat, LogLevel, Pin};
+pub(crate) use value::{Backend, LogFormat, LogLevel, Pin, SmsConsole, SmsProvider};
 
 /// Everything an operator can set. One field per key of [`KEYS`].
 #[derive(Clone, PartialEq, Debug)]
@@ -72,6 +73,14 @@ pub(crate) struct Config {
     pub(crate) auth_issuer: String,
     /// Claim `aud`.
     pub(crate) auth_audience: String,
+    /// How one-time codes are sent and tried.
+    pub(crate) codes: CodePolicy,
+    /// How long sessions and their tokens live.
+    pub(crate) sessions: SessionPolicy,
+    /// Who sends one-time codes.
+    pub(crate) sms_provider: SmsProvider,
+    /// Where the console provider shows them.
+    pub(crate) sms_console: SmsConsole,
     /// Durability of rooms that name none.
     pub(crate) room_level: AckLevel,
     /// Size of a journal segment.
@@ -117,6 +126,10 @@ impl Default for Config {
             shard_backend: Backend::Auto,
             auth_issuer: "lynk".to_owned(),
             auth_audience: "lynk".to_owned(),
+            codes: CodePolicy::default(),
+            sessions: SessionPolicy::default(),
+            sms_provider: SmsProvider::Console,
+            sms_console: SmsConsole::Auto,
             room_level: AckLevel::Local,
             journal_segment_bytes: 64 << 20,
             journal_disk_bytes_max: 16 << 30,
@@ -234,6 +247,26 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
             problems
                 .push(Problem::new("admin.address", "is the clients' address: give it a port of its own"));
         }
+    }
+    if let Some(broken) = config.codes.broken_relation() {
+        problems.push(Problem::new("[codes]", broken));
+    }
+    if let Some(broken) = config.sessions.broken_relation() {
+        problems.push(Problem::new("[sessions]", broken));
+    }
+    for country in &config.codes.countries {
+        if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            problems.push(Problem::new(
+                "codes.countries",
+                format!("{country:?} is not a country of two letters such as \"DE\""),
+            ));
+        }
+    }
+    if config.sms_provider == SmsProvider::Console && !config.listen.ip().is_loopback() {
+        problems.push(Problem::new(
+            "sms.provider",
+            "`console` shows codes on this machine instead of sending them, and others can reach listen.address: use `none`, or listen on loopback",
+        ));
     }
     if config.room_level == AckLevel::Replicated {
         problems.push(Problem::new(

@@ -3,11 +3,13 @@
 //! ```text
 //! LOCK            flock, held by the process that serves; its pid inside
 //! VERSION         layout version of the directory, decimal
-//! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; files 0600
+//! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; server.secret; files 0600
 //! crashes         last crashes, for the crash-loop guard
 //! journal/        write-ahead log
 //! messages/       message log
 //! rooms.sqlite    rooms, members, bans, blocks
+//! accounts.sqlite accounts, sessions, counters of codes; 0600
+//! dev-sms.txt     codes that the console provider showed; 0600
 //! ```
 //!
 //! Thread: boot. What can fail: anything an operator may have done to the directory; every error names the cure.
@@ -18,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lynk_auth::{KeySet, Scope, SigningKey};
+use lynk_auth::{KeyRing, KeySet, Scope, SigningKey};
 
 use crate::exit::Failure;
 use crate::os;
@@ -27,7 +29,9 @@ use crate::os;
 const VERSION: u32 = 1;
 
 /// File of the key that signs.
-const SIGNING_KEY: &str = "access.p8";
+pub(crate) const SIGNING_KEY: &str = "access.p8";
+/// File of the server's secret: what codes and opaque tokens are hashed with.
+const SECRET: &str = "server.secret";
 
 /// An open data directory. The lock is held until this is dropped.
 #[derive(Debug)]
@@ -69,6 +73,30 @@ impl DataDir {
         }
         Keys::load(&self.root)
     }
+
+    /// The server's secret; made if there is none.
+    ///
+    /// # Errors
+    /// It is readable for others, or not 32 bytes.
+    pub(crate) fn secret(&self) -> Result<[u8; 32], Failure> {
+        let dir = self.root.join("keys");
+        check_private(&dir)?;
+        let path = dir.join(SECRET);
+        if !path.exists() {
+            write_new(&path, &os::random::<32>()?, 0o600)?;
+            sync_dir(&dir)?;
+        }
+        check_private(&path)?;
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(64).read_to_end(&mut bytes))
+            .map_err(|error| refused(&path, &error))?;
+        bytes.try_into().map_err(|_| {
+            Failure::dependency(format!("{} does not hold 32 bytes", path.display())).cure(
+                "restore the file from where it was copied; without it every session ends and limits on codes begin anew",
+            )
+        })
+    }
 }
 
 /// The key that signs, and all that are accepted.
@@ -102,7 +130,11 @@ impl Keys {
             let path = entry.map_err(|error| refused(&dir, &error))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if name.starts_with("access-") && name.ends_with(".p8") {
-                others.push(read_key(&path)?);
+                let key = read_key(&path)?;
+                // A rotation that was interrupted leaves the key that signs under its next name as well.
+                if key.public() != signing.public() {
+                    others.push(key);
+                }
             }
         }
         others.sort_by(|a, b| a.public().kid().cmp(b.public().kid()));
@@ -121,9 +153,21 @@ impl Keys {
         })?;
         Ok(Arc::new(set))
     }
+
+    /// What issues tokens with these keys.
+    ///
+    /// # Errors
+    /// Too many keys.
+    pub(crate) fn ring(self, scope: Scope) -> Result<KeyRing, Failure> {
+        let others: Vec<_> = self.others.iter().map(SigningKey::public).collect();
+        KeyRing::new(scope, self.signing, others).map_err(|error| {
+            Failure::dependency(format!("the access keys cannot be used: {error}"))
+                .cure("`lynk keys rotate` drops those that are not needed any more")
+        })
+    }
 }
 
-fn read_key(path: &Path) -> Result<SigningKey, Failure> {
+pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     check_private(path)?;
     let mut der = Vec::new();
     File::open(path)
@@ -136,7 +180,7 @@ fn read_key(path: &Path) -> Result<SigningKey, Failure> {
 }
 
 /// Refuses what others than its owner may read.
-fn check_private(path: &Path) -> Result<(), Failure> {
+pub(crate) fn check_private(path: &Path) -> Result<(), Failure> {
     let mode = fs::metadata(path).map_err(|error| refused(path, &error))?.mode() & 0o777;
     if mode & 0o077 == 0 {
         return Ok(());
@@ -172,6 +216,17 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
         return Err(refused(path, &ErrorKind::NotADirectory.into()));
     }
     Ok(())
+}
+
+/// The process that serves from a directory, if one does.
+pub(crate) fn server_of(root: &Path) -> Option<String> {
+    let mut file = File::open(root.join("LOCK")).ok()?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    let mut pid = String::new();
+    (&mut file).take(32).read_to_string(&mut pid).ok()?;
+    Some(pid.trim().to_owned())
 }
 
 fn lock(root: &Path) -> Result<File, Failure> {
@@ -236,7 +291,7 @@ fn check_version(root: &Path) -> Result<(), Failure> {
 }
 
 /// Makes a file that must not exist, with its content on disk.
-fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     let written =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
             // The process's umask may only take away; a key must be exactly this private.
@@ -247,7 +302,7 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     written.map_err(|error| refused(path, &error))
 }
 
-fn sync_dir(path: &Path) -> Result<(), Failure> {
+pub(crate) fn sync_dir(path: &Path) -> Result<(), Failure> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| refused(path, &error))
 }
 
@@ -310,6 +365,21 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_secret_is_made_once_and_private() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = DataDir::open(temp.path()).expect("opens");
+        let first = dir.secret().expect("made");
+        assert_eq!(dir.secret().expect("read"), first);
+        let path = temp.path().join("keys/server.secret");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).expect("ours");
+        assert!(dir.secret().expect_err("readable").to_string().contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
+        fs::write(&path, [1; 31]).expect("ours");
+        assert!(dir.secret().expect_err("short").to_string().contains("does not hold 32 bytes"));
+    }
+
+    #[test]
     fn keys_beside_the_signing_one_are_accepted() {
         let temp = tempfile::tempdir().expect("temporary directory");
         let dir = DataDir::open(temp.path()).expect("opens");
@@ -318,7 +388,9 @@ mod tests {
         fs::rename(keys.join("access.p8"), keys.join("access-2026.p8")).expect("ours");
         let rotated = dir.keys().expect("a new one is made");
         assert_eq!(rotated.accepted(Scope::default()).expect("two").keys().len(), 2);
-        fs::copy(keys.join("access.p8"), keys.join("access-copy.p8")).expect("ours");
+        fs::copy(keys.join("access.p8"), keys.join("access-same.p8")).expect("ours");
+        assert_eq!(dir.keys().expect("read").accepted(Scope::default()).expect("two").keys().len(), 2);
+        fs::copy(keys.join("access-2026.p8"), keys.join("access-copy.p8")).expect("ours");
         let twice = dir.keys().expect("read").accepted(Scope::default()).expect_err("twice").to_string();
         assert!(twice.contains("holds one key twice"), "{twice}");
     }

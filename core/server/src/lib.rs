@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod admin;
 mod api;
 mod boot;
@@ -22,6 +23,7 @@ mod data_dir;
 mod doctor;
 mod exit;
 mod health;
+mod keys;
 mod log;
 mod memory;
 mod metrics;

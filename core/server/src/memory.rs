@@ -32,6 +32,8 @@ pub(crate) struct Contract {
     frame_pools: u64,
     journal_buffers: u64,
     store: u64,
+    /// Codes, tickets, registrations and addresses that are counted.
+    accounts: u64,
 }
 
 impl Contract {
@@ -66,6 +68,7 @@ impl Contract {
             frame_pools: shards * lynk_engine::FRAME_POOLS_BYTES_MAX as u64,
             journal_buffers: shards * 2 * WriterLimits::default().uncommitted_bytes_max as u64,
             store: config.store_cache_bytes + 4 * config.store_memtable_bytes,
+            accounts: lynk_api::accounts::memory_bytes_max(&config.codes),
         }
     }
 
@@ -88,8 +91,9 @@ impl Contract {
             frame_pools_bytes = self.frame_pools,
             journal_buffers_bytes = self.journal_buffers,
             store_bytes = self.store,
+            accounts_bytes = self.accounts,
             driver = chosen.name(),
-            "the most that each part may take; limits.*, listen.* and store.* change it"
+            "the most that each part may take; limits.*, listen.*, store.* and codes.* change it"
         );
     }
 }

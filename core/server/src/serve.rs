@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use lynk_api::accounts::AccountsState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -23,7 +24,7 @@ use crate::doctor::bind_cure;
 use crate::exit::{Exit, Failure};
 use crate::health::{Health, Phase};
 use crate::log::Log;
-use crate::{admin, os};
+use crate::{accounts, admin, os};
 
 /// Time between two looks at a drain.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -74,7 +75,9 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
     }
     crashes.check()?;
     crashes.clone().install(|| lynk_reactor::current_note().map(|note| (note.shard.0, note.doing)));
-    let keys = KeySwap::new(dir.keys()?.accepted(config.auth_scope())?);
+    let loaded = dir.keys()?;
+    let keys = KeySwap::new(loaded.accepted(config.auth_scope())?);
+    let (accounts, accounts_thread) = accounts::start(&config, &dir, loaded)?;
 
     let admin_address = start_admin(&config, &health)?;
     let shard_count = os::shard_count(config.shard_count);
@@ -99,7 +102,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
     let started = Instant::now();
     // Each look begins with the signals that are pending, so none is lost between two.
     while signals.forever().next() == Some(SIGHUP) {
-        reload(sources, &mut config, &dir, &keys, log);
+        reload(sources, &mut config, &dir, &keys, &accounts, log);
     }
     // It takes them: its thread lives as long as the process.
     let _ = second_signal.send(signals);
@@ -108,6 +111,8 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
             crashes.clear();
         }
     });
+    drop(accounts);
+    accounts_thread.join();
     Ok(())
 }
 
@@ -210,7 +215,14 @@ fn bind(config: &Config, shard_count: u16) -> Result<Vec<TcpListener>, Failure> 
 }
 
 /// SIGHUP: what can change changes, the rest is named.
-fn reload(sources: &Sources, config: &mut Config, dir: &DataDir, keys: &KeySwap, log: &Log) {
+fn reload(
+    sources: &Sources,
+    config: &mut Config,
+    dir: &DataDir,
+    keys: &KeySwap,
+    accounts: &AccountsState,
+    log: &Log,
+) {
     let fresh = match load(sources) {
         Ok(loaded) => loaded.config,
         Err(problems) => {
@@ -225,10 +237,13 @@ fn reload(sources: &Sources, config: &mut Config, dir: &DataDir, keys: &KeySwap,
     }
     log.set_level(fresh.log_level);
     config.log_level = fresh.log_level;
-    match Keys::load(dir.root()).and_then(|loaded| loaded.accepted(config.auth_scope())) {
-        Ok(set) => {
+    match Keys::load(dir.root()).and_then(|loaded| loaded.ring(config.auth_scope())) {
+        Ok(ring) => {
+            let set = Arc::clone(ring.accepted());
             let accepted = set.keys().len();
+            // What checks tokens learns of a key before what signs with it.
             keys.replace(set);
+            accounts.keys().replace(ring);
             tracing::info!(
                 event = "reloaded",
                 changed = applied.join(", "),

@@ -62,6 +62,9 @@ const ERROR_CODES: Label = Label {
         "slow_mode",
         "last_owner",
         "internal",
+        "invalid_code",
+        "user_not_found",
+        "session_not_found",
     ],
 };
 

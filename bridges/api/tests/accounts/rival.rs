@@ -60,7 +60,7 @@ impl Raced {
 
 impl AccountStore for Raced {
     async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
-        let read = self.store.borrow().session(session).await?;
+        let read = ready(self.store.borrow().session(session))?;
         if let Some(session) = &read {
             self.act(session);
         }
@@ -68,15 +68,15 @@ impl AccountStore for Raced {
     }
 
     async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {
-        self.store.borrow().account_of_phone(phone).await
+        ready(self.store.borrow().account_of_phone(phone))
     }
 
     async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
-        self.store.borrow().account_of_name(folded).await
+        ready(self.store.borrow().account_of_name(folded))
     }
 
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
-        self.store.borrow().accounts(users).await
+        ready(self.store.borrow().accounts(users))
     }
 
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
@@ -92,7 +92,7 @@ impl AccountStore for Raced {
     }
 
     async fn sessions(&self, user: UserId, wall: Millis) -> Result<Vec<Session>, StoreError> {
-        self.store.borrow().sessions(user, wall).await
+        ready(self.store.borrow().sessions(user, wall))
     }
 
     async fn rotate(
@@ -116,7 +116,7 @@ impl AccountStore for Raced {
     }
 
     async fn revoked_since(&self, since: Millis) -> Result<Vec<(Millis, Revocation)>, StoreError> {
-        self.store.borrow().revoked_since(since).await
+        ready(self.store.borrow().revoked_since(since))
     }
 
     async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
@@ -124,7 +124,7 @@ impl AccountStore for Raced {
     }
 
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
-        self.store.borrow().audit(user, limit).await
+        ready(self.store.borrow().audit(user, limit))
     }
 }
 

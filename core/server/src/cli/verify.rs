@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use lynk_embedded::{MessageLog, MessageLogOptions, Rooms};
+use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, Rooms};
 use lynk_journal::{Account, RealDisk, verify};
 use lynk_model::port::{MessageStore as _, ready, source_name};
 use serde_json::{Value, json};
@@ -39,7 +39,8 @@ impl VerifyArgs {
             ready(messages.cursor(&source_name(generation, shard))).ok()
         });
         let account = account.map_err(|error| Failure::dependency(error.to_string()))?;
-        let sound = account.is_sound() && stores.messages.is_ok() && stores.rooms.is_ok();
+        let opens = parts(&stores).iter().all(|(_, result)| result.is_ok());
+        let sound = account.is_sound() && opens;
         match self.output {
             Form::Text => put(&text(&account, &stores, sound))?,
             Form::Json => put_json(&as_json(&account, &stores, sound))?,
@@ -56,12 +57,14 @@ impl VerifyArgs {
 struct Stores {
     messages: Result<MessageLog, String>,
     rooms: Result<(), String>,
+    accounts: Result<(), String>,
 }
 
 fn stores(root: &Path) -> Stores {
     Stores {
         messages: MessageLog::open(root, MessageLogOptions::default()).map_err(|error| error.to_string()),
         rooms: Rooms::open(root).map(drop).map_err(|error| error.to_string()),
+        accounts: Accounts::open(root).map(drop).map_err(|error| error.to_string()),
     }
 }
 
@@ -94,10 +97,11 @@ fn text(account: &Account, stores: &Stores, sound: bool) -> String {
     out + if sound { "sound\n" } else { "" }
 }
 
-fn parts(stores: &Stores) -> [(&'static str, Result<(), &str>); 2] {
+fn parts(stores: &Stores) -> [(&'static str, Result<(), &str>); 3] {
     [
         ("messages", stores.messages.as_ref().map(|_| ()).map_err(String::as_str)),
         ("rooms", stores.rooms.as_ref().copied().map_err(String::as_str)),
+        ("accounts", stores.accounts.as_ref().copied().map_err(String::as_str)),
     ]
 }
 

@@ -210,6 +210,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
+const MINUTE: u64 = 60_000;
 const DAY: u64 = 86_400_000;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -343,6 +344,92 @@ pub(crate) static KEYS: &[Key] = &[
         "auth.audience",
         Field::Text(|c| &mut c.auth_audience),
         "Claim `aud` of access tokens, issued and accepted.",
+    ),
+    key(
+        "codes.life",
+        Field::U64(|c| &mut c.codes.life_millis, Unit::Millis, 1_000, 10 * MINUTE),
+        "How long a code is good.",
+    ),
+    key(
+        "codes.tries_max",
+        Field::U32(|c| &mut c.codes.tries_max, Unit::Count, 1, 10),
+        "Wrong tries of one code; the last one ends it. Times one more than `per_number_day` it must not exceed 50: that bounds the odds of guessing to 5 in 100,000 per number and day.",
+    ),
+    key(
+        "codes.resend",
+        Field::U64(|c| &mut c.codes.resend_millis, Unit::Millis, 1_000, 60 * MINUTE),
+        "Time between two codes to one number.",
+    ),
+    key(
+        "codes.per_number_day",
+        Field::U32(|c| &mut c.codes.per_number_day, Unit::Count, 1, 10),
+        "Codes to one number in a day. Further requests are answered alike and send nothing.",
+    ),
+    key(
+        "codes.per_address_hour",
+        Field::U32(|c| &mut c.codes.per_address_hour, Unit::Count, 0, 1_000_000),
+        "Codes that one address (IPv4; IPv6 /48) may ask for in an hour; 0 for no limit.",
+    ),
+    key(
+        "codes.per_prefix_hour",
+        Field::U32(|c| &mut c.codes.per_prefix_hour, Unit::Count, 0, 10_000),
+        "Codes in an hour to numbers that differ in their last four digits only, as those that are bought together do; 0 for no limit.",
+    ),
+    key(
+        "codes.messages_hour",
+        // Less than codes that may wait: a code lives ten minutes at most.
+        Field::U32(|c| &mut c.codes.messages_hour, Unit::Count, 1, 90_000),
+        "Codes in an hour over all numbers: what a thief of messages can cost. Further requests answer `rate_limited`.",
+    ),
+    key(
+        "codes.messages_day",
+        Field::U32(|c| &mut c.codes.messages_day, Unit::Count, 1, 2_000_000),
+        "Codes in a day over all numbers.",
+    ),
+    key(
+        "codes.countries",
+        Field::Words(|c| &mut c.codes.countries),
+        "Countries (ISO 3166, `DE`) whose numbers get codes; none listed is all.",
+    ),
+    key(
+        "codes.attempts_per_address_minute",
+        Field::U32(|c| &mut c.codes.attempts_per_address_minute, Unit::Count, 0, 1_000_000),
+        "Requests of one address in a minute that ask for, try or use a code; 0 for no limit.",
+    ),
+    key(
+        "sessions.access_ttl",
+        Field::U64(|c| &mut c.sessions.access_millis, Unit::Millis, 1_000, 15 * MINUTE),
+        "Life of an access token.",
+    ),
+    key(
+        "sessions.refresh_idle",
+        Field::U64(|c| &mut c.sessions.idle_millis, Unit::Millis, MINUTE, 365 * DAY),
+        "A session that gets no new tokens for so long ends.",
+    ),
+    key(
+        "sessions.refresh_life",
+        Field::U64(|c| &mut c.sessions.life_millis, Unit::Millis, MINUTE, 3_650 * DAY),
+        "A session ends after so long, however much it is used.",
+    ),
+    key(
+        "sessions.refresh_grace",
+        Field::U64(|c| &mut c.sessions.grace_millis, Unit::Millis, 0, 2 * MINUTE),
+        "Time in which a refresh token that was used gives the same successor again. Later it ends the session: somebody else has it.",
+    ),
+    key(
+        "sessions.per_account_max",
+        Field::U32(|c| &mut c.sessions.sessions_max, Unit::Count, 1, 1_000),
+        "Sessions of one account; a further sign-in ends the one that was not used for longest.",
+    ),
+    key(
+        "sms.provider",
+        Field::Choice(|c| &mut c.sms_provider),
+        "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `none`: there are no codes.",
+    ),
+    key(
+        "sms.console",
+        Field::Choice(|c| &mut c.sms_console),
+        "Where `console` shows codes: on standard error (`terminal`), in `dev-sms.txt` of the data directory (`file`), or where there is a terminal there, else in the file (`auto`).",
     ),
     key(
         "rooms.default_level",

@@ -22,6 +22,11 @@ fn about(section: &str) -> &'static str {
         "auth" => {
             "Access tokens. The signing key is made at first start, under `keys/` of the data directory."
         }
+        "codes" => {
+            "One-time codes by SMS: how many are sent, and how often one may be tried. Windows slide: a day is any 24 to 25 hours, an hour any 60 to 63 minutes."
+        }
+        "sessions" => "What a sign-in leads to: a session with access and refresh tokens.",
+        "sms" => "Who sends the codes.",
         "rooms" => "Defaults of rooms.",
         "journal" => "The write-ahead log between an acknowledgement and the message store.",
         "store" => "The embedded message log.",

@@ -58,6 +58,28 @@ choice! {
 }
 
 choice! {
+    /// Who sends one-time codes.
+    SmsProvider {
+        /// Nobody: codes are shown on this machine.
+        Console = "console",
+        /// Nobody at all: no codes, no sign-in.
+        None = "none",
+    }
+}
+
+choice! {
+    /// Where the console provider shows codes.
+    SmsConsole {
+        /// On standard error if that is a terminal, else in the file.
+        Auto = "auto",
+        /// On standard error.
+        Terminal = "terminal",
+        /// In `dev-sms.txt` of the data directory.
+        File = "file",
+    }
+}
+
+choice! {
     /// Least severe log line.
     LogLevel {
         /// Something failed.

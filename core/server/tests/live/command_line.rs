@@ -202,3 +202,39 @@ fn configuration_commands_answer_with_their_exit_codes() {
     assert!(text(&lynk(&["version"])).starts_with("lynk "));
     assert_eq!(lynk(&["config", "check", "/nonexistent.toml"]).status.code(), Some(3));
 }
+
+#[test]
+fn a_rotated_key_signs_after_a_reload_and_the_old_one_is_still_accepted() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &[]);
+    let data = temp.path().to_str().expect("UTF-8");
+    let keys = |arguments: &[&str]| -> Value {
+        let output = lynk(&[&["keys"], arguments, &["--data", data, "-o", "json"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_str(&text(&output)).expect("JSON")
+    };
+    let kid = |keys: &Value, role: &str| {
+        let rows = keys["keys"].as_array().expect("rows");
+        rows.iter().find(|row| row["role"] == role).map(|row| row["kid"].clone())
+    };
+    let first = keys(&["list"]);
+    let rotated = keys(&["rotate"]);
+    assert_eq!(kid(&rotated, "retired"), kid(&first, "signs"));
+    assert_eq!(rotated["reload_pid"], server.pid().to_string());
+    let again = keys(&["rotate", "--overlap", "16m"]);
+    assert_eq!(kid(&again, "signs"), kid(&rotated, "next"));
+    let refused = lynk(&["keys", "rotate", "--overlap", "1m", "--data", data]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--overlap"));
+}
+
+#[test]
+fn a_server_that_others_can_reach_shows_no_codes() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let data = temp.path().to_str().expect("UTF-8");
+    let refused = lynk(&["serve", "--data", data, "--listen", "0.0.0.0:0", "--admin", "127.0.0.1:0"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("sms.provider") && why.contains("`none`"), "{why}");
+    assert!(std::fs::read_dir(temp.path()).expect("readable").next().is_none(), "nothing was made");
+}
