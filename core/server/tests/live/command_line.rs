@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{LYNK, Server, serve_at};
+use crate::support::{Chatter, LYNK, Server, serve_at};
 
 fn lynk(arguments: &[&str]) -> Output {
     Command::new(LYNK).args(arguments).output().expect("lynk can be started")
@@ -103,7 +103,7 @@ fn tokens_are_made_beside_a_running_server_and_are_accepted() {
     let server = Server::start(temp.path(), &[]);
     let made = lynk(&["token", "--user", "alice", "--ttl", "1m", "--data", data, "-o", "json"]);
     let made: Value = serde_json::from_str(&text(&made)).expect("JSON");
-    let mut client = crate::support::Chatter::connect(&server);
+    let mut client = Chatter::connect(&server);
     let ok = client.ask(serde_json::json!({"op": "hello", "token": made["token"]}));
     assert_eq!((&ok["ev"], &ok["user"], &ok["session"]), (&"ok".into(), &made["user"], &made["session"]));
     for bad in [&["--ttl", "2d"][..], &["--ttl", "soon"], &["--session", "x"]] {
@@ -117,7 +117,7 @@ fn verify_tells_a_sound_directory_from_a_damaged_one() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let data = temp.path().to_str().expect("Unicode");
     let server = Server::start(temp.path(), &[]);
-    let mut alice = crate::support::Chatter::sign_in(&server);
+    let mut alice = Chatter::sign_in(&server);
     let room = alice.create();
     for n in 0..50 {
         alice.say(&room, &format!("message {n} {}", "x".repeat(200)));
@@ -217,10 +217,20 @@ fn a_rotated_key_signs_after_a_reload_and_the_old_one_is_still_accepted() {
         let rows = keys["keys"].as_array().expect("rows");
         rows.iter().find(|row| row["role"] == role).map(|row| row["kid"].clone())
     };
-    let first = keys(&["list"]);
+    let sign = || text(&lynk(&["token", "--user", "alice", "--data", data]));
+    let (first, old_token) = (keys(&["list"]), sign());
     let rotated = keys(&["rotate"]);
     assert_eq!(kid(&rotated, "retired"), kid(&first, "signs"));
     assert_eq!(rotated["reload_pid"], server.pid().to_string());
+    server.signal(rustix::process::Signal::HUP);
+    assert_eq!(server.wait_logged("reloaded")["keys"], 3, "signs, next, retired");
+    let new_token = sign();
+    let kid_of = |token: &str| token.split('.').next().map(str::to_owned);
+    assert_ne!(kid_of(&old_token), kid_of(&new_token));
+    for token in [old_token, new_token] {
+        let mut client = Chatter::connect(&server);
+        assert_eq!(client.ask(json!({ "op": "hello", "token": token.trim() }))["ev"], "ok");
+    }
     let again = keys(&["rotate", "--overlap", "16m"]);
     assert_eq!(kid(&again, "signs"), kid(&rotated, "next"));
     let refused = lynk(&["keys", "rotate", "--overlap", "1m", "--data", data]);
