@@ -459,7 +459,12 @@ impl World {
     fn post_calls(&mut self, client: usize) {
         for input in std::mem::take(&mut self.calls) {
             let shards = self.process.as_ref().map_or(0, |process| process.desks.len());
-            let Some(count) = u16::try_from(shards).ok().filter(|count| *count > 0) else { continue };
+            let Some(count) = u16::try_from(shards).ok().filter(|count| *count > 0) else {
+                if let Client::Caller(caller) = &mut self.clients[client] {
+                    caller.refused();
+                }
+                continue;
+            };
             let shard = shard_of_user(self.users[client], count);
             if let Some(desk) = self.desk(shard) {
                 desk.calls.push_back(input);

@@ -80,6 +80,11 @@ impl Caller {
         self.inbox.push_back(item);
     }
 
+    /// Nobody listened.
+    pub(crate) fn refused(&mut self) {
+        self.open = None;
+    }
+
     pub(crate) fn unfinished(&self) -> bool {
         self.intent.is_some() || !self.inbox.is_empty()
     }
