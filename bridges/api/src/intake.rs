@@ -254,7 +254,10 @@ impl Shards {
         if !self.0.waiting.load(Ordering::Acquire) {
             return false;
         }
-        let done = self.0.desks.iter().fold(true, |done, desk| lock(desk).post_waiting() && done);
+        let mut done = true;
+        for desk in &self.0.desks {
+            done &= lock(desk).post_waiting();
+        }
         self.0.waiting.store(!done, Ordering::Release);
         !done
     }
