@@ -194,7 +194,7 @@ fn while_draining_and_at_the_sockets_path_requests_are_answered_here() {
 fn a_proxy_names_the_client_of_a_request_at_every_cut_and_its_own_header_is_not_handed_over() {
     let trusted = vec![lynk_http::Network::parse("10.0.0.0/8").expect("a network")];
     let settings = Settings { trusted_proxies: lynk_http::TrustedProxies::new(trusted), ..taking_requests() };
-    let client = Some(std::net::IpAddr::from([192, 0, 2, 7]));
+    let client = Some(IpAddr::from([192, 0, 2, 7]));
     let request = b"GET /v1/me HTTP/1.1\r\nHost: h\r\nForwarded: for=192.0.2.7\r\n\r\n".as_slice();
     let mut proxy = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\x0a\0\0\x01\x12\x34\0\x50".to_vec();
     let header = proxy.len();
