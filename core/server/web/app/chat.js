@@ -1,0 +1,512 @@
+/**
+ * The chat of one signed-in user: rooms, people, receipts, what waits to be sent. It owns the connection and tells the views what changed
+ * (`rooms`, `room`, `users`, `state`, `note`); it knows no element.
+ */
+
+import { Lynk, parseTime } from '../lynk.js';
+import { Outbox, settings, Storage } from './storage.js';
+import { explain } from './format.js';
+import { Room } from './room.js';
+
+const PAGE = 60;
+/** Rooms whose newest page is loaded before they are opened. */
+const EAGER_ROOMS = 60;
+/** Time between two looks at the list of rooms: nobody tells a client that somebody else opened a conversation with it. */
+const SYNC_VISIBLE_MS = 5_000;
+const SYNC_HIDDEN_MS = 30_000;
+const TYPING_SHOWN_MS = 6_000;
+const TYPING_EVERY_MS = 3_000;
+const SAVE_AFTER_MS = 1_000;
+const WATCH_MAX = 300;
+/** A gap so long is not paged on start; the room begins anew from its newest messages. */
+const CATCH_UP_MAX = 2_000;
+
+export class Chat {
+  #listeners = new Map();
+  #syncTimer;
+  #syncing;
+  #dirty = new Set();
+  #saveTimer;
+  #asking = new Set();
+  #askTimer;
+  #told = new Map();
+  #tellTimer;
+  #typed = { room: undefined, at: 0 };
+  #watched = new Set();
+  #gone = new Set();
+  #shadows = new Map();
+  #stopped = false;
+
+  constructor(account, url) {
+    this.account = account;
+    this.me = account.session.user.user;
+    this.url = url;
+    this.rooms = new Map();
+    this.users = new Map();
+    this.online = new Map();
+    this.here = new Map();
+    this.synced = false;
+    this.open = undefined;
+  }
+
+  on(name, listener) {
+    if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
+    this.#listeners.get(name).add(listener);
+    return () => this.#listeners.get(name).delete(listener);
+  }
+
+  #emit(name, value) { for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(value); }
+
+  /** Shows what is kept, and connects. */
+  async start() {
+    this.storage = await Storage.open(this.me);
+    const [rooms, users] = await Promise.all([this.storage.all('rooms'), this.storage.all('users')]).catch(() => [[], []]);
+    for (const user of users) this.users.set(user.id, user);
+    this.users.set(this.me, { id: this.me, ...this.account.session.user });
+    for (const record of rooms) {
+      try { this.rooms.set(record.id, Room.ofRecord(record)); } catch { /* Of another version: it is loaded anew. */ }
+    }
+    this.lynk = new Lynk({
+      url: this.url, outbox: new Outbox(this.storage),
+      token: async ({ force }) => {
+        try {
+          const token = await this.account.token({ force });
+          return { token };
+        } catch (error) {
+          // Without an answer, the session may still be good.
+          throw Object.assign(error, { retryable: error.code !== 'signed_out' });
+        }
+      },
+    });
+    await this.lynk.ready;
+    for (const room of this.rooms.values()) if (room.cursor && room.ready) this.lynk.follow(room.id, room.cursor);
+    this.#listen();
+    this.#emit('rooms');
+    this.lynk.connect();
+  }
+
+  stop() {
+    this.#stopped = true;
+    this.#save();
+    clearTimeout(this.#syncTimer);
+    this.lynk?.close();
+  }
+
+  #listen() {
+    const { lynk } = this;
+    lynk.on('state', (status) => {
+      if (status.state === 'connected') this.#connected();
+      else this.online.clear();
+      this.#emit('state', status);
+      this.#emit('rooms');
+    });
+    lynk.on('hello', () => { this.#watched.clear(); this.here.clear(); this.sync(); });
+    lynk.on('subscribed', ({ room: id, reply, first, reset }) => {
+      const room = this.rooms.get(id);
+      if (!room) return;
+      if (reset) room.reset();
+      else if (!first && reply.more && reply.top - (room.cursor?.seq ?? 0) > CATCH_UP_MAX) {
+        this.#anew(room);
+        return;
+      }
+      Object.assign(room, { role: reply.role ?? room.role, members: reply.members ?? room.members, read: Math.max(room.read, reply.read ?? 0) });
+      if (reply.unread !== undefined) room.unread = room.read > (reply.read ?? 0) ? room.recount(this.me) ?? reply.unread : reply.unread;
+      if (room.read > (reply.read ?? 0)) this.#tell(id, 'read', room.read);
+      if (reply.top === 0) room.low = 1;
+      room.top = reply.top;
+      this.#changed(room);
+      if (!room.ready && this.#eager(room)) this.older(id);
+    });
+    lynk.on('event', ({ room: id, event, counted }) => this.#event(id, event, counted));
+    lynk.on('reset', ({ room: id }) => { const room = this.rooms.get(id); if (room) { room.reset(); this.#changed(room); this.older(id); } });
+    lynk.on('unfollowed', ({ room: id, error }) => {
+      if (['not_a_member', 'room_not_found', 'banned'].includes(error.code)) this.#removeRoom(id);
+    });
+    lynk.on('typing', ({ room: id, user, on }) => {
+      const room = this.rooms.get(id);
+      if (!room || user === this.me) return;
+      if (on) room.typing.set(user, Date.now() + TYPING_SHOWN_MS); else room.typing.delete(user);
+      this.name(user);
+      this.#emit('typing', room);
+      setTimeout(() => {
+        for (const [who, until] of room.typing) if (until <= Date.now()) room.typing.delete(who);
+        this.#emit('typing', room);
+      }, TYPING_SHOWN_MS + 50);
+    });
+    for (const kind of ['read', 'delivered']) {
+      lynk.on(kind, ({ room: id, user, seq }) => {
+        const room = this.rooms.get(id);
+        if (!room) return;
+        if (user !== this.me) {
+          if (room.receipt(kind, user, seq)) this.#changed(room);
+        } else if (kind === 'read' && seq !== room.read) {
+          // Another device of this user, which may also have marked the room as unread.
+          room.read = seq;
+          this.#recount(room);
+          this.#changed(room);
+        }
+      });
+    }
+    lynk.on('presence', ({ user, online }) => { this.online.set(user, online); this.#emit('presence', user); this.#emit('rooms'); });
+    lynk.on('outbox', ({ entry, failed, removed }) => {
+      if (failed && entry.op !== 'send') {
+        lynk.discard(entry.id);
+        this.#emit('note', { kind: 'error', text: explain(failed) });
+      }
+      if (removed) this.#shadows.delete(entry.id);
+      this.#emit('room', this.rooms.get(entry?.fields.room));
+      this.#emit('rooms');
+    });
+  }
+
+  #connected() {
+    this.watch();
+    this.#tellNow();
+    this.#schedule();
+  }
+
+  #anew(room) {
+    room.reset();
+    this.lynk.unfollow(room.id);
+    this.lynk.follow(room.id);
+    this.#changed(room);
+  }
+
+  #event(id, event, counted) {
+    const room = this.rooms.get(id);
+    if (!room) return;
+    if (event.ev === 'gap' && event.reason === 'reset') return;
+    room.apply(event, this.me, counted);
+    if (event.user === this.me && ['left', 'kicked', 'banned'].includes(event.ev)) {
+      if (event.ev !== 'left') this.#emit('note', { kind: 'error', text: `You were ${event.ev === 'banned' ? 'banned' : 'removed'} from ${this.title(room)}${event.reason ? `: ${event.reason}` : '.'}` });
+      this.#removeRoom(id);
+      return;
+    }
+    if (event.ev === 'message') {
+      if (event.from === this.me && !event.own) this.#shadow(id, event);
+      if (event.from !== this.me) {
+        this.#tell(id, 'delivered', event.seq);
+        if (!counted || Date.now() - parseTime(event.time) < 60_000) this.#emit('message', { room, message: room.items.get(event.seq) });
+      }
+    }
+    if (['joined', 'left'].includes(event.ev) && id === this.open) setTimeout(() => this.lookHere(id), 1_000);
+    this.#changed(room);
+  }
+
+  /** An own message that came as an event while the same text waits: a repeat will find out; until then it is shown once. */
+  #shadow(id, event) {
+    const taken = new Set(this.#shadows.keys());
+    const entry = this.lynk.outbox.find((waiting) => waiting.op === 'send' && waiting.tried > 0 && waiting.fields.room === id
+      && waiting.fields.text === event.text && waiting.fields.reply_to === event.reply_to && !taken.has(waiting.id));
+    if (entry) this.#shadows.set(entry.id, event.seq);
+  }
+
+  #changed(room) {
+    this.#dirty.add(room.id);
+    this.#saveTimer ??= setTimeout(() => this.#save(), SAVE_AFTER_MS);
+    this.#emit('room', room);
+    this.#emit('rooms');
+  }
+
+  #save() {
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
+    const records = [];
+    for (const id of this.#dirty) {
+      const room = this.rooms.get(id);
+      const cursor = this.lynk.cursor(id);
+      if (!room || !room.ready || !cursor) continue;
+      room.cursor = cursor;
+      records.push(room.toRecord(cursor));
+    }
+    this.#dirty.clear();
+    if (records.length) this.storage.put('rooms', ...records).catch(() => {});
+  }
+
+  /** What must not wait when the page may be closed. */
+  flush() { this.#save(); this.#tellNow(); }
+
+  // ---- the list of rooms ----
+
+  #schedule() {
+    clearTimeout(this.#syncTimer);
+    if (this.#stopped) return;
+    const pages = 1 + Math.floor(this.rooms.size / 100);
+    this.#syncTimer = setTimeout(() => this.sync(), (document.hidden ? SYNC_HIDDEN_MS : SYNC_VISIBLE_MS) * pages);
+  }
+
+  /** Asks for the list of rooms and adopts it. */
+  sync() {
+    this.#syncing ??= this.#sync().catch(() => {}).finally(() => { this.#syncing = undefined; this.#schedule(); });
+    return this.#syncing;
+  }
+
+  async #sync() {
+    const rows = await this.lynk.sync();
+    const ids = new Set(rows.map((row) => row.room));
+    let changed = !this.synced;
+    rows.sort((a, b) => (parseTime(b.active) || 0) - (parseTime(a.active) || 0));
+    for (const row of rows) {
+      this.#gone.delete(row.room);
+      const known = this.rooms.has(row.room);
+      const room = known ? this.rooms.get(row.room) : new Room(row.room);
+      const before = `${room.name} ${room.kind} ${room.unread} ${room.role}`;
+      Object.assign(room, { kind: row.kind ?? room.kind, name: row.name ?? room.name, peer: row.peer ?? room.peer, role: row.role ?? room.role });
+      room.active = Math.max(room.active, parseTime(row.active) || 0);
+      room.top = row.top ?? room.top;
+      this.rooms.set(row.room, room);
+      if (room.peer) this.name(room.peer);
+      const cursor = this.lynk.cursor(row.room);
+      if (!cursor) {
+        room.unread = row.unread ?? room.unread;
+        room.read = Math.max(room.read, row.read ?? 0);
+        this.lynk.follow(row.room);
+      } else if (cursor.seq === row.top && row.read !== undefined && row.unread !== undefined && row.read >= room.read) {
+        room.read = row.read;
+        room.unread = row.unread;
+      }
+      changed ||= !known || before !== `${room.name} ${room.kind} ${room.unread} ${room.role}`;
+    }
+    for (const id of [...this.rooms.keys()]) if (!ids.has(id) && !this.rooms.get(id).fresh) this.#removeRoom(id);
+    for (const room of this.rooms.values()) room.fresh = false;
+    this.synced = true;
+    this.watch();
+    if (changed) this.#emit('rooms');
+  }
+
+  #eager(room) {
+    if (room.id === this.open) return true;
+    return this.list().slice(0, EAGER_ROOMS).includes(room);
+  }
+
+  /** Rooms by activity, newest first. */
+  list() {
+    const at = (room) => Math.max(room.active, ...this.waiting(room.id).map((entry) => entry.created));
+    return [...this.rooms.values()].map((room) => [room, at(room)]).sort((a, b) => b[1] - a[1] || (a[0].id < b[0].id ? -1 : 1)).map(([room]) => room);
+  }
+
+  #removeRoom(id) {
+    if (!this.rooms.delete(id)) return;
+    this.lynk.unfollow(id);
+    this.storage.remove('rooms', id).catch(() => {});
+    settings.set(`draft.${this.me}.${id}`, undefined);
+    this.#emit('removed', id);
+    this.#emit('rooms');
+  }
+
+  /** A room that this user is in since just now. */
+  enter(id, known = {}) {
+    let room = this.rooms.get(id);
+    if (!room) {
+      room = Object.assign(new Room(id), { active: Date.now(), fresh: true }, known);
+      this.rooms.set(id, room);
+    }
+    if (room.peer) this.name(room.peer);
+    this.lynk.follow(id);
+    this.sync();
+    this.#emit('rooms');
+    return room;
+  }
+
+  async create(name, kind) { return this.enter((await this.lynk.create(name, { kind })).room, { name, kind, role: 'owner', members: 1 }); }
+
+  /** Joins the room of that name, unless this user is in it already. */
+  async join(name) {
+    const { room, kind } = await this.lynk.find(name);
+    if (!this.rooms.has(room)) await this.lynk.join(room).catch((error) => { if (error.code !== 'conflict') throw error; });
+    return this.enter(room, { name, kind: kind ?? 'public', role: 'member' });
+  }
+
+  async direct(user) {
+    const { room } = await this.lynk.direct(user);
+    return this.enter(room, { kind: 'direct', peer: user });
+  }
+
+  async directByName(name) {
+    const user = await this.account.userByName(name);
+    this.#learn([user]);
+    return this.direct(user.user);
+  }
+
+  async leave(id) {
+    await this.lynk.leave(id);
+    this.#removeRoom(id);
+  }
+
+  // ---- messages ----
+
+  /** Loads a page of the past. Resolves with whether there was something to load. */
+  async older(id, limit = PAGE) {
+    const room = this.rooms.get(id);
+    if (!room || room.loading || room.atStart) return false;
+    const cursor = this.lynk.cursor(id);
+    if (!cursor) return false;
+    room.loading = true;
+    const { history } = room;
+    try {
+      const page = await this.lynk.history(id, { before: room.low ?? cursor.seq + 1, limit, all: true });
+      if (this.rooms.get(id) !== room || history !== room.history) return false;
+      room.older(page);
+      for (const event of page.events) if (event.from) this.name(event.from);
+      const newest = page.events.find((event) => event.ev === 'message' && event.from !== this.me);
+      if (newest && newest.seq > room.read) this.#tell(id, 'delivered', newest.seq);
+      room.failed = undefined;
+    } catch (error) {
+      room.failed = error;
+      return false;
+    } finally {
+      room.loading = false;
+      this.#changed(room);
+    }
+    return true;
+  }
+
+  /** Own messages of a room that were not acknowledged yet, oldest first. */
+  waiting(id) {
+    return this.lynk?.outbox.filter((entry) => entry.op === 'send' && entry.fields.room === id && !this.#shadows.has(entry.id)) ?? [];
+  }
+
+  /** Changes of a message that were not acknowledged yet. */
+  pendingFor(id, seq) {
+    return this.lynk?.outbox.filter((entry) => entry.fields.room === id && entry.fields.seq === seq && !entry.failed) ?? [];
+  }
+
+  send(id, text, replyTo) {
+    this.typing(id, false);
+    return this.lynk.send(id, text, { replyTo });
+  }
+
+  react(id, seq, emoji) {
+    const message = this.rooms.get(id)?.items.get(seq);
+    if (!message || message.deleted) return;
+    this.lynk.react(id, seq, emoji, !this.reactionsOf(id, message).get(emoji)?.has(this.me));
+  }
+
+  /** Reactions of a message, with those of this user that wait. */
+  reactionsOf(id, message) {
+    const pending = this.pendingFor(id, message.seq).filter((entry) => entry.op === 'react');
+    if (pending.length === 0) return message.reactions;
+    const shown = new Map([...message.reactions].map(([emoji, users]) => [emoji, new Set(users)]));
+    for (const { fields } of pending) {
+      const users = shown.get(fields.emoji) ?? new Set();
+      if (fields.on) users.add(this.me); else users.delete(this.me);
+      if (users.size) shown.set(fields.emoji, users); else shown.delete(fields.emoji);
+    }
+    return shown;
+  }
+
+  // ---- read, delivered, typing ----
+
+  /** This user has seen the messages up to `seq`. */
+  markRead(id, seq) {
+    const room = this.rooms.get(id);
+    if (!room || seq <= room.read) return;
+    room.read = seq;
+    this.#recount(room);
+    this.#tell(id, 'read', seq);
+    this.#changed(room);
+  }
+
+  async markUnread(id, seq) {
+    const { unread } = await this.lynk.request('mark_unread', { room: id, seq });
+    const room = this.rooms.get(id);
+    this.#told.delete(`read ${id}`);
+    Object.assign(room, { read: seq - 1, unread });
+    this.#changed(room);
+  }
+
+  #recount(room) {
+    const unread = room.recount(this.me);
+    if (unread !== undefined) room.unread = unread;
+    else { if (room.read >= (this.lynk.cursor(room.id)?.seq ?? Infinity)) room.unread = 0; this.sync(); }
+  }
+
+  #tell(id, op, seq) {
+    const key = `${op} ${id}`;
+    if ((this.#told.get(key)?.seq ?? 0) >= seq) return;
+    this.#told.set(key, { id, op, seq });
+    this.#tellTimer ??= setTimeout(() => this.#tellNow(), 400);
+  }
+
+  #tellNow() {
+    clearTimeout(this.#tellTimer);
+    this.#tellTimer = undefined;
+    if (!this.lynk.online) return;
+    for (const { id, op, seq } of this.#told.values()) this.lynk.tell(op, { room: id, seq });
+    this.#told.clear();
+  }
+
+  /** This user writes, or stopped. */
+  typing(id, on) {
+    const now = Date.now();
+    if (on) {
+      if (this.#typed.room === id && now - this.#typed.at < TYPING_EVERY_MS) return;
+      this.#typed = { room: id, at: now };
+      this.lynk.typing(id, true);
+    } else if (this.#typed.room === id) {
+      this.#typed = { room: undefined, at: 0 };
+      this.lynk.typing(id, false);
+    }
+  }
+
+  typingIn(room) { return [...room.typing].filter(([, until]) => until > Date.now()).map(([user]) => user); }
+
+  // ---- people ----
+
+  /** What to call a user; unknown ones are looked up, and `users` tells when that is done. */
+  name(id) {
+    if (!id || /^[0-]+$/.test(id)) return 'The server';
+    const user = this.users.get(id);
+    if (user && !user.missing) return user.display_name || user.user_name;
+    if (!user && !this.#asking.has(id)) {
+      this.#asking.add(id);
+      this.#askTimer ??= setTimeout(() => this.#askNames(), 30);
+    }
+    return user ? 'Somebody' : '…';
+  }
+
+  #learn(users) {
+    for (const user of users) this.users.set(user.user, { id: user.user, ...user });
+    this.storage.put('users', ...users.map((user) => ({ id: user.user, ...user }))).catch(() => {});
+    this.#emit('users');
+    this.#emit('rooms');
+  }
+
+  async #askNames() {
+    this.#askTimer = undefined;
+    const ids = [...this.#asking].slice(0, 100);
+    try {
+      const users = await this.account.users(ids);
+      const found = new Set(users.map((user) => user.user));
+      for (const id of ids) if (!found.has(id)) this.users.set(id, { id, missing: true });
+      for (const id of ids) this.#asking.delete(id);
+      this.#learn(users);
+      if (this.#asking.size) this.#askTimer = setTimeout(() => this.#askNames(), 30);
+    } catch (error) {
+      if (error.code !== 'signed_out') this.#askTimer = setTimeout(() => this.#askNames(), 3_000);
+    }
+  }
+
+  title(room) { return room.direct ? this.name(room.peer) : room.name || 'Room'; }
+
+  /** Watches the other side of conversations, and the `more` people. */
+  async watch(more = []) {
+    if (!this.lynk.online) return;
+    const wanted = new Set([...more, ...this.list().filter((room) => room.peer).map((room) => room.peer)].slice(0, WATCH_MAX));
+    wanted.delete(this.me);
+    const start = [...wanted].filter((user) => !this.#watched.has(user));
+    for (const user of start) this.#watched.add(user);
+    if (start.length) await this.lynk.watch(start).catch(() => { for (const user of start) this.#watched.delete(user); });
+  }
+
+  /** How many are connected to a room now. */
+  async lookHere(id) {
+    if (!this.lynk.online) return;
+    const { count, users } = await this.lynk.here(id).catch(() => ({}));
+    if (count === undefined) return;
+    this.here.set(id, { count, users });
+    this.#emit('presence');
+  }
+
+  get unread() { return [...this.rooms.values()].reduce((sum, room) => sum + (room.unread || 0), 0); }
+}

@@ -1,0 +1,240 @@
+/** The open conversation: who is there, the messages, the field to write in. */
+
+import { $, h, icon, iconButton, toast } from './dom.js';
+import { chooseEmoji } from './emoji.js';
+import { avatar, count, explain, listOf } from './format.js';
+import { settings } from './storage.js';
+import { Timeline } from './timeline.js';
+
+const HERE_EVERY_MS = 15_000;
+
+export class Conversation {
+  #chat;
+  #window;
+  #room;
+  #timeline;
+  #head;
+  #field;
+  #above;
+  #send;
+  #counter;
+  #typing;
+  #reply;
+  #editing;
+  #kept;
+
+  constructor(chat, window) {
+    this.#chat = chat;
+    this.#window = window;
+    this.#timeline = new Timeline(chat, {
+      reply: (message) => this.#replyTo(message), edit: (message) => this.#edit(message), reveal: (seq) => this.#timeline.reveal(seq),
+      compose: (text) => { if (text) this.#fill(text); this.focus(); }, unread: (message) => this.#unread(message),
+    });
+    this.#head = h('header', {});
+    this.#above = h('div', { class: 'above' });
+    this.#counter = h('span', { class: 'counter', role: 'status' });
+    this.#typing = h('div', { class: 'typing-line' });
+    this.#field = h('textarea', { id: 'composer', rows: '1', 'aria-label': 'Message', dir: 'auto', enterkeyhint: matchMedia('(pointer: coarse)').matches ? 'enter' : 'send',
+      oninput: () => this.#typed(), onkeydown: (event) => this.#key(event), onblur: () => this.#room && this.#chat.typing(this.#room.id, false) });
+    this.#send = iconButton('send', 'Send', () => this.#submit(), { class: 'icon-button send' });
+    this.#send.addEventListener('pointerdown', (event) => event.preventDefault());
+    this.form = h('form', { class: 'composer', onsubmit: (event) => { event.preventDefault(); this.#submit(); } }, this.#above,
+      h('div', { class: 'compose-line' }, iconButton('smile', 'Emoji', () => this.#emoji()), h('div', { class: 'field' }, this.#field, this.#counter), this.#send));
+    this.#kept = [this.#head, this.#timeline.element, this.#typing, this.form];
+    this.element = h('main', { class: 'conversation', 'aria-label': 'Conversation' });
+    chat.on('room', (room) => { if (room && room === this.#room) this.#heading(); });
+    for (const name of ['users', 'presence', 'typing', 'state']) chat.on(name, () => this.#heading());
+    chat.on('message', ({ room, message }) => { if (room === this.#room && !document.hasFocus()) this.#timeline.missed(message); });
+    setInterval(() => { if (this.#room && !this.#room.direct && !document.hidden) this.#chat.lookHere(this.#room.id); }, HERE_EVERY_MS);
+    this.show();
+  }
+
+  show(id) {
+    const room = id && this.#chat.rooms.get(id);
+    if (room && room === this.#room) return;
+    if (this.#room) this.#keepDraft();
+    this.#room = room;
+    this.#reply = this.#editing = undefined;
+    this.#timeline.show(room);
+    if (!room) {
+      this.element.replaceChildren(h('div', { class: 'empty' }, h('img', { src: '/assets/icon.svg', alt: '', width: '72', height: '72' }), h('h1', {}, 'Lynk'), h('p', {}, 'Choose a conversation, or start one.'),
+        h('p', { class: 'hint' }, h('kbd', {}, 'Ctrl'), ' ', h('kbd', {}, 'K'), ' finds one · ', h('kbd', {}, 'Ctrl'), ' ', h('kbd', {}, '/'), ' lists the keys')));
+      return;
+    }
+    this.element.replaceChildren(...this.#kept);
+    this.#heading();
+    this.#fill(settings.get(`draft.${this.#chat.me}.${id}`) ?? '');
+    this.#aboveField();
+    if (!room.direct) this.#chat.lookHere(id);
+    if (matchMedia('(pointer: fine)').matches) this.focus();
+    this.#timeline.render();
+  }
+
+  focus() { this.#field.focus(); }
+  seen() { this.#timeline.seen(); }
+
+  // ---- who is there ----
+
+  #heading() {
+    const room = this.#room;
+    if (!room) return;
+    const chat = this.#chat;
+    const title = chat.title(room);
+    const typing = chat.typingIn(room).map((user) => chat.name(user));
+    const here = chat.here.get(room.id)?.count;
+    let about = '';
+    if (room.direct) {
+      const user = chat.users.get(room.peer);
+      about = chat.lynk?.online && chat.online.get(room.peer) ? 'online' : user?.user_name ? `@${user.user_name}` : '';
+    } else if (room.members) about = count(room.members, 'member') + (here > 1 && chat.lynk?.online ? `, ${here} online` : '');
+    const sign = JSON.stringify([room.id, title, about, typing.length > 0, room.kind]);
+    if (sign !== this.#head.sign) {
+      this.#head.sign = sign;
+      const details = h('button', { type: 'button', class: 'heading', 'aria-haspopup': 'true', title: 'Details', onclick: () => this.#window.details.toggle() },
+        room.direct ? avatar(room.peer, title, { online: about === 'online' }) : h('span', { class: 'square' }, avatar(room.id, title)),
+        h('span', { class: 'heading-text' }, h('span', { class: 'heading-title', dir: 'auto' }, room.kind === 'private' && icon('lock', 'small'), title), h('span', { class: about === 'online' ? 'about online' : 'about' }, about)));
+      this.#head.replaceChildren(iconButton('back', 'Back to the list', () => this.#window.go(), { class: 'icon-button back' }), h('h1', { class: 'unseen' }, title), details,
+        iconButton(room.direct ? 'info' : 'people', room.direct ? 'Details' : 'Members', () => this.#window.details.toggle()));
+      this.#field.placeholder = `Message ${title}`;
+      this.element.setAttribute('aria-label', `Conversation: ${title}`);
+    }
+    const line = typing.length ? `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing` : '';
+    if (line !== this.#typing.dataset.line) {
+      this.#typing.dataset.line = line;
+      this.#typing.replaceChildren(...(line ? [h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i')), h('span', {}, line)] : []));
+    }
+  }
+
+  // ---- writing ----
+
+  #limit() { return this.#chat.lynk?.hello?.limits?.message_chars ?? 8_000; }
+
+  #fill(text) {
+    this.#field.value = text;
+    this.#grown();
+  }
+
+  #grown() {
+    const field = this.#field;
+    field.style.height = 'auto';
+    field.style.height = `${Math.min(field.scrollHeight, Math.round(innerHeight * 0.4))}px`;
+    const length = [...field.value].length;
+    const limit = this.#limit();
+    this.#counter.textContent = length > limit * 0.9 ? `${(limit - length).toLocaleString()}` : '';
+    this.#counter.classList.toggle('over', length > limit);
+    this.#send.disabled = field.value.trim() === '' || length > limit;
+    this.#send.setAttribute('aria-label', this.#editing ? 'Save' : 'Send');
+  }
+
+  #typed() {
+    this.#grown();
+    this.#keepDraft();
+    if (!this.#editing) this.#chat.typing(this.#room.id, this.#field.value.trim() !== '');
+  }
+
+  #keepDraft() {
+    if (!this.#editing) settings.set(`draft.${this.#chat.me}.${this.#room.id}`, this.#field.value.trim() ? this.#field.value : undefined);
+  }
+
+  #key(event) {
+    if (event.isComposing || event.keyCode === 229) return;
+    const plain = !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey;
+    if (event.key === 'Enter' && (plain || event.ctrlKey || event.metaKey)) {
+      // On a touch keyboard Enter is a new line: there is a button for sending.
+      if (plain && matchMedia('(pointer: coarse)').matches) return;
+      event.preventDefault();
+      this.#submit();
+    } else if (event.key === 'ArrowUp' && plain && this.#field.value === '') {
+      const own = this.#room.order.map((seq) => this.#room.items.get(seq)).findLast((item) => item.ev === 'message' && item.from === this.#chat.me && !item.deleted);
+      if (own) { event.preventDefault(); this.#edit(own); }
+    }
+  }
+
+  #submit() {
+    const room = this.#room;
+    const text = this.#field.value.trim();
+    if (!room || !text || [...text].length > this.#limit()) return;
+    try {
+      if (this.#editing) {
+        if (text !== this.#editing.text) this.#chat.lynk.edit(room.id, this.#editing.seq, text);
+        this.cancel();
+      } else {
+        this.#chat.send(room.id, text, this.#reply?.seq);
+        this.#reply = undefined;
+        this.#fill('');
+        this.#keepDraft();
+        this.#aboveField();
+        this.#timeline.clearDivider();
+        this.#timeline.toEnd();
+      }
+    } catch (error) {
+      toast(explain(error), { kind: 'error' });
+    }
+    this.focus();
+  }
+
+  async #emoji() {
+    const field = this.#field;
+    const { selectionStart, selectionEnd } = field;
+    const emoji = await chooseEmoji('Choose an emoji', this.form.querySelector('.icon-button'));
+    field.focus();
+    if (!emoji) return;
+    field.setRangeText(emoji, selectionStart, selectionEnd, 'end');
+    this.#typed();
+  }
+
+  #replyTo(message) {
+    this.#stopEditing();
+    this.#reply = message;
+    this.#aboveField();
+    this.focus();
+  }
+
+  #edit(message) {
+    if (!this.#editing) this.#keepDraft();
+    this.#reply = undefined;
+    this.#editing = message;
+    this.#fill(message.text);
+    this.#aboveField();
+    this.focus();
+    this.#field.setSelectionRange(message.text.length, message.text.length);
+    this.#grown();
+  }
+
+  #stopEditing() {
+    if (!this.#editing) return;
+    this.#editing = undefined;
+    this.#fill(settings.get(`draft.${this.#chat.me}.${this.#room.id}`) ?? '');
+  }
+
+  /** Leaves a reply or an edit. Returns whether there was one. */
+  cancel() {
+    if (!this.#reply && !this.#editing) return false;
+    this.#reply = undefined;
+    this.#stopEditing();
+    this.#aboveField();
+    this.focus();
+    return true;
+  }
+
+  #aboveField() {
+    const about = this.#editing ?? this.#reply;
+    this.#above.replaceChildren(...(about ? [
+      icon(this.#editing ? 'edit' : 'reply'),
+      h('span', { class: 'above-text' }, h('strong', {}, this.#editing ? 'Edit message' : `Reply to ${about.from === this.#chat.me ? 'yourself' : this.#chat.name(about.from)}`), h('span', { dir: 'auto' }, about.text.replace(/\s+/g, ' ').slice(0, 160))),
+      iconButton('close', this.#editing ? 'Do not edit' : 'Do not reply', () => this.cancel()),
+    ] : []));
+    this.form.classList.toggle('with-above', Boolean(about));
+  }
+
+  async #unread(message) {
+    const room = this.#room;
+    try {
+      await this.#chat.markUnread(room.id, message.seq);
+      this.#window.go();
+      $('.rooms a')?.focus();
+    } catch (error) {
+      toast(explain(error), { kind: 'error' });
+    }
+  }
+}

@@ -1,0 +1,177 @@
+/** The side panel of a conversation: members, and what one may do with the room. */
+
+import { eachFrame, h, icon, iconButton, reconcile, toast } from './dom.js';
+import { askText, confirmDialog } from './dialogs.js';
+import { avatar, count, explain } from './format.js';
+import { openMenu } from './menu.js';
+
+const PAGE = 100;
+const RANK = { owner: 0, admin: 1, moderator: 2, member: 3 };
+const KINDS = { public: 'Everybody who knows the name can join.', invite_only: 'Members are added by invitation.', private: 'Hidden. Members are added by invitation.' };
+
+export class Details {
+  #chat;
+  #window;
+  #room;
+  #members = [];
+  #more;
+  #list;
+  #asked = 0;
+  opened = false;
+
+  constructor(chat, window) {
+    this.#chat = chat;
+    this.#window = window;
+    this.element = h('aside', { class: 'details', 'aria-label': 'Details', hidden: true });
+    this.#list = h('ul', { class: 'people' });
+    const later = eachFrame(() => this.#render());
+    for (const name of ['users', 'presence', 'state']) chat.on(name, later);
+    let version;
+    chat.on('room', (room) => {
+      if (!this.opened || room !== this.#room) return;
+      const now = `${room.members} ${room.role} ${room.name}`;
+      if (now !== version) { version = now; this.#load(); }
+    });
+  }
+
+  show(id) {
+    const room = id && this.#chat.rooms.get(id);
+    if (room === this.#room) return;
+    this.#room = room;
+    if (this.opened && room) this.open(); else this.close();
+  }
+
+  toggle() { if (this.opened) this.close(); else { this.open(); this.element.querySelector('button')?.focus(); } }
+
+  close() {
+    const focused = this.element.contains(document.activeElement);
+    this.opened = false;
+    this.element.hidden = true;
+    delete this.#window.shell?.dataset.details;
+    if (focused) this.#window.conversation.focus();
+  }
+
+  open() {
+    if (!this.#room) return;
+    this.opened = true;
+    this.element.hidden = false;
+    this.#window.shell.dataset.details = '';
+    this.#members = [];
+    this.#frame();
+    this.#load();
+  }
+
+  #frame() {
+    const room = this.#room;
+    const chat = this.#chat;
+    const user = room.peer && chat.users.get(room.peer);
+    this.element.replaceChildren(
+      h('header', {}, h('h2', {}, room.direct ? 'Contact' : 'Room'), iconButton('close', 'Close details', () => this.close())),
+      h('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Details' },
+        h('div', { class: 'face' }, room.direct ? avatar(room.peer, chat.title(room), { size: 'big' }) : h('span', { class: 'square' }, avatar(room.id, chat.title(room), { size: 'big' })),
+          h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? '')),
+        h('div', { class: 'deeds' },
+          !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),
+          !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Rename the room', () => this.#rename()),
+          !room.direct && this.#deed('leave', 'Leave the room', () => this.#leave(), true),
+          room.direct && this.#deed('warning', 'Block', () => this.#block(), true)),
+        !room.direct && [h('h3', { class: 'members-title' }, room.members ? count(room.members, 'member') : 'Members'), this.#list,
+          this.#more && h('button', { type: 'button', class: 'secondary', onclick: () => this.#load(true) }, 'Show more')]));
+    this.#render();
+  }
+
+  #deed(name, label, onclick, danger) { return h('button', { type: 'button', class: danger ? 'deed danger' : 'deed', onclick }, icon(name), h('span', {}, label)); }
+
+  async #load(further = false) {
+    const room = this.#room;
+    if (!room || room.direct || !this.#chat.lynk.online) return;
+    const asked = ++this.#asked;
+    try {
+      const page = await this.#chat.lynk.members(room.id, { limit: PAGE, ...(further && { after: this.#members.at(-1)?.user }) });
+      if (asked !== this.#asked || room !== this.#room) return;
+      const raised = page.more !== this.#more;
+      this.#members = further ? this.#members.concat(page.members) : page.members;
+      this.#more = page.more;
+      room.members = page.count;
+      for (const member of page.members) {
+        // Servers that tell how far everybody has read do it here.
+        for (const kind of ['read', 'delivered']) if (member[kind]) room.receipt(kind, member.user, member[kind]);
+      }
+      this.#chat.watch(this.#members.map((member) => member.user));
+      if (raised || !further) this.#frame(); else this.#render();
+    } catch (error) {
+      if (error.code !== 'disconnected') toast(explain(error), { kind: 'error' });
+    }
+  }
+
+  #render() {
+    if (!this.opened || !this.#room || this.#room.direct) return;
+    const chat = this.#chat;
+    const here = new Set(chat.here.get(this.#room.id)?.users ?? []);
+    const members = this.#members.map((member) => ({ ...member, name: chat.name(member.user), tag: chat.users.get(member.user)?.user_name, online: member.user === chat.me ? chat.lynk.online : Boolean(chat.online.get(member.user) ?? here.has(member.user)) }))
+      .sort((a, b) => RANK[a.role] - RANK[b.role] || a.name.localeCompare(b.name));
+    reconcile(this.#list, members.map((member) => ({ key: member.user, sign: JSON.stringify(member), make: () => this.#member(member) })));
+  }
+
+  #member(member) {
+    const me = member.user === this.#chat.me;
+    const inside = [avatar(member.user, member.name, { size: 'small', online: member.online }),
+      h('span', { class: 'person' }, h('span', { dir: 'auto' }, member.name, me && ' (you)'), h('span', { class: 'hint' }, member.tag && `@${member.tag}`, member.online && h('span', { class: 'unseen' }, ', online'))),
+      member.role !== 'member' && h('span', { class: 'role' }, member.role)];
+    if (me) return h('li', { class: 'still' }, inside);
+    const button = h('button', { type: 'button', 'aria-haspopup': 'menu', onclick: () => this.#menu(button, member) }, inside);
+    return h('li', {}, button);
+  }
+
+  #menu(button, member) {
+    const room = this.#room;
+    const chat = this.#chat;
+    const over = room.manages && RANK[room.role] < RANK[member.role];
+    const run = (op, fields, said) => async () => {
+      try {
+        await chat.lynk.request(op, { room: room.id, user: member.user, ...fields });
+        if (said) toast(said);
+        this.#load();
+      } catch (error) { toast(explain(error), { kind: 'error' }); }
+    };
+    openMenu(button, member.name, [
+      { icon: 'reply', label: 'Message', run: async () => { try { this.#window.go((await chat.direct(member.user)).id); } catch (error) { toast(explain(error), { kind: 'error' }); } } },
+      room.role === 'owner' && member.role !== 'admin' && { icon: 'check', label: 'Make an admin', run: run('role', { role: 'admin' }) },
+      over && member.role === 'member' && room.role !== 'moderator' && { icon: 'check', label: 'Make a moderator', run: run('role', { role: 'moderator' }) },
+      over && member.role !== 'member' && room.role !== 'moderator' && { icon: 'person', label: 'Make a member', run: run('role', { role: 'member' }) },
+      over && { icon: 'leave', label: 'Remove from the room', danger: true, run: () => confirmDialog({ title: `Remove ${member.name}?`, about: 'They can come back unless you ban them.', label: 'Remove', run: run('kick', {}, `${member.name} was removed`) }) },
+      over && { icon: 'warning', label: 'Ban', danger: true, run: () => confirmDialog({ title: `Ban ${member.name}?`, about: 'They are removed and cannot come back.', label: 'Ban', run: run('ban', {}, `${member.name} is banned`) }) },
+    ]);
+  }
+
+  #invite() {
+    const room = this.#room;
+    askText({ title: 'Add a person', about: 'Enter the user name of whom you want to add.', name: 'user', label: 'User name', button: 'Add',
+      submit: async (name) => {
+        const user = await this.#chat.account.userByName(name.replace(/^@/, ''));
+        await this.#chat.lynk.request('invite', { room: room.id, user: user.user });
+        return user;
+      },
+      done: (user) => { toast(`${user.display_name || user.user_name} was added`); this.#load(); } });
+  }
+
+  #rename() {
+    const room = this.#room;
+    askText({ title: 'Rename the room', name: 'name', label: 'Room name', button: 'Rename', value: room.name,
+      submit: (name) => this.#chat.lynk.request('settings', { room: room.id, name }), done: () => this.#frame() });
+  }
+
+  #leave() {
+    const room = this.#room;
+    confirmDialog({ title: `Leave ${this.#chat.title(room)}?`, about: room.kind === 'public' ? 'You can join again by its name.' : 'Somebody must add you to come back.', label: 'Leave', run: () => this.#chat.leave(room.id) });
+  }
+
+  #block() {
+    const room = this.#room;
+    const name = this.#chat.title(room);
+    confirmDialog({ title: `Block ${name}?`, about: 'Neither of you can write to the other, nor add the other to a room.', label: 'Block', run: async () => {
+      await this.#chat.lynk.request('block', { user: room.peer });
+      toast(`${name} is blocked`, { stay: 10_000, action: { label: 'Undo', run: () => this.#chat.lynk.request('unblock', { user: room.peer }).catch((error) => toast(explain(error), { kind: 'error' })) } });
+    } });
+  }
+}

@@ -1,0 +1,102 @@
+/** Small dialogs: new conversations, questions. */
+
+import { h, icon, iconButton, $ } from './dom.js';
+import { explain } from './format.js';
+
+/** A dialog with a title; closes on Escape and on a click beside it. Returns it, shown. */
+export function openDialog(title, body, { wide = false, onclose } = {}) {
+  const dialog = h('dialog', { class: wide ? 'dialog wide' : 'dialog', 'aria-labelledby': 'dialog-title',
+    onclick: (event) => { if (event.target === dialog) dialog.close(); },
+    onclose: () => { dialog.remove(); onclose?.(); } },
+  h('div', { class: 'dialog-body' },
+    h('header', {}, h('h2', { id: 'dialog-title' }, title), iconButton('close', 'Close', () => dialog.close())),
+    body, h('div', { class: 'dialog-toasts', role: 'status' })));
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** A dialog that is a form. `submit` gets the form's values and may reject; `done` what it resolved with. */
+export function formDialog({ title, about, fields, label, submit, done }) {
+  const error = h('p', { class: 'error', role: 'alert', id: 'dialog-error' });
+  const button = h('button', { type: 'submit', class: 'primary' }, label);
+  const form = h('form', { novalidate: true, onsubmit: async (event) => {
+    event.preventDefault();
+    if (button.disabled) return;
+    error.replaceChildren();
+    button.disabled = true;
+    form.setAttribute('aria-busy', 'true');
+    try {
+      const result = await submit(Object.fromEntries(new FormData(form)));
+      dialog.close();
+      done?.(result);
+    } catch (failure) {
+      error.replaceChildren(icon('warning'), h('span', {}, explain(failure)));
+      $('input', form)?.focus();
+    } finally {
+      button.disabled = false;
+      form.removeAttribute('aria-busy');
+    }
+  } }, about && h('p', { class: 'about' }, about), ...fields, error,
+  h('footer', {}, h('button', { type: 'button', class: 'secondary', onclick: () => dialog.close() }, 'Cancel'), button));
+  const dialog = openDialog(title, form);
+  $('input', form)?.focus();
+  return dialog;
+}
+
+const text = (name, label, props = {}) => [h('label', { for: `field-${name}` }, label), h('input', { id: `field-${name}`, name, autocomplete: 'off', 'aria-describedby': 'dialog-error', ...props })];
+const say = (message) => { throw new Error(message); };
+
+export function messagePerson(chat, done, typed = '') {
+  formDialog({
+    title: 'Message a person', about: 'Enter the user name, not the phone number.', label: 'Start', done,
+    fields: text('user', 'User name', { autocapitalize: 'none', spellcheck: 'false', value: typed, maxlength: 33 }),
+    submit: ({ user }) => {
+      const name = user.trim().replace(/^@/, '');
+      if (!name) say('Enter a user name.');
+      if (name.toLocaleLowerCase() === chat.account.session.user.user_name.toLocaleLowerCase()) say('That is you. Enter somebody else’s user name.');
+      return chat.directByName(name);
+    },
+  });
+}
+
+export function joinRoom(chat, done, typed = '') {
+  formDialog({
+    title: 'Join a room', about: 'Enter the room’s whole name. Rooms by invitation appear in your list as soon as somebody adds you.', label: 'Join', done,
+    fields: text('name', 'Room name', { value: typed, maxlength: 100 }),
+    submit: ({ name }) => (name.trim() ? chat.join(name.trim()) : say('Enter the name of a room.')),
+  });
+}
+
+export function createRoom(chat, done) {
+  const choice = (value, label, about, checked) => h('label', { class: 'choice' }, h('input', { type: 'radio', name: 'kind', value, checked }), h('span', {}, h('strong', {}, label), h('span', { class: 'hint' }, about)));
+  formDialog({
+    title: 'Create a room', label: 'Create', done,
+    fields: [...text('name', 'Room name', { maxlength: 100 }),
+      h('fieldset', {}, h('legend', {}, 'Who can come in'),
+        choice('public', 'Everybody', 'Whoever knows the name can join.', true),
+        choice('invite_only', 'By invitation', 'The name can be found; members add others.'),
+        choice('private', 'Private', 'Hidden; members add others.'))],
+    submit: ({ name, kind }) => (name.trim() ? chat.create(name.trim(), kind) : say('Give the room a name.')),
+  });
+}
+
+/** A field in a dialog; resolves through `done`. */
+export function askText({ title, about, name, label, button, value = '', submit, done }) {
+  formDialog({ title, about, label: button, done, fields: text(name, label, { value, maxlength: 100, autocapitalize: 'none' }), submit: (values) => submit(values[name].trim()) });
+}
+
+/** Asks before something that cannot be undone. */
+export function confirmDialog({ title, about, label, run }) {
+  const error = h('p', { class: 'error', role: 'alert' });
+  const yes = h('button', { type: 'button', class: 'primary danger', onclick: async () => {
+    yes.disabled = true;
+    try { await run(); dialog.close(); } catch (failure) {
+      error.replaceChildren(icon('warning'), h('span', {}, explain(failure)));
+      yes.disabled = false;
+    }
+  } }, label);
+  const dialog = openDialog(title, h('div', {}, h('p', { class: 'about' }, about), error,
+    h('footer', {}, h('button', { type: 'button', class: 'secondary', onclick: () => dialog.close() }, 'Cancel'), yes)));
+  yes.focus();
+}

@@ -1,0 +1,228 @@
+/** One room as this browser has it: messages without holes from `low` up to the newest, receipts, unread. No I/O, no elements. */
+
+import { parseTime } from '../lynk.js';
+
+/** Messages kept over a restart, and kept in memory of a room that nobody looks at. */
+const KEPT = 80;
+const IDLE = 150;
+/** Notes about the room that are shown between the messages. */
+const NOTES = new Set(['created', 'joined', 'left', 'kicked', 'banned', 'unbanned', 'muted', 'unmuted', 'role', 'transferred', 'settings', 'pinned', 'gap']);
+
+export class Room {
+  constructor(id) {
+    this.id = id;
+    this.kind = 'public';
+    this.name = '';
+    this.peer = undefined;
+    this.role = undefined;
+    this.members = undefined;
+    this.active = 0;
+    this.read = 0;
+    this.unread = 0;
+    /** Messages and notes by `seq`, ascending. */
+    this.items = new Map();
+    this.order = [];
+    /** Everything from here up to the cursor is in `items`; `undefined` before the first page. */
+    this.low = undefined;
+    this.loading = false;
+    /** By user: `{read, delivered}`. */
+    this.receipts = new Map();
+    /** By user: when it ends. */
+    this.typing = new Map();
+    this.cursor = undefined;
+    this.mutedUntil = undefined;
+    this.version = 0;
+    /** Which history `items` are of: a page of another one is dropped. */
+    this.history = 0;
+  }
+
+  get direct() { return this.kind === 'direct'; }
+  get atStart() { return this.low !== undefined && this.low <= 1; }
+  get ready() { return this.low !== undefined; }
+  get newest() { return this.order.at(-1); }
+  get manages() { return this.role === 'owner' || this.role === 'admin' || this.role === 'moderator'; }
+
+  /** The newest message that is still there, for the list. */
+  get preview() {
+    for (let i = this.order.length - 1; i >= 0; i--) {
+      const item = this.items.get(this.order[i]);
+      if (item.ev === 'message') return item;
+    }
+    return undefined;
+  }
+
+  /** Forgets messages: the history is another one. */
+  reset() {
+    this.items.clear();
+    this.order = [];
+    this.low = undefined;
+    this.receipts.clear();
+    this.history++;
+    this.version++;
+  }
+
+  #item(event) {
+    const item = { ...event, seq: event.ev === 'gap' ? event.to : event.seq, time: parseTime(event.time) || 0 };
+    if (event.ev === 'message') {
+      item.reactions = new Map((event.reactions ?? []).map(({ emoji, users }) => [emoji, new Set(users)]));
+    }
+    return item;
+  }
+
+  #insert(item) {
+    if (this.items.has(item.seq)) return;
+    this.items.set(item.seq, item);
+    if (this.order.length === 0 || item.seq > this.order.at(-1)) this.order.push(item.seq);
+    else {
+      const at = this.order.findIndex((seq) => seq > item.seq);
+      this.order.splice(at, 0, item.seq);
+    }
+  }
+
+  /** Applies an event that is the next one. `me` is the user here; `counted`: the unread number speaks for it already. */
+  apply(event, me, counted) {
+    this.version++;
+    const time = parseTime(event.time) || 0;
+    if (event.ev !== 'gap') this.active = Math.max(this.active, time);
+    const target = event.target === undefined ? undefined : this.items.get(event.target);
+    switch (event.ev) {
+      case 'message':
+        this.#insert(this.#item(event));
+        this.typing.delete(event.from);
+        if (!counted && event.from !== me && !event.deleted && event.seq > this.read) this.unread++;
+        break;
+      case 'edit':
+        if (target && !target.deleted) Object.assign(target, { text: event.text, edited: true });
+        break;
+      case 'delete':
+        if (!counted && event.target > this.read && target && target.from !== me && !target.deleted) this.unread = Math.max(0, this.unread - 1);
+        if (target) { Object.assign(target, { deleted: true, text: undefined }); target.reactions?.clear(); }
+        break;
+      case 'reaction':
+        if (target?.reactions) this.react(target, event.emoji, event.from, event.on);
+        break;
+      case 'pinned':
+        if (target) target.pinned = event.on;
+        this.#insert(this.#item(event));
+        break;
+      case 'joined':
+        if (this.members !== undefined && !counted) this.members++;
+        if (event.user === me) this.role = event.role ?? this.role;
+        this.#insert(this.#item(event));
+        break;
+      case 'left': case 'kicked': case 'banned':
+        if (this.members !== undefined && !counted) this.members = Math.max(0, this.members - 1);
+        this.receipts.delete(event.user);
+        this.typing.delete(event.user);
+        this.#insert(this.#item(event));
+        break;
+      case 'role':
+        if (event.user === me) this.role = event.role;
+        this.#insert(this.#item(event));
+        break;
+      case 'transferred':
+        if (event.user === me) this.role = 'owner';
+        else if (event.from === me) this.role = 'admin';
+        this.#insert(this.#item(event));
+        break;
+      case 'muted': case 'unmuted':
+        if (event.user === me) this.mutedUntil = event.ev === 'muted' ? parseTime(event.until) || Infinity : undefined;
+        this.#insert(this.#item(event));
+        break;
+      case 'settings':
+        if (event.name && event.name !== this.name) {
+          this.#insert({ ...this.#item(event), renamed: this.name !== '' });
+          this.name = event.name;
+        }
+        break;
+      default:
+        if (NOTES.has(event.ev)) this.#insert(this.#item(event));
+    }
+    if (this.low === undefined && event.seq === 1) this.low = 1;
+  }
+
+  react(message, emoji, user, on) {
+    if (!message.reactions.has(emoji)) message.reactions.set(emoji, new Set());
+    const users = message.reactions.get(emoji);
+    if (on) users.add(user); else users.delete(user);
+    if (users.size === 0) message.reactions.delete(emoji);
+  }
+
+  /** Takes a page of the past, newest first, that ends where `items` begin. */
+  older(page) {
+    this.version++;
+    for (const event of page.events) if (event.ev === 'message' || NOTES.has(event.ev)) this.#insert(this.#item(event));
+    const { from } = page.covers;
+    // An empty page says that there is nothing below.
+    this.low = page.more ? Math.min(this.low ?? from, from) : 1;
+  }
+
+  /** Unread messages by what is here; `undefined` when that does not reach far enough. */
+  recount(me) {
+    if (this.low === undefined || this.low > this.read + 1) return undefined;
+    let unread = 0;
+    for (let i = this.order.length - 1; i >= 0 && this.order[i] > this.read; i--) {
+      const item = this.items.get(this.order[i]);
+      if (item.ev === 'message' && item.from !== me && !item.deleted) unread++;
+    }
+    return unread;
+  }
+
+  receipt(kind, user, seq) {
+    const receipt = this.receipts.get(user) ?? { read: 0, delivered: 0 };
+    if (seq <= receipt[kind]) return false;
+    receipt[kind] = seq;
+    if (kind === 'read') receipt.delivered = Math.max(receipt.delivered, seq);
+    this.receipts.set(user, receipt);
+    this.version++;
+    return true;
+  }
+
+  /** Who has read an own message, and whose device has it. */
+  reachOf(seq, me) {
+    const read = [];
+    const delivered = [];
+    for (const [user, receipt] of this.receipts) {
+      if (user === me) continue;
+      if (receipt.read >= seq) read.push(user);
+      else if (receipt.delivered >= seq) delivered.push(user);
+    }
+    return { read, delivered };
+  }
+
+  /** Lets go of old messages of a room that nobody looks at. */
+  trim(to = IDLE) {
+    if (this.order.length <= to) return;
+    const gone = this.order.splice(0, this.order.length - to);
+    for (const seq of gone) this.items.delete(seq);
+    this.low = this.order[0];
+    this.version++;
+  }
+
+  /** For storage; `cursor` is the last event that `items` speak for. */
+  toRecord(cursor) {
+    const kept = this.order.slice(-KEPT);
+    const low = kept.length < this.order.length ? kept[0] : this.low;
+    return {
+      id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read,
+      unread: this.unread, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil,
+      items: kept.map((seq) => {
+        const item = this.items.get(seq);
+        return item.reactions ? { ...item, reactions: [...item.reactions].map(([emoji, users]) => [emoji, [...users]]) } : item;
+      }),
+    };
+  }
+
+  static ofRecord(record) {
+    const room = new Room(record.id);
+    const { items, receipts, ...rest } = record;
+    Object.assign(room, rest);
+    room.receipts = new Map(receipts);
+    for (const item of items) {
+      if (item.reactions) item.reactions = new Map(item.reactions.map(([emoji, users]) => [emoji, new Set(users)]));
+      room.items.set(item.seq, item);
+      room.order.push(item.seq);
+    }
+    return room;
+  }
+}

@@ -1,0 +1,76 @@
+/** Settings: looks, notifications, sessions; and the list of keys. */
+
+import { confirmDialog, openDialog } from './dialogs.js';
+import { h, icon, toast } from './dom.js';
+import { avatar, count, explain, fullTime, listTime } from './format.js';
+import { settings } from './storage.js';
+
+const KEYS = [
+  ['Everywhere', [['Ctrl+K', 'Find a conversation'], ['Alt+↑ / Alt+↓', 'Previous or next conversation'], ['Alt+N', 'New conversation'], ['Alt+I', 'Details of the conversation'], ['Ctrl+,', 'Settings'], ['Ctrl+/', 'This list'], ['Escape', 'Close, cancel, or back to the message field']]],
+  ['Writing', [['Enter', 'Send'], ['Shift+Enter', 'New line'], ['↑ in an empty field', 'Edit your last message']]],
+  ['On a message (Tab goes there)', [['↑ / ↓', 'Previous or next message'], ['Enter', 'Menu'], ['R', 'Reply'], ['+', 'React'], ['E', 'Edit'], ['C', 'Copy'], ['Delete', 'Delete']]],
+];
+
+export function showShortcuts() {
+  const mac = /Mac|iPhone|iPad/.test(navigator.platform);
+  openDialog('Keyboard', h('div', { class: 'keys' }, KEYS.map(([title, keys]) => h('section', {}, h('h3', {}, title), h('dl', {}, keys.map(([key, what]) => [
+    h('dt', {}, key.split(' / ').map((one, index) => [index > 0 && ' / ', one.includes(' ') ? one : one.split('+').filter(Boolean).length ? one.split(/(?<=.)\+/).map((part, at) => [at > 0 && ' ', h('kbd', {}, mac && part === 'Ctrl' ? '⌘' : part)]) : h('kbd', {}, one)])), h('dd', {}, what)]))))));
+}
+
+export function showSettings(chat, account) {
+  const me = account.session.user;
+  const phone = h('span', { class: 'hint' });
+  const sessions = h('ul', { class: 'sessions' }, h('li', { class: 'hint' }, 'Loading…'));
+  const others = h('div', {});
+  const theme = settings.get('theme') ?? 'system';
+  const choice = (value, label) => h('label', { class: 'pill' }, h('input', { type: 'radio', name: 'theme', value, checked: value === theme, onchange: () => setTheme(value) }), h('span', {}, label));
+  const notify = h('input', { type: 'checkbox', role: 'switch', checked: settings.get('notify') === 'on' && globalThis.Notification?.permission === 'granted', disabled: !globalThis.Notification,
+    onchange: async () => {
+      if (notify.checked && (await Notification.requestPermission()) !== 'granted') {
+        notify.checked = false;
+        toast('Your browser blocks notifications of this page. Allow them in its settings for this site.', { kind: 'error' });
+      }
+      settings.set('notify', notify.checked ? 'on' : undefined);
+    } });
+  const dialog = openDialog('Settings', h('div', { class: 'settings' },
+    h('section', { class: 'profile' }, avatar(me.user, me.display_name || me.user_name, { size: 'big' }), h('div', {}, h('strong', { dir: 'auto' }, me.display_name || me.user_name), h('span', { class: 'hint' }, `@${me.user_name}`), phone)),
+    h('section', {}, h('h3', { id: 'theme-title' }, 'Appearance'), h('div', { class: 'pills', role: 'radiogroup', 'aria-labelledby': 'theme-title' }, choice('system', 'System'), choice('light', 'Light'), choice('dark', 'Dark'))),
+    h('section', {}, h('h3', {}, 'Notifications'), h('label', { class: 'switch' }, notify, h('span', {}, 'Show new messages while this page is in the background'))),
+    h('section', {}, h('h3', {}, 'Where you are signed in'), sessions, others),
+    h('section', { class: 'ends' }, h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); showShortcuts(); } }, 'Keyboard shortcuts'),
+      h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); leave(); } }, icon('leave'), 'Sign out'))), { wide: true });
+
+  const leave = () => {
+    const waiting = chat.lynk.outbox.length;
+    const out = async () => { await account.signOut(); };
+    if (waiting) confirmDialog({ title: 'Sign out?', about: `${count(waiting, 'message')} you wrote ${waiting > 1 ? 'were' : 'was'} not sent yet and will be lost.`, label: 'Sign out', run: out });
+    else confirmDialog({ title: 'Sign out?', about: 'Everything this browser keeps of your conversations is removed.', label: 'Sign out', run: out });
+  };
+
+  const load = async () => {
+    try {
+      const list = await account.sessions();
+      list.sort((a, b) => Number(b.current) - Number(a.current) || b.last_used_at - a.last_used_at);
+      sessions.replaceChildren(...list.map((session) => {
+        const revoke = h('button', { type: 'button', class: 'link danger', 'aria-label': `Sign out ${session.device || 'unnamed device'}`, onclick: async () => {
+          revoke.disabled = true;
+          try { await account.revoke(session.session); await load(); } catch (error) { revoke.disabled = false; toast(explain(error), { kind: 'error' }); }
+        } }, 'Sign out');
+        return h('li', {}, icon('device'), h('span', { class: 'person' }, h('span', {}, session.device || 'Unnamed device'),
+          h('span', { class: 'hint', title: fullTime(session.created_at) }, session.current ? 'This browser' : `Last used ${listTime(session.last_used_at)}`)), !session.current && revoke);
+      }));
+      others.replaceChildren(...(list.length > 1 ? [h('button', { type: 'button', class: 'secondary', onclick: async () => {
+        try { const { revoked } = await account.revokeOthers(); toast(`${count(revoked, 'session')} ended`); await load(); } catch (error) { toast(explain(error), { kind: 'error' }); }
+      } }, 'Sign out everywhere else')] : []));
+    } catch (error) {
+      sessions.replaceChildren(h('li', { class: 'error' }, icon('warning'), h('span', {}, explain(error)), h('button', { type: 'button', class: 'link', onclick: load }, 'Try again')));
+    }
+  };
+  load();
+  account.me().then((user) => { phone.textContent = user.phone ?? ''; }, () => {});
+}
+
+function setTheme(value) {
+  if (value === 'system') delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = value;
+  settings.set('theme', value === 'system' ? undefined : value);
+}

@@ -1,0 +1,233 @@
+/** Types of `lynk.js`. The fields of replies and events are those of `docs/protocol.md`. */
+
+export type Id = string;
+export type Time = string | number;
+
+/** What a socket is opened with: an access token, or a ticket that is used once. */
+export type Access = string | { token: string } | { ticket: string };
+
+export interface OutboxEntry {
+  id: string;
+  /** The idempotency key: the same on every attempt. */
+  key: Id;
+  op: string;
+  fields: Record<string, unknown> & { room?: Id; text?: string; seq?: number };
+  /** Milliseconds since 1970, on the server's clock as far as it is known. */
+  created: number;
+  /** How often it was put on the wire. */
+  tried: number;
+  /** Why it was refused for good. It stays until `retry` or `discard`. */
+  failed?: { code: string; message: string };
+}
+
+/** Keeps the outbox over restarts. */
+export interface OutboxStore {
+  load(): OutboxEntry[] | Promise<OutboxEntry[]>;
+  put(entry: OutboxEntry): unknown;
+  remove(id: string): unknown;
+}
+
+export interface Clock {
+  now(): number;
+  /** From 0 to 1. */
+  random(): number;
+  setTimeout(action: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+}
+
+export interface LynkOptions {
+  /** `wss://chat.example/ws`. */
+  url: string;
+  /**
+   * Gets what to sign in with, before every connection and before a token ends. `force`: the last one was refused or is about to end. An error
+   * with `retryable: false` ends the connection for good.
+   */
+  token(want: { force: boolean }): Access | Promise<Access>;
+  /** The global one when missing. */
+  WebSocket?: new (url: string, protocol: string) => unknown;
+  /** In memory when missing. */
+  outbox?: OutboxStore;
+  /** For tests. */
+  clock?: Partial<Clock>;
+}
+
+export type Status =
+  | { state: 'connecting' }
+  /** Every room that was followed is up to date. */
+  | { state: 'connected' }
+  | { state: 'disconnected'; code: number; reason: string; willRetry: boolean; retryAt?: number };
+
+export interface Cursor { epoch: number; seq: number }
+
+export interface RoomEvent {
+  ev: string;
+  room: Id;
+  seq: number;
+  from: Id;
+  time: Time;
+  /** Made here from the `ok` of an own command. */
+  own?: boolean;
+  [field: string]: unknown;
+}
+
+export interface MessageEvent extends RoomEvent {
+  ev: 'message';
+  n: number;
+  id: Id;
+  text?: string;
+  reply_to?: number;
+  edited?: boolean;
+  deleted?: boolean;
+  reactions?: { emoji: string; users: Id[] }[];
+}
+
+export interface Gap { ev: 'gap'; room?: Id; from: number; to: number; reason: string }
+
+export interface Subscribed {
+  room: Id; epoch: number; top: number; top_n: number; read: number; unread?: number; role: string; members: number;
+  events: (RoomEvent | Gap)[]; covers: { from: number; to: number }; more: boolean;
+}
+
+export interface HistoryPage { room: Id; epoch: number; events: (RoomEvent | Gap)[]; covers: { from: number; to: number }; more: boolean }
+
+export interface SyncRow {
+  room: Id; kind: string; name: string; role: string; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; active?: Time;
+}
+
+export interface LynkEvents {
+  state: Status;
+  /** The `ok` of `hello`. */
+  hello: Record<string, any>;
+  /** The numbers of a room. `reset`: its history is another one; forget what you have. */
+  subscribed: { room: Id; reply: Subscribed; first: boolean; reset: boolean };
+  /** In the order of `seq`, each once. `counted`: the `unread` and `members` of the last `subscribed` speak for it already. */
+  event: { room: Id; event: RoomEvent | Gap; counted: boolean };
+  reset: { room: Id; event: Gap };
+  /** The server refused a room for good. */
+  unfollowed: { room: Id; error: LynkError };
+  typing: { room: Id; user: Id; on: boolean };
+  read: { room: Id; user: Id; seq: number };
+  delivered: { room: Id; user: Id; seq: number };
+  presence: { user: Id; online: boolean };
+  outbox: { entry?: OutboxEntry; failed?: LynkError; removed?: boolean; loaded?: boolean };
+  /** The outbox store failed. */
+  error: unknown;
+}
+
+export interface Submitted { id: string; done: Promise<Record<string, any>> }
+
+declare class Emitter<Events> {
+  on<Name extends keyof Events>(name: Name, listener: (value: Events[Name]) => void): () => void;
+  once<Name extends keyof Events>(name: Name): Promise<Events[Name]>;
+}
+
+export class LynkError extends Error {
+  readonly code: string;
+  readonly retryable: boolean;
+  readonly retryAfterMs?: number;
+  readonly requestId?: string;
+  /** Of an HTTP answer. */
+  readonly status?: number;
+}
+
+export class Lynk extends Emitter<LynkEvents> {
+  constructor(options: LynkOptions);
+  readonly status: Status;
+  readonly hello?: Record<string, any>;
+  readonly user?: Id;
+  readonly online: boolean;
+  readonly serverNow: number;
+  /** Resolves when the outbox is loaded. */
+  readonly ready: Promise<void>;
+  readonly rooms: Id[];
+  readonly outbox: OutboxEntry[];
+  connect(): void;
+  wake(): void;
+  close(code?: number, reason?: string): void;
+  follow(room: Id, cursor?: Cursor): void;
+  unfollow(room: Id): void;
+  cursor(room: Id): Cursor | undefined;
+  request(op: string, fields?: Record<string, unknown>): Promise<Record<string, any>>;
+  tell(op: string, fields: Record<string, unknown>): void;
+  submit(op: string, fields: Record<string, unknown>): Submitted;
+  retry(id: string): void;
+  discard(id: string): void;
+  send(room: Id, text: string, options?: { replyTo?: number }): Submitted;
+  edit(room: Id, seq: number, text: string): Submitted;
+  delete(room: Id, seq: number): Submitted;
+  react(room: Id, seq: number, emoji: string, on?: boolean): Submitted;
+  read(room: Id, seq: number): void;
+  delivered(room: Id, seq: number): void;
+  typing(room: Id, on?: boolean): void;
+  create(name: string, options?: { kind?: string; level?: string; visibility?: string }): Promise<{ room: Id; seq: number }>;
+  direct(user: Id): Promise<{ room: Id }>;
+  find(name: string): Promise<{ room: Id }>;
+  join(room: Id): Promise<Record<string, any>>;
+  leave(room: Id): Promise<Record<string, any>>;
+  history(room: Id, options?: { before?: number; after?: number; epoch?: number; limit?: number; all?: boolean }): Promise<HistoryPage>;
+  members(room: Id, options?: { after?: Id; limit?: number }): Promise<{ count: number; members: { user: Id; role: string }[]; more: boolean }>;
+  here(room: Id): Promise<{ count: number; sample: boolean; users: Id[] }>;
+  watch(users: Id[]): Promise<Record<string, any>>;
+  unwatch(users: Id[]): Promise<Record<string, any>>;
+  sync(): Promise<SyncRow[]>;
+}
+
+export interface User { user: Id; user_name: string; display_name: string }
+
+export interface SessionTokens {
+  access_token: string;
+  /** Milliseconds since 1970, on this machine's clock. */
+  access_until: number;
+  refresh_token: string;
+  refresh_expires_at: number;
+  session: Id;
+  user?: User;
+}
+
+export interface LynkAccountOptions {
+  /** `https://chat.example`; the page's own origin when missing. */
+  base?: string;
+  /** Keeps the tokens; in memory when missing. Several tabs must share it. */
+  store?: { get(): SessionTokens | undefined; set(value: SessionTokens | undefined): void };
+  /** Runs `action` while nobody else does; Web Locks where there are any. */
+  lock?: <T>(name: string, action: () => Promise<T>) => Promise<T>;
+  fetch?: typeof fetch;
+  now?(): number;
+}
+
+export class LynkAccount extends Emitter<{ signedout: { reason: string } }> {
+  constructor(options?: LynkAccountOptions);
+  readonly session?: SessionTokens;
+  requestCode(phone: string): Promise<{ request_id: string; expires_in_ms: number; resend_in_ms: number }>;
+  verify(request: string, code: string, device?: string): Promise<{ status: 'signed_in'; user: User } | { status: 'new'; registration: string }>;
+  register(registration: string, userName: string, displayName?: string, device?: string): Promise<{ status: 'signed_in'; user: User }>;
+  token(want?: { force?: boolean }): Promise<string>;
+  signOut(): Promise<void>;
+  signedOut(reason: string): void;
+  ticket(): Promise<{ ticket: string; expires_in_ms: number }>;
+  me(): Promise<User & { phone: string; created_at: number }>;
+  sessions(): Promise<{ session: Id; device: string; created_at: number; last_used_at: number; current: boolean }[]>;
+  revoke(session: Id): Promise<void>;
+  revokeOthers(): Promise<{ revoked: number }>;
+  users(ids: Id[]): Promise<User[]>;
+  userByName(name: string): Promise<User>;
+  call(method: string, path: string, body?: unknown, token?: string): Promise<any>;
+  authorised(method: string, path: string, body?: unknown): Promise<any>;
+}
+
+/** What a client has of one room. No I/O. */
+export class RoomFlow {
+  constructor(cursor?: Cursor);
+  readonly cursor?: Cursor;
+  readonly lacksPage: boolean;
+  take(reply: Subscribed): { reset: boolean; events: (RoomEvent | Gap)[] };
+  event(event: RoomEvent | Gap): (RoomEvent | Gap)[];
+  page(page: HistoryPage): (RoomEvent | Gap)[];
+  resync(resync: { epoch?: number; to: number }): void;
+  disconnected(): void;
+}
+
+export function uuidv7(millis?: number): Id;
+export function parseTime(time: Time): number;
+export function tokenLife(token: string): number | undefined;
+export function backoff(attempts: number, random: number, retryAfterMs?: number): number;

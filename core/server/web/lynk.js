@@ -1,0 +1,800 @@
+/**
+ * The Lynk client library: one file, no dependency, for browsers and for Node 20 or newer.
+ *
+ * {@link Lynk} holds one connection to a server: it signs in, resumes every room before it calls itself connected,
+ * delivers the events of a room in the order of their `seq` and each once, and keeps what was not acknowledged in an
+ * outbox that is repeated under the same keys. {@link LynkAccount} is the HTTP side: signing in by phone, and tokens
+ * that several tabs may refresh at once. Types are in `lynk.d.ts`; the guide is `docs/client.md`.
+ *
+ * @module lynk
+ */
+
+/** Backoff between two attempts to connect: full jitter up to a bound that doubles. Milliseconds. */
+const BACKOFF_MIN_MS = 200;
+const BACKOFF_MAX_MS = 20_000;
+const STABLE_MS = 5_000; // A connection that lived for so long starts the backoff anew
+const OPEN_MAX_MS = 15_000; // Time for connecting and for the answer to `hello`
+const PONG_MAX_MS = 10_000; // Time for the answer to a `ping` before the connection counts as lost
+const REFRESH_AHEAD_MS = 60_000; // Time before a token's end at which it is replaced
+const WAITING_MAX = 10_000; // Events of one room that wait for earlier ones. Beyond it the newest are dropped, and paged again later
+const OUTBOX_MAX = 1_000; // Commands in the outbox; further ones are refused with `limit_reached`
+const IN_FLIGHT_MAX = 24; // Commands on the wire at once; the server's own bound is in `hello`
+const QUEUE_MAX = 5_000; // Questions that wait for their turn
+const QUESTION_TRIES = 6; // How often a question that was refused for the time being is asked again
+/** Close codes after which connecting again cannot help. */
+const FINAL_CODES = new Set([1002, 1003, 1007, 1008, 1009]);
+/** The event that others are told when an own command took effect; this connection is told the `ok` instead. */
+const OWN_EVENTS = { send: 'message', edit: 'edit', delete: 'delete', react: 'reaction', role: 'role', kick: 'kicked', ban: 'banned',
+  unban: 'unbanned', mute: 'muted', unmute: 'unmuted', invite: 'joined', leave: 'left', pin: 'pinned', settings: 'settings',
+  transfer: 'transferred', join: 'joined' };
+/** Commands that carry an idempotency key. */
+const KEYED = new Set([...Object.keys(OWN_EVENTS), 'create', 'block', 'unblock']);
+
+/** What the server, or the way to it, refused. `code` is stable; `message` is for people. */
+export class LynkError extends Error {
+  constructor(code, message, { retryable = false, retryAfterMs, requestId, status } = {}) {
+    super(message || code);
+    Object.assign(this, { name: 'LynkError', code, retryable, retryAfterMs, requestId, status });
+  }
+
+  static of(body, status) {
+    const { code = 'unknown', message, retryable = false, retry_after_ms: retryAfterMs, request_id: requestId } = body;
+    return new LynkError(code, message, { retryable, retryAfterMs, requestId, status });
+  }
+}
+
+/** A UUID of version 7 for the time `millis`: the form of every idempotency key. */
+export function uuidv7(millis = Date.now()) {
+  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
+  for (let i = 0, shift = 2 ** 40; i < 6; i++, shift /= 256) bytes[i] = Math.floor(millis / shift) % 256;
+  bytes[6] = 0x70 | (bytes[6] & 0x0f);
+  bytes[8] = 0x80 | (bytes[8] & 0x3f);
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** Milliseconds since 1970 of a time as the server writes it, or `NaN`. */
+export const parseTime = (time) => (typeof time === 'number' ? time : Date.parse(time));
+
+/** A token's life in milliseconds, as its issuer meant it and whatever this machine's clock says; `undefined` when unreadable. */
+export function tokenLife(token) {
+  try {
+    const part = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
+    const { iat, exp } = JSON.parse(atob(part));
+    return (exp - iat) * 1000 > 0 ? (exp - iat) * 1000 : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+class Emitter {
+  #listeners = new Map();
+  /** Calls `listener` for every event `name` from now on; the returned function stops it. */
+  on(name, listener) {
+    if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
+    this.#listeners.get(name).add(listener);
+    return () => this.#listeners.get(name)?.delete(listener);
+  }
+  /** Resolves with the next event `name`. */
+  once(name) {
+    return new Promise((resolve) => { const off = this.on(name, (value) => { off(); resolve(value); }); });
+  }
+
+  emit(name, value) {
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+      // One listener's mistake is not another's, and must not stop the connection.
+      try { listener(value); } catch (error) { globalThis.reportError ? reportError(error) : console.error(error); }
+    }
+  }
+}
+
+const spanOf = (event) => (event.ev === 'gap' ? [event.from, event.to] : [event.seq, event.seq]);
+
+/**
+ * What a client has of one room: events come out in the order of `seq`, each once; what is early waits; what is missing is
+ * paged; what will never come is a `gap`. No I/O.
+ */
+export class RoomFlow {
+  constructor(cursor) {
+    /** `{epoch, seq}` of the last event delivered; `undefined` before the first `subscribed`. */
+    this.cursor = cursor ? { epoch: cursor.epoch, seq: cursor.seq } : undefined;
+    this.top = this.cursor?.seq ?? 0;
+    this.waiting = new Map();
+    this.filling = this.resuming = this.subscribed = false;
+    /** Numbers in the last `subscribed` speak for events up to here. */
+    this.counted = 0;
+    this.pageNotBefore = 0;
+  }
+
+  disconnected() { Object.assign(this, { filling: false, resuming: false, subscribed: false, pageNotBefore: 0 }); }
+  get lacksPage() { return this.cursor !== undefined && this.cursor.seq < this.top; }
+  /** Takes the answer to a subscription; returns whether the history is another one, and the events to deliver. */
+  take(reply) {
+    const reset = this.cursor !== undefined && this.cursor.epoch !== reply.epoch;
+    this.subscribed = true;
+    this.counted = reply.top;
+    if (this.cursor === undefined || reset) {
+      // Of another history, what waits is worthless: the app is told to forget what it has.
+      if (reset) this.waiting.clear();
+      this.top = reset ? reply.top : Math.max(this.top, reply.top);
+      this.cursor = { epoch: reply.epoch, seq: reply.top };
+      return { reset, events: this.#drain() };
+    }
+    this.top = Math.max(this.top, reply.top);
+    const events = this.#takePage(reply);
+    return { reset, events: events.concat(this.#drain()) };
+  }
+  /** Takes a live event, or an own one; returns the events to deliver now. */
+  event(event) {
+    const [from, to] = spanOf(event);
+    this.top = Math.max(this.top, to);
+    if ((this.cursor === undefined || to > this.cursor.seq) && this.waiting.size < WAITING_MAX) this.waiting.set(from, event);
+    return this.#drain();
+  }
+  /** Takes a page; returns the events to deliver now. */
+  page(reply) {
+    this.filling = false;
+    const before = this.cursor.seq;
+    const events = this.#takePage(reply).concat(this.#drain());
+    if (this.cursor.seq !== before) return events;
+    const next = Math.min(...this.waiting.keys());
+    if (next === Infinity) { this.top = this.cursor.seq; return events; }
+    // The server has nothing between: say so rather than ask for ever.
+    events.push({ ev: 'gap', from: before + 1, to: next - 1, reason: 'unexplained' });
+    this.cursor.seq = next - 1;
+    return events.concat(this.#drain());
+  }
+
+  resync({ epoch, to }) {
+    this.top = Math.max(this.top, to);
+    if (this.cursor && epoch !== undefined) this.cursor.epoch = epoch;
+  }
+
+  #takePage(page) {
+    const events = [];
+    const { from, to } = page.covers ?? { from: 1, to: 0 };
+    const continues = from <= this.cursor.seq + 1;
+    for (const event of page.events ?? []) {
+      const [first, last] = spanOf(event);
+      if (last <= this.cursor.seq) continue;
+      if (continues) { this.cursor.seq = last; events.push(event); } else if (this.waiting.size < WAITING_MAX) this.waiting.set(first, event);
+    }
+    if (continues) this.cursor.seq = Math.max(this.cursor.seq, to);
+    return events;
+  }
+
+  #drain() {
+    const events = [];
+    if (this.cursor === undefined || this.waiting.size === 0) return events;
+    for (const from of [...this.waiting.keys()].sort((a, b) => a - b)) {
+      const event = this.waiting.get(from);
+      const to = spanOf(event)[1];
+      if (to > this.cursor.seq && from > this.cursor.seq + 1) break;
+      this.waiting.delete(from);
+      if (to > this.cursor.seq) { this.cursor.seq = to; events.push(event); }
+    }
+    return events;
+  }
+}
+
+/** How long to wait before attempt number `attempts` (from 0): full jitter, and never less than the server asked for. */
+export function backoff(attempts, random, retryAfterMs = 0) {
+  const bound = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(attempts, 16));
+  return retryAfterMs + Math.ceil(random * bound);
+}
+
+/** One connection to a server, kept for as long as it is wanted. */
+export class Lynk extends Emitter {
+  #options; #clock; #wanted = false; #timers = new Map(); #offset = 0;
+  #ws; #opening = 0; #attempts = 0; #onlineSince = 0; #retryAfter = 0; #forceToken = false; #refused; #heard = 0;
+  #re = 0; #asked = new Map(); #queue = []; #histories = 0;
+  #flows = new Map(); #outbox = new Map();
+  /** @param {import('./lynk.d.ts').LynkOptions} options */
+  constructor(options) {
+    super();
+    this.#options = options;
+    this.#clock = { now: () => Date.now(), random: () => Math.random(), setTimeout: (f, ms) => setTimeout(f, ms),
+      clearTimeout: (timer) => clearTimeout(timer), ...options.clock };
+    /** `{state: 'connecting'}`, `{state: 'connected'}` or `{state: 'disconnected', code, reason, willRetry, retryAt?}`. */
+    this.status = { state: 'disconnected', code: 1000, reason: 'not connected yet', willRetry: false };
+    /** The answer to `hello`: `session`, `user`, `limits` … */
+    this.hello = undefined;
+    this.ready = Promise.resolve(options.outbox?.load()).then((entries) => {
+      for (const entry of entries ?? []) if (!this.#outbox.has(entry.id)) this.#outbox.set(entry.id, { ...entry, sent: false, notBefore: 0 });
+      if (entries?.length) this.emit('outbox', { loaded: true });
+      this.#pump();
+    });
+  }
+
+  get user() { return this.hello?.user; }
+  get online() { return this.status.state === 'connected'; }
+  /** Milliseconds since 1970 on the server's clock. */
+  get serverNow() { return this.#clock.now() + this.#offset; }
+  /** Connects, and again whenever the connection is lost, until {@link close} or a refusal for good. */
+  connect() {
+    this.#wanted = true;
+    if (this.#ws || this.#opening) return;
+    this.#open();
+  }
+  /** The network may be back, or the page is looked at again: connects at once, or asks whether the connection still lives. */
+  wake() {
+    if (!this.#wanted || this.#opening) return;
+    if (!this.#ws) {
+      this.#attempts = 0;
+      this.#open();
+    } else if (this.hello && this.#clock.now() - this.#heard > 5_000) {
+      this.#ping(PONG_MAX_MS / 2);
+    }
+  }
+  /** Ends the connection and everything that was asked on it. The outbox stays. */
+  close(code = 1000, reason = 'bye') {
+    this.#wanted = false;
+    this.#lost(code, reason, false);
+  }
+  /** `{epoch, seq}` of the last event delivered of a room. */
+  cursor(room) {
+    const cursor = this.#flows.get(room)?.cursor;
+    return cursor && { ...cursor };
+  }
+  /** Rooms that are followed. */
+  get rooms() { return [...this.#flows.keys()]; }
+
+  // ---- connection ----
+
+  #status(status) {
+    this.status = status;
+    this.emit('state', status);
+  }
+
+  #timer(name, ms, action) {
+    this.#clock.clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+    if (action) this.#timers.set(name, this.#clock.setTimeout(() => { this.#timers.delete(name); action(); }, Math.min(ms, 2 ** 31 - 1)));
+  }
+
+  async #open() {
+    const opening = this.#opening = Math.floor(this.#clock.random() * 2 ** 40) + 1;
+    this.#timer('retry');
+    this.#refused = undefined;
+    this.#status({ state: 'connecting' });
+    let access;
+    try { access = await this.#options.token({ force: this.#forceToken }); } catch (error) {
+      if (opening === this.#opening) this.#lost(error.retryable === false ? 4000 : 1006, error.message, error.retryable !== false, error.retryAfterMs);
+      return;
+    }
+    if (opening !== this.#opening) return;
+    this.#forceToken = false;
+    const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
+    let ws;
+    try { ws = new Socket(this.#options.url, 'lynk.v1'); } catch (error) { this.#lost(1006, error.message, true); return; }
+    this.#ws = ws;
+    this.#timer('open', OPEN_MAX_MS, () => this.#lost(1006, 'no answer in time', true));
+    ws.onopen = () => {
+      if (ws !== this.#ws) return;
+      const resume = [];
+      for (const [room, flow] of this.#flows) { flow.resuming = true; resume.push({ room, ...flow.cursor }); }
+      const proof = typeof access === 'string' ? { token: access } : access;
+      this.#ask('hello', { ...proof, resume }).then((hello) => this.#signedIn(hello), (error) => { this.#refused = error; });
+    };
+    ws.onmessage = ({ data }) => ws === this.#ws && this.#frame(data);
+    ws.onclose = ({ code, reason }) => ws === this.#ws && this.#closed(code, reason);
+    ws.onerror = () => {};
+  }
+
+  #closed(code, reason) {
+    const refused = this.#refused?.code;
+    // A token that has run out is worth another attempt with a new one; whatever else was refused is not.
+    const expired = code === 4100 || refused === 'token_expired';
+    if (expired) this.#forceToken = true;
+    const final = (code >= 4000 && code < 4100) || FINAL_CODES.has(code);
+    this.#lost(code, reason || this.#refused?.message || '', expired || !final);
+  }
+
+  #lost(code, reason, willRetry, retryAfterMs = 0) {
+    const ws = this.#ws;
+    this.#ws = undefined;
+    this.#opening = 0;
+    this.hello = undefined;
+    for (const name of ['open', 'silence', 'pong', 'refresh']) this.#timer(name);
+    if (ws) {
+      ws.onopen = ws.onmessage = ws.onclose = null;
+      try { ws.close(code === 1000 ? 1000 : undefined); } catch { /* It is gone already. */ }
+    }
+    const gone = new LynkError('disconnected', reason || 'the connection was lost', { retryable: true });
+    const asked = [...this.#asked.values(), ...this.#queue];
+    this.#asked.clear();
+    this.#queue = [];
+    this.#histories = 0;
+    for (const flow of this.#flows.values()) flow.disconnected();
+    for (const entry of this.#outbox.values()) entry.sent = false;
+    for (const item of asked) item.reject(gone);
+    if (this.#onlineSince && this.#clock.now() - this.#onlineSince >= STABLE_MS) this.#attempts = 0;
+    this.#onlineSince = 0;
+    const retry = willRetry && this.#wanted;
+    const wait = backoff(this.#attempts, this.#clock.random(), Math.max(this.#retryAfter, retryAfterMs));
+    this.#attempts += retry ? 1 : 0;
+    this.#wanted = retry;
+    this.#retryAfter = 0;
+    this.#timer('retry', wait, retry && (() => this.#open()));
+    this.#status({ state: 'disconnected', code, reason, willRetry: retry, ...(retry && { retryAt: this.#clock.now() + wait }) });
+  }
+
+  #signedIn(hello) {
+    this.#timer('open');
+    this.#opening = 0;
+    this.hello = hello;
+    this.#offset = parseTime(hello.time) - this.#clock.now() || 0;
+    this.#expires(hello.expires);
+    this.#watchSilence();
+    this.emit('hello', hello);
+    // Rooms that were added while `hello` was on its way were not named in it.
+    for (const [room, flow] of this.#flows) if (!flow.resuming && !flow.subscribed) this.#subscribe(room, flow);
+    this.#settle();
+  }
+
+  #expires(time) {
+    const left = parseTime(time) - this.serverNow;
+    if (Number.isFinite(left)) this.#timer('refresh', Math.max(left - REFRESH_AHEAD_MS, Math.min(left / 2, 5_000)), () => this.#refresh());
+  }
+
+  async #refresh() {
+    const { hello } = this;
+    try {
+      const access = await this.#options.token({ force: true });
+      const token = typeof access === 'string' ? access : access.token;
+      if (!token || hello !== this.hello || !hello) return;
+      const { expires } = await this.#ask('refresh', { token });
+      const life = tokenLife(token);
+      this.#expires(expires ?? (life && this.serverNow + life));
+    } catch (error) {
+      if (hello !== this.hello || !hello) return;
+      if (error.retryable === false) this.#lost(4000, error.message, false);
+      else this.#timer('refresh', error.retryAfterMs ?? 5_000, () => this.#refresh());
+    }
+  }
+  /** Browsers do not show the server's pings, so a quiet connection is asked. */
+  #watchSilence() {
+    const beat = this.hello?.heartbeat_ms ?? 25_000;
+    this.#timer('silence', beat, () => {
+      if (this.#clock.now() - this.#heard >= beat - 1_000) this.#ping(PONG_MAX_MS);
+      this.#watchSilence();
+    });
+  }
+
+  #ping(patience) {
+    this.#ask('ping', {}).catch(() => {});
+    this.#timer('pong', patience, () => this.#lost(1006, 'the server does not answer', true));
+  }
+
+  // ---- asking ----
+
+  /**
+   * Asks once and resolves with the reply, or rejects with a {@link LynkError}: `disconnected` when the connection ends first. Questions
+   * without a key that are refused for the time being are asked again a few times.
+   */
+  async request(op, fields = {}) {
+    if (!this.hello) throw new LynkError('disconnected', 'not connected', { retryable: true });
+    const body = KEYED.has(op) && !fields.key ? { ...fields, key: uuidv7(this.serverNow) } : fields;
+    for (let tries = 1; ; tries++) {
+      try {
+        const reply = await this.#ask(op, body);
+        this.#own(op, body, reply);
+        return reply;
+      } catch (error) {
+        if (!error.retryable || error.code === 'disconnected' || tries >= QUESTION_TRIES) throw error;
+        await new Promise((resolve) => this.#clock.setTimeout(resolve, backoff(tries, this.#clock.random(), error.retryAfterMs)));
+      }
+    }
+  }
+  /** Says something that nobody answers: `typing`, `read` and `delivered`. Lost when there is no connection. */
+  tell(op, fields) {
+    if (this.hello && this.#ws) this.#ws.send(JSON.stringify({ op, ...fields }));
+  }
+
+  #ask(op, fields) {
+    return new Promise((resolve, reject) => {
+      if (!this.#ws || this.#queue.length >= QUEUE_MAX) {
+        reject(new LynkError(this.#ws ? 'limit_reached' : 'disconnected', 'not connected', { retryable: true }));
+        return;
+      }
+      this.#queue.push({ op, fields, resolve, reject });
+      this.#dispatch();
+    });
+  }
+  /** Puts on the wire what may go: a bounded number of commands, and of pages. */
+  #dispatch() {
+    if (this.#queue.length === 0) return;
+    const resuming = [...this.#flows.values()].some((flow) => flow.resuming);
+    const later = [];
+    for (const item of this.#queue) {
+      const page = item.op === 'history';
+      if (this.#asked.size >= IN_FLIGHT_MAX || (page && this.#histories >= (resuming ? 1 : 2))) { later.push(item); continue; }
+      if (page) this.#histories++;
+      const id = ++this.#re;
+      this.#asked.set(id, item);
+      this.#ws.send(JSON.stringify({ id, op: item.op, ...item.fields }));
+    }
+    this.#queue = later;
+  }
+
+  #frame(data) {
+    this.#heard = this.#clock.now();
+    this.#timer('pong');
+    let value;
+    try { value = JSON.parse(data); } catch { return; }
+    const asked = value.re ? this.#asked.get(value.re) : undefined;
+    // `subscribed` and errors of the rooms of `hello` carry its number too, and come after its `ok`.
+    if (asked) { this.#asked.delete(value.re); if (asked.op === 'history') this.#histories--; }
+    switch (value.ev) {
+      case 'error':
+        if (asked) asked.reject(LynkError.of(value));
+        else if (value.room && this.#flows.has(value.room)) this.#refusedRoom(value.room, LynkError.of(value));
+        break;
+      case 'subscribed':
+        this.#subscribed(value);
+        asked?.resolve(value);
+        break;
+      case 'ok': case 'history': case 'sync': case 'here': case 'members':
+        asked?.resolve(value);
+        break;
+      case 'resync': {
+        const flow = this.#flows.get(value.room);
+        flow?.resync(value);
+        if (flow) this.#fill(value.room, flow);
+        break;
+      }
+      case 'draining':
+        this.#retryAfter = value.retry_after_ms ?? 0;
+        break;
+      case 'typing': case 'read': case 'delivered': case 'presence':
+        this.emit(value.ev, value);
+        break;
+      default:
+        // Kinds of events that this version does not know still have their place in the room.
+        if (value.room && (value.seq || value.ev === 'gap')) this.#live(value.room, value);
+    }
+    if (this.#ws) this.#dispatch();
+  }
+
+  // ---- rooms ----
+  /** Follows a room: from `cursor` when one is given, otherwise from now on. Kept over reconnects until {@link unfollow}. */
+  follow(room, cursor) {
+    if (this.#flows.has(room)) return;
+    const flow = new RoomFlow(cursor);
+    this.#flows.set(room, flow);
+    if (this.hello) this.#subscribe(room, flow);
+  }
+
+  unfollow(room) {
+    if (!this.#flows.delete(room)) return;
+    if (this.hello) this.#ask('unsubscribe', { room }).catch(() => {});
+    this.#settle();
+  }
+
+  #subscribe(room, flow) {
+    this.#ask('subscribe', { room, ...flow.cursor }).catch((error) => {
+      if (this.#flows.get(room) === flow && error.code !== 'disconnected') this.#refusedRoom(room, error);
+    });
+  }
+
+  #refusedRoom(room, error) {
+    const flow = this.#flows.get(room);
+    if (error.retryable) {
+      this.#clock.setTimeout(() => {
+        if (this.hello && this.#flows.get(room) === flow && !flow.subscribed) this.#subscribe(room, flow);
+      }, backoff(2, this.#clock.random(), error.retryAfterMs));
+      return;
+    }
+    this.#flows.delete(room);
+    this.emit('unfollowed', { room, error });
+    this.#settle();
+  }
+
+  #subscribed(reply) {
+    const flow = this.#flows.get(reply.room);
+    if (!flow) return;
+    const first = flow.cursor === undefined;
+    const { reset, events } = flow.take(reply);
+    flow.resuming = false;
+    this.emit('subscribed', { room: reply.room, reply, first, reset });
+    if (this.#flows.get(reply.room) !== flow) return;
+    this.#deliver(reply.room, flow, events);
+    this.#fill(reply.room, flow);
+    this.#settle();
+  }
+
+  #live(room, event) {
+    const flow = this.#flows.get(room);
+    if (!flow) return;
+    this.#deliver(room, flow, flow.event(event));
+    this.#fill(room, flow);
+  }
+
+  #deliver(room, flow, events) {
+    for (const event of events) {
+      if (event.ev === 'gap' && event.reason === 'reset') this.emit('reset', { room, event });
+      this.emit('event', { room, event, counted: spanOf(event)[1] <= flow.counted });
+    }
+  }
+
+  #fill(room, flow) {
+    if (!flow.lacksPage || flow.filling || !this.hello || !flow.subscribed) return;
+    const wait = flow.pageNotBefore - this.#clock.now();
+    flow.filling = true;
+    const { epoch, seq } = flow.cursor;
+    const ask = () => this.request('history', { room, after: seq, epoch, all: true, limit: 500 }).then((page) => {
+      if (this.#flows.get(room) !== flow) return;
+      this.#deliver(room, flow, flow.page(page));
+      this.#fill(room, flow);
+      this.#settle();
+    }, (error) => {
+      if (this.#flows.get(room) !== flow || error.code === 'disconnected') return;
+      flow.filling = false;
+      flow.pageNotBefore = this.#clock.now() + (error.retryAfterMs ?? 2_000);
+      if (error.retryable) this.#fill(room, flow);
+      else this.#refusedRoom(room, error);
+    });
+    if (wait > 0) this.#clock.setTimeout(() => flow.filling && this.hello && ask(), wait);
+    else ask();
+  }
+  /** Becomes connected once every room of `hello` is up to date, pages included. */
+  #settle() {
+    if (!this.hello || this.online) { if (this.online) this.#pump(); return; }
+    for (const flow of this.#flows.values()) if (flow.resuming || (flow.subscribed && flow.lacksPage)) return;
+    this.#onlineSince = this.#clock.now();
+    this.#status({ state: 'connected' });
+    this.#pump();
+  }
+  /** Turns the `ok` of an own command into the event that everyone else is told, and puts it in its place. */
+  #own(op, fields, ok) {
+    const ev = OWN_EVENTS[op];
+    const room = fields.room;
+    if (!ev || !ok.seq || !room) return undefined;
+    const event = { ev, own: true, room, seq: ok.seq, from: this.hello?.user ?? ok.from, time: ok.time ?? new Date(this.serverNow).toISOString() };
+    for (const name of ['n', 'id', 'level']) if (ok[name] !== undefined) event[name] = ok[name];
+    for (const name of ['text', 'emoji', 'user', 'role', 'reason', 'reply_to', 'name', 'visibility', 'slow_mode_seconds']) {
+      if (fields[name] !== undefined) event[name] = fields[name];
+    }
+    if (op === 'leave' || op === 'join') event.user = event.from;
+    if (fields.seq !== undefined) event.target = fields.seq;
+    if (op === 'react' || op === 'pin') event.on = fields.on ?? true;
+    this.#live(room, event);
+    return event;
+  }
+
+  // ---- outbox ----
+
+  /**
+   * Queues a command that carries a key. It is kept (also over a restart, when there is an outbox store), sent in the order of its room, and
+   * repeated with the same key until the server answers. `done` resolves with the reply, or rejects when it is refused for good; the entry
+   * then stays as failed until {@link retry} or {@link discard}.
+   */
+  submit(op, fields) {
+    const waiting = [...this.#outbox.values()].filter((entry) => !entry.failed).length;
+    if (waiting >= OUTBOX_MAX) throw new LynkError('limit_reached', 'too much waits to be sent');
+    const key = uuidv7(this.serverNow);
+    const entry = { id: key, key, op, fields, created: this.serverNow, sent: false, tried: 0, notBefore: 0 };
+    const done = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+    done.catch(() => {});
+    this.#outbox.set(entry.id, entry);
+    this.#keep(entry);
+    this.emit('outbox', { entry });
+    this.#pump();
+    return { id: entry.id, done };
+  }
+  /** What waits to be acknowledged or has failed, oldest first. */
+  get outbox() { return [...this.#outbox.values()]; }
+  /** Sends a failed command again. One whose key can no longer be used gets a new one. */
+  retry(id) {
+    const entry = this.#outbox.get(id);
+    if (!entry?.failed) return;
+    if (['key_expired', 'idempotency_conflict', 'clock_skew'].includes(entry.failed.code)) entry.key = uuidv7(this.serverNow);
+    entry.failed = undefined;
+    entry.notBefore = 0;
+    this.#keep(entry);
+    this.emit('outbox', { entry });
+    this.#pump();
+  }
+  /** Forgets a command. One that is on the wire may still take effect. */
+  discard(id) {
+    const entry = this.#outbox.get(id);
+    if (entry) this.#remove(entry);
+  }
+
+  #keep({ id, key, op, fields, created, tried, failed }) {
+    Promise.resolve(this.#options.outbox?.put({ id, key, op, fields, created, tried, failed })).catch((error) => this.emit('error', error));
+  }
+
+  #remove(entry) {
+    this.#outbox.delete(entry.id);
+    Promise.resolve(this.#options.outbox?.remove(entry.id)).catch((error) => this.emit('error', error));
+    this.emit('outbox', { entry, removed: true });
+  }
+  /** One command of each room is on the wire at a time, so that a refusal for the time being cannot change their order. */
+  #pump() {
+    if (!this.online) return;
+    const busy = new Set();
+    const now = this.#clock.now();
+    let next = Infinity;
+    for (const entry of this.#outbox.values()) {
+      if (entry.failed || busy.has(entry.fields.room)) continue;
+      busy.add(entry.fields.room);
+      if (entry.sent) continue;
+      if (entry.notBefore > now) next = Math.min(next, entry.notBefore);
+      else this.#send(entry);
+    }
+    if (next < Infinity) this.#timer('outbox', next - now, () => this.#pump());
+  }
+
+  async #send(entry) {
+    entry.sent = true;
+    entry.tried++;
+    if (entry.tried === 1) this.#keep(entry);
+    try {
+      const ok = await this.#ask(entry.op, { ...entry.fields, key: entry.key });
+      // The entry goes before its event comes, so that nobody sees it twice.
+      this.#remove(entry);
+      entry.resolve?.({ ...ok, event: this.#own(entry.op, entry.fields, ok) });
+    } catch (error) {
+      entry.sent = false;
+      if (error.code === 'disconnected') return;
+      if (error.retryable) entry.notBefore = this.#clock.now() + backoff(entry.tried, this.#clock.random(), error.retryAfterMs);
+      else if (error.code === 'clock_skew' && !entry.rekeyed) {
+        // Made before the server's clock was known. A refused key is not remembered, so another one is safe.
+        entry.rekeyed = true;
+        entry.key = uuidv7(this.serverNow);
+        this.#keep(entry);
+      } else {
+        entry.failed = { code: error.code, message: error.message };
+        this.#keep(entry);
+        this.emit('outbox', { entry, failed: error });
+        entry.reject?.(error);
+      }
+    }
+    this.#pump();
+  }
+
+  // ---- words for the common commands ----
+
+  send(room, text, { replyTo } = {}) { return this.submit('send', { room, text, ...(replyTo && { reply_to: replyTo }) }); }
+  edit(room, seq, text) { return this.submit('edit', { room, seq, text }); }
+  delete(room, seq) { return this.submit('delete', { room, seq }); }
+  react(room, seq, emoji, on = true) { return this.submit('react', { room, seq, emoji, on }); }
+  read(room, seq) { this.tell('read', { room, seq }); }
+  delivered(room, seq) { this.tell('delivered', { room, seq }); }
+  typing(room, on = true) { this.tell('typing', { room, on }); }
+  create(name, options = {}) { return this.request('create', { name, ...options }); }
+  direct(user) { return this.request('direct', { user }); }
+  find(name) { return this.request('find', { name }); }
+  join(room) { return this.request('join', { room }); }
+  leave(room) { return this.request('leave', { room }); }
+  history(room, options = {}) { return this.request('history', { room, ...options }); }
+  members(room, options = {}) { return this.request('members', { room, ...options }); }
+  here(room) { return this.request('presence', { room }); }
+  watch(users) { return this.request('presence', { watch: users }); }
+  unwatch(users) { return this.request('presence', { unwatch: users }); }
+  /** Every room of this user. */
+  async sync() {
+    const rooms = [];
+    for (let after; ;) {
+      const page = await this.request('sync', { limit: 100, ...(after && { after }) });
+      rooms.push(...page.rooms);
+      if (!page.next || page.next === after) return rooms;
+      after = page.next;
+    }
+  }
+}
+
+/**
+ * Signing in, tokens and the other HTTP calls. `store` keeps the tokens, `{get(), set(value | undefined)}`; tabs that share it share the session:
+ * they take turns to refresh (Web Locks where there are any), look whether another tab was first, and count on the server's grace otherwise.
+ */
+export class LynkAccount extends Emitter {
+  #options;
+  #turn = Promise.resolve();
+  /** @param {import('./lynk.d.ts').LynkAccountOptions} options */
+  constructor(options = {}) {
+    super();
+    this.#options = { base: '', fetch: (...args) => globalThis.fetch(...args), now: () => Date.now(), ...options };
+    let kept;
+    this.store = options.store ?? { get: () => kept, set: (value) => { kept = value; } };
+  }
+  /** What is known of the session, or `undefined` when signed out. */
+  get session() { return this.store.get(); }
+
+  #exclusive(action) {
+    const lock = this.#options.lock ?? globalThis.navigator?.locks?.request?.bind(navigator.locks);
+    return lock ? lock('lynk-tokens', action) : (this.#turn = this.#turn.then(action, action));
+  }
+  /** One HTTP call. Rejects with a {@link LynkError}; `network` when no answer came. */
+  async call(method, path, body, token) {
+    let answer;
+    try {
+      answer = await this.#options.fetch(`${this.#options.base}/v1${path}`, {
+        method, cache: 'no-store', credentials: 'omit',
+        headers: { ...(body && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
+        body: body && JSON.stringify(body),
+      });
+    } catch {
+      throw new LynkError('network', 'the server cannot be reached', { retryable: true });
+    }
+    const parsed = await answer.json().catch(() => undefined);
+    if (answer.ok) return parsed;
+    const seconds = Number(answer.headers.get('retry-after'));
+    throw LynkError.of({ code: answer.status >= 500 ? 'unavailable' : 'bad_request', message: `the server answered ${answer.status}`,
+      retryable: answer.status >= 500, retry_after_ms: seconds ? seconds * 1000 : undefined, ...parsed }, answer.status);
+  }
+  /** A call as the user who is signed in; a token that was refused is replaced once. */
+  async authorised(method, path, body) {
+    try {
+      return await this.call(method, path, body, await this.token());
+    } catch (error) {
+      if (error.status !== 401 || error.final) throw error;
+      return this.call(method, path, body, await this.token({ force: true }));
+    }
+  }
+
+  #signedIn(answer) {
+    const life = tokenLife(answer.access_token) ?? answer.access_expires_at - this.#options.now();
+    const { access_token, refresh_token, refresh_expires_at, session, user = this.session?.user } = answer;
+    const value = { access_token, access_until: this.#options.now() + life, refresh_token, refresh_expires_at, session, user };
+    this.store.set(value);
+    return value;
+  }
+
+  /** An access token that is good for a while; a new one when `force` is set. Rejects with `signed_out` when the session is over. */
+  async token({ force = false } = {}) {
+    const before = this.store.get();
+    if (!before) throw Object.assign(new LynkError('signed_out', 'not signed in'), { final: true });
+    const fresh = (value) => value.access_until - this.#options.now() > 30_000;
+    if (!force && fresh(before)) return before.access_token;
+    return this.#exclusive(async () => {
+      const value = this.store.get();
+      if (!value) throw Object.assign(new LynkError('signed_out', 'signed out in another tab'), { final: true });
+      // Another tab was first.
+      if (value.access_token !== before.access_token && fresh(value)) return value.access_token;
+      try {
+        return this.#signedIn(await this.call('POST', '/auth/refresh', { refresh_token: value.refresh_token })).access_token;
+      } catch (error) {
+        if (error.status !== 401) throw error;
+        const now = this.store.get();
+        if (now && now.refresh_token !== value.refresh_token) return now.access_token;
+        this.signedOut('expired');
+        throw Object.assign(new LynkError('signed_out', 'the session is over', { status: 401 }), { final: true });
+      }
+    });
+  }
+  /** Forgets the session on this device. */
+  signedOut(reason) {
+    if (!this.session) return;
+    this.store.set(undefined);
+    this.emit('signedout', { reason });
+  }
+
+  requestCode(phone) { return this.call('POST', '/auth/code', { phone }); }
+  /** Resolves with `{status: 'signed_in', user}` or `{status: 'new', registration}`. */
+  async verify(request_id, code, device) {
+    const answer = await this.call('POST', '/auth/verify', { request_id, code, ...(device && { device }) });
+    if (answer.status === 'signed_in') this.#signedIn(answer);
+    return answer;
+  }
+
+  async register(registration, user_name, display_name, device) {
+    const answer = await this.call('POST', '/auth/register', { registration, user_name, ...(display_name && { display_name }), ...(device && { device }) });
+    this.#signedIn(answer);
+    return answer;
+  }
+  /** Ends the session at the server and here; here also when the server cannot be told. */
+  async signOut() {
+    if (this.session) await this.authorised('POST', '/auth/logout').catch(() => {});
+    this.signedOut('signed out');
+  }
+
+  ticket() { return this.authorised('POST', '/auth/ticket'); }
+  me() { return this.authorised('GET', '/me'); }
+  async sessions() { return (await this.authorised('GET', '/sessions')).sessions; }
+  revoke(session) { return this.authorised('DELETE', `/sessions/${encodeURIComponent(session)}`); }
+  revokeOthers() { return this.authorised('POST', '/sessions/revoke_others'); }
+  async users(ids) { return (await this.authorised('GET', `/users?ids=${ids.map(encodeURIComponent).join(',')}`)).users; }
+  userByName(name) { return this.authorised('GET', `/users/by_name/${encodeURIComponent(name)}`); }
+}
