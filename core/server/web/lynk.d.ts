@@ -76,8 +76,10 @@ export interface MessageEvent extends RoomEvent {
   id: Id;
   text?: string;
   reply_to?: number;
-  edited?: boolean;
-  deleted?: boolean;
+  /** The `seq` of the last edit. */
+  edited?: number;
+  /** The `seq` of the delete. */
+  deleted?: number;
   reactions?: { emoji: string; users: Id[] }[];
 }
 

@@ -274,7 +274,7 @@ export class Lynk extends Emitter {
       const resume = [];
       for (const [room, flow] of this.#flows) { flow.resuming = true; resume.push({ room, ...flow.cursor }); }
       const proof = typeof access === 'string' ? { token: access } : access;
-      this.#ask('hello', { ...proof, resume }).then((hello) => this.#signedIn(hello), (error) => { this.#refused = error; });
+      this.#ask('hello', { ...proof, resume }, (hello) => this.#signedIn(hello)).catch((error) => { this.#refused = error; });
     };
     ws.onmessage = ({ data }) => ws === this.#ws && this.#frame(data);
     ws.onclose = ({ code, reason }) => ws === this.#ws && this.#closed(code, reason);
@@ -372,14 +372,12 @@ export class Lynk extends Emitter {
    * Asks once and resolves with the reply, or rejects with a {@link LynkError}: `disconnected` when the connection ends first. Questions
    * without a key that are refused for the time being are asked again a few times.
    */
-  async request(op, fields = {}) {
+  async request(op, fields = {}, taken = undefined) {
     if (!this.hello) throw new LynkError('disconnected', 'not connected', { retryable: true });
     const body = KEYED.has(op) && !fields.key ? { ...fields, key: uuidv7(this.serverNow) } : fields;
     for (let tries = 1; ; tries++) {
       try {
-        const reply = await this.#ask(op, body);
-        this.#own(op, body, reply);
-        return reply;
+        return await this.#ask(op, body, (reply) => { this.#own(op, body, reply); taken?.(reply); });
       } catch (error) {
         if (!error.retryable || error.code === 'disconnected' || tries >= QUESTION_TRIES) throw error;
         await new Promise((resolve) => this.#clock.setTimeout(resolve, backoff(tries, this.#clock.random(), error.retryAfterMs)));
@@ -391,13 +389,14 @@ export class Lynk extends Emitter {
     if (this.hello && this.#ws) this.#ws.send(JSON.stringify({ op, ...fields }));
   }
 
-  #ask(op, fields) {
+  /** `taken` gets the reply before the next frame is looked at; a promise resolves later than that. */
+  #ask(op, fields, taken) {
     return new Promise((resolve, reject) => {
       if (!this.#ws || this.#queue.length >= QUEUE_MAX) {
         reject(new LynkError(this.#ws ? 'limit_reached' : 'disconnected', 'not connected', { retryable: true }));
         return;
       }
-      this.#queue.push({ op, fields, resolve, reject });
+      this.#queue.push({ op, fields, taken, resolve, reject });
       this.#dispatch();
     });
   }
@@ -435,6 +434,7 @@ export class Lynk extends Emitter {
         asked?.resolve(value);
         break;
       case 'ok': case 'history': case 'sync': case 'here': case 'members':
+        asked?.taken?.(value);
         asked?.resolve(value);
         break;
       case 'resync': {
@@ -480,9 +480,8 @@ export class Lynk extends Emitter {
   #refusedRoom(room, error) {
     const flow = this.#flows.get(room);
     if (error.retryable) {
-      this.#clock.setTimeout(() => {
-        if (this.hello && this.#flows.get(room) === flow && !flow.subscribed) this.#subscribe(room, flow);
-      }, backoff(2, this.#clock.random(), error.retryAfterMs));
+      const again = () => this.hello && this.#flows.get(room) === flow && !flow.subscribed && this.#subscribe(room, flow);
+      this.#clock.setTimeout(again, backoff(2, this.#clock.random(), error.retryAfterMs));
       return;
     }
     this.#flows.delete(room);
@@ -522,17 +521,16 @@ export class Lynk extends Emitter {
     const wait = flow.pageNotBefore - this.#clock.now();
     flow.filling = true;
     const { epoch, seq } = flow.cursor;
-    const ask = () => this.request('history', { room, after: seq, epoch, all: true, limit: 500 }).then((page) => {
+    const ask = () => this.request('history', { room, after: seq, epoch, all: true, limit: 500 }, (page) => {
       if (this.#flows.get(room) !== flow) return;
       this.#deliver(room, flow, flow.page(page));
       this.#fill(room, flow);
       this.#settle();
-    }, (error) => {
+    }).catch((error) => {
       if (this.#flows.get(room) !== flow || error.code === 'disconnected') return;
       flow.filling = false;
       flow.pageNotBefore = this.#clock.now() + (error.retryAfterMs ?? 2_000);
-      if (error.retryable) this.#fill(room, flow);
-      else this.#refusedRoom(room, error);
+      if (error.retryable) this.#fill(room, flow); else this.#refusedRoom(room, error);
     });
     if (wait > 0) this.#clock.setTimeout(() => flow.filling && this.hello && ask(), wait);
     else ask();
@@ -570,8 +568,7 @@ export class Lynk extends Emitter {
    * then stays as failed until {@link retry} or {@link discard}.
    */
   submit(op, fields) {
-    const waiting = [...this.#outbox.values()].filter((entry) => !entry.failed).length;
-    if (waiting >= OUTBOX_MAX) throw new LynkError('limit_reached', 'too much waits to be sent');
+    if (this.outbox.filter((entry) => !entry.failed).length >= OUTBOX_MAX) throw new LynkError('limit_reached', 'too much waits to be sent');
     const key = uuidv7(this.serverNow);
     const entry = { id: key, key, op, fields, created: this.serverNow, sent: false, tried: 0, notBefore: 0 };
     const done = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
@@ -631,10 +628,13 @@ export class Lynk extends Emitter {
     entry.tried++;
     if (entry.tried === 1) this.#keep(entry);
     try {
-      const ok = await this.#ask(entry.op, { ...entry.fields, key: entry.key });
-      // The entry goes before its event comes, so that nobody sees it twice.
-      this.#remove(entry);
-      entry.resolve?.({ ...ok, event: this.#own(entry.op, entry.fields, ok) });
+      let event;
+      const ok = await this.#ask(entry.op, { ...entry.fields, key: entry.key }, (reply) => {
+        // The entry goes before its event comes, so that nobody sees it twice.
+        this.#remove(entry);
+        event = this.#own(entry.op, entry.fields, reply);
+      });
+      entry.resolve?.({ ...ok, event });
     } catch (error) {
       entry.sent = false;
       if (error.code === 'disconnected') return;
