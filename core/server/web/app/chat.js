@@ -340,7 +340,8 @@ export class Chat {
     const room = this.rooms.get(id);
     if (!room || room.loading || room.atStart) return false;
     const cursor = this.lynk.cursor(id);
-    if (!cursor) return false;
+    // Without a connection the past waits: the timeline asks again when there is one.
+    if (!cursor || !this.lynk.hello) return false;
     room.loading = true;
     const { history } = room;
     try {
@@ -352,7 +353,7 @@ export class Chat {
       if (newest && newest.seq > room.read) this.#tell(id, 'delivered', newest.seq);
       room.failed = undefined;
     } catch (error) {
-      room.failed = error;
+      room.failed = error.code === 'disconnected' ? undefined : error;
       return false;
     } finally {
       room.loading = false;

@@ -18,7 +18,8 @@ function quoteOf(chat, room, seq) {
   return { who: quoted.from === chat.me ? 'You' : chat.name(quoted.from), from: quoted.from, text: quoted.deleted ? 'Message deleted' : quoted.text.replace(/\s+/g, ' ').slice(0, 140) };
 }
 
-const quoteElement = (quote, onclick) => h(onclick ? 'button' : 'div', { class: `quote tint-${tintOf(quote.from ?? '')}`, ...(onclick && { type: 'button', onclick, 'aria-label': `Show the message this answers: ${quote.who} ${quote.text}` }) },
+const quoteElement = (quote, onclick) => h(onclick ? 'button' : 'div', { class: `quote tint-${tintOf(quote.from ?? '')}`, ...(onclick && { type: 'button', onclick, title: 'Show this message' }) },
+  onclick && h('span', { class: 'unseen' }, 'Show the message this answers: '),
   quote.who && h('span', { class: 'quote-who' }, quote.who), h('span', { class: 'quote-text', dir: 'auto' }, quote.text));
 
 /** The row of a message. `actions`: `reply`, `edit`, `reveal`, `compose`, `unread`. */

@@ -25,7 +25,7 @@ export class Sidebar {
     const me = chat.account.session.user;
     this.element = h('nav', { class: 'sidebar', 'aria-label': 'Conversations' },
       h('header', {},
-        h('button', { type: 'button', class: 'me', 'aria-label': `Settings of ${me.display_name || me.user_name}`, title: 'Settings', onclick: () => window.settings() }, avatar(me.user, me.display_name || me.user_name), h('span', { class: 'me-name' }, me.display_name || me.user_name)),
+        h('button', { type: 'button', class: 'me', title: 'Settings', onclick: () => window.settings() }, avatar(me.user, me.display_name || me.user_name), h('span', { class: 'me-name' }, me.display_name || me.user_name), h('span', { class: 'unseen' }, ', your settings')),
         h('div', { class: 'tools' }, iconButton('settings', 'Settings', () => window.settings()), this.#add)),
       h('div', { class: 'search' }, icon('search'), this.#filter),
       this.#banner, this.#list);

@@ -37,6 +37,7 @@ export class Timeline {
     new ResizeObserver(() => { if (this.#atEnd) this.toEnd(); }).observe(this.scroller);
     chat.on('room', (room) => { if (room && room === this.#room) this.later(); });
     chat.on('users', this.later);
+    chat.on('state', ({ state }) => { if (state === 'connected') this.later(); });
     this.#rows.addEventListener('keydown', (event) => this.#key(event));
     this.#rows.addEventListener('focusin', (event) => this.#rove(event.target.closest('.row')));
   }
@@ -191,11 +192,11 @@ export class Timeline {
     this.toEnd();
   }
 
-  /** The first row in sight, and where it is. */
+  /** The first message in sight, and where it is. (The line of a day sticks to the top: it tells nothing.) */
   #anchor() {
     const top = this.scroller.scrollTop;
     for (const row of this.#rows.children) {
-      if (row.offsetTop + row.offsetHeight > top && row.dataset.key !== 'top') return { key: row.dataset.key, offset: row.offsetTop - top };
+      if (row.classList.contains('row') && row.offsetTop + row.offsetHeight > top) return { key: row.dataset.key, offset: row.offsetTop - top };
     }
     return undefined;
   }

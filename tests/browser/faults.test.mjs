@@ -1,0 +1,193 @@
+/** What goes wrong around people, and must not reach them. */
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openBrowser, Person, Server, sleep, until } from './harness.mjs';
+
+let browser;
+let server;
+let ann;
+let ben;
+
+before(async () => {
+  server = await Server.start();
+  browser = await openBrowser();
+  ann = await Person.arrive(browser, server, { name: 'Ann Archer', user: 'ann' });
+  ben = await Person.arrive(browser, server, { name: 'Ben Baker', user: 'ben', scheme: 'dark' });
+  await ann.signUp();
+  await ben.signUp();
+  await ann.createRoom('Storm');
+  await ben.joinRoom('Storm');
+});
+after(async () => {
+  for (const person of [ann, ben]) await person?.leave();
+  await browser?.close();
+  await server?.stop();
+});
+
+test('kill -9 in the middle of typing: nothing is missing or doubled on either screen', async () => {
+  const talk = async (person, name) => {
+    for (let i = 0; i < 24; i++) {
+      await person.page.locator('#composer').pressSequentially(`${name} line ${i}`, { delay: 8 });
+      await person.page.locator('#composer').press('Enter');
+      await sleep(40);
+    }
+  };
+  const talking = Promise.all([talk(ann, 'ann'), talk(ben, 'ben')]);
+  for (let i = 0; i < 2; i++) {
+    await sleep(1_500);
+    await server.kill();
+    await sleep(i === 0 ? 200 : 2_500);
+    if (i === 1) {
+      await ann.page.getByText('No connection. Trying again').waitFor();
+      await ann.shot('offline-light');
+      await ben.shot('offline-dark');
+      await ann.axe('offline-light');
+    }
+    await server.run();
+  }
+  await talking;
+  for (const person of [ann, ben]) {
+    await person.online();
+    await until(`${person.name} sees every line`, async () => (await person.texts()).length >= 48 && (await person.page.locator('.tick-waiting, .tick-failed').count()) === 0, 40_000);
+  }
+  const [first, second] = await Promise.all([ann.texts(), ben.texts()]);
+  assert.deepEqual(first, second, 'one order for both');
+  assert.equal(first.length, 48);
+  for (const name of ['ann', 'ben']) assert.deepEqual(first.filter((text) => text.startsWith(name)), Array.from({ length: 24 }, (_, i) => `${name} line ${i}`));
+  await ann.shot('after-kill-light');
+  // And after loading the page anew.
+  await ann.page.reload();
+  await ann.online();
+  await until('the same after a reload', async () => JSON.stringify(await ann.texts()) === JSON.stringify(first));
+});
+
+test('what is written without a network is sent once when it is back', async () => {
+  await ann.context.setOffline(true);
+  await ann.say('Written in a tunnel');
+  await ann.row('Written in a tunnel').locator('.tick-waiting').waitFor();
+  await sleep(500);
+  await ann.context.setOffline(false);
+  await ann.row('Written in a tunnel').locator('.tick-read').waitFor();
+  assert.equal((await ben.texts()).filter((text) => text === 'Written in a tunnel').length, 1);
+});
+
+test('what was not sent survives that its tab is closed', async () => {
+  await server.kill();
+  await ann.say('Do not lose me');
+  await ann.row('Do not lose me').locator('.tick-waiting').waitFor();
+  await sleep(300);
+  await ann.page.close();
+  await server.run();
+  ann.page = await ann.newPage();
+  await ann.page.goto(server.url);
+  await ann.online();
+  await ben.online();
+  await ben.sees('Do not lose me');
+  await sleep(500);
+  assert.equal((await ben.texts()).filter((text) => text === 'Do not lose me').length, 1);
+  await ann.page.getByRole('link', { name: /Storm/ }).click();
+  await ann.row('Do not lose me').locator('.tick-read').waitFor();
+});
+
+/** Lets the access token of all tabs be old, and has them all need a new one in the same moment. */
+async function refreshAtOnce(person, pages) {
+  const token = () => person.page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')).refresh_token);
+  const before = await token();
+  const calls = [];
+  const count = (request) => { if (request.url().endsWith('/v1/auth/refresh')) calls.push(request); };
+  for (const page of pages) page.on('request', count);
+  await person.page.evaluate(() => {
+    const session = JSON.parse(localStorage.getItem('lynk.session'));
+    localStorage.setItem('lynk.session', JSON.stringify({ ...session, access_until: 0 }));
+  });
+  await Promise.all(pages.map((page) => page.keyboard.press('Control+,')));
+  for (const page of pages) {
+    await page.getByText('This browser').waitFor();
+    await page.keyboard.press('Escape');
+    page.off('request', count);
+  }
+  assert.notEqual(await token(), before, 'the tokens were replaced');
+  return calls.length;
+}
+
+test('two tabs refresh their tokens at once, and neither is signed out', async () => {
+  const other = await ann.newPage();
+  await other.goto(`${server.url}/#/`);
+  await ann.online(other);
+  const pages = [ann.page, other];
+  assert.equal(await refreshAtOnce(ann, pages), 1, 'one asks, the other uses what it got');
+  // Three times more, to be sure that no tab works with what is used up.
+  for (let i = 0; i < 3; i++) await refreshAtOnce(ann, pages);
+  for (const page of pages) await page.reload();
+  for (const page of pages) await ann.online(page);
+  // State is shared: what one tab writes and reads, the other shows.
+  await ben.say('To both of you');
+  await ann.sees('To both of you');
+  await ann.say('From one of us');
+  await other.getByRole('link', { name: /Storm/ }).filter({ hasText: 'From one of us' }).waitFor();
+  assert.equal(await other.locator('.room .badge').count(), 0);
+  await other.close();
+});
+
+test('without Web Locks the server’s grace does the same', async () => {
+  const one = await ben.newPage();
+  const two = await ben.newPage();
+  for (const page of [one, two]) {
+    await page.addInitScript(() => Object.defineProperty(Navigator.prototype, 'locks', { get: () => undefined }));
+    await page.goto(server.url);
+    await ben.online(page);
+  }
+  for (let i = 0; i < 3; i++) await refreshAtOnce(ben, [one, two]);
+  for (const page of [one, two, ben.page]) {
+    await page.reload();
+    await ben.online(page);
+  }
+  await one.close();
+  await two.close();
+});
+
+test('a second device signs in, is listed, and is signed out from the first', async () => {
+  const phone = await Person.arrive(browser, server, { name: ann.name, user: ann.user, phone: ann.phone, width: 390, height: 844, touch: true });
+  await phone.page.goto(server.url);
+  await phone.page.getByLabel('Phone number').fill(phone.phone);
+  await phone.page.getByRole('button', { name: 'Send the code' }).click();
+  await phone.page.getByLabel('Six-digit code').waitFor().catch(async () => {
+    // The server may ask for a pause between two codes of one number.
+    await sleep(61_000);
+    await phone.page.getByRole('button', { name: 'Send the code' }).click();
+    await phone.page.getByLabel('Six-digit code').waitFor();
+  });
+  await phone.page.getByLabel('Six-digit code').fill(await server.code(phone.phone));
+  await phone.online();
+  await phone.page.getByRole('link', { name: /Storm/ }).waitFor();
+  await ann.page.keyboard.press('Control+,');
+  const dialog = ann.page.getByRole('dialog', { name: 'Settings' });
+  await dialog.getByRole('button', { name: 'Sign out everywhere else' }).waitFor();
+  await ann.shot('sessions-light');
+  await ann.axe('sessions-light');
+  await dialog.getByRole('button', { name: /^Sign out Chrome/ }).click();
+  await phone.page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await phone.page.getByText('ended from another device').waitFor();
+  await phone.shot('revoked-phone');
+  await phone.axe('revoked-phone');
+  await until('it left the list', async () => (await dialog.getByRole('button', { name: /^Sign out Chrome/ }).count()) === 0);
+  await ann.page.keyboard.press('Escape');
+  await phone.leave();
+});
+
+test('signing out signs out every tab and leaves nothing behind', async () => {
+  const other = await ben.newPage();
+  await other.goto(server.url);
+  await ben.online(other);
+  await ben.page.keyboard.press('Control+,');
+  await ben.page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await ben.page.getByRole('dialog', { name: 'Sign out?' }).waitFor();
+  await ben.shot('signout-dark');
+  await ben.axe('signout-dark');
+  await ben.page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await ben.page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await other.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await until('nothing is left', () => other.evaluate(async () => (await indexedDB.databases()).length === 0 && !localStorage.getItem('lynk.session') && !Object.keys(localStorage).some((key) => key.includes('draft'))));
+  await other.close();
+});
