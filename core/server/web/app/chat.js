@@ -36,6 +36,7 @@ export class Chat {
   #gone = new Set();
   #shadows = new Map();
   #stopped = false;
+  #tabs = globalThis.BroadcastChannel && new BroadcastChannel('lynk');
 
   constructor(account, url) {
     this.account = account;
@@ -89,11 +90,14 @@ export class Chat {
     this.#stopped = true;
     this.#save();
     clearTimeout(this.#syncTimer);
+    this.#tabs?.close();
     this.lynk?.close();
   }
 
   #listen() {
     const { lynk } = this;
+    // What was read in one tab is read in all, at once. (Other devices learn it from the list of rooms.)
+    if (this.#tabs) this.#tabs.onmessage = ({ data }) => { if (data.user === this.me) this.#readElsewhere(data.room, data.seq); };
     lynk.on('state', (status) => {
       if (status.state === 'connected') this.#connected();
       else this.online.clear();
@@ -139,12 +143,7 @@ export class Chat {
         if (!room) return;
         if (user !== this.me) {
           if (room.receipt(kind, user, seq)) this.#changed(room);
-        } else if (kind === 'read' && seq !== room.read) {
-          // Another device of this user, which may also have marked the room as unread.
-          room.read = seq;
-          this.#recount(room);
-          this.#changed(room);
-        }
+        } else if (kind === 'read') this.#readElsewhere(id, seq);
       });
     }
     lynk.on('presence', ({ user, online }) => { this.online.set(user, online); this.#emit('presence', user); this.#emit('rooms'); });
@@ -157,6 +156,14 @@ export class Chat {
       this.#emit('room', this.rooms.get(entry?.fields.room));
       this.#emit('rooms');
     });
+  }
+
+  #readElsewhere(id, seq) {
+    const room = this.rooms.get(id);
+    if (!room || seq <= room.read) return;
+    room.read = seq;
+    this.#recount(room);
+    this.#changed(room);
   }
 
   #connected() {
@@ -405,6 +412,7 @@ export class Chat {
     room.read = seq;
     this.#recount(room);
     this.#tell(id, 'read', seq);
+    this.#tabs?.postMessage({ user: this.me, room: id, seq });
     this.#changed(room);
   }
 
