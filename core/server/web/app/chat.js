@@ -508,6 +508,24 @@ export class Chat {
     if (start.length) await this.lynk.watch(start).catch(() => { for (const user of start) this.#watched.delete(user); });
   }
 
+  /** Asks once per connection how far the others have read, of servers that tell. */
+  async learnPositions(id) {
+    const room = this.rooms.get(id);
+    const { hello } = this.lynk;
+    if (!room || !hello || room.asked === hello.session || !hello.features?.includes('positions')) return;
+    room.asked = hello.session;
+    const { members } = await this.lynk.members(id).catch(() => ({ members: [] }));
+    this.learnReceipts(room, members);
+  }
+
+  learnReceipts(room, members) {
+    let changed = false;
+    for (const member of members) {
+      for (const kind of ['read', 'delivered']) if (member[kind] && member.user !== this.me) changed = room.receipt(kind, member.user, member[kind]) || changed;
+    }
+    if (changed) this.#changed(room);
+  }
+
   /** How many are connected to a room now. */
   async lookHere(id) {
     if (!this.lynk.online) return;

@@ -22,6 +22,7 @@ export class Conversation {
   #reply;
   #editing;
   #kept;
+  #clock;
 
   constructor(chat, window) {
     this.#chat = chat;
@@ -45,7 +46,7 @@ export class Conversation {
     chat.on('room', (room) => { if (room && room === this.#room) this.#heading(); });
     for (const name of ['users', 'presence', 'typing', 'state']) chat.on(name, () => this.#heading());
     chat.on('message', ({ room, message }) => { if (room === this.#room && !document.hasFocus()) this.#timeline.missed(message); });
-    setInterval(() => { if (this.#room && !this.#room.direct && !document.hidden) this.#chat.lookHere(this.#room.id); }, HERE_EVERY_MS);
+    this.#clock = setInterval(() => { if (this.#room && !this.#room.direct && !document.hidden) this.#chat.lookHere(this.#room.id); }, HERE_EVERY_MS);
     this.show();
   }
 
@@ -66,10 +67,12 @@ export class Conversation {
     this.#fill(settings.get(`draft.${this.#chat.me}.${id}`) ?? '');
     this.#aboveField();
     if (!room.direct) this.#chat.lookHere(id);
+    this.#chat.learnPositions(id);
     if (matchMedia('(pointer: fine)').matches) this.focus();
     this.#timeline.render();
   }
 
+  end() { clearInterval(this.#clock); }
   focus() { this.#field.focus(); }
   seen() { this.#timeline.seen(); }
 
@@ -95,9 +98,11 @@ export class Conversation {
         h('span', { class: 'heading-text' }, h('span', { class: 'heading-title', dir: 'auto' }, room.kind === 'private' && icon('lock', 'small'), title), h('span', { class: about === 'online' ? 'about online' : 'about' }, about)));
       this.#head.replaceChildren(iconButton('back', 'Back to the list', () => this.#window.go(), { class: 'icon-button back' }), h('h1', { class: 'unseen' }, title), details,
         iconButton(room.direct ? 'info' : 'people', room.direct ? 'Details' : 'Members', () => this.#window.details.toggle()));
-      this.#field.placeholder = `Message ${title}`;
       this.element.setAttribute('aria-label', `Conversation: ${title}`);
     }
+    const muted = room.mutedUntil > Date.now();
+    this.#field.disabled = muted;
+    this.#field.placeholder = muted ? 'You may not post here for now' : `Message ${title}`;
     const line = typing.length ? `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing` : '';
     if (line !== this.#typing.dataset.line) {
       this.#typing.dataset.line = line;

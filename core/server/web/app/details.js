@@ -93,10 +93,7 @@ export class Details {
       this.#members = further ? this.#members.concat(page.members) : page.members;
       this.#more = page.more;
       room.members = page.count;
-      for (const member of page.members) {
-        // Servers that tell how far everybody has read do it here.
-        for (const kind of ['read', 'delivered']) if (member[kind]) room.receipt(kind, member.user, member[kind]);
-      }
+      this.#chat.learnReceipts(room, page.members);
       this.#chat.watch(this.#members.map((member) => member.user));
       if (raised || !further) this.#frame(); else this.#render();
     } catch (error) {

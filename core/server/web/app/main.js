@@ -57,7 +57,7 @@ class Window {
     this.conversation = new Conversation(model, this);
     this.details = new Details(model, this);
     this.shell = h('div', { class: 'shell', data: { view: 'list' } }, this.sidebar.element, this.conversation.element, this.details.element);
-    app.replaceChildren(h('a', { class: 'skip', href: '#composer', onclick: (event) => { event.preventDefault(); this.conversation.focus(); } }, 'Skip to the message field'), this.shell);
+    app.replaceChildren(this.shell);
     const listen = (target, name, action) => {
       target.addEventListener(name, action);
       this.#offs.push(() => target.removeEventListener(name, action));
@@ -82,6 +82,8 @@ class Window {
 
   end() {
     for (const off of this.#offs) off();
+    this.sidebar.end();
+    this.conversation.end();
     clearTimeout(this.#offlineTimer);
     for (const dialog of document.querySelectorAll('dialog')) dialog.close();
     this.chat.stop();
@@ -183,8 +185,8 @@ class Window {
     else if (control && event.key === ',') { event.preventDefault(); this.settings(); }
     else if (event.altKey && event.key === 'ArrowDown') { event.preventDefault(); this.step(1); }
     else if (event.altKey && event.key === 'ArrowUp') { event.preventDefault(); this.step(-1); }
-    else if (event.altKey && event.key.toLowerCase() === 'n') { event.preventDefault(); this.sidebar.menu(); }
-    else if (event.altKey && event.key.toLowerCase() === 'i' && this.chat.open) { event.preventDefault(); this.details.toggle(); }
+    else if (event.altKey && event.code === 'KeyN') { event.preventDefault(); this.sidebar.menu(); }
+    else if (event.altKey && event.code === 'KeyI' && this.chat.open) { event.preventDefault(); this.details.toggle(); }
     else if (event.key === 'Escape') this.escape();
     else if (event.key.length === 1 && !control && !event.altKey && !/^(input|textarea|select|button|a)$/i.test(document.activeElement?.tagName ?? '') && !document.activeElement?.closest('.row, [role="menu"]')) {
       // Whoever just writes means the message field.

@@ -2,7 +2,7 @@
 
 import { confirmDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
-import { avatar, count, explain, fullTime, listTime } from './format.js';
+import { avatar, count, dayLabel, explain, fullTime, listTime } from './format.js';
 import { settings } from './storage.js';
 
 const KEYS = [
@@ -57,7 +57,7 @@ export function showSettings(chat, account) {
           try { await account.revoke(session.session); await load(); } catch (error) { revoke.disabled = false; toast(explain(error), { kind: 'error' }); }
         } }, 'Sign out');
         return h('li', {}, icon('device'), h('span', { class: 'person' }, h('span', {}, session.device || 'Unnamed device'),
-          h('span', { class: 'hint', title: fullTime(session.created_at) }, session.current ? 'This browser' : `Last used ${listTime(session.last_used_at)}`)), !session.current && revoke);
+          h('span', { class: 'hint', title: fullTime(session.created_at) }, session.current ? 'This browser' : `Signed in ${dayLabel(session.created_at)}, last used ${listTime(session.last_used_at)}`)), !session.current && revoke);
       }));
       others.replaceChildren(...(list.length > 1 ? [h('button', { type: 'button', class: 'secondary', onclick: async () => {
         try { const { revoked } = await account.revokeOthers(); toast(`${count(revoked, 'session')} ended`); await load(); } catch (error) { toast(explain(error), { kind: 'error' }); }

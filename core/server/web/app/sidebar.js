@@ -13,6 +13,8 @@ export class Sidebar {
   #banner;
   #filter;
   #add;
+  #clock;
+  #skip;
 
   constructor(chat, window) {
     this.#chat = chat;
@@ -23,7 +25,8 @@ export class Sidebar {
     this.#banner = h('div', { class: 'banner', role: 'status' });
     this.#list = h('ul', { class: 'rooms', 'aria-label': 'Conversations', onkeydown: (event) => this.#listKey(event) });
     const me = chat.account.session.user;
-    this.element = h('nav', { class: 'sidebar', 'aria-label': 'Conversations' },
+    this.#skip = h('a', { class: 'skip', href: '#composer', hidden: true, onclick: (event) => { event.preventDefault(); window.conversation.focus(); } }, 'Skip to the message field');
+    this.element = h('nav', { class: 'sidebar', 'aria-label': 'Conversations' }, this.#skip,
       h('header', {},
         h('button', { type: 'button', class: 'me', title: 'Settings', onclick: () => window.settings() }, avatar(me.user, me.display_name || me.user_name), h('span', { class: 'me-name' }, me.display_name || me.user_name), h('span', { class: 'unseen' }, ', your settings')),
         h('div', { class: 'tools' }, iconButton('settings', 'Settings', () => window.settings()), this.#add)),
@@ -31,9 +34,12 @@ export class Sidebar {
       this.#banner, this.#list);
     const later = eachFrame(() => this.render());
     for (const name of ['rooms', 'users', 'typing', 'presence']) chat.on(name, later);
-    setInterval(later, 60_000);
+    // Times grow old.
+    this.#clock = setInterval(later, 60_000);
     this.render();
   }
+
+  end() { clearInterval(this.#clock); }
 
   get warned() { return this.#banner.childElementCount > 0; }
 
@@ -87,6 +93,7 @@ export class Sidebar {
 
   render() {
     const chat = this.#chat;
+    this.#skip.hidden = !chat.open;
     const wanted = this.#filter.value.trim().toLocaleLowerCase();
     const rooms = chat.list().filter((room) => {
       if (!wanted) return true;

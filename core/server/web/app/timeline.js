@@ -24,6 +24,8 @@ export class Timeline {
   #opened = false;
   #room;
   #moving = false;
+  /** A room is being opened: what flits by has not been seen. */
+  #placing = false;
 
   /** `actions`: what a row can ask for, see `message.js`. */
   constructor(chat, actions) {
@@ -50,7 +52,7 @@ export class Timeline {
     }
     this.#room = room;
     this.#divider = undefined;
-    this.#opened = false;
+    this.#opened = this.#placing = false;
     this.#atEnd = true;
     this.#rows.replaceChildren();
     if (!room) return;
@@ -172,10 +174,12 @@ export class Timeline {
     const room = this.#room;
     const place = this.#places.get(room.id);
     if (this.#divider) {
+      this.#placing = true;
       for (let pages = 0; pages < REACH_PAGES && room === this.#room && !room.atStart && room.low > this.#divider.after + 1; pages++) {
         if (!(await this.#chat.older(room.id, 100))) break;
       }
       if (room !== this.#room) return;
+      this.#placing = false;
       this.#atEnd = false;
       this.render();
       const divider = $('.divider', this.#rows);
@@ -263,7 +267,7 @@ export class Timeline {
   /** Tells what this person has seen: what is in sight of a window that is looked at. */
   seen() {
     const room = this.#room;
-    if (!room?.ready || document.hidden || !document.hasFocus()) return;
+    if (!room?.ready || this.#placing || document.hidden || !document.hasFocus()) return;
     if (this.#atEnd) {
       if (room.newest > room.read) this.#chat.markRead(room.id, room.newest);
       return;
