@@ -112,7 +112,7 @@ let numbers = 0;
 export class Person {
   static async arrive(browser, server, { name, user, width = 1280, height = 800, scheme = 'light', phone, touch = false } = {}) {
     const person = new Person();
-    Object.assign(person, { server, name, user, touch, phone: phone ?? `+4915100${String(10_000 + numbers++)}` });
+    Object.assign(person, { server, name, user, touch, phone: phone ?? `+49151100${String(10_000 + numbers++)}` });
     person.context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, hasTouch: touch, isMobile: touch, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
     await person.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: server.url });
     person.errors = [];

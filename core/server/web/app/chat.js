@@ -288,7 +288,9 @@ export class Chat {
 
   /** Rooms by activity, newest first. */
   list() {
-    const at = (room) => Math.max(room.active, ...this.waiting(room.id).map((entry) => entry.created));
+    const written = new Map();
+    for (const { op, fields, created } of this.lynk?.outbox ?? []) if (op === 'send') written.set(fields.room, created);
+    const at = (room) => Math.max(room.active, written.get(room.id) ?? 0);
     return [...this.rooms.values()].map((room) => [room, at(room)]).sort((a, b) => b[1] - a[1] || (a[0].id < b[0].id ? -1 : 1)).map(([room]) => room);
   }
 

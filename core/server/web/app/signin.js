@@ -57,7 +57,7 @@ export function showSignIn(root, account, done, notice) {
       }
     } }, h('h1', { tabindex: '-1' }, title), about && h('p', { class: 'about' }, about), ...extra, error, button);
     card.replaceChildren(form);
-    $(`#${fields.at(-1) === 'country' ? fields[0] : fields[0]}`, form)?.focus();
+    $(`#${fields[0]}`, form)?.focus();
     return form;
   };
   const bad = (field, message) => Object.assign(new Error(message), { field });
@@ -74,7 +74,9 @@ export function showSignIn(root, account, done, notice) {
       phone = phoneOf(input.value, code);
       if (!phone) throw bad('phone', 'That is not a phone number. Enter all its digits; +49… works as well.');
       settings.set('region', country.value);
-      askCode(await account.requestCode(phone));
+      askCode(await account.requestCode(phone).catch((failure) => {
+        throw failure.code === 'invalid_field' ? bad('phone', 'There is no such number in its country. Check the digits.') : failure;
+      }));
     }, [
       notice && h('p', { class: 'notice' }, notice),
       h('label', { for: 'country' }, 'Country'), country,
