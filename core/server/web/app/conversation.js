@@ -125,7 +125,7 @@ export class Conversation {
     field.style.height = `${Math.min(field.scrollHeight, Math.round(innerHeight * 0.4))}px`;
     const length = [...field.value].length;
     const limit = this.#limit();
-    this.#counter.textContent = length > limit * 0.9 ? `${(limit - length).toLocaleString()}` : '';
+    this.#counter.textContent = length > limit ? `${(length - limit).toLocaleString()} too many` : length > limit * 0.9 ? (limit - length).toLocaleString() : '';
     this.#counter.classList.toggle('over', length > limit);
     this.#send.disabled = field.value.trim() === '' || length > limit;
     this.#send.setAttribute('aria-label', this.#editing ? 'Save' : 'Send');

@@ -135,14 +135,14 @@ export class Sidebar {
     const row = { id: room.id, title: chat.title(room), kind: room.kind, open: room.id === chat.open, unread: room.unread || 0, time: listTime(waiting?.created ?? (room.active || last?.time)),
       online: Boolean(room.peer && chat.online.get(room.peer)), avatar: room.peer ?? room.id, text: '', who: '' };
     if (typing.length) Object.assign(row, { typing: true, text: room.direct ? 'typing…' : `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing…` });
-    else if (draft) Object.assign(row, { draft: true, who: 'Draft: ', text: draft });
+    else if (draft) Object.assign(row, { draft: true, who: 'Draft', text: draft });
     else if (waiting) Object.assign(row, { tick: waiting.failed ? 'failed' : 'waiting', text: waiting.fields.text });
     else if (last) {
       const mine = last.from === chat.me;
       const reach = mine && !last.deleted ? room.reachOf(last.seq, chat.me) : undefined;
       Object.assign(row, {
         tick: reach && (reach.read.length ? 'read' : reach.delivered.length ? 'delivered' : 'sent'),
-        who: mine || room.direct ? '' : `${chat.name(last.from).split(' ')[0]}: `, text: last.deleted ? 'Message deleted' : last.text, gone: last.deleted,
+        who: mine || room.direct ? '' : chat.name(last.from).split(' ')[0], text: last.deleted ? 'Message deleted' : last.text, gone: last.deleted,
       });
     } else if (room.ready) row.text = room.direct ? 'Say hello' : 'No messages yet';
     row.text = row.text.slice(0, 120);
@@ -159,7 +159,7 @@ export class Sidebar {
           h('span', { class: row.unread ? 'room-time fresh' : 'room-time' }, row.time)),
         h('span', { class: 'room-bottom' },
           row.tick && [icon(ticks[row.tick][0], `tick tick-${row.tick}`), h('span', { class: 'unseen' }, ticks[row.tick][1])],
-          h('span', { class: `room-last ${row.typing ? 'typing' : ''} ${row.gone ? 'gone' : ''}`, dir: 'auto' }, row.who && h('span', { class: row.draft ? 'draft' : 'who' }, row.who), row.text),
+          h('span', { class: `room-last ${row.typing ? 'typing' : ''} ${row.gone ? 'gone' : ''}` }, row.who && h('span', { class: row.draft ? 'draft' : 'who' }, h('bdi', {}, row.who), ': '), h('bdi', {}, row.text)),
           row.unread > 0 && h('span', { class: 'badge' }, row.unread > 999 ? '999+' : String(row.unread), h('span', { class: 'unseen' }, ' unread'))))));
   }
 }
