@@ -35,12 +35,16 @@ function binary() {
   return found;
 }
 
-const freePort = () => new Promise((resolve, reject) => {
-  const probe = net.createServer().once('error', reject).listen(0, '127.0.0.1', () => {
-    const { port } = probe.address();
-    probe.close(() => resolve(port));
-  });
-});
+/** A port that nobody listens on, below those that the kernel gives to outgoing connections: a restart must get it again. */
+async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const free = await new Promise((resolve) => {
+      const probe = net.createServer().once('error', () => resolve(false)).listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
+}
 
 /** A `lynk serve` of its own, on a data directory of its own. */
 export class Server {

@@ -20,7 +20,13 @@ let server;
 let port;
 const clients = [];
 
-const freePort = () => new Promise((resolve) => { const probe = net.createServer().listen(0, '127.0.0.1', () => { const { port: found } = probe.address(); probe.close(() => resolve(found)); }); });
+/** Below the ports that the kernel gives to outgoing connections: a restart must get it again. */
+async function freePort() {
+  for (;;) {
+    const found = 20_000 + Math.floor(Math.random() * 10_000);
+    if (await new Promise((resolve) => { const probe = net.createServer().once('error', () => resolve(false)).listen(found, '127.0.0.1', () => probe.close(() => resolve(true))); })) return found;
+  }
+}
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const until = async (what, condition) => {
   for (const end = Date.now() + 15_000; !(await condition()); await sleep(20)) assert.ok(Date.now() < end, `in time: ${what}`);
