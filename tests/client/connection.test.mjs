@@ -127,6 +127,21 @@ test('a ticket is handed on as it is', async () => {
   assert.deepEqual([hello.ticket, hello.token], ['lt1_x', undefined]);
 });
 
+test('what fails without a close is dropped all the same', async () => {
+  const rig = new Rig();
+  rig.lynk.connect();
+  await settle();
+  rig.socket.onerror();
+  await rig.clock.pass(500);
+  assert.deepEqual([rig.states.at(-1).code, rig.states.at(-1).willRetry], [1006, true]);
+  await rig.clock.pass(1_000);
+  rig.socket.onopen();
+  await rig.error(await rig.take('hello'), 'unavailable', { retryable: true, retry_after_ms: 3_000 });
+  await rig.clock.pass(500);
+  assert.deepEqual([rig.states.at(-1).code, rig.states.at(-1).willRetry], [1013, true]);
+  assert.ok(rig.states.at(-1).retryAt - rig.clock.now >= 3_000);
+});
+
 test('a silent connection is asked, and dropped when it does not answer', async () => {
   const rig = new Rig();
   await rig.online();

@@ -14,6 +14,7 @@ const BACKOFF_MIN_MS = 200;
 const BACKOFF_MAX_MS = 20_000;
 const STABLE_MS = 5_000; // A connection that lived for so long starts the backoff anew
 const OPEN_MAX_MS = 15_000; // Time for connecting and for the answer to `hello`
+const CLOSE_MAX_MS = 500; // Time for the close that follows a failure; without it the connection is dropped here
 const PONG_MAX_MS = 10_000; // Time for the answer to a `ping` before the connection counts as lost
 const REFRESH_AHEAD_MS = 60_000; // Time before a token's end at which it is replaced
 const WAITING_MAX = 10_000; // Events of one room that wait for earlier ones. Beyond it the newest are dropped, and paged again later
@@ -59,8 +60,7 @@ export const parseTime = (time) => (typeof time === 'number' ? time : Date.parse
 /** A token's life in milliseconds, as its issuer meant it and whatever this machine's clock says; `undefined` when unreadable. */
 export function tokenLife(token) {
   try {
-    const part = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
-    const { iat, exp } = JSON.parse(atob(part));
+    const { iat, exp } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
     return (exp - iat) * 1000 > 0 ? (exp - iat) * 1000 : undefined;
   } catch {
     return undefined;
@@ -274,11 +274,15 @@ export class Lynk extends Emitter {
       const resume = [];
       for (const [room, flow] of this.#flows) { flow.resuming = true; resume.push({ room, ...flow.cursor }); }
       const proof = typeof access === 'string' ? { token: access } : access;
-      this.#ask('hello', { ...proof, resume }, (hello) => this.#signedIn(hello)).catch((error) => { this.#refused = error; });
+      this.#ask('hello', { ...proof, resume }, (hello) => this.#signedIn(hello)).catch((error) => {
+        this.#refused = error;
+        if (ws === this.#ws) this.#timer('open', CLOSE_MAX_MS, () => this.#closed(error.retryable ? 1013 : 4000));
+      });
     };
     ws.onmessage = ({ data }) => ws === this.#ws && this.#frame(data);
     ws.onclose = ({ code, reason }) => ws === this.#ws && this.#closed(code, reason);
-    ws.onerror = () => {};
+    // Node 20 does not always close what could not be opened.
+    ws.onerror = () => ws === this.#ws && this.#timer('open', CLOSE_MAX_MS, () => this.#closed(1006, 'no connection'));
   }
 
   #closed(code, reason) {
@@ -287,7 +291,7 @@ export class Lynk extends Emitter {
     const expired = code === 4100 || refused === 'token_expired';
     if (expired) this.#forceToken = true;
     const final = (code >= 4000 && code < 4100) || FINAL_CODES.has(code);
-    this.#lost(code, reason || this.#refused?.message || '', expired || !final);
+    this.#lost(code, reason || this.#refused?.message || '', expired || !final, this.#refused?.retryAfterMs);
   }
 
   #lost(code, reason, willRetry, retryAfterMs = 0) {
@@ -419,8 +423,7 @@ export class Lynk extends Emitter {
   #frame(data) {
     this.#heard = this.#clock.now();
     this.#timer('pong');
-    let value;
-    try { value = JSON.parse(data); } catch { return; }
+    let value; try { value = JSON.parse(data); } catch { return; }
     const asked = value.re ? this.#asked.get(value.re) : undefined;
     // `subscribed` and errors of the rooms of `hello` carry its number too, and come after its `ok`.
     if (asked) { this.#asked.delete(value.re); if (asked.op === 'history') this.#histories--; }
@@ -715,9 +718,7 @@ export class LynkAccount extends Emitter {
         headers: { ...(body && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
         body: body && JSON.stringify(body),
       });
-    } catch {
-      throw new LynkError('network', 'the server cannot be reached', { retryable: true });
-    }
+    } catch { throw new LynkError('network', 'the server cannot be reached', { retryable: true }); }
     const parsed = await answer.json().catch(() => undefined);
     if (answer.ok) return parsed;
     const seconds = Number(answer.headers.get('retry-after'));
@@ -726,9 +727,7 @@ export class LynkAccount extends Emitter {
   }
   /** A call as the user who is signed in; a token that was refused is replaced once. */
   async authorised(method, path, body) {
-    try {
-      return await this.call(method, path, body, await this.token());
-    } catch (error) {
+    try { return await this.call(method, path, body, await this.token()); } catch (error) {
       if (error.status !== 401 || error.final) throw error;
       return this.call(method, path, body, await this.token({ force: true }));
     }
