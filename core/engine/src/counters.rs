@@ -1,7 +1,33 @@
 //! What an engine counts: plain integers, read by the driver between two calls.
 
-use lynk_protocol::CloseCode;
+use std::ops::{Deref, DerefMut};
+
+use lynk_protocol::{CloseCode, ErrorCode};
 use lynk_telemetry::Histogram;
+
+/// One count for each error code, at the code's number.
+#[derive(Clone, Debug)]
+pub struct ByCode([u64; ErrorCode::ALL.len() + 1]);
+
+impl Default for ByCode {
+    fn default() -> Self {
+        Self([0; ErrorCode::ALL.len() + 1])
+    }
+}
+
+impl Deref for ByCode {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+impl DerefMut for ByCode {
+    fn deref_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+}
 
 /// Totals since the engine was made. Each field is one metric of the catalogue.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +40,7 @@ pub struct Counters {
     /// Connections that the engine had closed, in the order of [`CloseCode::ALL`].
     pub closes: [u64; CloseCode::ALL.len()],
     /// Commands refused, by [`lynk_protocol::ErrorCode`] number (index 0 unused).
-    pub rejects: [u64; 32],
+    pub rejects: ByCode,
     /// Messages ordered.
     pub messages: u64,
     /// From accepting a message until its acknowledgement left this shard, which is when its record was committed.

@@ -28,7 +28,7 @@ mod user;
 
 pub use api::{API_ANSWERS_MAX, API_SLOTS_MAX, ApiInput, ApiOutput, TicketAsk, TicketOutcome};
 pub use context::FRAME_POOLS_BYTES_MAX;
-pub use counters::Counters;
+pub use counters::{ByCode, Counters};
 pub use engine::Engine;
 pub use io::{
     Close, Delivery, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, QueueLevel, Records, Slot,

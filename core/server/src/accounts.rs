@@ -2,14 +2,18 @@
 //!
 //! Thread: boot. What can fail: the store and the keys; every failure names its cure.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, ConsoleSms, NoBlocks, Parts, Policies, SmsSender, start as start_accounts,
-    system_clock,
+    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, SmsSender,
+    start as start_accounts,
 };
-use lynk_embedded::Accounts;
+use lynk_api::{Shards, system_clock};
+use lynk_domain::UserId;
+use lynk_embedded::{Accounts, BlockList};
+use lynk_protocol::{ErrorCode, Reject};
 
 use crate::config::{Config, SmsConsole, SmsProvider};
 use crate::data_dir::{DataDir, Keys, refused};
@@ -26,6 +30,7 @@ pub(crate) fn start(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
+    shards: Shards,
 ) -> Result<(AccountsState, AccountsThread), Failure> {
     let store = Accounts::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
     let parts = Parts {
@@ -35,7 +40,8 @@ pub(crate) fn start(
         ring: keys.ring(config.auth_scope())?,
         policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
         sms: sms(config, dir)?,
-        blocks: Arc::new(NoBlocks),
+        blocks: Arc::new(StoredBlocks::open(dir)?),
+        shards,
         clock: system_clock(),
     };
     start_accounts(parts).map_err(|error| {
@@ -62,4 +68,40 @@ fn sms(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn SmsSender>>, Fai
     let console = ConsoleSms::file(&path).map_err(|error| refused(&path, &error))?;
     tracing::info!(event = "sms_console", file = %path.display(), "codes are written to a file instead of being sent");
     Ok(Some(Arc::new(console)))
+}
+
+/// The block list as the store of rooms has it; read on a thread that may block.
+struct StoredBlocks(Arc<Mutex<BlockList>>);
+
+impl StoredBlocks {
+    fn open(dir: &DataDir) -> Result<Self, Failure> {
+        let list = BlockList::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
+        Ok(Self(Arc::new(Mutex::new(list))))
+    }
+}
+
+impl Blocks for StoredBlocks {
+    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+        let (list, users) = (Arc::clone(&self.0), users.to_vec());
+        Box::pin(async move {
+            let look = move || {
+                let list = list.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut across = BTreeSet::new();
+                for user in users {
+                    if list.stands_between(asker, user)? {
+                        across.insert(user);
+                    }
+                }
+                Ok::<_, lynk_embedded::Fault>(across)
+            };
+            match tokio::task::spawn_blocking(look).await {
+                Ok(Ok(across)) => Ok(across),
+                Ok(Err(error)) => {
+                    tracing::error!(event = "block_list_failed", %error, "the block list cannot be read");
+                    Err(Reject::after(ErrorCode::Unavailable, 1_000))
+                }
+                Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
+            }
+        })
+    }
 }

@@ -5,10 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lynk_api::accounts::{AccountsState, router};
+use lynk_api::system_clock;
 use lynk_api::{ApiBridge, ApiOptions, ApiParts, Asset, Counts, Intake, Operation, Shards};
 use lynk_domain::ShardId;
+use lynk_engine::Principal;
 use lynk_http::Policy;
-use lynk_reactor::{ApiPort, Plan};
+use lynk_reactor::{ApiPort, Plan, monotonic_now};
 
 use crate::boot::KeySwap;
 use crate::config::Config;
@@ -20,7 +23,7 @@ static WEB: &[Asset] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
 
 /// What the server can do beside rooms and messages.
 fn operations() -> Vec<Operation> {
-    Vec::new()
+    lynk_api::accounts::operations()
 }
 
 /// The text of `docs/openapi.json`.
@@ -35,7 +38,6 @@ pub fn openapi_document() -> String {
 pub(crate) struct Mailboxes {
     intake: Intake,
     /// The shards as operations see them.
-    #[expect(dead_code, reason = "account operations end sessions with it")]
     pub(crate) shards: Shards,
     counts: Arc<Counts>,
 }
@@ -69,9 +71,10 @@ impl Mailboxes {
         self,
         config: &Config,
         keys: &Arc<KeySwap>,
+        accounts: &AccountsState,
         files_max: Option<u64>,
     ) -> Result<ApiBridge, Failure> {
-        let keys = Arc::clone(keys);
+        let (keys, tickets) = (Arc::clone(keys), Arc::clone(accounts.tickets()));
         let policy = Policy { path: config.listen_path.clone(), origins: config.listen_origins.clone() };
         let options = ApiOptions {
             policy,
@@ -82,10 +85,13 @@ impl Mailboxes {
         let parts = ApiParts {
             options,
             keys: Arc::new(move || keys.current()),
-            // Nobody has made one.
-            redeem: Box::new(|_| None),
+            clock: system_clock(),
+            redeem: Box::new(move |ticket| {
+                let claims = tickets.redeem(monotonic_now(), ticket)?;
+                Some((Principal { user: claims.user, session: claims.session }, claims.expires))
+            }),
             assets: WEB,
-            routes: axum::Router::new(),
+            routes: router(accounts.clone()),
             operations: operations(),
         };
         Ok(ApiBridge::start(self.intake, parts, self.counts)?)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lynk_api::ApiBridge;
+use lynk_api::accounts::{AccountsState, AccountsThread};
 use lynk_auth::KeySet;
 use lynk_connection::Settings;
 use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
@@ -25,9 +26,10 @@ use lynk_reactor::{
 };
 use lynk_store::{StoreBridge, StoreOptions, StoreParts};
 
+use crate::accounts;
 use crate::api::Mailboxes;
 use crate::config::{Backend, Config, Pin};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Keys};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
 use crate::{memory, os};
@@ -91,6 +93,8 @@ impl Chat for ShardChat {
 pub(crate) struct Running {
     pub(crate) shards: Vec<ShardHandle>,
     api: ApiBridge,
+    pub(crate) accounts: AccountsState,
+    accounts_thread: AccountsThread,
     store: StoreBridge,
     keeper: KeeperThread,
 }
@@ -128,11 +132,11 @@ fn backend(config: &Config) -> lynk_reactor::Backend {
 }
 
 impl Boot<'_> {
-    /// Recovers and starts everything.
+    /// Recovers and starts everything. `loaded` are the keys that `keys` was made from.
     ///
     /// # Errors
     /// What stands in the way, and its cure.
-    pub(crate) fn start(self) -> Result<Running, Failure> {
+    pub(crate) fn start(self, loaded: Keys) -> Result<Running, Failure> {
         let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
         let root = self.dir.root().join("journal");
         std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
@@ -179,7 +183,9 @@ impl Boot<'_> {
         let flush = Arc::clone(&self.flush);
         let (config, health, files_max) = (self.config, self.health, self.files_max);
         let counts = mailboxes.counts();
-        let api = mailboxes.start(config, &self.keys, files_max)?;
+        let (accounts, accounts_thread) =
+            accounts::start(config, self.dir, loaded, mailboxes.shards.clone())?;
+        let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
         let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
         health.assemble(Parts {
             shards: shards.iter().map(ShardHandle::board).collect(),
@@ -195,7 +201,7 @@ impl Boot<'_> {
         });
         let room = room_for_connections(config, shard_count, files_max);
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
-        Ok(Running { shards, api, store, keeper })
+        Ok(Running { shards, api, accounts, accounts_thread, store, keeper })
     }
 
     fn message_log(&self) -> MessageLogOptions {
@@ -476,6 +482,9 @@ impl Running {
                 std::panic::resume_unwind(panic);
             }
         }
+        // The bridge was the other one that asked it.
+        drop(self.accounts);
+        self.accounts_thread.join();
         self.store.finish();
         self.keeper.join();
     }

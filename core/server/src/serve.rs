@@ -24,7 +24,7 @@ use crate::doctor::bind_cure;
 use crate::exit::{Exit, Failure};
 use crate::health::{Health, Phase};
 use crate::log::Log;
-use crate::{accounts, admin, os};
+use crate::{admin, os};
 
 /// Time between two looks at a drain.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -77,7 +77,6 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
     crashes.clone().install(|| lynk_reactor::current_note().map(|note| (note.shard.0, note.doing)));
     let loaded = dir.keys()?;
     let keys = KeySwap::new(loaded.accepted(config.auth_scope())?);
-    let (accounts, accounts_thread) = accounts::start(&config, &dir, loaded)?;
 
     let admin_address = start_admin(&config, &health)?;
     let shard_count = os::shard_count(config.shard_count);
@@ -93,7 +92,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
         files_max,
         flush: Arc::new(move || flush.flush()),
     };
-    let running = boot.start()?;
+    let running = boot.start(loaded)?;
     starting.store(false, Ordering::Release);
     health.progress("started");
     health.enter(Phase::Ready);
@@ -102,7 +101,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
     let started = Instant::now();
     // Each look begins with the signals that are pending, so none is lost between two.
     while signals.forever().next() == Some(SIGHUP) {
-        reload(sources, &mut config, &dir, &keys, &accounts, log);
+        reload(sources, &mut config, &dir, &keys, &running.accounts, log);
     }
     // It takes them: its thread lives as long as the process.
     let _ = second_signal.send(signals);
@@ -111,8 +110,6 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
             crashes.clear();
         }
     });
-    drop(accounts);
-    accounts_thread.join();
     Ok(())
 }
 

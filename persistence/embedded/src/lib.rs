@@ -24,7 +24,7 @@ use std::path::Path;
 pub use accounts::Accounts;
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
-pub use rooms::Rooms;
+pub use rooms::{BlockList, Rooms};
 
 /// How long keys are kept unless it is said otherwise, in milliseconds: 7 days in which they are accepted, the minute by
 /// which they may lie ahead, and an hour for clocks.

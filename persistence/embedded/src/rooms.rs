@@ -7,6 +7,7 @@
 //! keys are kept as long as keys are accepted, and as long as their event is not confirmed.
 //! Limits: none of its own; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
 
+mod across;
 mod change;
 mod load;
 mod schema;
@@ -18,6 +19,8 @@ use lynk_domain::{Key, RoomId, Seq, UserId};
 use lynk_model::port::RoomStore;
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
+
+pub use across::BlockList;
 
 use crate::{Fault, KEY_LIFE_MILLIS, OpenError, sqlite};
 

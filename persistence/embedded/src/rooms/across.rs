@@ -1,0 +1,38 @@
+//! Who blocks whom, for a reader beside the store's own thread.
+
+use std::path::Path;
+
+use lynk_domain::UserId;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{Fault, OpenError};
+
+/// Reads the block list of `<data>/rooms.sqlite`, which must exist, while its owner writes.
+#[derive(Debug)]
+pub struct BlockList(Connection);
+
+impl BlockList {
+    /// Opens the file for reading.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let path = data.join("rooms.sqlite");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            connection.busy_timeout(std::time::Duration::from_secs(1))?;
+            Ok(connection)
+        });
+        opened.map(Self).map_err(|error| OpenError::Engine { path, fault: error.into() })
+    }
+
+    /// Whether one of the two blocks the other.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn stands_between(&self, one: UserId, other: UserId) -> Result<bool, Fault> {
+        let sql =
+            "SELECT EXISTS (SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1))";
+        Ok(self.0.prepare_cached(sql)?.query_row((one.0, other.0), |row| row.get(0))?)
+    }
+}
