@@ -212,7 +212,6 @@ fn around(routes: Router, limits: Arc<serve::Limits>) -> Router {
 }
 
 /// Routes with everything that the bridge puts round them, for a listener of a test's own.
-#[must_use]
 pub fn finish(routes: Router, options: &ApiOptions) -> Router {
     around(routes, Arc::new(serve::Limits::new(options, Arc::default())))
 }

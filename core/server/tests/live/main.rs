@@ -8,5 +8,6 @@ mod chat;
 mod command_line;
 mod http;
 mod life;
+mod people;
 mod rooms;
 mod transcripts;

@@ -143,6 +143,14 @@ impl Server {
         log.iter().filter(|line| line["event"] == event).cloned().collect()
     }
 
+    /// All that was logged, without the times, which have as many digits as a code.
+    pub(crate) fn log_text(&self) -> String {
+        let log = self.log.lock().expect("no panic");
+        let mut lines = log.clone();
+        lines.iter_mut().filter_map(Value::as_object_mut).for_each(|line| drop(line.remove("timestamp")));
+        Value::Array(lines).to_string()
+    }
+
     /// Waits until an event is logged.
     pub(crate) fn wait_logged(&self, event: &str) -> Value {
         let until = Instant::now() + PATIENCE;
