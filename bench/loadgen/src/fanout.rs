@@ -41,6 +41,8 @@ struct Outcome {
     resyncs: u64,
     errors: BTreeMap<String, u64>,
     ack: Histogram<u64>,
+    /// The same from the moment of the send: without what the generator was late.
+    ack_from_send: Histogram<u64>,
     delivery: Histogram<u64>,
     late: Histogram<u64>,
     generator_share: f64,
@@ -50,11 +52,17 @@ struct Outcome {
     softirq_nanos: u64,
 }
 
-/// Per connection: the last seq seen, and the intended times of unanswered sends.
+/// A send that is not answered yet: when it should have gone out, and when it did. Nanoseconds of the run.
+struct Sent {
+    intended: u64,
+    sent: u64,
+}
+
+/// Per connection: the last seq seen, and its unanswered sends.
 #[derive(Default)]
 struct Watch {
     seq: u64,
-    pending: BTreeMap<u64, u64>,
+    pending: BTreeMap<u64, Sent>,
 }
 
 /// `lynk bench send`
@@ -215,6 +223,7 @@ fn describe(benchmark: &str, seen: &Outcome) -> Value {
         "resyncs": seen.resyncs,
         "errors": seen.errors,
         "ack_latency": Latency::of(&seen.ack),
+        "ack_from_send": Latency::of(&seen.ack_from_send),
         "delivery_latency": Latency::of(&seen.delivery),
         "generator_core_share": report::round(seen.generator_share),
         "generator_late_p99_us": late.p99_us,
@@ -241,6 +250,7 @@ fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
         resyncs: 0,
         errors: BTreeMap::new(),
         ack: report::histogram(),
+        ack_from_send: report::histogram(),
         delivery: report::histogram(),
         late: report::histogram(),
         generator_share: 0.0,
@@ -268,9 +278,10 @@ fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
             let index = room + rooms * turn as usize;
             let re = fleet.clients[index].next_re();
             let text = frames::send(re, fleet.rooms[room], keys.next(), intended, load.payload as usize);
+            let sent = Sent { intended, sent: nanos(start) };
             fleet.send(index, &text)?;
-            watches[index].pending.insert(re, intended);
-            record(&mut seen.late, nanos(start).saturating_sub(intended));
+            watches[index].pending.insert(re, sent);
+            record(&mut seen.late, sent.sent.saturating_sub(intended));
             seen.sent += 1;
             expected += (connections / rooms + usize::from(room < connections % rooms)) as u64;
         }
@@ -326,9 +337,10 @@ fn take(seen: &mut Outcome, watch: &mut Watch, now: u64, text: &str) {
             seq
         }
         Seen::Ok { re, seq } => {
-            if let Some(intended) = watch.pending.remove(&re) {
+            if let Some(Sent { intended, sent }) = watch.pending.remove(&re) {
                 seen.acked += 1;
                 record(&mut seen.ack, now.saturating_sub(intended));
+                record(&mut seen.ack_from_send, now.saturating_sub(sent));
             }
             seq
         }
