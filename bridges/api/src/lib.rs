@@ -36,6 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use hyper_util::server::graceful::GracefulShutdown;
 use lynk_bridge::{BridgeThread, Handover, spawn};
 use lynk_domain::Millis;
@@ -202,6 +203,7 @@ fn router(intake: &Intake, parts: &ApiParts, limits: &Arc<serve::Limits>) -> Rou
         .merge(rooms::router(rooms::RoomsState { shards, authority }))
         .merge(assets::docs(document))
         .merge(assets::router(parts.assets))
+        .route(&parts.options.policy.path, get(serve::upgrade))
         .merge(parts.routes.clone());
     around(routes, Arc::clone(limits))
 }

@@ -18,7 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
@@ -43,6 +43,8 @@ const IDLE_TIME: Duration = Duration::from_secs(30);
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// Requests of one network per second; a browser that starts makes some dozen. Twice as many at once.
 const REQUESTS_PER_NETWORK_PER_SECOND: u32 = 500;
+/// Networks without a connection that are kept before anybody looks whether they are needed; each is for two seconds.
+const NETWORKS_SPARED: usize = 1_024;
 /// Buffer of one connection: what one head and a part of a body need.
 pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 10;
 /// `Retry-After` of refused connections, in seconds.
@@ -114,11 +116,21 @@ impl AsyncWrite for Prefixed {
     }
 }
 
-/// What is open, by network.
+/// What is open, by network. A network stays until its share of requests is whole again, so that closing a connection
+/// does not fill it up.
 #[derive(Default)]
 struct Door {
     open: u32,
     networks: HashMap<IpPrefix, Network>,
+}
+
+impl Door {
+    /// Forgets networks that have nothing open and their whole share, when there are many.
+    fn forget(&mut self, now: Instant) {
+        if self.networks.len() > self.open as usize + NETWORKS_SPARED {
+            self.networks.retain(|_, network| network.open > 0 || network.full_at > now);
+        }
+    }
 }
 
 struct Network {
@@ -155,10 +167,8 @@ impl Drop for Place {
         door.open -= 1;
         if let Some(network) = door.networks.get_mut(&self.network) {
             network.open -= 1;
-            if network.open == 0 {
-                door.networks.remove(&self.network);
-            }
         }
+        door.forget(Instant::now());
         self.limits.counts.connections.store(u64::from(door.open), Ordering::Relaxed);
     }
 }
@@ -225,6 +235,8 @@ impl Serving {
         let socket = std::net::TcpStream::from(socket);
         let ready = socket.set_nonblocking(true).and_then(|()| socket.set_nodelay(true));
         let Ok(socket) = ready.and_then(|()| TcpStream::from_std(socket)) else { return };
+        // A proxy that says in each head whom it speaks for says it of one request only.
+        let one_request = watcher.is_none() || is_forwarded(&socket, client, &read);
         let place = match self.limits.enter(IpPrefix::of(client)) {
             Ok(place) => place,
             Err(refusal) => return drop(tokio::spawn(refuse(socket, refusal))),
@@ -240,7 +252,7 @@ impl Serving {
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_TIME)
             .max_buf_size(BUFFER_BYTES_MAX)
-            .keep_alive(watcher.is_some());
+            .keep_alive(!one_request);
         let stream = TokioIo::new(Prefixed { read, at: 0, socket });
         tokio::spawn(async move {
             let connection = builder.serve_connection(stream, service).into_owned();
@@ -252,6 +264,13 @@ impl Serving {
             drop(place);
         });
     }
+}
+
+/// Whether a head, not the connection, says who the client is.
+fn is_forwarded(socket: &TcpStream, client: IpAddr, read: &[u8]) -> bool {
+    const NAME: &[u8] = b"forwarded";
+    let other = socket.peer_addr().is_ok_and(|peer| peer.ip().to_canonical() != client.to_canonical());
+    other && read.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
 }
 
 /// Answers a connection that there is no place for, and waits until the peer has the answer.
@@ -272,6 +291,7 @@ async fn refuse(mut socket: TcpStream, refusal: Refusal) {
 pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = format!("{:016x}", random());
+    let has_body = has_body(request.headers());
     let answer = match admit(&limits, &request) {
         Ok(()) => match tokio::time::timeout(limits.request_time, next.run(request)).await {
             Ok(answer) => answer,
@@ -280,6 +300,8 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
         Err(error) => error.into_response(),
     };
     let mut answer = error::finish(answer, &id);
+    // The body may not have been read; what follows it could not be told from it.
+    let ends = has_body && answer.status().is_client_error();
     let headers = answer.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     for (name, value) in [
@@ -289,11 +311,25 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if ends {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert("x-request-id", id);
     }
     limits.counts.answered(answer.status(), started.elapsed());
     answer
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    length || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Answers an upgrade on a connection that carried requests before: sockets begin on connections of their own.
+pub(crate) async fn upgrade() -> impl IntoResponse {
+    let error = ApiError::because(ErrorCode::Unavailable, "open a new connection for a WebSocket");
+    ([(header::CONNECTION, "close")], error)
 }
 
 /// Whether a request may be looked at: of a page that may use this server, and not too many of its network.
@@ -320,4 +356,41 @@ fn random() -> u64 {
     // Without random numbers requests have no names, and that is all.
     let _none = getrandom::fill(&mut bytes);
     u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_connection_gives_a_network_nothing_back() {
+        let options = crate::ApiOptions {
+            policy: Policy::default(),
+            connections_max: 10,
+            connections_per_network_max: 0,
+            request_time: Duration::from_secs(1),
+        };
+        let limits = Arc::new(Limits::new(&options, Arc::default()));
+        let network = IpPrefix::of(Ipv4Addr::LOCALHOST.into());
+        let mut taken = 0;
+        for _ in 0..40 {
+            let place = limits.enter(network).expect("a place");
+            taken += (0..100).filter(|_| limits.take(network).is_ok()).count();
+            drop(place);
+        }
+        assert!(
+            (1_000..1_500).contains(&taken),
+            "{taken} of 4,000 at once, twice the rate and what time gave"
+        );
+        let mut door = limits.door();
+        let later = Instant::now() + Duration::from_secs(3);
+        for other in 0..=NETWORKS_SPARED {
+            let prefix = IpPrefix::of(Ipv4Addr::from_bits(0x0a00_0000 + ((other as u32) << 8)).into());
+            door.networks.insert(prefix, Network { open: 0, full_at: Instant::now() });
+        }
+        door.forget(later);
+        assert!(door.networks.is_empty());
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::http::Http;
+use crate::support::http::{Answer, Http};
 use crate::support::{Chatter, NO_RATES, Server, key, user};
 
 /// A server on each driver.
@@ -255,4 +255,28 @@ fn the_document_its_page_and_the_web_client_are_served_without_anything_from_els
     }
     http.bad("GET", "/assets/../Cargo.toml", Value::Null, 404, "unknown_op");
     http.bad("GET", "/assets/nothing.js", Value::Null, 404, "unknown_op");
+}
+
+#[test]
+fn what_a_connection_cannot_go_on_after_closes_it_and_says_so() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &["--set", "listen.trusted_proxies=127.0.0.0/8"]);
+    let closes = |answer: &Answer| answer.header("connection") == Some("close");
+    // Refused before its body was read.
+    let mut http = Http::connect(&server.address);
+    let answer = http.ask("POST", "/v1/rooms", Some(&json!({"name": "x"})));
+    assert_eq!((answer.status, closes(&answer)), (401, true));
+    assert!(http.receive(false).is_none());
+    // A WebSocket on a connection that carried a request.
+    let mut http = Http::connect(&server.address);
+    assert_eq!(http.ask("GET", "/.well-known/jwks.json", None).status, 200);
+    let answer = http.ask("GET", "/ws", None);
+    assert_eq!((answer.status, closes(&answer)), (503, true));
+    // A proxy speaks for the next client with the next connection.
+    let mut http = Http::connect(&server.address);
+    let request = http.request("GET", "/.well-known/jwks.json", "X-Forwarded-For: 192.0.2.7\r\n", b"");
+    http.send(&request);
+    let answer = http.receive(false).expect("an answer");
+    assert_eq!((answer.status, closes(&answer)), (200, true));
+    assert!(server.stop().success());
 }
