@@ -246,13 +246,23 @@ impl Sessions {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn request(&self, slot: Slot) -> Option<&Session> {
+        self.requests.get(slot.api_number()? as usize)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn request_mut(&mut self, slot: Slot) -> Option<&mut Session> {
+        self.requests.get_mut(slot.api_number()? as usize)
+    }
+
     /// The connection in a slot, `None` when it is free.
     pub(crate) fn get(&self, slot: Slot) -> Option<&Session> {
         let index = slot.0 as usize;
         // No chunk reaches as far as the API slots, so that connections pay nothing for them here.
-        let Some(chunk) = self.chunks.get(index / CHUNK) else {
-            return self.requests.get(slot.api_number()? as usize);
-        };
+        let Some(chunk) = self.chunks.get(index / CHUNK) else { return self.request(slot) };
         let session = chunk.get(index % CHUNK)?;
         (session.state != State::Free).then_some(session)
     }
@@ -260,9 +270,10 @@ impl Sessions {
     /// As [`Self::get`].
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Session> {
         let index = slot.0 as usize;
-        let Some(chunk) = self.chunks.get_mut(index / CHUNK) else {
-            return self.requests.get_mut(slot.api_number()? as usize);
-        };
+        if index / CHUNK >= self.chunks.len() {
+            return self.request_mut(slot);
+        }
+        let chunk = &mut self.chunks[index / CHUNK];
         let session = chunk.get_mut(index % CHUNK)?;
         (session.state != State::Free).then_some(session)
     }
