@@ -37,7 +37,6 @@ export class LynkError extends Error {
     super(message || code);
     Object.assign(this, { name: 'LynkError', code, retryable, retryAfterMs, requestId, status });
   }
-
   static of(body, status) {
     const { code = 'unknown', message, retryable = false, retry_after_ms: retryAfterMs, request_id: requestId } = body;
     return new LynkError(code, message, { retryable, retryAfterMs, requestId, status });
@@ -79,7 +78,6 @@ class Emitter {
   once(name) {
     return new Promise((resolve) => { const off = this.on(name, (value) => { off(); resolve(value); }); });
   }
-
   emit(name, value) {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       // One listener's mistake is not another's, and must not stop the connection.
@@ -105,7 +103,6 @@ export class RoomFlow {
     this.counted = 0;
     this.pageNotBefore = 0;
   }
-
   disconnected() { Object.assign(this, { filling: false, resuming: false, subscribed: false, pageNotBefore: 0 }); }
   get lacksPage() { return this.cursor !== undefined && this.cursor.seq < this.top; }
   /** Takes the answer to a subscription; returns whether the history is another one, and the events to deliver. */
@@ -144,12 +141,10 @@ export class RoomFlow {
     this.cursor.seq = next - 1;
     return events.concat(this.#drain());
   }
-
   resync({ epoch, to }) {
     this.top = Math.max(this.top, to);
     if (this.cursor && epoch !== undefined) this.cursor.epoch = epoch;
   }
-
   #takePage(page) {
     const events = [];
     const { from, to } = page.covers ?? { from: 1, to: 0 };
@@ -162,7 +157,6 @@ export class RoomFlow {
     if (continues) this.cursor.seq = Math.max(this.cursor.seq, to);
     return events;
   }
-
   #drain() {
     const events = [];
     if (this.cursor === undefined || this.waiting.size === 0) return events;
@@ -205,7 +199,6 @@ export class Lynk extends Emitter {
       this.#pump();
     });
   }
-
   get user() { return this.hello?.user; }
   get online() { return this.status.state === 'connected'; }
   /** Milliseconds since 1970 on the server's clock. */
@@ -240,18 +233,15 @@ export class Lynk extends Emitter {
   get rooms() { return [...this.#flows.keys()]; }
 
   // ---- connection ----
-
   #status(status) {
     this.status = status;
     this.emit('state', status);
   }
-
   #timer(name, ms, action) {
     this.#clock.clearTimeout(this.#timers.get(name));
     this.#timers.delete(name);
     if (action) this.#timers.set(name, this.#clock.setTimeout(() => { this.#timers.delete(name); action(); }, Math.min(ms, 2 ** 31 - 1)));
   }
-
   async #open() {
     const opening = this.#opening = Math.floor(this.#clock.random() * 2 ** 40) + 1;
     this.#timer('retry');
@@ -284,7 +274,6 @@ export class Lynk extends Emitter {
     // Node 20 does not always close what could not be opened.
     ws.onerror = () => ws === this.#ws && this.#timer('open', CLOSE_MAX_MS, () => this.#closed(1006, 'no connection'));
   }
-
   #closed(code, reason) {
     const refused = this.#refused?.code;
     // A token that has run out is worth another attempt with a new one; whatever else was refused is not.
@@ -293,7 +282,6 @@ export class Lynk extends Emitter {
     const final = (code >= 4000 && code < 4100) || FINAL_CODES.has(code);
     this.#lost(code, reason || this.#refused?.message || '', expired || !final, this.#refused?.retryAfterMs);
   }
-
   #lost(code, reason, willRetry, retryAfterMs = 0) {
     const ws = this.#ws;
     this.#ws = undefined;
@@ -322,7 +310,6 @@ export class Lynk extends Emitter {
     this.#timer('retry', wait, retry && (() => this.#open()));
     this.#status({ state: 'disconnected', code, reason, willRetry: retry, ...(retry && { retryAt: this.#clock.now() + wait }) });
   }
-
   #signedIn(hello) {
     this.#timer('open');
     this.#opening = 0;
@@ -335,12 +322,10 @@ export class Lynk extends Emitter {
     for (const [room, flow] of this.#flows) if (!flow.resuming && !flow.subscribed) this.#subscribe(room, flow);
     this.#settle();
   }
-
   #expires(time) {
     const left = parseTime(time) - this.serverNow;
     if (Number.isFinite(left)) this.#timer('refresh', Math.max(left - REFRESH_AHEAD_MS, Math.min(left / 2, 5_000)), () => this.#refresh());
   }
-
   async #refresh() {
     const { hello } = this;
     try {
@@ -364,14 +349,12 @@ export class Lynk extends Emitter {
       this.#watchSilence();
     });
   }
-
   #ping(patience) {
     this.#ask('ping', {}).catch(() => {});
     this.#timer('pong', patience, () => this.#lost(1006, 'the server does not answer', true));
   }
 
   // ---- asking ----
-
   /**
    * Asks once and resolves with the reply, or rejects with a {@link LynkError}: `disconnected` when the connection ends first. Questions
    * without a key that are refused for the time being are asked again a few times.
@@ -392,7 +375,6 @@ export class Lynk extends Emitter {
   tell(op, fields) {
     if (this.hello && this.#ws) this.#ws.send(JSON.stringify({ op, ...fields }));
   }
-
   /** `taken` gets the reply before the next frame is looked at; a promise resolves later than that. */
   #ask(op, fields, taken) {
     return new Promise((resolve, reject) => {
@@ -419,7 +401,6 @@ export class Lynk extends Emitter {
     }
     this.#queue = later;
   }
-
   #frame(data) {
     this.#heard = this.#clock.now();
     this.#timer('pong');
@@ -467,19 +448,16 @@ export class Lynk extends Emitter {
     this.#flows.set(room, flow);
     if (this.hello) this.#subscribe(room, flow);
   }
-
   unfollow(room) {
     if (!this.#flows.delete(room)) return;
     if (this.hello) this.#ask('unsubscribe', { room }).catch(() => {});
     this.#settle();
   }
-
   #subscribe(room, flow) {
     this.#ask('subscribe', { room, ...flow.cursor }).catch((error) => {
       if (this.#flows.get(room) === flow && error.code !== 'disconnected') this.#refusedRoom(room, error);
     });
   }
-
   #refusedRoom(room, error) {
     const flow = this.#flows.get(room);
     if (error.retryable) {
@@ -491,7 +469,6 @@ export class Lynk extends Emitter {
     this.emit('unfollowed', { room, error });
     this.#settle();
   }
-
   #subscribed(reply) {
     const flow = this.#flows.get(reply.room);
     if (!flow) return;
@@ -504,21 +481,18 @@ export class Lynk extends Emitter {
     this.#fill(reply.room, flow);
     this.#settle();
   }
-
   #live(room, event) {
     const flow = this.#flows.get(room);
     if (!flow) return;
     this.#deliver(room, flow, flow.event(event));
     this.#fill(room, flow);
   }
-
   #deliver(room, flow, events) {
     for (const event of events) {
       if (event.ev === 'gap' && event.reason === 'reset') this.emit('reset', { room, event });
       this.emit('event', { room, event, counted: spanOf(event)[1] <= flow.counted });
     }
   }
-
   #fill(room, flow) {
     if (!flow.lacksPage || flow.filling || !this.hello || !flow.subscribed) return;
     const wait = flow.pageNotBefore - this.#clock.now();
@@ -564,7 +538,6 @@ export class Lynk extends Emitter {
   }
 
   // ---- outbox ----
-
   /**
    * Queues a command that carries a key. It is kept (also over a restart, when there is an outbox store), sent in the order of its room, and
    * repeated with the same key until the server answers. `done` resolves with the reply, or rejects when it is refused for good; the entry
@@ -600,11 +573,9 @@ export class Lynk extends Emitter {
     const entry = this.#outbox.get(id);
     if (entry) this.#remove(entry);
   }
-
   #keep({ id, key, op, fields, created, tried, failed }) {
     Promise.resolve(this.#options.outbox?.put({ id, key, op, fields, created, tried, failed })).catch((error) => this.emit('error', error));
   }
-
   #remove(entry) {
     this.#outbox.delete(entry.id);
     Promise.resolve(this.#options.outbox?.remove(entry.id)).catch((error) => this.emit('error', error));
@@ -625,7 +596,6 @@ export class Lynk extends Emitter {
     }
     if (next < Infinity) this.#timer('outbox', next - now, () => this.#pump());
   }
-
   async #send(entry) {
     entry.sent = true;
     entry.tried++;
@@ -658,7 +628,6 @@ export class Lynk extends Emitter {
   }
 
   // ---- words for the common commands ----
-
   send(room, text, { replyTo } = {}) { return this.submit('send', { room, text, ...(replyTo && { reply_to: replyTo }) }); }
   edit(room, seq, text) { return this.submit('edit', { room, seq, text }); }
   delete(room, seq) { return this.submit('delete', { room, seq }); }
@@ -704,7 +673,6 @@ export class LynkAccount extends Emitter {
   }
   /** What is known of the session, or `undefined` when signed out. */
   get session() { return this.store.get(); }
-
   #exclusive(action) {
     const lock = this.#options.lock ?? globalThis.navigator?.locks?.request?.bind(navigator.locks);
     return lock ? lock('lynk-tokens', action) : (this.#turn = this.#turn.then(action, action));
@@ -732,7 +700,6 @@ export class LynkAccount extends Emitter {
       return this.call(method, path, body, await this.token({ force: true }));
     }
   }
-
   #signedIn(answer) {
     const life = tokenLife(answer.access_token) ?? answer.access_expires_at - this.#options.now();
     const { access_token, refresh_token, refresh_expires_at, session, user = this.session?.user } = answer;
@@ -740,7 +707,6 @@ export class LynkAccount extends Emitter {
     this.store.set(value);
     return value;
   }
-
   /** An access token that is good for a while; a new one when `force` is set. Rejects with `signed_out` when the session is over. */
   async token({ force = false } = {}) {
     const before = this.store.get();
@@ -769,7 +735,6 @@ export class LynkAccount extends Emitter {
     this.store.set(undefined);
     this.emit('signedout', { reason });
   }
-
   requestCode(phone) { return this.call('POST', '/auth/code', { phone }); }
   /** Resolves with `{status: 'signed_in', user}` or `{status: 'new', registration}`. */
   async verify(request_id, code, device) {
@@ -777,7 +742,6 @@ export class LynkAccount extends Emitter {
     if (answer.status === 'signed_in') this.#signedIn(answer);
     return answer;
   }
-
   async register(registration, user_name, display_name, device) {
     const answer = await this.call('POST', '/auth/register', { registration, user_name, ...(display_name && { display_name }), ...(device && { device }) });
     this.#signedIn(answer);
@@ -788,7 +752,6 @@ export class LynkAccount extends Emitter {
     if (this.session) await this.authorised('POST', '/auth/logout').catch(() => {});
     this.signedOut('signed out');
   }
-
   ticket() { return this.authorised('POST', '/auth/ticket'); }
   me() { return this.authorised('GET', '/me'); }
   async sessions() { return (await this.authorised('GET', '/sessions')).sessions; }
