@@ -14,6 +14,9 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 /** Pictures of every screen, for people to look at. */
 export const SHOTS = process.env.LYNK_SHOTS ?? path.join(ROOT, 'target/browser');
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Shown in place of the scripts and styles that the binary has in it, when set. */
+const WEB = process.env.LYNK_WEB && path.resolve(ROOT, process.env.LYNK_WEB);
+const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.ts': 'text/plain', '.webmanifest': 'application/manifest+json' };
 /** Milliseconds for anything that has to appear. */
 export const SOON = 10_000;
 mkdirSync(SHOTS, { recursive: true });
@@ -118,6 +121,12 @@ export class Person {
     const person = new Person();
     Object.assign(person, { server, name, user, touch, phone: phone ?? `+49151100${String(10_000 + numbers++)}` });
     person.context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, hasTouch: touch, isMobile: touch, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
+    if (WEB) {
+      await person.context.route(/\/assets\/[\w./-]+$/, (route) => {
+        const file = path.join(WEB, new URL(route.request().url()).pathname.slice('/assets/'.length));
+        return existsSync(file) ? route.fulfill({ path: file, headers: { 'cache-control': 'no-store', 'content-type': TYPES[path.extname(file)] } }) : route.continue();
+      });
+    }
     await person.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: server.url });
     person.errors = [];
     person.page = await person.newPage();
