@@ -90,6 +90,59 @@ test('an expired token is replaced before the next attempt', async () => {
   assert.equal(rig.states.at(-1).willRetry, true);
 });
 
+test('a token that is not accepted in hello is replaced once, and only then it is the end', async () => {
+  for (const refuse of [
+    async (rig, hello) => { await rig.error(hello, 'invalid_token'); await rig.lose(4000); },
+    async (rig, hello) => { await rig.error(hello, 'invalid_token'); await rig.clock.pass(500); },
+    (rig) => rig.lose(4000),
+  ]) {
+    const rig = new Rig();
+    rig.lynk.connect();
+    await settle();
+    for (const back of [true, false]) {
+      rig.socket.onopen();
+      await refuse(rig, await rig.take('hello'));
+      const lost = rig.states.findLast(({ state }) => state === 'disconnected');
+      assert.deepEqual([lost.code, lost.willRetry], [4000, back]);
+      await rig.clock.pass(1_000);
+    }
+    await rig.clock.pass(60_000);
+    assert.deepEqual([rig.tokens, rig.sockets.length], [[false, true], 2]);
+    // Whoever connects again has another try, and is as well off as before once it is accepted.
+    rig.lynk.connect();
+    await rig.hello();
+    assert.equal(rig.state, 'connected');
+    await rig.lose(1006);
+    await rig.clock.pass(1_000);
+    rig.socket.onopen();
+    await rig.error(await rig.take('hello'), 'invalid_token');
+    await rig.lose(4000);
+    assert.equal(rig.states.at(-1).willRetry, true);
+  }
+});
+
+test('what else is refused in hello is not helped by another token', async () => {
+  const rig = new Rig();
+  rig.lynk.connect();
+  await settle();
+  rig.socket.onopen();
+  await rig.error(await rig.take('hello'), 'invalid_field');
+  await rig.lose(4000);
+  assert.equal(rig.states.at(-1).willRetry, false);
+});
+
+test('a token that is not accepted on the open socket leads to another one in hello', async () => {
+  const rig = new Rig();
+  rig.lynk.connect();
+  await rig.hello({ expires: new Date(rig.clock.now + 10_000).toISOString() });
+  await rig.clock.pass(5_000);
+  await rig.error(await rig.take('refresh'), 'invalid_token');
+  assert.deepEqual([rig.states.at(-1).state, rig.states.at(-1).willRetry], ['disconnected', true]);
+  await rig.clock.pass(1_000);
+  assert.equal((await rig.hello()).token, 'token-3');
+  assert.deepEqual([rig.tokens, rig.state], [[false, true, true], 'connected']);
+});
+
 test('a session that is over ends it for good', async () => {
   const rig = new Rig({ token: async () => { throw Object.assign(new Error('signed out'), { retryable: false }); } });
   rig.lynk.connect();

@@ -178,6 +178,15 @@ test('a refused refresh ends the session; a lost one does not', async () => {
   assert.deepEqual([store.get(), over], [undefined, ['expired']]);
 });
 
+test('who signs out is told so, whatever the server says of the session meanwhile', async () => {
+  const { store, tabs: [tab] } = tabs(1);
+  const over = [];
+  tab.on('signedout', ({ reason }) => over.push(reason));
+  store.set({ ...store.get(), refresh_token: 'lr1_77' });
+  await tab.signOut();
+  assert.deepEqual([store.get(), over], [undefined, ['signed out']]);
+});
+
 test('a refused call is repeated once with a new token', async () => {
   let kept = { access_token: jwt(900), access_until: 1e15, refresh_token: 'r', session: 's' };
   const seen = [];

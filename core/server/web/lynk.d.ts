@@ -197,7 +197,10 @@ export interface LynkAccountOptions {
   now?(): number;
 }
 
-export class LynkAccount extends Emitter<{ signedout: { reason: string } }> {
+/** `expired`: a refresh was refused. `revoked`: the server closed with 4002. `signed out`: by `signOut`. */
+export type SignedOutReason = 'expired' | 'revoked' | 'signed out';
+
+export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason } }> {
   constructor(options?: LynkAccountOptions);
   readonly session?: SessionTokens;
   requestCode(phone: string): Promise<{ request_id: string; expires_in_ms: number; resend_in_ms: number }>;
@@ -205,7 +208,7 @@ export class LynkAccount extends Emitter<{ signedout: { reason: string } }> {
   register(registration: string, userName: string, displayName?: string, device?: string): Promise<{ status: 'signed_in'; user: User }>;
   token(want?: { force?: boolean }): Promise<string>;
   signOut(): Promise<void>;
-  signedOut(reason: string): void;
+  signedOut(reason: SignedOutReason): void;
   ticket(): Promise<{ ticket: string; expires_in_ms: number }>;
   me(): Promise<User & { phone: string; created_at: number }>;
   sessions(): Promise<{ session: Id; device: string; created_at: number; last_used_at: number; current: boolean }[]>;

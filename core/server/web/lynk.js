@@ -180,7 +180,7 @@ export function backoff(attempts, random, retryAfterMs = 0) {
 /** One connection to a server, kept for as long as it is wanted. */
 export class Lynk extends Emitter {
   #options; #clock; #wanted = false; #timers = new Map(); #offset = 0;
-  #ws; #opening = 0; #attempts = 0; #onlineSince = 0; #retryAfter = 0; #forceToken = false; #refused; #heard = 0;
+  #ws; #opening = 0; #attempts = 0; #onlineSince = 0; #retryAfter = 0; #forceToken = false; #forced = false; #refused; #heard = 0;
   #re = 0; #asked = new Map(); #queue = []; #histories = 0;
   #flows = new Map(); #outbox = new Map();
   /** @param {import('./lynk.d.ts').LynkOptions} options */
@@ -247,12 +247,14 @@ export class Lynk extends Emitter {
     this.#timer('retry');
     this.#refused = undefined;
     this.#status({ state: 'connecting' });
+    const force = this.#forceToken;
     let access;
-    try { access = await this.#options.token({ force: this.#forceToken }); } catch (error) {
+    try { access = await this.#options.token({ force }); } catch (error) {
       if (opening === this.#opening) this.#lost(error.retryable === false ? 4000 : 1006, error.message, error.retryable !== false, error.retryAfterMs);
       return;
     }
     if (opening !== this.#opening) return;
+    this.#forced = force;
     this.#forceToken = false;
     const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     let ws;
@@ -276,11 +278,12 @@ export class Lynk extends Emitter {
   }
   #closed(code, reason) {
     const refused = this.#refused?.code;
-    // A token that has run out is worth another attempt with a new one; whatever else was refused is not.
-    const expired = code === 4100 || refused === 'token_expired';
-    if (expired) this.#forceToken = true;
+    // A token that ran out is worth a new one. So is, once, one that seemed good and is not accepted: keys change, and clocks are wrong.
+    const doubted = !this.hello && (refused ? refused === 'invalid_token' : code === 4000) && !this.#forced;
+    const renew = doubted || code === 4100 || refused === 'token_expired';
+    if (renew) this.#forceToken = true;
     const final = (code >= 4000 && code < 4100) || FINAL_CODES.has(code);
-    this.#lost(code, reason || this.#refused?.message || '', expired || !final, this.#refused?.retryAfterMs);
+    this.#lost(code, reason || this.#refused?.message || '', renew || !final, this.#refused?.retryAfterMs);
   }
   #lost(code, reason, willRetry, retryAfterMs = 0) {
     const ws = this.#ws;
@@ -337,7 +340,9 @@ export class Lynk extends Emitter {
       this.#expires(expires ?? (life && this.serverNow + life));
     } catch (error) {
       if (hello !== this.hello || !hello) return;
-      if (error.retryable === false) this.#lost(4000, error.message, false);
+      // As in `hello`: a token that is not accepted is worth another one. Errors without it are of `token`, and its word is final.
+      const doubted = this.#forceToken = error.code === 'invalid_token';
+      if (doubted || error.retryable === false) this.#lost(4000, error.message, doubted);
       else this.#timer('refresh', error.retryAfterMs ?? 5_000, () => this.#refresh());
     }
   }
@@ -664,6 +669,7 @@ export class Lynk extends Emitter {
 export class LynkAccount extends Emitter {
   #options;
   #turn = Promise.resolve();
+  #leaving = false; // Whatever ends the session now, it is what the person wanted
   /** @param {import('./lynk.d.ts').LynkAccountOptions} options */
   constructor(options = {}) {
     super();
@@ -733,7 +739,7 @@ export class LynkAccount extends Emitter {
   signedOut(reason) {
     if (!this.session) return;
     this.store.set(undefined);
-    this.emit('signedout', { reason });
+    this.emit('signedout', { reason: this.#leaving ? 'signed out' : reason });
   }
   requestCode(phone) { return this.call('POST', '/auth/code', { phone }); }
   /** Resolves with `{status: 'signed_in', user}` or `{status: 'new', registration}`. */
@@ -749,8 +755,10 @@ export class LynkAccount extends Emitter {
   }
   /** Ends the session at the server and here; here also when the server cannot be told. */
   async signOut() {
+    this.#leaving = true;
     if (this.session) await this.authorised('POST', '/auth/logout').catch(() => {});
     this.signedOut('signed out');
+    this.#leaving = false;
   }
   ticket() { return this.authorised('POST', '/auth/ticket'); }
   me() { return this.authorised('GET', '/me'); }
