@@ -148,6 +148,57 @@ test('without Web Locks the server’s grace does the same', async () => {
   await two.close();
 });
 
+/** Rewrites what the tabs of a person know of their session, before the page reads it. */
+const rewrite = (page, change) => page.evaluate((change) => {
+  localStorage.setItem('lynk.session', JSON.stringify({ ...JSON.parse(localStorage.getItem('lynk.session')), ...change }));
+}, change);
+
+/** Writes to the room, and leaves a draft, while the server is away. */
+async function writeInVain(person, text, draft) {
+  await server.kill();
+  await person.say(text);
+  await person.row(text).locator('.tick-waiting').waitFor();
+  await person.page.locator('#composer').fill(draft);
+  await sleep(300);
+}
+
+test('an access token that is not accepted is replaced, and nobody is signed out', async () => {
+  await writeInVain(ann, 'Signed with an old key', 'and a draft');
+  const { refresh_token } = await ann.page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')));
+  await rewrite(ann.page, { access_token: 'e30.e30.e30', access_until: Date.now() + 600_000 });
+  await server.run();
+  await ann.online();
+  await ann.row('Signed with an old key').locator('.tick-read').waitFor();
+  assert.equal(await ann.page.locator('#composer').inputValue(), 'and a draft');
+  assert.notEqual((await ann.page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')))).refresh_token, refresh_token, 'it was refreshed');
+  await ann.page.locator('#composer').fill('');
+});
+
+test('a session that ran out keeps what was written for the same person', async () => {
+  const cat = await Person.arrive(browser, server, { name: 'Cat Cooper', user: 'cat' });
+  await cat.signUp();
+  await cat.joinRoom('Storm');
+  await cat.say('Here I am');
+  await cat.row('Here I am').locator('.tick-sent, .tick-delivered, .tick-read').first().waitFor();
+  await writeInVain(cat, 'Before it ran out', 'half a thought');
+  await rewrite(cat.page, { access_until: 0, refresh_token: 'lr1_nonsense' });
+  await server.run();
+  await cat.page.getByText('Your session is over').waitFor();
+  await sleep(1_100);
+  await cat.page.getByLabel('Phone number').fill(cat.phone);
+  await cat.page.getByRole('button', { name: 'Send the code' }).click();
+  await cat.page.getByLabel('Six-digit code').fill(await server.code(cat.phone));
+  await cat.online();
+  await ben.online();
+  await ben.sees('Before it ran out');
+  await cat.page.getByRole('link', { name: /Storm/ }).click();
+  await cat.row('Before it ran out').locator('.tick-sent, .tick-delivered, .tick-read').first().waitFor();
+  assert.equal(await cat.page.locator('#composer').inputValue(), 'half a thought');
+  assert.equal((await ben.texts()).filter((text) => text === 'Before it ran out').length, 1);
+  await ann.online();
+  await cat.leave();
+});
+
 test('a second device signs in, is listed, and is signed out from the first', async () => {
   const phone = await Person.arrive(browser, server, { name: ann.name, user: ann.user, phone: ann.phone, width: 390, height: 844, touch: true });
   await phone.page.goto(server.url);

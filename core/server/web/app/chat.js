@@ -41,6 +41,8 @@ export class Chat {
   constructor(account, url) {
     this.account = account;
     this.me = account.session.user.user;
+    /** The session that the connection is of; another tab may have signed in anew since. */
+    this.session = account.session.session;
     this.url = url;
     this.rooms = new Map();
     this.users = new Map();
@@ -67,11 +69,13 @@ export class Chat {
     for (const record of rooms) {
       try { this.rooms.set(record.id, Room.ofRecord(record)); } catch { /* Of another version: it is loaded anew. */ }
     }
+    this.outbox = new Outbox(this.storage);
     this.lynk = new Lynk({
-      url: this.url, outbox: new Outbox(this.storage),
+      url: this.url, outbox: this.outbox,
       token: async ({ force }) => {
         try {
           const token = await this.account.token({ force });
+          this.session = this.account.session?.session;
           return { token };
         } catch (error) {
           // Without an answer, the session may still be good.
@@ -92,6 +96,7 @@ export class Chat {
     clearTimeout(this.#syncTimer);
     this.#tabs?.close();
     this.lynk?.close();
+    this.outbox?.release();
   }
 
   #listen() {

@@ -146,8 +146,11 @@ class Window {
       return;
     }
     if (status.state === 'disconnected' && !status.willRetry) {
-      if (account.session && [4000, 4002].includes(status.code)) account.signedOut(status.code === 4002 ? 'revoked' : 'expired');
-      else if (account.session) this.sidebar.banner(`Disconnected: ${status.reason || `code ${status.code}`}.`, { label: 'Connect', run: () => this.chat.lynk.connect() });
+      if (!account.session) return;
+      // Only the end of this very session signs out: another tab may have signed in anew. That a refresh was refused, the account tells itself.
+      if (status.code === 4002 && account.session.session === this.chat.session) account.signedOut('revoked');
+      else if (status.code === 4002) this.chat.lynk.connect();
+      else this.sidebar.banner(`Disconnected: ${status.reason || `code ${status.code}`}.`, { label: 'Connect', run: () => this.chat.lynk.connect() });
       return;
     }
     // Attempts come and go; what counts is how long there has been no connection.
@@ -208,8 +211,9 @@ account.on('signedout', ({ reason }) => {
   const user = view?.chat.me;
   view?.end();
   view = undefined;
-  if (user) {
-    // What waits to be sent goes too: on a shared machine nothing may stay behind.
+  if (user && reason !== 'expired') {
+    // Somebody ended it on purpose. What waits to be sent goes too: on a shared machine nothing may stay behind. A session that merely
+    // ran out takes nothing with it: who signs in again finds what they wrote.
     Storage.forget(user);
     settings.forget(`draft.${user}`);
   }
@@ -218,7 +222,7 @@ account.on('signedout', ({ reason }) => {
 // Other tabs: one signs in or out for all.
 settings.watch('session', (value) => {
   const user = value && JSON.parse(value).user?.user;
-  if (!value && view) signIn('You signed out in another tab.');
+  if (!value && view) signIn('You were signed out in another tab.');
   else if (value && !view) chat();
   else if (user && view && user !== view.chat.me) chat();
 });

@@ -55,9 +55,13 @@ export class Outbox {
   #storage;
   #tab = `lynk-tab-${Math.random().toString(36).slice(2)}`;
 
+  /** Lets others take over what is left: this page goes on without it. */
+  release;
+
   constructor(storage) {
     this.#storage = storage;
-    navigator.locks?.request(this.#tab, () => new Promise(() => {}));
+    const released = new Promise((resolve) => { this.release = resolve; });
+    navigator.locks?.request(this.#tab, () => released);
   }
 
   async load() {
