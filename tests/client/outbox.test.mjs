@@ -178,6 +178,39 @@ test('a refused refresh ends the session; a lost one does not', async () => {
   assert.deepEqual([store.get(), over], [undefined, ['expired']]);
 });
 
+test('what a proxy answers to a refresh is not the end of the session, and is tried again', async () => {
+  const kept = { access_token: jwt(900), access_until: 0, refresh_token: 'r', session: 's', user: { user: ME } };
+  for (const odd of [answer(400, { code: 'bad_request', retryable: false }), answer(403, { code: 'forbidden', retryable: false }), answer(404), answer(407), answer(429, { code: 'rate_limited', retryable: true }),
+    answer(200), answer(200, { welcome: 'to our hotel' })]) {
+    let store = kept;
+    const answers = [odd, odd, answer(200, { access_token: jwt(901), refresh_token: 'r2', session: 's' })];
+    const account = new LynkAccount({ store: { get: () => store, set: (value) => { store = value; } }, fetch: async () => answers.shift(), now: () => 5_000 });
+    const rig = new Rig({ token: ({ force }) => account.token({ force }) });
+    rig.clock.randomness = 1;
+    rig.lynk.connect();
+    await settle();
+    for (const wait of [200, 400]) {
+      assert.deepEqual([odd.status, rig.states.at(-1).state, rig.states.at(-1).code, rig.states.at(-1).willRetry], [odd.status, 'disconnected', 1006, true]);
+      assert.deepEqual([store, rig.sockets.length], [kept, 0]);
+      await rig.clock.pass(wait);
+    }
+    assert.deepEqual([store.refresh_token, rig.sockets.length, rig.state], ['r2', 1, 'connecting']);
+    rig.lynk.close();
+  }
+});
+
+test('an answer that comes after the sign-out does not sign in again', async () => {
+  let store = { access_token: jwt(900), access_until: 0, refresh_token: 'r', session: 's' };
+  let reply;
+  const account = new LynkAccount({ store: { get: () => store, set: (value) => { store = value; } }, fetch: () => new Promise((resolve) => { reply = resolve; }), now: () => 5_000 });
+  const token = account.token();
+  await settle();
+  account.signedOut('signed out');
+  reply(answer(200, { access_token: jwt(901), refresh_token: 'r2', session: 's' }));
+  await assert.rejects(token, { retryable: true });
+  assert.equal(store, undefined);
+});
+
 test('who signs out is told so, whatever the server says of the session meanwhile', async () => {
   const { store, tabs: [tab] } = tabs(1);
   const over = [];

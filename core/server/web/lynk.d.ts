@@ -206,6 +206,7 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   requestCode(phone: string): Promise<{ request_id: string; expires_in_ms: number; resend_in_ms: number }>;
   verify(request: string, code: string, device?: string): Promise<{ status: 'signed_in'; user: User } | { status: 'new'; registration: string }>;
   register(registration: string, userName: string, displayName?: string, device?: string): Promise<{ status: 'signed_in'; user: User }>;
+  /** Rejects with `retryable: false` only when the session is over. */
   token(want?: { force?: boolean }): Promise<string>;
   signOut(): Promise<void>;
   signedOut(reason: SignedOutReason): void;

@@ -725,9 +725,14 @@ export class LynkAccount extends Emitter {
       // Another tab was first.
       if (value.access_token !== before.access_token && fresh(value)) return value.access_token;
       try {
-        return this.#signedIn(await this.call('POST', '/auth/refresh', { refresh_token: value.refresh_token })).access_token;
+        const answer = await this.call('POST', '/auth/refresh', { refresh_token: value.refresh_token });
+        if (!answer?.access_token || !answer.refresh_token) throw new LynkError('unavailable', 'an answer without tokens');
+        // Signed out, or in as somebody else, while the answer was on its way.
+        if (this.session?.session !== value.session) throw new LynkError('unavailable', 'the session is another one');
+        return this.#signedIn(answer).access_token;
       } catch (error) {
-        if (error.status !== 401) throw error;
+        // Nothing but 401 is the server's word on the session; whatever else came may be of a proxy, and passes.
+        if (error.status !== 401) throw Object.assign(error, { retryable: true });
         const now = this.store.get();
         if (now && now.refresh_token !== value.refresh_token) return now.access_token;
         this.signedOut('expired');

@@ -73,14 +73,9 @@ export class Chat {
     this.lynk = new Lynk({
       url: this.url, outbox: this.outbox,
       token: async ({ force }) => {
-        try {
-          const token = await this.account.token({ force });
-          this.session = this.account.session?.session;
-          return { token };
-        } catch (error) {
-          // Without an answer, the session may still be good.
-          throw Object.assign(error, { retryable: error.code !== 'signed_out' });
-        }
+        const token = await this.account.token({ force });
+        this.session = this.account.session?.session;
+        return { token };
       },
     });
     await this.lynk.ready;
