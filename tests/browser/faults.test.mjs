@@ -174,6 +174,23 @@ test('an access token that is not accepted is replaced, and nobody is signed out
   await ann.page.locator('#composer').fill('');
 });
 
+test('a token that hangs is asked for again when the network comes back', async () => {
+  const refresh = '**/v1/auth/refresh';
+  let hanging = 0;
+  await ann.page.route(refresh, () => { hanging++; });
+  await server.kill();
+  await rewrite(ann.page, { access_until: 0 });
+  await server.run();
+  await until('a refresh hangs', () => hanging > 0);
+  await sleep(5_500);
+  await ann.page.unroute(refresh);
+  const start = Date.now();
+  await ann.page.evaluate(() => dispatchEvent(new Event('online')));
+  await ann.online();
+  assert.ok(Date.now() - start < 5_000, 'sooner than the call gives up');
+  assert.equal(hanging, 1);
+});
+
 test('a session that ran out keeps what was written for the same person', async () => {
   const cat = await Person.arrive(browser, server, { name: 'Cat Cooper', user: 'cat' });
   await cat.signUp();

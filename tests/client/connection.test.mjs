@@ -217,6 +217,48 @@ test('wake connects at once', async () => {
   assert.equal(rig.sockets.length, 2);
 });
 
+test('wake does not wait for a token that hangs', async () => {
+  const calls = [];
+  const rig = new Rig({ token: ({ force, signal }) => new Promise((resolve) => { calls.push({ force, signal, resolve }); }) });
+  rig.lynk.connect();
+  await settle();
+  await rig.clock.pass(5_000);
+  rig.lynk.wake();
+  await settle();
+  assert.deepEqual([calls.length, calls[0].signal.aborted], [1, false], 'it may still come');
+  await rig.clock.pass(1);
+  rig.lynk.wake();
+  await settle();
+  assert.deepEqual(calls.map(({ signal }) => signal.aborted), [true, false]);
+  calls[0].resolve('late');
+  await settle();
+  assert.equal(rig.sockets.length, 0, 'what comes late is not used');
+  calls[1].resolve('in time');
+  await settle();
+  assert.equal((await rig.hello()).token, 'in time');
+  assert.deepEqual([rig.sockets.length, rig.state], [1, 'connected']);
+});
+
+test('wake calls off a replacement that hangs on the open socket, and it is asked for again', async () => {
+  const calls = [];
+  const rig = new Rig({ token: ({ signal }) => {
+    calls.push(signal);
+    if (calls.length !== 2) return `token-${calls.length}`;
+    return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  } });
+  rig.lynk.connect();
+  await rig.hello({ expires: new Date(rig.clock.now + 60_000).toISOString() });
+  await rig.clock.pass(5_000);
+  assert.equal(calls.length, 2);
+  await rig.clock.pass(6_000);
+  rig.lynk.wake();
+  await rig.ok(await rig.take('ping'));
+  assert.equal(calls[1].aborted, true);
+  await rig.clock.pass(5_000);
+  assert.equal((await rig.take('refresh')).token, 'token-3');
+  assert.equal(rig.state, 'connected');
+});
+
 test('close is the end, and a late frame is ignored', async () => {
   const rig = new Rig();
   await rig.online();

@@ -199,6 +199,41 @@ test('what a proxy answers to a refresh is not the end of the session, and is tr
   }
 });
 
+/** A fetch that never answers, but obeys its signal. */
+const hang = (url, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+
+test('every call has 15 s, its body included, and then gives way to the other tabs', async (t) => {
+  const times = [];
+  const timeout = AbortSignal.timeout.bind(AbortSignal);
+  t.mock.method(AbortSignal, 'timeout', (ms) => { times.push(ms); return timeout(10); });
+  const alive = setTimeout(() => {}, 5_000);
+  const { store } = tabs(1);
+  let turn = Promise.resolve();
+  const lock = (_, action) => { const mine = turn.then(action); turn = mine.catch(() => {}); return mine; };
+  const stuck = new LynkAccount({ store, lock, now: () => 5_000, fetch: hang });
+  const waiting = new LynkAccount({ store, lock, now: () => 5_000, fetch: async () => answer(200, { access_token: jwt(901), refresh_token: 'lr1_1', session: 's' }) });
+  const first = stuck.token({ force: true });
+  const second = waiting.token({ force: true });
+  await assert.rejects(first, { code: 'network', retryable: true });
+  assert.equal(await second, jwt(901));
+  await assert.rejects(stuck.requestCode('+491'), { code: 'network' });
+  const half = new LynkAccount({ fetch: async (url, { signal }) => ({ ...answer(200), json: () => hang(url, { signal }) }) });
+  await assert.rejects(half.requestCode('+491'), { code: 'network', retryable: true });
+  assert.deepEqual(times, [15_000, 15_000, 15_000, 15_000]);
+  clearTimeout(alive);
+});
+
+test('a token that is no longer waited for gives way at once', async () => {
+  const { store } = tabs(1);
+  const account = new LynkAccount({ store, fetch: hang, now: () => 5_000 });
+  const call = new AbortController();
+  const token = account.token({ signal: call.signal });
+  await settle();
+  call.abort();
+  await assert.rejects(token, { code: 'network', retryable: true });
+  assert.equal(store.get().refresh_token, 'lr1_0');
+});
+
 test('an answer that comes after the sign-out does not sign in again', async () => {
   let store = { access_token: jwt(900), access_until: 0, refresh_token: 'r', session: 's' };
   let reply;

@@ -40,9 +40,10 @@ export interface LynkOptions {
   url: string;
   /**
    * Gets what to sign in with, before every connection and before a token ends. `force`: the last one was refused or is about to end. An error
-   * with `retryable: false` ends the connection for good.
+   * with `retryable: false` ends the connection for good. `signal` is aborted when `wake()` no longer waits for the answer; what comes later
+   * is not used.
    */
-  token(want: { force: boolean }): Access | Promise<Access>;
+  token(want: { force: boolean; signal: AbortSignal }): Access | Promise<Access>;
   /** The global one when missing. */
   WebSocket?: new (url: string, protocol: string) => unknown;
   /** In memory when missing. */
@@ -144,6 +145,7 @@ export class Lynk extends Emitter<LynkEvents> {
   readonly rooms: Id[];
   readonly outbox: OutboxEntry[];
   connect(): void;
+  /** Connects at once when there is no connection, also when a token was asked for more than 5 s ago; otherwise sees whether it still lives. */
   wake(): void;
   close(code?: number, reason?: string): void;
   follow(room: Id, cursor?: Cursor): void;
@@ -207,7 +209,7 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   verify(request: string, code: string, device?: string): Promise<{ status: 'signed_in'; user: User } | { status: 'new'; registration: string }>;
   register(registration: string, userName: string, displayName?: string, device?: string): Promise<{ status: 'signed_in'; user: User }>;
   /** Rejects with `retryable: false` only when the session is over. */
-  token(want?: { force?: boolean }): Promise<string>;
+  token(want?: { force?: boolean; signal?: AbortSignal }): Promise<string>;
   signOut(): Promise<void>;
   signedOut(reason: SignedOutReason): void;
   ticket(): Promise<{ ticket: string; expires_in_ms: number }>;
@@ -217,7 +219,8 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   revokeOthers(): Promise<{ revoked: number }>;
   users(ids: Id[]): Promise<User[]>;
   userByName(name: string): Promise<User>;
-  call(method: string, path: string, body?: unknown, token?: string): Promise<any>;
+  /** Answered within 15 s, or it rejects with `network`. `signal` calls it off before, where there is `AbortSignal.any`. */
+  call(method: string, path: string, body?: unknown, token?: string, signal?: AbortSignal): Promise<any>;
   authorised(method: string, path: string, body?: unknown): Promise<any>;
 }
 

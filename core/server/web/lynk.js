@@ -16,6 +16,8 @@ const STABLE_MS = 5_000; // A connection that lived for so long starts the backo
 const OPEN_MAX_MS = 15_000; // Time for connecting and for the answer to `hello`
 const CLOSE_MAX_MS = 500; // Time for the close that follows a failure; without it the connection is dropped here
 const PONG_MAX_MS = 10_000; // Time for the answer to a `ping` before the connection counts as lost
+const HTTP_MAX_MS = 15_000; // Time for the answer to an HTTP call, its body included
+const HANGS_MS = 5_000; // Time after which `wake` no longer waits for a token, and asks whether a quiet connection still lives
 const REFRESH_AHEAD_MS = 60_000; // Time before a token's end at which it is replaced
 const WAITING_MAX = 10_000; // Events of one room that wait for earlier ones. Beyond it the newest are dropped, and paged again later
 const OUTBOX_MAX = 1_000; // Commands in the outbox; further ones are refused with `limit_reached`
@@ -180,9 +182,9 @@ export function backoff(attempts, random, retryAfterMs = 0) {
 /** One connection to a server, kept for as long as it is wanted. */
 export class Lynk extends Emitter {
   #options; #clock; #wanted = false; #timers = new Map(); #offset = 0;
-  #ws; #opening = 0; #attempts = 0; #onlineSince = 0; #retryAfter = 0; #forceToken = false; #forced = false; #refused; #heard = 0;
+  #ws; #opening = 0; #openings = 0; #attempts = 0; #onlineSince = 0; #retryAfter = 0; #forceToken = false; #forced = false; #refused; #heard = 0;
   #re = 0; #asked = new Map(); #queue = []; #histories = 0;
-  #flows = new Map(); #outbox = new Map();
+  #flows = new Map(); #outbox = new Map(); #fetches = new Set();
   /** @param {import('./lynk.d.ts').LynkOptions} options */
   constructor(options) {
     super();
@@ -211,11 +213,15 @@ export class Lynk extends Emitter {
   }
   /** The network may be back, or the page is looked at again: connects at once, or asks whether the connection still lives. */
   wake() {
-    if (!this.#wanted || this.#opening) return;
+    if (!this.#wanted) return;
+    const hanging = [...this.#fetches].filter(({ since }) => this.#clock.now() - since > HANGS_MS);
+    for (const fetch of hanging) { this.#fetches.delete(fetch); fetch.abort(); }
     if (!this.#ws) {
+      // While a token is on its way there is nothing to hurry, unless that is what hangs: then what comes of it does not count.
+      if (this.#opening && !hanging.some(({ opening }) => opening === this.#opening)) return;
       this.#attempts = 0;
       this.#open();
-    } else if (this.hello && this.#clock.now() - this.#heard > 5_000) {
+    } else if (this.hello && this.#clock.now() - this.#heard > HANGS_MS) {
       this.#ping(PONG_MAX_MS / 2);
     }
   }
@@ -242,14 +248,21 @@ export class Lynk extends Emitter {
     this.#timers.delete(name);
     if (action) this.#timers.set(name, this.#clock.setTimeout(() => { this.#timers.delete(name); action(); }, Math.min(ms, 2 ** 31 - 1)));
   }
+  /** Asks for a token in a way that `wake` can call off. */
+  async #token(force, opening) {
+    const call = new AbortController();
+    const fetch = { since: this.#clock.now(), opening, abort: () => call.abort() };
+    this.#fetches.add(fetch);
+    try { return await this.#options.token({ force, signal: call.signal }); } finally { this.#fetches.delete(fetch); }
+  }
   async #open() {
-    const opening = this.#opening = Math.floor(this.#clock.random() * 2 ** 40) + 1;
+    const opening = this.#opening = ++this.#openings;
     this.#timer('retry');
     this.#refused = undefined;
     this.#status({ state: 'connecting' });
     const force = this.#forceToken;
     let access;
-    try { access = await this.#options.token({ force }); } catch (error) {
+    try { access = await this.#token(force, opening); } catch (error) {
       if (opening === this.#opening) this.#lost(error.retryable === false ? 4000 : 1006, error.message, error.retryable !== false, error.retryAfterMs);
       return;
     }
@@ -332,7 +345,7 @@ export class Lynk extends Emitter {
   async #refresh() {
     const { hello } = this;
     try {
-      const access = await this.#options.token({ force: true });
+      const access = await this.#token(true);
       const token = typeof access === 'string' ? access : access.token;
       if (!token || hello !== this.hello || !hello) return;
       const { expires } = await this.#ask('refresh', { token });
@@ -679,21 +692,25 @@ export class LynkAccount extends Emitter {
   }
   /** What is known of the session, or `undefined` when signed out. */
   get session() { return this.store.get(); }
-  #exclusive(action) {
-    const lock = this.#options.lock ?? globalThis.navigator?.locks?.request?.bind(navigator.locks);
+  #exclusive(action, signal) {
+    const locks = globalThis.navigator?.locks;
+    const lock = this.#options.lock ?? (locks && ((name, run) => locks.request(name, { signal }, run)));
     return lock ? lock('lynk-tokens', action) : (this.#turn = this.#turn.then(action, action));
   }
-  /** One HTTP call. Rejects with a {@link LynkError}; `network` when no answer came. */
-  async call(method, path, body, token) {
+  /** One HTTP call. Rejects with a {@link LynkError}; `network` when no answer came, in time or before `signal` called it off. */
+  async call(method, path, body, token, signal) {
+    const late = AbortSignal.timeout(HTTP_MAX_MS);
+    const lost = () => new LynkError('network', 'the server cannot be reached', { retryable: true });
     let answer;
     try {
       answer = await this.#options.fetch(`${this.#options.base}/v1${path}`, {
-        method, cache: 'no-store', credentials: 'omit',
+        method, cache: 'no-store', credentials: 'omit', signal: signal && AbortSignal.any ? AbortSignal.any([signal, late]) : late,
         headers: { ...(body && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
         body: body && JSON.stringify(body),
       });
-    } catch { throw new LynkError('network', 'the server cannot be reached', { retryable: true }); }
-    const parsed = await answer.json().catch(() => undefined);
+    } catch { throw lost(); }
+    // A body that ends early is no answer; one that is no JSON, or none at all, is one without fields.
+    const parsed = await answer.json().catch((error) => { if (answer.ok && error.name !== 'SyntaxError') throw lost(); });
     if (answer.ok) return parsed;
     const seconds = Number(answer.headers.get('retry-after'));
     throw LynkError.of({ code: answer.status >= 500 ? 'unavailable' : 'bad_request', message: `the server answered ${answer.status}`,
@@ -714,7 +731,7 @@ export class LynkAccount extends Emitter {
     return value;
   }
   /** An access token that is good for a while; a new one when `force` is set. Rejects with `signed_out` when the session is over. */
-  async token({ force = false } = {}) {
+  async token({ force = false, signal } = {}) {
     const before = this.store.get();
     if (!before) throw Object.assign(new LynkError('signed_out', 'not signed in'), { final: true });
     const fresh = (value) => value.access_until - this.#options.now() > 30_000;
@@ -725,7 +742,7 @@ export class LynkAccount extends Emitter {
       // Another tab was first.
       if (value.access_token !== before.access_token && fresh(value)) return value.access_token;
       try {
-        const answer = await this.call('POST', '/auth/refresh', { refresh_token: value.refresh_token });
+        const answer = await this.call('POST', '/auth/refresh', { refresh_token: value.refresh_token }, undefined, signal);
         if (!answer?.access_token || !answer.refresh_token) throw new LynkError('unavailable', 'an answer without tokens');
         // Signed out, or in as somebody else, while the answer was on its way.
         if (this.session?.session !== value.session) throw new LynkError('unavailable', 'the session is another one');
@@ -738,7 +755,7 @@ export class LynkAccount extends Emitter {
         this.signedOut('expired');
         throw Object.assign(new LynkError('signed_out', 'the session is over', { status: 401 }), { final: true });
       }
-    });
+    }, signal);
   }
   /** Forgets the session on this device. */
   signedOut(reason) {

@@ -72,8 +72,8 @@ export class Chat {
     this.outbox = new Outbox(this.storage);
     this.lynk = new Lynk({
       url: this.url, outbox: this.outbox,
-      token: async ({ force }) => {
-        const token = await this.account.token({ force });
+      token: async (want) => {
+        const token = await this.account.token(want);
         this.session = this.account.session?.session;
         return { token };
       },
