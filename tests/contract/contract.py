@@ -1,0 +1,269 @@
+"""The API against its own document: an independent linter reads it, Schemathesis tries it on a real server.
+
+Every step of signing in and out is checked against the document, too, because nothing that makes up requests finds a code. `scripts/contract` runs this.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import schemathesis
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+OUT = ROOT / "target/contract"
+DOCUMENT = ROOT / "docs/openapi.json"
+SECONDS = int(os.environ.get("LYNK_CONTRACT_SECONDS", "120"))
+
+# They end sessions: each gets a run and a session of its own.
+ENDING = ("logout", "end_session", "end_other_sessions")
+
+SETTINGS = (
+    "sms.console=file",
+    # Nothing is hidden behind a limit.
+    "codes.resend=1s",
+    "codes.per_address_hour=0",
+    "codes.per_prefix_hour=0",
+    "codes.attempts_per_address_minute=0",
+    "codes.messages_hour=90000",
+    "codes.messages_day=2000000",
+    "limits.commands_per_connection_per_second=0",
+    "limits.commands_per_account_per_second=0",
+    "limits.messages_per_room_per_second=0",
+    "limits.connects_per_ip_per_second=0",
+)
+
+
+def binary() -> pathlib.Path:
+    names = (os.environ.get("LYNK"), "target/release/lynk", "target/debug/lynk")
+    for name in filter(None, names):
+        if (ROOT / name).exists():
+            return ROOT / name
+    sys.exit("contract: no server to test: build one (cargo build --bin lynk), or name it in the environment variable LYNK")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A `lynk serve` of its own, on a data directory of its own."""
+
+    def __enter__(self):
+        self.data = pathlib.Path(tempfile.mkdtemp(prefix="lynk-contract-"))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = open(OUT / "serve.log", "w")
+        arguments = [binary(), "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{free_port()}"]
+        for setting in SETTINGS:
+            arguments += ["--set", setting]
+        self.child = subprocess.Popen(arguments, stdout=self.log, stderr=subprocess.STDOUT)
+        for _ in range(200):
+            if self.child.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(f"{self.url}/openapi.json", timeout=5).close()
+                return self
+            except OSError:
+                time.sleep(0.1)
+        self.__exit__()
+        sys.exit(f"contract: the server does not answer:\n{(OUT / 'serve.log').read_text()[-4000:]}")
+
+    def __exit__(self, *_):
+        self.alive = self.child.poll() is None
+        if self.alive:
+            self.child.send_signal(signal.SIGKILL)
+            self.child.wait()
+        self.log.close()
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def code(self, phone: str) -> str:
+        """The code that was “sent” to a number; the file has it a moment after the answer."""
+        file = self.data / "dev-sms.txt"
+        for _ in range(100):
+            lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+            codes = [words[-1] for words in lines if phone in words]
+            if codes:
+                return codes[-1]
+            time.sleep(0.05)
+        sys.exit(f"contract: no code for {phone}")
+
+
+class Api:
+    """Single requests, each checked against the document."""
+
+    def __init__(self, server):
+        self.server = server
+        self.schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+        self.operations = {}
+        for result in self.schema.get_all_operations():
+            operation = result.ok()
+            self.operations[operation.definition.raw["operationId"]] = operation
+        self.answers = collections.Counter()
+
+    def __call__(self, name, status, body=None, token=None, path=None, query=None):
+        operation = self.operations[name]
+        case = operation.Case(
+            path_parameters=path or {}, query=query or {}, headers={"Authorization": f"Bearer {token}"} if token else {},
+            **({} if body is None else {"body": body, "media_type": "application/json"}),
+        )
+        response = case.call_and_validate()
+        self.answers[name, response.status_code] += 1
+        if response.status_code != status:
+            sys.exit(f"contract: {name}: {response.status_code} instead of {status}: {response.text}")
+        return response.json() if response.content else None
+
+    def sign_in(self, phone, user_name):
+        request = self("request_code", 200, {"phone": phone})["request_id"]
+        wrong = {"request_id": request, "code": "000000" if self.server.code(phone) != "000000" else "000001"}
+        self("verify_code", 401, wrong)
+        answer = self("verify_code", 200, {"request_id": request, "code": self.server.code(phone), "device": "contract"})
+        if answer["status"] == "new":
+            answer = self("register", 201, {"registration": answer["registration"], "user_name": user_name, "device": "contract"})
+        return answer
+
+    def refresh(self, pair):
+        """The next pair; the same one again within the grace, as two tabs would get."""
+        first = self("refresh_tokens", 200, {"refresh_token": pair["refresh_token"]})
+        again = self("refresh_tokens", 200, {"refresh_token": pair["refresh_token"]})
+        assert first["refresh_token"] == again["refresh_token"], "not the same successor"
+        return first
+
+
+def key() -> str:
+    digits = f"{time.time_ns() // 1_000_000:012x}7{os.urandom(2).hex()[1:]}8{os.urandom(8).hex()[1:]}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def furnish(api, one, two, three):
+    """Rooms and messages for what is made up to be about; operations that wear rooms out have some of their own."""
+    def room(owner, kind="public"):
+        name = f"contract {len(rooms)}"
+        rooms.append(name)
+        return api("create_room", 201, {"key": key(), "name": name, "kind": kind}, owner["access_token"])["room"]
+
+    def join(who, where):
+        api("join_room", 200, {"key": key()}, who["access_token"], {"room": where})
+
+    rooms = []
+    world = {"rooms": {}, "users": [two["user"]["user"], three["user"]["user"]], "user_name": "contract.two", "room_name": "contract 0"}
+    common = [room(one), room(one)]
+    for where in common:
+        join(two, where)
+        join(three, where)
+        for number in range(8):
+            api("send_message", 201, {"key": key(), "text": f"message {number}"}, one["access_token"], {"room": where})
+    world["rooms"]["common"] = common
+    events = api("list_messages", 200, None, one["access_token"], {"room": common[0]})["events"]
+    world["seqs"] = sorted(event["seq"] for event in events)
+    for name in ("change_room", "kick_user", "ban_user", "mute_user", "set_role"):
+        world["rooms"][name] = [room(one)]
+        join(two, world["rooms"][name][0])
+    world["rooms"]["join_room"] = [room(two) for _ in range(4)]
+    world["rooms"]["leave_room"] = [room(two) for _ in range(4)]
+    for where in world["rooms"]["leave_room"]:
+        join(one, where)
+    world["rooms"]["transfer_room"] = [room(one) for _ in range(8)]
+    for where in world["rooms"]["transfer_room"]:
+        join(two, where)
+        join(three, where)
+    world["rooms"]["invite_user"] = [room(one, "private") for _ in range(4)]
+    return world
+
+
+def run_schemathesis(server, world, token, title, arguments):
+    """One run; whether it found nothing, and its answers."""
+    answers = OUT / f"{title}.answers.json"
+    answers.unlink(missing_ok=True)
+    command = [
+        pathlib.Path(sys.executable).with_name("st"), "--config-file", HERE / "schemathesis.toml", "run", f"{server.url}/openapi.json",
+        "--checks", "all", "--report", "ndjson", "--report-ndjson-path", OUT / f"{title}.ndjson", *arguments,
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": str(HERE), "LYNK_CONTRACT_WORLD": json.dumps(world), "LYNK_CONTRACT_ANSWERS": str(answers), "PYTHONDONTWRITEBYTECODE": "1",
+        # Not on the command line, where everybody sees it.
+        "LYNK_CONTRACT_TOKEN": token,
+    }
+    with open(OUT / f"{title}.txt", "w") as output:
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=OUT).returncode
+    counted = json.loads(answers.read_text()) if answers.exists() else []
+    return code == 0 and bool(counted), collections.Counter({(name, status): count for name, status, count in counted})
+
+
+def lint() -> bool:
+    environment = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
+    command = [HERE / "node_modules/.bin/redocly", "lint", "--config", HERE / "redocly.yaml", "--format", "stylish", DOCUMENT]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    (OUT / "lint.txt").write_text(done.stdout + done.stderr)
+    return done.returncode == 0
+
+
+def main() -> int:
+    started = time.monotonic()
+    OUT.mkdir(parents=True, exist_ok=True)
+    failures = []
+
+    def stage(title, good, file):
+        print(f"contract: {title}: {'nothing found' if good else 'FINDINGS'} ({time.monotonic() - started:.0f} s)", flush=True)
+        if not good:
+            failures.append(title)
+            print((OUT / file).read_text(), flush=True)
+
+    stage("linter", lint(), "lint.txt")
+    with Server() as server:
+        with urllib.request.urlopen(f"{server.url}/openapi.json") as answer:
+            if json.load(answer) != json.loads(DOCUMENT.read_text()):
+                sys.exit("contract: docs/openapi.json is not the document of this server: build it, or run `make docs`")
+        api = Api(server)
+        one, two, three = (api.sign_in(f"+4915110000{number:03}", f"contract.{name}") for number, name in enumerate(("one", "two", "three")))
+        one = one | api.refresh(one)
+        world = furnish(api, one, two, three)
+        seen = collections.Counter()
+        for name in ENDING:
+            session = api.sign_in(f"+49151200{ENDING.index(name):05}", f"contract.{name}")
+            good, answers = run_schemathesis(server, world, session["access_token"], name, ["--include-operation-id", name, "--phases", "examples,coverage,fuzzing", "--max-time", "10", "--max-examples", "20"])
+            stage(f"schemathesis {name}", good, f"{name}.txt")
+            seen += answers
+        excluded = [word for name in ENDING for word in ("--exclude-operation-id", name)]
+        good, answers = run_schemathesis(server, world, one["access_token"], "all", [*excluded, "--max-time", str(SECONDS), "--max-examples", "40"])
+        stage("schemathesis of all other operations", good, "all.txt")
+        seen += answers
+        ended = api.sign_in("+4915130000001", "contract.ended")
+        session = api("sessions", 200, None, ended["access_token"])["sessions"][0]["session"]
+        api("end_session", 204, None, ended["access_token"], {"session": session})
+        api("sessions", 401, None, ended["access_token"])
+        api("logout", 204, None, two["access_token"])
+        api("logout", 401, None, two["access_token"])
+        seen += api.answers
+        unseen = [name for name in api.operations if not any(200 <= status < 300 and count for (of, status), count in seen.items() if of == name)]
+    if not server.alive:
+        failures.append("the server ended")
+    by_status = collections.Counter()
+    for (_, status), count in seen.items():
+        by_status[status] += count
+    print(f"contract: {sum(by_status.values())} answers of {len(api.operations)} operations: " + ", ".join(f"{status} × {count}" for status, count in sorted(by_status.items())))
+    broken = {name: count for (name, status), count in seen.items() if status >= 500}
+    if broken:
+        failures.append(f"answers of 500 and above: {broken}")
+    if unseen:
+        failures.append(f"never seen to succeed: {', '.join(unseen)}")
+    for failure in failures:
+        print(f"contract: FAILED: {failure}")
+    print(f"contract: {time.monotonic() - started:.0f} s; reports in target/contract")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
