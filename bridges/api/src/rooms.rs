@@ -247,6 +247,27 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_whole_whether_written_with_a_point_or_not() {
+        for body in [r#"{"seq":7}"#, r#"{"seq":7.0}"#, r#"{"seq":0.7e1}"#] {
+            let fields = decode_body::<types::At>(body.as_bytes()).expect(body);
+            assert_eq!(fields["seq"], 7, "{body}");
+        }
+        for seq in ["7.5", "-1", "-1.0", "1e300", "9007199254740993.0", "\"7\"", "true", "null"] {
+            let error = decode_body::<types::At>(format!(r#"{{"seq":{seq}}}"#).as_bytes()).expect_err(seq);
+            assert_eq!(error.code, ErrorCode::InvalidField, "{seq}");
+        }
+        let mute = |seconds: &str| {
+            let key = "01a21596-e29e-7295-8559-aa9fc62f21f5";
+            let body = format!(r#"{{"user":"{key}","key":"{key}"{seconds}}}"#);
+            decode_body::<types::Mute>(body.as_bytes()).map(|fields| fields.get("seconds").cloned())
+        };
+        assert_eq!(mute(""), Ok(None));
+        assert_eq!(mute(r#","seconds":null"#), Ok(None));
+        assert_eq!(mute(r#","seconds":60.0"#), Ok(Some(60.into())));
+        assert!(mute(r#","seconds":0.5"#).is_err());
+    }
+
+    #[test]
     fn a_body_that_is_wrong_is_told_by_place_and_not_by_content() {
         let error = |body: &str| decode_body::<types::SendMessage>(body.as_bytes()).expect_err("wrong");
         for (body, code) in [

@@ -8,11 +8,14 @@ use lynk_model::account::{Account, Session};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// One line, without characters that turn the direction of what comes after.
+const LINE: &str = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029\u202A-\u202E\u2066-\u2069]*$";
+
 /// `POST /v1/auth/code`
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct CodeBody {
     /// Telephone number in international form.
-    #[schemars(length(min = 8, max = 32))]
+    #[schemars(length(min = 8, max = 32), regex(pattern = r"^\+[0-9 ().\-/]+$"))]
     pub(super) phone: String,
 }
 
@@ -38,7 +41,7 @@ pub(super) struct VerifyBody {
     #[schemars(regex(pattern = "^[0-9]{6}$"))]
     pub(super) code: String,
     /// What the user calls the device.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = LINE))]
     pub(super) device: Option<String>,
 }
 
@@ -51,10 +54,10 @@ pub(super) struct RegisterBody {
     #[schemars(length(min = 3, max = 32))]
     pub(super) user_name: String,
     /// What others read; the user name when left out.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = LINE))]
     pub(super) display_name: Option<String>,
     /// What the user calls the device.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = LINE))]
     pub(super) device: Option<String>,
 }
 
@@ -254,10 +257,13 @@ pub(super) fn user_id(text: &str) -> Option<UserId> {
     UserId::parse(text).filter(|user| !user.is_nil())
 }
 
+/// 1 to 100 UUIDs.
+const IDS: &str = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(,[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}){0,99}$";
+
 /// Which people.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct UsersQuery {
     /// 1 to 100 user ids, separated by commas.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F-]{36}(,[0-9a-fA-F-]{36}){0,99}$"))]
+    #[schemars(regex(pattern = IDS))]
     pub(super) ids: String,
 }

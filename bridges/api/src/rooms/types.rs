@@ -3,8 +3,17 @@
 
 use std::borrow::Cow;
 
+use lynk_protocol::MAX_SAFE_INTEGER;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Longest sentence: ten years, leap days and more.
+const SENTENCE_SECONDS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
+/// Longest time between two messages of a member: a day.
+const SLOW_MODE_SECONDS_MAX: u32 = 24 * 60 * 60;
+/// A room's name: something to see, and no control characters.
+const ROOM_NAME: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
 
 /// A UUID in lower-case hyphenated text. Which ones are acceptable is the engine's to say.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
@@ -23,6 +32,65 @@ impl JsonSchema for Id {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "format": "uuid"})
     }
+}
+
+/// What makes a repeated request harmless: a UUIDv7.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub(crate) struct Key(pub(crate) String);
+
+impl JsonSchema for Key {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Key".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "uuid",
+            "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
+        })
+    }
+}
+
+/// A number of a body: JSON does not tell 7.0 from 7.
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Whole(u64),
+        Real(f64),
+    }
+    let whole = match Number::deserialize(from)? {
+        Number::Whole(whole) => Some(whole),
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole and in range"
+        )]
+        Number::Real(real) if real.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER as f64).contains(&real) => {
+            Some(real as u64)
+        }
+        Number::Real(_) => None,
+    };
+    whole
+        .and_then(|whole| T::try_from(whole).ok())
+        .ok_or_else(|| D::Error::custom("not a whole number in range"))
+}
+
+/// As [`whole`], where `null` is as good as nothing.
+fn maybe_whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<Option<T>, D::Error> {
+    struct Given<T>(T);
+    impl<'de, T: TryFrom<u64>> Deserialize<'de> for Given<T> {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            whole(from).map(Given)
+        }
+    }
+    Ok(Option::<Given<T>>::deserialize(from)?.map(|given| given.0))
 }
 
 /// A time: RFC 3339 in UTC with milliseconds, as on the socket.
@@ -63,6 +131,10 @@ choice! {
     AnyKind { Public = "public", Private = "private", InviteOnly = "invite_only", Direct = "direct", }
 }
 choice! {
+    /// Durability that can be asked for; `replicated` needs an outside store, which this server has none of.
+    GivenLevel { Memory = "memory", Local = "local", }
+}
+choice! {
     /// Durability that an acknowledgement stands for.
     Level { Memory = "memory", Local = "local", Replicated = "replicated", }
 }
@@ -95,13 +167,14 @@ object! {
     /// A new room; the caller is its owner.
     CreateRoom {
         /// Idempotency key.
-        key: Id,
+        key: Key,
         /// Display name.
+        #[schemars(length(min = 1), regex(pattern = ROOM_NAME))]
         name: String,
         /// `public` when missing.
         #[serde(default)] kind: Option<Kind>,
         /// The server's default when missing.
-        #[serde(default)] level: Option<Level>,
+        #[serde(default)] level: Option<GivenLevel>,
         /// That of the kind when missing.
         #[serde(default)] visibility: Option<Visibility>,
     }
@@ -117,7 +190,7 @@ object! {
     /// What makes a repeated request harmless.
     WithKey {
         /// Idempotency key.
-        key: Id,
+        key: Key,
     }
 }
 object! {
@@ -126,7 +199,7 @@ object! {
         /// Who.
         user: Id,
         /// Idempotency key.
-        key: Id,
+        key: Key,
     }
 }
 object! {
@@ -135,7 +208,7 @@ object! {
         /// Who.
         user: Id,
         /// Idempotency key.
-        key: Id,
+        key: Key,
         /// Why, for people.
         #[serde(default)] reason: Option<String>,
     }
@@ -146,11 +219,13 @@ object! {
         /// Who.
         user: Id,
         /// Idempotency key.
-        key: Id,
+        key: Key,
         /// Why, for people.
         #[serde(default)] reason: Option<String>,
         /// For how long; for ever when missing.
-        #[serde(default)] seconds: Option<u64>,
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(min = 1, max = SENTENCE_SECONDS_MAX))]
+        seconds: Option<u64>,
     }
 }
 object! {
@@ -159,9 +234,11 @@ object! {
         /// Who.
         user: Id,
         /// Idempotency key.
-        key: Id,
+        key: Key,
         /// For how long; for ever when missing.
-        #[serde(default)] seconds: Option<u64>,
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(min = 1, max = SENTENCE_SECONDS_MAX))]
+        seconds: Option<u64>,
     }
 }
 object! {
@@ -170,41 +247,49 @@ object! {
         /// Which.
         role: GivenRole,
         /// Idempotency key.
-        key: Id,
+        key: Key,
     }
 }
 object! {
     /// What changes in a room; what is missing stays.
     ChangeRoom {
         /// Idempotency key.
-        key: Id,
+        key: Key,
         /// Display name.
-        #[serde(default)] name: Option<String>,
+        #[serde(default)]
+        #[schemars(length(min = 1), regex(pattern = ROOM_NAME))]
+        name: Option<String>,
         /// Durability.
-        #[serde(default)] level: Option<Level>,
+        #[serde(default)] level: Option<GivenLevel>,
         /// How much of the past a member sees.
         #[serde(default)] visibility: Option<Visibility>,
         /// Time between two messages of a member; 0 for none.
-        #[serde(default)] slow_mode_seconds: Option<u32>,
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(max = SLOW_MODE_SECONDS_MAX))]
+        slow_mode_seconds: Option<u32>,
     }
 }
 object! {
     /// A message.
     SendMessage {
         /// Idempotency key, a UUIDv7.
-        key: Id,
+        key: Key,
         /// Text.
+        #[schemars(length(min = 1))]
         text: String,
         /// Seq of the message that it answers.
-        #[serde(default)] reply_to: Option<u64>,
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(max = MAX_SAFE_INTEGER))]
+        reply_to: Option<u64>,
     }
 }
 object! {
     /// The new text of a message.
     EditMessage {
         /// Idempotency key.
-        key: Id,
+        key: Key,
         /// Text.
+        #[schemars(length(min = 1))]
         text: String,
     }
 }
@@ -212,6 +297,8 @@ object! {
     /// A position in a room.
     At {
         /// Seq.
+        #[serde(deserialize_with = "whole")]
+        #[schemars(range(min = 1, max = MAX_SAFE_INTEGER))]
         seq: u64,
     }
 }
@@ -227,8 +314,10 @@ object! {
     RoomPage {
         /// The last room of the page before.
         #[serde(default)] after: Option<Id>,
-        /// Rooms at most, up to 100; 50 when missing.
-        #[serde(default)] limit: Option<u32>,
+        /// Rooms at most; above 100 is 100, and 50 when missing.
+        #[serde(default)]
+        #[schemars(range(max = u32::MAX))]
+        limit: Option<u32>,
     }
 }
 object! {
@@ -236,21 +325,31 @@ object! {
     MemberPage {
         /// The last user of the page before.
         #[serde(default)] after: Option<Id>,
-        /// Members at most, up to 500; 100 when missing.
-        #[serde(default)] limit: Option<u32>,
+        /// Members at most; above 500 is 500, and 100 when missing.
+        #[serde(default)]
+        #[schemars(range(max = u32::MAX))]
+        limit: Option<u32>,
     }
 }
 object! {
     /// Which part of the past.
     HistoryPage {
         /// Events before this seq, newest first. Without `before` and `after` the newest.
-        #[serde(default)] before: Option<u64>,
+        #[serde(default)]
+        #[schemars(range(max = MAX_SAFE_INTEGER))]
+        before: Option<u64>,
         /// Events after this seq, oldest first.
-        #[serde(default)] after: Option<u64>,
+        #[serde(default)]
+        #[schemars(range(max = MAX_SAFE_INTEGER))]
+        after: Option<u64>,
         /// History number that the seq belongs to.
-        #[serde(default)] epoch: Option<u32>,
+        #[serde(default)]
+        #[schemars(range(max = u32::MAX))]
+        epoch: Option<u32>,
         /// Items at most.
-        #[serde(default)] limit: Option<u32>,
+        #[serde(default)]
+        #[schemars(range(min = 1, max = u32::MAX))]
+        limit: Option<u32>,
         /// Every event, not messages only.
         #[serde(default)] all: Option<bool>,
     }
