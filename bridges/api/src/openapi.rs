@@ -10,9 +10,23 @@ use serde_json::{Map, Value, json};
 use crate::error::{ErrorBody, status_of};
 use crate::operation::{Operation, schema_of};
 
-/// Codes that every operation may answer with.
-const ALWAYS: [ErrorCode; 4] =
-    [ErrorCode::BadRequest, ErrorCode::RateLimited, ErrorCode::Unavailable, ErrorCode::Internal];
+/// Codes that every operation may answer with: `forbidden` for a page of another origin.
+const ALWAYS: [ErrorCode; 5] = [
+    ErrorCode::BadRequest,
+    ErrorCode::Forbidden,
+    ErrorCode::RateLimited,
+    ErrorCode::Unavailable,
+    ErrorCode::Internal,
+];
+/// What the headings are about.
+const TAGS: [(&str, &str); 6] = [
+    ("accounts", "Signing in by telephone, tokens, sessions, people."),
+    ("blocks", "Whom the caller does not want to hear from."),
+    ("members", "Who is in a room, and what they may do there."),
+    ("messages", "What is said in a room."),
+    ("positions", "How far the caller has come in a room, and typing."),
+    ("rooms", "The caller's rooms."),
+];
 /// Further ones of operations with a token.
 const WITH_TOKEN: [ErrorCode; 3] = [ErrorCode::NotSignedIn, ErrorCode::InvalidToken, ErrorCode::TokenExpired];
 
@@ -50,20 +64,55 @@ pub fn document(operations: &[Operation]) -> Value {
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "this server"}],
-        "tags": tags.into_iter().map(|tag| json!({"name": tag})).collect::<Vec<_>>(),
+        "tags": tags.into_iter().map(described_tag).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
-            "responses": {"Error": {
-                "description": "Why it was refused.",
-                "headers": {"x-request-id": {"schema": {"type": "string"}}},
-                "content": {"application/json": {"schema": error}},
-            }},
+            "responses": error_responses(&error.to_value()),
+            "headers": {
+                "x-request-id": {
+                    "description": "Names this answer in the server's log.",
+                    "required": true,
+                    "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+                },
+                "retry-after": {
+                    "description": "Seconds to wait, rounded up.",
+                    "required": true,
+                    "schema": {"type": "integer", "minimum": 0},
+                },
+                "www-authenticate": {
+                    "description": "How to sign in.",
+                    "required": true,
+                    "schema": {"type": "string", "const": "Bearer"},
+                },
+            },
             "securitySchemes": {"token": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
                 "description": "An access token of the server.",
             }},
         },
+    })
+}
+
+fn described_tag(name: &str) -> Value {
+    let described = TAGS.iter().find(|(tag, _)| *tag == name);
+    let (_, description) = described.unwrap_or_else(|| panic!("nothing describes the heading {name}"));
+    json!({"name": name, "description": description})
+}
+
+/// Answers that are no success, by what they have besides the body.
+fn error_responses(error: &Value) -> Value {
+    let response = |description: &str, more: Option<&str>| {
+        let names = ["x-request-id"].into_iter().chain(more);
+        let headers: Map<String, Value> = names
+            .map(|name| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")})))
+            .collect();
+        json!({"description": description, "headers": headers, "content": {"application/json": {"schema": error}}})
+    };
+    json!({
+        "Error": response("Why it was refused.", None),
+        "Unauthorized": response("Nobody is signed in.", Some("www-authenticate")),
+        "Later": response("Not now.", Some("retry-after")),
     })
 }
 
@@ -91,7 +140,7 @@ fn responses(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     for (status, body) in &operation.success {
         let mut response = json!({
             "description": if body.is_some() { "Done." } else { "Done; there is nothing to say." },
-            "headers": {"x-request-id": {"schema": {"type": "string"}}},
+            "headers": {"x-request-id": {"$ref": "#/components/headers/x-request-id"}},
         });
         if let Some(body) = body {
             response["content"] = json!({"application/json": {"schema": body(generator)}});
@@ -106,6 +155,7 @@ fn responses(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
             listed.push(code.name());
         }
     }
+    codes.entry(408).or_default().push("bad_request");
     if operation.request.is_some() {
         codes.entry(413).or_default().push("too_large");
         codes.entry(415).or_default().push("bad_request");
@@ -114,7 +164,12 @@ fn responses(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         let mut names = names;
         names.dedup();
         let description = format!("`{}`", names.join("`, `"));
-        let response = json!({"$ref": "#/components/responses/Error", "description": description});
+        let kind = match status {
+            401 => "Unauthorized",
+            429 | 503 => "Later",
+            _ => "Error",
+        };
+        let response = json!({"$ref": format!("#/components/responses/{kind}"), "description": description});
         responses.insert(status.to_string(), response);
     }
     Value::Object(responses)
