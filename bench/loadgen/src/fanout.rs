@@ -280,8 +280,8 @@ fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
             let text = frames::send(re, fleet.rooms[room], keys.next(), intended, load.payload as usize);
             let sent = Sent { intended, sent: nanos(start) };
             fleet.send(index, &text)?;
-            watches[index].pending.insert(re, sent);
             record(&mut seen.late, sent.sent.saturating_sub(intended));
+            watches[index].pending.insert(re, sent);
             seen.sent += 1;
             expected += (connections / rooms + usize::from(room < connections % rooms)) as u64;
         }
