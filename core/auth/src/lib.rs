@@ -42,4 +42,7 @@ pub use one_time::{ONE_TIME_MAX, ONE_TIME_PER_OWNER_MAX, OneTime, OneTimeFull, O
 pub use policy::{CodePolicy, SessionPolicy, TRIES_PER_NUMBER_DAY_MAX};
 pub use refresh::{REFRESH_PREFIX, Refresh, RefreshToken, new_family, refresh};
 pub use secret::{Opaque, ServerSecret};
-pub use token::{Claims, Grant, NOT_BEFORE_LEEWAY_MILLIS, TOKEN_BYTES_MAX, Token, TokenError};
+pub use token::{
+    Claims, Grant, NOT_BEFORE_LEEWAY_MILLIS, SESSION_TOKEN_MILLIS_MAX, TOKEN_BYTES_MAX, TOKEN_MILLIS_MAX,
+    Token, TokenError,
+};

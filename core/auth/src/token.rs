@@ -13,6 +13,13 @@ use crate::{KeySet, Scope, SigningKey};
 
 /// Longest token that is looked at.
 pub const TOKEN_BYTES_MAX: usize = 4 << 10;
+/// Longest life of an access token of a session, and so how long after its end a session must be remembered as over.
+pub const SESSION_TOKEN_MILLIS_MAX: u64 = 15 * 60 * 1_000;
+/// Longest life of any token: a day, for tools on the server's own machine. One that claims more was not issued here.
+pub const TOKEN_MILLIS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+const _: () = assert!(SESSION_TOKEN_MILLIS_MAX <= TOKEN_MILLIS_MAX);
+
 /// How far `nbf` may lie ahead of the verifier's clock. `exp` has no leeway: it is the promise made to the user.
 pub const NOT_BEFORE_LEEWAY_MILLIS: u64 = 60_000;
 
@@ -41,7 +48,7 @@ pub enum TokenError {
     Expired,
     /// Authentic, and its time has not come.
     NotYet,
-    /// Authentic, and issued by or for someone else, or its claims make no sense.
+    /// Authentic, and issued by or for someone else, or for longer than any is, or its claims make no sense.
     Claims,
 }
 
@@ -224,8 +231,10 @@ impl KeySet {
     fn check(&self, payload: &Payload<'_>, wall: Millis) -> Result<Claims, TokenError> {
         let ours = payload.iss == self.scope.issuer && payload.aud == self.scope.audience;
         let in_order = payload.iat <= payload.exp && payload.nbf < payload.exp && payload.exp <= SECONDS_MAX;
+        // Whoever stole a key signs any end: a socket that it opened must not outlive the key by more than a day.
+        let brief = payload.exp.saturating_sub(payload.iat) <= TOKEN_MILLIS_MAX / 1_000;
         let named = !payload.jti.is_empty() && payload.jti.len() <= TOKEN_ID_BYTES_MAX;
-        if !ours || !in_order || !named {
+        if !ours || !in_order || !brief || !named {
             return Err(TokenError::Claims);
         }
         let user = UserId::parse(&payload.sub).filter(|user| !user.is_nil()).ok_or(TokenError::Claims)?;
@@ -234,7 +243,8 @@ impl KeySet {
         if wall >= expires {
             return Err(TokenError::Expired);
         }
-        if payload.nbf * 1_000 > wall.0.saturating_add(NOT_BEFORE_LEEWAY_MILLIS) {
+        // Of both, or a start in the future would make up for a life that is bounded.
+        if payload.nbf.max(payload.iat) * 1_000 > wall.0.saturating_add(NOT_BEFORE_LEEWAY_MILLIS) {
             return Err(TokenError::NotYet);
         }
         Ok(Claims { user, session, epoch: payload.epoch, expires })

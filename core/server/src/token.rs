@@ -11,8 +11,8 @@ use crate::os;
 
 /// Life of a token when none is asked for.
 pub(crate) const DEFAULT_TTL_MILLIS: u64 = 15 * 60 * 1_000;
-/// Longest life that may be asked for. A token cannot be taken back before accounts exist.
-pub(crate) const TTL_MILLIS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Longest life that may be asked for. Nobody takes such a token back: its session is in no store.
+pub(crate) const TTL_MILLIS_MAX: u64 = lynk_auth::TOKEN_MILLIS_MAX;
 
 /// A token of the usual life for `user` and a new session.
 ///

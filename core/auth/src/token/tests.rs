@@ -214,6 +214,21 @@ fn claims_of_another_scope_or_without_sense_are_refused() {
 }
 
 #[test]
+fn a_token_for_longer_than_any_is_issued_is_refused_whatever_it_says_of_its_start() {
+    let start = WALL.0 / 1_000;
+    let token = |iat: u64, exp: u64| {
+        let payload = PAYLOAD
+            .replace(r#""iat":1795456131"#, &format!(r#""iat":{iat}"#))
+            .replace(r#""exp":1795457031"#, &format!(r#""exp":{exp}"#));
+        verify(&sign(&key(1), &header(&key(1)), &payload)).map(|claims| claims.expires)
+    };
+    assert_eq!(token(start, start + 86_400), Ok(Millis((start + 86_400) * 1_000)));
+    assert_eq!(token(start, start + 86_401), Err(TokenError::Claims));
+    assert_eq!(token(0, start + 60), Err(TokenError::Claims));
+    assert_eq!(token(start + 61, start + 61 + 86_400), Err(TokenError::NotYet), "issued in the future");
+}
+
+#[test]
 fn claims_of_the_wrong_shape_are_refused() {
     for (from, to) in [
         (r#""aud":"lynk""#, r#""aud":["lynk"]"#),

@@ -191,7 +191,7 @@ impl Shards {
             epoch: 0,
             id: [1; 16],
             issued: self.now.wall,
-            expires: Millis(self.now.wall.0 + 7 * 86_400_000),
+            expires: Millis(self.now.wall.0 + lynk_auth::TOKEN_MILLIS_MAX),
         };
         let token = self.key.issue(&Scope::default(), &grant);
         let resume: Vec<String> = rooms.iter().map(|room| format!(r#"{{"room":"{room}"}}"#)).collect();
