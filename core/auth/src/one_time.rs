@@ -1,7 +1,7 @@
 //! Tokens that are good once, and for a short time: socket tickets, and registrations between a proved number and a name.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use lynk_domain::Nanos;
@@ -47,20 +47,15 @@ pub struct OneTime<T> {
     kind: OneTimeKind,
     waiting: BTreeMap<[u8; 32], Waiting<T>>,
     by_owner: BTreeMap<[u8; 16], Vec<[u8; 32]>>,
-    /// All expire after the same time, so the order of making is that of expiring.
-    order: std::collections::VecDeque<(Nanos, [u8; 32])>,
+    /// What waits, by when it expires. Exactly that: a token that was used takes nobody's place.
+    by_end: BTreeSet<(Nanos, [u8; 32])>,
 }
 
 impl<T: Clone> OneTime<T> {
     /// A table of tokens of `kind`.
     #[must_use]
     pub fn new(kind: OneTimeKind) -> Self {
-        Self {
-            kind,
-            waiting: BTreeMap::new(),
-            by_owner: BTreeMap::new(),
-            order: std::collections::VecDeque::new(),
-        }
+        Self { kind, waiting: BTreeMap::new(), by_owner: BTreeMap::new(), by_end: BTreeSet::new() }
     }
 
     /// Makes a token for `value` out of 32 random bytes.
@@ -80,15 +75,14 @@ impl<T: Clone> OneTime<T> {
             let oldest = oldest[0];
             self.remove(&oldest);
         }
-        // Used tokens stay in `order` until they would have expired: it is the longer one.
-        if self.order.len() >= ONE_TIME_MAX {
+        if self.waiting.len() >= ONE_TIME_MAX {
             return Err(OneTimeFull);
         }
         let hash = self.hash(server, &random);
         let expires = now.after(self.kind.life_millis.saturating_mul(Nanos::MILLISECOND));
         self.waiting.insert(hash, Waiting { owner, expires, value });
         self.by_owner.entry(owner).or_default().push(hash);
-        self.order.push_back((expires, hash));
+        self.by_end.insert((expires, hash));
         Ok(Opaque::encode(self.kind.prefix, &random))
     }
 
@@ -107,7 +101,9 @@ impl<T: Clone> OneTime<T> {
     /// Drops what waits for an owner.
     pub fn drop_owner(&mut self, owner: [u8; 16]) {
         for hash in self.by_owner.remove(&owner).unwrap_or_default() {
-            self.waiting.remove(&hash);
+            if let Some(waiting) = self.waiting.remove(&hash) {
+                self.by_end.remove(&(waiting.expires, hash));
+            }
         }
     }
 
@@ -121,6 +117,7 @@ impl<T: Clone> OneTime<T> {
 
     fn remove(&mut self, hash: &[u8; 32]) -> Option<T> {
         let waiting = self.waiting.remove(hash)?;
+        self.by_end.remove(&(waiting.expires, *hash));
         if let Entry::Occupied(mut own) = self.by_owner.entry(waiting.owner) {
             own.get_mut().retain(|other| other != hash);
             if own.get().is_empty() {
@@ -131,8 +128,7 @@ impl<T: Clone> OneTime<T> {
     }
 
     fn forget(&mut self, now: Nanos) {
-        while let Some((_, hash)) = self.order.front().copied().filter(|(expires, _)| *expires <= now) {
-            self.order.pop_front();
+        while let Some((_, hash)) = self.by_end.first().copied().filter(|(expires, _)| *expires <= now) {
             self.remove(&hash);
         }
     }
@@ -220,9 +216,28 @@ mod tests {
                 tickets.make(Nanos(0), &server, owner, random(*n), *n).is_ok()
             })
             .count();
-        assert_eq!(made, ONE_TIME_MAX - 9);
+        assert_eq!(made, ONE_TIME_MAX);
         assert!(tickets.make(Nanos(30 * SECOND), &server, [1; 16], random(0), 0).is_ok(), "time makes room");
         assert_eq!(tickets.waiting.len(), 1);
         assert_eq!(tickets.by_owner.len(), 1);
+    }
+
+    #[test]
+    fn one_owner_that_asks_without_end_takes_nobody_elses_place() {
+        let (mut tickets, server) = (tickets(), server());
+        for n in 0..ONE_TIME_MAX as u32 + 1 {
+            let mut random = [0; 32];
+            random[..4].copy_from_slice(&n.to_be_bytes());
+            let text = tickets.make(Nanos(0), &server, [1; 16], random, n).expect("room").reveal().to_owned();
+            // Used up, taken by a further one, dropped with its owner.
+            match n % 3 {
+                0 => assert_eq!(tickets.take(Nanos(0), &server, &text), Some(n)),
+                1 => {}
+                _ => tickets.drop_owner([if n % 2 == 0 { 1 } else { 3 }; 16]),
+            }
+        }
+        assert!(tickets.make(Nanos(0), &server, [2; 16], [0xff; 32], 0).is_ok());
+        assert_eq!(tickets.by_end.len(), tickets.waiting.len());
+        assert!(tickets.waiting.len() <= ONE_TIME_PER_OWNER_MAX + 1);
     }
 }
