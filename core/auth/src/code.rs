@@ -4,6 +4,7 @@
 //! nothing else. Every check costs one hash and one comparison in constant time, whether there is such a request or not.
 //! Deadlines are monotonic: a wall clock that jumps moves no code's end.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -80,11 +81,13 @@ struct Waiting {
     tries_left: u32,
 }
 
-/// The last code of a number.
+/// The last request for a number that was answered as taken.
 #[derive(Clone, Copy)]
 struct Last {
     request: CodeRequest,
     sent: Nanos,
+    /// The last one that got a code; the same, unless it got none and was not told so.
+    code: CodeRequest,
 }
 
 /// Codes that wait to be proved.
@@ -127,7 +130,7 @@ impl Codes {
     ) -> Code {
         let code = Code::new(random);
         if let Some(earlier) = self.by_phone.get(phone)
-            && let Some(earlier) = self.waiting.get_mut(&earlier.request)
+            && let Some(earlier) = self.waiting.get_mut(&earlier.code)
         {
             earlier.tries_left = 0;
         }
@@ -136,15 +139,28 @@ impl Codes {
         let hash = self.hash(server, request, &code);
         let waiting = Waiting { phone: phone.clone(), hash, expires, tries_left: policy.tries_max };
         self.waiting.insert(request, waiting);
-        self.by_phone.insert(phone.clone(), Last { request, sent: now });
+        self.by_phone.insert(phone.clone(), Last { request, sent: now, code: request });
         self.forget.insert((now.after(life), request));
         code
     }
 
-    /// Does what [`Self::make`] costs, for a request that gets no code and is not told so.
-    pub fn pretend(&mut self, server: &ServerSecret, request: CodeRequest, random: [u8; 16]) {
-        let code = Code::new(random);
-        let _nobody_asks_for_it = self.hash(server, request, &code);
+    /// Does what [`Self::make`] costs, for a request that gets no code and is not told so; the number then waits for its
+    /// resend time like any other. A code that was sent before stays good: no message replaced it.
+    pub fn pretend(
+        &mut self,
+        now: Nanos,
+        server: &ServerSecret,
+        phone: &Phone,
+        request: CodeRequest,
+        random: [u8; 16],
+        policy: &CodePolicy,
+    ) {
+        let hash = self.hash(server, request, &Code::new(random));
+        let ends = now.after(policy.resend_millis.saturating_mul(Nanos::MILLISECOND));
+        let code = self.by_phone.get(phone).map_or(request, |last| last.code);
+        self.waiting.insert(request, Waiting { phone: phone.clone(), hash, expires: now, tries_left: 0 });
+        self.by_phone.insert(phone.clone(), Last { request, sent: now, code });
+        self.forget.insert((ends, request));
     }
 
     /// The number that a code proves. It is used up by that.
@@ -204,8 +220,14 @@ impl Codes {
         while let Some((at, request)) = self.forget.first().copied().filter(|(at, _)| *at <= now) {
             self.forget.remove(&(at, request));
             let Some(waiting) = self.waiting.remove(&request) else { continue };
-            if self.by_phone.get(&waiting.phone).is_some_and(|last| last.request == request) {
-                self.by_phone.remove(&waiting.phone);
+            // A number is known by its last request, and by a code that outlives it: the next one has to end that.
+            if let Entry::Occupied(mut last) = self.by_phone.entry(waiting.phone) {
+                let Last { request: asked, code, .. } = *last.get();
+                if asked == request && !self.waiting.contains_key(&code) {
+                    last.remove();
+                } else if asked == request {
+                    last.get_mut().request = code;
+                }
             }
         }
     }

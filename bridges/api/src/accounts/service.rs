@@ -289,8 +289,8 @@ impl<S: AccountStore> Actions for Service<S> {
             Charged::Done => {}
             Charged::Refused { index: 0, .. } => {
                 // The number had its messages of the day. Its owner may see that in them; who asks sees nothing, so the
-                // answer costs what others cost: a hash, and a write.
-                self.codes.pretend(&self.server, request, random);
+                // answer costs what others cost, a hash and a write, and the number waits as others do.
+                self.codes.pretend(now.mono, &self.server, phone, request, random, &policy);
                 let decoy = self.counted("decoy", &address, HOUR_MILLIS, u32::MAX);
                 self.charge(decoy.as_slice(), now.wall)?;
                 return Ok(Requested { request, sms: None });

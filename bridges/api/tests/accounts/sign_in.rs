@@ -129,6 +129,33 @@ fn known_unknown_and_exhausted_numbers_get_the_same_answer() {
 }
 
 #[test]
+fn an_exhausted_number_is_told_to_wait_like_any_other() {
+    let mut policies = lax();
+    policies.codes.per_number_day = 1;
+    let server = Server::with(policies);
+    server.code_for(ALICE);
+    server.advance(60_000);
+    let ask = |phone: &str| server.post("/v1/auth/code", &json!({ "phone": phone }));
+    for phone in [ALICE, BOB] {
+        ask(phone).ok(200);
+    }
+    server.advance(59_000);
+    for phone in [ALICE, BOB] {
+        let soon = ask(phone);
+        assert_eq!(
+            (soon.code(429), &soon.body["retry_after_ms"]),
+            ("rate_limited", &json!(1_000)),
+            "{phone}"
+        );
+    }
+    server.advance(1_000);
+    for phone in [ALICE, BOB] {
+        ask(phone).ok(200);
+    }
+    assert_eq!(server.messages(2).iter().filter(|sms| sms.to.as_e164() == ALICE).count(), 1);
+}
+
+#[test]
 fn sends_are_limited_by_number_address_prefix_hour_and_country() {
     let mut policies = lax();
     policies.codes.per_address_hour = 3;

@@ -130,6 +130,35 @@ fn every_check_costs_the_same_work_whatever_it_finds() {
     };
     assert_eq!([cost(9, &code), cost(1, &other(&code)), cost(1, &code), cost(1, &code)], [1; 4]);
     let before = codes.hashes();
-    codes.pretend(&server(), request(5), [5; 16]);
+    codes.pretend(Nanos(1), &server(), &phone(5), request(5), [5; 16], &CodePolicy::default());
     assert_eq!(codes.hashes() - before, 1, "as much as making one");
+}
+
+#[test]
+fn a_number_that_gets_no_code_waits_like_one_that_does_and_keeps_the_code_it_had() {
+    let (mut codes, policy) = (Codes::default(), CodePolicy::default());
+    let pretend = |codes: &mut Codes, at: u64, n: u8| {
+        codes.pretend(Nanos(at), &server(), &phone(1), request(n), [n; 16], &policy);
+    };
+    let sent = make(&mut codes, 0, 1, 1);
+    pretend(&mut codes, MINUTE, 2);
+    for (at, wait) in [(MINUTE, 60_000), (MINUTE + 59_000 * MILLI, 1_000)] {
+        let told = codes.may_send(Nanos(at), &phone(1), &policy);
+        assert_eq!(told, Err(NoCode::TooSoon { retry_after_millis: wait }));
+    }
+    assert_eq!(codes.may_send(Nanos(2 * MINUTE), &phone(1), &policy), Ok(()));
+    assert_eq!(
+        prove(&mut codes, 2 * MINUTE, 2, &Code::new([2; 16])),
+        Err(WrongCode),
+        "no code, not even that"
+    );
+    assert_eq!(prove(&mut codes, 2 * MINUTE, 1, &sent), Ok(phone(1)));
+    // The next code ends the one before, however many got none in between.
+    codes.restore(request(1));
+    let next = make(&mut codes, 2 * MINUTE, 1, 3);
+    assert_eq!(prove(&mut codes, 2 * MINUTE, 1, &sent), Err(WrongCode));
+    assert_eq!(prove(&mut codes, 2 * MINUTE, 3, &next), Ok(phone(1)));
+    pretend(&mut codes, 8 * MINUTE, 4);
+    codes.may_send(Nanos(9 * MINUTE), &phone(1), &policy).expect("the time is over");
+    assert!(codes.waiting.is_empty() && codes.by_phone.is_empty() && codes.forget.is_empty());
 }
