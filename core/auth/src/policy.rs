@@ -1,5 +1,7 @@
 //! What an operator may set about signing in.
 
+use crate::SESSION_TOKEN_MILLIS_MAX;
+
 /// How codes are sent and tried. A limit of 0 is no limit, where it says so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CodePolicy {
@@ -65,7 +67,7 @@ impl CodePolicy {
 /// How long sessions and their tokens live.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionPolicy {
-    /// Life of an access token.
+    /// Life of an access token, at most [`SESSION_TOKEN_MILLIS_MAX`].
     pub access_millis: u64,
     /// A session that is not used for so long ends.
     pub idle_millis: u64,
@@ -95,6 +97,7 @@ impl SessionPolicy {
     #[must_use]
     pub fn broken_relation(&self) -> Option<&'static str> {
         let relations = [
+            (self.access_millis <= SESSION_TOKEN_MILLIS_MAX, "access_ttl must not exceed 15 minutes"),
             (self.access_millis < self.idle_millis, "refresh_idle must exceed access_ttl"),
             (self.idle_millis <= self.life_millis, "refresh_idle must not exceed refresh_life"),
         ];
@@ -117,5 +120,8 @@ mod tests {
         assert!(dear.broken_relation().expect("more an hour than a day").contains("messages_day"));
         let brief = SessionPolicy { life_millis: 1, ..SessionPolicy::default() };
         assert!(brief.broken_relation().is_some());
+        let access_millis = SESSION_TOKEN_MILLIS_MAX + 1;
+        let forgotten = SessionPolicy { access_millis, ..SessionPolicy::default() };
+        assert!(forgotten.broken_relation().expect("outlives the memory of its end").contains("access_ttl"));
     }
 }

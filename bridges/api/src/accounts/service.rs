@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use lynk_auth::{
     Attempts, Claims, Code, CodePolicy, CodeRequest, Codes, Grant, NoCode, OneTime, OneTimeKind, Opaque,
-    Refresh, RefreshToken, ServerSecret, SessionPolicy, address_key, new_family, refresh,
+    Refresh, RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, address_key, new_family,
+    refresh,
 };
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
 use lynk_model::account::{Account, AuditKind, Charge, Charged, NewSession, Registered, Session, Which};
@@ -153,10 +154,11 @@ impl<S: AccountStore> Service<S> {
     /// # Errors
     /// The store cannot be read.
     pub(super) fn load_revocations(&mut self, now: Now) -> Result<(), StoreError> {
-        let life = self.policies.sessions.access_millis;
-        let since = Millis(now.wall.0.saturating_sub(life));
+        // Not the life that tokens get now: they may have been signed under a longer one.
+        let since = Millis(now.wall.0.saturating_sub(SESSION_TOKEN_MILLIS_MAX));
         for (at, revocation) in ready(self.store.revoked_since(since))? {
-            (self.on_ended)(now.wall, revocation, Millis(at.0.saturating_add(life)));
+            let until = Millis(at.0.saturating_add(SESSION_TOKEN_MILLIS_MAX));
+            (self.on_ended)(now.wall, revocation, until);
         }
         Ok(())
     }
@@ -199,7 +201,7 @@ impl<S: AccountStore> Service<S> {
 
     /// Ends the loose ends of sessions that ended.
     fn ended(&self, now: Now, ended: &[Revocation]) {
-        let until = Millis(now.wall.0.saturating_add(self.policies.sessions.access_millis));
+        let until = Millis(now.wall.0.saturating_add(SESSION_TOKEN_MILLIS_MAX));
         for revocation in ended {
             self.tickets.drop_session(revocation.session);
             (self.on_ended)(now.wall, *revocation, until);

@@ -175,3 +175,25 @@ fn a_restart_knows_families_and_what_was_revoked() {
     assert!(is_signed_in(&server, &third["access_token"]));
     server.refresh(&third["refresh_token"]).ok(200);
 }
+
+#[test]
+fn an_end_is_remembered_for_tokens_of_a_longer_life_than_is_given_now() {
+    let server = Server::new();
+    let made = server.sign_up(ALICE, "alice");
+    let other = server.sign_in(ALICE, "laptop");
+    server.call("POST", "/v1/sessions/revoke_others", Some(text(&other, "access_token")), None).ok(200);
+    let (data, wall) = (Arc::clone(&server.data), server.wall());
+    server.end();
+    // The operator shortens the life and starts again, a while after the end.
+    let mut policies = lax();
+    policies.sessions.access_millis = 60_000;
+    let server = Server::over(data, policies, Arc::new(NoBlocks), wall + 120_000);
+    assert!(server.told_of(&made["session"]), "its tokens live for another 13 minutes");
+    assert!(is_signed_in(&server, &other["access_token"]));
+    server.call("POST", "/v1/auth/logout", Some(text(&other, "access_token")), None).ok(204);
+    // Another end makes the shards forget what is over.
+    server.advance(120_000);
+    let third = server.sign_in(ALICE, "tablet");
+    server.call("POST", "/v1/auth/logout", Some(text(&third, "access_token")), None).ok(204);
+    assert!(server.told_of(&other["session"]), "so does the token of a session that ends now");
+}

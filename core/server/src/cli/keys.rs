@@ -14,8 +14,8 @@ use crate::out::{Form, put, put_json};
 
 /// How long a key that signed is accepted, unless it is said otherwise.
 const OVERLAP_DEFAULT_MILLIS: u64 = 60 * 60 * 1_000;
-/// The longest life of an access token, and a minute for clocks.
-const OVERLAP_MILLIS_MIN: u64 = 16 * 60 * 1_000;
+/// The longest life of an access token of a session, and a minute for clocks.
+const OVERLAP_MILLIS_MIN: u64 = lynk_auth::SESSION_TOKEN_MILLIS_MAX + 60 * 1_000;
 const OVERLAP_MILLIS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// `lynk keys …`

@@ -1,6 +1,7 @@
 //! `lynk token`
 
 use clap::Args;
+use lynk_auth::SESSION_TOKEN_MILLIS_MAX;
 use lynk_domain::SessionId;
 use serde_json::json;
 
@@ -21,7 +22,7 @@ pub(crate) struct TokenArgs {
     /// For how long [default: 15m].
     #[arg(long, value_name = "TIME")]
     ttl: Option<String>,
-    /// For this session instead of a new one: a token for `refresh`.
+    /// For this session instead of a new one: a token for `refresh`. Then for 15m at most.
     #[arg(long, value_name = "UUID")]
     session: Option<String>,
     /// `text`: the token alone. `json`: with user, session and end.
@@ -53,6 +54,11 @@ impl TokenArgs {
                 .filter(|session| !session.is_nil())
                 .ok_or_else(|| bad_flag("--session", "must be a UUID"))?,
         };
+        // When a session ends it is remembered as over for so long: a token that lives on would be good again.
+        if self.session.is_some() && ttl > SESSION_TOKEN_MILLIS_MAX {
+            let max = format_millis(SESSION_TOKEN_MILLIS_MAX);
+            return Err(bad_flag("--ttl", format!("must not exceed {max} together with --session")));
+        }
         let config = self.config.load()?.config;
         let keys = Keys::load(&config.data_dir)?;
         let (token, expires) = issue(&keys, &config.auth_scope(), user, session, ttl)?;

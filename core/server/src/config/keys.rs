@@ -398,7 +398,12 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key(
         "sessions.access_ttl",
-        Field::U64(|c| &mut c.sessions.access_millis, Unit::Millis, 1_000, 15 * MINUTE),
+        Field::U64(
+            |c| &mut c.sessions.access_millis,
+            Unit::Millis,
+            1_000,
+            lynk_auth::SESSION_TOKEN_MILLIS_MAX,
+        ),
         "Life of an access token.",
     ),
     key(

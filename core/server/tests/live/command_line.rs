@@ -106,7 +106,15 @@ fn tokens_are_made_beside_a_running_server_and_are_accepted() {
     let mut client = Chatter::connect(&server);
     let ok = client.ask(serde_json::json!({"op": "hello", "token": made["token"]}));
     assert_eq!((&ok["ev"], &ok["user"], &ok["session"]), (&"ok".into(), &made["user"], &made["session"]));
-    for bad in [&["--ttl", "2d"][..], &["--ttl", "soon"], &["--session", "x"]] {
+    let session = "01010101-0101-4101-8101-010101010101";
+    lynk(&["token", "--user", "alice", "--session", session, "--ttl", "15m", "--data", data]);
+    for bad in [
+        &["--ttl", "2d"][..],
+        &["--ttl", "soon"],
+        &["--session", "x"],
+        // It would outlive the memory of the session's end.
+        &["--session", session, "--ttl", "16m"],
+    ] {
         let refused = lynk(&[&["token", "--user", "alice", "--data", data], bad].concat());
         assert_eq!(refused.status.code(), Some(2), "{bad:?}");
     }
