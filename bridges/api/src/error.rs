@@ -175,10 +175,13 @@ pub(crate) fn finish(mut answer: Response, request_id: &str) -> Response {
     if error.is_none() && is_json {
         return answer;
     }
-    let allow = answer.headers_mut().remove(header::ALLOW);
+    let kept = [header::ALLOW, header::CONNECTION];
+    let kept = kept.map(|name| (answer.headers_mut().remove(&name), name));
     let mut answer = error.unwrap_or_else(|| ApiError::of_status(status)).into_answer(request_id);
-    if let Some(allow) = allow {
-        answer.headers_mut().insert(header::ALLOW, allow);
+    for (value, name) in kept {
+        if let Some(value) = value {
+            answer.headers_mut().insert(name, value);
+        }
     }
     answer
 }

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -287,11 +287,43 @@ async fn refuse(mut socket: TcpStream, refusal: Refusal) {
     let _gone = tokio::time::timeout(REFUSAL_TIME, whole).await;
 }
 
+/// A request's body, and whether it was read to its end.
+struct Watched {
+    body: Body,
+    read: Arc<AtomicBool>,
+}
+
+impl hyper::body::Body for Watched {
+    type Data = <Body as hyper::body::Body>::Data;
+    type Error = <Body as hyper::body::Body>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
+            this.read.store(true, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// What every request and every answer goes through.
 pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = format!("{:016x}", random());
-    let has_body = has_body(request.headers());
+    let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let request = request.map(|body| Body::new(Watched { body, read: Arc::clone(&read) }));
     let answer = match admit(&limits, &request) {
         Ok(()) => match tokio::time::timeout(limits.request_time, next.run(request)).await {
             Ok(answer) => answer,
@@ -300,8 +332,6 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
         Err(error) => error.into_response(),
     };
     let mut answer = error::finish(answer, &id);
-    // The body may not have been read; what follows it could not be told from it.
-    let ends = has_body && answer.status().is_client_error();
     let headers = answer.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     for (name, value) in [
@@ -311,7 +341,8 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if ends {
+    if !read.load(Ordering::Relaxed) {
+        // What follows a body that nobody read could not be told from it.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Ok(id) = HeaderValue::try_from(id) {
@@ -319,11 +350,6 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
     }
     limits.counts.answered(answer.status(), started.elapsed());
     answer
-}
-
-fn has_body(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    length || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// Answers an upgrade on a connection that carried requests before: sockets begin on connections of their own.
