@@ -138,6 +138,8 @@ impl Keys {
             }
         }
         others.sort_by(|a, b| a.public().kid().cmp(b.public().kid()));
+        // Two that were interrupted leave one retired key in two files.
+        others.dedup_by(|a, b| a.public() == b.public());
         Ok(Self { signing, others })
     }
 
@@ -391,7 +393,7 @@ mod tests {
         fs::copy(keys.join("access.p8"), keys.join("access-same.p8")).expect("ours");
         assert_eq!(dir.keys().expect("read").accepted(Scope::default()).expect("two").keys().len(), 2);
         fs::copy(keys.join("access-2026.p8"), keys.join("access-copy.p8")).expect("ours");
-        let twice = dir.keys().expect("read").accepted(Scope::default()).expect_err("twice").to_string();
-        assert!(twice.contains("holds one key twice"), "{twice}");
+        let twice = dir.keys().expect("read").accepted(Scope::default()).expect("a copy counts once");
+        assert_eq!(twice.keys().len(), 2);
     }
 }

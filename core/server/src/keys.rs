@@ -3,7 +3,7 @@
 //! ```text
 //! access.p8                  signs
 //! access-next.p8             accepted and published, signs after the next rotation
-//! access-retired-TIME.p8     accepted until the tokens it signed are over; TIME in seconds since 1970
+//! access-retired-TIME.p8     accepted until a rotation drops it, its overlap after TIME (seconds since 1970) or later
 //! access-*.p8                accepted
 //! ```
 //!
@@ -126,7 +126,7 @@ pub(crate) struct Rotated {
 /// There are no keys, another rotation runs, or the disk refuses; then the keys are good as they are.
 pub(crate) fn rotate(root: &Path, rotation: Rotation) -> Result<Rotated, Failure> {
     let dir = root.join("keys");
-    let before = list(root)?;
+    let mut before = list(root)?;
     if !before.iter().any(|key| key.role == Role::Signs) {
         return Err(Failure::dependency(format!("{} does not exist", dir.join(SIGNING_KEY).display()))
             .cure(format!("start `lynk serve --data {}` once: it makes the key", root.display())));
@@ -142,13 +142,19 @@ pub(crate) fn rotate(root: &Path, rotation: Rotation) -> Result<Rotated, Failure
     }
     if !rotation.compromised {
         retire(&dir, &signing, rotation.wall)?;
+        forget_retired(&mut before)?;
     }
     // In one step: at no moment is there no key that signs.
     fs::rename(&next, &signing).map_err(|error| refused(&signing, &error))?;
     put_key(&dir, &next)?;
-    let dropped = drop_old(&before, rotation)?;
+    let mut dropped = drop_old(&before, rotation)?;
     sync_dir(&dir)?;
-    Ok(Rotated { keys: list(root)?, dropped })
+    let keys = list(root)?;
+    // One key may have had two files.
+    dropped.sort();
+    dropped.dedup();
+    dropped.retain(|kid| keys.iter().all(|key| key.kid != *kid));
+    Ok(Rotated { keys, dropped })
 }
 
 /// A new key at `path`, in one step.
@@ -173,6 +179,20 @@ fn retire(dir: &Path, signing: &Path, wall: Millis) -> Result<(), Failure> {
             Err(error) => return Err(refused(&retired, &error)),
         }
     }
+}
+
+/// Removes the retired names that a rotation cut short gave the key that signs: it has signed since, and has a later one.
+fn forget_retired(before: &mut Vec<Listed>) -> Result<(), Failure> {
+    let signing: Vec<String> =
+        before.iter().filter(|key| key.role == Role::Signs).map(|key| key.kid.clone()).collect();
+    let (early, kept): (Vec<_>, Vec<_>) = std::mem::take(before)
+        .into_iter()
+        .partition(|key| matches!(key.role, Role::Retired(_)) && signing.contains(&key.kid));
+    *before = kept;
+    for key in early {
+        fs::remove_file(&key.path).map_err(|error| refused(&key.path, &error))?;
+    }
+    Ok(())
 }
 
 /// Removes keys whose tokens are over, or all that were there when they may be in other hands.
@@ -265,6 +285,31 @@ mod tests {
         assert_eq!(after.dropped.len(), 2, "both old ones are over");
         let entries = fs::read_dir(&keys).expect("readable").count();
         assert_eq!(entries, after.keys.len(), "nothing is left over");
+    }
+
+    #[test]
+    fn a_rotation_cut_short_and_done_again_within_the_overlap_leaves_keys_to_serve_with() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = DataDir::open(temp.path()).expect("opens");
+        dir.keys().expect("made");
+        let keys = temp.path().join("keys");
+        let serves = || Keys::load(temp.path()).expect("loads").accepted(Scope::default()).is_ok();
+        rotate(temp.path(), at(0)).expect("rotates");
+        let cut = |name: &str| fs::hard_link(keys.join(SIGNING_KEY), keys.join(name)).expect("ours");
+        let seconds = at(1).wall.0 / 1_000;
+        cut(&format!("{RETIRED}{}{SUFFIX}", seconds - 600));
+        let signed = kid(&list(temp.path()).expect("lists"), signs);
+        let after = rotate(temp.path(), at(1)).expect("goes on");
+        assert!(serves());
+        let again: Vec<_> = after.keys.iter().filter(|key| key.kid == signed[0]).collect();
+        assert_eq!(again.len(), 1, "one file");
+        assert_eq!(again[0].role, Role::Retired(Millis(seconds * 1_000)), "it signed until now");
+        // What an earlier version left: one retired key in two files.
+        fs::hard_link(&again[0].path, keys.join("access-retired-9.p8")).expect("ours");
+        assert!(serves());
+        let last = rotate(temp.path(), at(1)).expect("rotates");
+        assert!(!last.dropped.contains(&signed[0]), "it is still accepted");
+        assert!(serves());
     }
 
     #[test]
