@@ -9,6 +9,7 @@ mod ledger;
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ledger::book::Fault;
 use ledger::cache::Flushes;
@@ -69,7 +70,9 @@ fn assert_loses(flushes: Flushes, plan: impl Fn(u64) -> Plan) {
     for _ in 0..UNSYNCED_RUNS {
         let plan = Plan { report: false, ..plan(random.next()) };
         let mut disk = PowerDisk::new(flushes, random.fork());
-        if run(&plan, &mut disk).findings.count(Fault::Lost) > 0 {
+        // A run that loses the very rooms ends in the middle of its audit, and proves less than a list of what is gone.
+        let report = catch_unwind(AssertUnwindSafe(|| run(&plan, &mut disk)));
+        if report.is_ok_and(|report| report.findings.count(Fault::Lost) > 0) {
             return;
         }
     }

@@ -140,7 +140,7 @@ impl Stopped<'_> {
             Flushes::Obeyed => self.0.keep(|_| random.percent(50)),
             // What a disk that keeps its order had left to do, so that the file system on it stays one.
             Flushes::Ignored => {
-                let last = written / 2 + random.within(0..written / 2 + 1);
+                let last = written - random.within(0..written / 4 + 1);
                 self.0.keep(|written| written <= last);
             }
         }
