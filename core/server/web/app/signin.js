@@ -68,7 +68,7 @@ export function showSignIn(root, account, done, notice) {
     const country = h('select', { id: 'country', autocomplete: 'country' }, CODES.map(([id, code]) => ({ id, code, name: names.of(id) }))
       .sort((a, b) => a.name.localeCompare(b.name))
       .map(({ id, code, name }) => h('option', { value: id, selected: id === (CODES.some(([known]) => known === region) ? region : 'US') }, `${name} (+${code})`)));
-    const input = h('input', { id: 'phone', type: 'tel', inputmode: 'tel', autocomplete: 'tel', required: true, value: typed, 'aria-describedby': 'form-error', placeholder: '151 23456789' });
+    const input = h('input', { id: 'phone', type: 'tel', inputmode: 'tel', autocomplete: 'tel', required: true, value: typed, 'aria-describedby': 'form-error' });
     step('Sign in', 'Enter your phone number. We send a code to it by SMS.', ['phone'], 'Send the code', async () => {
       const code = CODES.find(([id]) => id === country.value)[1];
       phone = phoneOf(input.value, code);
