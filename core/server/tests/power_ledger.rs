@@ -91,7 +91,7 @@ fn a_build_without_syncs_loses_what_it_acknowledged() {
         return;
     }
     for backend in [Backend::Uring, Backend::Epoll] {
-        assert_loses(Flushes::Obeyed, |seed| Plan {
+        assert_loses(Flushes::ObeyedInOrder, |seed| Plan {
             backend: Some(backend),
             ..Plan::new("build without syncs", &binary, seed, 3)
         });

@@ -30,7 +30,10 @@ const EVER: Duration = Duration::from_secs(3_600);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Flushes {
     Obeyed,
-    /// Answered with success, and ignored.
+    /// So too, by a disk that keeps its order: a cut takes the end of what was cached. A journal without syncs then reads
+    /// as sound, and only a list of what was acknowledged tells what is missing.
+    ObeyedInOrder,
+    /// Answered with success, and ignored; in order as well, so that the file system on it stays one.
     Ignored,
 }
 
@@ -138,7 +141,10 @@ impl Stopped<'_> {
         match self.0.flushes {
             // Any part of what was cached, in whatever order.
             Flushes::Obeyed => self.0.keep(|_| random.percent(50)),
-            // What a disk that keeps its order had left to do, so that the file system on it stays one.
+            Flushes::ObeyedInOrder => {
+                let last = random.within(0..written + 1);
+                self.0.keep(|written| written <= last);
+            }
             Flushes::Ignored => {
                 let last = written - random.within(0..written / 4 + 1);
                 self.0.keep(|written| written <= last);
@@ -232,7 +238,7 @@ impl Filesystem for Served {
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let mut state = self.state();
-        if state.flushes == Flushes::Obeyed && !state.off {
+        if state.flushes != Flushes::Ignored && !state.off {
             state.keep(|_| true);
         }
         drop(state);
