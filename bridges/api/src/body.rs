@@ -27,18 +27,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(ApiError::media_type());
         }
         let bytes = Bytes::from_request(request, state).await.map_err(refused)?;
-        // Derived types would take an array of the members' values, too.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(ApiError::because(ErrorCode::BadRequest, "the body is not a JSON object"));
-        }
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Self(value)),
-            Err(error) if error.is_data() => {
-                Err(ApiError::because(ErrorCode::InvalidField, "a field is missing or of the wrong type"))
-            }
-            Err(_) => Err(ApiError::because(ErrorCode::BadRequest, "the body is not JSON")),
-        }
+        parse(&bytes).map(Self)
     }
+}
+
+/// The JSON object in `bytes`.
+///
+/// # Errors
+/// What is wrong, by place and by names of the API's own.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Derived types would take an array of the members' values, too.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::because(ErrorCode::BadRequest, "the body is not a JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let at = format!("at line {} column {}", error.line(), error.column());
+        if !error.is_data() {
+            return ApiError::because(ErrorCode::BadRequest, format!("the body is not JSON {at}"));
+        }
+        let text = error.to_string();
+        let named = ["missing field `", "duplicate field `"].iter().any(|start| text.starts_with(start));
+        let what = if named { text } else { format!("a field has another type, or is out of range, {at}") };
+        ApiError::because(ErrorCode::InvalidField, what)
+    })
 }
 
 fn refused(rejection: BytesRejection) -> ApiError {
@@ -47,5 +58,24 @@ fn refused(rejection: BytesRejection) -> ApiError {
             ApiError::because(ErrorCode::TooLarge, "the body is longer than 128 KiB")
         }
         _ => ApiError::because(ErrorCode::BadRequest, "the body cannot be read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize, Debug)]
+    struct Optional {
+        on: Option<bool>,
+    }
+
+    #[test]
+    fn an_array_is_no_object_even_where_every_member_may_be_missing() {
+        assert_eq!(parse::<Optional>(br#" {"on":true}"#).expect("an object").on, Some(true));
+        for bytes in [&b"[]"[..], b"[true]", b"null", b"", b"  "] {
+            let error = parse::<Optional>(bytes).expect_err("no object");
+            assert_eq!(error.code, ErrorCode::BadRequest);
+        }
     }
 }

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::auth::{Authority, Caller};
-use crate::body::is_json;
+use crate::body::{is_json, parse};
 use crate::error::ApiError;
 use crate::intake::Shards;
 use crate::operation::Operation;
@@ -191,20 +191,6 @@ fn strip(payload: &[u8]) -> Option<(Vec<u8>, bool)> {
 pub(crate) fn decode_body<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<Fields, ApiError> {
     let value: T = parse(bytes)?;
     Ok(fields_of(&value))
-}
-
-/// As [`decode_body`], for a handler that wants the value.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let at = format!("at line {} column {}", error.line(), error.column());
-        if !error.is_data() {
-            return ApiError::because(ErrorCode::BadRequest, format!("the body is not JSON {at}"));
-        }
-        let text = error.to_string();
-        let named = ["missing field `", "duplicate field `"].iter().any(|start| text.starts_with(start));
-        let what = if named { text } else { format!("a field has another type, or is out of range, {at}") };
-        ApiError::because(ErrorCode::InvalidField, what)
-    })
 }
 
 /// Fields of a query.
