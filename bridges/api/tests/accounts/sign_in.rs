@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use lynk_api::accounts::NoBlocks;
 use serde_json::json;
@@ -221,6 +222,11 @@ fn a_code_that_cannot_be_sent_is_no_code() {
     let server = Server::new();
     server.carrier.broken.store(true, Ordering::Relaxed);
     let asked = server.post("/v1/auth/code", &json!({ "phone": ALICE })).ok(200);
+    let until = Instant::now() + Duration::from_secs(10);
+    while server.carrier.failed.load(Ordering::Relaxed) == 0 {
+        assert!(Instant::now() < until, "nothing was sent");
+        std::thread::sleep(Duration::from_millis(2));
+    }
     server.carrier.broken.store(false, Ordering::Relaxed);
     server.advance(60_000);
     let (request, code) = server.code_for(ALICE);

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -30,12 +30,15 @@ pub(crate) const SECRET: [u8; 32] = [0x5e; 32];
 pub(crate) struct Carrier {
     sent: Mutex<Vec<Sms>>,
     pub(crate) broken: AtomicBool,
+    /// Messages that it was given while broken.
+    pub(crate) failed: AtomicUsize,
 }
 
 impl SmsSender for Carrier {
     fn send<'a>(&'a self, sms: &'a Sms) -> Sending<'a> {
         Box::pin(async move {
             if self.broken.load(Ordering::Relaxed) {
+                self.failed.fetch_add(1, Ordering::Relaxed);
                 return Err(SmsError::Unavailable);
             }
             self.sent.lock().expect("whole").push(sms.clone());
@@ -232,9 +235,21 @@ impl Server {
     /// Messages sent so far, once there are `count`.
     #[track_caller]
     pub(crate) fn messages(&self, count: usize) -> Vec<Sms> {
+        self.messages_that(|_| true, count)
+    }
+
+    /// Messages sent to one number so far, once there are `count`.
+    #[track_caller]
+    pub(crate) fn messages_to(&self, phone: &str, count: usize) -> Vec<Sms> {
+        self.messages_that(|sms| sms.to.as_e164() == phone, count)
+    }
+
+    #[track_caller]
+    fn messages_that(&self, counts: impl Fn(&Sms) -> bool, count: usize) -> Vec<Sms> {
         let until = Instant::now() + Duration::from_secs(10);
         loop {
-            let sent = self.carrier.sent.lock().expect("whole").clone();
+            let sent: Vec<Sms> =
+                self.carrier.sent.lock().expect("whole").iter().filter(|sms| counts(sms)).cloned().collect();
             if sent.len() >= count {
                 return sent;
             }
@@ -244,11 +259,15 @@ impl Server {
     }
 
     /// Asks for a code and reads it from the telephone: request id and digits.
+    ///
+    /// A message is sent after its request is answered, so those of other
+    /// numbers can still be on their way.
     #[track_caller]
     pub(crate) fn code_for(&self, phone: &str) -> (String, String) {
-        let before = self.carrier.sent.lock().expect("whole").len();
+        let number = phone.replace(char::is_whitespace, "");
+        let before = self.messages_to(&number, 0).len();
         let asked = self.post("/v1/auth/code", &json!({ "phone": phone })).ok(200);
-        let sent = self.messages(before + 1);
+        let sent = self.messages_to(&number, before + 1);
         let code = sent.last().expect("one").code.reveal().to_owned();
         (asked["request_id"].as_str().expect("an id").to_owned(), code)
     }
