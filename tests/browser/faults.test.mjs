@@ -230,6 +230,15 @@ test('a second device signs in, is listed, and is signed out from the first', as
   await phone.page.getByLabel('Six-digit code').fill(await server.code(phone.phone));
   await phone.online();
   await phone.page.getByRole('link', { name: /Storm/ }).waitFor();
+  // What one device does shows on the other at once: the list of rooms is asked for once a minute only.
+  await ann.page.goto(`${server.url}/#/`);
+  await ben.say('Read on one device');
+  await phone.page.locator('.room .badge', { hasText: '1' }).waitFor();
+  await ann.page.getByRole('link', { name: /Storm/ }).click();
+  await until('what one device has read, the other shows as read', async () => (await phone.page.locator('.room .badge').count()) === 0, 5_000);
+  await ann.createRoom('Two devices');
+  await phone.page.getByRole('link', { name: /Two devices/ }).waitFor({ timeout: 5_000 });
+  await ann.page.getByRole('link', { name: /Storm/ }).click();
   await ann.page.keyboard.press('Control+,');
   const dialog = ann.page.getByRole('dialog', { name: 'Settings' });
   await dialog.getByRole('button', { name: 'Sign out everywhere else' }).waitFor();

@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { message, OTHER, page, Rig, ROOM, settle, subscribed, YOU } from './fake.mjs';
+import { ME, message, OTHER, page, Rig, ROOM, settle, subscribed, YOU } from './fake.mjs';
+
+test('what is about one’s own account is told as it comes', async () => {
+  const rig = new Rig();
+  await rig.online();
+  const told = [];
+  for (const ev of ['added', 'removed', 'read']) rig.lynk.on(ev, (value) => told.push(value));
+  const frames = [{ ev: 'added', room: 'r', version: 2, kind: 'direct', name: '', role: 'member', peer: 'p' }, { ev: 'removed', room: 'r', version: 3 },
+    { ev: 'read', room: 'r', user: ME, seq: 4, unread: 2, marked: true }];
+  for (const frame of frames) await rig.say(frame);
+  assert.deepEqual(told, frames);
+  assert.deepEqual(rig.events, [], 'no events of the room');
+});
 
 test('it is connected only when every room of hello is up to date, pages included', async () => {
   const rig = new Rig();

@@ -161,7 +161,7 @@ fn take_mail(
         | Mail::Ephemeral { .. }
         | Mail::Admitted { .. }
         | Mail::Presence { .. }
-        | Mail::Rewatch { .. }
+        | Mail::Noticed { .. }
         | Mail::IpRefused { .. }
         | Mail::Revoked { .. }
         | Mail::Here { .. }
@@ -171,7 +171,7 @@ fn take_mail(
         | Mail::SignedOut { .. }
         | Mail::Watch { .. }
         | Mail::BlockChanged { .. }
-        | Mail::MembershipChanged { .. }
+        | Mail::Notice { .. }
         | Mail::IpAcquire { .. }
         | Mail::IpRelease { .. } => users.mail(cx, mail),
     }
@@ -192,11 +192,11 @@ fn take_refused(
         | Mail::Skip { .. }
         | Mail::Ephemeral { .. }
         | Mail::BlockChanged { .. }
-        | Mail::MembershipChanged { .. }
+        | Mail::Notice { .. }
         | Mail::Peeked { .. } => owner.mail_refused(cx, to, mail),
         Mail::Admitted { .. }
         | Mail::Presence { .. }
-        | Mail::Rewatch { .. }
+        | Mail::Noticed { .. }
         | Mail::Revoked { .. }
         | Mail::IpRefused { .. } => {
             users.mail_refused(cx, to, mail);

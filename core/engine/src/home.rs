@@ -332,7 +332,7 @@ impl Home {
             Mail::Ephemeral { room, frame, except } => self.ephemeral(cx, room, frame, except),
             Mail::Admitted { connection, admitted, share } => self.admitted(cx, connection, admitted, share),
             Mail::Revoked { to, session } => self.revoked(cx, to, session),
-            Mail::Rewatch { to } => self.rewatch(cx, to),
+            Mail::Noticed { to, frame, rooms } => self.noticed(cx, to, frame, rooms),
             Mail::Presence { to, user, online } => self.presence_changed(cx, from, to, user, online),
             Mail::IpRefused { connection } => {
                 let session = self.sessions.get(connection.slot);

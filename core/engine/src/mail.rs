@@ -202,16 +202,25 @@ pub enum Mail {
         /// Whom.
         user: UserId,
     },
-    /// A user joined or left a room, told to the user's shard by the owner of the room: ask the store again who may see
-    /// whom. Full: repeated, as `BlockChanged`.
-    MembershipChanged {
+    /// Something that a user's connections are told, wherever they are, posted to the user's shard by the owner of a
+    /// room. `rooms`: the user is in a room more or less, so the store is asked again who may see whom. Full: repeated, as
+    /// `BlockChanged`, when it is about `rooms`; otherwise shed and counted.
+    Notice {
         /// Who.
         user: UserId,
+        /// What they are told.
+        frame: Arc<Frame>,
+        /// Whether the user's rooms are others than before.
+        rooms: bool,
     },
-    /// The rooms of the user of this connection changed: watch everyone again whom it watches. Full: kept and repeated.
-    Rewatch {
+    /// The notice for one connection. `rooms`: it watches everyone again whom it watches. Full: as `Notice`.
+    Noticed {
         /// Which connection.
         to: ConnectionRef,
+        /// What it is told.
+        frame: Arc<Frame>,
+        /// As in the notice.
+        rooms: bool,
     },
 
     // ---- home ↔ shard of a network --------------------------------------------------------------------

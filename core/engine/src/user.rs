@@ -16,9 +16,11 @@ mod watch;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use lynk_domain::{FixedMap, IpPrefix, Millis, Nanos, SessionId, ShardId, UserId, fixed_map, shard_of_user};
 use lynk_model::{RequestId, StoreReply, StoreRequest};
+use lynk_protocol::Frame;
 use smallvec::SmallVec;
 
 use crate::EngineConfig;
@@ -114,7 +116,7 @@ impl Users {
                     }
                 }
             }
-            Mail::MembershipChanged { user } => self.membership_changed(cx, user),
+            Mail::Notice { user, frame, rooms } => self.notice(cx, user, &frame, rooms),
             Mail::IpAcquire { connection, ip } => self.network_acquired(cx, connection, ip),
             Mail::IpRelease { ip } => self.networks.release(cx.now.mono, ip),
             other => unreachable!("{other:?} is not for users"),
@@ -132,10 +134,12 @@ impl Users {
                 }
             }
             // A refusal must arrive; a share that changed is told again at the next change.
-            Mail::Admitted { admitted: false, .. } | Mail::Rewatch { .. } | Mail::Revoked { .. } => {
-                cx.shared.kept.keep(cx.now.mono, to, mail)
+            Mail::Admitted { admitted: false, .. }
+            | Mail::Noticed { rooms: true, .. }
+            | Mail::Revoked { .. } => cx.shared.kept.keep(cx.now.mono, to, mail),
+            Mail::Admitted { .. } | Mail::Noticed { .. } | Mail::IpRefused { .. } => {
+                cx.shared.counters.shed += 1;
             }
-            Mail::Admitted { .. } | Mail::IpRefused { .. } => cx.shared.counters.shed += 1,
             other => unreachable!("{other:?} is not posted by users"),
         }
     }
@@ -350,12 +354,20 @@ impl Users {
         self.ask_relations(cx, user);
     }
 
-    /// A user shares other rooms than before: with its watchers, and with those it watches.
-    fn membership_changed(&mut self, cx: &mut Context<'_>, user: UserId) {
-        self.relation_changed(cx, user, None);
+    /// Tells a user's connections. One that is in other `rooms` than before shares others with its watchers, and with those
+    /// whom it watches.
+    fn notice(&mut self, cx: &mut Context<'_>, user: UserId, frame: &Arc<Frame>, rooms: bool) {
+        if rooms {
+            self.relation_changed(cx, user, None);
+        }
         let Some(index) = self.by_user.get(&user).copied() else { return };
-        for connection in &self.slab[index].connections {
-            cx.post(connection.shard, Mail::Rewatch { to: *connection });
+        let entry = &self.slab[index];
+        if !rooms && entry.sources() == 1 {
+            // The only one did it itself.
+            return;
+        }
+        for to in entry.connections.iter().copied() {
+            cx.post(to.shard, Mail::Noticed { to, frame: Arc::clone(frame), rooms });
         }
     }
 

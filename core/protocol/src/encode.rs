@@ -1,7 +1,7 @@
 //! Replies and events as JSON, appended to a buffer. Each encoder writes one whole JSON object, unless its
 //! name says head: then the caller adds items and [`encode_tail`].
 
-use lynk_domain::{AckLevel, Epoch, MessageId, Millis, Ordinal, Role, RoomId, Seq, UserId};
+use lynk_domain::{AckLevel, Epoch, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{MetaEvent, Reaction, StoredBody, StoredEvent};
 
 use crate::{Json, Reject};
@@ -275,6 +275,64 @@ pub fn encode_receipt(out: &mut Vec<u8>, ev: &str, room: RoomId, user: UserId, s
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text(ev).key("room").id(&room.0).key("user").id(&user.0);
     json.key("seq").number(seq.0).close(b'}');
+}
+
+/// The user itself has read up to `seq`, told to its connections. `unread` is `None` when it must be counted; `marked` tells
+/// that the position was set back.
+pub fn encode_own_read(
+    out: &mut Vec<u8>,
+    room: RoomId,
+    user: UserId,
+    seq: Seq,
+    unread: Option<u64>,
+    marked: bool,
+) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("read").key("room").id(&room.0).key("user").id(&user.0);
+    json.key("seq").number(seq.0);
+    if let Some(unread) = unread {
+        json.key("unread").number(unread);
+    }
+    if marked {
+        json.key("marked").bool(true);
+    }
+    json.close(b'}');
+}
+
+/// A room that a user is in from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct Added<'a> {
+    /// The room.
+    pub room: RoomId,
+    /// Its metadata version with that: of two such frames the higher one holds.
+    pub version: u64,
+    /// Its kind.
+    pub kind: RoomKind,
+    /// Its name; empty for a 1:1.
+    pub name: &'a str,
+    /// The user's role.
+    pub role: Role,
+    /// The other user of a 1:1.
+    pub peer: Option<UserId>,
+}
+
+/// The user is in a room from now on, told to all its connections.
+pub fn encode_added(out: &mut Vec<u8>, added: &Added<'_>) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("added").key("room").id(&added.room.0);
+    json.key("version").number(added.version).key("kind").text(added.kind.name());
+    json.key("name").text(added.name).key("role").text(added.role.name());
+    if let Some(peer) = added.peer {
+        json.key("peer").id(&peer.0);
+    }
+    json.close(b'}');
+}
+
+/// The user is in a room no longer, told to all its connections.
+pub fn encode_removed(out: &mut Vec<u8>, room: RoomId, version: u64) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("removed").key("room").id(&room.0);
+    json.key("version").number(version).close(b'}');
 }
 
 /// A watched user came or went.

@@ -109,7 +109,12 @@ export interface LynkEvents {
   /** The server refused a room for good. */
   unfollowed: { room: Id; error: LynkError };
   typing: { room: Id; user: Id; on: boolean };
-  read: { room: Id; user: Id; seq: number };
+  /** A room that is one's own from now on: made, joined, invited to, or a 1:1 that somebody opened. Of two of a room the higher `version` holds. */
+  added: { room: Id; version: number; kind: string; name: string; role: string; peer?: Id };
+  /** One is in the room no longer. */
+  removed: { room: Id; version: number };
+  /** `unread` and `marked` (it was set back by `mark_unread`) are there when the user is oneself. */
+  read: { room: Id; user: Id; seq: number; unread?: number; marked?: boolean };
   delivered: { room: Id; user: Id; seq: number };
   presence: { user: Id; online: boolean };
   outbox: { entry?: OutboxEntry; failed?: LynkError; removed?: boolean; loaded?: boolean };

@@ -448,7 +448,7 @@ export class Lynk extends Emitter {
       case 'draining':
         this.#retryAfter = value.retry_after_ms ?? 0;
         break;
-      case 'typing': case 'read': case 'delivered': case 'presence':
+      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed':
         this.emit(value.ev, value);
         break;
       default:

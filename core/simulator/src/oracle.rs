@@ -72,6 +72,11 @@ impl Ledger {
         self.rooms.values()
     }
 
+    /// The rooms that a user is in, as the relational store has them.
+    pub(crate) fn rooms_of(&self, user: UserId) -> BTreeSet<RoomId> {
+        self.granted.iter().filter(|(_, member)| *member == user).map(|(room, _)| *room).collect()
+    }
+
     /// The relational store carried out a transaction for the first time.
     pub(crate) fn transaction(&mut self, tx: &MetaTransaction) {
         match &tx.change {

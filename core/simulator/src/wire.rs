@@ -35,6 +35,8 @@ pub(crate) enum Ev {
     Read,
     Delivered,
     Presence,
+    Added,
+    Removed,
     Gap,
     Resync,
     Draining,

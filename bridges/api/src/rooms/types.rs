@@ -446,6 +446,10 @@ object! {
         user: Id,
         /// What it may do.
         role: Role,
+        /// How far it has read. Missing in a room with more members than receipts are passed on in.
+        #[serde(default)] read: Option<u64>,
+        /// How far one of its devices has stored.
+        #[serde(default)] delivered: Option<u64>,
     }
 }
 object! {

@@ -1,8 +1,10 @@
 //! Watching users: which connection of this shard watches whom. What is told, and to whom, is decided by the user's
 //! shard (`crate::user`).
 
+use std::sync::Arc;
+
 use lynk_domain::{RoomId, ShardId, UserId, shard_of_user};
-use lynk_protocol::{Done, ErrorCode, Reject, encode_presence};
+use lynk_protocol::{Done, ErrorCode, Frame, Reject, encode_presence};
 
 use super::Home;
 use crate::context::Context;
@@ -111,6 +113,28 @@ impl Home {
         }
         let frame = cx.shared.pool.frame(|out| encode_presence(out, user, online));
         cx.reply(to.slot, frame);
+    }
+
+    /// Something about the user's account. That its rooms changed is told also above the high watermark: no later event would
+    /// make up for it.
+    pub(crate) fn noticed(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: ConnectionRef,
+        frame: Arc<Frame>,
+        rooms: bool,
+    ) {
+        if self.sessions.live(to).is_none() {
+            return;
+        }
+        if !rooms && self.is_high(to.slot) {
+            cx.shared.counters.shed += 1;
+            return;
+        }
+        cx.reply(to.slot, frame);
+        if rooms {
+            self.rewatch(cx, to);
+        }
     }
 
     /// After a time in which presence was shed, asks for everything watched again.

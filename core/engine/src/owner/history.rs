@@ -238,13 +238,19 @@ impl Books {
         let limits = &cx.shared.config.limits;
         let limit = limit.unwrap_or(limits.history_page_default).clamp(1, limits.history_page_max) as usize;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let positions = room.passes_signs(limits.presence_room_members_max);
         let frame = cx.shared.pool.frame(|out| {
             let mut json = Json::new(out);
             json.open(b'{').key("ev").text("members").key("re").number(ask.re).key("room").id(&room.id.0);
             json.key("count").number(room.members.len() as u64).key("members").open(b'[');
             let mut rest = room.members.range((start, Bound::Unbounded));
             for (user, member) in rest.by_ref().take(limit) {
-                json.open(b'{').key("user").id(&user.0).key("role").text(member.role.name()).close(b'}');
+                json.open(b'{').key("user").id(&user.0).key("role").text(member.role.name());
+                if positions {
+                    json.key("read").number(member.read.max(member.read_told).0);
+                    json.key("delivered").number(member.delivered.0);
+                }
+                json.close(b'}');
             }
             json.close(b']').key("more").bool(rest.next().is_some()).close(b'}');
         });

@@ -12,9 +12,9 @@
 
 use std::collections::VecDeque;
 
-use lynk_domain::{Nanos, Ordinal, RoomKind, Seq, ShardId, UserId};
+use lynk_domain::{Nanos, Ordinal, RoomKind, Seq, ShardId, UserId, shard_of_user};
 use lynk_model::{RecordKind, StoreReply, StoreRequest};
-use lynk_protocol::{Done, ErrorCode, Reject, encode_ok, encode_receipt, encode_typing};
+use lynk_protocol::{Done, ErrorCode, Reject, encode_ok, encode_own_read, encode_receipt, encode_typing};
 use smallvec::SmallVec;
 
 use super::books::{APPENDED_BYTES_MAX, Ask, Books, Pending, Timer, append_position};
@@ -162,7 +162,7 @@ impl Room {
     }
 
     /// Whether receipts and typing are passed on here: not across a block, and not to crowds.
-    fn passes_signs(&self, members_max: u32) -> bool {
+    pub(super) fn passes_signs(&self, members_max: u32) -> bool {
         !(self.kind() == RoomKind::Direct && self.is_blocked()) && self.members.len() <= members_max as usize
     }
 }
@@ -397,6 +397,15 @@ fn position_of<'r>(room: &'r Room, ask: &Ask<'_>, cx: &Context<'_>, seq: Seq) ->
     Ok(member)
 }
 
+/// Tells a user's other connections how far it has read: they show the same number of unread messages.
+fn tell_own(cx: &mut Context<'_>, room: &Room, user: UserId, read: Seq) {
+    let Some(member) = room.members.get(&user) else { return };
+    let (unread, marked) = (room.unread(user, member), read < member.read_told);
+    let frame = cx.shared.pool.frame(|out| encode_own_read(out, room.id, user, read, unread, marked));
+    let to = shard_of_user(user, cx.shared.config.shard_count);
+    cx.post(to, Mail::Notice { user, frame, rooms: false });
+}
+
 /// Journals a member's positions and tells the others.
 fn publish_position(cx: &mut Context<'_>, room: &mut Room, user: UserId) {
     let passes = room.passes_signs(cx.shared.config.limits.presence_room_members_max);
@@ -414,6 +423,9 @@ fn publish_position(cx: &mut Context<'_>, room: &mut Room, user: UserId) {
             continue;
         }
         append_position(cx, room, kind, user, to);
+        if kind == RecordKind::Read {
+            tell_own(cx, room, user, to);
+        }
         if passes && news {
             let frame = cx.shared.pool.frame(|out| encode_receipt(out, name, room.id, user, to));
             whisper(cx, room, &frame, user);

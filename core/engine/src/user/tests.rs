@@ -2,6 +2,7 @@
 
 use lynk_domain::UserId;
 use lynk_model::{StoreError, StoreReply, StoreRequest};
+use lynk_protocol::Frame;
 
 use crate::rig::{HERE, Rig, THERE, user_of};
 use crate::{ConnectionRef, Input, Mail, Slot};
@@ -47,6 +48,30 @@ fn watched(rig: &mut Rig) -> UserId {
     answer_but(rig, &[]);
     assert_eq!(told(rig), [(1, false), (2, false)]);
     user
+}
+
+fn frame() -> std::sync::Arc<Frame> {
+    Frame::new(|out| out.extend_from_slice(br#"{"ev":"read"}"#))
+}
+
+#[test]
+fn what_one_connection_did_is_told_to_the_others_and_changed_rooms_to_all() {
+    let mut rig = Rig::new();
+    let user = user_of(HERE, 0);
+    let told = |rig: &mut Rig, slot| rig.story(slot).iter().any(|told| told == "read");
+    let first = rig.sign_in(1, user);
+    rig.mail(Mail::Notice { user, frame: frame(), rooms: false });
+    assert!(!told(&mut rig, 1), "the only connection did it itself");
+    rig.mail(Mail::Notice { user, frame: frame(), rooms: true });
+    assert!(told(&mut rig, 1));
+    rig.sign_in(2, user);
+    rig.mail(Mail::Notice { user, frame: frame(), rooms: false });
+    assert!(told(&mut rig, 1) && told(&mut rig, 2));
+    rig.level(1, crate::QueueLevel::High);
+    rig.mail(Mail::Noticed { to: first, frame: frame(), rooms: false });
+    assert!(!told(&mut rig, 1), "a slow reader asks again");
+    rig.mail(Mail::Noticed { to: first, frame: frame(), rooms: true });
+    assert!(told(&mut rig, 1), "nothing would make up for it");
 }
 
 fn leave(rig: &mut Rig, slot: u32) {
@@ -111,8 +136,8 @@ fn whoever_may_not_see_a_user_is_told_that_it_is_offline() {
     let mut all = told(&mut rig);
     all.sort_unstable();
     assert_eq!(all, [(1, true), (2, false)]);
-    rig.mail(Mail::MembershipChanged { user });
-    let rewatch = |(to, mail): &(_, Mail)| *to == HERE && matches!(mail, Mail::Rewatch { .. });
+    rig.mail(Mail::Notice { user, frame: frame(), rooms: true });
+    let rewatch = |(to, mail): &(_, Mail)| *to == HERE && matches!(mail, Mail::Noticed { .. });
     assert!(!rig.mail.iter().any(rewatch), "mail to the own shard does not leave it");
     answer_but(&mut rig, &[first, second]);
     let mut all = told(&mut rig);

@@ -11,9 +11,11 @@ import { Room } from './room.js';
 const PAGE = 60;
 /** Rooms whose newest page is loaded before they are opened. */
 const EAGER_ROOMS = 60;
-/** Time between two looks at the list of rooms: nobody tells a client that somebody else opened a conversation with it. */
-const SYNC_VISIBLE_MS = 5_000;
-const SYNC_HIDDEN_MS = 30_000;
+/** Time between two looks at the list of rooms: names and roles of rooms that are not open may have changed. */
+const SYNC_VISIBLE_MS = 60_000;
+const SYNC_HIDDEN_MS = 300_000;
+/** The event that tells why one is out may come a moment after the news that one is. */
+const REMOVE_AFTER_MS = 1_000;
 const TYPING_SHOWN_MS = 6_000;
 const TYPING_EVERY_MS = 3_000;
 const SAVE_AFTER_MS = 1_000;
@@ -33,7 +35,8 @@ export class Chat {
   #tellTimer;
   #typed = { room: undefined, at: 0 };
   #watched = new Set();
-  #gone = new Set();
+  /** Newest version of each room's membership that this connection was told. */
+  #versions = new Map();
   #shadows = new Map();
   #stopped = false;
   #tabs = globalThis.BroadcastChannel && new BroadcastChannel('lynk');
@@ -96,7 +99,7 @@ export class Chat {
 
   #listen() {
     const { lynk } = this;
-    // What was read in one tab is read in all, at once. (Other devices learn it from the list of rooms.)
+    // What was read in one tab is read in all, at once; other devices learn it from the server a moment later.
     if (this.#tabs) this.#tabs.onmessage = ({ data }) => { if (data.user === this.me) this.#readElsewhere(data.room, data.seq); };
     lynk.on('state', (status) => {
       if (status.state === 'connected') this.#connected();
@@ -104,7 +107,7 @@ export class Chat {
       this.#emit('state', status);
       this.#emit('rooms');
     });
-    lynk.on('hello', () => { this.#watched.clear(); this.here.clear(); this.sync(); });
+    lynk.on('hello', () => { this.#versions.clear(); this.#watched.clear(); this.here.clear(); this.sync(); });
     lynk.on('subscribed', ({ room: id, reply, first, reset }) => {
       const room = this.rooms.get(id);
       if (!room) return;
@@ -137,13 +140,22 @@ export class Chat {
         this.#emit('typing', room);
       }, TYPING_SHOWN_MS + 50);
     });
+    lynk.on('added', ({ room, version, kind, name, role, peer }) => {
+      if (!this.#newer(room, version)) return;
+      const known = this.rooms.get(room);
+      if (known) Object.assign(known, { kind, name, role });
+      else this.enter(room, { kind, name, role, peer });
+    });
+    lynk.on('removed', ({ room, version }) => {
+      if (this.#newer(room, version)) setTimeout(() => { if (this.#versions.get(room) === version) this.#removeRoom(room); }, REMOVE_AFTER_MS);
+    });
     for (const kind of ['read', 'delivered']) {
-      lynk.on(kind, ({ room: id, user, seq }) => {
+      lynk.on(kind, ({ room: id, user, seq, unread, marked }) => {
         const room = this.rooms.get(id);
         if (!room) return;
         if (user !== this.me) {
           if (room.receipt(kind, user, seq)) this.#changed(room);
-        } else if (kind === 'read') this.#readElsewhere(id, seq);
+        } else if (kind === 'read') this.#readElsewhere(id, seq, unread, marked);
       });
     }
     lynk.on('presence', ({ user, online }) => { this.online.set(user, online); this.#emit('presence', user); this.#emit('rooms'); });
@@ -158,11 +170,18 @@ export class Chat {
     });
   }
 
-  #readElsewhere(id, seq) {
+  #newer(room, version) {
+    if (version <= (this.#versions.get(room) ?? 0)) return false;
+    this.#versions.set(room, version);
+    return true;
+  }
+
+  #readElsewhere(id, seq, unread, marked) {
     const room = this.rooms.get(id);
-    if (!room || seq <= room.read) return;
+    if (!room || (marked ? seq === room.read : seq <= room.read)) return;
     room.read = seq;
-    this.#recount(room);
+    if (unread === undefined) this.#recount(room);
+    else room.unread = room.recount(this.me) ?? unread;
     this.#changed(room);
   }
 
@@ -254,7 +273,6 @@ export class Chat {
     let changed = !this.synced;
     rows.sort((a, b) => (parseTime(b.active) || 0) - (parseTime(a.active) || 0));
     for (const row of rows) {
-      this.#gone.delete(row.room);
       const known = this.rooms.has(row.room);
       const room = known ? this.rooms.get(row.room) : new Room(row.room);
       const before = `${room.name} ${room.kind} ${room.unread} ${room.role}`;
@@ -312,7 +330,7 @@ export class Chat {
     }
     if (room.peer) this.name(room.peer);
     this.lynk.follow(id);
-    this.sync();
+    this.watch();
     this.#emit('rooms');
     return room;
   }

@@ -24,7 +24,10 @@ impl Device {
                 self.on_reply(item, s)
             }
             Ev::Gap | Ev::Resync => self.on_gap(item),
+            // One's own reading is told to every connection.
+            Ev::Read if item.user == Some(self.user) => Ok(()),
             Ev::Typing | Ev::Read | Ev::Delivered => self.on_ephemeral(item),
+            Ev::Added | Ev::Removed => self.on_rooms(item),
             Ev::Presence => {
                 let user = item.user.ok_or("presence of nobody")?;
                 self.presence.insert(user, item.online.ok_or("presence without a state")?);
@@ -141,6 +144,17 @@ impl Device {
         view.exists(range.to);
         if item.ev == Ev::Gap {
             view.have.add(range.from, range.to);
+        }
+        Ok(())
+    }
+
+    /// The user is in a room from now on, or no longer.
+    fn on_rooms(&mut self, item: &Item) -> Result<(), String> {
+        let room = item.room.ok_or("a membership without room")?;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let told = link.told_rooms.entry(room).or_default();
+        if item.version > told.0 {
+            *told = (item.version, item.ev == Ev::Added);
         }
         Ok(())
     }

@@ -18,6 +18,9 @@ const INTENTS_MAX: usize = 8;
 /// Bytes read in one step of a quick device.
 const READ_BYTES: usize = 16 << 10;
 
+/// Time from the sign-in until the rooms that a connection must know are noted, in nanoseconds.
+const BASE_NANOS: u64 = 1_000_000_000;
+
 /// How a device behaves in time.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
@@ -149,6 +152,7 @@ impl Device {
         }
         let more = self.read(s)?;
         if self.stage() == Some(Stage::Ready) {
+            self.note_rooms(s);
             self.repeat(s);
             self.subscribe_missing(s);
             self.fill_missing(s);
@@ -175,6 +179,18 @@ impl Device {
             touched = Some(link.socket);
         }
         Ok(Stepped { next: self.next_step(s, more), touched })
+    }
+
+    /// Notes which rooms a `sync` would list, as soon as the sign-in has surely reached the user's shard: from then on every
+    /// change is told.
+    fn note_rooms(&mut self, s: &Around<'_>) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.base_rooms.is_none()) {
+            if link.base_at == u64::MAX {
+                link.base_at = s.now + BASE_NANOS;
+            } else if s.now >= link.base_at {
+                link.base_rooms = Some(s.ledger.rooms_of(self.user));
+            }
+        }
     }
 
     fn next_step(&self, s: &Around<'_>, more: bool) -> Option<u64> {
@@ -485,6 +501,12 @@ impl Device {
         }
         if s.still && !self.compared {
             return Some("the rooms are not compared".to_owned());
+        }
+        if s.still
+            && let Some(known) = link.known_rooms()
+            && known != s.ledger.rooms_of(self.user)
+        {
+            return Some(format!("was told of the rooms {known:?}, not {:?}", s.ledger.rooms_of(self.user)));
         }
         if s.still
             && let Some(user) = self.neighbour(s)

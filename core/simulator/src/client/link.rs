@@ -56,6 +56,11 @@ pub(crate) struct Link {
     pub(crate) hello_at: crate::oracle::Step,
     /// The presence that is compared at the end is watched on this connection.
     pub(crate) watches: bool,
+    /// The user's rooms as the store had them a while after the sign-in, and when they are looked at.
+    pub(crate) base_rooms: Option<BTreeSet<RoomId>>,
+    pub(crate) base_at: u64,
+    /// What was told about them: the newest version, and whether the user is in it.
+    pub(crate) told_rooms: BTreeMap<RoomId, (u64, bool)>,
     /// Close code, when the server sent one.
     pub(crate) closed: Option<u16>,
 }
@@ -98,8 +103,24 @@ impl Link {
             hello: 0,
             hello_at: 0,
             watches: false,
+            base_rooms: None,
+            base_at: u64::MAX,
+            told_rooms: BTreeMap::new(),
             closed: None,
         }
+    }
+
+    /// The user's rooms as this connection knows them, once it knows any.
+    pub(crate) fn known_rooms(&self) -> Option<BTreeSet<RoomId>> {
+        let mut rooms = self.base_rooms.clone()?;
+        for (room, (_, member)) in &self.told_rooms {
+            if *member {
+                rooms.insert(*room);
+            } else {
+                rooms.remove(room);
+            }
+        }
+        Some(rooms)
     }
 
     /// Whether the `subscribed` that answers command `id` starts a stream: not when the room was unsubscribed after

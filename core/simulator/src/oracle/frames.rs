@@ -33,7 +33,11 @@ impl Ledger {
             }
             Ev::History => item.events.iter().try_for_each(|event| self.deliver_item(item.room, event)),
             Ev::Gap | Ev::Resync => self.deliver_item(item.room, item),
+            Ev::Read if item.unread.is_some() && users.iter().any(|user| item.user != Some(*user)) => {
+                Err("an unread number goes to another user".to_owned())
+            }
             Ev::Read | Ev::Delivered => self.position(item.room, item.seq),
+            Ev::Added | Ev::Removed => self.membership(item, users),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             ev if ev.durable() => {
                 self.deliver_item(item.room, item)?;
@@ -55,6 +59,27 @@ impl Ledger {
     fn of(&self, room: Option<RoomId>) -> Result<&RoomTruth, String> {
         let room = room.ok_or("a frame without its room")?;
         self.room(room).ok_or_else(|| format!("{room}: a frame about a room that does not exist"))
+    }
+
+    /// Users are told that a room is theirs, or no longer: by the event of that version, which is committed.
+    fn membership(&self, item: &Item, users: &[UserId]) -> Check {
+        let room = self.of(item.room)?;
+        let event = room.events.values().find_map(|entry| match &entry.said {
+            Said::Meta { version, event } if *version == item.version => Some((entry, event)),
+            _ => None,
+        });
+        let Some((_, event)) = event.filter(|(entry, _)| entry.committed.is_some()) else {
+            return Err(format!("{}: version {} is told and not committed", room.room, item.version));
+        };
+        let about = |user: &UserId| match event {
+            MetaEvent::Created { .. } => item.ev == Ev::Added && room.founders.contains(user),
+            MetaEvent::Joined { user: joined, .. } => item.ev == Ev::Added && joined == user,
+            event => item.ev == Ev::Removed && event.removes_subject() && event.subject() == Some(*user),
+        };
+        match users.iter().find(|user| !about(user)) {
+            Some(user) => Err(format!("{}: {event:?} is told to {user} as {:?}", room.room, item.ev)),
+            None => Ok(()),
+        }
     }
 
     fn deliver_ok(&mut self, item: &Item) -> Check {

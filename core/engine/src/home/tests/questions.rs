@@ -208,11 +208,16 @@ fn a_connection_may_start_a_full_list_of_watches_and_then_a_few_a_second() {
     assert_eq!(watch(&mut rig, "watch", &list(&users[..50])), ["ok"]);
 }
 
+fn rooms_changed(to: crate::ConnectionRef) -> Mail {
+    let frame = lynk_protocol::Frame::new(|out| out.extend_from_slice(br#"{"ev":"added"}"#));
+    Mail::Noticed { to, frame, rooms: true }
+}
+
 #[test]
 fn a_connection_whose_user_is_in_other_rooms_watches_everyone_again() {
     let mut rig = Rig::new();
     let connection = rig.sign_in(1, user_of(HERE, 0));
-    rig.mail(Mail::Rewatch { to: connection });
+    rig.mail(rooms_changed(connection));
     assert!(rig.mail.is_empty(), "nobody is watched");
     let user = user_of(THERE, 1);
     rig.text(1, &format!(r#"{{"id":5,"op":"presence","watch":["{user}"]}}"#));
@@ -221,7 +226,7 @@ fn a_connection_whose_user_is_in_other_rooms_watches_everyone_again() {
         other => panic!("{other:?}"),
     };
     let first = numbers(&mut rig);
-    rig.mail(Mail::Rewatch { to: connection });
+    rig.mail(rooms_changed(connection));
     assert_eq!(numbers(&mut rig), first + 1);
 }
 

@@ -25,7 +25,7 @@ fn hello_is_answered_with_the_announced_numbers() {
             "room_members": 100_000, "presence_watch": 500, "presence_room_members": 500,
             "resume_bytes": 65_536, "connections_per_account": 30,
         },
-        "features": ["direct", "history", "presence", "reactions", "receipts", "resume", "sync", "typing"],
+        "features": ["direct", "history", "memberships", "positions", "presence", "reactions", "receipts", "resume", "sync", "typing"],
     });
     assert_eq!(ok, expected);
 }

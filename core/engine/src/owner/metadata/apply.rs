@@ -1,11 +1,11 @@
 //! What a metadata event does: to the room in memory, in the journal, and to those who are told.
 
-use lynk_domain::{Key, Role, Seq, UserId, shard_of_user};
+use lynk_domain::{Key, Lsn, Role, RoomKind, Seq, UserId, shard_of_user};
 use lynk_model::{
     Body, LoadedRoom, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordHead, RecordKind, StoredBody,
     StoredEvent,
 };
-use lynk_protocol::{Done, encode_event, encode_ok};
+use lynk_protocol::{Added, Done, encode_added, encode_event, encode_ok, encode_removed};
 use smallvec::SmallVec;
 
 use super::super::books::{Books, append_position};
@@ -185,10 +185,6 @@ impl Books {
             MetaEvent::Created { .. } => room.members.keys().copied().collect(),
             _ => SmallVec::<[UserId; 2]>::new(),
         };
-        for user in newcomers.iter().chain(&removes) {
-            let to = shard_of_user(*user, cx.shared.config.shard_count);
-            cx.post(to, Mail::MembershipChanged { user: *user });
-        }
         let body = Body::Meta { version, event: event.clone() };
         let appended = self.append(cx, room, RecordKind::Meta, wall, actor, key, Seq(0), &body);
         let seq = appended.seq;
@@ -206,7 +202,7 @@ impl Books {
         let frame = cx.shared.pool.lend(|out| encode_event(out, &stored));
         let entry = Entry { seq, wall, sender: actor, frame: frame.clone(), kind: Kind::Meta { removes } };
         self.keep(cx, room, entry);
-        newcomers.into_iter().for_each(|user| place_newcomer(cx, room, user, seq));
+        newcomers.iter().for_each(|user| place_newcomer(cx, room, *user, seq));
         if key != Key::NIL {
             let used = Used {
                 seq,
@@ -227,7 +223,32 @@ impl Books {
             own = Some(Own { to: asker.from, ok });
         }
         self.emit(cx, room, appended.after, Item::Event { seq, frame, own, removes });
+        for user in newcomers {
+            self.tell_member(cx, room, appended.after, user, |out, room| {
+                encode_added(out, &added(room, user))
+            });
+        }
+        if let Some(user) = removes {
+            self.tell_member(cx, room, appended.after, user, |out, room| {
+                encode_removed(out, room.id, version);
+            });
+        }
         self.confirm(cx, room, version, seq);
+    }
+
+    /// Has all connections of a user told that the room is one of its rooms, or no longer, once that is committed.
+    fn tell_member(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        after: Lsn,
+        user: UserId,
+        encode: impl FnOnce(&mut Vec<u8>, &Room),
+    ) {
+        let frame = cx.shared.pool.frame(|out| encode(out, room));
+        let to = shard_of_user(user, cx.shared.config.shard_count);
+        let mail = Box::new(Mail::Notice { user, frame, rooms: true });
+        self.emit(cx, room, after, Item::Post { to, mail });
     }
 
     /// Lets a removal or mute hold before the store knows of it. The removed get no further event; until the next one they stay
@@ -256,6 +277,19 @@ impl Books {
         if second != first {
             cx.post(second, Mail::BlockChanged { by, user });
         }
+    }
+}
+
+/// The room as a new member is told of it.
+fn added(room: &Room, user: UserId) -> Added<'_> {
+    let peer = || room.members.keys().copied().find(|other| *other != user);
+    Added {
+        room: room.id,
+        version: room.version,
+        kind: room.kind(),
+        name: room.info.as_ref().map_or("", |row| &row.name),
+        role: room.members.get(&user).map_or(Role::Member, |member| member.role),
+        peer: (room.kind() == RoomKind::Direct).then(peer).flatten(),
     }
 }
 

@@ -541,3 +541,73 @@ fn a_large_room_counts_as_several_in_memory() {
     assert!(w.evict(room));
     assert_eq!(w.owner.loaded_count, 0);
 }
+
+/// What the users' shards are to tell, oldest first: user, frame.
+fn notices(w: &mut World) -> Vec<(UserId, Value)> {
+    let mail = std::mem::take(&mut w.out).into_iter();
+    let notice = |(_, mail)| match mail {
+        Mail::Notice { user, frame, .. } => Some((user, value(&frame))),
+        _ => None,
+    };
+    mail.filter_map(notice).collect()
+}
+
+#[test]
+fn users_are_told_of_rooms_that_become_theirs_or_are_no_longer_once_that_is_committed() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Private, &[]);
+    notices(&mut w);
+    let invite = w.keyed("invite", room, json!({"user": user(2).to_string()}));
+    w.post(1, invite);
+    w.serve();
+    assert_eq!(notices(&mut w), [], "nothing is told that a crash could take back");
+    w.settle();
+    let added = notices(&mut w);
+    let [(told, added)] = &added[..] else { panic!("{added:?}") };
+    assert_eq!(*told, user(2));
+    assert_eq!(
+        (&added["ev"], &added["kind"], &added["role"]),
+        (&json!("added"), &json!("private"), &json!("member"))
+    );
+    let kick = w.keyed("kick", room, json!({"user": user(2).to_string()}));
+    w.run(1, kick);
+    let removed = notices(&mut w);
+    let [(told, removed)] = &removed[..] else { panic!("{removed:?}") };
+    assert_eq!((*told, &removed["ev"]), (user(2), &json!("removed")));
+    assert!(removed["version"].as_u64() > added["version"].as_u64(), "the newer one holds");
+}
+
+#[test]
+fn both_users_of_a_conversation_are_told_of_it() {
+    let mut w = World::new(Limits::default());
+    w.run(1, json!({"op": "direct", "user": user(2).to_string()}));
+    let mut told: Vec<_> =
+        notices(&mut w).into_iter().map(|(user, frame)| (user, frame["peer"].clone())).collect();
+    told.sort_by_key(|(user, _)| *user);
+    assert_eq!(told, [(user(1), json!(user(2).to_string())), (user(2), json!(user(1).to_string()))]);
+}
+
+#[test]
+fn members_come_with_their_positions_but_not_in_a_crowd() {
+    let mut limits = Limits::default();
+    limits.presence_room_members_max = 2;
+    let mut w = World::new(limits);
+    let room = w.room(Public, &[2]);
+    let seq = w.send(1, room, "read me")["seq"].as_u64().expect("a seq");
+    w.run(2, json!({"op": "delivered", "room": room.to_string(), "seq": seq}));
+    w.run(2, json!({"op": "read", "room": room.to_string(), "seq": seq}));
+    w.wait(1_100);
+    notices(&mut w);
+    w.run(2, json!({"op": "mark_unread", "room": room.to_string(), "seq": seq}));
+    w.wait(1_100);
+    let own = notices(&mut w);
+    let [(_, own)] = &own[..] else { panic!("{own:?}") };
+    assert_eq!((&own["seq"], &own["unread"], &own["marked"]), (&json!(seq - 1), &json!(1), &json!(true)));
+    let members = json!({"op": "members", "room": room.to_string()});
+    let list = w.run(1, members.clone());
+    let second = &list["members"][1];
+    assert_eq!((&second["read"], &second["delivered"]), (&json!(seq), &json!(seq)), "receipts never go back");
+    let join = w.keyed("join", room, json!({}));
+    w.run(3, join);
+    assert_eq!(w.run(1, members)["members"][1].get("read"), None);
+}
