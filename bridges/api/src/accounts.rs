@@ -7,6 +7,7 @@
 //! Invariants: secrets travel in bodies and in one header, never in a path, a query, a log line or an error; asking for a
 //! code costs and answers the same for known and unknown numbers. Limits: [`Policies`], and those of `desk`.
 
+mod counts;
 mod desk;
 mod handlers;
 mod names;
@@ -37,6 +38,7 @@ use tokio::sync::Semaphore;
 
 use crate::{Authority, Clock, Shards};
 
+pub use counts::AccountCounts;
 pub use operations::operations;
 pub use service::Policies;
 pub use shared::{Keys, Tickets};
@@ -44,12 +46,13 @@ pub use sms::{ConsoleSms, Sending, Sms, SmsError, SmsSender};
 
 use desk::Desk;
 use service::{Service, Shared};
+use shared::Pace;
 
 /// Messages on their way to the carrier at a time; further requests for codes answer `busy`.
 const SENDING_MAX: usize = 64;
 
-/// Bytes that the tables of accounts may take at most: codes that wait, tickets and registrations, addresses that are
-/// counted, SQLite's cache. Sessions that ended are not counted: each needed a sign-in.
+/// Bytes that the tables of accounts may take at most: codes that wait, tickets and registrations, addresses and
+/// accounts that are counted, SQLite's cache. Sessions that ended are not counted: each needed a sign-in.
 #[must_use]
 pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
     // Entries with their keys and their share of tree nodes, rounded up.
@@ -59,7 +62,7 @@ pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
     const CACHE: u64 = 4 << 20;
     // A code is remembered for ten minutes, or an hour where the next one may be asked for that late.
     let codes = u64::from(codes.messages_hour).saturating_mul(2).min(CODES_MAX as u64) * CODE;
-    codes + 2 * ONE_TIME_MAX as u64 * ONE_TIME + ADDRESSES_MAX as u64 * ADDRESS + CACHE
+    codes + 2 * ONE_TIME_MAX as u64 * ONE_TIME + 2 * ADDRESSES_MAX as u64 * ADDRESS + CACHE
 }
 
 /// An answer of [`Blocks`] on its way.
@@ -117,6 +120,8 @@ pub struct AccountsState {
     authority: Authority,
     server: Arc<ServerSecret>,
     tickets: Arc<Tickets>,
+    pace: Arc<Pace>,
+    counts: Arc<AccountCounts>,
     policies: Arc<Policies>,
     sms: Option<Arc<dyn SmsSender>>,
     sending: Arc<Semaphore>,
@@ -135,6 +140,12 @@ impl AccountsState {
     #[must_use]
     pub fn keys(&self) -> &Arc<Keys> {
         &self.keys
+    }
+
+    /// What accounts count, and whether their store works.
+    #[must_use]
+    pub fn counts(&self) -> &Arc<AccountCounts> {
+        &self.counts
     }
 
     /// The tickets, for the socket's `hello`.
@@ -206,17 +217,19 @@ pub fn start<S: AccountStore + Send + 'static>(
     let keys = Keys::new(ring);
     let tickets = Tickets::new(Arc::clone(&server));
     let told = shards.clone();
+    let counts = Arc::<AccountCounts>::default();
     let shared = Shared {
         server: Arc::clone(&server),
         keys: Arc::clone(&keys),
         tickets: Arc::clone(&tickets),
+        counts: Arc::clone(&counts),
         on_ended: Box::new(move |wall, ended, until| told.revoke(wall, ended.user, ended.session, until)),
     };
     let random =
         Box::new(|bytes: &mut [u8]| getrandom::fill(bytes).expect("the operating system gives random bytes"));
     let mut service = Service::new(store, fault, shared, policies.clone(), random);
     service.load_revocations(clock()).map_err(StartError::Store)?;
-    let (desk, thread) = Desk::start(move || service).map_err(StartError::Thread)?;
+    let (desk, thread) = Desk::start(move || service, Arc::clone(&counts)).map_err(StartError::Thread)?;
     let accepted = Arc::clone(&keys);
     let authority = Authority {
         keys: Arc::new(move || Arc::clone(accepted.current().accepted())),
@@ -229,6 +242,8 @@ pub fn start<S: AccountStore + Send + 'static>(
         authority,
         server,
         tickets,
+        pace: Arc::default(),
+        counts,
         policies: Arc::new(policies),
         sms,
         sending: Arc::new(Semaphore::new(SENDING_MAX)),

@@ -35,6 +35,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -42,6 +44,7 @@ use lynk_bridge::{BridgeThread, Handover, spawn};
 use lynk_domain::Millis;
 use lynk_engine::Principal;
 use lynk_http::Policy;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use assets::Asset;
 pub use auth::{Authority, Caller, Keys};
@@ -57,6 +60,8 @@ pub use serve::Client;
 pub const BODY_BYTES_MAX: usize = 128 << 10;
 /// Memory of one connection at most: its buffer, a body, and the same again as fields of a command and its answer.
 pub const CONNECTION_BYTES_MAX: usize = serve::BUFFER_BYTES_MAX + 4 * BODY_BYTES_MAX;
+/// Time for which a browser need not ask again whether a page of another origin may use an operation.
+const PREFLIGHT_TIME: Duration = Duration::from_secs(600);
 /// Threads for what blocks.
 const BLOCKING_THREADS_MAX: usize = 2;
 /// Operations that this crate has by itself.
@@ -210,7 +215,23 @@ fn router(intake: &Intake, parts: &ApiParts, limits: &Arc<serve::Limits>) -> Rou
 
 /// What every request and every answer goes through, whatever the route.
 fn around(routes: Router, limits: Arc<serve::Limits>) -> Router {
-    routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn_with_state(limits, serve::around))
+    let listed = limits.policy.origins.clone();
+    let routes =
+        routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn_with_state(limits, serve::around));
+    if listed.is_empty() { routes } else { routes.layer(cross_origin(listed)) }
+}
+
+/// Lets pages of the listed origins read answers, refusals too. No cookie has a meaning here, so none is let through.
+fn cross_origin(listed: Vec<String>) -> CorsLayer {
+    let allowed = move |origin: &HeaderValue, _: &Parts| {
+        listed.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .max_age(PREFLIGHT_TIME)
 }
 
 /// Routes with everything that the bridge puts round them, for a listener of a test's own.

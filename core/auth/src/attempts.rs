@@ -35,25 +35,31 @@ impl Attempts {
     /// # Errors
     /// The bucket is empty: milliseconds until it has one.
     pub fn take(&mut self, now: Nanos, address: IpAddr, per_minute: u32) -> Result<(), u64> {
-        const MINUTE: u64 = 60 * Nanos::SECOND;
-        if per_minute == 0 {
+        self.take_of(now, address_key(address), per_minute, 60 * Nanos::SECOND)
+    }
+
+    /// Takes one from the bucket of `key`, which holds `burst` and refills in `window` nanoseconds; 0 is no limit.
+    ///
+    /// # Errors
+    /// The bucket is empty: milliseconds until it has one.
+    pub fn take_of(&mut self, now: Nanos, key: [u8; 16], burst: u32, window: u64) -> Result<(), u64> {
+        if burst == 0 {
             return Ok(());
         }
-        let key = self.key(now, address);
-        let one = MINUTE / u64::from(per_minute);
+        let key = self.key(now, key);
+        let one = window / u64::from(burst);
         let full_at = self.full_at.get(&key).copied().unwrap_or_default().max(now);
         let next = full_at.after(one);
-        if next.since(now) > MINUTE {
-            return Err((next.since(now) - MINUTE).div_ceil(Nanos::MILLISECOND));
+        if next.since(now) > window {
+            return Err((next.since(now) - window).div_ceil(Nanos::MILLISECOND));
         }
         self.full_at.insert(key, next);
         Ok(())
     }
 
-    fn key(&mut self, now: Nanos, address: IpAddr) -> [u8; 16] {
+    fn key(&mut self, now: Nanos, key: [u8; 16]) -> [u8; 16] {
         /// No address: the bucket of those for which there is no room.
         const SHARED: [u8; 16] = [0xff; 16];
-        let key = address_key(address);
         if self.full_at.len() >= ADDRESSES_MAX && !self.full_at.contains_key(&key) {
             self.full_at.retain(|_, full_at| *full_at > now);
             if self.full_at.len() >= ADDRESSES_MAX {

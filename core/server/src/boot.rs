@@ -194,6 +194,7 @@ impl Boot<'_> {
             requests: store.request_board().clone(),
             drain: store.drain_board().clone(),
             api: counts,
+            accounts: Arc::clone(accounts.counts()),
             journal: disk_use,
             driver: chosen,
             fallback,

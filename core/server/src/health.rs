@@ -39,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) requests: Board<RequestSnapshot>,
     pub(crate) drain: Board<DrainSnapshot>,
     pub(crate) api: Arc<lynk_api::Counts>,
+    pub(crate) accounts: Arc<lynk_api::accounts::AccountCounts>,
     pub(crate) journal: Arc<DiskUse>,
     pub(crate) driver: Chosen,
     /// Why the driver is not the preferred one.
@@ -166,7 +167,8 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
     let (used, max) = (parts.journal.used(), parts.journal.max());
     let full = used.saturating_mul(100) >= max.saturating_mul(JOURNAL_PERCENT_WARN);
     all.push(("journal", full.then(|| format!("{used} of {max} bytes of its disk budget are used"))));
-    for (name, health) in parts.store.parts() {
+    let stores = parts.store.parts().into_iter().chain([("accounts", &parts.accounts.health)]);
+    for (name, health) in stores {
         let report = health.report();
         let problem = report
             .degraded
@@ -188,6 +190,7 @@ mod tests {
             requests: Board::default(),
             drain: Board::default(),
             api: Arc::default(),
+            accounts: Arc::default(),
             journal: DiskUse::new(used, 1_000),
             driver: Chosen::Epoll,
             fallback: None,
@@ -224,14 +227,16 @@ mod tests {
     fn a_failing_dependency_degrades_and_is_named() {
         let health = Health::new();
         let parts = parts(900);
-        let store = parts.store.clone();
+        let (store, accounts) = (parts.store.clone(), Arc::clone(&parts.accounts));
         health.assemble(parts);
         health.enter(Phase::Ready);
         store.rooms.fail("locked", "someone else writes");
+        accounts.health.fail("unavailable", "disk I/O error");
         let (ready, told) = health.ready();
         assert!(ready && told["status"] == "degraded");
         assert_eq!(told["dependencies"]["driver"]["status"], "ok");
         assert_eq!(told["dependencies"]["journal"]["status"], "degraded");
+        assert_eq!(told["dependencies"]["accounts"]["detail"], "unavailable for 0 s: disk I/O error");
         assert!(
             told["dependencies"]["rooms"]["detail"].as_str().expect("text").contains("someone else writes")
         );

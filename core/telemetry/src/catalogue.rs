@@ -89,8 +89,15 @@ const STATUS_CLASSES: Label = Label { name: "class", values: &["2xx", "3xx", "4x
 /// Why the API bridge closed a connection that a shard handed over.
 const API_REFUSALS: Label = Label { name: "reason", values: &["full", "network"] };
 
-/// What a ticket was good for.
-const TICKET_OUTCOMES: Label = Label { name: "outcome", values: &["good", "bad"] };
+/// What a ticket or a code was.
+const GOOD_OR_BAD: Label = Label { name: "outcome", values: &["good", "bad"] };
+
+/// What became of a request for a code.
+const CODE_OUTCOMES: Label = Label { name: "outcome", values: &["sent", "withheld", "refused", "failed"] };
+
+/// What became of a refresh token.
+const REFRESH_OUTCOMES: Label =
+    Label { name: "outcome", values: &["turned", "repeated", "reused", "refused"] };
 
 /// Why a connection ended: the reasons of `net/connection`, in its order.
 const END_REASONS: Label = Label {
@@ -268,8 +275,19 @@ catalogue! {
     ApiCommandsInFlight Gauge "lynk_api_commands_in_flight": "Of these, without an answer now.";
     ApiCommandsLate Counter "lynk_api_commands_late_total":
         "Commands whose answer did not come in time; their requests were told that the outcome is unknown.";
-    ApiTickets Counter "lynk_api_tickets_total" by TICKET_OUTCOMES: "Socket tickets shown, by what they were good for.";
+    ApiTickets Counter "lynk_api_tickets_total" by GOOD_OR_BAD: "Socket tickets shown, by what they were good for.";
     ApiRevocations Counter "lynk_api_revocations_total": "Sessions ended before their tokens did.";
+    AccountsCodes Counter "lynk_accounts_codes_total" by CODE_OUTCOMES:
+        "Requests for a code, by what became of them; withheld: the number had its messages of the day.";
+    AccountsProofs Counter "lynk_accounts_proofs_total" by GOOD_OR_BAD: "Codes that somebody entered.";
+    AccountsRegistered Counter "lynk_accounts_registered_total": "Accounts made.";
+    AccountsRefreshes Counter "lynk_accounts_refreshes_total" by REFRESH_OUTCOMES:
+        "Refresh tokens presented; reused: after its grace, so that its session is over.";
+    AccountsWaiting Gauge "lynk_accounts_operations_waiting": "Operations that wait for the accounts' thread.";
+    AccountsSeconds Histogram "lynk_accounts_operation_duration_seconds":
+        "Time of an operation on the accounts' thread.";
+    AccountsStoreFailures Counter "lynk_accounts_store_failures_total": "Failures of the store of accounts.";
+    AccountsStoreDegraded Gauge "lynk_accounts_store_degraded": "1 while the store of accounts fails.";
     ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
     ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
     ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";

@@ -77,7 +77,16 @@ impl Refusal {
     /// refusals that mean "try again".
     pub fn encode_response(self, out: &mut Vec<u8>, retry_after_seconds: u32) {
         let (status, phrase, name, message) = self.row();
-        let body_bytes = r#"{"code":"","message":""}"#.len() + name.len() + message.len();
+        // Which answers mean "again, later" is in the status; the body says it to those who read nothing else.
+        let retry = match self {
+            Self::TooManyConnections | Self::Full | Self::Draining => {
+                format!("true,\"retry_after_ms\":{}", u64::from(retry_after_seconds) * 1_000)
+            }
+            Self::Timeout => "true".to_owned(),
+            _ => "false".to_owned(),
+        };
+        let body = format!("{{\"code\":\"{name}\",\"message\":\"{message}\",\"retryable\":{retry}}}");
+        let body_bytes = body.len();
         let extra = match self {
             Self::UpgradeRequired | Self::VersionUnsupported => {
                 "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n".to_owned()
@@ -92,8 +101,7 @@ impl Refusal {
         write!(
             out,
             "HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nContent-Length: {body_bytes}\r\n\
-             Cache-Control: no-store\r\n{extra}Connection: {connection}\r\n\r\n\
-             {{\"code\":\"{name}\",\"message\":\"{message}\"}}"
+             Cache-Control: no-store\r\n{extra}Connection: {connection}\r\n\r\n{body}"
         )
         .expect("a Vec takes every write");
     }
@@ -176,6 +184,8 @@ mod tests {
             let body = std::str::from_utf8(&out[head..]).unwrap();
             assert_eq!(header("Content-Length"), Some(body.len().to_string().as_str()), "{refusal:?}");
             assert!(body.contains(refusal.name()), "{body}");
+            assert_eq!(body.contains(r#""retryable":true"#), matches!(refusal.status(), 408 | 429 | 503));
+            assert_eq!(body.contains(r#""retry_after_ms":7000"#), matches!(refusal.status(), 429 | 503));
             assert!(header("Connection").unwrap().ends_with("close"));
             assert_eq!(header("Retry-After").is_some(), matches!(refusal.status(), 429 | 503), "{refusal:?}");
             assert_eq!(header("Sec-WebSocket-Version").is_some(), refusal.status() == 426);

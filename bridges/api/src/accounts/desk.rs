@@ -7,12 +7,15 @@
 //! went away is carried out all the same; what it was answered is lost with it, as on a broken connection.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::sync::oneshot;
 
+use super::counts::AccountCounts;
 use super::service::Actions;
 
 /// Operations that wait for the thread.
@@ -26,6 +29,7 @@ type Job = Box<dyn FnOnce(&mut dyn Actions) + Send>;
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     jobs: SyncSender<Job>,
+    counts: Arc<AccountCounts>,
 }
 
 impl Desk {
@@ -35,15 +39,20 @@ impl Desk {
     /// No thread.
     pub(super) fn start<A: Actions>(
         make: impl FnOnce() -> A + Send + 'static,
+        counts: Arc<AccountCounts>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = sync_channel::<Job>(QUEUE_MAX);
+        let counted = Arc::clone(&counts);
         let thread = std::thread::Builder::new().name("accounts".to_owned()).spawn(move || {
             let mut service = make();
             while let Ok(job) = queue.recv() {
+                counted.taken();
+                let started = Instant::now();
                 job(&mut service);
+                counted.carried_out(started.elapsed());
             }
         })?;
-        Ok((Self { jobs }, thread))
+        Ok((Self { jobs, counts }, thread))
     }
 
     /// Has `ask` carried out and waits for what it returns.
@@ -59,7 +68,7 @@ impl Desk {
             // Nobody may be waiting any more.
             let _ = answer.send(ask(service));
         });
-        match self.jobs.try_send(job) {
+        match self.send(job) {
             Ok(()) => answered.await.unwrap_or_else(|_| Err(ErrorCode::Draining.into())),
             Err(TrySendError::Full(_)) => Err(Reject::after(ErrorCode::Busy, FULL_RETRY_MILLIS)),
             Err(TrySendError::Disconnected(_)) => Err(ErrorCode::Draining.into()),
@@ -68,6 +77,11 @@ impl Desk {
 
     /// Has `ask` carried out some time, if there is room.
     pub(super) fn tell(&self, ask: impl FnOnce(&mut dyn Actions) + Send + 'static) {
-        let _ = self.jobs.try_send(Box::new(ask));
+        let _ = self.send(Box::new(ask));
+    }
+
+    fn send(&self, job: Job) -> Result<(), TrySendError<Job>> {
+        self.counts.queued();
+        self.jobs.try_send(job).inspect_err(|_| self.counts.taken())
     }
 }

@@ -1,6 +1,7 @@
 //! The operations over HTTP: what a request means, and what its answer looks like.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -13,6 +14,7 @@ use lynk_domain::{SessionId, UserId};
 use lynk_model::account::{ACCOUNTS_PER_QUESTION_MAX, Account, USER_NAME_CHARS_MAX, Which};
 use lynk_protocol::{ErrorCode, Reject};
 
+use super::counts::Coded;
 use super::service::{Proved, Registration, folded};
 use super::{AccountsState, names, number, wire};
 use crate::body::Json;
@@ -42,12 +44,18 @@ pub(super) async fn code(
         return Err(Reject::after(ErrorCode::Busy, 1_000).into());
     };
     let now = (state.clock)();
-    let requested = state.desk.ask(move |desk| desk.request_code(now, from, &number.phone)).await?;
+    let asked = state.desk.ask(move |desk| desk.request_code(now, from, &number.phone)).await;
+    let requested = asked.inspect_err(|_| state.counts.coded(Coded::Refused))?;
+    if requested.sms.is_none() {
+        state.counts.coded(Coded::Withheld);
+    }
     if let Some(message) = requested.sms {
-        let desk = state.desk.clone();
+        let (desk, counts) = (state.desk.clone(), Arc::clone(&state.counts));
         // The answer waits for no carrier: it would tell those numbers apart that get a message.
         tokio::spawn(async move {
-            if let Err(error) = sms.send(&message).await {
+            let sent = sms.send(&message).await;
+            counts.coded(if sent.is_ok() { Coded::Sent } else { Coded::Failed });
+            if let Err(error) = sent {
                 tracing::warn!(event = "sms_failed", to = message.to.masked(), %error, "a code was not sent");
                 desk.tell(move |desk| desk.cancel_code(requested.request));
             }
@@ -122,6 +130,7 @@ pub(super) async fn ticket(
     State(state): State<AccountsState>,
     Caller { claims }: Caller,
 ) -> Answer<Body<wire::Ticket>> {
+    state.pace.take((state.clock)().mono, claims.user)?;
     let now = (state.clock)();
     let ticket = state.desk.ask(move |desk| desk.ticket(now, claims)).await?;
     let ticket = ticket.reveal().to_owned();
@@ -132,6 +141,7 @@ pub(super) async fn me(
     State(state): State<AccountsState>,
     Caller { claims }: Caller,
 ) -> Answer<Body<wire::Me>> {
+    state.pace.take((state.clock)().mono, claims.user)?;
     let account = state.desk.ask(move |desk| desk.me(&claims)).await?;
     Ok(axum::Json(wire::Me {
         user: (&account).into(),
@@ -144,6 +154,7 @@ pub(super) async fn sessions(
     State(state): State<AccountsState>,
     Caller { claims }: Caller,
 ) -> Answer<Body<wire::Sessions>> {
+    state.pace.take((state.clock)().mono, claims.user)?;
     let now = (state.clock)();
     let sessions = state.desk.ask(move |desk| desk.sessions(now, &claims)).await?;
     let sessions = sessions.iter().map(|one| wire::SessionRow::new(one, claims.session)).collect();
@@ -176,6 +187,7 @@ pub(super) async fn users(
     Caller { claims }: Caller,
     query: Result<Query<wire::UsersQuery>, QueryRejection>,
 ) -> Answer<Body<wire::Users>> {
+    state.pace.take((state.clock)().mono, claims.user)?;
     let wrong =
         || Reject::because(ErrorCode::InvalidField, "ids must be 1 to 100 user ids, separated by commas");
     let Query(wire::UsersQuery { ids }) = query.map_err(|_| wrong())?;
@@ -198,6 +210,7 @@ pub(super) async fn user_of_name(
     Caller { claims }: Caller,
     name: Result<Path<String>, PathRejection>,
 ) -> Answer<Body<wire::User>> {
+    state.pace.take((state.clock)().mono, claims.user)?;
     let missing = ErrorCode::UserNotFound;
     let Path(name) = name.map_err(|_| missing)?;
     if name.chars().count() > USER_NAME_CHARS_MAX {

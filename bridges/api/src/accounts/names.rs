@@ -8,6 +8,7 @@ use lynk_model::account::{
 use lynk_protocol::{ErrorCode, Reject};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
+use unicode_security::{MixedScript as _, RestrictionLevel, RestrictionLevelDetection as _};
 
 /// Marks in a row that a letter may carry: more are decoration that overlaps other lines.
 const MARKS_MAX: usize = 2;
@@ -15,7 +16,7 @@ const MARKS_MAX: usize = 2;
 /// A user name in the form in which it is kept: NFKC.
 ///
 /// # Errors
-/// It is not 3 to 32 letters, digits, `_`, `.` or `-`.
+/// It is not 3 to 32 letters, digits, `_`, `.` or `-`, or its letters are of scripts that no language mixes.
 pub(super) fn user_name(text: &str) -> Result<String, Reject> {
     let refused = || {
         Reject::because(
@@ -39,6 +40,13 @@ pub(super) fn user_name(text: &str) -> Result<String, Reject> {
         } else {
             return Err(refused());
         }
+    }
+    // A Cyrillic letter among Latin ones looks like another name (UTS 39, mixed scripts).
+    if !name.is_single_script() && !name.check_restriction_level(RestrictionLevel::HighlyRestrictive) {
+        return Err(Reject::because(
+            ErrorCode::InvalidField,
+            "user_name must keep to the letters of one language",
+        ));
     }
     let length = (USER_NAME_CHARS_MIN..=USER_NAME_CHARS_MAX).contains(&name.chars().count());
     if length && name.chars().any(char::is_alphanumeric) { Ok(name) } else { Err(refused()) }
@@ -92,6 +100,8 @@ mod tests {
             ("Жанна", "Жанна"),
             ("हिन्दी", "हिन्दी"),
             ("ﬁx", "fix"),
+            ("田中たろうtanaka", "田中たろうtanaka"),
+            ("Αλέξης_7", "Αλέξης_7"),
         ] {
             assert_eq!(user_name(given).as_deref(), Ok(kept), "{given}");
         }
@@ -108,6 +118,8 @@ mod tests {
             "x\u{300}\u{301}\u{302}y",
             "\u{202e}abc",
             "🙂🙂🙂",
+            "p\u{430}ypal",
+            "αdmin",
             &long,
             &"y".repeat(1 << 20),
         ] {

@@ -111,7 +111,7 @@ fn sessions() -> [Operation; 6] {
             "make_ticket",
             "Make a ticket that opens one socket within 30 seconds.",
             (200, Some(schema_of::<wire::Ticket>)),
-            errors!(NotSignedIn, InvalidToken, TokenExpired),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
         ),
         signed_in(
             Method::GET,
@@ -119,7 +119,7 @@ fn sessions() -> [Operation; 6] {
             "me",
             "The account of this session.",
             (200, Some(schema_of::<wire::Me>)),
-            errors!(NotSignedIn, InvalidToken, TokenExpired),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
         ),
         signed_in(
             Method::GET,
@@ -127,7 +127,7 @@ fn sessions() -> [Operation; 6] {
             "sessions",
             "The sessions of this account.",
             (200, Some(schema_of::<wire::Sessions>)),
-            errors!(NotSignedIn, InvalidToken, TokenExpired),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
         ),
         signed_in(
             Method::DELETE,
@@ -158,7 +158,7 @@ fn people() -> [Operation; 3] {
                 "users",
                 "People by id; those who do not exist or may not be seen are left out.",
                 (200, Some(schema_of::<wire::Users>)),
-                errors!(NotSignedIn, InvalidToken, TokenExpired, InvalidField),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
             )
         },
         signed_in(
@@ -167,7 +167,7 @@ fn people() -> [Operation; 3] {
             "user_by_name",
             "A person by user name, in any spelling that folds to it.",
             (200, Some(schema_of::<wire::User>)),
-            errors!(NotSignedIn, InvalidToken, TokenExpired, UserNotFound),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, UserNotFound),
         ),
         public(
             Method::GET,

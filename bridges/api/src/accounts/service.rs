@@ -16,12 +16,14 @@ use lynk_auth::{
     Refresh, RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, address_key, new_family,
     refresh,
 };
+use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
 use lynk_model::account::{Account, AuditKind, Charge, Charged, NewSession, Registered, Session, Which};
 use lynk_model::port::{AccountStore, ready};
 use lynk_model::{StoreError, fold_name};
 use lynk_protocol::{ErrorCode, Reject};
 
+use super::counts::{AccountCounts, Refreshed};
 use super::shared::{Keys, OnEnded, Tickets};
 use super::sms::Sms;
 use super::wire::Issued;
@@ -100,6 +102,7 @@ pub(super) struct Service<S> {
     pub(super) keys: Arc<Keys>,
     pub(super) tickets: Arc<Tickets>,
     pub(super) on_ended: OnEnded,
+    pub(super) counts: Arc<AccountCounts>,
     pub(super) random: Random,
     pub(super) codes: Codes,
     pub(super) attempts: Attempts,
@@ -118,6 +121,7 @@ pub(super) struct Shared {
     pub(super) keys: Arc<Keys>,
     pub(super) tickets: Arc<Tickets>,
     pub(super) on_ended: OnEnded,
+    pub(super) counts: Arc<AccountCounts>,
 }
 
 fn wait(code: ErrorCode, millis: u64) -> Reject {
@@ -132,7 +136,7 @@ impl<S: AccountStore> Service<S> {
         policies: Policies,
         random: Random,
     ) -> Self {
-        let Shared { server, keys, tickets, on_ended } = shared;
+        let Shared { server, keys, tickets, on_ended, counts } = shared;
         let registrations = OneTime::new(OneTimeKind::REGISTRATION);
         Self {
             store,
@@ -142,6 +146,7 @@ impl<S: AccountStore> Service<S> {
             keys,
             tickets,
             on_ended,
+            counts,
             random,
             codes: Codes::default(),
             attempts: Attempts::default(),
@@ -170,15 +175,30 @@ impl<S: AccountStore> Service<S> {
     }
 
     fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
-        result.map_err(|error| {
-            let fault = (self.fault)(&self.store).unwrap_or_default();
-            tracing::error!(event = "accounts_store_failed", ?error, fault, "the store of accounts failed");
-            match error {
-                StoreError::Unavailable => Reject::after(ErrorCode::Unavailable, 1_000),
-                StoreError::Unknown => Reject::after(ErrorCode::Unknown, 1_000),
-                _ => ErrorCode::Internal.into(),
+        let health = &self.counts.health;
+        let error = match result {
+            Ok(value) => {
+                if let Turned::Good(after) = health.succeed() {
+                    tracing::info!(
+                        event = "accounts_store_works",
+                        ?after,
+                        "the store of accounts works again"
+                    );
+                }
+                return Ok(value);
             }
-        })
+            Err(error) => error,
+        };
+        let fault = (self.fault)(&self.store).unwrap_or_default();
+        let (kind, reject) = match error {
+            StoreError::Unavailable => ("unavailable", Reject::after(ErrorCode::Unavailable, 1_000)),
+            StoreError::Unknown => ("unknown", Reject::after(ErrorCode::Unknown, 1_000)),
+            _ => ("corrupt", ErrorCode::Internal.into()),
+        };
+        if health.fail(kind, &fault) == Turned::Bad {
+            tracing::error!(event = "accounts_store_failed", ?error, fault, "the store of accounts failed");
+        }
+        Err(reject)
     }
 
     fn attempt(&mut self, now: Now, from: IpAddr) -> Result<(), Reject> {
@@ -322,7 +342,11 @@ impl<S: AccountStore> Actions for Service<S> {
         let phone = self
             .codes
             .prove(now.mono, &self.server, request, code)
-            .map_err(|_| Reject::new(ErrorCode::InvalidCode))?;
+            .inspect(|_| self.counts.proved(true))
+            .map_err(|_| {
+                self.counts.proved(false);
+                Reject::new(ErrorCode::InvalidCode)
+            })?;
         let proved = self.prove(now, &phone, device);
         if proved.is_err() {
             self.codes.restore(request);
@@ -353,7 +377,10 @@ impl<S: AccountStore> Actions for Service<S> {
         let (session, first) = self.new_session(now, asked.device.clone());
         let registered = ready(self.store.register(&account, &session));
         let (issued, account) = match self.stored(registered)? {
-            Registered::Made => (self.issue(now, account.user, 1, &first, session.family.ends()), account),
+            Registered::Made => {
+                self.counts.registered();
+                (self.issue(now, account.user, 1, &first, session.family.ends()), account)
+            }
             Registered::NameTaken => return Err(ErrorCode::NameTaken.into()),
             // An earlier try of which the answer was lost, or another device of the number was faster: whoever proved the
             // number signs in to its account.
@@ -371,18 +398,23 @@ impl<S: AccountStore> Actions for Service<S> {
     fn refresh(&mut self, now: Now, token: &RefreshToken) -> Result<Issued, Reject> {
         for _ in 0..REFRESH_TURNS_MAX {
             let found = self.stored(ready(self.store.session(token.session())))?;
-            let Some(session) = found else { return Err(ErrorCode::InvalidToken.into()) };
+            let Some(session) = found else {
+                self.counts.refreshed(Refreshed::Refused);
+                return Err(ErrorCode::InvalidToken.into());
+            };
             let (family, policy) = (&session.family, &self.policies.sessions);
             match refresh(family, token, &self.server, now.wall, policy) {
                 Refresh::Rotate { next, family: turned } => {
                     let rotated =
                         ready(self.store.rotate(session.session, family.generation, &turned, now.wall));
                     if self.stored(rotated)? {
+                        self.counts.refreshed(Refreshed::Turned);
                         return Ok(self.issue(now, session.user, session.epoch, &next, turned.ends()));
                     }
                     // Somebody else turned it, or ended it, in between: look again.
                 }
                 Refresh::Repeat { next } => {
+                    self.counts.refreshed(Refreshed::Repeated);
                     return Ok(self.issue(now, session.user, session.epoch, &next, session.family.ends()));
                 }
                 Refresh::Reuse => {
@@ -391,6 +423,7 @@ impl<S: AccountStore> Actions for Service<S> {
                         ready(self.store.revoke(session.user, which, AuditKind::RefreshReuse, now.wall));
                     let ended = self.stored(revoked)?;
                     self.ended(now, &ended);
+                    self.counts.refreshed(Refreshed::Reused);
                     tracing::warn!(
                         event = "refresh_token_reused",
                         user = %session.user,
@@ -400,9 +433,13 @@ impl<S: AccountStore> Actions for Service<S> {
                     return Err(ErrorCode::InvalidToken.into());
                 }
                 Refresh::TooFast { retry_after_millis } => {
+                    self.counts.refreshed(Refreshed::Refused);
                     return Err(wait(ErrorCode::RateLimited, retry_after_millis));
                 }
-                Refresh::Expired | Refresh::Unknown => return Err(ErrorCode::InvalidToken.into()),
+                Refresh::Expired | Refresh::Unknown => {
+                    self.counts.refreshed(Refreshed::Refused);
+                    return Err(ErrorCode::InvalidToken.into());
+                }
             }
         }
         Err(wait(ErrorCode::Busy, 250))

@@ -6,8 +6,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use lynk_auth::{Claims, KeyRing, OneTime, OneTimeFull, OneTimeKind, Opaque, ServerSecret};
-use lynk_domain::{Millis, Nanos, Revocation, SessionId};
+use lynk_auth::{Attempts, Claims, KeyRing, OneTime, OneTimeFull, OneTimeKind, Opaque, ServerSecret};
+use lynk_domain::{Millis, Nanos, Revocation, SessionId, UserId};
+use lynk_protocol::{ErrorCode, Reject};
 
 /// The tables hold at any moment: a thread that died in between left them whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -67,6 +68,25 @@ impl Tickets {
 impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         lock(&self.table).fmt(f)
+    }
+}
+
+/// Questions that an account may ask at once, and again within [`PACE_NANOS`].
+const PACE_BURST: u32 = 100;
+const PACE_NANOS: u64 = 2 * Nanos::SECOND;
+
+/// How often each account asks. Ends of sessions are not counted: whoever has a stolen token must not keep its owner from
+/// ending it.
+#[derive(Default, Debug)]
+pub(super) struct Pace(Mutex<Attempts>);
+
+impl Pace {
+    /// # Errors
+    /// `rate_limited`, with a time.
+    pub(super) fn take(&self, now: Nanos, user: UserId) -> Result<(), Reject> {
+        lock(&self.0).take_of(now, user.0, PACE_BURST, PACE_NANOS).map_err(|millis| {
+            Reject::after(ErrorCode::RateLimited, u32::try_from(millis).unwrap_or(u32::MAX))
+        })
     }
 }
 

@@ -209,3 +209,23 @@ fn a_request_without_a_good_token_is_told_how_to_get_one() {
     );
     assert_eq!(server.raw(&twice).code(401), "invalid_token");
 }
+
+#[test]
+fn an_account_asks_a_hundred_times_at_once_and_may_still_end_its_sessions() {
+    let server = Server::new();
+    let (alice, bob) = (server.sign_up(ALICE, "alice"), server.sign_up(BOB, "bob"));
+    let ticket = |of: &Value| server.call("POST", "/v1/auth/ticket", Some(access(of)), None);
+    for _ in 0..100 {
+        ticket(&alice).ok(200);
+    }
+    let soon = ticket(&alice);
+    assert_eq!((soon.code(429), &soon.body["retry_after_ms"]), ("rate_limited", &json!(20)));
+    let id = text(&alice["user"], "user");
+    for path in ["/v1/me", "/v1/sessions", "/v1/users/by_name/bob", &format!("/v1/users?ids={id}")] {
+        assert_eq!(server.get(path, access(&alice)).code(429), "rate_limited", "{path}");
+    }
+    ticket(&bob).ok(200);
+    server.advance(20);
+    ticket(&alice).ok(200);
+    server.call("POST", "/v1/auth/logout", Some(access(&alice)), None).ok(204);
+}

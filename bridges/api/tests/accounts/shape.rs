@@ -1,11 +1,12 @@
 //! The form of answers, and that the operations are what they are said to be.
 
 use lynk_api::accounts::operations;
+use lynk_telemetry::{Metric, Snapshot, Value as Number};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use crate::support::{Server, text};
+use crate::support::{LISTED, Server, text};
 
 #[test]
 fn every_answer_names_its_request_and_may_not_be_kept() {
@@ -125,4 +126,59 @@ fn answers_have_the_members_of_their_schemas() {
             |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
         assert_eq!(members(&schema.as_value()["properties"]), members(&answer), "{path}");
     }
+}
+
+#[test]
+fn pages_of_listed_origins_read_answers_and_refusals() {
+    let server = Server::new();
+    let with = |method: &str, path: &str, lines: &str| {
+        server.raw(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: chat.example\r\nConnection: close\r\n{lines}\r\n"
+        ))
+    };
+    let asks = "Access-Control-Request-Method: DELETE\r\nAccess-Control-Request-Headers: authorization\r\n";
+    let preflight = with("OPTIONS", "/v1/sessions/x", &format!("Origin: {LISTED}\r\n{asks}"));
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (200, Some(LISTED)));
+    assert!(
+        preflight.header("access-control-allow-methods").is_some_and(|methods| methods.contains("DELETE"))
+    );
+    assert!(
+        preflight.header("access-control-allow-headers").is_some_and(|names| names.contains("authorization"))
+    );
+    let refused = with("GET", "/v1/me", &format!("Origin: {LISTED}\r\n"));
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, Some(LISTED)));
+    assert_eq!(refused.header("access-control-allow-credentials"), None);
+    for foreign in ["https://evil.example", "https://app.example", "null"] {
+        let refused = with("GET", "/v1/me", &format!("Origin: {foreign}\r\n"));
+        assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, None), "{foreign}");
+        let preflight = with("OPTIONS", "/v1/me", &format!("Origin: {foreign}\r\n{asks}"));
+        assert_eq!(preflight.header("access-control-allow-origin"), None, "{foreign}");
+    }
+}
+
+#[test]
+fn what_becomes_of_codes_and_tokens_is_counted() {
+    let server = Server::new();
+    let made = server.sign_up("+4915112345601", "alice");
+    server.advance(60_000);
+    let (request, _) = server.code_for("+4915112345601");
+    server.post("/v1/auth/verify", &json!({ "request_id": request, "code": "000000" })).code(401);
+    server.post("/v1/auth/code", &json!({ "phone": "+4915112345601" })).code(429);
+    server.refresh(&made["refresh_token"]).ok(200);
+    server.refresh(&made["refresh_token"]).ok(200);
+    server.advance(60_000);
+    server.refresh(&made["refresh_token"]).code(401);
+    let mut snapshot = Snapshot::new();
+    server.state.counts().add_to(&mut snapshot);
+    let numbers = |metric: Metric| -> Vec<f64> {
+        let of_metric = snapshot.series().iter().filter(|series| series.metric == metric);
+        of_metric
+            .map(|series| if let Number::Number(number) = series.value { number } else { f64::NAN })
+            .collect()
+    };
+    assert_eq!(numbers(Metric::AccountsCodes), [2.0, 0.0, 1.0, 0.0]);
+    assert_eq!(numbers(Metric::AccountsProofs), [1.0, 1.0]);
+    assert_eq!(numbers(Metric::AccountsRegistered), [1.0]);
+    assert_eq!(numbers(Metric::AccountsRefreshes), [1.0, 1.0, 1.0, 0.0]);
+    assert_eq!(numbers(Metric::AccountsWaiting), [0.0]);
 }

@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) const START: u64 = 1_795_456_131_000;
+/// An origin that may use the server.
+pub(crate) const LISTED: &str = "https://app.example:8443";
 pub(crate) const SECRET: [u8; 32] = [0x5e; 32];
 
 /// Keeps what was sent instead of sending it.
@@ -312,7 +314,7 @@ impl Server {
 /// Limits that these tests do not meet.
 fn options() -> ApiOptions {
     ApiOptions {
-        policy: Policy { path: "/ws".to_owned(), origins: Vec::new() },
+        policy: Policy { path: "/ws".to_owned(), origins: vec![LISTED.to_owned()] },
         connections_max: u32::MAX,
         connections_per_network_max: 0,
         request_time: Duration::from_secs(60),

@@ -287,7 +287,7 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "listen.origins",
         Field::Words(|c| &mut c.listen_origins),
-        "Browser origins (`https://chat.example`) that may connect besides the server's own, as browsers send them: without a path, a final slash or the scheme's usual port. Programs send none and always may.",
+        "Browser origins (`https://chat.example`) that may connect and read HTTP answers besides the server's own, as browsers send them: without a path, a final slash or the scheme's usual port. Programs send none and always may.",
     ),
     key(
         "listen.trusted_proxies",

@@ -18,6 +18,7 @@ fn service(policies: Policies) -> Service<MemoryAccounts> {
         keys: Keys::new(ring),
         tickets: Tickets::new(server),
         on_ended: Box::new(|_, _, _| {}),
+        counts: Arc::default(),
     };
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let random = Box::new(move |bytes: &mut [u8]| {
@@ -235,7 +236,7 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     policies.codes.attempts_per_address_minute = 0;
     policies.codes.per_address_hour = 0;
     let Service { store, fault: _, server, keys, tickets, on_ended, random, .. } = service(policies.clone());
-    let shared = Shared { server, keys, tickets, on_ended };
+    let shared = Shared { server, keys, tickets, on_ended, counts: Arc::default() };
     let store = Counting { store, calls: std::cell::Cell::new(0) };
     let mut service = Service::new(store, |_| None, shared, policies, random);
     let from = address(1);

@@ -1,0 +1,104 @@
+//! What accounts count. Written by the accounts' thread and by handlers, read by a scrape.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lynk_bridge::Health;
+use lynk_telemetry::{Histogram, Metric, Snapshot};
+
+/// What became of a request for a code, in the order of the metric's label.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Coded {
+    /// The carrier took it.
+    Sent,
+    /// The number had its messages of the day; the answer was that of the others.
+    Withheld,
+    /// A limit refused it.
+    Refused,
+    /// The carrier did not take it.
+    Failed,
+}
+
+/// What became of a refresh token, in the order of the metric's label.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refreshed {
+    /// The family went on to the next one.
+    Turned,
+    /// A retry got the same successor.
+    Repeated,
+    /// It was used up: the session is over.
+    Reused,
+    /// It is not good, or came too fast.
+    Refused,
+}
+
+/// Totals since the start, a gauge, and whether the store works.
+#[derive(Debug, Default)]
+pub struct AccountCounts {
+    /// The store.
+    pub health: Health,
+    codes: [AtomicU64; 4],
+    /// Good, and bad.
+    proofs: [AtomicU64; 2],
+    registered: AtomicU64,
+    refreshes: [AtomicU64; 4],
+    waiting: AtomicU64,
+    seconds: Mutex<Histogram>,
+}
+
+impl AccountCounts {
+    pub(super) fn coded(&self, how: Coded) {
+        self.codes[how as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn proved(&self, good: bool) {
+        self.proofs[usize::from(!good)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn registered(&self) {
+        self.registered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refreshed(&self, how: Refreshed) {
+        self.refreshes[how as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An operation waits for the thread.
+    pub(super) fn queued(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One waits no longer: the thread took it, or there was no room for it.
+    pub(super) fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn carried_out(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Ok(mut seconds) = self.seconds.lock() {
+            seconds.record(nanos);
+        }
+    }
+
+    /// Adds the numbers to a scrape.
+    pub fn add_to(&self, snapshot: &mut Snapshot) {
+        for (metric, counts) in [
+            (Metric::AccountsCodes, &self.codes[..]),
+            (Metric::AccountsProofs, &self.proofs[..]),
+            (Metric::AccountsRefreshes, &self.refreshes[..]),
+        ] {
+            for (index, count) in counts.iter().enumerate() {
+                snapshot.add_at(metric, index, count.load(Ordering::Relaxed));
+            }
+        }
+        snapshot.add(Metric::AccountsRegistered, self.registered.load(Ordering::Relaxed));
+        snapshot.add(Metric::AccountsWaiting, self.waiting.load(Ordering::Relaxed));
+        let report = self.health.report();
+        snapshot.add(Metric::AccountsStoreFailures, report.failures);
+        snapshot.add(Metric::AccountsStoreDegraded, u64::from(report.degraded.is_some()));
+        if let Ok(seconds) = self.seconds.lock() {
+            snapshot.merge(Metric::AccountsSeconds, &seconds);
+        }
+    }
+}
