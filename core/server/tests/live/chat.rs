@@ -40,11 +40,27 @@ fn two_people_talk_in_a_room_and_in_private() {
 
         let direct = alice.ask(json!({"op": "direct", "user": bob.user.to_string()}));
         let private = direct["room"].as_str().expect("an id").to_owned();
+        let added = bob.event("added");
+        assert_eq!((&added["room"], &added["kind"]), (&direct["room"], &json!("direct")));
+        assert_eq!(added["peer"], alice.user.to_string(), "the other side is told at once");
         alice.subscribe(&private);
         assert_eq!(bob.ask(json!({"op": "direct", "user": alice.user.to_string()}))["room"], private);
         bob.subscribe(&private);
         alice.say(&private, "just us");
         assert_eq!(bob.event("message")["room"], private);
+        for past in [
+            alice.ask(json!({"op": "history", "room": private})),
+            bob.ask(json!({"op": "history", "room": room})),
+        ] {
+            let texts: Vec<_> =
+                past["events"].as_array().expect("a page").iter().map(|e| &e["text"]).collect();
+            let expected = if past["room"] == *private {
+                vec!["just us"]
+            } else {
+                vec!["hello alice", "hello «bob» \u{1f600}"]
+            };
+            assert_eq!(texts, expected, "newest first");
+        }
 
         let mut carol = Chatter::sign_in(server);
         let refused = carol.ask(json!({"op": "subscribe", "room": private}));

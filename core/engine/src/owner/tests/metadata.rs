@@ -589,9 +589,7 @@ fn both_users_of_a_conversation_are_told_of_it() {
 
 #[test]
 fn members_come_with_their_positions_but_not_in_a_crowd() {
-    let mut limits = Limits::default();
-    limits.presence_room_members_max = 2;
-    let mut w = World::new(limits);
+    let mut w = World::new(Limits { presence_room_members_max: 2, ..Limits::default() });
     let room = w.room(Public, &[2]);
     let seq = w.send(1, room, "read me")["seq"].as_u64().expect("a seq");
     w.run(2, json!({"op": "delivered", "room": room.to_string(), "seq": seq}));
