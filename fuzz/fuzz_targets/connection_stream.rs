@@ -2,7 +2,7 @@
 //! queued meanwhile comes out whole and in order, whatever the socket takes of it.
 //!
 //! Input: flags (1 byte), seed (1 byte), then the stream. Flag 1: a valid upgrade is put in front of it. Flag 2: binary
-//! messages are allowed.
+//! messages are allowed. Flag 4: plain requests are handed over.
 
 #![no_main]
 
@@ -16,6 +16,8 @@ enum Seen {
     Upgraded(bool),
     Text(String),
     Binary(Vec<u8>),
+    /// A plain request, and everything that its taker reads from then on.
+    Request(Vec<u8>),
 }
 
 #[derive(PartialEq, Debug)]
@@ -33,7 +35,7 @@ fn run(settings: &Settings, stream: &[u8], mut next: impl FnMut(usize) -> usize)
     let mut outcome = Outcome { seen: Vec::new(), output: Vec::new(), end: None };
     let mut stream = stream.to_vec();
     let mut rest = stream.as_mut_slice();
-    while !rest.is_empty() {
+    'stream: while !rest.is_empty() {
         let cut = next(rest.len()).clamp(1, rest.len());
         let (mut chunk, later) = rest.split_at_mut(cut);
         rest = later;
@@ -48,6 +50,14 @@ fn run(settings: &Settings, stream: &[u8], mut next: impl FnMut(usize) -> usize)
                 Some(Event::Upgraded { subprotocol }) => outcome.seen.push(Seen::Upgraded(subprotocol)),
                 Some(Event::Text(text)) => outcome.seen.push(Seen::Text(text.to_owned())),
                 Some(Event::Binary(bytes)) => outcome.seen.push(Seen::Binary(bytes.to_vec())),
+                Some(Event::Request) => {
+                    connection.hand_over();
+                    let mut taken = connection.take_request();
+                    taken.extend_from_slice(rest);
+                    outcome.seen.push(Seen::Request(taken));
+                    outcome.end = connection.settle().end;
+                    break 'stream;
+                }
                 Some(Event::Client(_) | Event::Handled) => {}
             }
             chunk = &mut chunk[consumed..];
@@ -80,6 +90,7 @@ fuzz_target!(|data: &[u8]| {
     let mut settings = Settings::new(&Limits::default(), Policy::default());
     settings.frame_bytes_max = 300;
     settings.binary = flags & 2 != 0;
+    settings.requests = flags & 4 != 0;
     let mut bytes = Vec::new();
     if flags & 1 != 0 {
         let request = UpgradeRequest { host: "chat.example", path: "/ws", nonce: [7; 16], origin: None };

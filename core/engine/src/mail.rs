@@ -210,6 +210,8 @@ pub enum Mail {
         user: UserId,
         /// What they are told.
         frame: Arc<Frame>,
+        /// The connection that did it and has its `ok`.
+        except: Option<ConnectionRef>,
         /// Whether the user's rooms are others than before.
         rooms: bool,
     },
@@ -217,8 +219,8 @@ pub enum Mail {
     Noticed {
         /// Which connection.
         to: ConnectionRef,
-        /// What it is told.
-        frame: Arc<Frame>,
+        /// What it is told; nothing when it did it itself.
+        frame: Option<Arc<Frame>>,
         /// As in the notice.
         rooms: bool,
     },

@@ -116,7 +116,7 @@ impl Users {
                     }
                 }
             }
-            Mail::Notice { user, frame, rooms } => self.notice(cx, user, &frame, rooms),
+            Mail::Notice { user, frame, except, rooms } => self.notice(cx, user, &frame, except, rooms),
             Mail::IpAcquire { connection, ip } => self.network_acquired(cx, connection, ip),
             Mail::IpRelease { ip } => self.networks.release(cx.now.mono, ip),
             other => unreachable!("{other:?} is not for users"),
@@ -356,7 +356,14 @@ impl Users {
 
     /// Tells a user's connections. One that is in other `rooms` than before shares others with its watchers, and with those
     /// whom it watches.
-    fn notice(&mut self, cx: &mut Context<'_>, user: UserId, frame: &Arc<Frame>, rooms: bool) {
+    fn notice(
+        &mut self,
+        cx: &mut Context<'_>,
+        user: UserId,
+        frame: &Arc<Frame>,
+        except: Option<ConnectionRef>,
+        rooms: bool,
+    ) {
         if rooms {
             self.relation_changed(cx, user, None);
         }
@@ -367,7 +374,8 @@ impl Users {
             return;
         }
         for to in entry.connections.iter().copied() {
-            cx.post(to.shard, Mail::Noticed { to, frame: Arc::clone(frame), rooms });
+            let frame = (except != Some(to)).then(|| Arc::clone(frame));
+            cx.post(to.shard, Mail::Noticed { to, frame, rooms });
         }
     }
 

@@ -121,7 +121,7 @@ impl Home {
         &mut self,
         cx: &mut Context<'_>,
         to: ConnectionRef,
-        frame: Arc<Frame>,
+        frame: Option<Arc<Frame>>,
         rooms: bool,
     ) {
         if self.sessions.live(to).is_none() {
@@ -131,7 +131,9 @@ impl Home {
             cx.shared.counters.shed += 1;
             return;
         }
-        cx.reply(to.slot, frame);
+        if let Some(frame) = frame {
+            cx.reply(to.slot, frame);
+        }
         if rooms {
             self.rewatch(cx, to);
         }

@@ -403,7 +403,7 @@ fn tell_own(cx: &mut Context<'_>, room: &Room, user: UserId, read: Seq) {
     let (unread, marked) = (room.unread(user, member), read < member.read_told);
     let frame = cx.shared.pool.frame(|out| encode_own_read(out, room.id, user, read, unread, marked));
     let to = shard_of_user(user, cx.shared.config.shard_count);
-    cx.post(to, Mail::Notice { user, frame, rooms: false });
+    cx.post(to, Mail::Notice { user, frame, except: None, rooms: false });
 }
 
 /// Journals a member's positions and tells the others.

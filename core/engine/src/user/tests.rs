@@ -60,17 +60,19 @@ fn what_one_connection_did_is_told_to_the_others_and_changed_rooms_to_all() {
     let user = user_of(HERE, 0);
     let told = |rig: &mut Rig, slot| rig.story(slot).iter().any(|told| told == "read");
     let first = rig.sign_in(1, user);
-    rig.mail(Mail::Notice { user, frame: frame(), rooms: false });
+    rig.mail(Mail::Notice { user, frame: frame(), except: None, rooms: false });
     assert!(!told(&mut rig, 1), "the only connection did it itself");
-    rig.mail(Mail::Notice { user, frame: frame(), rooms: true });
+    rig.mail(Mail::Notice { user, frame: frame(), except: None, rooms: true });
     assert!(told(&mut rig, 1));
     rig.sign_in(2, user);
-    rig.mail(Mail::Notice { user, frame: frame(), rooms: false });
+    rig.mail(Mail::Notice { user, frame: frame(), except: None, rooms: false });
     assert!(told(&mut rig, 1) && told(&mut rig, 2));
+    rig.mail(Mail::Notice { user, frame: frame(), except: Some(first), rooms: true });
+    assert!(!told(&mut rig, 1) && told(&mut rig, 2), "whoever did it has its answer");
     rig.level(1, crate::QueueLevel::High);
-    rig.mail(Mail::Noticed { to: first, frame: frame(), rooms: false });
+    rig.mail(Mail::Noticed { to: first, frame: Some(frame()), rooms: false });
     assert!(!told(&mut rig, 1), "a slow reader asks again");
-    rig.mail(Mail::Noticed { to: first, frame: frame(), rooms: true });
+    rig.mail(Mail::Noticed { to: first, frame: Some(frame()), rooms: true });
     assert!(told(&mut rig, 1), "nothing would make up for it");
 }
 
@@ -136,7 +138,7 @@ fn whoever_may_not_see_a_user_is_told_that_it_is_offline() {
     let mut all = told(&mut rig);
     all.sort_unstable();
     assert_eq!(all, [(1, true), (2, false)]);
-    rig.mail(Mail::Notice { user, frame: frame(), rooms: true });
+    rig.mail(Mail::Notice { user, frame: frame(), except: None, rooms: true });
     let rewatch = |(to, mail): &(_, Mail)| *to == HERE && matches!(mail, Mail::Noticed { .. });
     assert!(!rig.mail.iter().any(rewatch), "mail to the own shard does not leave it");
     answer_but(&mut rig, &[first, second]);

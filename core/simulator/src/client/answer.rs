@@ -1,6 +1,7 @@
 //! What a device makes of frames, and what it insists on.
 
 use lynk_domain::RoomId;
+use lynk_model::MetaEvent;
 
 use super::Around;
 use super::device::{Device, Done};
@@ -148,6 +149,22 @@ impl Device {
         Ok(())
     }
 
+    /// What one does oneself is not told as news of one's rooms: its `ok` is.
+    fn did(&mut self, ok: &Item, s: &Around<'_>) {
+        let user = self.user;
+        let (Some(link), Some(room)) = (&mut self.link, ok.room) else { return };
+        let event = s.ledger.room(room).and_then(|truth| truth.events.get(&ok.seq));
+        let Some(Said::Meta { version, event }) = event.map(|entry| &entry.said) else { return };
+        let concerns = match event {
+            MetaEvent::Created { .. } => true,
+            MetaEvent::Joined { user: joined, .. } => *joined == user,
+            event => event.removes_subject() && event.subject() == Some(user),
+        };
+        if concerns && link.told_rooms.get(&room).is_none_or(|told| *version > told.0) {
+            link.told_rooms.insert(room, (*version, !event.removes_subject()));
+        }
+    }
+
     /// The user is in a room from now on, or no longer.
     fn on_rooms(&mut self, item: &Item) -> Result<(), String> {
         let room = item.room.ok_or("a membership without room")?;
@@ -207,6 +224,7 @@ impl Device {
                 self.on_read(*room, *seq, item, s)
             }
             (Question::Direct { .. }, Ev::Ok) => {
+                self.did(item, s);
                 s.directory.add_room(item.room.ok_or("a 1:1 without room")?);
                 Ok(())
             }
@@ -413,6 +431,7 @@ impl Device {
             s.ledger.blocked(self.user, user, s.step);
         }
         let Some(room) = intent.room.or(item.room) else { return Ok(()) };
+        self.did(item, s);
         if item.seq == 0 {
             if matches!(intent.change, Change::Kick { .. } | Change::Ban { .. } | Change::Mute { .. }) {
                 s.ledger.promised(self.user, room, intent.key);

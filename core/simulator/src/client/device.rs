@@ -188,7 +188,8 @@ impl Device {
             if link.base_at == u64::MAX {
                 link.base_at = s.now + BASE_NANOS;
             } else if s.now >= link.base_at {
-                link.base_rooms = Some(s.ledger.rooms_of(self.user));
+                let versions = s.ledger.rooms().map(|room| (room.room, room.version())).collect();
+                link.base_rooms = Some((s.ledger.rooms_of(self.user), versions));
             }
         }
     }

@@ -56,8 +56,9 @@ pub(crate) struct Link {
     pub(crate) hello_at: crate::oracle::Step,
     /// The presence that is compared at the end is watched on this connection.
     pub(crate) watches: bool,
-    /// The user's rooms as the store had them a while after the sign-in, and when they are looked at.
-    pub(crate) base_rooms: Option<BTreeSet<RoomId>>,
+    /// The user's rooms as the store had them a while after the sign-in, with the version of each room then, and when they are
+    /// looked at.
+    pub(crate) base_rooms: Option<(BTreeSet<RoomId>, BTreeMap<RoomId, u64>)>,
     pub(crate) base_at: u64,
     /// What was told about them: the newest version, and whether the user is in it.
     pub(crate) told_rooms: BTreeMap<RoomId, (u64, bool)>,
@@ -112,8 +113,12 @@ impl Link {
 
     /// The user's rooms as this connection knows them, once it knows any.
     pub(crate) fn known_rooms(&self) -> Option<BTreeSet<RoomId>> {
-        let mut rooms = self.base_rooms.clone()?;
-        for (room, (_, member)) in &self.told_rooms {
+        let (mut rooms, versions) = self.base_rooms.clone()?;
+        for (room, (version, member)) in &self.told_rooms {
+            if versions.get(room).is_some_and(|base| version <= base) {
+                // It was so before: the answer to a repeated command, or news of the time between.
+                continue;
+            }
             if *member {
                 rooms.insert(*room);
             } else {

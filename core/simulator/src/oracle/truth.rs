@@ -268,10 +268,11 @@ impl RoomTruth {
             .is_some_and(|spans| spans.iter().any(|s| s.from <= seq && s.to.is_none_or(|to| seq <= to)))
     }
 
-    /// Whether `user` was a member at some time since `step`; then the first seq of that membership.
+    /// Whether `user` was a member at some time since `step`; then the first seq of the earliest such membership: who asked in
+    /// it may be answered from it, even after leaving and joining again.
     pub(crate) fn member_since(&self, user: UserId, step: Step) -> Option<u64> {
         let spans = self.members.get(&user)?;
-        let span = spans.iter().rev().find(|span| {
+        let span = spans.iter().find(|span| {
             span.to.is_none_or(|to| {
                 let end = self.events.get(&to).and_then(|e| e.committed);
                 end.is_none_or(|ended| ended >= step)

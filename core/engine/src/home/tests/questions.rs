@@ -210,7 +210,7 @@ fn a_connection_may_start_a_full_list_of_watches_and_then_a_few_a_second() {
 
 fn rooms_changed(to: crate::ConnectionRef) -> Mail {
     let frame = lynk_protocol::Frame::new(|out| out.extend_from_slice(br#"{"ev":"added"}"#));
-    Mail::Noticed { to, frame, rooms: true }
+    Mail::Noticed { to, frame: Some(frame), rooms: true }
 }
 
 #[test]

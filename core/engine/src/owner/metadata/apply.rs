@@ -1,11 +1,13 @@
 //! What a metadata event does: to the room in memory, in the journal, and to those who are told.
 
+use std::sync::Arc;
+
 use lynk_domain::{Key, Lsn, Role, RoomKind, Seq, UserId, shard_of_user};
 use lynk_model::{
     Body, LoadedRoom, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordHead, RecordKind, StoredBody,
     StoredEvent,
 };
-use lynk_protocol::{Added, Done, encode_added, encode_event, encode_ok, encode_removed};
+use lynk_protocol::{Added, Done, Frame, encode_added, encode_event, encode_ok, encode_removed};
 use smallvec::SmallVec;
 
 use super::super::books::{Books, append_position};
@@ -16,7 +18,7 @@ use super::super::window::{Entry, Kind};
 use super::{Asker, Unjournaled};
 use crate::context::Context;
 use crate::io::JournalState;
-use crate::mail::{Mail, Own};
+use crate::mail::{ConnectionRef, Mail, Own};
 
 impl Room {
     /// Version of the last event that is applied, journaled or not.
@@ -216,6 +218,7 @@ impl Books {
         }
 
         let mut own = None;
+        let except = asker.map(|asker| asker.from);
         if let Some(asker) = asker {
             room.disengage(asker.from);
             let done = Done { room: Some(room.id), seq, time: Some(wall), ..Done::default() };
@@ -224,30 +227,28 @@ impl Books {
         }
         self.emit(cx, room, appended.after, Item::Event { seq, frame, own, removes });
         for user in newcomers {
-            self.tell_member(cx, room, appended.after, user, |out, room| {
-                encode_added(out, &added(room, user))
-            });
+            let frame = cx.shared.pool.frame(|out| encode_added(out, &added(room, user)));
+            self.tell_member(cx, room, appended.after, (user, except), frame);
         }
         if let Some(user) = removes {
-            self.tell_member(cx, room, appended.after, user, |out, room| {
-                encode_removed(out, room.id, version);
-            });
+            let frame = cx.shared.pool.frame(|out| encode_removed(out, room.id, version));
+            self.tell_member(cx, room, appended.after, (user, except), frame);
         }
         self.confirm(cx, room, version, seq);
     }
 
-    /// Has all connections of a user told that the room is one of its rooms, or no longer, once that is committed.
+    /// Has a user's connections told that the room is one of its rooms, or no longer, once that is committed; but not the one
+    /// that did it.
     fn tell_member(
         &mut self,
         cx: &mut Context<'_>,
         room: &mut Room,
         after: Lsn,
-        user: UserId,
-        encode: impl FnOnce(&mut Vec<u8>, &Room),
+        (user, except): (UserId, Option<ConnectionRef>),
+        frame: Arc<Frame>,
     ) {
-        let frame = cx.shared.pool.frame(|out| encode(out, room));
         let to = shard_of_user(user, cx.shared.config.shard_count);
-        let mail = Box::new(Mail::Notice { user, frame, rooms: true });
+        let mail = Box::new(Mail::Notice { user, frame, except, rooms: true });
         self.emit(cx, room, after, Item::Post { to, mail });
     }
 
