@@ -313,8 +313,8 @@ impl Home {
     /// Mail for this part.
     pub(crate) fn mail(&mut self, cx: &mut Context<'_>, from: ShardId, mail: Mail) {
         match mail {
-            Mail::Reply { to, frame } => {
-                self.replied(cx, to, frame);
+            Mail::Reply { to, frame, behind } => {
+                self.replied(cx, to, frame, behind);
                 self.answered(cx, from, to);
             }
             Mail::Subscribed { to, room, epoch, top, frame } => {

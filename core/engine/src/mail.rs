@@ -81,6 +81,8 @@ pub enum Mail {
         to: ConnectionRef,
         /// The answer.
         frame: Arc<Frame>,
+        /// A room whose events and skips that arrived before are told first: the answer speaks of them.
+        behind: Option<RoomId>,
     },
     /// The answer to `subscribe` or a resumed room of `hello`: from here on the connection gets the room's events
     /// after `top`. Never refused, as `Reply`. Each one is ended by `Unsubscribed` in its time.

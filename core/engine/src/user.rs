@@ -36,6 +36,8 @@ use watch::Watch;
 const ANNOUNCE_MAX: usize = 128;
 /// Least time between two changes of a user's presence that watchers are told.
 const CHANGE_NANOS: u64 = Nanos::SECOND;
+/// Time after which nothing that a connection did before it left is told any more: positions are told within a second.
+const LEFT_NANOS: u64 = 5 * Nanos::SECOND;
 /// Time until what could not be read is asked for again.
 const RELATIONS_RETRY: u64 = Nanos::SECOND;
 /// Questions of this part at the store, so that rooms and commands find it free: one may take it some ten milliseconds.
@@ -54,6 +56,8 @@ struct User {
     requests: Option<Box<Requests>>,
     /// Commands per second that each connection was told it may use.
     share: u32,
+    /// When a connection left.
+    left: Nanos,
 }
 
 impl User {
@@ -63,7 +67,7 @@ impl User {
     }
 }
 
-const _: () = assert!(size_of::<User>() <= 72, "there is one per user online");
+const _: () = assert!(size_of::<User>() <= 80, "there is one per user online");
 
 /// The user part of a shard.
 pub(crate) struct Users {
@@ -210,6 +214,7 @@ impl Users {
         let user = &mut self.slab[index];
         let Some(at) = user.connections.iter().position(|listed| *listed == connection) else { return };
         user.connections.remove(at);
+        user.left = cx.now.mono;
         let share = share_of(rate, user.sources());
         if share != user.share {
             user.share = share;
@@ -369,7 +374,8 @@ impl Users {
         }
         let Some(index) = self.by_user.get(&user).copied() else { return };
         let entry = &self.slab[index];
-        if !rooms && entry.sources() == 1 {
+        let alone = entry.sources() == 1 && cx.now.mono.since(entry.left) > LEFT_NANOS;
+        if !rooms && alone {
             // The only one did it itself.
             return;
         }
@@ -405,6 +411,7 @@ impl Users {
             watch: None,
             requests: None,
             share: 0,
+            left: Nanos(0),
         });
         self.by_user.insert(user, index);
         index

@@ -54,6 +54,8 @@ pub struct Done {
     pub level: Option<AckLevel>,
     /// Unread messages after the command.
     pub unread: Option<u64>,
+    /// Metadata version of the event; 0 for none.
+    pub version: u64,
     /// The first attempt's result. Told to HTTP requests only, for their status.
     pub repeated: bool,
 }
@@ -82,6 +84,9 @@ pub fn encode_ok(out: &mut Vec<u8>, re: u64, ok: &Done) {
     }
     if let Some(unread) = ok.unread {
         json.key("unread").number(unread);
+    }
+    if ok.version > 0 {
+        json.key("version").number(ok.version);
     }
     if ok.repeated {
         json.key("repeated").bool(true);
@@ -277,23 +282,32 @@ pub fn encode_receipt(out: &mut Vec<u8>, ev: &str, room: RoomId, user: UserId, s
     json.key("seq").number(seq.0).close(b'}');
 }
 
-/// The user itself has read up to `seq`, told to its connections. `unread` is `None` when it must be counted; `marked` tells
-/// that the position was set back.
-pub fn encode_own_read(
-    out: &mut Vec<u8>,
-    room: RoomId,
-    user: UserId,
-    seq: Seq,
-    unread: Option<u64>,
-    marked: bool,
-) {
+/// How far a user itself has read, for its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnRead {
+    /// The room.
+    pub room: RoomId,
+    /// The user.
+    pub user: UserId,
+    /// Read up to here.
+    pub seq: Seq,
+    /// Last event that `unread` counts.
+    pub top: Seq,
+    /// Unread messages then; `None` when they must be counted.
+    pub unread: Option<u64>,
+    /// The position was set back.
+    pub marked: bool,
+}
+
+/// The user itself has read up to a seq, told to its connections.
+pub fn encode_own_read(out: &mut Vec<u8>, read: &OwnRead) {
     let mut json = Json::new(out);
-    json.open(b'{').key("ev").text("read").key("room").id(&room.0).key("user").id(&user.0);
-    json.key("seq").number(seq.0);
-    if let Some(unread) = unread {
+    json.open(b'{').key("ev").text("read").key("room").id(&read.room.0).key("user").id(&read.user.0);
+    json.key("seq").number(read.seq.0).key("top").number(read.top.0);
+    if let Some(unread) = read.unread {
         json.key("unread").number(unread);
     }
-    if marked {
+    if read.marked {
         json.key("marked").bool(true);
     }
     json.close(b'}');

@@ -73,9 +73,10 @@ impl Home {
         }
     }
 
-    /// Gives one subscriber the events of a topic that still wait for its turn, because a page comes next. The page
-    /// shows messages as they stand after those events: an edit among them that came later would bring back the text
-    /// of a message that the page shows as deleted.
+    /// Gives one subscriber the events of a topic that still wait for its turn, because an answer comes next that speaks of
+    /// them. A page shows messages as they stand after those events: an edit among them that came later would bring back
+    /// the text of a message that the page shows as deleted. An unread number counts them, and an `ok` says that all
+    /// before it were told.
     pub(crate) fn serve_ahead(&mut self, cx: &mut Context<'_>, slot: Slot, topic: u32) {
         let high = is_high(&self.flow, slot);
         let Some(session) = self.sessions.get(slot) else { return };

@@ -68,7 +68,13 @@ impl Home {
     }
 
     /// A command was answered, not by an event.
-    pub(crate) fn replied(&mut self, cx: &mut Context<'_>, to: ConnectionRef, frame: Arc<Frame>) {
+    pub(crate) fn replied(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: ConnectionRef,
+        frame: Arc<Frame>,
+        behind: Option<RoomId>,
+    ) {
         let Some(session) = self.sessions.live(to) else { return };
         let (subscribing, paging) = session
             .extra
@@ -79,7 +85,8 @@ impl Home {
         if let Some(re) = page.map(|(re, _)| re).or(refused.map(|(re, _)| re)) {
             session.page_answered(re);
         }
-        if let Some(topic) = page.and_then(|(_, room)| self.topics.find(room)) {
+        let behind = page.map(|(_, room)| room).or(behind);
+        if let Some(topic) = behind.and_then(|room| self.topics.find(room)) {
             self.serve_ahead(cx, to.slot, topic);
         }
         cx.reply(to.slot, frame);

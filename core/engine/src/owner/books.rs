@@ -278,7 +278,18 @@ impl Books {
         to: ConnectionRef,
         frame: Arc<Frame>,
     ) {
-        self.emit(cx, room, room.depends, Item::Reply { to, frame });
+        self.emit(cx, room, room.depends, Item::Reply { to, frame, behind: false });
+    }
+
+    /// An answer that speaks of events: the connection is told those before it first.
+    pub(super) fn answer_behind(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        to: ConnectionRef,
+        frame: Arc<Frame>,
+    ) {
+        self.emit(cx, room, room.depends, Item::Reply { to, frame, behind: true });
     }
 
     pub(super) fn ok(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, done: &Done) {
@@ -315,9 +326,11 @@ impl Books {
             time: Some(used.wall).filter(|wall| wall.0 > 0),
             level: Some(room.level()),
             unread: None,
+            version: 0,
             repeated: ask.from.slot.api_number().is_some(),
         };
-        self.ok(cx, room, ask, &done);
+        let frame = cx.shared.pool.frame(|out| encode_ok(out, ask.re, &done));
+        self.answer_behind(cx, room, ask.from, frame);
     }
 
     pub(super) fn scope(room: &Room, sender: UserId, key: Key) -> Scope {

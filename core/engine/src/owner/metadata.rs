@@ -101,6 +101,8 @@ struct Unjournaled {
     /// Hash of the command; `None` when only its event is known.
     hash: Option<u64>,
     asker: Option<Asker>,
+    /// Its subject was a member: a ban may be of a stranger, who learns nothing of it.
+    member: bool,
 }
 
 impl Metadata {
@@ -379,7 +381,7 @@ impl Books {
             Ok(seq) => {
                 let done = Done { room: Some(room.id), seq, ..Done::default() };
                 let frame = cx.shared.pool.frame(|out| encode_ok(out, re, &done));
-                self.answer(cx, room, from, frame);
+                self.answer_behind(cx, room, from, frame);
             }
             Err(reject) => {
                 if let Some(count) = cx.shared.counters.rejects.get_mut(reject.code as usize) {

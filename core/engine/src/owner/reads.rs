@@ -14,7 +14,9 @@ use std::collections::VecDeque;
 
 use lynk_domain::{Nanos, Ordinal, RoomKind, Seq, ShardId, UserId, shard_of_user};
 use lynk_model::{RecordKind, StoreReply, StoreRequest};
-use lynk_protocol::{Done, ErrorCode, Reject, encode_ok, encode_own_read, encode_receipt, encode_typing};
+use lynk_protocol::{
+    Done, ErrorCode, OwnRead, Reject, encode_ok, encode_own_read, encode_receipt, encode_typing,
+};
 use smallvec::SmallVec;
 
 use super::books::{APPENDED_BYTES_MAX, Ask, Books, Pending, Timer, append_position};
@@ -210,7 +212,11 @@ impl Books {
 
     fn ok_unread(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
         let unread = room.members.get(&ask.user).and_then(|member| room.unread(ask.user, member));
-        self.ok(cx, room, ask, &Done { room: Some(room.id), unread, ..Done::default() });
+        if !ask.silent {
+            let done = Done { room: Some(room.id), unread, ..Done::default() };
+            let frame = cx.shared.pool.frame(|out| encode_ok(out, ask.re, &done));
+            self.answer_behind(cx, room, ask.from, frame);
+        }
     }
 
     /// Journals and passes on a moved position, at once when the last time is long enough ago.
@@ -231,7 +237,7 @@ impl Books {
             || member.journaled == Nanos(0)
             || cx.now.mono.since(member.journaled) >= POSITION_NANOS;
         if due && cx.shared.journal == JournalState::Open {
-            return publish_position(cx, room, user);
+            return self.publish_position(cx, room, user);
         }
         room.moved.push(user);
         if !room.moved_timer {
@@ -251,7 +257,7 @@ impl Books {
         let space = APPENDED_BYTES_MAX > cx.fx.records.bytes();
         let count = if space { moved.len().min(PUBLISHED_MAX) } else { 0 };
         for user in moved.drain(..count) {
-            publish_position(cx, room, user);
+            self.publish_position(cx, room, user);
         }
         room.moved = moved;
         room.moved_timer = !room.moved.is_empty();
@@ -268,7 +274,7 @@ impl Books {
         let at = room.moved.len().saturating_sub(max);
         let moved = room.moved.split_off(at);
         for user in &moved {
-            publish_position(cx, room, *user);
+            self.publish_position(cx, room, *user);
         }
         moved.len()
     }
@@ -381,7 +387,7 @@ impl Books {
                     let unread = room.members.get(&user).and_then(|member| room.unread(user, member));
                     let done = Done { room: Some(room.id), unread, ..Done::default() };
                     let frame = cx.shared.pool.frame(|out| encode_ok(out, re, &done));
-                    self.answer(cx, room, to, frame);
+                    self.answer_behind(cx, room, to, frame);
                 }
             }
         }
@@ -397,38 +403,49 @@ fn position_of<'r>(room: &'r Room, ask: &Ask<'_>, cx: &Context<'_>, seq: Seq) ->
     Ok(member)
 }
 
-/// Tells a user's other connections how far it has read: they show the same number of unread messages.
-fn tell_own(cx: &mut Context<'_>, room: &Room, user: UserId, read: Seq) {
-    let Some(member) = room.members.get(&user) else { return };
-    let (unread, marked) = (room.unread(user, member), read < member.read_told);
-    let frame = cx.shared.pool.frame(|out| encode_own_read(out, room.id, user, read, unread, marked));
-    let to = shard_of_user(user, cx.shared.config.shard_count);
-    cx.post(to, Mail::Notice { user, frame, except: None, rooms: false });
-}
+impl Books {
+    /// Journals a member's positions and tells the others.
+    fn publish_position(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
+        let passes = room.passes_signs(cx.shared.config.limits.presence_room_members_max);
+        let Some(member) = room.members.get_mut(&user) else { return };
+        member.journaled = cx.now.mono.max(Nanos(1));
+        let (read, delivered) = std::mem::take(&mut member.moved);
+        let (read_to, delivered_to) = (member.read, member.delivered);
+        let news = read_to > member.read_told;
+        member.read_told = member.read_told.max(read_to);
+        for (moved, kind, name, to, news) in [
+            (read, RecordKind::Read, "read", read_to, news),
+            (delivered, RecordKind::Delivered, "delivered", delivered_to, true),
+        ] {
+            if !moved {
+                continue;
+            }
+            append_position(cx, room, kind, user, to);
+            if kind == RecordKind::Read {
+                self.tell_own(cx, room, user);
+            }
+            if passes && news {
+                let frame = cx.shared.pool.frame(|out| encode_receipt(out, name, room.id, user, to));
+                whisper(cx, room, &frame, user);
+            }
+        }
+    }
 
-/// Journals a member's positions and tells the others.
-fn publish_position(cx: &mut Context<'_>, room: &mut Room, user: UserId) {
-    let passes = room.passes_signs(cx.shared.config.limits.presence_room_members_max);
-    let Some(member) = room.members.get_mut(&user) else { return };
-    member.journaled = cx.now.mono.max(Nanos(1));
-    let (read, delivered) = std::mem::take(&mut member.moved);
-    let (read_to, delivered_to) = (member.read, member.delivered);
-    let news = read_to > member.read_told;
-    member.read_told = member.read_told.max(read_to);
-    for (moved, kind, name, to, news) in [
-        (read, RecordKind::Read, "read", read_to, news),
-        (delivered, RecordKind::Delivered, "delivered", delivered_to, true),
-    ] {
-        if !moved {
-            continue;
-        }
-        append_position(cx, room, kind, user, to);
-        if kind == RecordKind::Read {
-            tell_own(cx, room, user, to);
-        }
-        if passes && news {
-            let frame = cx.shared.pool.frame(|out| encode_receipt(out, name, room.id, user, to));
-            whisper(cx, room, &frame, user);
-        }
+    /// Tells a user's connections how far it has read: they show the same number of unread messages. The number counts
+    /// messages that are not committed, so it waits for them as every answer does.
+    fn tell_own(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
+        let Some(member) = room.members.get(&user) else { return };
+        let read = OwnRead {
+            room: room.id,
+            user,
+            seq: member.read,
+            top: room.top,
+            unread: room.unread(user, member),
+            marked: member.read < member.read_told,
+        };
+        let frame = cx.shared.pool.frame(|out| encode_own_read(out, &read));
+        let to = shard_of_user(user, cx.shared.config.shard_count);
+        let mail = Box::new(Mail::Notice { user, frame, except: None, rooms: false });
+        self.emit(cx, room, room.depends, Item::Post { to, mail });
     }
 }

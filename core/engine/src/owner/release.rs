@@ -27,10 +27,28 @@ const REMOVED_MAX: usize = 4_096;
 /// One effect.
 #[derive(Debug)]
 pub(super) enum Item {
-    Reply { to: ConnectionRef, frame: Arc<Frame> },
-    Subscribed { to: ConnectionRef, epoch: Epoch, top: Seq, frame: Arc<Frame> },
-    Event { seq: Seq, frame: Arc<Frame>, own: Option<Own>, removes: Option<UserId> },
-    Post { to: ShardId, mail: Box<Mail> },
+    /// `behind` the room's events, when it speaks of them.
+    Reply {
+        to: ConnectionRef,
+        frame: Arc<Frame>,
+        behind: bool,
+    },
+    Subscribed {
+        to: ConnectionRef,
+        epoch: Epoch,
+        top: Seq,
+        frame: Arc<Frame>,
+    },
+    Event {
+        seq: Seq,
+        frame: Arc<Frame>,
+        own: Option<Own>,
+        removes: Option<UserId>,
+    },
+    Post {
+        to: ShardId,
+        mail: Box<Mail>,
+    },
     Request(Box<(StoreRequest, Pending)>),
 }
 
@@ -167,7 +185,9 @@ impl Books {
     /// Lets an effect leave now.
     pub(super) fn perform(&mut self, cx: &mut Context<'_>, room: &mut Room, item: Item) {
         match item {
-            Item::Reply { to, frame } => cx.post(to.shard, Mail::Reply { to, frame }),
+            Item::Reply { to, frame, behind } => {
+                cx.post(to.shard, Mail::Reply { to, frame, behind: behind.then_some(room.id) });
+            }
             Item::Post { to, mail } => cx.post(to, *mail),
             Item::Request(request) => {
                 self.release.requests -= 1;
@@ -193,7 +213,7 @@ impl Books {
             }
             (Mail::Event { own, .. }, None) => {
                 if let Some(Own { to, ok }) = own {
-                    cx.post(to.shard, Mail::Reply { to, frame: ok });
+                    cx.post(to.shard, Mail::Reply { to, frame: ok, behind: None });
                 }
             }
             (Mail::Skip { room: id, .. }, Some(room)) => self.missed(cx, room, id, to, None),
@@ -272,14 +292,14 @@ fn answer_aside(cx: &mut Context<'_>, room: &mut Room, seq: Seq, own: Own) {
     if room.subs.iter().any(|sub| sub.shard == shard && sub.missing_after.is_some()) {
         room.owed.push((seq, own));
     } else {
-        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok });
+        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id) });
     }
 }
 
 /// Gives a shard the answers that waited for its repair.
 pub(super) fn answer_owed(cx: &mut Context<'_>, room: &mut Room, shard: ShardId) {
     for (_, own) in room.owed.extract_if(.., |(_, own)| own.to.shard == shard) {
-        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok });
+        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id) });
     }
 }
 

@@ -235,7 +235,7 @@ impl World {
     /// The answer to a command; asserts that there is at most one.
     pub(super) fn answer(&self, i: u8, re: u64) -> Option<Value> {
         let frames = self.out.iter().filter_map(|(_, mail)| match mail {
-            Mail::Reply { to, frame } | Mail::Subscribed { to, frame, .. } => Some((to, frame)),
+            Mail::Reply { to, frame, .. } | Mail::Subscribed { to, frame, .. } => Some((to, frame)),
             Mail::Event { own: Some(Own { to, ok }), .. } => Some((to, ok)),
             _ => None,
         });

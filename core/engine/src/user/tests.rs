@@ -67,6 +67,13 @@ fn what_one_connection_did_is_told_to_the_others_and_changed_rooms_to_all() {
     rig.sign_in(2, user);
     rig.mail(Mail::Notice { user, frame: frame(), except: None, rooms: false });
     assert!(told(&mut rig, 1) && told(&mut rig, 2));
+    leave(&mut rig, 2);
+    rig.mail(Mail::Notice { user, frame: frame(), except: None, rooms: false });
+    assert!(told(&mut rig, 1), "the one that did it may just have left");
+    rig.wait_millis(6_000);
+    rig.mail(Mail::Notice { user, frame: frame(), except: None, rooms: false });
+    assert!(!told(&mut rig, 1));
+    rig.sign_in(2, user);
     rig.mail(Mail::Notice { user, frame: frame(), except: Some(first), rooms: true });
     assert!(!told(&mut rig, 1) && told(&mut rig, 2), "whoever did it has its answer");
     rig.level(1, crate::QueueLevel::High);

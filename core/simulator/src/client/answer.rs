@@ -154,14 +154,14 @@ impl Device {
         let user = self.user;
         let (Some(link), Some(room)) = (&mut self.link, ok.room) else { return };
         let event = s.ledger.room(room).and_then(|truth| truth.events.get(&ok.seq));
-        let Some(Said::Meta { version, event }) = event.map(|entry| &entry.said) else { return };
+        let Some(Said::Meta { event, .. }) = event.map(|entry| &entry.said) else { return };
         let concerns = match event {
             MetaEvent::Created { .. } => true,
             MetaEvent::Joined { user: joined, .. } => *joined == user,
             event => event.removes_subject() && event.subject() == Some(user),
         };
-        if concerns && link.told_rooms.get(&room).is_none_or(|told| *version > told.0) {
-            link.told_rooms.insert(room, (*version, !event.removes_subject()));
+        if concerns && link.told_rooms.get(&room).is_none_or(|told| ok.version > told.0) {
+            link.told_rooms.insert(room, (ok.version, !event.removes_subject()));
         }
     }
 

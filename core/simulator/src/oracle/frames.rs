@@ -68,13 +68,16 @@ impl Ledger {
             Said::Meta { version, event } if *version == item.version => Some((entry, event)),
             _ => None,
         });
-        let Some((_, event)) = event.filter(|(entry, _)| entry.committed.is_some()) else {
+        let Some((entry, event)) = event.filter(|(entry, _)| entry.committed.is_some()) else {
             return Err(format!("{}: version {} is told and not committed", room.room, item.version));
         };
         let about = |user: &UserId| match event {
             MetaEvent::Created { .. } => item.ev == Ev::Added && room.founders.contains(user),
             MetaEvent::Joined { user: joined, .. } => item.ev == Ev::Added && joined == user,
-            event => item.ev == Ev::Removed && event.removes_subject() && event.subject() == Some(*user),
+            event => {
+                let removed = item.ev == Ev::Removed && event.removes_subject();
+                removed && event.subject() == Some(*user) && room.member_at(*user, entry.seq)
+            }
         };
         match users.iter().find(|user| !about(user)) {
             Some(user) => Err(format!("{}: {event:?} is told to {user} as {:?}", room.room, item.ev)),

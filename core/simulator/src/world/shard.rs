@@ -138,7 +138,7 @@ pub(super) fn mail_text(mail: &Mail) -> String {
         Mail::Command { room, raw, .. } => {
             format!("{name} for {room}: {}", String::from_utf8_lossy(raw.payload()))
         }
-        Mail::Reply { to, frame } => {
+        Mail::Reply { to, frame, .. } => {
             format!("{name} to slot {}: {}", to.slot.0, String::from_utf8_lossy(frame.payload()))
         }
         Mail::Event { room, seq, prev, own, removes, .. } => {

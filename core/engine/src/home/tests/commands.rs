@@ -71,7 +71,7 @@ fn a_command_travels_to_the_owner_of_its_room_as_it_came() {
         }
         other => panic!("{other:?}"),
     }
-    rig.mail(Mail::Reply { to: connection, frame: frame(r#"{"ev":"history","re":5}"#) });
+    rig.mail(Mail::Reply { to: connection, frame: frame(r#"{"ev":"history","re":5}"#), behind: None });
     assert_eq!(rig.story(1), ["history"]);
 }
 
@@ -89,7 +89,7 @@ fn a_connection_has_a_number_of_commands_without_an_answer() {
     let room = room_of(THERE, 0);
     rig.text(1, &format!(r#"{{"op":"typing","room":"{room}"}}"#));
     assert_eq!(rig.mail.len(), 33);
-    rig.mail(Mail::Reply { to: connection, frame: frame(r#"{"ev":"error","code":"x"}"#) });
+    rig.mail(Mail::Reply { to: connection, frame: frame(r#"{"ev":"error","code":"x"}"#), behind: None });
     send(&mut rig, 34);
     assert_eq!(rig.mail.len(), 34);
 }
@@ -133,7 +133,7 @@ fn a_shard_asks_another_only_as_much_as_it_can_take_answers() {
     rig.give(Input::Closed { slot: Slot(1) });
     rig.mail.clear();
     let gone = crate::ConnectionRef { shard: HERE, slot: Slot(1), generation: 1 };
-    rig.mail(Mail::Reply { to: gone, frame: frame(r#"{"ev":"error","code":"x"}"#) });
+    rig.mail(Mail::Reply { to: gone, frame: frame(r#"{"ev":"error","code":"x"}"#), behind: None });
     assert_eq!(rig.story(1), Vec::<String>::new());
     rig.text(33, &text);
     assert_eq!(rig.mail.len(), 1);
@@ -182,7 +182,7 @@ fn late_mail_for_a_slot_that_was_reused_is_ignored() {
     rig.upgrade(1);
     rig.hello(1, user_of(HERE, 1), "");
     assert_eq!(rig.story(1), ["ok"]);
-    rig.mail(Mail::Reply { to: old, frame: frame(r#"{"ev":"ok"}"#) });
+    rig.mail(Mail::Reply { to: old, frame: frame(r#"{"ev":"ok"}"#), behind: None });
     rig.event_with(room_of(THERE, 0), 1, Some(old), None);
     rig.flush();
     assert_eq!(rig.story(1), Vec::<String>::new());

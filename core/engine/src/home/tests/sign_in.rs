@@ -177,7 +177,11 @@ fn resumed_rooms_are_asked_for_a_few_at_a_time() {
         let text = std::str::from_utf8(raw.payload()).expect("JSON");
         assert_eq!(text, format!(r#"{{"op":"subscribe","room":"{room}","epoch":2,"seq":5}}"#));
         asked.push(room);
-        rig.mail(Mail::Reply { to: from, frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#) });
+        rig.mail(Mail::Reply {
+            to: from,
+            frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#),
+            behind: None,
+        });
         rig.flush();
         at_once = at_once.max(rig.mail.len());
     }
@@ -196,7 +200,11 @@ fn resumed_rooms_wait_while_the_queue_is_high_and_for_the_end_of_the_turn() {
     let answer = |rig: &mut Rig| {
         for (_, mail) in std::mem::take(&mut rig.mail) {
             let Mail::Command { from, .. } = mail else { continue };
-            rig.mail(Mail::Reply { to: from, frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#) });
+            rig.mail(Mail::Reply {
+                to: from,
+                frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#),
+                behind: None,
+            });
         }
     };
     answer(&mut rig);
@@ -232,14 +240,14 @@ fn a_connection_waits_for_two_pages_at_a_time() {
     let page = |re: u64| {
         let frame =
             crate::rig::frame(&format!(r#"{{"ev":"history","re":{re},"room":"{room}","events":[]}}"#));
-        Mail::Reply { to: connection, frame }
+        Mail::Reply { to: connection, frame, behind: None }
     };
     rig.mail(page(5));
     assert_eq!(rig.story(1), ["history"]);
     assert_eq!(ask(&mut rig, 8), nothing);
     assert_eq!(ask(&mut rig, 9), ["error busy"]);
     let refusal = crate::rig::frame(r#"{"ev":"error","re":6,"code":"unavailable"}"#);
-    rig.mail(Mail::Reply { to: connection, frame: refusal });
+    rig.mail(Mail::Reply { to: connection, frame: refusal, behind: None });
     rig.take_sent(1);
     assert_eq!(ask(&mut rig, 10), nothing);
     let (to, mail) = rig.mail.pop().expect("asked");

@@ -126,13 +126,14 @@ impl Books {
             MetaChange::Event(event) => event,
             MetaChange::Block { .. } => return,
         };
-        if intent {
-            if let Some(user) = event.subject() {
-                room.metadata.held_out.remove(&user);
-            }
+        let subject = event.subject().unwrap_or_default();
+        let member = if intent {
+            room.metadata.held_out.remove(&subject).is_some()
         } else {
+            let member = room.members.contains_key(&subject);
             room.apply_event(tx.actor, version, &event);
-        }
+            member
+        };
         if let MetaEvent::Joined { user, .. } = &event {
             room.start_slow_mode(*user, tx.wall);
         }
@@ -140,7 +141,7 @@ impl Books {
             room.forget_ended(cx.now.wall);
         }
         let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
-        room.metadata.unjournaled.push_back(Unjournaled { row, hash: Some(tx.content_hash), asker });
+        room.metadata.unjournaled.push_back(Unjournaled { row, hash: Some(tx.content_hash), asker, member });
         self.journal_waiting(cx, room);
     }
 
@@ -168,7 +169,9 @@ impl Books {
     ) {
         for row in rows {
             if row.version > room.last_version() {
-                room.metadata.unjournaled.push_back(Unjournaled { row, hash: None, asker: None });
+                // Whether a ban was of a member is not known any more.
+                let member = !matches!(row.event, MetaEvent::Banned { .. });
+                room.metadata.unjournaled.push_back(Unjournaled { row, hash: None, asker: None, member });
             } else {
                 // Without its seq a confirmation would take the join's place for ever. The row waits for the next load.
                 if let Some((_, seq)) = journaled.iter().find(|(version, _)| *version == row.version) {
@@ -180,7 +183,7 @@ impl Books {
     }
 
     fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, event: Unjournaled) {
-        let Unjournaled { row: OutboxRow { version, actor, key, wall, event }, hash, asker } = event;
+        let Unjournaled { row: OutboxRow { version, actor, key, wall, event }, hash, asker, member } = event;
         let removes = event.subject().filter(|_| event.removes_subject());
         let newcomers = match &event {
             MetaEvent::Joined { user, .. } => SmallVec::from_slice(&[*user]),
@@ -221,7 +224,7 @@ impl Books {
         let except = asker.map(|asker| asker.from);
         if let Some(asker) = asker {
             room.disengage(asker.from);
-            let done = Done { room: Some(room.id), seq, time: Some(wall), ..Done::default() };
+            let done = Done { room: Some(room.id), seq, time: Some(wall), version, ..Done::default() };
             let ok = cx.shared.pool.frame(|out| encode_ok(out, asker.re, &done));
             own = Some(Own { to: asker.from, ok });
         }
@@ -230,7 +233,7 @@ impl Books {
             let frame = cx.shared.pool.frame(|out| encode_added(out, &added(room, user)));
             self.tell_member(cx, room, appended.after, (user, except), frame);
         }
-        if let Some(user) = removes {
+        if let Some(user) = removes.filter(|_| member) {
             let frame = cx.shared.pool.frame(|out| encode_removed(out, room.id, version));
             self.tell_member(cx, room, appended.after, (user, except), frame);
         }

@@ -609,3 +609,13 @@ fn members_come_with_their_positions_but_not_in_a_crowd() {
     w.run(3, join);
     assert_eq!(w.run(1, members)["members"][1].get("read"), None);
 }
+
+#[test]
+fn a_stranger_who_is_banned_hears_nothing_of_it() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Private, &[]);
+    notices(&mut w);
+    let ban = w.keyed("ban", room, json!({"user": user(9).to_string()}));
+    assert_eq!(w.run(1, ban)["ev"], "ok");
+    assert_eq!(notices(&mut w), []);
+}
