@@ -216,12 +216,15 @@ fn router(intake: &Intake, parts: &ApiParts, limits: &Arc<serve::Limits>) -> Rou
 /// What every request and every answer goes through, whatever the route.
 fn around(routes: Router, limits: Arc<serve::Limits>) -> Router {
     let listed = limits.policy.origins.clone();
-    let routes =
-        routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn_with_state(limits, serve::around));
-    if listed.is_empty() { routes } else { routes.layer(cross_origin(listed)) }
+    let mut routes = routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    if !listed.is_empty() {
+        routes = routes.layer(cross_origin(listed));
+    }
+    // Outermost: what asks for permission has a rate, a name and is counted, as everything is.
+    routes.layer(from_fn_with_state(limits, serve::around))
 }
 
-/// Lets pages of the listed origins read answers, refusals too. No cookie has a meaning here, so none is let through.
+/// Lets pages of the listed origins read answers. No cookie has a meaning here, so none is let through.
 fn cross_origin(listed: Vec<String>) -> CorsLayer {
     let allowed = move |origin: &HeaderValue, _: &Parts| {
         listed.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))

@@ -323,6 +323,7 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
     let started = Instant::now();
     let id = format!("{:016x}", random());
     let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let listed = listed_origin(&limits, &request);
     let request = request.map(|body| Body::new(Watched { body, read: Arc::clone(&read) }));
     let answer = match admit(&limits, &request) {
         Ok(()) => match tokio::time::timeout(limits.request_time, next.run(request)).await {
@@ -341,6 +342,11 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    // Refusals of here, which the layer inside has not seen.
+    if let Some(origin) = listed {
+        headers.entry(header::ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(origin);
+        headers.entry(header::VARY).or_insert(HeaderValue::from_static("origin"));
+    }
     if !read.load(Ordering::Relaxed) {
         // What follows a body that nobody read could not be told from it.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -356,6 +362,13 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
 pub(crate) async fn upgrade() -> impl IntoResponse {
     let error = ApiError::because(ErrorCode::Unavailable, "open a new connection for a WebSocket");
     ([(header::CONNECTION, "close")], error)
+}
+
+/// The origin of a request, when it is on the list.
+fn listed_origin(limits: &Limits, request: &Request<Body>) -> Option<HeaderValue> {
+    let origin = request.headers().get(header::ORIGIN)?;
+    let listed = |one: &String| one.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
+    limits.policy.origins.iter().any(listed).then(|| origin.clone())
 }
 
 /// Whether a request may be looked at: of a page that may use this server, and not too many of its network.

@@ -113,8 +113,8 @@ export interface LynkEvents {
   added: { room: Id; version: number; kind: string; name: string; role: string; peer?: Id };
   /** One is in the room no longer. */
   removed: { room: Id; version: number };
-  /** `unread` and `marked` (it was set back by `mark_unread`) are there when the user is oneself. */
-  read: { room: Id; user: Id; seq: number; unread?: number; marked?: boolean };
+  /** `top`, `unread` (at the event `top`) and `marked` (it was set back by `mark_unread`) are there when the user is oneself. */
+  read: { room: Id; user: Id; seq: number; top?: number; unread?: number; marked?: boolean };
   delivered: { room: Id; user: Id; seq: number };
   presence: { user: Id; online: boolean };
   outbox: { entry?: OutboxEntry; failed?: LynkError; removed?: boolean; loaded?: boolean };
@@ -168,13 +168,13 @@ export class Lynk extends Emitter<LynkEvents> {
   read(room: Id, seq: number): void;
   delivered(room: Id, seq: number): void;
   typing(room: Id, on?: boolean): void;
-  create(name: string, options?: { kind?: string; level?: string; visibility?: string }): Promise<{ room: Id; seq: number }>;
-  direct(user: Id): Promise<{ room: Id }>;
+  create(name: string, options?: { kind?: string; level?: string; visibility?: string }): Promise<{ room: Id; seq: number; version: number }>;
+  direct(user: Id): Promise<{ room: Id; version?: number }>;
   find(name: string): Promise<{ room: Id }>;
   join(room: Id): Promise<Record<string, any>>;
   leave(room: Id): Promise<Record<string, any>>;
   history(room: Id, options?: { before?: number; after?: number; epoch?: number; limit?: number; all?: boolean }): Promise<HistoryPage>;
-  members(room: Id, options?: { after?: Id; limit?: number }): Promise<{ count: number; members: { user: Id; role: string }[]; more: boolean }>;
+  members(room: Id, options?: { after?: Id; limit?: number }): Promise<{ count: number; members: { user: Id; role: string; read?: number; delivered?: number }[]; more: boolean }>;
   here(room: Id): Promise<{ count: number; sample: boolean; users: Id[] }>;
   watch(users: Id[]): Promise<Record<string, any>>;
   unwatch(users: Id[]): Promise<Record<string, any>>;

@@ -278,7 +278,7 @@ catalogue! {
     ApiTickets Counter "lynk_api_tickets_total" by GOOD_OR_BAD: "Socket tickets shown, by what they were good for.";
     ApiRevocations Counter "lynk_api_revocations_total": "Sessions ended before their tokens did.";
     AccountsCodes Counter "lynk_accounts_codes_total" by CODE_OUTCOMES:
-        "Requests for a code, by what became of them; withheld: the number had its messages of the day.";
+        "Requests for a code, by what became of them; withheld: the number had its messages of the day; refused: by a limit, or without a store.";
     AccountsProofs Counter "lynk_accounts_proofs_total" by GOOD_OR_BAD: "Codes that somebody entered.";
     AccountsRegistered Counter "lynk_accounts_registered_total": "Accounts made.";
     AccountsRefreshes Counter "lynk_accounts_refreshes_total" by REFRESH_OUTCOMES:

@@ -14,7 +14,7 @@ pub(super) enum Coded {
     Sent,
     /// The number had its messages of the day; the answer was that of the others.
     Withheld,
-    /// A limit refused it.
+    /// A limit refused it, or the store was away.
     Refused,
     /// The carrier did not take it.
     Failed,

@@ -7,6 +7,7 @@
 //! the call returns. Limits: [`CodePolicy`] and [`SessionPolicy`]. What can fail: the store (`unavailable`, `unknown`), and
 //! the client.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -107,6 +108,8 @@ pub(super) struct Service<S> {
     pub(super) codes: Codes,
     pub(super) attempts: Attempts,
     pub(super) registrations: OneTime<Phone>,
+    /// The last write failed.
+    pub(super) write_failed: Cell<bool>,
 }
 
 impl<S> fmt::Debug for Service<S> {
@@ -151,6 +154,7 @@ impl<S: AccountStore> Service<S> {
             codes: Codes::default(),
             attempts: Attempts::default(),
             registrations,
+            write_failed: Cell::new(false),
         }
     }
 
@@ -174,11 +178,22 @@ impl<S: AccountStore> Service<S> {
         bytes
     }
 
+    /// What a read of the store returned. That reads work says nothing of writes: a full disk refuses only those.
     fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
+        self.judged(result, !self.write_failed.get())
+    }
+
+    /// What a write to the store returned.
+    fn wrote<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
+        self.write_failed.set(result.is_err());
+        self.judged(result, true)
+    }
+
+    fn judged<T>(&self, result: Result<T, StoreError>, works: bool) -> Result<T, Reject> {
         let health = &self.counts.health;
         let error = match result {
             Ok(value) => {
-                if let Turned::Good(after) = health.succeed() {
+                if works && let Turned::Good(after) = health.succeed() {
                     tracing::info!(
                         event = "accounts_store_works",
                         ?after,
@@ -211,7 +226,7 @@ impl<S: AccountStore> Service<S> {
             return Ok(Charged::Done);
         }
         let charged = ready(self.store.charge(charges, wall));
-        self.stored(charged)
+        self.wrote(charged)
     }
 
     /// One that is limited over `window_millis`; `None` where there is no limit.
@@ -255,7 +270,7 @@ impl<S: AccountStore> Service<S> {
     fn sign_in(&mut self, now: Now, account: Account, device: String) -> Result<Proved, Reject> {
         let (session, first) = self.new_session(now, device);
         let opened = ready(self.store.open_session(account.user, &session));
-        let displaced = self.stored(opened)?;
+        let displaced = self.wrote(opened)?;
         self.ended(now, &displaced);
         let issued = self.issue(now, account.user, 1, &first, session.family.ends());
         Ok(Proved::SignedIn(issued, account))
@@ -376,7 +391,7 @@ impl<S: AccountStore> Actions for Service<S> {
         };
         let (session, first) = self.new_session(now, asked.device.clone());
         let registered = ready(self.store.register(&account, &session));
-        let (issued, account) = match self.stored(registered)? {
+        let (issued, account) = match self.wrote(registered)? {
             Registered::Made => {
                 self.counts.registered();
                 (self.issue(now, account.user, 1, &first, session.family.ends()), account)
@@ -407,7 +422,7 @@ impl<S: AccountStore> Actions for Service<S> {
                 Refresh::Rotate { next, family: turned } => {
                     let rotated =
                         ready(self.store.rotate(session.session, family.generation, &turned, now.wall));
-                    if self.stored(rotated)? {
+                    if self.wrote(rotated)? {
                         self.counts.refreshed(Refreshed::Turned);
                         return Ok(self.issue(now, session.user, session.epoch, &next, turned.ends()));
                     }
@@ -421,7 +436,7 @@ impl<S: AccountStore> Actions for Service<S> {
                     let which = Which::One(session.session);
                     let revoked =
                         ready(self.store.revoke(session.user, which, AuditKind::RefreshReuse, now.wall));
-                    let ended = self.stored(revoked)?;
+                    let ended = self.wrote(revoked)?;
                     self.ended(now, &ended);
                     self.counts.refreshed(Refreshed::Reused);
                     tracing::warn!(
@@ -468,7 +483,7 @@ impl<S: AccountStore> Actions for Service<S> {
             _ => AuditKind::Revoked,
         };
         let revoked = ready(self.store.revoke(claims.user, which, reason, now.wall));
-        let ended = self.stored(revoked)?;
+        let ended = self.wrote(revoked)?;
         self.ended(now, &ended);
         Ok(ended.len())
     }

@@ -368,6 +368,8 @@ object! {
         #[serde(default)] time: Option<Time>,
         /// Durability that was reached.
         #[serde(default)] level: Option<Level>,
+        /// The room's metadata version with that event.
+        #[serde(default)] version: Option<u64>,
     }
 }
 object! {
@@ -377,6 +379,8 @@ object! {
         room: Id,
         /// Seq of the event that made it.
         #[serde(default)] seq: Option<u64>,
+        /// The room's metadata version with that event.
+        #[serde(default)] version: Option<u64>,
     }
 }
 object! {

@@ -14,6 +14,8 @@ const EAGER_ROOMS = 60;
 /** Time between two looks at the list of rooms: names and roles of rooms that are not open may have changed. */
 const SYNC_VISIBLE_MS = 60_000;
 const SYNC_HIDDEN_MS = 300_000;
+/** A position that was acknowledged is kept by the server after this time. */
+const KEPT_AFTER_MS = 5_000;
 /** The event that tells why one is out may come a moment after the news that one is. */
 const REMOVE_AFTER_MS = 1_000;
 const TYPING_SHOWN_MS = 6_000;
@@ -37,6 +39,8 @@ export class Chat {
   #watched = new Set();
   /** Newest version of each room's membership that this connection was told. */
   #versions = new Map();
+  #soonTimer;
+  #lostAt = Date.now();
   #shadows = new Map();
   #stopped = false;
   #tabs = globalThis.BroadcastChannel && new BroadcastChannel('lynk');
@@ -92,6 +96,7 @@ export class Chat {
     this.#stopped = true;
     this.#save();
     clearTimeout(this.#syncTimer);
+    clearTimeout(this.#soonTimer);
     this.#tabs?.close();
     this.lynk?.close();
     this.outbox?.release();
@@ -103,7 +108,7 @@ export class Chat {
     if (this.#tabs) this.#tabs.onmessage = ({ data }) => { if (data.user === this.me) this.#readElsewhere(data.room, data.seq); };
     lynk.on('state', (status) => {
       if (status.state === 'connected') this.#connected();
-      else this.online.clear();
+      else { this.online.clear(); this.#lostAt = Date.now(); }
       this.#emit('state', status);
       this.#emit('rooms');
     });
@@ -116,9 +121,12 @@ export class Chat {
         this.#anew(room);
         return;
       }
-      Object.assign(room, { role: reply.role ?? room.role, members: reply.members ?? room.members, read: Math.max(room.read, reply.read ?? 0) });
-      if (reply.unread !== undefined) room.unread = room.read > (reply.read ?? 0) ? room.recount(this.me) ?? reply.unread : reply.unread;
-      if (room.read > (reply.read ?? 0)) this.#tell(id, 'read', room.read);
+      Object.assign(room, { role: reply.role ?? room.role, members: reply.members ?? room.members });
+      // What the server had and says less of was set back, on another device. What it may not have is told again.
+      const unsent = room.read > (reply.read ?? 0) && !this.#isKept(room, this.#lostAt);
+      if (!unsent) Object.assign(room, { read: reply.read ?? 0, acked: reply.read ?? 0 });
+      if (reply.unread !== undefined) room.unread = unsent ? room.recount(this.me) ?? reply.unread : reply.unread;
+      if (unsent) this.#tell(id, 'read', room.read);
       if (reply.top === 0) room.low = 1;
       room.top = reply.top;
       this.#changed(room);
@@ -143,19 +151,22 @@ export class Chat {
     lynk.on('added', ({ room, version, kind, name, role, peer }) => {
       if (!this.#newer(room, version)) return;
       const known = this.rooms.get(room);
-      if (known) Object.assign(known, { kind, name, role });
-      else this.enter(room, { kind, name, role, peer });
+      if (known) {
+        Object.assign(known, { kind, name, role, fresh: true });
+        this.lynk.follow(room);
+        this.#changed(known);
+      } else this.enter(room, { kind, name, role, peer }, version);
     });
     lynk.on('removed', ({ room, version }) => {
       if (this.#newer(room, version)) setTimeout(() => { if (this.#versions.get(room) === version) this.#removeRoom(room); }, REMOVE_AFTER_MS);
     });
     for (const kind of ['read', 'delivered']) {
-      lynk.on(kind, ({ room: id, user, seq, unread, marked }) => {
+      lynk.on(kind, ({ room: id, user, seq, ...own }) => {
         const room = this.rooms.get(id);
         if (!room) return;
         if (user !== this.me) {
           if (room.receipt(kind, user, seq)) this.#changed(room);
-        } else if (kind === 'read') this.#readElsewhere(id, seq, unread, marked);
+        } else if (kind === 'read') this.#readElsewhere(id, seq, own);
       });
     }
     lynk.on('presence', ({ user, online }) => { this.online.set(user, online); this.#emit('presence', user); this.#emit('rooms'); });
@@ -176,13 +187,22 @@ export class Chat {
     return true;
   }
 
-  #readElsewhere(id, seq, unread, marked) {
+  #readElsewhere(id, seq, { top = 0, unread, marked } = {}) {
     const room = this.rooms.get(id);
     if (!room || (marked ? seq === room.read : seq <= room.read)) return;
     room.read = seq;
-    if (unread === undefined) this.#recount(room);
-    else room.unread = room.recount(this.me) ?? unread;
+    if (marked) Object.assign(room, { acked: seq, markedAt: Date.now() });
+    const counted = room.recount(this.me);
+    // The number counts up to `top`: what is still on its way would be counted twice.
+    if (counted !== undefined) room.unread = counted;
+    else if (unread !== undefined && top <= (this.lynk.cursor(id)?.seq ?? 0)) room.unread = unread;
+    else this.#syncSoon();
     this.#changed(room);
+  }
+
+  /** Whether the server had the read position, and kept it, `before` some time. */
+  #isKept(room, before) {
+    return (room.acked ?? 0) >= room.read && before - (room.ackedAt ?? 0) > KEPT_AFTER_MS;
   }
 
   #connected() {
@@ -261,6 +281,10 @@ export class Chat {
     this.#syncTimer = setTimeout(() => this.sync(), (document.hidden ? SYNC_HIDDEN_MS : SYNC_VISIBLE_MS) * pages);
   }
 
+  #syncSoon() {
+    this.#soonTimer ??= setTimeout(() => { this.#soonTimer = undefined; this.sync(); }, 1_000);
+  }
+
   /** Asks for the list of rooms and adopts it. */
   sync() {
     this.#syncing ??= this.#sync().catch(() => {}).finally(() => { this.#syncing = undefined; this.#schedule(); });
@@ -268,6 +292,7 @@ export class Chat {
   }
 
   async #sync() {
+    const asked = Date.now();
     const rows = await this.lynk.sync();
     const ids = new Set(rows.map((row) => row.room));
     let changed = !this.synced;
@@ -286,9 +311,9 @@ export class Chat {
         room.unread = row.unread ?? room.unread;
         room.read = Math.max(room.read, row.read ?? 0);
         this.lynk.follow(row.room);
-      } else if (cursor.seq === row.top && row.read !== undefined && row.unread !== undefined && row.read >= room.read) {
-        room.read = row.read;
-        room.unread = row.unread;
+      } else if (cursor.seq === row.top && row.read !== undefined && row.unread !== undefined && !(room.markedAt >= asked)
+        && (row.read >= room.read || this.#isKept(room, asked))) {
+        Object.assign(room, { read: row.read, acked: row.read, unread: row.unread });
       }
       changed ||= !known || before !== `${room.name} ${room.kind} ${room.unread} ${room.role}`;
     }
@@ -321,8 +346,9 @@ export class Chat {
     this.#emit('rooms');
   }
 
-  /** A room that this user is in since just now. */
-  enter(id, known = {}) {
+  /** A room that this user is in since just now, by the event of that `version`. */
+  enter(id, known = {}, version = undefined) {
+    if (version) this.#newer(id, version); else this.#versions.delete(id);
     let room = this.rooms.get(id);
     if (!room) {
       room = Object.assign(new Room(id), { active: Date.now(), fresh: true }, known);
@@ -335,18 +361,21 @@ export class Chat {
     return room;
   }
 
-  async create(name, kind) { return this.enter((await this.lynk.create(name, { kind })).room, { name, kind, role: 'owner', members: 1 }); }
+  async create(name, kind) {
+    const { room, version } = await this.lynk.create(name, { kind });
+    return this.enter(room, { name, kind, role: 'owner', members: 1 }, version);
+  }
 
   /** Joins the room of that name, unless this user is in it already. */
   async join(name) {
     const { room, kind } = await this.lynk.find(name);
-    if (!this.rooms.has(room)) await this.lynk.join(room).catch((error) => { if (error.code !== 'conflict') throw error; });
-    return this.enter(room, { name, kind: kind ?? 'public', role: 'member' });
+    const joined = this.rooms.has(room) ? undefined : await this.lynk.join(room).catch((error) => { if (error.code !== 'conflict') throw error; });
+    return this.enter(room, { name, kind: kind ?? 'public', role: 'member' }, joined?.version);
   }
 
   async direct(user) {
-    const { room } = await this.lynk.direct(user);
-    return this.enter(room, { kind: 'direct', peer: user });
+    const { room, version } = await this.lynk.direct(user);
+    return this.enter(room, { kind: 'direct', peer: user }, version);
   }
 
   async directByName(name) {
@@ -356,7 +385,8 @@ export class Chat {
   }
 
   async leave(id) {
-    await this.lynk.leave(id);
+    const { version } = await this.lynk.leave(id);
+    if (version) this.#newer(id, version);
     this.#removeRoom(id);
   }
 
@@ -440,7 +470,7 @@ export class Chat {
     const { unread } = await this.lynk.request('mark_unread', { room: id, seq });
     const room = this.rooms.get(id);
     this.#told.delete(`read ${id}`);
-    Object.assign(room, { read: seq - 1, unread });
+    Object.assign(room, { read: seq - 1, acked: seq - 1, markedAt: Date.now(), unread });
     this.#changed(room);
   }
 
@@ -461,8 +491,17 @@ export class Chat {
     clearTimeout(this.#tellTimer);
     this.#tellTimer = undefined;
     if (!this.lynk.online) return;
-    for (const { id, op, seq } of this.#told.values()) this.lynk.tell(op, { room: id, seq });
+    for (const { id, op, seq } of this.#told.values()) {
+      if (op === 'read') this.#tellRead(id, seq); else this.lynk.tell(op, { room: id, seq });
+    }
     this.#told.clear();
+  }
+
+  async #tellRead(id, seq) {
+    await this.lynk.request('read', { room: id, seq }).then(() => {
+      const room = this.rooms.get(id);
+      if (room && seq > (room.acked ?? 0)) Object.assign(room, { acked: seq, ackedAt: Date.now() });
+    }, () => {}); // It is told again with the next subscription.
   }
 
   /** This user writes, or stopped. */
@@ -534,7 +573,7 @@ export class Chat {
     const { hello } = this.lynk;
     if (!room || !hello || room.asked === hello.session || !hello.features?.includes('positions')) return;
     room.asked = hello.session;
-    const { members } = await this.lynk.members(id).catch(() => ({ members: [] }));
+    const { members } = await this.lynk.members(id, { limit: 500 }).catch(() => ({ members: [] }));
     this.learnReceipts(room, members);
   }
 

@@ -204,7 +204,7 @@ export class Room {
     const kept = this.order.slice(-KEPT);
     const low = kept.length < this.order.length ? kept[0] : this.low;
     return {
-      id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read,
+      id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
       unread: this.unread, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil,
       items: kept.map((seq) => {
         const item = this.items.get(seq);
