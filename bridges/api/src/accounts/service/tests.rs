@@ -138,7 +138,7 @@ fn a_day_of_attack_on_ten_thousand_numbers_from_a_thousand_addresses_sends_no_mo
 /// A store that counts what it is asked.
 struct Counting {
     store: MemoryAccounts,
-    calls: std::cell::Cell<u64>,
+    calls: Cell<u64>,
 }
 
 impl Counting {
@@ -237,7 +237,7 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     policies.codes.per_address_hour = 0;
     let Service { store, fault: _, server, keys, tickets, on_ended, random, .. } = service(policies.clone());
     let shared = Shared { server, keys, tickets, on_ended, counts: Arc::default() };
-    let store = Counting { store, calls: std::cell::Cell::new(0) };
+    let store = Counting { store, calls: Cell::new(0) };
     let mut service = Service::new(store, |_| None, shared, policies, random);
     let from = address(1);
     // Number 1 gets an account.
