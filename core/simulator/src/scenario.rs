@@ -149,6 +149,9 @@ fn deaths() -> Vec<Scenario> {
         },
         {
             let mut s = base("power_cut", "power is lost: unsynced writes are dropped, torn, kept");
+            // Batches of several sectors, and long under way, or there is little to tear.
+            s.mix = s.mix.text_max(3_000);
+            s.faults.disk.sync_nanos = 30_000_000;
             s.faults.process.crashes = 3;
             s.faults.process.power_permille = 1_000;
             s

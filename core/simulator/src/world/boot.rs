@@ -187,6 +187,9 @@ impl World {
         self.trace.line(|| format!("the process dies{}", if power { " of a power cut" } else { "" }));
         if let Some(process) = self.process.take() {
             self.count(&process);
+            for desk in &process.desks {
+                self.cut_short(desk, power);
+            }
             let slots = process.shards.into_iter().flatten().flat_map(|shard| shard.slots);
             let accepts = process.desks.into_iter().flat_map(|desk| desk.accepts);
             let sockets = slots.flatten().map(|slot| slot.socket).chain(accepts.map(|(socket, _)| socket));
@@ -208,6 +211,17 @@ impl World {
         let pause = self.random.between(1_000_000, 300_000_000);
         self.after(pause, Event::Start);
         Ok(())
+    }
+
+    /// The write in flight when the process dies: a machine that goes on may finish it, one that lost its power has any part of
+    /// it.
+    fn cut_short(&mut self, desk: &Desk, power: bool) {
+        let Some(op) = &desk.in_flight else { return };
+        if power {
+            super::journal::write_unsynced(op);
+        } else if self.random.chance(500) {
+            lynk_journal::execute(op);
+        }
     }
 
     /// Adds what a process counted.

@@ -134,7 +134,7 @@ impl World {
 }
 
 /// The write, which is not durable.
-fn write_unsynced(op: &lynk_journal::WriteOp<lynk_journal::MemoryFile>) -> WriteOutcome {
+pub(super) fn write_unsynced(op: &lynk_journal::WriteOp<lynk_journal::MemoryFile>) -> WriteOutcome {
     match op.file().write_unsynced(op.bytes(), op.offset()) {
         Ok(count) if count == op.bytes().len() => WriteOutcome::Durable,
         Ok(count) => WriteOutcome::Short(count),
