@@ -59,10 +59,6 @@ pub struct SendArgs {
     /// Bytes of message text.
     #[arg(long, default_value_t = 128)]
     pub payload: u32,
-    /// Poll instead of sleeping. The generator then takes a whole core, and its own wake-ups, a tenth of a millisecond and
-    /// more on a virtual machine, are not in the numbers.
-    #[arg(long)]
-    pub busy_poll: bool,
 }
 
 /// `lynk bench fanout`

@@ -26,7 +26,6 @@ struct Load {
     seconds: u64,
     payload: u32,
     publishers: u32,
-    busy_poll: bool,
 }
 
 /// What one run saw.
@@ -70,18 +69,11 @@ struct Watch {
 pub(crate) fn run_send(args: &SendArgs, tokens: &mut TokenSource<'_>) -> Result<()> {
     let shape = Shape { connections: args.senders, rooms: args.senders, sources: 1 };
     let mut fleet = Fleet::open(&args.target, &shape, tokens)?;
-    let load = Load {
-        rate: args.rate,
-        seconds: args.seconds,
-        payload: args.payload,
-        publishers: 1,
-        busy_poll: args.busy_poll,
-    };
+    let load = Load { rate: args.rate, seconds: args.seconds, payload: args.payload, publishers: 1 };
     let seen = drive(&mut fleet, &args.target, &load)?;
     let mut result = describe("send", &seen);
     result["senders"] = json!(args.senders);
     result["rate"] = json!(args.rate);
-    result["busy_poll"] = json!(args.busy_poll);
     if let Some(cpu) = seen.server_cpu_nanos {
         let micros = (cpu + seen.softirq_nanos) as f64 / 1_000.0 / seen.acked.max(1) as f64;
         result["server_cpu_us_per_send"] = json!(report::round(micros));
@@ -103,7 +95,6 @@ pub(crate) fn run_fanout(args: &FanoutArgs, tokens: &mut TokenSource<'_>) -> Res
         seconds: args.seconds,
         payload: args.payload,
         publishers: args.publishers.clamp(1, args.members),
-        busy_poll: false,
     };
     let mut result = Value::Null;
     let mut pairs = Pairs::default();
@@ -306,8 +297,7 @@ fn drive(fleet: &mut Fleet, target: &Target, load: &Load) -> Result<Outcome> {
             }
             POLL_MAX
         };
-        let wait = if load.busy_poll { Duration::ZERO } else { wait.min(POLL_MAX) };
-        fleet.poll(wait, |index, _, text| {
+        fleet.poll(wait.min(POLL_MAX), |index, _, text| {
             take(&mut seen, &mut watches[index], nanos(start), text);
         })?;
     }

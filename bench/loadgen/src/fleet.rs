@@ -133,13 +133,11 @@ impl Fleet {
         };
         let poll_only = timespec(0, 0);
         let it_value = timespec(time.as_secs(), time.subsec_nanos());
-        if !time.is_zero() {
-            timerfd_settime(
-                &self.timer,
-                TimerfdTimerFlags::empty(),
-                &Itimerspec { it_interval: poll_only, it_value },
-            )?;
-        }
+        timerfd_settime(
+            &self.timer,
+            TimerfdTimerFlags::empty(),
+            &Itimerspec { it_interval: poll_only, it_value },
+        )?;
         self.ready.clear();
         let spare = rustix::buffer::spare_capacity(&mut self.ready);
         match epoll::wait(&self.epoll, spare, time.is_zero().then_some(&poll_only)) {
