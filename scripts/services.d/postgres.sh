@@ -69,7 +69,7 @@ postgres_make() {
 postgres_roles_sql() {
 	local role
 	for role in "${postgres_roles[@]}"; do
-		printf "CREATE ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD '%s';\n" "$role" "$(cat "$dir/passwords/$role")"
+		printf "CREATE ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '%s';\n" "$role" "$(cat "$dir/passwords/$role")"
 	done
 }
 
