@@ -100,7 +100,8 @@ postgres_up() {
 	wait_for postgres 60 postgres_psql postgres -c 'SELECT 1'
 	if [ ! -e "$dir/postgres/set-up" ]; then
 		postgres_roles_sql | postgres_psql postgres --single-transaction -f - >&2 || die "the roles of postgres could not be made"
-		postgres_psql postgres -c 'CREATE DATABASE lynk OWNER lynk_migrate' >&2
+		postgres_psql postgres -c 'CREATE DATABASE lynk OWNER lynk_migrate' \
+			-c 'REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC' >&2
 		touch "$dir/postgres/set-up"
 	fi
 }

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use lynk_model::StoreError;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::Row;
@@ -59,9 +59,10 @@ impl Database {
         Ok(Self { pool, operation: timeouts.operation, fault: RefCell::new(None) })
     }
 
-    /// One connection at least can be had, and the schema fits.
+    /// One connection at least can be had, and the schema fits now, also for connections that were made before.
     pub(crate) async fn check(&self) -> Result<(), Fault> {
-        self.read(async |session| session.row("SELECT 1", &[]).await.map(drop)).await
+        let refused = |error| Fault::of_pool(PoolError::PostCreateHook(error));
+        self.read(async |session| migrate::check(session.client()).await.map_err(refused)).await
     }
 
     /// The last failure since it was asked for.

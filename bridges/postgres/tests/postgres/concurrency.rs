@@ -9,14 +9,17 @@ use lynk_model::{MetaChange, MetaOutcome};
 use lynk_postgres::{PostgresAccounts, PostgresRooms};
 
 use crate::support::{
-    Database, OWNER, ROOM, Waiting, account, command, create, family, join, new_session, pin, services, settings,
-    user,
+    Database, OWNER, ROOM, Waiting, account, command, create, family, join, new_session, pin, services,
+    settings, user,
 };
 
 const AT_ONCE: u32 = 8;
 
 /// What each of several threads comes to, which begin together.
-fn race<S, T: Send>(open: impl Fn() -> Waiting<S> + Sync, work: impl Fn(u32, &mut Waiting<S>) -> T + Sync) -> Vec<T> {
+fn race<S, T: Send>(
+    open: impl Fn() -> Waiting<S> + Sync,
+    work: impl Fn(u32, &mut Waiting<S>) -> T + Sync,
+) -> Vec<T> {
     let barrier = Barrier::new(AT_ONCE as usize);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE)
@@ -33,7 +36,10 @@ fn race<S, T: Send>(open: impl Fn() -> Waiting<S> + Sync, work: impl Fn(u32, &mu
     })
 }
 
-fn in_rooms<T: Send>(database: &Database, work: impl Fn(u32, &mut Waiting<PostgresRooms>) -> T + Sync) -> Vec<T> {
+fn in_rooms<T: Send>(
+    database: &Database,
+    work: impl Fn(u32, &mut Waiting<PostgresRooms>) -> T + Sync,
+) -> Vec<T> {
     // A connection is there before the race begins.
     let open = || {
         let rooms = database.rooms();
@@ -70,9 +76,9 @@ fn one_key_is_applied_once_whoever_comes_first() {
             let outcomes = in_rooms(&database, |_, rooms| ready(rooms.apply(&command)).expect("applies"));
             let versions: Vec<_> = outcomes.iter().filter_map(applied).collect();
             assert_eq!(versions.len(), 1, "{outcomes:?}");
-            let repeated = outcomes.iter().filter(|outcome| {
-                matches!(outcome, MetaOutcome::Repeated { version, .. } if *version == versions[0])
-            });
+            let repeated = outcomes.iter().filter(
+                |outcome| matches!(outcome, MetaOutcome::Repeated { version, .. } if *version == versions[0]),
+            );
             assert_eq!(repeated.count() as u32, AT_ONCE - 1, "{outcomes:?}");
         }
         let loaded = ready(database.rooms().load(room)).expect("readable");
@@ -88,7 +94,8 @@ fn versions_of_a_room_have_no_gap() {
     let each = 25;
     let versions = in_rooms(&database, |number, rooms| {
         let keys = 100 * (number + 1)..100 * (number + 1) + each;
-        keys.map(|key| applied(&ready(rooms.apply(&pin(ROOM, key))).expect("applies")).expect("new")).collect::<Vec<_>>()
+        keys.map(|key| applied(&ready(rooms.apply(&pin(ROOM, key))).expect("applies")).expect("new"))
+            .collect::<Vec<_>>()
     });
     assert!(versions.iter().all(|own| own.is_sorted()), "{versions:?}");
     let mut all: Vec<_> = versions.into_iter().flatten().collect();
@@ -130,7 +137,8 @@ fn versions_of_a_room_have_no_gap_over_several_processes() {
 #[test]
 #[ignore = "started by versions_of_a_room_have_no_gap_over_several_processes"]
 fn a_process_of_several() {
-    let (Some(services), Ok(name)) = (services("a_process_of_several"), std::env::var("LYNK_TEST_DATABASE")) else {
+    let (Some(services), Ok(name)) = (services("a_process_of_several"), std::env::var("LYNK_TEST_DATABASE"))
+    else {
         return;
     };
     let number: u32 = std::env::var("LYNK_TEST_NUMBER").expect("a number").parse().expect("a number");
@@ -157,13 +165,18 @@ fn a_name_goes_to_one_of_those_who_want_it() {
             ready(rooms.apply(&command)).expect("applies")
         });
         assert_eq!(outcomes.iter().filter_map(applied).count(), 1, "{outcomes:?}");
-        assert!(outcomes.iter().filter(|o| applied(o).is_none()).all(|o| *o == MetaOutcome::NameTaken), "{outcomes:?}");
+        assert!(
+            outcomes.iter().filter(|o| applied(o).is_none()).all(|o| *o == MetaOutcome::NameTaken),
+            "{outcomes:?}"
+        );
     }
 }
 
 #[test]
 fn rooms_that_swap_names_do_not_wait_for_each_other_for_ever() {
-    let Some(services) = services("rooms_that_swap_names_do_not_wait_for_each_other_for_ever") else { return };
+    let Some(services) = services("rooms_that_swap_names_do_not_wait_for_each_other_for_ever") else {
+        return;
+    };
     let database = services.database();
     let room = |number: u32| RoomId([number as u8 + 1; 16]);
     let name = |number: u32| format!("name {}", number % AT_ONCE);
@@ -178,7 +191,10 @@ fn rooms_that_swap_names_do_not_wait_for_each_other_for_ever() {
         });
         outcomes.collect::<Vec<_>>()
     });
-    assert!(outcomes.iter().flatten().all(|o| applied(o).is_some() || *o == MetaOutcome::NameTaken), "{outcomes:?}");
+    assert!(
+        outcomes.iter().flatten().all(|o| applied(o).is_some() || *o == MetaOutcome::NameTaken),
+        "{outcomes:?}"
+    );
     let held = "SELECT count(*) FROM rooms.names WHERE freed IS NULL";
     assert_eq!(database.number(held), i64::from(AT_ONCE), "each room has one name");
     let wrong = "SELECT count(*) FROM rooms.names n JOIN rooms.rooms r USING (room) WHERE n.freed IS NULL AND n.folded <> r.name";
@@ -201,10 +217,14 @@ fn the_last_place_goes_to_one() {
         ready(rooms.apply(&create(room(number), 1, RoomKind::Private, "a room"))).expect("applies");
     }
     // Others may add a user to 5,000 rooms; this is the 5,000th, in eight rooms at once.
-    let outcomes =
-        in_rooms(&database, |number, rooms| ready(rooms.apply(&join(room(number), 2, user(2)))).expect("answers"));
+    let outcomes = in_rooms(&database, |number, rooms| {
+        ready(rooms.apply(&join(room(number), 2, user(2)))).expect("answers")
+    });
     assert_eq!(outcomes.iter().filter_map(applied).count(), 1, "{outcomes:?}");
-    assert!(outcomes.iter().filter(|o| applied(o).is_none()).all(|o| *o == MetaOutcome::Limit), "{outcomes:?}");
+    assert!(
+        outcomes.iter().filter(|o| applied(o).is_none()).all(|o| *o == MetaOutcome::Limit),
+        "{outcomes:?}"
+    );
     let outcomes = in_rooms(&database, |number, rooms| {
         let (by, whom) = (user(2), user(number as u8 + 200));
         let block = MetaChange::Block { by, user: whom, on: true };
@@ -222,7 +242,11 @@ fn a_number_and_a_name_make_one_account() {
         ready(accounts.register(&account(n, "the name"), &new_session(n))).expect("answers")
     });
     assert_eq!(outcomes.iter().filter(|o| **o == Registered::Made).count(), 1, "{outcomes:?}");
-    assert_eq!(outcomes.iter().filter(|o| **o == Registered::NameTaken).count() as u32, AT_ONCE - 1, "{outcomes:?}");
+    assert_eq!(
+        outcomes.iter().filter(|o| **o == Registered::NameTaken).count() as u32,
+        AT_ONCE - 1,
+        "{outcomes:?}"
+    );
     let outcomes = in_accounts(&database, |number, accounts| {
         let n = number as u8 + 21;
         let mut twin = account(n, &format!("name {n}"));
@@ -230,7 +254,11 @@ fn a_number_and_a_name_make_one_account() {
         ready(accounts.register(&twin, &new_session(n))).expect("answers")
     });
     assert_eq!(outcomes.iter().filter(|o| **o == Registered::Made).count(), 1, "{outcomes:?}");
-    assert_eq!(outcomes.iter().filter(|o| **o == Registered::PhoneTaken).count() as u32, AT_ONCE - 1, "{outcomes:?}");
+    assert_eq!(
+        outcomes.iter().filter(|o| **o == Registered::PhoneTaken).count() as u32,
+        AT_ONCE - 1,
+        "{outcomes:?}"
+    );
     assert_eq!(database.number("SELECT count(*) FROM accounts.sessions"), 2, "the refused left nothing");
 }
 
@@ -249,25 +277,31 @@ fn charges_count_all_or_none_and_stop_at_the_limit() {
     });
     assert_eq!(done.iter().sum::<usize>(), 30, "{done:?}");
     for key in ["01", "02"] {
-        let sql = format!("SELECT sum(count)::bigint FROM accounts.counters WHERE key = decode(repeat('{key}', 16), 'hex')");
+        let sql = format!(
+            "SELECT sum(count)::bigint FROM accounts.counters WHERE key = decode(repeat('{key}', 16), 'hex')"
+        );
         assert_eq!(database.number(&sql), 30);
     }
 }
 
 #[test]
 fn a_family_turns_once_from_each_generation_whoever_holds_it() {
-    let Some(services) = services("a_family_turns_once_from_each_generation_whoever_holds_it") else { return };
+    let Some(services) = services("a_family_turns_once_from_each_generation_whoever_holds_it") else {
+        return;
+    };
     let database = services.database();
     let session = new_session(1);
     ready(database.accounts().register(&account(1, "alice"), &session)).expect("registers");
     let turned = in_accounts(&database, |_, accounts| {
         let turn = |generation| {
-            ready(accounts.rotate(session.session, generation, &family(generation + 1), Millis(5))).expect("answers")
+            ready(accounts.rotate(session.session, generation, &family(generation + 1), Millis(5)))
+                .expect("answers")
         };
         (0..20).map(turn).collect::<Vec<_>>()
     });
     // Not every generation is there when somebody asks for it, but none turns twice and none is left out.
-    let times: Vec<_> = (0..20).map(|generation| turned.iter().filter(|own| own[generation]).count()).collect();
+    let times: Vec<_> =
+        (0..20).map(|generation| turned.iter().filter(|own| own[generation]).count()).collect();
     assert!(times.iter().all(|times| *times <= 1), "{times:?}");
     let total: usize = times.iter().sum();
     let kept = ready(database.accounts().session(session.session)).expect("readable").expect("there").family;

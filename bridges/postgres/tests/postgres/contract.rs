@@ -32,7 +32,9 @@ fn accounts_pass_the_contract_of_their_port() {
 
 #[test]
 fn numbers_beyond_those_of_the_database_come_back_as_they_were() {
-    let Some(services) = services("numbers_beyond_those_of_the_database_come_back_as_they_were") else { return };
+    let Some(services) = services("numbers_beyond_those_of_the_database_come_back_as_they_were") else {
+        return;
+    };
     let database = services.database();
     let mut rooms = database.rooms();
     let mut first = create(ROOM, 1, RoomKind::Private, "a room");
@@ -58,7 +60,10 @@ fn a_name_whose_folded_form_is_longer_than_an_index_takes_is_unique() {
     // Folds to 18 characters each.
     let name = "\u{fdfa}".repeat(100);
     let other = RoomId([0x71; 16]);
-    assert!(matches!(ready(rooms.apply(&create(ROOM, 1, RoomKind::Public, &name))), Ok(MetaOutcome::Applied { .. })));
+    assert!(matches!(
+        ready(rooms.apply(&create(ROOM, 1, RoomKind::Public, &name))),
+        Ok(MetaOutcome::Applied { .. })
+    ));
     assert_eq!(ready(rooms.apply(&create(other, 2, RoomKind::Public, &name))), Ok(MetaOutcome::NameTaken));
     assert_eq!(ready(rooms.find_name(&fold_name(&name))), Ok(Some(ROOM)));
 }
@@ -100,7 +105,9 @@ fn results_of_keys_go_when_their_time_is_over_and_their_event_is_confirmed() {
     let Some(services) = services("results_of_keys_go_when_their_time_is_over") else { return };
     let database = services.database();
     let mut rooms = database.rooms();
-    rooms.store = lynk_postgres::PostgresRooms::new(&database.connect("lynk_rooms")).expect("a store").with_key_life(10);
+    rooms.store = lynk_postgres::PostgresRooms::new(&database.connect("lynk_rooms"))
+        .expect("a store")
+        .with_key_life(10);
     ready(rooms.apply(&create(ROOM, 1, RoomKind::Private, "a room"))).expect("applies");
     ready(rooms.apply(&pin(ROOM, 2))).expect("applies");
     ready(rooms.confirm(ROOM, 2, Seq(8))).expect("confirms");
