@@ -1,0 +1,119 @@
+//! [`PostgresAccounts`]: people, their names, sessions and refresh families, counters of what was sent, and the audit log.
+//!
+//! Thread: the bridge's; see the crate. Invariants: each call is one transaction; a folded name and a number belong to one account at most; a
+//! family turns only from the generation that the caller saw; charges count together under the locks of their keys. No secret is here:
+//! hashes of tokens, keyed hashes as the names of counters. The audit log only grows, but for what is too old: the role may not change it.
+//! Limits: sessions per account by the caller; ended sessions are dropped after a day, audit events after 90, counters when they have left their
+//! window. What can fail: see [`Fault`].
+
+mod read;
+mod write;
+
+use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
+use lynk_model::StoreError;
+use lynk_model::account::{
+    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+};
+use lynk_model::port::AccountStore;
+
+use crate::database::Database;
+use crate::{Connect, Fault, OpenError};
+
+/// [`AccountStore`] on PostgreSQL.
+pub struct PostgresAccounts {
+    database: Database,
+}
+
+impl PostgresAccounts {
+    /// Sets the store up; connects to nothing yet, so that a server starts while its database is away.
+    ///
+    /// # Errors
+    /// A file or a setting that cannot be used.
+    pub fn new(connect: &Connect) -> Result<Self, OpenError> {
+        Ok(Self { database: Database::new(connect)? })
+    }
+
+    /// Whether the database can be reached with this identity, and its schema is one for this program.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), Fault> {
+        self.database.check().await
+    }
+
+    /// The last failure since it was asked for, if there was one.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.database.take_fault()
+    }
+}
+
+impl AccountStore for PostgresAccounts {
+    async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {
+        self.database.noted(read::account_of_phone(&self.database, phone).await)
+    }
+
+    async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
+        self.database.noted(read::account_of_name(&self.database, folded).await)
+    }
+
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
+        self.database.noted(read::accounts(&self.database, users).await)
+    }
+
+    async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
+        self.database.noted(write::register(&self.database, account, session).await)
+    }
+
+    async fn remove(&mut self, user: UserId, wall: Millis) -> Result<Vec<Revocation>, StoreError> {
+        self.database.noted(write::remove(&self.database, user, wall).await)
+    }
+
+    async fn open_session(
+        &mut self,
+        user: UserId,
+        session: &NewSession,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.database.noted(write::open_session(&self.database, user, session).await)
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        self.database.noted(read::one_session(&self.database, session).await)
+    }
+
+    async fn sessions(&self, user: UserId, wall: Millis) -> Result<Vec<Session>, StoreError> {
+        self.database.noted(read::sessions(&self.database, user, wall).await)
+    }
+
+    async fn rotate(
+        &mut self,
+        session: SessionId,
+        generation: u32,
+        family: &Family,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.database.noted(write::rotate(&self.database, session, generation, family, wall).await)
+    }
+
+    async fn revoke(
+        &mut self,
+        user: UserId,
+        which: Which,
+        reason: AuditKind,
+        wall: Millis,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.database.noted(write::revoke(&self.database, user, which, reason, wall).await)
+    }
+
+    async fn revoked_since(&self, since: Millis) -> Result<Vec<(Millis, Revocation)>, StoreError> {
+        self.database.noted(read::revoked_since(&self.database, since).await)
+    }
+
+    async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
+        self.database.noted(write::charge(&self.database, charges, wall).await)
+    }
+
+    async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
+        self.database.noted(read::audit(&self.database, user, limit).await)
+    }
+}

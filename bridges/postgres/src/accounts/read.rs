@@ -1,0 +1,126 @@
+//! Reads of accounts and sessions.
+//!
+//! Thread: the bridge's. One statement each.
+
+use std::collections::BTreeMap;
+
+use lynk_domain::{Family, Millis, Phone, ROTATIONS_KEPT, Revocation, SecretHash, SessionId, UserId};
+use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
+use tokio_postgres::Row;
+
+use crate::Fault;
+use crate::column::{bits, get, id, known, number, small, uuid};
+use crate::database::{Database, Params};
+
+async fn one<T>(
+    database: &Database,
+    sql: &str,
+    params: Params<'_>,
+    of: fn(&Row) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let row = database.read(async |session| session.row(sql, params).await).await?;
+    row.as_ref().map(of).transpose()
+}
+
+async fn all<T>(
+    database: &Database,
+    sql: &str,
+    params: Params<'_>,
+    of: impl Fn(&Row) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let rows = database.read(async |session| session.rows(sql, params).await).await?;
+    rows.iter().map(of).collect()
+}
+
+fn account(row: &Row) -> Result<Account, Fault> {
+    let phone: &str = get(row, 1)?;
+    Ok(Account {
+        user: UserId(id(row, 0)?),
+        phone: Phone::from_e164(phone).ok_or_else(|| Fault::corrupt("not a telephone number"))?,
+        user_name: get(row, 2)?,
+        display_name: get(row, 3)?,
+        created: Millis(number(row, 4)?),
+    })
+}
+
+pub(super) async fn account_of_phone(database: &Database, phone: &Phone) -> Result<Option<Account>, Fault> {
+    let sql =
+        "SELECT user_id, phone, user_name, display_name, created FROM accounts.accounts WHERE phone = $1";
+    one(database, sql, &[&phone.as_e164()], account).await
+}
+
+pub(super) async fn account_of_name(database: &Database, folded: &str) -> Result<Option<Account>, Fault> {
+    let sql = "SELECT a.user_id, a.phone, a.user_name, a.display_name, a.created
+         FROM accounts.names n JOIN accounts.accounts a ON a.user_id = n.user_id
+         WHERE n.folded = $1 AND n.freed IS NULL";
+    one(database, sql, &[&folded], account).await
+}
+
+pub(super) async fn accounts(database: &Database, users: &[UserId]) -> Result<Vec<Account>, Fault> {
+    let sql = "SELECT user_id, phone, user_name, display_name, created FROM accounts.accounts
+               WHERE user_id = ANY ($1)";
+    let ids: Vec<_> = users.iter().map(|user| uuid(user.0)).collect();
+    let found = all(database, sql, &[&ids], account).await?;
+    let found: BTreeMap<_, _> = found.into_iter().map(|account| (account.user, account)).collect();
+    Ok(users.iter().filter_map(|user| found.get(user).cloned()).collect())
+}
+
+fn session(row: &Row) -> Result<Session, Fault> {
+    let rotations: Vec<i64> = get(row, 8)?;
+    if rotations.len() > ROTATIONS_KEPT {
+        return Err(Fault::corrupt("too many times of rotations"));
+    }
+    let hash: &[u8] = get(row, 7)?;
+    let hash = hash.try_into().map_err(|_| Fault::corrupt("not a hash"))?;
+    Ok(Session {
+        session: SessionId(id(row, 0)?),
+        user: UserId(id(row, 1)?),
+        device: get(row, 2)?,
+        created: Millis(number(row, 3)?),
+        last_used: Millis(number(row, 4)?),
+        epoch: small(row, 5)?,
+        family: Family {
+            generation: small(row, 6)?,
+            hash: SecretHash(hash),
+            rotations: rotations.into_iter().map(|time| Millis(time.cast_unsigned())).collect(),
+            idle_expires: Millis(number(row, 9)?),
+            expires: Millis(number(row, 10)?),
+        },
+    })
+}
+
+pub(super) async fn one_session(database: &Database, of: SessionId) -> Result<Option<Session>, Fault> {
+    let sql = "SELECT session, user_id, device, created, last_used, epoch, generation, hash, rotations, idle_expires, expires
+               FROM accounts.sessions WHERE session = $1 AND revoked IS NULL";
+    one(database, sql, &[&uuid(of.0)], session).await
+}
+
+pub(super) async fn sessions(database: &Database, user: UserId, wall: Millis) -> Result<Vec<Session>, Fault> {
+    let sql = "SELECT session, user_id, device, created, last_used, epoch, generation, hash, rotations, idle_expires, expires
+               FROM accounts.sessions
+               WHERE user_id = $1 AND revoked IS NULL AND ends > $2 ORDER BY created, session";
+    all(database, sql, &[&uuid(user.0), &bits(wall.0)], session).await
+}
+
+pub(super) async fn revoked_since(
+    database: &Database,
+    since: Millis,
+) -> Result<Vec<(Millis, Revocation)>, Fault> {
+    let sql = "SELECT revoked, user_id, session, epoch FROM accounts.sessions
+               WHERE revoked >= $1 ORDER BY revoked, session";
+    all(database, sql, &[&bits(since.0)], |row| {
+        let revocation =
+            Revocation { user: UserId(id(row, 1)?), session: SessionId(id(row, 2)?), epoch: small(row, 3)? };
+        Ok((Millis(number(row, 0)?), revocation))
+    })
+    .await
+}
+
+pub(super) async fn audit(database: &Database, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, Fault> {
+    let sql = "SELECT at, session, kind FROM accounts.audit WHERE user_id = $1 ORDER BY id DESC LIMIT $2";
+    all(database, sql, &[&uuid(user.0), &i64::from(limit)], |row| {
+        let kind = known(row, 2, AuditKind::from_u8)?;
+        Ok(AuditEvent { at: Millis(number(row, 0)?), user, session: SessionId(id(row, 1)?), kind })
+    })
+    .await
+}

@@ -1,0 +1,96 @@
+//! [`PostgresRooms`]: rooms, members, bans, mutes, pins, blocks, idempotency results and the outbox.
+//!
+//! Thread: the bridge's; see the crate. Invariants: a metadata command is one transaction: rows, idempotency result, outbox row, name. Commands
+//! of one room come one after the other in all processes, under the room's lock, so versions have no gap and a key is applied once; the
+//! locks of the users that it concerns keep the limits and the blocks exact, that of the name keeps the reservation. Results of keys are kept
+//! as long as keys are accepted, and as long as their event is not confirmed.
+//! Limits: see the crate. What can fail: see [`Fault`].
+
+mod change;
+mod load;
+
+use lynk_domain::{Key, RoomId, Seq, UserId};
+use lynk_model::port::RoomStore;
+use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
+
+use crate::database::Database;
+use crate::{Connect, Fault, OpenError};
+
+/// How long results of keys are kept unless told otherwise: as the embedded store does, 7 days in which keys are accepted, the minute by which
+/// they may lie ahead, and an hour for clocks.
+const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
+
+/// [`RoomStore`] on PostgreSQL.
+pub struct PostgresRooms {
+    database: Database,
+    key_life_millis: u64,
+}
+
+impl PostgresRooms {
+    /// Sets the store up; connects to nothing yet, so that a server starts while its database is away.
+    ///
+    /// # Errors
+    /// A file or a setting that cannot be used.
+    pub fn new(connect: &Connect) -> Result<Self, OpenError> {
+        Ok(Self { database: Database::new(connect)?, key_life_millis: KEY_LIFE_MILLIS })
+    }
+
+    /// Keeps the results of keys for so long: at least as long as keys are accepted.
+    #[must_use]
+    pub fn with_key_life(self, millis: u64) -> Self {
+        Self { key_life_millis: millis, ..self }
+    }
+
+    /// Whether the database can be reached with this identity, and its schema is one for this program.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), Fault> {
+        self.database.check().await
+    }
+
+    /// The last failure since it was asked for, if there was one.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.database.take_fault()
+    }
+}
+
+impl RoomStore for PostgresRooms {
+    async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError> {
+        self.database.noted(load::room(&self.database, room).await)
+    }
+
+    async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
+        self.database.noted(change::apply(&self.database, tx, self.key_life_millis).await)
+    }
+
+    async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError> {
+        self.database.noted(load::result_hash(&self.database, room, actor, key).await)
+    }
+
+    async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError> {
+        self.database.noted(change::confirm(&self.database, room, version, seq).await)
+    }
+
+    async fn memberships(
+        &self,
+        user: UserId,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<Membership>, StoreError> {
+        self.database.noted(load::memberships(&self.database, user, after, limit).await)
+    }
+
+    async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
+        self.database.noted(load::name(&self.database, folded).await)
+    }
+
+    async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
+        self.database.noted(load::blocks(&self.database, user).await)
+    }
+
+    async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
+        self.database.noted(load::may_see(&self.database, watcher, user).await)
+    }
+}

@@ -1,0 +1,161 @@
+//! Reads of rooms.
+//!
+//! Thread: the bridge's. A room's tables are read at one state, in one exchange with the server.
+
+use futures_util::future::{try_join, try_join5};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, RoomRow};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::Fault;
+use crate::column::{get, id, known, number, small, uuid};
+use crate::database::Database;
+
+fn all<T>(rows: &[Row], of: impl Fn(&Row) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    rows.iter().map(of).collect()
+}
+
+pub(super) async fn room(database: &Database, room: RoomId) -> Result<LoadedRoom, Fault> {
+    let at = uuid(room.0);
+    database
+        .snapshot(async |session| {
+            let sent = [&at as &(dyn tokio_postgres::types::ToSql + Sync)];
+            let ask = |sql| session.rows(sql, &sent);
+            let first = try_join(
+                ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version
+                     FROM rooms.rooms WHERE room = $1"),
+                ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
+            );
+            let rest = try_join5(
+                ask("SELECT user_id, role, joined_version, joined_seq
+                     FROM rooms.members WHERE room = $1 ORDER BY user_id"),
+                ask("SELECT user_id, until FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
+                ask("SELECT user_id, until FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
+                ask("SELECT seq FROM rooms.pins WHERE room = $1 ORDER BY seq"),
+                ask("SELECT version, actor, key, wall, event FROM rooms.outbox WHERE room = $1 ORDER BY version"),
+            );
+            let ((row, blocks), (members, bans, mutes, pins, outbox)) = try_join(first, rest).await?;
+            let blocks = all(&blocks, pair)?;
+            let Some(row) = row.first() else { return Ok(LoadedRoom { blocks, ..LoadedRoom::default() }) };
+            Ok(LoadedRoom {
+                row: Some(room_row(room, row)?),
+                members: all(&members, member)?,
+                bans: all(&bans, |row| Ok(Ban { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
+                mutes: all(&mutes, |row| Ok(Mute { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
+                pins: all(&pins, |row| Ok(Seq(number(row, 0)?)))?,
+                blocks,
+                outbox: all(&outbox, outbox_row)?,
+                ..LoadedRoom::default()
+            })
+        })
+        .await
+}
+
+fn room_row(room: RoomId, row: &Row) -> Result<RoomRow, Fault> {
+    Ok(RoomRow {
+        room,
+        kind: known(row, 0, RoomKind::from_u8)?,
+        name: get(row, 1)?,
+        creator: UserId(id(row, 2)?),
+        created: Millis(number(row, 3)?),
+        level: known(row, 4, AckLevel::from_u8)?,
+        visibility: known(row, 5, HistoryVisibility::from_u8)?,
+        slow_mode_seconds: small(row, 6)?,
+        version: number(row, 7)?,
+    })
+}
+
+fn pair(row: &Row) -> Result<(UserId, UserId), Fault> {
+    Ok((UserId(id(row, 0)?), UserId(id(row, 1)?)))
+}
+
+fn member(row: &Row) -> Result<MemberRow, Fault> {
+    Ok(MemberRow {
+        user: UserId(id(row, 0)?),
+        role: known(row, 1, Role::from_u8)?,
+        joined_version: number(row, 2)?,
+        joined_seq: Seq(number(row, 3)?),
+    })
+}
+
+fn outbox_row(row: &Row) -> Result<OutboxRow, Fault> {
+    let event: &[u8] = get(row, 4)?;
+    Ok(OutboxRow {
+        version: number(row, 0)?,
+        actor: UserId(id(row, 1)?),
+        key: Key(id(row, 2)?),
+        wall: Millis(number(row, 3)?),
+        event: MetaEvent::decode(event)
+            .map_err(|error| Fault::corrupt(format_args!("an event of the outbox: {error}")))?,
+    })
+}
+
+pub(super) async fn memberships(
+    database: &Database,
+    user: UserId,
+    after: RoomId,
+    limit: u32,
+) -> Result<Vec<Membership>, Fault> {
+    // The other member is looked up for 1:1 rooms only (kind 3).
+    let sql = "SELECT m.room, r.kind, r.name, m.role,
+            CASE r.kind WHEN 3 THEN
+                (SELECT o.user_id FROM rooms.members o WHERE o.room = m.room AND o.user_id <> $1 ORDER BY o.user_id LIMIT 1)
+            END
+        FROM rooms.members m JOIN rooms.rooms r ON r.room = m.room
+        WHERE m.user_id = $1 AND m.room > $2 ORDER BY m.room LIMIT $3";
+    let (user, after, limit) = (uuid(user.0), uuid(after.0), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&user, &after, &limit]).await).await?;
+    all(&rows, |row| {
+        Ok(Membership {
+            room: RoomId(id(row, 0)?),
+            kind: known(row, 1, RoomKind::from_u8)?,
+            name: get(row, 2)?,
+            role: known(row, 3, Role::from_u8)?,
+            peer: UserId(get::<Option<Uuid>>(row, 4)?.unwrap_or_default().into_bytes()),
+        })
+    })
+}
+
+pub(super) async fn name(database: &Database, folded: &str) -> Result<Option<RoomId>, Fault> {
+    let sql = "SELECT room FROM rooms.names WHERE digest = sha256($1) AND freed IS NULL";
+    let folded = folded.as_bytes();
+    let row = database.read(async |session| session.row(sql, &[&folded]).await).await?;
+    row.map(|row| Ok(RoomId(id(&row, 0)?))).transpose()
+}
+
+pub(super) async fn result_hash(
+    database: &Database,
+    room: RoomId,
+    actor: UserId,
+    key: Key,
+) -> Result<Option<u64>, Fault> {
+    let sql = "SELECT content_hash FROM rooms.results WHERE actor = $1 AND room = $2 AND key = $3";
+    let (actor, room, key) = (uuid(actor.0), uuid(room.0), uuid(key.0));
+    let row = database.read(async |session| session.row(sql, &[&actor, &room, &key]).await).await?;
+    row.map(|row| number(&row, 0)).transpose()
+}
+
+pub(super) async fn blocks(database: &Database, user: UserId) -> Result<Vec<(UserId, UserId)>, Fault> {
+    let sql = "SELECT by_user, user_id FROM rooms.blocks WHERE by_user = $1
+        UNION SELECT by_user, user_id FROM rooms.blocks WHERE user_id = $1 ORDER BY 1, 2";
+    let user = uuid(user.0);
+    let rows = database.read(async |session| session.rows(sql, &[&user]).await).await?;
+    all(&rows, pair)
+}
+
+pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {
+    // A 1:1 (kind 3) counts for the one who did not open it.
+    let sql = "SELECT NOT EXISTS (
+            SELECT 1 FROM rooms.blocks
+            WHERE (by_user = $1 AND user_id = $2) OR (by_user = $2 AND user_id = $1)
+        ) AND EXISTS (
+            SELECT 1 FROM rooms.members a
+            JOIN rooms.members b ON b.room = a.room AND b.user_id = $2
+            JOIN rooms.rooms r ON r.room = a.room
+            WHERE a.user_id = $1 AND (r.kind <> 3 OR r.creator <> $1)
+        )";
+    let (watcher, user) = (uuid(watcher.0), uuid(user.0));
+    let row = database.read(async |session| session.row(sql, &[&watcher, &user]).await).await?;
+    row.map_or_else(|| Err(Fault::corrupt("no answer to a question of yes or no")), |row| get(&row, 0))
+}

@@ -1,0 +1,117 @@
+//! The suites of both ports, and what is particular to this database.
+
+use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
+use lynk_model::port::{RoomStore as _, ready};
+use lynk_model::{MetaChange, MetaEvent, MetaOutcome, contract, fold_name};
+
+use crate::support::{OWNER, ROOM, command, create, join, pin, services, user};
+
+#[test]
+fn rooms_pass_the_contract_of_their_port() {
+    let Some(services) = services("rooms_pass_the_contract_of_their_port") else { return };
+    let mut databases = Vec::new();
+    contract::room_store(|| {
+        let database = services.database();
+        let rooms = database.rooms();
+        databases.push(database);
+        rooms
+    });
+}
+
+#[test]
+fn accounts_pass_the_contract_of_their_port() {
+    let Some(services) = services("accounts_pass_the_contract_of_their_port") else { return };
+    let mut databases = Vec::new();
+    contract::account_store(|| {
+        let database = services.database();
+        let accounts = database.accounts();
+        databases.push(database);
+        accounts
+    });
+}
+
+#[test]
+fn numbers_beyond_those_of_the_database_come_back_as_they_were() {
+    let Some(services) = services("numbers_beyond_those_of_the_database_come_back_as_they_were") else {
+        return;
+    };
+    let database = services.database();
+    let mut rooms = database.rooms();
+    let mut first = create(ROOM, 1, RoomKind::Private, "a room");
+    first.content_hash = u64::MAX;
+    first.wall = Millis(u64::MAX);
+    ready(rooms.apply(&first)).expect("applies");
+    let event = MetaEvent::Pinned { target: Seq(u64::MAX - 1), on: true };
+    ready(rooms.apply(&command(ROOM, 2, MetaChange::Event(event.clone())))).expect("applies");
+    ready(rooms.confirm(ROOM, 1, Seq(u64::MAX))).expect("confirms");
+    assert_eq!(ready(rooms.apply(&first)), Ok(MetaOutcome::Repeated { version: 1, seq: Seq(u64::MAX) }));
+    let loaded = ready(rooms.load(ROOM)).expect("readable");
+    assert_eq!((loaded.pins, loaded.members[0].joined_seq), (vec![Seq(u64::MAX - 1)], Seq(u64::MAX)));
+    assert_eq!((loaded.outbox.len(), &loaded.outbox[0].event), (1, &event));
+}
+
+#[test]
+fn a_name_whose_folded_form_is_longer_than_an_index_takes_is_unique() {
+    let Some(services) = services("a_name_whose_folded_form_is_longer_than_an_index_takes_is_unique") else {
+        return;
+    };
+    let database = services.database();
+    let mut rooms = database.rooms();
+    // Folds to 18 characters each.
+    let name = "\u{fdfa}".repeat(100);
+    let other = RoomId([0x71; 16]);
+    assert!(matches!(
+        ready(rooms.apply(&create(ROOM, 1, RoomKind::Public, &name))),
+        Ok(MetaOutcome::Applied { .. })
+    ));
+    assert_eq!(ready(rooms.apply(&create(other, 2, RoomKind::Public, &name))), Ok(MetaOutcome::NameTaken));
+    assert_eq!(ready(rooms.find_name(&fold_name(&name))), Ok(Some(ROOM)));
+}
+
+#[test]
+fn blocks_and_rooms_of_a_user_are_limited() {
+    let Some(services) = services("blocks_and_rooms_of_a_user_are_limited") else { return };
+    let database = services.database();
+    let mut rooms = database.rooms();
+    database.sql(
+        "CREATE FUNCTION id(n bigint) RETURNS uuid LANGUAGE sql AS $$ SELECT lpad(to_hex(n), 32, '0')::uuid $$;
+         INSERT INTO rooms.rooms SELECT id(n), 1, '', id(1), 1, 1, 1, 0, 1 FROM generate_series(1, 10000) n;
+         INSERT INTO rooms.members SELECT id(n), '02020202-0202-0202-0202-020202020202', 0, 1, 1 FROM generate_series(1, 10000) n;
+         INSERT INTO rooms.blocks SELECT '02020202-0202-0202-0202-020202020202', id(n), id(n) FROM generate_series(1, 10000) n;",
+    );
+    let (full, other) = (user(2), user(3));
+    let known = UserId(7_u128.to_be_bytes());
+    let block =
+        |key, by, user, on| command(direct_room_id(by, user), key, MetaChange::Block { by, user, on });
+    let done = Ok(MetaOutcome::Applied { version: 0, event: None });
+    assert_eq!(ready(rooms.apply(&block(1, full, other, true))), Ok(MetaOutcome::Limit));
+    assert_eq!(ready(rooms.apply(&block(2, full, known, true))), done, "it stands already");
+    assert_eq!(ready(rooms.apply(&block(3, full, known, false))), done);
+    assert_eq!(ready(rooms.apply(&block(4, full, other, true))), done);
+    assert_eq!(ready(rooms.apply(&block(5, full, other, false))), done);
+    ready(rooms.apply(&create(ROOM, 6, RoomKind::Private, "a room"))).expect("applies");
+    assert_eq!(ready(rooms.apply(&join(ROOM, 7, full))), Ok(MetaOutcome::Limit));
+    let mut own = create(RoomId([9; 16]), 8, RoomKind::Private, "own");
+    own.actor = full;
+    if let MetaChange::Create { members, .. } = &mut own.change {
+        *members = vec![(full, Role::Owner)];
+    }
+    assert_eq!(ready(rooms.apply(&own)), Ok(MetaOutcome::Limit));
+    assert_eq!(ready(rooms.memberships(full, RoomId::NIL, 20_000)).expect("readable").len(), 10_000);
+}
+
+#[test]
+fn results_of_keys_go_when_their_time_is_over_and_their_event_is_confirmed() {
+    let Some(services) = services("results_of_keys_go_when_their_time_is_over") else { return };
+    let database = services.database();
+    let mut rooms = database.rooms();
+    rooms.store = lynk_postgres::PostgresRooms::new(&database.connect("lynk_rooms"))
+        .expect("a store")
+        .with_key_life(10);
+    ready(rooms.apply(&create(ROOM, 1, RoomKind::Private, "a room"))).expect("applies");
+    ready(rooms.apply(&pin(ROOM, 2))).expect("applies");
+    ready(rooms.confirm(ROOM, 2, Seq(8))).expect("confirms");
+    ready(rooms.apply(&pin(ROOM, 100))).expect("applies");
+    let kept = |key| ready(rooms.result_hash(ROOM, OWNER, pin(ROOM, key).key)).expect("readable");
+    assert_eq!((kept(1), kept(2), kept(100)), (Some(5), None, Some(5)), "the first waits for its event");
+}

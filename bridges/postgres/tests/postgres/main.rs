@@ -1,0 +1,15 @@
+//! The stores against a real server. `scripts/test` starts one; by hand:
+//!
+//! ```text
+//! scripts/services up && LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-postgres
+//! ```
+//!
+//! Without `LYNK_SERVICES` the tests say that they are skipped. Each has a database of its own.
+
+mod concurrency;
+mod contract;
+mod documentation;
+mod identity;
+mod migrations;
+mod outage;
+mod support;

@@ -1,0 +1,421 @@
+//! Finding the server, a database for one test, and stores whose calls wait.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lynk_domain::{
+    AckLevel, Family, HistoryVisibility, Key, Millis, Phone, Revocation, Role, RoomId, RoomKind, SecretHash,
+    Seq, SessionId, UserId,
+};
+use lynk_model::account::{
+    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+};
+use lynk_model::port::{AccountStore, RoomStore};
+use lynk_model::{
+    LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
+};
+use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Secret, Timeouts, migrate};
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::Client;
+
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// What `DIR/env` says.
+#[derive(Clone)]
+pub(crate) struct Services(BTreeMap<String, String>);
+
+/// The server of `LYNK_SERVICES`; `None`, with a loud word, when there is none.
+pub(crate) fn services(test: &str) -> Option<Services> {
+    let Some(path) = std::env::var_os("LYNK_SERVICES") else {
+        // Not by a macro: what those print a test that passes does not show.
+        let how = "scripts/services up && LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-postgres";
+        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED {test}: no PostgreSQL. {how} ***\n");
+        return None;
+    };
+    Some(Services::read(Path::new(&path)))
+}
+
+impl Services {
+    pub(crate) fn read(path: &Path) -> Self {
+        // A test of a package runs in the package's directory; the variable is often set from the root.
+        let rooted = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+        let text = std::fs::read_to_string(path)
+            .or_else(|_| std::fs::read_to_string(rooted))
+            .expect("LYNK_SERVICES");
+        Self(
+            text.lines()
+                .filter_map(|line| line.split_once('='))
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn get(&self, key: &str) -> &str {
+        self.0.get(key).unwrap_or_else(|| panic!("{key} is not in the env of the services"))
+    }
+
+    pub(crate) fn of(&self, role: &str, what: &str) -> PathBuf {
+        PathBuf::from(self.get(&format!("{}_{what}", role.to_uppercase())))
+    }
+
+    pub(crate) fn password(&self, role: &str) -> String {
+        std::fs::read_to_string(self.of(role, "PASSWORD_FILE")).expect("a password")
+    }
+
+    /// All passwords that were generated.
+    pub(crate) fn passwords(&self) -> Vec<String> {
+        let files = self.0.iter().filter(|(key, _)| key.ends_with("_PASSWORD_FILE"));
+        files.map(|(_, path)| std::fs::read_to_string(path).expect("a password")).collect()
+    }
+
+    pub(crate) fn connect(&self, role: &str, database: &str) -> Connect {
+        Connect {
+            host: self.get("POSTGRES_HOST").to_owned(),
+            port: self.get("POSTGRES_PORT").parse().expect("a port"),
+            database: database.to_owned(),
+            user: role.to_owned(),
+            password: Secret::from_file(&self.of(role, "PASSWORD_FILE")).expect("a password"),
+            ca: PathBuf::from(self.get("TLS_CA")),
+            certificate: self.of(role, "CERT"),
+            key: self.of(role, "KEY"),
+            pool_size: 2,
+            timeouts: Timeouts {
+                connect: Duration::from_secs(20),
+                statement: Duration::from_secs(20),
+                operation: Duration::from_secs(30),
+            },
+        }
+    }
+
+    /// A plain client, for what the stores do not do.
+    pub(crate) async fn client(&self, role: &str, database: &str) -> Client {
+        let connect = self.connect(role, database);
+        let (client, connection) =
+            raw(&connect, Some((&connect.certificate, &connect.key)), &self.password(role))
+                .await
+                .expect("the right identity is let in");
+        tokio::spawn(async move { drop(connection.await) });
+        client
+    }
+
+    /// The server's administrator.
+    pub(crate) async fn admin(&self, database: &str) -> Client {
+        self.client("postgres_admin", database).await
+    }
+
+    /// A database without a schema, gone with the value.
+    pub(crate) fn empty(&self) -> Database {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", std::process::id());
+        let database = Database { services: self.clone(), name };
+        database.on_server(&format!("DROP DATABASE IF EXISTS {0} WITH (FORCE)", database.name));
+        database
+            .on_server(&format!("CREATE DATABASE {} OWNER lynk_migrate TEMPLATE template0", database.name));
+        database
+    }
+
+    /// A database with the schema.
+    pub(crate) fn database(&self) -> Database {
+        let database = self.empty();
+        runtime().block_on(migrate(&database.connect("lynk_migrate"))).expect("migrates");
+        database
+    }
+}
+
+type Connection = tokio_postgres::Connection<
+    tokio_postgres::Socket,
+    <tokio_postgres_rustls::MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<
+        tokio_postgres::Socket,
+    >>::Stream,
+>;
+
+/// Signs in with any combination of certificate and password.
+pub(crate) async fn raw(
+    connect: &Connect,
+    identity: Option<(&Path, &Path)>,
+    password: &str,
+) -> Result<(Client, Connection), tokio_postgres::Error> {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&connect.ca).expect("a CA") {
+        roots.add(certificate.expect("a certificate")).expect("a root");
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    let tls = match identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_file_iter(certificate)
+                .expect("a file")
+                .map(|one| one.expect("a certificate"));
+            let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+            builder.with_client_auth_cert(chain.collect(), key).expect("an identity")
+        }
+    };
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(&connect.host)
+        .port(connect.port)
+        .dbname(&connect.database)
+        .user(&connect.user)
+        .password(password)
+        .ssl_mode(tokio_postgres::config::SslMode::Require);
+    config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls)).await
+}
+
+/// A database of one test.
+pub(crate) struct Database {
+    pub(crate) services: Services,
+    pub(crate) name: String,
+}
+
+impl Database {
+    pub(crate) fn connect(&self, role: &str) -> Connect {
+        self.services.connect(role, &self.name)
+    }
+
+    fn on_server(&self, sql: &str) {
+        // Its own thread: a value may end inside a runtime.
+        std::thread::scope(|scope| {
+            let done = scope.spawn(|| {
+                runtime().block_on(async { self.services.admin("postgres").await.batch_execute(sql).await })
+            });
+            done.join().expect("no panic").expect("the administrator may");
+        });
+    }
+
+    /// Statements of the administrator.
+    pub(crate) fn sql(&self, sql: &str) {
+        runtime()
+            .block_on(async { self.services.admin(&self.name).await.batch_execute(sql).await })
+            .expect("the administrator may");
+    }
+
+    /// A number that the administrator asks for.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        runtime()
+            .block_on(async { self.services.admin(&self.name).await.query_one(sql, &[]).await })
+            .expect("the administrator may")
+            .get(0)
+    }
+
+    pub(crate) fn rooms(&self) -> Waiting<PostgresRooms> {
+        Waiting::new(PostgresRooms::new(&self.connect("lynk_rooms")).expect("a store"))
+    }
+
+    pub(crate) fn accounts(&self) -> Waiting<PostgresAccounts> {
+        Waiting::new(PostgresAccounts::new(&self.connect("lynk_accounts")).expect("a store"))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.on_server(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+/// A store whose calls return when they are done, so that `ready` can drive them.
+pub(crate) struct Waiting<S> {
+    // Before the runtime: connections are tasks of it.
+    pub(crate) store: S,
+    pub(crate) runtime: Rc<Runtime>,
+}
+
+impl<S> Waiting<S> {
+    pub(crate) fn new(store: S) -> Self {
+        Self { store, runtime: Rc::new(runtime()) }
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+}
+
+impl RoomStore for Waiting<PostgresRooms> {
+    async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError> {
+        self.wait(self.store.load(room))
+    }
+    async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.apply(tx))
+    }
+    async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError> {
+        self.wait(self.store.result_hash(room, actor, key))
+    }
+    async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.confirm(room, version, seq))
+    }
+    async fn memberships(
+        &self,
+        user: UserId,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<Membership>, StoreError> {
+        self.wait(self.store.memberships(user, after, limit))
+    }
+    async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
+        self.wait(self.store.find_name(folded))
+    }
+    async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
+        self.wait(self.store.blocks(user))
+    }
+    async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
+        self.wait(self.store.may_see(watcher, user))
+    }
+}
+
+impl AccountStore for Waiting<PostgresAccounts> {
+    async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {
+        self.wait(self.store.account_of_phone(phone))
+    }
+    async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
+        self.wait(self.store.account_of_name(folded))
+    }
+    async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
+        self.wait(self.store.accounts(users))
+    }
+    async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.register(account, session))
+    }
+    async fn remove(&mut self, user: UserId, wall: Millis) -> Result<Vec<Revocation>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.remove(user, wall))
+    }
+    async fn open_session(
+        &mut self,
+        user: UserId,
+        session: &NewSession,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.open_session(user, session))
+    }
+    async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
+        self.wait(self.store.session(session))
+    }
+    async fn sessions(&self, user: UserId, wall: Millis) -> Result<Vec<Session>, StoreError> {
+        self.wait(self.store.sessions(user, wall))
+    }
+    async fn rotate(
+        &mut self,
+        session: SessionId,
+        generation: u32,
+        family: &Family,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.rotate(session, generation, family, wall))
+    }
+    async fn revoke(
+        &mut self,
+        user: UserId,
+        which: Which,
+        reason: AuditKind,
+        wall: Millis,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.revoke(user, which, reason, wall))
+    }
+    async fn revoked_since(&self, since: Millis) -> Result<Vec<(Millis, Revocation)>, StoreError> {
+        self.wait(self.store.revoked_since(since))
+    }
+    async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.charge(charges, wall))
+    }
+    async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
+        self.wait(self.store.audit(user, limit))
+    }
+}
+
+pub(crate) const OWNER: UserId = UserId([1; 16]);
+pub(crate) const ROOM: RoomId = RoomId([0x70; 16]);
+
+pub(crate) fn user(n: u8) -> UserId {
+    UserId([n; 16])
+}
+
+pub(crate) fn command(room: RoomId, key: u32, change: MetaChange) -> MetaTransaction {
+    let mut bytes = [7; 16];
+    bytes[..4].copy_from_slice(&key.to_be_bytes());
+    let (key, wall) = (Key(bytes), Millis(1_000 + u64::from(key)));
+    MetaTransaction { room, actor: OWNER, key, content_hash: 5, wall, change }
+}
+
+pub(crate) fn create(room: RoomId, key: u32, kind: RoomKind, name: &str) -> MetaTransaction {
+    let row = RoomRow {
+        room,
+        kind,
+        name: name.to_owned(),
+        creator: OWNER,
+        created: Millis(5),
+        level: AckLevel::Local,
+        visibility: HistoryVisibility::All,
+        slow_mode_seconds: 0,
+        version: 0,
+    };
+    command(room, key, MetaChange::Create { row, members: vec![(OWNER, Role::Owner)] })
+}
+
+pub(crate) fn join(room: RoomId, key: u32, who: UserId) -> MetaTransaction {
+    command(room, key, MetaChange::Event(MetaEvent::Joined { user: who, role: Role::Member }))
+}
+
+pub(crate) fn pin(room: RoomId, key: u32) -> MetaTransaction {
+    command(room, key, MetaChange::Event(MetaEvent::Pinned { target: Seq(u64::from(key)), on: true }))
+}
+
+pub(crate) fn settings(room: RoomId, key: u32, name: &str) -> MetaTransaction {
+    let event = MetaEvent::Settings {
+        name: name.to_owned(),
+        level: AckLevel::Local,
+        visibility: HistoryVisibility::All,
+        slow_mode_seconds: 0,
+    };
+    command(room, key, MetaChange::Event(event))
+}
+
+pub(crate) fn family(generation: u32) -> Family {
+    Family {
+        generation,
+        hash: SecretHash([generation as u8; 32]),
+        rotations: vec![Millis(u64::from(generation)); generation.min(8) as usize],
+        idle_expires: Millis(1_000_000),
+        expires: Millis(2_000_000),
+    }
+}
+
+pub(crate) fn account(n: u8, name: &str) -> Account {
+    Account {
+        user: user(n),
+        phone: Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number"),
+        user_name: name.to_owned(),
+        display_name: name.to_owned(),
+        created: Millis(1_000),
+    }
+}
+
+pub(crate) fn new_session(n: u8) -> NewSession {
+    NewSession {
+        session: SessionId([n; 16]),
+        device: String::new(),
+        created: Millis(1_000 + u64::from(n)),
+        family: family(0),
+        sessions_max: 30,
+    }
+}
