@@ -1,4 +1,4 @@
-//! The stores against a real server. `scripts/test` starts one; by hand:
+//! The stores against a real server, which `make test` does not start yet. By hand:
 //!
 //! ```text
 //! scripts/services up && LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-postgres
