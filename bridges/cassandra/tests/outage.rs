@@ -59,7 +59,7 @@ fn until_answered(store: &mut Blocking, lsn: u64, batch: &[OwnedRecord]) -> u32 
             Ok(()) => return tries,
             Err(StoreError::Corrupt) => panic!("{:?}", store.store.take_fault()),
             // On the runtime, because that is where the driver connects again.
-            Err(_) => store.runtime.block_on(tokio::time::sleep(Duration::from_millis(100))),
+            Err(_) => store.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(100)).await }),
         }
         assert!(Instant::now() < deadline, "{:?}", store.store.take_fault());
     }
