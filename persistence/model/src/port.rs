@@ -67,15 +67,20 @@ pub struct NotUnread {
 /// The message log: room, seq → event in its current state.
 ///
 /// Every write is conditional on `rev`: a row changes only when the record's rev is greater than the row's,
-/// so any batch may be written again, in any order, and nothing that was deleted comes back.
+/// so any batch may be written again, in any order, and nothing that was deleted comes back. Rows are a function of the
+/// set of records applied.
+///
+/// A store without transactions over a whole batch writes the rows first and the cursor when all of them are durable. Until
+/// an append has returned, readers may then see some of its records; all of those are beyond the cursor, so whoever asks
+/// joins them in any case ([`Overlay`](crate::Overlay)). An answer made of several rows must be right for whichever of them are there.
 #[expect(async_fn_in_trait, reason = "called on a bridge thread by concrete type; no Send bound is wanted")]
 pub trait MessageStore {
-    /// Writes a batch and, in the same atomic step, the drain cursor of its source: `cursor` is the last lsn
-    /// of the batch. Durable when it returns.
+    /// Writes a batch and, not before any of its rows, the drain cursor of its source: `cursor` is the last lsn
+    /// of the batch. Durable when it returns. Whatever happens, a cursor that can be read covers durable rows only.
     ///
     /// # Errors
-    /// `Unavailable`: nothing was written; `Unknown`: all or nothing was; `Corrupt`: a payload cannot be
-    /// decoded, nothing was written.
+    /// `Unavailable`: nothing was written; `Unknown`: all, some or nothing was, the cursor only with all: repeat the batch;
+    /// `Corrupt`: a payload cannot be decoded, nothing was written.
     async fn append(&mut self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), StoreError>;
 
     /// The drain cursor of a source, by its stable name; `Lsn(0)` when it never drained.
