@@ -8,6 +8,7 @@
 //! it.
 
 mod accounts;
+mod ephemeral;
 mod history;
 mod joins;
 mod messages;
@@ -18,6 +19,14 @@ pub use accounts::{
     a_removed_accounts_name_stays_closed_for_thirty_days, an_account_is_found_by_what_is_unique,
     charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
+};
+pub use ephemeral::{
+    Bench, a_code_is_good_once_and_for_so_many_tries, a_code_is_restored_and_cancelled,
+    a_newer_code_ends_the_one_before, a_number_waits_between_codes,
+    a_request_without_a_code_leaves_the_code_before_it, a_token_is_taken_once, an_owner_has_so_many_tokens,
+    charges_at_once_are_exact, codes_are_tried_one_by_one_by_whoever_tries_at_once, lives_end,
+    names_that_were_added_are_found, presence_is_mirrored, shared_charges_count_together_and_never_too_many,
+    wait,
 };
 pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
@@ -70,6 +79,23 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     the_least_used_session_makes_room(&mut open());
     charges_count_together_and_never_too_many(&mut open());
     a_clock_that_jumps_back_resets_no_counter(&mut open());
+}
+
+/// All suites of the port of short-lived state. `run` makes a store for each, or a seed that it has not seen.
+pub fn ephemeral(mut run: impl FnMut(fn(&Bench<'_>))) {
+    run(a_code_is_good_once_and_for_so_many_tries);
+    run(codes_are_tried_one_by_one_by_whoever_tries_at_once);
+    run(a_newer_code_ends_the_one_before);
+    run(a_number_waits_between_codes);
+    run(a_request_without_a_code_leaves_the_code_before_it);
+    run(a_code_is_restored_and_cancelled);
+    run(lives_end);
+    run(a_token_is_taken_once);
+    run(an_owner_has_so_many_tokens);
+    run(shared_charges_count_together_and_never_too_many);
+    run(charges_at_once_are_exact);
+    run(presence_is_mirrored);
+    run(names_that_were_added_are_found);
 }
 
 #[cfg(test)]

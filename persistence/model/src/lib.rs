@@ -14,6 +14,7 @@ mod body;
 pub mod contract;
 mod execute;
 mod join;
+pub mod local;
 pub mod memory;
 mod meta;
 mod name;

@@ -1,8 +1,12 @@
 //! The ports that a store implements. Called on a bridge thread; they may block there.
 
 mod accounts;
+mod ephemeral;
 
 pub use accounts::AccountStore;
+pub use ephemeral::{
+    Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
+};
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 
 use crate::account::{
-    Account, AuditEvent, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession,
-    Registered, Session, Which,
+    Account, AuditEvent, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered,
+    Session, Which,
 };
+use crate::local::Slices;
 use crate::port::AccountStore;
 use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
 
@@ -18,8 +19,7 @@ pub struct MemoryAccounts {
     /// Folded name → who has it, or gave it up and when.
     names: BTreeMap<String, (UserId, Option<Millis>)>,
     sessions: BTreeMap<SessionId, Kept>,
-    /// Key and begin of a slice → how many.
-    counted: BTreeMap<([u8; 16], u64), u64>,
+    counted: Slices,
     audit: Vec<AuditEvent>,
 }
 
@@ -80,20 +80,6 @@ impl MemoryAccounts {
         }
         ended
     }
-
-    /// What counts for a charge: when a slice that its window touches leaves it, and how many are in it.
-    fn leaving(&self, charge: &Charge, wall: Millis) -> Vec<(u64, u64)> {
-        let last = wall.0.saturating_add(charge.window_millis);
-        self.counted
-            .range((charge.key, 0)..=(charge.key, last))
-            .map(|((_, slice), count)| (slice + width(charge) + charge.window_millis, *count))
-            .filter(|(leaves, _)| *leaves > wall.0)
-            .collect()
-    }
-}
-
-fn width(charge: &Charge) -> u64 {
-    (charge.window_millis / COUNTER_SLICES).max(1)
 }
 
 impl AccountStore for MemoryAccounts {
@@ -217,27 +203,7 @@ impl AccountStore for MemoryAccounts {
     }
 
     async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
-        let mut done: Vec<([u8; 16], u64)> = Vec::new();
-        for (index, charge) in charges.iter().enumerate() {
-            let leaving = self.leaving(charge, wall);
-            let mut counted: u64 = leaving.iter().map(|(_, count)| count).sum();
-            if counted < u64::from(charge.max) {
-                let slice = (charge.key, wall.0 - wall.0 % width(charge));
-                *self.counted.entry(slice).or_default() += 1;
-                done.push(slice);
-                continue;
-            }
-            let free = leaving.iter().find(|(_, count)| {
-                counted -= count;
-                counted < u64::from(charge.max)
-            });
-            let retry_after_millis = free.map_or(charge.window_millis, |(leaves, _)| leaves - wall.0);
-            for slice in done {
-                self.counted.entry(slice).and_modify(|count| *count -= 1);
-            }
-            return Ok(Charged::Refused { index, retry_after_millis });
-        }
-        Ok(Charged::Done)
+        Ok(self.counted.charge(wall, charges))
     }
 
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
