@@ -92,6 +92,10 @@ const API_REFUSALS: Label = Label { name: "reason", values: &["full", "network"]
 /// What a ticket or a code was.
 const GOOD_OR_BAD: Label = Label { name: "outcome", values: &["good", "bad"] };
 
+/// What became of a call to Redis.
+const REDIS_OUTCOMES: Label =
+    Label { name: "outcome", values: &["done", "refused", "away", "unknown", "shed"] };
+
 /// What became of a request for a code.
 const CODE_OUTCOMES: Label = Label { name: "outcome", values: &["sent", "withheld", "refused", "failed"] };
 
@@ -288,6 +292,12 @@ catalogue! {
         "Time of an operation on the accounts' thread.";
     AccountsStoreFailures Counter "lynk_accounts_store_failures_total": "Failures of the store of accounts.";
     AccountsStoreDegraded Gauge "lynk_accounts_store_degraded": "1 while the store of accounts fails.";
+    RedisCalls Counter "lynk_redis_calls_total" by REDIS_OUTCOMES:
+        "Calls to Redis, by what became of them; away: not sent because Redis was; unknown: sent, and no answer came; shed: no room.";
+    RedisSeconds Histogram "lynk_redis_call_duration_seconds": "Time of a call that was answered.";
+    RedisConnects Counter "lynk_redis_connects_total" by GOOD_OR_BAD: "Attempts to connect to Redis.";
+    RedisInFlight Gauge "lynk_redis_calls_in_flight": "Calls sent and not answered.";
+    RedisDegraded Gauge "lynk_redis_degraded": "1 while Redis is away, or refuses calls.";
     ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
     ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
     ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";
