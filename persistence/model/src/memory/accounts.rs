@@ -9,7 +9,7 @@ use crate::account::{
     Session, Which,
 };
 use crate::local::Slices;
-use crate::port::AccountStore;
+use crate::port::{AccountStore, LastFault};
 use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
 
 /// [`AccountStore`] in memory.
@@ -81,6 +81,8 @@ impl MemoryAccounts {
         ended
     }
 }
+
+impl LastFault for MemoryAccounts {}
 
 impl AccountStore for MemoryAccounts {
     async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {

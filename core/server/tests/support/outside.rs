@@ -1,0 +1,143 @@
+//! The real servers that `scripts/services` runs, as a server under test uses them.
+//!
+//! Each data directory has a database of its own, because people and rooms have names. All share one keyspace: rooms have random ids there.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+use super::LYNK;
+
+/// Keyspace of these tests.
+const KEYSPACE: &str = "lynk_tests";
+
+/// What `scripts/services` wrote.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    directory: PathBuf,
+    values: HashMap<String, String>,
+    /// Databases by data directory.
+    databases: Mutex<HashMap<PathBuf, String>>,
+}
+
+impl Outside {
+    /// The servers; `None` when there are none, which is said past the test harness.
+    pub(crate) fn find(test: &str) -> Option<&'static Self> {
+        let found = Self::get();
+        if found.is_none() {
+            let _unseen = writeln!(
+                std::io::stderr(),
+                "== SKIPPED {test}: no outside servers. scripts/services up && \
+                 LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-server --test outside -- --test-threads 1"
+            );
+        }
+        found
+    }
+
+    fn get() -> Option<&'static Self> {
+        static FOUND: OnceLock<Option<Outside>> = OnceLock::new();
+        let look = || {
+            let path = std::env::var_os("LYNK_SERVICES")?;
+            let text = std::fs::read_to_string(&path).expect("LYNK_SERVICES names a file that can be read");
+            let pair =
+                |line: &str| line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let directory = Path::new(&path).parent().expect("a file is in a directory").to_owned();
+            let values = text.lines().filter_map(pair).collect();
+            Some(Self { directory, values, databases: Mutex::default() })
+        };
+        FOUND.get_or_init(look).as_ref()
+    }
+
+    /// The servers, when every server under test is to use them.
+    pub(crate) fn for_all() -> Option<&'static Self> {
+        std::env::var_os("LYNK_TEST_OUTSIDE").and_then(|_| Self::get())
+    }
+
+    pub(crate) fn value(&self, key: &str) -> &str {
+        self.values.get(key).unwrap_or_else(|| panic!("{key} is in LYNK_SERVICES"))
+    }
+
+    /// Options of `lynk` with which the server of `data` uses all of them. There are tables then.
+    pub(crate) fn options(&self, data: &Path) -> Vec<String> {
+        let mut databases = self.databases.lock().expect("no panic");
+        if let Some(database) = databases.get(data) {
+            return self.settings(database);
+        }
+        let (number, pid) = (databases.len(), std::process::id());
+        let random = u32::from_be_bytes(super::random());
+        let name = format!("{number}_{random:x}");
+        self.script(&["database"], &[&name, &pid.to_string()]);
+        let database = format!("lynk_test_{name}_{pid}");
+        let options = self.settings(&database);
+        let done = Command::new(LYNK).arg("migrate").args(&options).output().expect("lynk can be started");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        databases.insert(data.to_owned(), database);
+        options
+    }
+
+    fn settings(&self, database: &str) -> Vec<String> {
+        let node = format!("{}:{}", self.value("CASSANDRA_HOST"), self.value("CASSANDRA_PORT"));
+        let settings = [
+            ("store.relational", "postgres"),
+            ("store.messages", "cassandra"),
+            ("credentials.dir", self.value("CREDENTIALS_DIR")),
+            ("postgres.host", self.value("POSTGRES_HOST")),
+            ("postgres.port", self.value("POSTGRES_PORT")),
+            ("postgres.database", database),
+            ("postgres.pool_size", "4"),
+            ("cassandra.nodes", &node),
+            ("cassandra.keyspace", KEYSPACE),
+            ("cassandra.replicas", "1"),
+        ];
+        settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
+    }
+
+    /// Brings servers up that are not: again after a kill, with their data.
+    pub(crate) fn up(&self, servers: &[&str]) {
+        self.script(&["up"], servers);
+    }
+
+    fn script(&self, command: &[&str], words: &[&str]) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/services");
+        let done = Command::new(script).args(command).arg(&self.directory).args(words).output();
+        let done = done.expect("the script can be started");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Pids of a server: the one that was started, and its children.
+    pub(crate) fn pids(&self, server: &str) -> Vec<String> {
+        let file = self.directory.join(server).join("pid");
+        let text = std::fs::read_to_string(file).expect("it was started");
+        let first = text.lines().next().expect("a pid").to_owned();
+        let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
+        let children = children.unwrap_or_default();
+        std::iter::once(first).chain(children.split_whitespace().map(str::to_owned)).collect()
+    }
+
+    /// Signals a server as a whole.
+    pub(crate) fn signal(&self, server: &str, signal: &str) {
+        let done = Command::new("kill").arg(format!("-{signal}")).args(self.pids(server)).output();
+        assert!(done.expect("kill can be started").status.success(), "{server} runs");
+    }
+}
+
+/// A server that is frozen until this goes.
+pub(crate) struct Frozen<'a> {
+    outside: &'a Outside,
+    server: &'a str,
+}
+
+impl<'a> Frozen<'a> {
+    pub(crate) fn new(outside: &'a Outside, server: &'a str) -> Self {
+        outside.signal(server, "STOP");
+        Self { outside, server }
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.outside.signal(self.server, "CONT");
+    }
+}
