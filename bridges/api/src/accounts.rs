@@ -16,6 +16,7 @@ mod operations;
 mod service;
 mod shared;
 mod sms;
+mod vault;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -29,10 +30,11 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
-use lynk_auth::{ADDRESSES_MAX, CODES_MAX, CodePolicy, KeyRing, ONE_TIME_MAX, ServerSecret};
+use lynk_auth::{ADDRESSES_MAX, CodePolicy, KeyRing, ServerSecret};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
-use lynk_model::port::{AccountStore, LastFault};
+use lynk_model::local::{CODES_MAX, ONCE_MAX};
+use lynk_model::port::{AccountStore, Ephemeral, LastFault};
 use lynk_protocol::Reject;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -48,6 +50,7 @@ pub use sms::{ConsoleSms, Sending, Sms, SmsError, SmsSender};
 use desk::Desk;
 use service::{Service, Shared};
 use shared::Pace;
+use vault::Vault;
 
 /// Messages on their way to the carrier at a time; further requests for codes answer `busy`.
 const SENDING_MAX: usize = 64;
@@ -57,13 +60,13 @@ const SENDING_MAX: usize = 64;
 #[must_use]
 pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
     // Entries with their keys and their share of tree nodes, rounded up.
-    const CODE: u64 = 384;
+    const CODE: u64 = 512;
     const ONE_TIME: u64 = 384;
     const ADDRESS: u64 = 64;
     const CACHE: u64 = 4 << 20;
     // A code is remembered for ten minutes, or an hour where the next one may be asked for that late.
     let codes = u64::from(codes.messages_hour).saturating_mul(2).min(CODES_MAX as u64) * CODE;
-    codes + 2 * ONE_TIME_MAX as u64 * ONE_TIME + 2 * ADDRESSES_MAX as u64 * ADDRESS + CACHE
+    codes + 2 * ONCE_MAX as u64 * ONE_TIME + 2 * ADDRESSES_MAX as u64 * ADDRESS + CACHE
 }
 
 /// An answer of [`Blocks`] on its way.
@@ -95,6 +98,8 @@ pub struct Parts<S> {
     pub secret: [u8; 32],
     /// The key that signs, and those that are accepted.
     pub ring: KeyRing,
+    /// Where what waits for minutes is kept for several processes; `None` keeps it in this one.
+    pub shared: Option<Arc<dyn Ephemeral>>,
     /// Rules of signing in.
     pub policies: Policies,
     /// Who sends codes; `None` when nobody does, and nobody new signs in.
@@ -213,16 +218,17 @@ impl AccountsThread {
 pub fn start<S: AccountStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
-    let Parts { store, runtime, secret, ring, policies, sms, blocks, shards, clock } = parts;
+    let Parts { store, runtime, secret, ring, shared, policies, sms, blocks, shards, clock } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
-    let tickets = Tickets::new(Arc::clone(&server));
+    let vault = Vault::new(Arc::clone(&server), shared);
+    let tickets = Tickets::new(Arc::clone(&vault));
     let told = shards.clone();
     let counts = Arc::<AccountCounts>::default();
     let shared = Shared {
         server: Arc::clone(&server),
         keys: Arc::clone(&keys),
-        tickets: Arc::clone(&tickets),
+        vault,
         counts: Arc::clone(&counts),
         on_ended: Box::new(move |wall, ended, until| told.revoke(wall, ended.user, ended.session, until)),
     };

@@ -13,7 +13,7 @@ use lynk_api::accounts::{
 use lynk_api::{Shards, system_clock};
 use lynk_domain::UserId;
 use lynk_embedded::BlockList;
-use lynk_model::port::{AccountStore, LastFault};
+use lynk_model::port::{AccountStore, Ephemeral, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
 
@@ -35,12 +35,14 @@ pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
     shards: Shards,
     (store, runtime): (S, Runtime),
     blocks: Arc<dyn Blocks>,
+    shared: Option<Arc<dyn Ephemeral>>,
 ) -> Result<(AccountsState, AccountsThread), Failure> {
     let parts = Parts {
         store,
         runtime,
         secret: dir.secret()?,
         ring: keys.ring(config.auth_scope())?,
+        shared,
         policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
         sms: sms(config, dir)?,
         blocks,

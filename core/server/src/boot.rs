@@ -34,7 +34,7 @@ use crate::config::{Backend, Config, MessagesIn, Pin, RelationalIn};
 use crate::data_dir::{DataDir, Keys};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
-use crate::stores::{self, Messages};
+use crate::stores::{self, Messages, SharedEphemeral};
 use crate::{memory, os};
 
 /// Exit code after a failed write or sync of the journal: what the disk holds is unknown until a start rewrites it.
@@ -98,6 +98,8 @@ pub(crate) struct Running {
     api: ApiBridge,
     pub(crate) accounts: AccountsState,
     accounts_thread: AccountsThread,
+    /// Ends the bridge of what waits for minutes.
+    finish_shared: Option<Box<dyn FnOnce() + Send>>,
     store: StoreBridge,
     keeper: KeeperThread,
 }
@@ -242,8 +244,13 @@ impl Boot<'_> {
         let flush = Arc::clone(&self.flush);
         let (config, health, files_max) = (self.config, self.health, self.files_max);
         let counts = mailboxes.counts();
+        let (shared, bridges, finish) = match stores::ephemeral(config)? {
+            None => (None, Vec::new(), None),
+            Some(SharedEphemeral { store, bridge, finish }) => (Some(store), vec![bridge], Some(finish)),
+        };
+        let to = mailboxes.shards.clone();
         let (accounts, accounts_thread) =
-            accounts::start(config, self.dir, loaded, mailboxes.shards.clone(), accounts, blocks)?;
+            accounts::start(config, self.dir, loaded, to, accounts, blocks, shared)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
         let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
         health.assemble(Parts {
@@ -254,6 +261,7 @@ impl Boot<'_> {
             drain: store.drain_board().clone(),
             api: counts,
             accounts: Arc::clone(accounts.counts()),
+            bridges,
             journal: disk_use,
             driver: chosen,
             fallback,
@@ -261,7 +269,7 @@ impl Boot<'_> {
         });
         let room = room_for_connections(config, shard_count, files_max);
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
-        Ok(Running { shards, api, accounts, accounts_thread, store, keeper })
+        Ok(Running { shards, api, accounts, accounts_thread, finish_shared: finish, store, keeper })
     }
 
     fn message_log(&self) -> MessageLogOptions {
@@ -558,6 +566,9 @@ impl Running {
         // The bridge was the other one that asked it.
         drop(self.accounts);
         self.accounts_thread.join();
+        if let Some(finish) = self.finish_shared {
+            finish();
+        }
         self.store.finish();
         self.keeper.join();
     }

@@ -33,7 +33,7 @@ pub use render::reference;
 pub(crate) use render::{default_toml, explain};
 pub(crate) use table::KEYS;
 pub(crate) use value::{
-    Backend, Choice, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole, SmsProvider,
+    Backend, Choice, EphemeralIn, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole, SmsProvider,
 };
 
 /// Everything an operator can set. One field per key of [`KEYS`].

@@ -10,7 +10,7 @@ use lynk_domain::Nanos;
 use lynk_journal::DiskUse;
 use lynk_reactor::{Chosen, Pulse, ShardSnapshot};
 use lynk_store::{DrainSnapshot, RequestSnapshot, StoreHealth};
-use lynk_telemetry::Board;
+use lynk_telemetry::{Board, Snapshot};
 use serde_json::{Value, json};
 
 /// Share of the journal's disk budget, in percent, from which it counts as degraded.
@@ -40,12 +40,24 @@ pub(crate) struct Parts {
     pub(crate) drain: Board<DrainSnapshot>,
     pub(crate) api: Arc<lynk_api::Counts>,
     pub(crate) accounts: Arc<lynk_api::accounts::AccountCounts>,
+    /// Bridges that a configuration asks for.
+    pub(crate) bridges: Vec<Bridge>,
     pub(crate) journal: Arc<DiskUse>,
     pub(crate) driver: Chosen,
     /// Why the driver is not the preferred one.
     pub(crate) fallback: Option<String>,
     /// Open files allowed; `None` for no limit.
     pub(crate) files_max: Option<u64>,
+}
+
+/// A bridge to an outside system, as the admin listener shows it.
+pub(crate) struct Bridge {
+    /// Of the dependency.
+    pub(crate) name: &'static str,
+    /// Whether it works.
+    pub(crate) health: lynk_bridge::Health,
+    /// Adds what it counts to a scrape.
+    pub(crate) add_to: Box<dyn Fn(&mut Snapshot) + Send + Sync>,
 }
 
 /// The health of the process.
@@ -168,6 +180,7 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
     let full = used.saturating_mul(100) >= max.saturating_mul(JOURNAL_PERCENT_WARN);
     all.push(("journal", full.then(|| format!("{used} of {max} bytes of its disk budget are used"))));
     let stores = parts.store.parts().into_iter().chain([("accounts", &parts.accounts.health)]);
+    let stores = stores.chain(parts.bridges.iter().map(|bridge| (bridge.name, &bridge.health)));
     for (name, health) in stores {
         let report = health.report();
         let problem = report
@@ -191,6 +204,7 @@ mod tests {
             drain: Board::default(),
             api: Arc::default(),
             accounts: Arc::default(),
+            bridges: Vec::new(),
             journal: DiskUse::new(used, 1_000),
             driver: Chosen::Epoll,
             fallback: None,

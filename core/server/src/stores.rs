@@ -9,17 +9,21 @@
 pub(crate) mod cassandra;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, OpenError, Rooms};
+use lynk_model::port::Ephemeral;
 use lynk_store::Store;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::{Config, MessagesIn, RelationalIn};
+use crate::config::{Config, EphemeralIn, MessagesIn, RelationalIn};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
-use crate::health::Health;
+use crate::health::{Bridge, Health};
 
 /// First pause between two tries to reach a store, doubled up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -80,6 +84,33 @@ pub(crate) fn embedded_rooms(dir: &DataDir, key_life_millis: u64) -> Result<Room
 /// Damage, or the disk.
 pub(crate) fn embedded_accounts(dir: &DataDir) -> Result<Accounts, Failure> {
     Accounts::open(dir.root()).map_err(|error| open_failed(&error))
+}
+
+/// What waits for minutes, kept for several processes.
+pub(crate) struct SharedEphemeral {
+    pub(crate) store: Arc<dyn Ephemeral>,
+    /// What the admin listener shows of it.
+    pub(crate) bridge: Bridge,
+    /// Ends its thread.
+    pub(crate) finish: Box<dyn FnOnce() + Send>,
+}
+
+/// The shared store that a configuration asks for. It need not be there when the server starts.
+///
+/// # Errors
+/// A file of the identity cannot be used.
+pub(crate) fn ephemeral(config: &Config) -> Result<Option<SharedEphemeral>, Failure> {
+    match config.outside.ephemeral {
+        EphemeralIn::Local => Ok(None),
+        EphemeralIn::Redis => {
+            #[cfg(feature = "redis")]
+            {
+                redis::start(config).map(Some)
+            }
+            #[cfg(not(feature = "redis"))]
+            unreachable!("the configuration is refused by a build without it")
+        }
+    }
 }
 
 /// Why a try to reach an outside store came to nothing.
@@ -161,6 +192,9 @@ fn name(choice: impl crate::config::Choice) -> &'static str {
 
 /// Whether this build can use the stores of a configuration.
 pub(crate) fn missing_feature(config: &Config) -> Option<&'static str> {
+    if config.outside.ephemeral == EphemeralIn::Redis && !cfg!(feature = "redis") {
+        return Some("redis");
+    }
     match (config.outside.relational, config.outside.messages) {
         (RelationalIn::Postgres, _) if !cfg!(feature = "postgres") => Some("postgres"),
         (_, MessagesIn::Cassandra) if !cfg!(feature = "cassandra") => Some("cassandra"),

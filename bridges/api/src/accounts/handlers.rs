@@ -57,7 +57,7 @@ pub(super) async fn code(
             counts.coded(if sent.is_ok() { Coded::Sent } else { Coded::Failed });
             if let Err(error) = sent {
                 tracing::warn!(event = "sms_failed", to = message.to.masked(), %error, "a code was not sent");
-                desk.tell(move |desk| desk.cancel_code(requested.request));
+                desk.tell(move |desk| desk.cancel_code(now, requested.request));
             }
             drop(permit);
         });

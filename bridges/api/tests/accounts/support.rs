@@ -149,6 +149,7 @@ impl Server {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             secret: SECRET,
             ring: ring(1),
+            shared: None,
             policies,
             sms: Some(Arc::clone(&carrier) as Arc<dyn SmsSender>),
             blocks,
@@ -208,8 +209,9 @@ impl Server {
         self.skew.load(Ordering::Relaxed) + self.millis.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn mono(&self) -> Nanos {
-        Nanos(self.millis.load(Ordering::Relaxed) * Nanos::MILLISECOND)
+    pub(crate) fn now(&self) -> Now {
+        let mono = Nanos(self.millis.load(Ordering::Relaxed) * Nanos::MILLISECOND);
+        Now { mono, wall: Millis(self.wall()) }
     }
 
     pub(crate) fn raw(&self, request: &str) -> Answer {

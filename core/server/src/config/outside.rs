@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::value::{MessagesIn, RelationalIn};
+use super::value::{EphemeralIn, MessagesIn, RelationalIn};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Outside {
     pub(crate) relational: RelationalIn,
     /// Where the message log is kept.
     pub(crate) messages: MessagesIn,
+    /// Where codes, registrations and tickets wait.
+    pub(crate) ephemeral: EphemeralIn,
     /// How long a start waits for systems that are away.
     pub(crate) start_wait_millis: u64,
     /// Certificates, keys and passwords.
@@ -22,6 +24,23 @@ pub(crate) struct Outside {
     pub(crate) postgres: Postgres,
     /// Cassandra or ScyllaDB.
     pub(crate) cassandra: Cassandra,
+    /// Redis.
+    pub(crate) redis: Redis,
+}
+
+/// Where Redis is.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Redis {
+    /// Name or address; the server's certificate must be for it.
+    pub(crate) host: String,
+    /// TCP port.
+    pub(crate) port: u16,
+    /// What all keys begin with.
+    pub(crate) prefix: String,
+    /// File with the authority of its certificate.
+    pub(crate) ca: PathBuf,
+    /// How long one call may take.
+    pub(crate) call_millis: u64,
 }
 
 /// Where PostgreSQL is.
@@ -59,6 +78,7 @@ impl Default for Outside {
         Self {
             relational: RelationalIn::Embedded,
             messages: MessagesIn::Embedded,
+            ephemeral: EphemeralIn::Local,
             start_wait_millis: 60_000,
             credentials_dir: PathBuf::from("credentials"),
             postgres: Postgres {
@@ -74,6 +94,13 @@ impl Default for Outside {
                 keyspace: "lynk".to_owned(),
                 ca: PathBuf::from("ca.crt"),
                 replicas: 3,
+            },
+            redis: Redis {
+                host: "localhost".to_owned(),
+                port: 6379,
+                prefix: "lynk".to_owned(),
+                ca: PathBuf::from("ca.crt"),
+                call_millis: 500,
             },
         }
     }

@@ -264,6 +264,11 @@ pub(crate) static KEYS: &[Key] = &[
         "Where the message log is kept: in the data directory, or in Cassandra or ScyllaDB (section `cassandra`). The journal stays in the data directory and drains into it.",
     ),
     key(
+        "store.ephemeral",
+        Field::Choice(|c| &mut c.outside.ephemeral),
+        "Where codes, registrations and tickets wait: in the memory of this process, or in Redis (section `redis`) for several processes. While Redis is away each process goes on by itself.",
+    ),
+    key(
         "store.start_wait",
         Field::U64(|c| &mut c.outside.start_wait_millis, Unit::Millis, 0, 60 * MINUTE),
         "How long a start waits for outside stores that cannot be reached. Once started, the server goes on without them.",
@@ -314,6 +319,31 @@ pub(crate) static KEYS: &[Key] = &[
         "cassandra.replicas",
         Field::U16(|c| &mut c.outside.cassandra.replicas, Unit::Count, 1, 16),
         "Copies of each row in the data centre, for a keyspace that `lynk migrate` makes; one that exists keeps its own. 3 survive the loss of a node.",
+    ),
+    key(
+        "redis.host",
+        Field::Text(|c| &mut c.outside.redis.host),
+        "Name or address of Redis. Its certificate must be for it: a connection is TLS with both certificates checked, always, as the user `lynk_ephemeral`.",
+    ),
+    key(
+        "redis.port",
+        Field::U16(|c| &mut c.outside.redis.port, Unit::Count, 1, 65_535),
+        "TCP port of Redis.",
+    ),
+    key(
+        "redis.prefix",
+        Field::Text(|c| &mut c.outside.redis.prefix),
+        "What all keys begin with, before a colon; the user's rights name it.",
+    ),
+    key(
+        "redis.ca",
+        Field::Path(|c| &mut c.outside.redis.ca),
+        "PEM file of the authority that signed Redis's certificate; no other is trusted. Relative to `credentials.dir`.",
+    ),
+    key(
+        "redis.call_time",
+        Field::U64(|c| &mut c.outside.redis.call_millis, Unit::Millis, 10, 5_000),
+        "How long one call to Redis may take; after one that takes longer the server goes on without Redis until a probe is answered.",
     ),
     key(
         "drain.timeout",

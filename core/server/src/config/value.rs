@@ -56,6 +56,16 @@ choice! {
 }
 
 choice! {
+    /// Where codes, registrations and tickets wait.
+    EphemeralIn {
+        /// In the memory of the process.
+        Local = "local",
+        /// Redis.
+        Redis = "redis",
+    }
+}
+
+choice! {
     /// Where the message log is kept.
     MessagesIn {
         /// fjall in the data directory.

@@ -7,3 +7,4 @@ mod support;
 mod frozen;
 mod outages;
 mod pump;
+mod redis;
