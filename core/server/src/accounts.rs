@@ -7,10 +7,11 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, SmsSender,
+    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies,
     start as start_accounts,
 };
 use lynk_api::{Shards, system_clock};
+use lynk_auth::SmsSender;
 use lynk_domain::UserId;
 use lynk_embedded::{Accounts, BlockList};
 use lynk_protocol::{ErrorCode, Reject};
