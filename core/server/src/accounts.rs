@@ -7,14 +7,14 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies,
-    start as start_accounts,
+    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, start as start_accounts,
 };
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_domain::UserId;
 use lynk_embedded::{Accounts, BlockList};
 use lynk_protocol::{ErrorCode, Reject};
+use lynk_sms::SmsCounts;
 
 use crate::config::{Config, SmsConsole, SmsProvider};
 use crate::data_dir::{DataDir, Keys, refused};
@@ -23,16 +23,20 @@ use crate::exit::Failure;
 /// File of codes in the data directory.
 const SMS_FILE: &str = "dev-sms.txt";
 
+/// Accounts that run.
+pub(crate) struct Started {
+    pub(crate) state: AccountsState,
+    pub(crate) thread: AccountsThread,
+    /// The carrier of codes, where there is one.
+    pub(crate) sms: Option<Arc<SmsCounts>>,
+}
+
 /// Opens the store and starts the accounts' thread.
 ///
 /// # Errors
 /// What stands in the way, and its cure.
-pub(crate) fn start(
-    config: &Config,
-    dir: &DataDir,
-    keys: Keys,
-    shards: Shards,
-) -> Result<(AccountsState, AccountsThread), Failure> {
+pub(crate) fn start(config: &Config, dir: &DataDir, keys: Keys, shards: Shards) -> Result<Started, Failure> {
+    let (sender, counts) = sms(config, dir)?;
     let store = Accounts::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
     let parts = Parts {
         store,
@@ -40,22 +44,34 @@ pub(crate) fn start(
         secret: dir.secret()?,
         ring: keys.ring(config.auth_scope())?,
         policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
-        sms: sms(config, dir)?,
+        sms: sender,
         blocks: Arc::new(StoredBlocks::open(dir)?),
         shards,
         clock: system_clock(),
     };
-    start_accounts(parts).map_err(|error| {
+    let (state, thread) = start_accounts(parts).map_err(|error| {
         Failure::dependency(error.to_string())
             .cure("`lynk verify` tells whether the data directory is damaged")
-    })
+    })?;
+    Ok(Started { state, thread, sms: counts })
 }
 
-/// Who sends codes.
-fn sms(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn SmsSender>>, Failure> {
-    if config.sms_provider == SmsProvider::None {
-        return Ok(None);
+/// Who sends codes, and what it counts, where it is a carrier.
+type Sender = (Option<Arc<dyn SmsSender>>, Option<Arc<SmsCounts>>);
+
+fn sms(config: &Config, dir: &DataDir) -> Result<Sender, Failure> {
+    match config.sms_provider {
+        SmsProvider::None => Ok((None, None)),
+        SmsProvider::Console => Ok((Some(console(config, dir)?), None)),
+        SmsProvider::Twilio => {
+            let twilio = crate::twilio::open(&config.twilio)?;
+            let counts = Arc::clone(twilio.counts());
+            Ok((Some(Arc::new(twilio)), Some(counts)))
+        }
     }
+}
+
+fn console(config: &Config, dir: &DataDir) -> Result<Arc<dyn SmsSender>, Failure> {
     let terminal = match config.sms_console {
         SmsConsole::Terminal => true,
         SmsConsole::File => false,
@@ -63,12 +79,12 @@ fn sms(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn SmsSender>>, Fai
     };
     if terminal {
         tracing::info!(event = "sms_console", "codes are shown on this terminal instead of being sent");
-        return Ok(Some(Arc::new(ConsoleSms::terminal())));
+        return Ok(Arc::new(ConsoleSms::terminal()));
     }
     let path = dir.root().join(SMS_FILE);
     let console = ConsoleSms::file(&path).map_err(|error| refused(&path, &error))?;
     tracing::info!(event = "sms_console", file = %path.display(), "codes are written to a file instead of being sent");
-    Ok(Some(Arc::new(console)))
+    Ok(Arc::new(console))
 }
 
 /// The block list as the store of rooms has it; read on a thread that may block.

@@ -32,6 +32,7 @@ mod out;
 mod people;
 mod serve;
 mod token;
+mod twilio;
 
 pub use api::openapi_document;
 pub use cli::main;

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lynk_auth::CountryPrice;
 use lynk_http::Network;
 
 use super::Config;
-use super::units::{format_bytes, format_millis, parse_bytes, parse_count, parse_millis};
+use super::units::{
+    format_bytes, format_millis, format_money, parse_bytes, parse_count, parse_millis, parse_money,
+};
 use super::value::Choice;
 
 /// What the text of a number means.
@@ -18,6 +21,8 @@ pub(crate) enum Unit {
     Bytes,
     /// `"250ms"`.
     Millis,
+    /// `"0.0079"`.
+    Money,
 }
 
 impl Unit {
@@ -26,6 +31,7 @@ impl Unit {
             Self::Count => parse_count(text),
             Self::Bytes => parse_bytes(text),
             Self::Millis => parse_millis(text),
+            Self::Money => parse_money(text),
         }
     }
 
@@ -34,6 +40,7 @@ impl Unit {
             Self::Count => value.to_string(),
             Self::Bytes => format_bytes(value),
             Self::Millis => format_millis(value),
+            Self::Money => format_money(value),
         }
     }
 
@@ -42,6 +49,7 @@ impl Unit {
             Self::Count => "must be a whole number",
             Self::Bytes => "must be a size such as \"64KiB\"",
             Self::Millis => "must be a duration such as \"250ms\" or \"15m\"",
+            Self::Money => "must be an amount such as \"0.0079\"",
         }
     }
 }
@@ -54,6 +62,9 @@ pub(crate) enum Field {
     U64(fn(&mut Config) -> &mut u64, Unit, u64, u64),
     Switch(fn(&mut Config) -> &mut bool),
     Text(fn(&mut Config) -> &mut String),
+    /// A text that may be empty.
+    Optional(fn(&mut Config) -> &mut String),
+    Prices(fn(&mut Config) -> &mut Vec<CountryPrice>),
     Words(fn(&mut Config) -> &mut Vec<String>),
     Networks(fn(&mut Config) -> &mut Vec<Network>),
     Address(fn(&mut Config) -> &mut SocketAddr),
@@ -107,6 +118,20 @@ impl Key {
                 }
                 text.clone_into(field(config));
             }
+            Field::Optional(field) => {
+                if text.chars().any(char::is_control) {
+                    return Err("must be one line".to_owned());
+                }
+                text.clone_into(field(config));
+            }
+            Field::Prices(field) => {
+                let prices = words(text).map(|word| {
+                    price(word).ok_or_else(|| {
+                        format!("must be countries with a price each, such as \"DE=0.0950\", not {word:?}")
+                    })
+                });
+                *field(config) = prices.collect::<Result<_, _>>()?;
+            }
             Field::Words(field) => {
                 *field(config) = words(text).map(str::to_owned).collect();
             }
@@ -147,7 +172,8 @@ impl Key {
             Field::U32(field, unit, ..) => unit.format(u64::from(*field(&mut config))),
             Field::U64(field, unit, ..) => unit.format(*field(&mut config)),
             Field::Switch(field) => field(&mut config).to_string(),
-            Field::Text(field) => field(&mut config).clone(),
+            Field::Text(field) | Field::Optional(field) => field(&mut config).clone(),
+            Field::Prices(field) => field(&mut config).iter().map(price_text).collect::<Vec<_>>().join(","),
             Field::Words(field) => field(&mut config).join(","),
             Field::Networks(field) => {
                 field(&mut config).iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
@@ -166,7 +192,7 @@ impl Key {
             | Field::U32(_, Unit::Count, ..)
             | Field::U64(_, Unit::Count, ..) => text,
             Field::Switch(_) => text,
-            Field::Words(_) | Field::Networks(_) => {
+            Field::Words(_) | Field::Networks(_) | Field::Prices(_) => {
                 let words: Vec<_> = words(&text).map(|w| format!("{w:?}")).collect();
                 format!("[{}]", words.join(", "))
             }
@@ -184,6 +210,8 @@ impl Key {
             }
             Field::Switch(_) => "true, false".to_owned(),
             Field::Text(_) => "text".to_owned(),
+            Field::Optional(_) => "text, or none".to_owned(),
+            Field::Prices(_) => "list of countries and prices".to_owned(),
             Field::Words(_) => "list of texts".to_owned(),
             Field::Networks(_) => "list of addresses and networks".to_owned(),
             Field::Address(_) => "address:port".to_owned(),
@@ -199,7 +227,9 @@ impl Key {
                 Unit::Count => "count",
                 Unit::Bytes => "bytes",
                 Unit::Millis => "time",
+                Unit::Money => "money",
             },
+            Field::Prices(_) => "money",
             _ => "–",
         }
     }
@@ -210,6 +240,21 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
+/// A country and its price; at most 1,000 a message.
+fn price(word: &str) -> Option<CountryPrice> {
+    let (country, price) = word.split_once('=')?;
+    let country: [u8; 2] = country.trim().to_ascii_uppercase().into_bytes().try_into().ok()?;
+    let price = parse_money(price).filter(|price| *price <= PRICE_MAX)?;
+    let is_country = country.iter().all(u8::is_ascii_uppercase);
+    is_country.then_some(CountryPrice { country, price: u32::try_from(price).ok()? })
+}
+
+fn price_text(one: &CountryPrice) -> String {
+    format!("{}={}", String::from_utf8_lossy(&one.country), format_money(one.price.into()))
+}
+
+/// Highest price of a message, in ten-thousandths.
+const PRICE_MAX: u64 = 1_000 * 10_000;
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 86_400_000;
 const MIB: u64 = 1 << 20;
@@ -387,6 +432,21 @@ pub(crate) static KEYS: &[Key] = &[
         "Codes in a day over all numbers.",
     ),
     key(
+        "codes.price",
+        Field::U32(|c| &mut c.codes.price, Unit::Money, 0, PRICE_MAX),
+        "What a message costs to a country that `prices` does not name, in the currency of the bill, to four places. Take the dearest that you mean to pay.",
+    ),
+    key(
+        "codes.prices",
+        Field::Prices(|c| &mut c.codes.prices),
+        "What a message costs by country (ISO 3166), such as `\"DE=0.0950\"`.",
+    ),
+    key(
+        "codes.spend_day",
+        Field::U32(|c| &mut c.codes.spend_day, Unit::Money, 0, 400_000 * 10_000),
+        "Money for codes in a day, by these prices, counted before a message is sent. Further requests answer `rate_limited`. 0 for no limit but that of `messages_day`.",
+    ),
+    key(
         "codes.countries",
         Field::Words(|c| &mut c.codes.countries),
         "Countries (ISO 3166, `DE`) whose numbers get codes; none listed is all.",
@@ -429,12 +489,53 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "sms.provider",
         Field::Choice(|c| &mut c.sms_provider),
-        "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `none`: there are no codes.",
+        "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `twilio`: section `[twilio]`. `none`: there are no codes.",
     ),
     key(
         "sms.console",
         Field::Choice(|c| &mut c.sms_console),
         "Where `console` shows codes: on standard error (`terminal`), in `dev-sms.txt` of the data directory (`file`), or where there is a terminal there, else in the file (`auto`).",
+    ),
+    key("twilio.account_sid", Field::Optional(|c| &mut c.twilio.account_sid), "SID of the account, `AC…`."),
+    key(
+        "twilio.key_sid",
+        Field::Optional(|c| &mut c.twilio.key_sid),
+        "SID of an API key, `SK…`, which can be revoked by itself. None: `secret_file` holds the account's token.",
+    ),
+    key(
+        "twilio.secret_file",
+        Field::Optional(|c| &mut c.twilio.secret_file),
+        "File with the key's secret, or with the account's token. Read at start.",
+    ),
+    key(
+        "twilio.sender",
+        Field::Optional(|c| &mut c.twilio.sender),
+        "Who messages are from: a number of the account (`+15005550006`), a name where networks allow one, or the SID of a messaging service, `MG…`.",
+    ),
+    key(
+        "twilio.public_url",
+        Field::Optional(|c| &mut c.twilio.public_url),
+        "Where Twilio reaches this server (`https://chat.example`), so that it tells what becomes of messages. Signatures are checked against this URL, whatever a proxy makes of the request. None: it tells nothing.",
+    ),
+    key(
+        "twilio.auth_token_file",
+        Field::Optional(|c| &mut c.twilio.auth_token_file),
+        "File with the account's token, with which Twilio signs what it tells; a second line may hold the next one while it is being changed. Needed with `public_url`.",
+    ),
+    key(
+        "twilio.api_url",
+        Field::Text(|c| &mut c.twilio.api_url),
+        "Twilio's API; another one for a region or a test. Plain http is for loopback only.",
+    ),
+    key(
+        "twilio.ca_file",
+        Field::Optional(|c| &mut c.twilio.ca_file),
+        "File with certificates of authorities (PEM), of which the API's must be. None: those of the operating system.",
+    ),
+    key(
+        "twilio.timeout",
+        Field::U64(|c| &mut c.twilio.timeout_millis, Unit::Millis, 1_000, MINUTE),
+        "Time for one message, with its repeats. What was sent and has no answer by then is not sent again.",
     ),
     key(
         "rooms.default_level",

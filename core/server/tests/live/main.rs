@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../../../bridges/sms/tests/twilio/double.rs"]
+mod double;
+
 mod bad_input;
 mod chat;
 mod command_line;
@@ -11,3 +14,4 @@ mod life;
 mod people;
 mod rooms;
 mod transcripts;
+mod twilio;
