@@ -3,22 +3,14 @@
 //! Thread: boot. Secrets are in files, so that they are in no environment, no command line and no output of `lynk config`. What can
 //! fail: the files and what they hold; every failure names its cure, and none repeats what is in a file.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use lynk_sms::{Credentials, Options, Reports, Roots, Secret, Twilio};
 
 use crate::config::TwilioConfig;
-use crate::data_dir::refused;
+use crate::credentials::{check_secret, read};
 use crate::exit::{Exit, Failure};
-
-/// Longest file of a secret.
-const SECRET_BYTES_MAX: u64 = 4 << 10;
-/// Longest file of certificates.
-const ROOTS_BYTES_MAX: u64 = 1 << 20;
 
 /// What sends codes.
 ///
@@ -32,7 +24,7 @@ pub(crate) fn open(config: &TwilioConfig) -> Result<Twilio, Failure> {
     let user = if config.key_sid.is_empty() { &config.account_sid } else { &config.key_sid };
     let roots = match config.ca_file.as_str() {
         "" => Roots::System,
-        path => Roots::Pem(read(path, ROOTS_BYTES_MAX)?),
+        path => Roots::Pem(read(Path::new(path))?),
     };
     let reports = match config.public_url.as_str() {
         "" => None,
@@ -60,14 +52,9 @@ pub(crate) fn open(config: &TwilioConfig) -> Result<Twilio, Failure> {
 
 /// The lines of a file that must not be seen.
 fn secrets(path: &str) -> Result<Vec<Secret>, Failure> {
-    let text = String::from_utf8(read(path, SECRET_BYTES_MAX)?)
+    check_secret(Path::new(path))?;
+    let text = String::from_utf8(read(Path::new(path))?)
         .map_err(|_| wrong(path, "holds no text").cure("put the secret alone into it, on one line"))?;
-    // Of the group it may be: secrets of orchestrators are owned by root and read by a group.
-    let mode = std::fs::metadata(path).map_err(|error| refused(Path::new(path), &error))?.mode() & 0o777;
-    if mode & 0o007 != 0 {
-        let what = format!("may be read by everybody on this machine (mode {mode:o})");
-        return Err(wrong(path, &what).cure(format!("chmod o= {path}")));
-    }
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Secret::new).collect())
 }
 
@@ -79,16 +66,6 @@ fn secrets_of(path: &str) -> Result<Vec<Secret>, Failure> {
         _ => Err(wrong(path, "must hold one line, or two while the token is being changed")
             .cure("put the account's token into it, and the next one below")),
     }
-}
-
-fn read(path: &str, bytes_max: u64) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| refused(Path::new(path), &error);
-    let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(wrong(path, "is too long").cure("name the right file"));
-    }
-    Ok(bytes)
 }
 
 fn wrong(path: &str, what: &str) -> Failure {
@@ -130,7 +107,7 @@ mod tests {
             assert!(failure.contains(expected) && !failure.contains("hunter"), "{failure}");
         };
         let open_to_all = file("open", "hunter5", 0o644);
-        failed(TwilioConfig { secret_file: open_to_all, ..config.clone() }, "chmod o=");
+        failed(TwilioConfig { secret_file: open_to_all, ..config.clone() }, "chmod 600");
         failed(
             TwilioConfig { secret_file: file("two", "hunter5\nhunter6", 0o600), ..config.clone() },
             "one line",
@@ -141,10 +118,6 @@ mod tests {
             "one line, or two",
         );
         failed(TwilioConfig { secret_file: "/nowhere/key".to_owned(), ..config.clone() }, "/nowhere/key");
-        failed(
-            TwilioConfig { ca_file: file("ca", "hunter7", 0o600), ..config.clone() },
-            "[twilio]: certificates",
-        );
-        failed(TwilioConfig { secret_file: file("long", &"x".repeat(5_000), 0o600), ..config }, "too long");
+        failed(TwilioConfig { ca_file: file("ca", "hunter7", 0o600), ..config }, "[twilio]: certificates");
     }
 }
