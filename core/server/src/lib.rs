@@ -14,6 +14,7 @@ mod accounts;
 mod admin;
 mod api;
 mod boot;
+mod certs;
 mod chat;
 mod cli;
 pub mod client;
@@ -30,7 +31,9 @@ mod metrics;
 mod os;
 mod out;
 mod people;
+mod principals;
 mod serve;
+mod setup;
 mod token;
 
 pub use api::openapi_document;
