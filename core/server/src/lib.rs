@@ -20,6 +20,7 @@ mod cli;
 pub mod client;
 mod config;
 mod crash;
+mod credentials;
 mod data_dir;
 mod doctor;
 mod exit;
@@ -34,6 +35,7 @@ mod people;
 mod principals;
 mod serve;
 mod setup;
+mod stores;
 mod token;
 
 pub use api::openapi_document;

@@ -6,22 +6,31 @@
 use crate::certs::Usage;
 
 /// An outside system.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum System {
     /// Rooms and accounts.
+    #[cfg(feature = "postgres")]
     Postgres,
     /// The message log.
+    #[cfg(feature = "cassandra")]
     Cassandra,
 }
 
 impl System {
-    /// All.
-    pub(crate) const ALL: [Self; 2] = [Self::Postgres, Self::Cassandra];
+    /// All that this program knows.
+    pub(crate) const ALL: &[Self] = &[
+        #[cfg(feature = "postgres")]
+        Self::Postgres,
+        #[cfg(feature = "cassandra")]
+        Self::Cassandra,
+    ];
 
     /// Name of its server's certificate, and of the server in the deployments that come with Lynk.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            #[cfg(feature = "postgres")]
             Self::Postgres => "postgres",
+            #[cfg(feature = "cassandra")]
             Self::Cassandra => "cassandra",
         }
     }
@@ -29,7 +38,9 @@ impl System {
     /// What its server does with its certificate: nodes of a cluster call each other.
     pub(crate) fn usage(self) -> Usage {
         match self {
+            #[cfg(feature = "postgres")]
             Self::Postgres => Usage::Server,
+            #[cfg(feature = "cassandra")]
             Self::Cassandra => Usage::Both,
         }
     }
@@ -37,7 +48,9 @@ impl System {
     /// Who sets it up.
     pub(crate) fn administrator(self) -> &'static str {
         match self {
+            #[cfg(feature = "postgres")]
             Self::Postgres => "postgres_admin",
+            #[cfg(feature = "cassandra")]
             Self::Cassandra => "cassandra_admin",
         }
     }
@@ -45,10 +58,12 @@ impl System {
     /// Whom Lynk signs in as, the role that migrates among them.
     pub(crate) fn roles(self) -> Vec<&'static str> {
         match self {
+            #[cfg(feature = "postgres")]
             Self::Postgres => {
                 let ports = lynk_postgres::grants::ROLES;
                 ports.into_iter().chain([lynk_postgres::grants::MIGRATE]).collect()
             }
+            #[cfg(feature = "cassandra")]
             Self::Cassandra => lynk_cassandra::grants::ROLES.to_vec(),
         }
     }
@@ -63,7 +78,7 @@ mod tests {
     #[test]
     fn every_principal_has_a_name_of_its_own_that_a_certificate_may_have() {
         let mut seen = BTreeSet::new();
-        for system in System::ALL {
+        for system in System::ALL.iter().copied() {
             for name in system.roles().into_iter().chain([system.name(), system.administrator()]) {
                 assert_eq!(crate::certs::check_name(name), Ok(()));
                 assert!(seen.insert(name), "{name} twice");

@@ -5,8 +5,10 @@
 //!
 //! Thread: a command's. What can fail: the disk, and names that cannot be quoted.
 
+#[cfg(feature = "cassandra")]
 pub(crate) mod cassandra;
 pub(crate) mod password;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 
 /// Whether a name can stand in SQL and CQL as it is.

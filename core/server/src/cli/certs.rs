@@ -90,8 +90,8 @@ fn parse_systems(text: &str) -> Result<Systems, String> {
 }
 
 fn parse_system(text: &str) -> Result<System, String> {
-    let names: Vec<_> = System::ALL.map(System::name).to_vec();
-    let found = System::ALL.into_iter().find(|system| system.name() == text);
+    let names: Vec<_> = System::ALL.iter().map(|system| system.name()).collect();
+    let found = System::ALL.iter().copied().find(|system| system.name() == text);
     found.ok_or_else(|| format!("must be one of {}, all", names.join(", ")))
 }
 

@@ -34,6 +34,11 @@ address = "0.0.0.0:7778"
 
 [data]
 dir = "/data"
+{{- if .Values.credentials.secretName }}
+
+[credentials]
+dir = {{ .Values.credentials.mountPath | toJson }}
+{{- end }}
 
 [listen]
 address = "0.0.0.0:7777"
