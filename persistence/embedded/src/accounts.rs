@@ -132,4 +132,13 @@ impl AccountStore for Accounts {
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         self.noted(read::audit(&self.connection, user, limit))
     }
+
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.noted(read::unpublished(&self.connection, limit))
+    }
+
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        let result = write::mark_published(&mut self.connection, users);
+        self.noted(result)
+    }
 }
