@@ -32,8 +32,9 @@ use axum::routing::{delete, get, post};
 use lynk_auth::{ADDRESSES_MAX, CODES_MAX, CodePolicy, KeyRing, ONE_TIME_MAX, ServerSecret};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
-use lynk_model::port::AccountStore;
+use lynk_model::port::{AccountStore, LastFault};
 use lynk_protocol::Reject;
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::{Authority, Clock, Shards};
@@ -88,8 +89,8 @@ impl Blocks for NoBlocks {
 pub struct Parts<S> {
     /// The store.
     pub store: S,
-    /// Takes the store's last failure, in words for the operator.
-    pub fault: fn(&S) -> Option<String>,
+    /// The runtime that its connections live on, of one thread: it is driven while an operation waits for the store.
+    pub runtime: Runtime,
     /// The server's secret.
     pub secret: [u8; 32],
     /// The key that signs, and those that are accepted.
@@ -209,10 +210,10 @@ impl AccountsThread {
 ///
 /// # Panics
 /// Later, on the thread: when the operating system gives no random bytes.
-pub fn start<S: AccountStore + Send + 'static>(
+pub fn start<S: AccountStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
-    let Parts { store, fault, secret, ring, policies, sms, blocks, shards, clock } = parts;
+    let Parts { store, runtime, secret, ring, policies, sms, blocks, shards, clock } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
     let tickets = Tickets::new(Arc::clone(&server));
@@ -227,7 +228,7 @@ pub fn start<S: AccountStore + Send + 'static>(
     };
     let random =
         Box::new(|bytes: &mut [u8]| getrandom::fill(bytes).expect("the operating system gives random bytes"));
-    let mut service = Service::new(store, fault, shared, policies.clone(), random);
+    let mut service = Service::new(store, runtime, shared, policies.clone(), random);
     service.load_revocations(clock()).map_err(StartError::Store)?;
     let (desk, thread) = Desk::start(move || service, Arc::clone(&counts)).map_err(StartError::Thread)?;
     let accepted = Arc::clone(&keys);

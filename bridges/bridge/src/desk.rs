@@ -1,8 +1,6 @@
 //! The two ends of a shard's mailboxes with a bridge.
 
-use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
-use std::time::Duration;
+use std::sync::Arc;
 
 use lynk_domain::ShardId;
 use lynk_mailbox::{Consumer, Doorbell, Producer, Sleeper, channel, sleeper};
@@ -53,31 +51,25 @@ pub struct Desks<Q, P> {
     turn: usize,
     sleeper: Sleeper,
     bell: Doorbell,
-    thread: Arc<OnceLock<Thread>>,
-}
-
-impl<Q: Send, P: Send> Default for Desks<Q, P> {
-    fn default() -> Self {
-        let (sleeper, bell) = sleeper();
-        Self { desks: Vec::new(), turn: 0, sleeper, bell, thread: Arc::default() }
-    }
+    /// Wakes the bridge.
+    wake: Wake,
 }
 
 impl<Q: Send, P: Send> Desks<Q, P> {
+    /// The ends of no shard yet. `wake` wakes the bridge from the sleep that [`Self::may_sleep`] allowed.
+    #[must_use]
+    pub fn new(wake: Wake) -> Self {
+        let (sleeper, bell) = sleeper();
+        Self { desks: Vec::new(), turn: 0, sleeper, bell, wake }
+    }
+
     /// Opens the mailboxes of the next shard: the first call is for shard 0. `budget` requests may wait, and as many
     /// replies; `wake` wakes the shard.
     pub fn open(&mut self, budget: usize, wake: Wake) -> Port<Q, P> {
         let (requests, incoming) = channel(budget);
         let (outgoing, replies) = channel(budget);
         self.desks.push(Desk { requests: incoming, replies: outgoing, taken: 0, wake, replied: false });
-        let thread = Arc::clone(&self.thread);
-        // Unset only until the thread sleeps for the first time, and before that nobody rings.
-        let wake_bridge: Wake = Arc::new(move || {
-            if let Some(thread) = thread.get() {
-                thread.unpark();
-            }
-        });
-        Port { requests, replies, bell: self.bell.clone(), wake: wake_bridge }
+        Port { requests, replies, bell: self.bell.clone(), wake: Arc::clone(&self.wake) }
     }
 
     /// The next request, shards in turn. Every one must be [answered](Self::reply).
@@ -136,22 +128,25 @@ impl<Q: Send, P: Send> Desks<Q, P> {
         self.desks.iter_mut().all(|desk| desk.requests.is_abandoned() && desk.requests.is_empty())
     }
 
-    /// Sleeps until a request can be taken, the thread is unparked, or `timeout` is over; may return early. A shard
-    /// whose replies are full does not wake the bridge when it takes them, so keep `timeout` short while
-    /// [`Self::waiting`] is not 0.
-    pub fn sleep(&mut self, timeout: Duration) {
-        self.thread.get_or_init(std::thread::current);
+    /// Whether the bridge may sleep: nothing can be taken, and from now on a request wakes it. Call [`Self::wake_up`] after the
+    /// sleep. A shard whose replies are full does not wake the bridge when it takes them, so sleep shortly while [`Self::waiting`] is not 0.
+    pub fn may_sleep(&mut self) -> bool {
         let desks = &mut self.desks;
-        if self.sleeper.may_sleep(|| desks.iter_mut().any(Desk::is_ready)) {
-            std::thread::park_timeout(timeout);
-            self.sleeper.wake_up();
-        }
+        self.sleeper.may_sleep(|| desks.iter_mut().any(Desk::is_ready))
+    }
+
+    /// The sleep is over.
+    pub fn wake_up(&mut self) {
+        self.sleeper.wake_up();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread::Thread;
+    use std::time::Duration;
 
     use super::*;
 
@@ -166,7 +161,7 @@ mod tests {
 
     #[test]
     fn shards_take_turns_and_are_woken_once() {
-        let mut desks = Desks::<u32, u32>::default();
+        let mut desks = Desks::<u32, u32>::new(Arc::new(|| ()));
         let (wake, woken) = counted();
         let (idle_wake, idle_woken) = counted();
         let mut busy = desks.open(8, wake);
@@ -190,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_request_is_taken_only_when_its_reply_fits() {
-        let mut desks = Desks::<u32, u32>::default();
+        let mut desks = Desks::<u32, u32>::new(Arc::new(|| ()));
         let mut port = desks.open(2, Arc::new(|| ()));
         for request in 0..2 {
             port.requests.try_post(request).expect("within the budget");
@@ -212,7 +207,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "each request is answered once")]
     fn answering_twice_is_our_bug() {
-        let mut desks = Desks::<u32, u32>::default();
+        let mut desks = Desks::<u32, u32>::new(Arc::new(|| ()));
         let mut port = desks.open(2, Arc::new(|| ()));
         port.requests.try_post(0).expect("within the budget");
         let (shard, _) = desks.take().expect("posted");
@@ -222,9 +217,16 @@ mod tests {
 
     #[test]
     fn a_sleeping_bridge_is_woken_and_sees_the_end() {
-        let mut desks = Desks::<u64, u64>::default();
+        let thread = Arc::new(OnceLock::<Thread>::new());
+        let sleeper = Arc::clone(&thread);
+        let mut desks = Desks::<u64, u64>::new(Arc::new(move || {
+            if let Some(thread) = sleeper.get() {
+                thread.unpark();
+            }
+        }));
         let ports: Vec<_> = (0..3).map(|_| desks.open(4, Arc::new(|| ()))).collect();
         let bridge = std::thread::spawn(move || {
+            thread.get_or_init(std::thread::current);
             let mut answered = 0u64;
             while !desks.is_closed() {
                 while let Some((shard, request)) = desks.take() {
@@ -232,7 +234,10 @@ mod tests {
                     desks.reply(shard, request * 2);
                 }
                 desks.ring();
-                desks.sleep(Duration::from_millis(20));
+                if desks.may_sleep() {
+                    std::thread::park_timeout(Duration::from_millis(20));
+                    desks.wake_up();
+                }
             }
             answered
         });

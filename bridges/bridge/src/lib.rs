@@ -1,4 +1,4 @@
-//! The thread shell of every bridge: mailboxes to and from shards, what is in flight, health, counters.
+//! The thread shell of every bridge: mailboxes to and from shards, what is in flight, circuit, health, counters.
 //!
 //! A bridge owns one thing that blocks or waits: an embedded store, a database, a broker. Shards post requests into
 //! bounded mailboxes and go on; the bridge takes them in turns, one per shard, and answers each exactly once.
@@ -17,11 +17,13 @@
 
 #![forbid(unsafe_code)]
 
+mod circuit;
 mod desk;
 mod handover;
 mod health;
 mod thread;
 
+pub use circuit::{Circuit, FAILURES_MAX, jittered};
 pub use desk::{Desks, Port, Wake};
 pub use handover::Handover;
 pub use health::{Health, HealthReport, Turned};

@@ -104,6 +104,7 @@ fn main() -> Result<(), Failure> {
             nodes: vec![format!("{}:{}", values["CASSANDRA_HOST"], values["CASSANDRA_PORT"])],
             datacenter: Some("datacenter1".to_owned()),
             keyspace: keyspace.clone(),
+            installation: "drain".to_owned(),
             user: role.to_owned(),
             password: Secret::new(read(&format!("{name}_PASSWORD_FILE"))?),
             tls: Tls { ca: read("TLS_CA")?, identity: Some(identity) },

@@ -107,6 +107,8 @@ pub struct Connect {
     pub datacenter: Option<String>,
     /// The keyspace: small letters, digits and underscores.
     pub keyspace: String,
+    /// Whose journals the cursors are of: several installations may keep their logs in one keyspace. Not of the same rooms.
+    pub installation: String,
     /// The role.
     pub user: String,
     /// Its password.
@@ -267,6 +269,7 @@ mod tests {
             nodes: vec!["127.0.0.1:1".to_owned()],
             datacenter: None,
             keyspace: "lynk".to_owned(),
+            installation: String::new(),
             user: "lynk_messages".to_owned(),
             password: Secret::new("hunter2"),
             tls: Tls {

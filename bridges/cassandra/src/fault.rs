@@ -9,6 +9,7 @@
 use std::fmt;
 
 use lynk_model::StoreError;
+use lynk_model::port::StoreFault;
 use scylla::deserialize::{DeserializationError, TypeCheckError};
 use scylla::errors::{
     DbError, ExecutionError, IntoRowsResultError, PrepareError, RequestAttemptError, RowsError,
@@ -57,6 +58,12 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Fault> for StoreFault {
+    fn from(fault: Fault) -> Self {
+        Self { kind: fault.kind.name(), detail: fault.detail }
+    }
+}
 
 impl Fault {
     pub(crate) fn new(kind: FaultKind, detail: impl fmt::Display) -> Self {

@@ -26,5 +26,5 @@ mod write;
 pub use connect::{Connect, ConnectError, Identity, Limits, Secret, Tls};
 pub use fault::{Fault, FaultKind};
 pub use place::BUCKET_SEQS;
-pub use schema::{Migration, Replication, VERSION, migrate};
+pub use schema::{MESSAGES, MIGRATE, Migration, Replication, VERSION, migrate};
 pub use store::CassandraMessages;

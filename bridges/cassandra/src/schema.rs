@@ -14,6 +14,11 @@ use crate::{Fault, FaultKind};
 /// Version of the tables that this program makes and needs.
 pub const VERSION: i32 = 1;
 
+/// The role that serves: it reads and writes rows.
+pub const MESSAGES: &str = "lynk_messages";
+/// The role that changes the tables, and owns them.
+pub const MIGRATE: &str = "lynk_cql_migrate";
+
 /// How often rows are kept, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Replication {

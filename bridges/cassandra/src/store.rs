@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
-use lynk_model::port::{MessageStore, NotUnread};
+use lynk_model::port::{LastFault, MessageStore, NotUnread, StoreFault};
 use lynk_model::{
     FoundKey, MessageState, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError,
     StoredEvent,
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) session: Session,
     pub(crate) statements: Arc<Statements>,
     pub(crate) limits: Limits,
+    pub(crate) installation: String,
     /// Seconds.
     pub(crate) key_life: i32,
     pub(crate) write_profile: ExecutionProfileHandle,
@@ -78,7 +79,8 @@ impl CassandraMessages {
             .map_err(Fault::from)?;
         let key_life = limits.key_life.clamp(KEY_LIFE_MIN, KEY_LIFE_MAX);
         let key_life = i32::try_from(key_life.as_secs()).unwrap_or(i32::MAX);
-        let shared = Shared { session, statements, limits, key_life, write_profile };
+        let installation = connect.installation.clone();
+        let shared = Shared { session, statements, limits, installation, key_life, write_profile };
         Ok(Self { shared: Arc::new(shared), fault: Mutex::default() })
     }
 
@@ -87,6 +89,11 @@ impl CassandraMessages {
     pub fn take_fault(&self) -> Option<Fault> {
         // A panic ends the process, so nobody sees a poisoned lock; tests may.
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The row of a journal's cursor.
+    fn source(&self, name: &str) -> String {
+        format!("{}/{name}", self.shared.installation)
     }
 
     fn note<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
@@ -98,18 +105,24 @@ impl CassandraMessages {
     }
 }
 
+impl LastFault for CassandraMessages {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
+    }
+}
+
 impl MessageStore for CassandraMessages {
     async fn append(&mut self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), StoreError> {
-        self.note(self.shared.append(source, cursor, batch).await)
+        self.note(self.shared.append(&self.source(source), cursor, batch).await)
     }
 
     async fn cursor(&self, source: &str) -> Result<Lsn, StoreError> {
-        self.note(self.shared.cursor(source).await)
+        self.note(self.shared.cursor(&self.source(source)).await)
     }
 
     async fn forget(&mut self, source: &str) -> Result<(), StoreError> {
         // The port knows one failure of it, and repeating is harmless.
-        let forgotten = self.shared.forget(source).await.map_err(|fault| match fault.kind {
+        let forgotten = self.shared.forget(&self.source(source)).await.map_err(|fault| match fault.kind {
             FaultKind::Unknown => Fault { kind: FaultKind::Unavailable, ..fault },
             _ => fault,
         });

@@ -14,12 +14,13 @@ use lynk_model::StoreError;
 use lynk_model::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
 };
-use lynk_model::port::AccountStore;
+use lynk_model::port::{AccountStore, LastFault, StoreFault};
 
 use crate::database::Database;
 use crate::{Connect, Fault, OpenError};
 
-/// [`AccountStore`] on PostgreSQL.
+/// [`AccountStore`] on PostgreSQL. Clones share the connections; each keeps its own last failure.
+#[derive(Clone)]
 pub struct PostgresAccounts {
     database: Database,
 }
@@ -45,6 +46,12 @@ impl PostgresAccounts {
     #[must_use]
     pub fn take_fault(&self) -> Option<Fault> {
         self.database.take_fault()
+    }
+}
+
+impl LastFault for PostgresAccounts {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! Limits: [`ATTEMPTS_MAX`] tries, the time of [`Timeouts`](crate::Timeouts). What can fail: see [`Fault`].
 
-use std::cell::RefCell;
 use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
@@ -32,11 +32,17 @@ pub(crate) enum Verdict<T> {
     Rollback(T),
 }
 
-/// A pool of one role's connections.
+/// A pool of one role's connections. Clones share it; each keeps its own last failure.
 pub(crate) struct Database {
     pool: Pool,
     operation: Duration,
-    fault: RefCell<Option<Fault>>,
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Clone for Database {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), operation: self.operation, fault: Mutex::default() }
+    }
 }
 
 impl Database {
@@ -56,7 +62,7 @@ impl Database {
             .post_create(Hook::async_fn(|client, _| Box::pin(async move { migrate::check(client).await })))
             .build()
             .map_err(|_| OpenError::Setting { name: "pool_size", why: "no pool can be made of it" })?;
-        Ok(Self { pool, operation: timeouts.operation, fault: RefCell::new(None) })
+        Ok(Self { pool, operation: timeouts.operation, fault: Mutex::default() })
     }
 
     /// One connection at least can be had, and the schema fits now, also for connections that were made before.
@@ -67,14 +73,19 @@ impl Database {
 
     /// The last failure since it was asked for.
     pub(crate) fn take_fault(&self) -> Option<Fault> {
-        self.fault.take()
+        self.fault().take()
+    }
+
+    fn fault(&self) -> MutexGuard<'_, Option<Fault>> {
+        // A panic ends the process, so only a test can see the poison.
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what `result` failed with.
     pub(crate) fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
         result.map_err(|fault| {
             let error = fault.store_error();
-            self.fault.replace(Some(fault));
+            *self.fault() = Some(fault);
             error
         })
     }

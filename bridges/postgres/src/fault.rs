@@ -8,6 +8,7 @@ use std::fmt;
 
 use deadpool_postgres::{HookError, PoolError};
 use lynk_model::StoreError;
+use lynk_model::port::StoreFault;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -118,6 +119,12 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Fault> for StoreFault {
+    fn from(fault: Fault) -> Self {
+        Self { kind: fault.kind.name(), detail: fault.detail }
+    }
+}
 
 /// Kind of an answer, and whether the same call may succeed at once.
 fn meaning(code: &SqlState) -> (FaultKind, bool) {

@@ -10,7 +10,7 @@ mod change;
 mod load;
 
 use lynk_domain::{Key, RoomId, Seq, UserId};
-use lynk_model::port::RoomStore;
+use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 
 use crate::database::Database;
@@ -20,7 +20,8 @@ use crate::{Connect, Fault, OpenError};
 /// they may lie ahead, and an hour for clocks.
 const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
 
-/// [`RoomStore`] on PostgreSQL.
+/// [`RoomStore`] on PostgreSQL. Clones share the connections; each keeps its own last failure.
+#[derive(Clone)]
 pub struct PostgresRooms {
     database: Database,
     key_life_millis: u64,
@@ -53,6 +54,12 @@ impl PostgresRooms {
     #[must_use]
     pub fn take_fault(&self) -> Option<Fault> {
         self.database.take_fault()
+    }
+}
+
+impl LastFault for PostgresRooms {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
     }
 }
 

@@ -3,15 +3,19 @@
 //! It looks for work at intervals rather than being woken by every commit: a batch costs one sync whatever its size, so
 //! collecting records for a quarter of a second is cheaper, and nobody waits for the drain.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lynk_bridge::Health;
 use lynk_domain::Nanos;
-use lynk_embedded::{Fault, MessageLog};
+use lynk_embedded::MessageLog;
 use lynk_journal::{Disk, DrainStep, Drainer, ReaderAccess, SharedReader};
-use lynk_model::port::ready;
+use lynk_model::port::{LastFault, MessageStore, StoreFault};
 use lynk_telemetry::Board;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::notices::Notices;
 use crate::{DrainSnapshot, failed, succeeded};
@@ -21,9 +25,13 @@ const UNTOLD: Duration = Duration::from_millis(5);
 /// Time between two published snapshots.
 const PUBLISH: Duration = Duration::from_secs(1);
 
-pub(crate) struct Draining<D: Disk> {
+pub(crate) struct Draining<D: Disk, M> {
     pub(crate) drainer: Drainer,
-    pub(crate) messages: MessageLog,
+    pub(crate) messages: M,
+    /// The embedded log, when it is the one: it has sizes, and is flushed at the end.
+    pub(crate) embedded: Option<MessageLog>,
+    /// Woken to end.
+    pub(crate) woken: Arc<Notify>,
     pub(crate) disk: D,
     pub(crate) reader: SharedReader<D>,
     pub(crate) notices: Notices,
@@ -49,9 +57,21 @@ enum Next {
     Idle,
 }
 
-impl<D: Disk> Draining<D> {
-    /// Until the flag is set; then until everything committed is moved, or the time for that is over.
-    pub(crate) fn run(&mut self, stop: &AtomicBool) {
+impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
+    /// Until the flag is set; then until everything committed is moved, or the time for that is over. The pauses are spent on the
+    /// runtime too, so that connections are kept.
+    pub(crate) fn run(&mut self, runtime: &Runtime, stop: &AtomicBool) {
+        runtime.block_on(self.drain(stop));
+        // Only saves the next start the replay of fjall's journals; failing is harmless.
+        if let Some(log) = &self.embedded
+            && log.flush().is_err()
+        {
+            tracing::warn!(event = "store_flush_failed", fault = ?log.take_fault(), "the message log was not flushed");
+        }
+        self.publish();
+    }
+
+    async fn drain(&mut self, stop: &AtomicBool) {
         let started = Instant::now();
         let mut published: Option<Instant> = None;
         let mut stopping: Option<Instant> = None;
@@ -59,7 +79,7 @@ impl<D: Disk> Draining<D> {
             if stopping.is_none() && stop.load(Ordering::Acquire) {
                 stopping = Some(Instant::now());
             }
-            let next = self.step(started, stopping.is_some());
+            let next = self.step(started, stopping.is_some()).await;
             let told = self.notices.post();
             if published.is_none_or(|at| at.elapsed() >= PUBLISH) {
                 published = Some(Instant::now());
@@ -74,31 +94,26 @@ impl<D: Disk> Draining<D> {
                 Next::Wait(time) => time,
             };
             let wait = if told { wait } else { wait.min(UNTOLD) };
-            std::thread::park_timeout(wait.min(PUBLISH));
+            let _early = timeout(wait.min(PUBLISH), self.woken.notified()).await;
         }
-        // Only saves the next start the replay of fjall's journals; failing is harmless.
-        if self.messages.flush().is_err() {
-            tracing::warn!(event = "store_flush_failed", fault = ?self.messages.take_fault(), "the message log was not flushed");
-        }
-        self.publish();
     }
 
     fn publish(&mut self) {
         let drainer = &self.drainer;
         self.counts.backlog = self.reader.with(|reader| drainer.backlog(reader));
-        self.counts.log = self.messages.stats();
+        self.counts.log = self.embedded.as_ref().map(MessageLog::stats).unwrap_or_default();
         let counts = &self.counts;
         self.board.publish(|copy| copy.clone_from(counts));
     }
 
     /// One step of the drainer.
-    fn step(&mut self, started: Instant, stopping: bool) -> Next {
+    async fn step(&mut self, started: Instant, stopping: bool) -> Next {
         let before = Instant::now();
         let now = Nanos(nanos(before.duration_since(started)));
         if self.round == 0 {
             self.round = self.reader.with(|reader| self.drainer.backlog(reader));
         }
-        let step = ready(self.drainer.step(&mut self.messages, &self.disk, &mut self.reader, now));
+        let step = self.drainer.step(&mut self.messages, &self.disk, &mut self.reader, now).await;
         match step {
             DrainStep::Drained { source, lsn, records } => {
                 if self.drainer.unremoved() > 0 {
@@ -116,7 +131,7 @@ impl<D: Disk> Draining<D> {
             DrainStep::Gone { .. } => Next::Continue,
             DrainStep::Stuck { source, after } => {
                 let damage = self.reader.with(|reader| reader.damage().map(ToString::to_string));
-                let fault = self.messages.take_fault().map(|fault| fault.detail);
+                let fault = self.messages.last_fault().map(|fault| fault.detail);
                 let why = damage.or(fault).unwrap_or_else(|| "a record cannot be read".to_owned());
                 self.stuck = true;
                 failed(
@@ -128,8 +143,8 @@ impl<D: Disk> Draining<D> {
                 Next::Continue
             }
             DrainStep::Waiting(at) => {
-                match self.messages.take_fault() {
-                    Some(Fault { kind, detail }) => failed("drain", &self.health, kind.name(), &detail),
+                match self.messages.last_fault() {
+                    Some(StoreFault { kind, detail }) => failed("drain", &self.health, kind, &detail),
                     // Within its pause the drainer does not try, so there is nothing new.
                     None if self.health.report().degraded.is_some() => {}
                     None => failed("drain", &self.health, "journal", "a journal cannot be read or removed"),

@@ -1,14 +1,14 @@
-//! The store bridge: the embedded stores on threads of their own, so that no shard ever waits for them.
+//! The store bridge: stores on threads of their own, embedded or outside, so that no shard ever waits for them.
 //!
 //! Two threads:
-//! - **store** answers requests of shards: relational changes and reads in SQLite, reads of the message log, joined with
-//!   records that journals still hold. Shards take turns.
+//! - **store** answers requests of shards: relational changes and reads, reads of the message log, joined with records that journals still
+//!   hold. Shards take turns. Requests to an outside store are under way side by side, and are refused at once while it is known to be away.
 //! - **store-drain** moves journals into the message log, in batches, and tells shards how far each journal is.
 //!
 //! Why two: an append to fjall waits for its sync and, now and then, for a flush or compaction. On one thread a page
 //! read would wait behind it; `perf-reports` has the measurement. fjall lets others read during an append, the journal
-//! reader is shared under a lock that is never held during one, and SQLite belongs to the first thread alone. The
-//! relational changes stay with the reads: they are rare, and one owner of the connection needs no lock.
+//! reader is shared under a lock that is never held during one. The relational changes stay with the reads: they are rare. An outside
+//! message log has connections of its own on each thread, so that a page does not wait behind the rows of an append.
 //!
 //! Thread: [`StoreBridge`] belongs to whoever composes the server, each [`StorePort`] to its shard.
 //!
@@ -29,13 +29,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lynk_bridge::{BridgeThread, Desks, Health, Wake, spawn};
+use lynk_bridge::{BridgeThread, Circuit, Desks, Health, Wake, spawn};
 use lynk_domain::Lsn;
-use lynk_embedded::{MessageLog, Rooms};
+use lynk_embedded::MessageLog;
 use lynk_journal::{Disk, Drainer, Reader, SharedReader};
 use lynk_mailbox::{Consumer, Doorbell, Producer};
+use lynk_model::port::{LastFault, MessageStore, RoomStore};
 use lynk_model::{RequestId, SourceId, StoreReply, StoreRequest};
 use lynk_telemetry::Board;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 pub use snapshot::{DrainSnapshot, RequestSnapshot, StoreHealth};
 
@@ -45,6 +48,8 @@ pub struct StoreOptions {
     /// Requests that a shard may have waiting, and replies that may wait for it. Not below the engine's limit of
     /// requests in flight.
     pub requests_per_shard_max: usize,
+    /// Requests that may be under way at a time, over all shards; further ones wait in their mailboxes.
+    pub in_flight_max: usize,
     /// Pause after everything that there was is moved: collects records, since a batch costs a sync whatever its size.
     pub drain_pause: Duration,
     /// Time that [`StoreBridge::finish`] gives the drainer to move what is committed.
@@ -55,6 +60,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             requests_per_shard_max: 1_024,
+            in_flight_max: 256,
             drain_pause: Duration::from_millis(250),
             final_drain: Duration::from_secs(5),
         }
@@ -62,11 +68,17 @@ impl Default for StoreOptions {
 }
 
 /// What the bridge takes over.
-pub struct StoreParts<D: Disk> {
-    /// The message log.
-    pub messages: MessageLog,
-    /// The relational side.
-    pub rooms: Rooms,
+pub struct StoreParts<D: Disk, M, R> {
+    /// The message log, for reading.
+    pub messages: Store<M>,
+    /// The message log, for draining: embedded, a clone of the other; outside, one with connections of its own.
+    pub drained: Store<M>,
+    /// The embedded log, when that is what `messages` is.
+    pub embedded: Option<MessageLog>,
+    /// The relational side; it runs where `messages` does.
+    pub rooms: R,
+    /// Whether the relational side is outside of this process.
+    pub rooms_outside: bool,
     /// Reads journals.
     pub reader: Reader<D>,
     /// Moves them.
@@ -75,6 +87,14 @@ pub struct StoreParts<D: Disk> {
     pub disk: D,
     /// The journal that each shard writes, in shard order. Earlier journals concern every shard, these their own.
     pub live: Vec<SourceId>,
+}
+
+/// A store with the runtime that its connections live on.
+pub struct Store<M> {
+    /// The store.
+    pub store: M,
+    /// A runtime of one thread, with time enabled, and whatever the store needs.
+    pub runtime: Runtime,
 }
 
 /// A shard's end of the bridge.
@@ -94,7 +114,9 @@ pub struct StorePort {
 /// The running bridge.
 pub struct StoreBridge {
     requests: BridgeThread,
+    requests_woken: Arc<Notify>,
     drain: BridgeThread,
+    drain_woken: Arc<Notify>,
     health: StoreHealth,
     request_board: Board<RequestSnapshot>,
     drain_board: Board<DrainSnapshot>,
@@ -108,22 +130,27 @@ impl StoreBridge {
     ///
     /// # Panics
     /// When `wakes` and `parts.live` do not have one entry per shard.
-    pub fn start<D>(
-        parts: StoreParts<D>,
+    pub fn start<D, M, R>(
+        parts: StoreParts<D, M, R>,
         wakes: Vec<Wake>,
         options: &StoreOptions,
     ) -> io::Result<(Self, Vec<StorePort>)>
     where
         D: Disk + Send + 'static,
         D::File: Send + 'static,
+        M: MessageStore + LastFault + Clone + Send + 'static,
+        R: RoomStore + LastFault + Clone + Send + 'static,
     {
         assert_eq!(wakes.len(), parts.live.len(), "one waker and one journal per shard");
-        let StoreParts { messages, rooms, reader, drainer, disk, live } = parts;
+        let StoreParts { messages, drained, embedded, rooms, rooms_outside, reader, drainer, disk, live } =
+            parts;
         let reader = SharedReader::new(reader);
         let health = StoreHealth::default();
         let (request_board, drain_board) = (Board::default(), Board::default());
 
-        let mut desks = Desks::default();
+        let requests_woken = Arc::new(Notify::new());
+        let woken = Arc::clone(&requests_woken);
+        let mut desks = Desks::new(Arc::new(move || woken.notify_one()));
         let (mut notices, mut ports) = (notices::Notices::new(live), Vec::new());
         for wake in wakes {
             let drained = notices.open(Arc::clone(&wake));
@@ -136,18 +163,28 @@ impl StoreBridge {
                 wake: port.wake,
             });
         }
+        let circuit = |outside: bool| outside.then(Circuit::default);
         let mut answering = requests::Answering {
             desks,
-            messages: messages.clone(),
+            woken: Arc::clone(&requests_woken),
+            messages: messages.store,
             rooms,
             records: reader.clone(),
+            in_flight_max: options.in_flight_max.max(1),
+            circuits: requests::Circuits {
+                messages: circuit(embedded.is_none()),
+                rooms: circuit(rooms_outside),
+            },
             health: health.clone(),
             counts: RequestSnapshot::default(),
             board: request_board.clone(),
         };
+        let drain_woken = Arc::new(Notify::new());
         let mut draining = drain::Draining {
             drainer,
-            messages,
+            messages: drained.store,
+            embedded,
+            woken: Arc::clone(&drain_woken),
             disk,
             reader,
             notices,
@@ -159,9 +196,9 @@ impl StoreBridge {
             final_drain: options.final_drain,
             stuck: false,
         };
-        let drain = spawn("store-drain", move |stop| draining.run(stop))?;
-        let requests = spawn("store", move |stop| answering.run(stop))?;
-        Ok((Self { requests, drain, health, request_board, drain_board }, ports))
+        let drain = spawn("store-drain", move |stop| draining.run(&drained.runtime, stop))?;
+        let requests = spawn("store", move |stop| answering.run(&messages.runtime, stop))?;
+        Ok((Self { requests, requests_woken, drain, drain_woken, health, request_board, drain_board }, ports))
     }
 
     /// Health of each part, for `/readyz`.
@@ -186,7 +223,9 @@ impl StoreBridge {
     /// message log, and waits for both threads. Call it after the shards have ended.
     pub fn finish(self) {
         self.requests.stop();
+        self.requests_woken.notify_one();
         self.drain.stop();
+        self.drain_woken.notify_one();
         self.requests.join();
         self.drain.join();
     }

@@ -43,6 +43,12 @@ pub struct RequestSnapshot {
     pub request_time: Histogram,
     /// Requests waiting.
     pub waiting: u64,
+    /// Requests taken and not answered.
+    pub in_flight: u64,
+    /// Requests refused at once because the store that they need is known to be away.
+    pub refused: u64,
+    /// Whether requests of messages, and of rooms, are being refused so.
+    pub circuits_open: [bool; 2],
 }
 
 impl RequestSnapshot {
@@ -67,6 +73,11 @@ impl RequestSnapshot {
         }
         snapshot.merge(Metric::StoreRequestSeconds, &self.request_time);
         snapshot.add(Metric::StoreRequestsWaiting, self.waiting);
+        snapshot.add(Metric::StoreRequestsInFlight, self.in_flight);
+        snapshot.add(Metric::StoreRequestsRefused, self.refused);
+        for (index, open) in self.circuits_open.into_iter().enumerate() {
+            snapshot.add_at(Metric::StoreCircuitOpen, index, u64::from(open));
+        }
     }
 }
 

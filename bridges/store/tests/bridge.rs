@@ -18,7 +18,8 @@ use lynk_model::{
     LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, OwnedRecord, PageQuery, RecordAt,
     RequestId, SourceId, StoreReply, StoreRequest,
 };
-use lynk_store::{StoreBridge, StoreOptions, StoreParts, StorePort};
+use lynk_store::{Store, StoreBridge, StoreOptions, StoreParts, StorePort};
+use tokio::runtime::Builder;
 
 /// One life of a server's storage, with one shard that does nothing but write and ask.
 struct Life {
@@ -46,7 +47,21 @@ impl Life {
         let reader = Reader::new(RealDisk, &root, &recovered, vec![writer.committed()]);
         let drainer = Drainer::new(&root, &recovered, 1, keeper.disk_use());
         let live = vec![recovered.live_source(ShardId(0))];
-        let parts = StoreParts { messages, rooms, reader, drainer, disk: RealDisk, live };
+        let store = |log: &MessageLog| Store {
+            store: log.clone(),
+            runtime: Builder::new_current_thread().enable_time().build().expect("a runtime"),
+        };
+        let parts = StoreParts {
+            messages: store(&messages),
+            drained: store(&messages),
+            embedded: Some(messages),
+            rooms,
+            rooms_outside: false,
+            reader,
+            drainer,
+            disk: RealDisk,
+            live,
+        };
         let wakes: Vec<Wake> = vec![Arc::new(|| ())];
         let options = StoreOptions { final_drain: Duration::from_millis(500), ..StoreOptions::default() };
         let (bridge, mut ports) = StoreBridge::start(parts, wakes, &options).expect("starts");

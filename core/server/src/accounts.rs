@@ -12,8 +12,10 @@ use lynk_api::accounts::{
 };
 use lynk_api::{Shards, system_clock};
 use lynk_domain::UserId;
-use lynk_embedded::{Accounts, BlockList};
+use lynk_embedded::BlockList;
+use lynk_model::port::{AccountStore, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
+use tokio::runtime::Runtime;
 
 use crate::config::{Config, SmsConsole, SmsProvider};
 use crate::data_dir::{DataDir, Keys, refused};
@@ -22,25 +24,26 @@ use crate::exit::Failure;
 /// File of codes in the data directory.
 const SMS_FILE: &str = "dev-sms.txt";
 
-/// Opens the store and starts the accounts' thread.
+/// Starts the accounts' thread on `store`, whose connections live on `runtime`.
 ///
 /// # Errors
 /// What stands in the way, and its cure.
-pub(crate) fn start(
+pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
     shards: Shards,
+    (store, runtime): (S, Runtime),
+    blocks: Arc<dyn Blocks>,
 ) -> Result<(AccountsState, AccountsThread), Failure> {
-    let store = Accounts::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
     let parts = Parts {
         store,
-        fault: |store: &Accounts| store.take_fault().map(|fault| fault.to_string()),
+        runtime,
         secret: dir.secret()?,
         ring: keys.ring(config.auth_scope())?,
         policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
         sms: sms(config, dir)?,
-        blocks: Arc::new(StoredBlocks::open(dir)?),
+        blocks,
         shards,
         clock: system_clock(),
     };
@@ -70,11 +73,15 @@ fn sms(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn SmsSender>>, Fai
     Ok(Some(Arc::new(console)))
 }
 
-/// The block list as the store of rooms has it; read on a thread that may block.
-struct StoredBlocks(Arc<Mutex<BlockList>>);
+/// The block list as the embedded rooms have it; read on a thread that may block.
+pub(crate) struct StoredBlocks(Arc<Mutex<BlockList>>);
 
 impl StoredBlocks {
-    fn open(dir: &DataDir) -> Result<Self, Failure> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Damage, or the disk.
+    pub(crate) fn open(dir: &DataDir) -> Result<Self, Failure> {
         let list = BlockList::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
         Ok(Self(Arc::new(Mutex::new(list))))
     }

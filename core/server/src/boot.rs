@@ -7,31 +7,34 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lynk_api::ApiBridge;
-use lynk_api::accounts::{AccountsState, AccountsThread};
+use lynk_api::accounts::{AccountsState, AccountsThread, Blocks};
 use lynk_auth::KeySet;
 use lynk_connection::Settings;
 use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
-use lynk_embedded::{MessageLog, MessageLogOptions, OpenError};
+use lynk_embedded::MessageLogOptions;
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::{Policy, TrustedProxies};
 use lynk_journal::{
     DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
     RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
 };
-use lynk_model::port::{MessageStore as _, ready};
+use lynk_model::port::{AccountStore, LastFault, MessageStore, RoomStore};
 use lynk_reactor::{
     ApiPort, Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now,
 };
-use lynk_store::{StoreBridge, StoreOptions, StoreParts};
+use lynk_store::{Store, StoreBridge, StoreOptions, StoreParts};
+use tokio::runtime::Runtime;
 
-use crate::accounts;
+use crate::accounts::{self, StoredBlocks};
 use crate::api::Mailboxes;
-use crate::config::{Backend, Config, Pin};
+use crate::config::{Backend, Config, MessagesIn, Pin, RelationalIn};
 use crate::data_dir::{DataDir, Keys};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
+use crate::stores::{self, Messages};
 use crate::{memory, os};
 
 /// Exit code after a failed write or sync of the journal: what the disk holds is unknown until a start rewrites it.
@@ -118,10 +121,6 @@ pub(crate) struct Boot<'a> {
     pub(crate) flush: Arc<dyn Fn() + Send + Sync>,
 }
 
-fn open_failed(error: &OpenError) -> Failure {
-    Failure::dependency(error.to_string())
-}
-
 /// The driver that a configuration asks for.
 fn backend(config: &Config) -> lynk_reactor::Backend {
     match config.shard_backend {
@@ -137,13 +136,70 @@ impl Boot<'_> {
     /// # Errors
     /// What stands in the way, and its cure.
     pub(crate) fn start(self, loaded: Keys) -> Result<Running, Failure> {
+        stores::agree(self.config, self.dir)?;
+        match self.config.outside.messages {
+            MessagesIn::Embedded => {
+                let messages = stores::embedded_messages(self.dir, self.message_log())?;
+                self.with_messages(loaded, messages)
+            }
+            MessagesIn::Cassandra => {
+                #[cfg(feature = "cassandra")]
+                {
+                    let life = self.key_life_millis();
+                    let messages = stores::cassandra::messages(self.config, self.dir, self.health, life)?;
+                    self.with_messages(loaded, messages)
+                }
+                #[cfg(not(feature = "cassandra"))]
+                unreachable!("the configuration is refused by a build without it")
+            }
+        }
+    }
+
+    fn with_messages<M>(self, loaded: Keys, messages: Messages<M>) -> Result<Running, Failure>
+    where
+        M: MessageStore + LastFault + Clone + Send + 'static,
+    {
+        let life = self.key_life_millis();
+        match self.config.outside.relational {
+            RelationalIn::Embedded => {
+                let rooms = stores::embedded_rooms(self.dir, life)?;
+                let accounts = (stores::embedded_accounts(self.dir)?, stores::runtime()?);
+                let blocks = Arc::new(StoredBlocks::open(self.dir)?);
+                self.with_stores(loaded, messages, rooms, accounts, blocks)
+            }
+            RelationalIn::Postgres => {
+                #[cfg(feature = "postgres")]
+                {
+                    let (config, health) = (self.config, self.health);
+                    let rooms = stores::postgres::rooms(config, health, &messages.read.runtime, life)?;
+                    let runtime = stores::runtime()?;
+                    let accounts = (stores::postgres::accounts(config, health, &runtime)?, runtime);
+                    let blocks = Arc::new(stores::postgres::PostgresBlocks::new(config)?);
+                    self.with_stores(loaded, messages, rooms, accounts, blocks)
+                }
+                #[cfg(not(feature = "postgres"))]
+                unreachable!("the configuration is refused by a build without it")
+            }
+        }
+    }
+
+    fn with_stores<M, R, A>(
+        self,
+        loaded: Keys,
+        mut messages: Messages<M>,
+        rooms: R,
+        accounts: (A, Runtime),
+        blocks: Arc<dyn Blocks>,
+    ) -> Result<Running, Failure>
+    where
+        M: MessageStore + LastFault + Clone + Send + 'static,
+        R: RoomStore + LastFault + Clone + Send + 'static,
+        A: AccountStore + LastFault + Send + 'static,
+    {
         let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
         let root = self.dir.root().join("journal");
         std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
-        let (mut messages, rooms) =
-            lynk_embedded::open(self.dir.root(), self.message_log()).map_err(|error| open_failed(&error))?;
-        let rooms = rooms.with_key_life(self.key_life_millis());
-        let recovered = self.recover(&mut messages, shard_count)?;
+        let recovered = self.recover(&mut messages.drained, shard_count)?;
 
         let plan = Plan::new(backend(self.config), shard_count, &lynk_ring::Options::default())
             .map_err(start_failed)?;
@@ -158,8 +214,11 @@ impl Boot<'_> {
         let writers: Vec<_> = (0..shard_count).map(|_| Writer::new(limits)).collect();
         let committed = writers.iter().map(Writer::committed).collect();
         let parts = StoreParts {
-            messages,
+            messages: messages.read,
+            drained: messages.drained,
+            embedded: messages.embedded,
             rooms,
+            rooms_outside: self.config.outside.relational != RelationalIn::Embedded,
             reader: Reader::new(RealDisk, &root, &recovered, committed),
             drainer: Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use)),
             disk: RealDisk,
@@ -184,7 +243,7 @@ impl Boot<'_> {
         let (config, health, files_max) = (self.config, self.health, self.files_max);
         let counts = mailboxes.counts();
         let (accounts, accounts_thread) =
-            accounts::start(config, self.dir, loaded, mailboxes.shards.clone())?;
+            accounts::start(config, self.dir, loaded, mailboxes.shards.clone(), accounts, blocks)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
         let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
         health.assemble(Parts {
@@ -235,18 +294,26 @@ impl Boot<'_> {
     }
 
     /// Reads what earlier processes left. With more than can be indexed, the store gets all of it first.
-    fn recover(&self, messages: &mut MessageLog, shard_count: u16) -> Result<Recovered, Failure> {
+    fn recover<M: MessageStore + LastFault>(
+        &self,
+        messages: &mut Store<M>,
+        shard_count: u16,
+    ) -> Result<Recovered, Failure> {
         let root = self.dir.root().join("journal");
         loop {
             let options = RecoverOptions::new(root.clone(), shard_count, u64::from_le_bytes(os::random()?));
-            let recovered =
-                recover(&RealDisk, &options, &mut |name| ready(messages.cursor(name)), &mut |progress| {
+            let recovered = recover(
+                &RealDisk,
+                &options,
+                &mut |name| messages.runtime.block_on(messages.store.cursor(name)),
+                &mut |progress| {
                     self.health.progress(format!(
                         "recovering: {} of {} journals, {} records",
                         progress.journals_done, progress.journals, progress.records
                     ));
-                })
-                .map_err(recover_failed)?;
+                },
+            )
+            .map_err(recover_failed)?;
             tracing::info!(
                 event = "recovered",
                 journals = recovered.sources.len(),
@@ -264,14 +331,19 @@ impl Boot<'_> {
         }
     }
 
-    fn drain_first(&self, messages: &mut MessageLog, recovered: &Recovered) -> Result<(), Failure> {
+    fn drain_first<M: MessageStore + LastFault>(
+        &self,
+        messages: &mut Store<M>,
+        recovered: &Recovered,
+    ) -> Result<(), Failure> {
         let root = self.dir.root().join("journal");
         let mut reader = Reader::new(RealDisk, &root, recovered, Vec::new());
         let used = DiskUse::new(recovered.used_bytes, u64::MAX);
         let mut drainer = Drainer::new(&root, recovered, 0, used);
         let mut moved = 0;
         loop {
-            match ready(drainer.step(messages, &RealDisk, &mut reader, monotonic_now())) {
+            let Store { store, runtime } = messages;
+            match runtime.block_on(drainer.step(store, &RealDisk, &mut reader, monotonic_now())) {
                 DrainStep::Drained { records, .. } => {
                     moved += records as u64;
                     self.health
@@ -279,7 +351,7 @@ impl Boot<'_> {
                 }
                 DrainStep::Gone { .. } => {}
                 DrainStep::Idle => return Ok(()),
-                DrainStep::Waiting(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
+                DrainStep::Waiting(_) => runtime.block_on(tokio::time::sleep(Duration::from_millis(50))),
                 DrainStep::Stuck { after, .. } => {
                     let why = reader.damage().map(ToString::to_string).unwrap_or_default();
                     return Err(Failure::dependency(format!(

@@ -7,6 +7,7 @@ mod bench;
 mod chat;
 mod config;
 mod keys;
+mod migrate;
 mod token;
 mod verify;
 mod version;
@@ -53,6 +54,13 @@ enum Command {
     /// List or rotate the keys that sign access tokens.
     #[command(after_help = "Examples:\n  lynk keys list\n  lynk keys rotate --overlap 24h", subcommand)]
     Keys(keys::KeysCommand),
+    /// Make or update the tables of the outside stores that are configured.
+    #[command(
+        after_help = "Examples:\n  lynk migrate --config /etc/lynk.toml\n  lynk migrate --set store.relational=postgres -o json\n\n\
+        Signs in as lynk_migrate (PostgreSQL) and lynk_cql_migrate (Cassandra); no other role may change tables. A server of the\n\
+        version before goes on working. May be repeated; one at a time."
+    )]
+    Migrate(migrate::MigrateArgs),
     /// Check the data directory of a server that does not run.
     #[command(after_help = "Examples:\n  lynk verify\n  lynk verify --data /var/lib/lynk -o json")]
     Verify(verify::VerifyArgs),
@@ -178,6 +186,7 @@ pub fn main() -> ExitCode {
         Command::Chat(args) => args.run(),
         Command::Token(args) => args.run(),
         Command::Keys(command) => command.run(),
+        Command::Migrate(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Config(command) => command.run(),

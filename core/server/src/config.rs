@@ -3,17 +3,19 @@
 //! Thread: boot, and the signal thread for a reload. Nothing below the binary knows of files or environment: each
 //! crate takes a plain struct.
 //!
-//! Every setting is a row of [`keys::KEYS`] that points at a field of [`Config`]. A layer (file, environment, flags)
+//! Every setting is a row of [`KEYS`] that points at a field of [`Config`]. A layer (file, environment, flags)
 //! is a list of texts for rows, so a key behaves the same wherever it is set. Deriving the parser from the structs
 //! would need a second list for documentation, ranges and reload behaviour, and would not know the line of a bad value.
 //!
 //! Precedence: flag > environment > file > default. Unknown keys and bad values are errors, all reported at once with
 //! their place. What can fail: [`load`], with [`Problems`].
 
-pub(crate) mod keys;
+mod keys;
 mod layer;
 mod origin;
+mod outside;
 mod render;
+mod table;
 pub(crate) mod units;
 mod value;
 
@@ -24,11 +26,15 @@ use lynk_auth::{CodePolicy, SessionPolicy};
 use lynk_domain::{AckLevel, Limits};
 use lynk_http::Network;
 
-pub(crate) use keys::{KEYS, Key};
+pub(crate) use keys::Key;
 pub(crate) use layer::{Problem, Problems, unknown};
+pub(crate) use outside::Outside;
 pub use render::reference;
 pub(crate) use render::{default_toml, explain};
-pub(crate) use value::{Backend, LogFormat, LogLevel, Pin, SmsConsole, SmsProvider};
+pub(crate) use table::KEYS;
+pub(crate) use value::{
+    Backend, Choice, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole, SmsProvider,
+};
 
 /// Everything an operator can set. One field per key of [`KEYS`].
 #[derive(Clone, PartialEq, Debug)]
@@ -91,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) store_cache_bytes: u64,
     /// Memtable of the message log.
     pub(crate) store_memtable_bytes: u64,
+    /// Systems outside of this process.
+    pub(crate) outside: Outside,
     /// Time for a graceful end.
     pub(crate) drain_millis: u64,
     /// Least severe log line.
@@ -135,6 +143,7 @@ impl Default for Config {
             journal_disk_bytes_max: 16 << 30,
             store_cache_bytes: 32 << 20,
             store_memtable_bytes: 16 << 20,
+            outside: Outside::default(),
             drain_millis: 30_000,
             log_level: LogLevel::Info,
             log_format: LogFormat::Json,
@@ -269,10 +278,17 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
         ));
     }
     if config.room_level == AckLevel::Replicated {
+        problems.push(Problem::new("rooms.default_level", "`replicated` is not offered yet: use `local`"));
+    }
+    if let Some(feature) = crate::stores::missing_feature(config) {
         problems.push(Problem::new(
-            "rooms.default_level",
-            "`replicated` needs an outside message store, and none is configured: use `local`",
+            "[store]",
+            format!("this build has no {feature}: use one with the feature `{feature}`"),
         ));
+    }
+    let outside = &config.outside;
+    if outside.messages == MessagesIn::Cassandra && outside.cassandra.nodes.is_empty() {
+        problems.push(Problem::new("cassandra.nodes", "must name a node such as \"cassandra.example:9042\""));
     }
     if config.journal_disk_bytes_max < 8 * config.journal_segment_bytes {
         problems.push(Problem::new(

@@ -3,6 +3,8 @@
 //! ```text
 //! LOCK            flock, held by the process that serves; its pid inside
 //! VERSION         layout version of the directory, decimal
+//! INSTALLATION    random name of this directory, for outside stores that keep the drain positions of several
+//! STORES          which stores its data is in
 //! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; server.secret; files 0600
 //! crashes         last crashes, for the crash-loop guard
 //! journal/        write-ahead log
@@ -51,6 +53,47 @@ impl DataDir {
         check_version(root)?;
         make_dir(&root.join("keys"), 0o700)?;
         Ok(Self { root: root.to_owned(), _lock: lock })
+    }
+
+    /// The directory's own name; made if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read or written, or is damaged.
+    pub(crate) fn installation(&self) -> Result<String, Failure> {
+        let made = os::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let name = self.once("INSTALLATION", &made)?;
+        if name.len() == made.len() && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(name);
+        }
+        let path = self.root.join("INSTALLATION");
+        Err(Failure::dependency(format!("{} is damaged", path.display())).cure(
+            "restore the file from a backup: outside stores know this directory's drain positions by it",
+        ))
+    }
+
+    /// Which stores the directory's data is in; `wanted` for a new one. A directory from before they were noted has its own.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub(crate) fn stores(&self, wanted: &str) -> Result<String, Failure> {
+        let old = self.root.join("rooms.sqlite").exists();
+        self.once("STORES", if old { crate::stores::EMBEDDED } else { wanted })
+    }
+
+    /// What is in a file that is written once, with `first` when it is not there.
+    fn once(&self, file: &str, first: &str) -> Result<String, Failure> {
+        let path = self.root.join(file);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => return other.map_err(|error| refused(&path, &error)),
+        }
+        // In one step: a name that is half written would be another name.
+        let part = self.root.join(format!("{file}.part"));
+        let _left_by_a_crash = fs::remove_file(&part);
+        write_new(&part, first.as_bytes(), 0o640)?;
+        fs::rename(&part, &path).map_err(|error| refused(&path, &error))?;
+        sync_dir(&self.root)?;
+        Ok(first.to_owned())
     }
 
     /// Path of the directory.

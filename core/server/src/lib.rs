@@ -19,6 +19,7 @@ mod cli;
 pub mod client;
 mod config;
 mod crash;
+mod credentials;
 mod data_dir;
 mod doctor;
 mod exit;
@@ -31,6 +32,7 @@ mod os;
 mod out;
 mod people;
 mod serve;
+mod stores;
 mod token;
 
 pub use api::openapi_document;

@@ -26,6 +26,7 @@ pub struct Label {
 const STORE_ERRORS: Label = Label { name: "error", values: &["unavailable", "unknown", "corrupt"] };
 
 /// Parts of the store bridge that fail on their own.
+const STORE_CIRCUITS: Label = Label { name: "part", values: &["messages", "rooms"] };
 const STORE_PARTS: Label = Label { name: "part", values: &["messages", "rooms", "drain"] };
 
 /// Topics of events: those of `lynk_model::event`, in its order.
@@ -277,6 +278,11 @@ catalogue! {
     StoreRequestSeconds Histogram "lynk_store_request_duration_seconds":
         "Time from taking a request to its answer.";
     StoreRequestsWaiting Gauge "lynk_store_requests_waiting": "Requests waiting for the store bridge.";
+    StoreRequestsInFlight Gauge "lynk_store_requests_in_flight": "Requests taken by the store bridge and not answered.";
+    StoreRequestsRefused Counter "lynk_store_requests_refused_total":
+        "Requests refused at once because the outside store that they need is away.";
+    StoreCircuitOpen Gauge "lynk_store_circuit_open" by STORE_CIRCUITS:
+        "1 while requests to this outside store are refused at once.";
     StoreDegraded Gauge "lynk_store_degraded" by STORE_PARTS: "1 while the part fails.";
     StoreDrainRecords Counter "lynk_store_drain_records_total":
         "Records moved from journals to the message log.";

@@ -21,7 +21,7 @@ use lynk_model::StoreError;
 use lynk_model::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
 };
-use lynk_model::port::AccountStore;
+use lynk_model::port::{AccountStore, LastFault, StoreFault};
 use rusqlite::Connection;
 
 use crate::{Fault, OpenError, sqlite};
@@ -55,6 +55,12 @@ impl Accounts {
             self.fault.replace(Some(fault));
             error
         })
+    }
+}
+
+impl LastFault for Accounts {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
     }
 }
 

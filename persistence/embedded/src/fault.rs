@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use lynk_model::StoreError;
+use lynk_model::port::StoreFault;
 
 /// What a failure means for the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +69,12 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Fault> for StoreFault {
+    fn from(fault: Fault) -> Self {
+        Self { kind: fault.kind.name(), detail: fault.detail }
+    }
+}
 
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
-use lynk_model::port::{MessageStore, NotUnread};
+use lynk_model::port::{LastFault, MessageStore, NotUnread, StoreFault};
 use lynk_model::{
     FoundKey, MessageState, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError,
     StoredEvent,
@@ -380,6 +380,12 @@ impl MessageLog {
         })?;
         writer.heads.remember(heads);
         Ok(())
+    }
+}
+
+impl LastFault for MessageLog {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Rooms`]: rooms, members, bans, mutes, pins, blocks, idempotency results and the outbox, in SQLite.
 //!
-//! Thread: one bridge thread owns the connection. Every call may block on the disk; a change waits for one
-//! `fdatasync` of the write-ahead log (`synchronous=FULL`).
+//! Thread: one bridge thread. Clones share the connection, each keeps its own last failure. Every call may block on the disk, with the
+//! connection locked; a change waits for one `fdatasync` of the write-ahead log (`synchronous=FULL`).
 //!
 //! Invariants: a metadata command is one transaction: rows, idempotency result, outbox row, name. Results of
 //! keys are kept as long as keys are accepted, and as long as their event is not confirmed.
@@ -14,9 +14,10 @@ mod schema;
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lynk_domain::{Key, RoomId, Seq, UserId};
-use lynk_model::port::RoomStore;
+use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
 
@@ -26,9 +27,19 @@ use crate::{Fault, KEY_LIFE_MILLIS, OpenError, sqlite};
 
 /// [`RoomStore`] on SQLite.
 pub struct Rooms {
-    connection: Connection,
+    connection: Arc<Mutex<Connection>>,
     key_life_millis: u64,
     fault: RefCell<Option<Fault>>,
+}
+
+impl Clone for Rooms {
+    fn clone(&self) -> Self {
+        Self {
+            connection: Arc::clone(&self.connection),
+            key_life_millis: self.key_life_millis,
+            fault: RefCell::default(),
+        }
+    }
 }
 
 impl Rooms {
@@ -38,6 +49,7 @@ impl Rooms {
     /// When the file is damaged, of a newer format, or the disk refuses.
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let connection = sqlite::open(&data.join("rooms.sqlite"), schema::STEPS, 0o644)?;
+        let connection = Arc::new(Mutex::new(connection));
         Ok(Self { connection, key_life_millis: KEY_LIFE_MILLIS, fault: RefCell::new(None) })
     }
 
@@ -53,6 +65,11 @@ impl Rooms {
         self.fault.take()
     }
 
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic ends the process, so only a test can see the poison.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes what `result` failed with.
     fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
         result.map_err(|fault| {
@@ -63,22 +80,28 @@ impl Rooms {
     }
 }
 
+impl LastFault for Rooms {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
+    }
+}
+
 impl RoomStore for Rooms {
     async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError> {
-        self.noted(load::room(&self.connection, room))
+        self.noted(load::room(&self.connection(), room))
     }
 
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
-        let result = change::apply(&mut self.connection, tx, self.key_life_millis);
+        let result = change::apply(&mut self.connection(), tx, self.key_life_millis);
         self.noted(result)
     }
 
     async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError> {
-        self.noted(load::result_hash(&self.connection, room, actor, key))
+        self.noted(load::result_hash(&self.connection(), room, actor, key))
     }
 
     async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError> {
-        let result = change::confirm(&mut self.connection, room, version, seq);
+        let result = change::confirm(&mut self.connection(), room, version, seq);
         self.noted(result)
     }
 
@@ -88,18 +111,18 @@ impl RoomStore for Rooms {
         after: RoomId,
         limit: u32,
     ) -> Result<Vec<Membership>, StoreError> {
-        self.noted(load::memberships(&self.connection, user, after, limit))
+        self.noted(load::memberships(&self.connection(), user, after, limit))
     }
 
     async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
-        self.noted(load::name(&self.connection, folded))
+        self.noted(load::name(&self.connection(), folded))
     }
 
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
-        self.noted(load::blocks(&self.connection, user))
+        self.noted(load::blocks(&self.connection(), user))
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
-        self.noted(load::may_see(&self.connection, watcher, user))
+        self.noted(load::may_see(&self.connection(), watcher, user))
     }
 }

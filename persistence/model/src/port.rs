@@ -7,6 +7,7 @@ pub use accounts::AccountStore;
 pub use events::EventSink;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -218,6 +219,29 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError>;
+}
+
+/// A failure of a store in words for the operator, without anybody's data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreFault {
+    /// What kind, from a fixed list of the store.
+    pub kind: &'static str,
+    /// What the system said.
+    pub detail: String,
+}
+
+impl fmt::Display for StoreFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.detail)
+    }
+}
+
+/// A store that remembers why its last call failed: a [`StoreError`] only says what the caller must do.
+pub trait LastFault {
+    /// The last failure of this handle since it was asked for, if there was one and it is known.
+    fn last_fault(&self) -> Option<StoreFault> {
+        None
+    }
 }
 
 /// Stable name of a journal in a store's cursor table: generation and shard, decimal.

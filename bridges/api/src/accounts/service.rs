@@ -20,9 +20,10 @@ use lynk_auth::{
 use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
 use lynk_model::account::{Account, AuditKind, Charge, Charged, NewSession, Registered, Session, Which};
-use lynk_model::port::{AccountStore, ready};
+use lynk_model::port::{AccountStore, LastFault};
 use lynk_model::{StoreError, fold_name};
 use lynk_protocol::{ErrorCode, Reject};
+use tokio::runtime::Runtime;
 
 use super::counts::{AccountCounts, Refreshed};
 use super::shared::{Keys, OnEnded, Tickets};
@@ -96,8 +97,8 @@ pub(super) trait Actions {
 /// Everything that accounts are made from, on one thread.
 pub(super) struct Service<S> {
     pub(super) store: S,
-    /// Takes the store's last failure, in words for the operator.
-    pub(super) fault: fn(&S) -> Option<String>,
+    /// Where calls of the store are waited for.
+    pub(super) runtime: Runtime,
     pub(super) policies: Policies,
     pub(super) server: Arc<ServerSecret>,
     pub(super) keys: Arc<Keys>,
@@ -131,10 +132,10 @@ fn wait(code: ErrorCode, millis: u64) -> Reject {
     Reject::after(code, u32::try_from(millis).unwrap_or(u32::MAX))
 }
 
-impl<S: AccountStore> Service<S> {
+impl<S: AccountStore + LastFault> Service<S> {
     pub(super) fn new(
         store: S,
-        fault: fn(&S) -> Option<String>,
+        runtime: Runtime,
         shared: Shared,
         policies: Policies,
         random: Random,
@@ -143,7 +144,7 @@ impl<S: AccountStore> Service<S> {
         let registrations = OneTime::new(OneTimeKind::REGISTRATION);
         Self {
             store,
-            fault,
+            runtime,
             policies,
             server,
             keys,
@@ -165,7 +166,7 @@ impl<S: AccountStore> Service<S> {
     pub(super) fn load_revocations(&mut self, now: Now) -> Result<(), StoreError> {
         // Not the life that tokens get now: they may have been signed under a longer one.
         let since = Millis(now.wall.0.saturating_sub(SESSION_TOKEN_MILLIS_MAX));
-        for (at, revocation) in ready(self.store.revoked_since(since))? {
+        for (at, revocation) in self.runtime.block_on(self.store.revoked_since(since))? {
             let until = Millis(at.0.saturating_add(SESSION_TOKEN_MILLIS_MAX));
             (self.on_ended)(now.wall, revocation, until);
         }
@@ -204,7 +205,7 @@ impl<S: AccountStore> Service<S> {
             }
             Err(error) => error,
         };
-        let fault = (self.fault)(&self.store).unwrap_or_default();
+        let fault = self.store.last_fault().map(|fault| fault.to_string()).unwrap_or_default();
         let (kind, reject) = match error {
             StoreError::Unavailable => ("unavailable", Reject::after(ErrorCode::Unavailable, 1_000)),
             StoreError::Unknown => ("unknown", Reject::after(ErrorCode::Unknown, 1_000)),
@@ -225,7 +226,7 @@ impl<S: AccountStore> Service<S> {
         if charges.is_empty() {
             return Ok(Charged::Done);
         }
-        let charged = ready(self.store.charge(charges, wall));
+        let charged = self.runtime.block_on(self.store.charge(charges, wall));
         self.wrote(charged)
     }
 
@@ -269,7 +270,7 @@ impl<S: AccountStore> Service<S> {
 
     fn sign_in(&mut self, now: Now, account: Account, device: String) -> Result<Proved, Reject> {
         let (session, first) = self.new_session(now, device);
-        let opened = ready(self.store.open_session(account.user, &session));
+        let opened = self.runtime.block_on(self.store.open_session(account.user, &session));
         let displaced = self.wrote(opened)?;
         self.ended(now, &displaced);
         let issued = self.issue(now, account.user, 1, &first, session.family.ends());
@@ -277,7 +278,7 @@ impl<S: AccountStore> Service<S> {
     }
 
     fn prove(&mut self, now: Now, phone: &Phone, device: String) -> Result<Proved, Reject> {
-        let found = ready(self.store.account_of_phone(phone));
+        let found = self.runtime.block_on(self.store.account_of_phone(phone));
         if let Some(account) = self.stored(found)? {
             return self.sign_in(now, account, device);
         }
@@ -289,14 +290,14 @@ impl<S: AccountStore> Service<S> {
 
     /// The session of an access token; what has no session any more, or another epoch, is not signed in.
     fn session_of(&self, claims: &Claims) -> Result<Session, Reject> {
-        let found = self.stored(ready(self.store.session(claims.session)))?;
+        let found = self.stored(self.runtime.block_on(self.store.session(claims.session)))?;
         found
             .filter(|session| session.user == claims.user && session.epoch == claims.epoch)
             .ok_or_else(|| ErrorCode::InvalidToken.into())
     }
 }
 
-impl<S: AccountStore> Actions for Service<S> {
+impl<S: AccountStore + LastFault> Actions for Service<S> {
     fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject> {
         self.attempt(now, from)?;
         let policy = self.policies.codes.clone();
@@ -390,7 +391,7 @@ impl<S: AccountStore> Actions for Service<S> {
             created: now.wall,
         };
         let (session, first) = self.new_session(now, asked.device.clone());
-        let registered = ready(self.store.register(&account, &session));
+        let registered = self.runtime.block_on(self.store.register(&account, &session));
         let (issued, account) = match self.wrote(registered)? {
             Registered::Made => {
                 self.counts.registered();
@@ -412,7 +413,7 @@ impl<S: AccountStore> Actions for Service<S> {
 
     fn refresh(&mut self, now: Now, token: &RefreshToken) -> Result<Issued, Reject> {
         for _ in 0..REFRESH_TURNS_MAX {
-            let found = self.stored(ready(self.store.session(token.session())))?;
+            let found = self.stored(self.runtime.block_on(self.store.session(token.session())))?;
             let Some(session) = found else {
                 self.counts.refreshed(Refreshed::Refused);
                 return Err(ErrorCode::InvalidToken.into());
@@ -420,8 +421,12 @@ impl<S: AccountStore> Actions for Service<S> {
             let (family, policy) = (&session.family, &self.policies.sessions);
             match refresh(family, token, &self.server, now.wall, policy) {
                 Refresh::Rotate { next, family: turned } => {
-                    let rotated =
-                        ready(self.store.rotate(session.session, family.generation, &turned, now.wall));
+                    let rotated = self.runtime.block_on(self.store.rotate(
+                        session.session,
+                        family.generation,
+                        &turned,
+                        now.wall,
+                    ));
                     if self.wrote(rotated)? {
                         self.counts.refreshed(Refreshed::Turned);
                         return Ok(self.issue(now, session.user, session.epoch, &next, turned.ends()));
@@ -434,8 +439,12 @@ impl<S: AccountStore> Actions for Service<S> {
                 }
                 Refresh::Reuse => {
                     let which = Which::One(session.session);
-                    let revoked =
-                        ready(self.store.revoke(session.user, which, AuditKind::RefreshReuse, now.wall));
+                    let revoked = self.runtime.block_on(self.store.revoke(
+                        session.user,
+                        which,
+                        AuditKind::RefreshReuse,
+                        now.wall,
+                    ));
                     let ended = self.wrote(revoked)?;
                     self.ended(now, &ended);
                     self.counts.refreshed(Refreshed::Reused);
@@ -467,13 +476,13 @@ impl<S: AccountStore> Actions for Service<S> {
 
     fn me(&mut self, claims: &Claims) -> Result<Account, Reject> {
         self.session_of(claims)?;
-        let found = self.stored(ready(self.store.accounts(&[claims.user])))?;
+        let found = self.stored(self.runtime.block_on(self.store.accounts(&[claims.user])))?;
         found.into_iter().next().ok_or_else(|| ErrorCode::InvalidToken.into())
     }
 
     fn sessions(&mut self, now: Now, claims: &Claims) -> Result<Vec<Session>, Reject> {
         self.session_of(claims)?;
-        self.stored(ready(self.store.sessions(claims.user, now.wall)))
+        self.stored(self.runtime.block_on(self.store.sessions(claims.user, now.wall)))
     }
 
     fn end(&mut self, now: Now, claims: &Claims, which: Which) -> Result<usize, Reject> {
@@ -482,18 +491,18 @@ impl<S: AccountStore> Actions for Service<S> {
             Which::One(session) if session == claims.session => AuditKind::SignedOut,
             _ => AuditKind::Revoked,
         };
-        let revoked = ready(self.store.revoke(claims.user, which, reason, now.wall));
+        let revoked = self.runtime.block_on(self.store.revoke(claims.user, which, reason, now.wall));
         let ended = self.wrote(revoked)?;
         self.ended(now, &ended);
         Ok(ended.len())
     }
 
     fn users(&mut self, users: &[UserId]) -> Result<Vec<Account>, Reject> {
-        self.stored(ready(self.store.accounts(users)))
+        self.stored(self.runtime.block_on(self.store.accounts(users)))
     }
 
     fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject> {
-        let found = self.stored(ready(self.store.account_of_name(folded)))?;
+        let found = self.stored(self.runtime.block_on(self.store.account_of_name(folded)))?;
         found.ok_or_else(|| ErrorCode::UserNotFound.into())
     }
 }

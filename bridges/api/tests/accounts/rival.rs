@@ -12,7 +12,7 @@ use lynk_model::StoreError;
 use lynk_model::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
 };
-use lynk_model::port::{AccountStore, ready};
+use lynk_model::port::{AccountStore, LastFault, ready};
 
 /// What the rival does, after a session was read and before the reader does anything with it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -57,6 +57,8 @@ impl Raced {
         }
     }
 }
+
+impl LastFault for Raced {}
 
 impl AccountStore for Raced {
     async fn session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
@@ -140,7 +142,7 @@ fn a_refresh_that_loses_the_race_gets_the_winners_successor_or_learns_of_the_end
     let rival = Arc::new(Mutex::new((Rival::Sleeps, None)));
     let store = Accounts::open(data.path()).expect("opens");
     let raced = Raced { store: RefCell::new(store), rival: Arc::clone(&rival) };
-    let server = Server::on(raced, |_| None, data, lax(), Arc::new(NoBlocks), START);
+    let server = Server::on(raced, data, lax(), Arc::new(NoBlocks), START);
     let made = server.sign_up("+4915112345601", "alice");
     server.advance(60_000);
     let secret = ServerSecret::new(SECRET);

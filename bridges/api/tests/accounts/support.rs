@@ -18,7 +18,7 @@ use lynk_auth::{KeyRing, Scope, SigningKey};
 use lynk_domain::{Millis, Nanos, Now, SessionId};
 use lynk_embedded::Accounts;
 use lynk_http::Policy;
-use lynk_model::port::AccountStore;
+use lynk_model::port::{AccountStore, LastFault};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -122,14 +122,12 @@ impl Server {
     /// A server over a data directory that may have been used before, whose wall clock begins at `wall`.
     pub(crate) fn over(data: Arc<TempDir>, policies: Policies, blocks: Arc<dyn Blocks>, wall: u64) -> Self {
         let store = Accounts::open(data.path()).expect("opens");
-        let fault = |store: &Accounts| store.take_fault().map(|fault| fault.to_string());
-        Self::on(store, fault, data, policies, blocks, wall)
+        Self::on(store, data, policies, blocks, wall)
     }
 
     /// A server on any store.
-    pub(crate) fn on<S: AccountStore + Send + 'static>(
+    pub(crate) fn on<S: AccountStore + LastFault + Send + 'static>(
         store: S,
-        fault: fn(&S) -> Option<String>,
         data: Arc<TempDir>,
         policies: Policies,
         blocks: Arc<dyn Blocks>,
@@ -148,7 +146,7 @@ impl Server {
         let (_, shards, _) = open(Vec::new(), 1, &Arc::new(Counts::default())).expect("descriptors");
         let parts = Parts {
             store,
-            fault,
+            runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             secret: SECRET,
             ring: ring(1),
             policies,

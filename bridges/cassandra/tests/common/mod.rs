@@ -24,8 +24,7 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) const MESSAGES: &str = "lynk_messages";
-pub(crate) const MIGRATE: &str = "lynk_cql_migrate";
+pub(crate) use lynk_cassandra::{MESSAGES, MIGRATE};
 
 /// What `scripts/services` wrote.
 #[derive(Clone)]
@@ -86,6 +85,7 @@ impl Server {
             nodes: vec![self.node()],
             datacenter: Some("datacenter1".to_owned()),
             keyspace: keyspace.to_owned(),
+            installation: "test".to_owned(),
             user: role.to_owned(),
             password: Secret::new(self.password(role)),
             tls: Tls { ca: self.file("TLS_CA"), identity: Some(self.identity(role, "")) },

@@ -1,9 +1,7 @@
 //! `lynk verify`
 
-use std::path::Path;
-
 use clap::Args;
-use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, Rooms};
+use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, OpenError, Rooms};
 use lynk_journal::{Account, RealDisk, verify};
 use lynk_model::port::{MessageStore as _, ready, source_name};
 use serde_json::{Value, json};
@@ -32,14 +30,15 @@ impl VerifyArgs {
                 .cure("name the data directory with --data"));
         }
         let dir = DataDir::open(&root)?;
-        let stores = stores(dir.root());
+        let stores = stores(&dir)?;
         let journal = dir.root().join("journal");
         let account = verify(&RealDisk, &journal, &mut |generation, shard| {
-            let messages = stores.messages.as_ref().ok()?;
+            // Without a position nothing counts as drained.
+            let Found::Opens(messages) = &stores.messages else { return None };
             ready(messages.cursor(&source_name(generation, shard))).ok()
         });
         let account = account.map_err(|error| Failure::dependency(error.to_string()))?;
-        let opens = parts(&stores).iter().all(|(_, result)| result.is_ok());
+        let opens = parts(&stores).iter().all(|(_, found)| !matches!(found, Found::Damaged(_)));
         let sound = account.is_sound() && opens;
         match self.output {
             Form::Text => put(&text(&account, &stores, sound))?,
@@ -54,18 +53,48 @@ impl VerifyArgs {
     }
 }
 
-struct Stores {
-    messages: Result<MessageLog, String>,
-    rooms: Result<(), String>,
-    accounts: Result<(), String>,
+/// What became of a store.
+enum Found<T> {
+    /// It opens.
+    Opens(T),
+    /// It is a system of its own, which this command does not look at.
+    Outside,
+    /// It does not open.
+    Damaged(String),
 }
 
-fn stores(root: &Path) -> Stores {
-    Stores {
-        messages: MessageLog::open(root, MessageLogOptions::default()).map_err(|error| error.to_string()),
-        rooms: Rooms::open(root).map(drop).map_err(|error| error.to_string()),
-        accounts: Accounts::open(root).map(drop).map_err(|error| error.to_string()),
+impl<T> Found<T> {
+    fn of(embedded: bool, open: impl FnOnce() -> Result<T, OpenError>) -> Self {
+        if !embedded {
+            return Self::Outside;
+        }
+        open().map_or_else(|error| Self::Damaged(error.to_string()), Self::Opens)
     }
+
+    fn look(&self) -> Found<()> {
+        match self {
+            Self::Opens(_) => Found::Opens(()),
+            Self::Outside => Found::Outside,
+            Self::Damaged(error) => Found::Damaged(error.clone()),
+        }
+    }
+}
+
+struct Stores {
+    messages: Found<MessageLog>,
+    rooms: Found<Rooms>,
+    accounts: Found<Accounts>,
+}
+
+fn stores(dir: &DataDir) -> Result<Stores, Failure> {
+    let noted = dir.stores(crate::stores::EMBEDDED)?;
+    let embedded = |part: &str| noted.lines().any(|line| line == format!("{part} = embedded"));
+    let (root, relational) = (dir.root(), embedded("relational"));
+    Ok(Stores {
+        messages: Found::of(embedded("messages"), || MessageLog::open(root, MessageLogOptions::default())),
+        rooms: Found::of(relational, || Rooms::open(root)),
+        accounts: Found::of(relational, || Accounts::open(root)),
+    })
 }
 
 fn text(account: &Account, stores: &Stores, sound: bool) -> String {
@@ -88,20 +117,21 @@ fn text(account: &Account, stores: &Stores, sound: bool) -> String {
             out += &format!("  DAMAGED: {damage}\n");
         }
     }
-    for (name, result) in parts(stores) {
-        out += &match result {
-            Ok(()) => format!("{name}: opens\n"),
-            Err(error) => format!("{name}: DAMAGED: {error}\n"),
+    for (name, found) in parts(stores) {
+        out += &match found {
+            Found::Opens(()) => format!("{name}: opens\n"),
+            Found::Outside => format!("{name}: in an outside store, not looked at\n"),
+            Found::Damaged(error) => format!("{name}: DAMAGED: {error}\n"),
         };
     }
     out + if sound { "sound\n" } else { "" }
 }
 
-fn parts(stores: &Stores) -> [(&'static str, Result<(), &str>); 3] {
+fn parts(stores: &Stores) -> [(&'static str, Found<()>); 3] {
     [
-        ("messages", stores.messages.as_ref().map(|_| ()).map_err(String::as_str)),
-        ("rooms", stores.rooms.as_ref().copied().map_err(String::as_str)),
-        ("accounts", stores.accounts.as_ref().copied().map_err(String::as_str)),
+        ("messages", stores.messages.look()),
+        ("rooms", stores.rooms.look()),
+        ("accounts", stores.accounts.look()),
     ]
 }
 
@@ -127,8 +157,12 @@ fn as_json(account: &Account, stores: &Stores, sound: bool) -> Value {
         })
         .collect();
     let mut value = json!({"sound": sound, "journals": journals});
-    for (name, result) in parts(stores) {
-        value[name] = json!({"opens": result.is_ok(), "error": result.err()});
+    for (name, found) in parts(stores) {
+        value[name] = match found {
+            Found::Opens(()) => json!({"opens": true, "error": null}),
+            Found::Outside => json!({"opens": null, "error": null}),
+            Found::Damaged(error) => json!({"opens": false, "error": error}),
+        };
     }
     value
 }

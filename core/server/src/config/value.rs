@@ -46,6 +46,26 @@ choice! {
 }
 
 choice! {
+    /// Where rooms, members, bans and accounts are kept.
+    RelationalIn {
+        /// SQLite in the data directory.
+        Embedded = "embedded",
+        /// PostgreSQL.
+        Postgres = "postgres",
+    }
+}
+
+choice! {
+    /// Where the message log is kept.
+    MessagesIn {
+        /// fjall in the data directory.
+        Embedded = "embedded",
+        /// Cassandra or ScyllaDB.
+        Cassandra = "cassandra",
+    }
+}
+
+choice! {
     /// Whether shard threads stay on one core each.
     Pin {
         /// With four usable cores or more.

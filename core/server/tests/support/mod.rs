@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test target uses its part")]
 
 pub(crate) mod http;
+pub(crate) mod outside;
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
@@ -63,7 +64,11 @@ pub(crate) fn serve_command(data: &Path, options: &[&str]) -> Command {
 pub(crate) fn serve_at(address: &str, data: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(LYNK);
     command.arg("serve").arg("--data").arg(data).args(["--listen", address, "--admin", "127.0.0.1:0"]);
-    command.args(["--set", "journal.segment_bytes=8MiB"]).args(options);
+    command.args(["--set", "journal.segment_bytes=8MiB"]);
+    if let Some(outside) = outside::Outside::for_all() {
+        command.args(outside.options());
+    }
+    command.args(options);
     command
 }
 

@@ -8,7 +8,7 @@ use crate::account::{
     Account, AuditEvent, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession,
     Registered, Session, Which,
 };
-use crate::port::AccountStore;
+use crate::port::{AccountStore, LastFault};
 use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
 
 /// [`AccountStore`] in memory.
@@ -97,6 +97,8 @@ impl MemoryAccounts {
 fn width(charge: &Charge) -> u64 {
     (charge.window_millis / COUNTER_SLICES).max(1)
 }
+
+impl LastFault for MemoryAccounts {}
 
 impl AccountStore for MemoryAccounts {
     async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {

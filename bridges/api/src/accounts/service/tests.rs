@@ -29,7 +29,8 @@ fn service(policies: Policies) -> Service<MemoryAccounts> {
             *byte = (state >> 32) as u8;
         }
     });
-    Service::new(MemoryAccounts::default(), |_| None, shared, policies, random)
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    Service::new(MemoryAccounts::default(), runtime, shared, policies, random)
 }
 
 fn at(millis: u64) -> Now {
@@ -147,6 +148,8 @@ impl Counting {
     }
 }
 
+impl LastFault for Counting {}
+
 impl AccountStore for Counting {
     async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {
         self.count();
@@ -241,10 +244,10 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     let mut policies = Policies::default();
     policies.codes.attempts_per_address_minute = 0;
     policies.codes.per_address_hour = 0;
-    let Service { store, fault: _, server, keys, tickets, on_ended, random, .. } = service(policies.clone());
+    let Service { store, runtime, server, keys, tickets, on_ended, random, .. } = service(policies.clone());
     let shared = Shared { server, keys, tickets, on_ended, counts: Arc::default() };
     let store = Counting { store, calls: Cell::new(0) };
-    let mut service = Service::new(store, |_| None, shared, policies, random);
+    let mut service = Service::new(store, runtime, shared, policies, random);
     let from = address(1);
     // Number 1 gets an account.
     let asked = service.request_code(at(0), from, &number(1)).expect("asked");

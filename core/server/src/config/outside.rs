@@ -1,0 +1,87 @@
+//! Settings of outside systems: which ones are used, where they are, and where our identities for them lie.
+//!
+//! Every role that Lynk signs in with has three files in [`Outside::credentials_dir`]: `<role>.crt`, `<role>.key`, `<role>.password`. A
+//! directory is what secrets are mounted as (systemd credentials, container secrets), and one key names all of them.
+
+use std::path::PathBuf;
+
+use super::value::{MessagesIn, RelationalIn};
+
+/// See the module.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Outside {
+    /// Where rooms and accounts are kept.
+    pub(crate) relational: RelationalIn,
+    /// Where the message log is kept.
+    pub(crate) messages: MessagesIn,
+    /// How long a start waits for systems that are away.
+    pub(crate) start_wait_millis: u64,
+    /// Certificates, keys and passwords.
+    pub(crate) credentials_dir: PathBuf,
+    /// PostgreSQL.
+    pub(crate) postgres: Postgres,
+    /// Cassandra or ScyllaDB.
+    pub(crate) cassandra: Cassandra,
+}
+
+/// Where PostgreSQL is.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Postgres {
+    /// Name or address; the server's certificate must be for it.
+    pub(crate) host: String,
+    /// TCP port.
+    pub(crate) port: u16,
+    /// Database.
+    pub(crate) database: String,
+    /// File with the authority of its certificate.
+    pub(crate) ca: PathBuf,
+    /// Connections of one role.
+    pub(crate) pool_size: u32,
+}
+
+/// Where Cassandra is.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Cassandra {
+    /// `host:port` of some nodes.
+    pub(crate) nodes: Vec<String>,
+    /// Our data centre.
+    pub(crate) datacenter: String,
+    /// Keyspace.
+    pub(crate) keyspace: String,
+    /// File with the authority of the nodes' certificates.
+    pub(crate) ca: PathBuf,
+    /// Copies of a row in our data centre, for a keyspace that is made.
+    pub(crate) replicas: u16,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self {
+            relational: RelationalIn::Embedded,
+            messages: MessagesIn::Embedded,
+            start_wait_millis: 60_000,
+            credentials_dir: PathBuf::from("credentials"),
+            postgres: Postgres {
+                host: "localhost".to_owned(),
+                port: 5432,
+                database: "lynk".to_owned(),
+                ca: PathBuf::from("ca.crt"),
+                pool_size: 8,
+            },
+            cassandra: Cassandra {
+                nodes: vec!["localhost:9042".to_owned()],
+                datacenter: "datacenter1".to_owned(),
+                keyspace: "lynk".to_owned(),
+                ca: PathBuf::from("ca.crt"),
+                replicas: 3,
+            },
+        }
+    }
+}
+
+impl Outside {
+    /// A file of an authority: beside the credentials, unless it is named with its whole path.
+    pub(crate) fn authority(&self, file: &std::path::Path) -> PathBuf {
+        self.credentials_dir.join(file)
+    }
+}

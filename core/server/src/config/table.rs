@@ -1,0 +1,478 @@
+//! The rows: every key with its field, its range and what it does.
+
+use super::keys::{Field, Key, Unit};
+
+const MINUTE: u64 = 60_000;
+const DAY: u64 = 86_400_000;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const fn key(path: &'static str, field: Field, effect: &'static str) -> Key {
+    Key { path, field, live: false, effect }
+}
+
+const fn live(path: &'static str, field: Field, effect: &'static str) -> Key {
+    Key { path, field, live: true, effect }
+}
+
+macro_rules! count {
+    ($field:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("limits.", stringify!($field)),
+            Field::U32(|c| &mut c.limits.$field, Unit::Count, $low, $high),
+            $effect,
+        )
+    };
+}
+macro_rules! bytes {
+    ($field:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("limits.", stringify!($field)),
+            Field::U32(|c| &mut c.limits.$field, Unit::Bytes, $low, $high),
+            $effect,
+        )
+    };
+}
+macro_rules! time {
+    ($name:literal, $field:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("limits.", $name),
+            Field::U64(|c| &mut c.limits.$field, Unit::Millis, $low, $high),
+            $effect,
+        )
+    };
+}
+
+/// Every key, section by section. The order is that of the documentation.
+pub(crate) static KEYS: &[Key] = &[
+    key(
+        "listen.address",
+        Field::Address(|c| &mut c.listen),
+        "Where clients connect. Every shard listens on it. Loopback by default: choose an outside address on purpose.",
+    ),
+    key(
+        "listen.backlog",
+        Field::U32(|c| &mut c.listen_backlog, Unit::Count, 1, 65_535),
+        "Connections of one shard that the kernel completes before they are accepted; sysctl `net.core.somaxconn` caps it.",
+    ),
+    key(
+        "listen.send_buffer_bytes",
+        Field::U32(|c| &mut c.listen_send_buffer_bytes, Unit::Bytes, 0, 16 << 20),
+        "`SO_SNDBUF` of a connection, which the kernel doubles: what a slow reader costs in kernel memory. 0 leaves the size to the kernel, and its memory out of the memory contract.",
+    ),
+    key(
+        "listen.user_timeout",
+        Field::U32(|c| &mut c.listen_user_timeout_millis, Unit::Millis, 1_000, 3_600_000),
+        "`TCP_USER_TIMEOUT` of a connection: sent data that the peer's kernel does not acknowledge for so long ends it.",
+    ),
+    key(
+        "listen.half_open_max",
+        Field::U32(|c| &mut c.listen_half_open_max, Unit::Count, 1, 10_000_000),
+        "Connections of one shard whose request head is incomplete; further ones are closed unanswered.",
+    ),
+    key(
+        "listen.head_timeout",
+        Field::U64(|c| &mut c.listen_head_millis, Unit::Millis, 100, 600_000),
+        "Time from the accept to a complete request head; then 408.",
+    ),
+    key("listen.path", Field::Text(|c| &mut c.listen_path), "Path of the WebSocket; begins with a slash."),
+    key(
+        "listen.origins",
+        Field::Words(|c| &mut c.listen_origins),
+        "Browser origins (`https://chat.example`) that may connect and read HTTP answers besides the server's own, as browsers send them: without a path, a final slash or the scheme's usual port. Programs send none and always may.",
+    ),
+    key(
+        "listen.trusted_proxies",
+        Field::Networks(|c| &mut c.listen_trusted_proxies),
+        "Peers (`10.0.0.0/8`, `::1`) that may say who their clients are, by a PROXY protocol header of version 2, `Forwarded` or `X-Forwarded-For`. From everyone else these mean nothing. List only proxies that always send one of them.",
+    ),
+    key(
+        "api.connections_max",
+        Field::U32(|c| &mut c.api_connections_max, Unit::Count, 1, 1_000_000),
+        "HTTP connections besides WebSockets, at most, and no more than a quarter of the open files; the next is answered 503.",
+    ),
+    key(
+        "api.connections_per_network_max",
+        Field::U32(|c| &mut c.api_connections_per_network_max, Unit::Count, 0, 1_000_000),
+        "Of these, from one network (IPv4 /24, IPv6 /48); the next is answered 429. 0 for no limit.",
+    ),
+    key(
+        "api.request_timeout",
+        Field::U64(|c| &mut c.api_request_millis, Unit::Millis, 100, 600_000),
+        "Time for one HTTP request, from its head until its answer begins. Commands have 15 s of it.",
+    ),
+    key("admin.enabled", Field::Switch(|c| &mut c.admin_enabled), "Whether there is an admin listener."),
+    key(
+        "admin.address",
+        Field::Address(|c| &mut c.admin_listen),
+        "Where `/livez`, `/readyz`, `/startupz`, `/metrics` and `/version` are served, without authentication: keep it on loopback or a private network.",
+    ),
+    key(
+        "data.dir",
+        Field::Path(|c| &mut c.data_dir),
+        "Everything the server keeps. Made at first start. One process at a time.",
+    ),
+    key(
+        "shards.count",
+        Field::U16(|c| &mut c.shard_count, Unit::Count, 0, 256),
+        "Shard threads. 0: one less than the usable cores, at least one. May change at any restart.",
+    ),
+    key(
+        "shards.pin",
+        Field::Choice(|c| &mut c.shard_pin),
+        "Whether each shard thread stays on one core. `auto`: with four usable cores or more.",
+    ),
+    key(
+        "shards.backend",
+        Field::Choice(|c| &mut c.shard_backend),
+        "How shards talk to the kernel. `auto`: io_uring, or epoll with a warning where io_uring is refused.",
+    ),
+    key(
+        "auth.issuer",
+        Field::Text(|c| &mut c.auth_issuer),
+        "Claim `iss` of access tokens, issued and accepted.",
+    ),
+    key(
+        "auth.audience",
+        Field::Text(|c| &mut c.auth_audience),
+        "Claim `aud` of access tokens, issued and accepted.",
+    ),
+    key(
+        "codes.life",
+        Field::U64(|c| &mut c.codes.life_millis, Unit::Millis, 1_000, 10 * MINUTE),
+        "How long a code is good.",
+    ),
+    key(
+        "codes.tries_max",
+        Field::U32(|c| &mut c.codes.tries_max, Unit::Count, 1, 10),
+        "Wrong tries of one code; the last one ends it. Times one more than `per_number_day` it must not exceed 50: that bounds the odds of guessing to 5 in 100,000 per number and day.",
+    ),
+    key(
+        "codes.resend",
+        Field::U64(|c| &mut c.codes.resend_millis, Unit::Millis, 1_000, 60 * MINUTE),
+        "Time between two codes to one number.",
+    ),
+    key(
+        "codes.per_number_day",
+        Field::U32(|c| &mut c.codes.per_number_day, Unit::Count, 1, 10),
+        "Codes to one number in a day. Further requests are answered alike and send nothing.",
+    ),
+    key(
+        "codes.per_address_hour",
+        Field::U32(|c| &mut c.codes.per_address_hour, Unit::Count, 0, 1_000_000),
+        "Codes that one address (IPv4; IPv6 /48) may ask for in an hour; 0 for no limit.",
+    ),
+    key(
+        "codes.per_prefix_hour",
+        Field::U32(|c| &mut c.codes.per_prefix_hour, Unit::Count, 0, 10_000),
+        "Codes in an hour to numbers that differ in their last four digits only, as those that are bought together do; 0 for no limit.",
+    ),
+    key(
+        "codes.messages_hour",
+        // Less than codes that may wait: a code lives ten minutes at most.
+        Field::U32(|c| &mut c.codes.messages_hour, Unit::Count, 1, 90_000),
+        "Codes in an hour over all numbers: what a thief of messages can cost. Further requests answer `rate_limited`.",
+    ),
+    key(
+        "codes.messages_day",
+        Field::U32(|c| &mut c.codes.messages_day, Unit::Count, 1, 2_000_000),
+        "Codes in a day over all numbers.",
+    ),
+    key(
+        "codes.countries",
+        Field::Words(|c| &mut c.codes.countries),
+        "Countries (ISO 3166, `DE`) whose numbers get codes; none listed is all.",
+    ),
+    key(
+        "codes.attempts_per_address_minute",
+        Field::U32(|c| &mut c.codes.attempts_per_address_minute, Unit::Count, 0, 1_000_000),
+        "Requests of one address in a minute that ask for, try or use a code; 0 for no limit.",
+    ),
+    key(
+        "sessions.access_ttl",
+        Field::U64(
+            |c| &mut c.sessions.access_millis,
+            Unit::Millis,
+            1_000,
+            lynk_auth::SESSION_TOKEN_MILLIS_MAX,
+        ),
+        "Life of an access token.",
+    ),
+    key(
+        "sessions.refresh_idle",
+        Field::U64(|c| &mut c.sessions.idle_millis, Unit::Millis, MINUTE, 365 * DAY),
+        "A session that gets no new tokens for so long ends.",
+    ),
+    key(
+        "sessions.refresh_life",
+        Field::U64(|c| &mut c.sessions.life_millis, Unit::Millis, MINUTE, 3_650 * DAY),
+        "A session ends after so long, however much it is used.",
+    ),
+    key(
+        "sessions.refresh_grace",
+        Field::U64(|c| &mut c.sessions.grace_millis, Unit::Millis, 0, 2 * MINUTE),
+        "Time in which a refresh token that was used gives the same successor again. Later it ends the session: somebody else has it.",
+    ),
+    key(
+        "sessions.per_account_max",
+        Field::U32(|c| &mut c.sessions.sessions_max, Unit::Count, 1, 1_000),
+        "Sessions of one account; a further sign-in ends the one that was not used for longest.",
+    ),
+    key(
+        "sms.provider",
+        Field::Choice(|c| &mut c.sms_provider),
+        "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `none`: there are no codes.",
+    ),
+    key(
+        "sms.console",
+        Field::Choice(|c| &mut c.sms_console),
+        "Where `console` shows codes: on standard error (`terminal`), in `dev-sms.txt` of the data directory (`file`), or where there is a terminal there, else in the file (`auto`).",
+    ),
+    key(
+        "rooms.default_level",
+        Field::Choice(|c| &mut c.room_level),
+        "Durability of acknowledgements in rooms that were created without one. `memory`: accepted; `local`: synced to the journal; `replicated`: confirmed by an outside store.",
+    ),
+    key(
+        "journal.segment_bytes",
+        Field::U64(|c| &mut c.journal_segment_bytes, Unit::Bytes, 4 * MIB, 2 * GIB),
+        "Size of a journal segment. Each shard has a few allocated ahead.",
+    ),
+    key(
+        "journal.disk_bytes_max",
+        Field::U64(|c| &mut c.journal_disk_bytes_max, Unit::Bytes, 16 * MIB, 1 << 50),
+        "Disk budget of the journal. When the message store is behind by this much, sends answer `storage_full`.",
+    ),
+    key(
+        "store.cache_bytes",
+        Field::U64(|c| &mut c.store_cache_bytes, Unit::Bytes, MIB, 1 << 40),
+        "Memory for blocks read from the message log.",
+    ),
+    key(
+        "store.memtable_bytes",
+        Field::U64(|c| &mut c.store_memtable_bytes, Unit::Bytes, MIB, 4 * GIB),
+        "Memory in which the message log collects what it has not written to a table yet; about four of these may exist.",
+    ),
+    key(
+        "store.relational",
+        Field::Choice(|c| &mut c.outside.relational),
+        "Where rooms, members, bans and accounts are kept: in the data directory, or in PostgreSQL (section `postgres`). `lynk migrate` makes its tables.",
+    ),
+    key(
+        "store.messages",
+        Field::Choice(|c| &mut c.outside.messages),
+        "Where the message log is kept: in the data directory, or in Cassandra or ScyllaDB (section `cassandra`). The journal stays in the data directory and drains into it.",
+    ),
+    key(
+        "store.start_wait",
+        Field::U64(|c| &mut c.outside.start_wait_millis, Unit::Millis, 0, 60 * MINUTE),
+        "How long a start waits for outside stores that cannot be reached. Once started, the server goes on without them.",
+    ),
+    key(
+        "credentials.dir",
+        Field::Path(|c| &mut c.outside.credentials_dir),
+        "Identities for outside systems: of each role `<role>.crt`, `<role>.key` and `<role>.password`, in PEM and plain text; keys and passwords readable for their owner only, or owner and group.",
+    ),
+    key(
+        "postgres.host",
+        Field::Text(|c| &mut c.outside.postgres.host),
+        "Name or address of PostgreSQL. Its certificate must be for it: a connection is TLS with both certificates checked, always.",
+    ),
+    key(
+        "postgres.port",
+        Field::U16(|c| &mut c.outside.postgres.port, Unit::Count, 1, 65_535),
+        "TCP port of PostgreSQL.",
+    ),
+    key("postgres.database", Field::Text(|c| &mut c.outside.postgres.database), "Database."),
+    key(
+        "postgres.ca",
+        Field::Path(|c| &mut c.outside.postgres.ca),
+        "PEM file of the authority that signed PostgreSQL's certificate; no other is trusted. Relative to `credentials.dir`.",
+    ),
+    key(
+        "postgres.pool_size",
+        Field::U32(|c| &mut c.outside.postgres.pool_size, Unit::Count, 1, 64),
+        "Connections to PostgreSQL that each role may have: `lynk_rooms` and `lynk_accounts`.",
+    ),
+    key(
+        "cassandra.nodes",
+        Field::Words(|c| &mut c.outside.cassandra.nodes),
+        "Nodes to begin with, `host:port`; they tell of the others. A node's certificate must be for its address.",
+    ),
+    key(
+        "cassandra.datacenter",
+        Field::Text(|c| &mut c.outside.cassandra.datacenter),
+        "The data centre that is asked, and whose quorum decides.",
+    ),
+    key("cassandra.keyspace", Field::Text(|c| &mut c.outside.cassandra.keyspace), "Keyspace."),
+    key(
+        "cassandra.ca",
+        Field::Path(|c| &mut c.outside.cassandra.ca),
+        "PEM file of the authority that signed the nodes' certificates; no other is trusted. Relative to `credentials.dir`.",
+    ),
+    key(
+        "cassandra.replicas",
+        Field::U16(|c| &mut c.outside.cassandra.replicas, Unit::Count, 1, 16),
+        "Copies of each row in the data centre, for a keyspace that `lynk migrate` makes; one that exists keeps its own. 3 survive the loss of a node.",
+    ),
+    key(
+        "drain.timeout",
+        Field::U64(|c| &mut c.drain_millis, Unit::Millis, 0, 3_600_000),
+        "After SIGTERM connections are closed spread over this time; then the process ends. A second SIGTERM ends it at once.",
+    ),
+    live("log.level", Field::Choice(|c| &mut c.log_level), "Least severe log line."),
+    key("log.format", Field::Choice(|c| &mut c.log_format), "Form of log lines on standard output."),
+    key(
+        "debug.core_dumps",
+        Field::Switch(|c| &mut c.debug_core_dumps),
+        "Allows core files and debuggers. Off, because memory holds messages and keys.",
+    ),
+    count!(message_chars_max, 1, 100_000, "Longest message text, in characters after decoding."),
+    bytes!(
+        frame_bytes_max,
+        4 << 10,
+        16 << 20,
+        "Longest WebSocket message a client may send; above it the connection closes with 1009."
+    ),
+    count!(room_name_chars_max, 1, 1_000, "Longest room name, in characters."),
+    count!(reason_chars_max, 0, 5_000, "Longest reason of a kick or ban, in characters."),
+    count!(reactions_per_message_max, 0, 1_000, "Distinct emoji on one message."),
+    count!(
+        reactions_standing_max,
+        0,
+        100_000,
+        "Reactions that stand on one message; the next answers `limit_reached`."
+    ),
+    bytes!(emoji_bytes_max, 4, 1_024, "Longest emoji."),
+    count!(history_page_default, 1, 10_000, "Items of a history page when the client names no limit."),
+    count!(history_page_max, 1, 10_000, "Items of a history page at most."),
+    bytes!(reply_bytes_max, 16 << 10, 16 << 20, "Longest reply; longer pages are cut and say so."),
+    count!(subscriptions_per_connection_max, 1, 100_000, "Rooms one connection may be subscribed to."),
+    count!(
+        commands_in_flight_max,
+        1,
+        // A session counts in one byte.
+        255,
+        "Commands of one connection that wait for their reply; the next answers `rate_limited`."
+    ),
+    count!(room_members_max, 2, 1_000_000, "Members of a room."),
+    count!(presence_watch_max, 0, 10_000, "Users whose presence one connection may watch."),
+    count!(presence_room_members_max, 0, 100_000, "Room size above which presence is a count and a sample."),
+    count!(connections_per_account_max, 1, 10_000_000, "Connections of one account at a time."),
+    count!(
+        connections_per_ip_max,
+        0,
+        10_000_000,
+        "Connections of one network (IPv4 /24, IPv6 /48) at a time; 0 for no limit."
+    ),
+    count!(
+        connects_per_ip_per_second,
+        0,
+        10_000_000,
+        "New connections of one network per second; 0 for no limit."
+    ),
+    count!(
+        connections_per_shard_max,
+        1,
+        10_000_000,
+        "Connections of one shard; further ones are refused with 503."
+    ),
+    count!(
+        commands_per_connection_per_second,
+        0,
+        10_000_000,
+        "Commands of one connection per second; 0 for no limit."
+    ),
+    count!(
+        commands_per_account_per_second,
+        0,
+        10_000_000,
+        "Commands of one account per second over all its connections; 0 for no limit."
+    ),
+    count!(
+        messages_per_room_per_second,
+        0,
+        10_000_000,
+        "Messages one room takes per second; 0 for no limit."
+    ),
+    count!(
+        room_load_waiting_max,
+        1,
+        100_000,
+        "Commands that wait for a room being loaded; the next answers `busy`."
+    ),
+    count!(room_window_events_max, 1, 10_000, "Recent events kept in memory per room."),
+    bytes!(room_window_bytes_max, 1 << 10, 16 << 20, "Bytes of recent events kept in memory per room."),
+    time!(
+        "room_window",
+        room_window_millis,
+        1_000,
+        DAY,
+        "Age above which a recent event leaves memory, but for the last one of its room; older ones are read from the store."
+    ),
+    count!(
+        rooms_loaded_per_shard_max,
+        16,
+        10_000_000,
+        "Rooms kept in memory per shard; idle ones leave first."
+    ),
+    count!(dedupe_entries_per_shard_max, 1_024, 100_000_000, "Idempotency keys kept in memory per shard."),
+    time!(
+        "dedupe_window",
+        dedupe_window_millis,
+        1_000,
+        DAY,
+        "Age up to which an idempotency key is kept in memory."
+    ),
+    time!(
+        "key_age_max",
+        key_age_max_millis,
+        60_000,
+        30 * DAY,
+        "Age up to which an idempotency key is looked up in the store; older ones answer `key_expired`."
+    ),
+    time!(
+        "key_ahead_max",
+        key_ahead_max_millis,
+        0,
+        DAY,
+        "How far a key's time may lie ahead of the server's; beyond it `clock_skew`."
+    ),
+    count!(
+        undrained_records_per_shard_max,
+        1_000,
+        1_000_000_000,
+        "Journaled records of one shard that the store does not have yet; beyond it sends answer `storage_full`. The index takes up to 128 bytes for each: 122 MiB per shard by default."
+    ),
+    count!(resume_events_max, 0, 10_000, "Events that a resume returns per room; the rest is paged."),
+    bytes!(resume_bytes_max, 0, 16 << 20, "Bytes that a resume returns per room."),
+    time!("hello_max", hello_millis_max, 100, 600_000, "Time from the upgrade to a valid `hello`."),
+    time!("heartbeat", heartbeat_millis, 1_000, 3_600_000, "Time between two pings of the server."),
+    bytes!(
+        send_queue_bytes_high,
+        4 << 10,
+        256 << 20,
+        "Queued output above which a connection is a slow consumer and gets `resync` instead of events."
+    ),
+    bytes!(send_queue_bytes_low, 0, 256 << 20, "Queued output below which it no longer is one."),
+    bytes!(send_queue_bytes_max, 16 << 10, 1 << 30, "Queued output above which it is closed with 4101."),
+    time!(
+        "send_stall_max",
+        send_stall_millis_max,
+        1_000,
+        3_600_000,
+        "Time a slow consumer may go without progress before it is closed with 4101."
+    ),
+    count!(
+        store_requests_in_flight_max,
+        1,
+        1_000_000,
+        "Requests to the store that one shard may have outstanding."
+    ),
+    count!(
+        uncommitted_records_max,
+        16,
+        10_000_000,
+        "Records of one shard that wait for a journal sync; beyond it commands answer `busy`."
+    ),
+];

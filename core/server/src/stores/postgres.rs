@@ -1,0 +1,141 @@
+//! Rooms and accounts in PostgreSQL: how they are reached, and by which role.
+
+use std::collections::BTreeSet;
+
+use lynk_api::accounts::{Across, Blocks};
+use lynk_domain::UserId;
+use lynk_model::port::RoomStore as _;
+use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
+use lynk_postgres::{Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, Secret, Timeouts};
+use lynk_protocol::{ErrorCode, Reject};
+use tokio::runtime::{Handle, Runtime};
+
+use super::{Miss, wait_for};
+use crate::config::Config;
+use crate::credentials::Identity;
+use crate::exit::Failure;
+use crate::health::Health;
+
+const NAME: &str = "PostgreSQL";
+/// Connections that tell who blocks whom: they answer reads of one statement.
+const BLOCKS_POOL: u32 = 2;
+
+fn connect(config: &Config, role: &'static str) -> Result<Connect, Failure> {
+    let outside = &config.outside;
+    let identity = Identity::of(outside, role)?;
+    let password =
+        Secret::from_file(&identity.password).map_err(|error| Failure::dependency(error.to_string()))?;
+    Ok(Connect {
+        host: outside.postgres.host.clone(),
+        port: outside.postgres.port,
+        database: outside.postgres.database.clone(),
+        user: identity.role.to_owned(),
+        password,
+        ca: outside.authority(&outside.postgres.ca),
+        certificate: identity.certificate,
+        key: identity.key,
+        pool_size: outside.postgres.pool_size,
+        timeouts: Timeouts::default(),
+    })
+}
+
+fn unusable(error: lynk_postgres::OpenError) -> Failure {
+    Failure::dependency(error.to_string())
+}
+
+fn miss(fault: &Fault) -> Miss {
+    let what = format!("{NAME} refuses: {}", fault.detail);
+    match fault.kind {
+        FaultKind::Schema => Miss::Failed(Failure::dependency(what).cure("run `lynk migrate`")),
+        FaultKind::Refused => Miss::Failed(
+            Failure::dependency(what).cure(
+                "see whether the role exists with this password and certificate, and whether `lynk migrate` has run",
+            ),
+        ),
+        _ => Miss::Away(fault.to_string()),
+    }
+}
+
+/// The rooms, once the database answers.
+///
+/// # Errors
+/// It does not, or refuses us.
+pub(crate) fn rooms(
+    config: &Config,
+    health: &Health,
+    runtime: &Runtime,
+    key_life_millis: u64,
+) -> Result<PostgresRooms, Failure> {
+    let rooms =
+        PostgresRooms::new(&connect(config, ROOMS)?).map_err(unusable)?.with_key_life(key_life_millis);
+    wait_for(NAME, config, health, runtime, async || rooms.check().await.map_err(|fault| miss(&fault)))?;
+    Ok(rooms)
+}
+
+/// The accounts, once the database answers.
+///
+/// # Errors
+/// It does not, or refuses us.
+pub(crate) fn accounts(
+    config: &Config,
+    health: &Health,
+    runtime: &Runtime,
+) -> Result<PostgresAccounts, Failure> {
+    let accounts = PostgresAccounts::new(&connect(config, ACCOUNTS)?).map_err(unusable)?;
+    wait_for(NAME, config, health, runtime, async || accounts.check().await.map_err(|fault| miss(&fault)))?;
+    Ok(accounts)
+}
+
+/// Who blocks whom, as the rooms' role reads it. On a blocking thread of the API's runtime, with connections of its own.
+pub(crate) struct PostgresBlocks(PostgresRooms);
+
+impl PostgresBlocks {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// A file of the identity cannot be used.
+    pub(crate) fn new(config: &Config) -> Result<Self, Failure> {
+        let connect = Connect { pool_size: BLOCKS_POOL, ..connect(config, ROOMS)? };
+        Ok(Self(PostgresRooms::new(&connect).map_err(unusable)?))
+    }
+}
+
+impl Blocks for PostgresBlocks {
+    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+        let rooms = self.0.clone();
+        Box::pin(async move {
+            let runtime = Handle::current();
+            // The store's futures stay on one thread, which those of a handler do not promise.
+            let read = tokio::task::spawn_blocking(move || {
+                runtime.block_on(rooms.blocks(asker)).map_err(|_| rooms.take_fault())
+            });
+            match read.await {
+                Ok(Ok(pairs)) => {
+                    let others: BTreeSet<_> =
+                        pairs.into_iter().map(|(by, of)| if by == asker { of } else { by }).collect();
+                    Ok(users.iter().copied().filter(|user| others.contains(user)).collect())
+                }
+                Ok(Err(fault)) => {
+                    let detail = fault.map(|fault| fault.to_string()).unwrap_or_default();
+                    tracing::error!(event = "block_list_failed", detail, "the block list cannot be read");
+                    Err(Reject::after(ErrorCode::Unavailable, 1_000))
+                }
+                Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
+            }
+        })
+    }
+}
+
+/// Brings the tables to the newest version; returns what was there and what is.
+///
+/// # Errors
+/// The database does not answer, or refuses us.
+pub(crate) fn migrate(config: &Config, runtime: &Runtime) -> Result<(u32, u32), Failure> {
+    let connect = connect(config, MIGRATE)?;
+    let migrated = runtime.block_on(lynk_postgres::migrate(&connect)).map_err(|fault| {
+        Failure::dependency(format!("{NAME}: {fault}")).cure(
+            "see whether the roles exist, and whether the database belongs to `lynk_migrate`; a migration may be repeated",
+        )
+    })?;
+    Ok((migrated.from, migrated.to))
+}

@@ -1,0 +1,141 @@
+//! No shard waits for an outside system: each one is stopped in the middle of load.
+//!
+//! A stopped process is the hardest case: its sockets stay open and nothing is refused. What is looked at is the cause, not a latency: where
+//! the threads of shards sleep, and how long their turns take, beside the same load with nothing stopped.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::pump::{Pump, assert_kept};
+use crate::support::outside::{Frozen, Outside};
+use crate::support::{Chatter, NO_RATES, Server, key};
+
+const PAIRS: usize = 11;
+/// One measurement.
+const WINDOW: Duration = Duration::from_millis(700);
+/// A turn may take this much longer with a system frozen, at the 99th percentile.
+const RATIO_MAX: f64 = 1.2;
+/// `io_uring_enter`, in which a shard waits for everything; `-1` is a thread that was interrupted while it ran.
+const WAITS: [&str; 3] = ["426", "-1", "running"];
+
+/// Buckets of the turns of all shards: upper bound in nanoseconds, turns up to it since the start.
+fn turns(server: &Server) -> BTreeMap<u64, f64> {
+    let (_, text) = server.get("/metrics");
+    let mut buckets = BTreeMap::new();
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix("lynk_reactor_turn_duration_seconds_bucket{le=\"") else {
+            continue;
+        };
+        let (bound, count) = rest.split_once("\"} ").expect("a bucket");
+        let Ok(seconds) = bound.parse::<f64>() else { continue };
+        buckets.insert((seconds * 1e9) as u64, count.parse().expect("a count"));
+    }
+    assert!(!buckets.is_empty(), "the histogram has a name of its own: {text}");
+    buckets
+}
+
+/// The 99th percentile of the turns in a window, interpolated in its bucket.
+fn p99(before: &BTreeMap<u64, f64>, after: &BTreeMap<u64, f64>) -> f64 {
+    let counts: Vec<(u64, f64)> =
+        after.iter().map(|(bound, count)| (*bound, count - before[bound])).collect();
+    let total = counts.last().expect("buckets").1;
+    assert!(total > 100.0, "{total} turns are too few");
+    let goal = total * 0.99;
+    let (mut low, mut below) = (0.0, 0.0);
+    for (bound, count) in counts {
+        if count >= goal {
+            return low + (bound as f64 - low) * (goal - below) / (count - below).max(1.0);
+        }
+        (low, below) = (bound as f64, count);
+    }
+    unreachable!("the last bucket has all");
+}
+
+/// Where the threads of shards are.
+fn shard_threads(server: &Server) -> Vec<PathBuf> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
+    let named = |task: &PathBuf| std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+    let all: Vec<_> = tasks.map(|task| task.expect("listed").path()).collect();
+    let found: Vec<_> = all.into_iter().filter(|task| named(task).starts_with("shard")).collect();
+    assert!(!found.is_empty(), "threads of shards have their name");
+    found
+}
+
+/// One window: turns, and a look at where the shards sleep, again and again.
+fn window(server: &Server, shards: &[PathBuf]) -> f64 {
+    let before = turns(server);
+    let until = Instant::now() + WINDOW;
+    while Instant::now() < until {
+        for shard in shards {
+            let now = std::fs::read_to_string(shard.join("syscall")).unwrap_or_default();
+            let call = now.split_whitespace().next().unwrap_or("running");
+            // A call that is being made is not a wait: only a sleeping thread waits.
+            let status = std::fs::read_to_string(shard.join("stat")).unwrap_or_default();
+            let sleeps = status.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'));
+            assert!(!sleeps || WAITS.contains(&call), "a shard waits in system call {call}");
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    p99(&before, &turns(server))
+}
+
+fn frozen(outside: &'static Outside, system: &str) {
+    let data = tempfile::tempdir().expect("a directory");
+    let options = outside.options();
+    let mut all = NO_RATES.to_vec();
+    all.extend(options.iter().map(String::as_str));
+    let server = Server::start(data.path(), &all);
+    let mut chatter = Chatter::sign_in(&server);
+    let (user, room) = (chatter.user, chatter.create());
+    let pump = Pump::start(chatter, &room);
+    // Questions that only the stores can answer: nobody waits for the answers.
+    let mut asker = Chatter::sign_in(&server);
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let asker = std::thread::spawn(move || {
+        while stopped.recv_timeout(Duration::from_millis(20))
+            == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            let name = format!("frozen {}", key());
+            let answer = asker.ask(json!({"op": "create", "key": key().to_string(), "name": name}));
+            assert!(answer["ev"] != "error" || answer["retryable"] == true, "{answer}");
+        }
+    });
+    pump.wait_more(200);
+    let shards = shard_threads(&server);
+    let mut ratios = Vec::new();
+    for _ in 0..PAIRS {
+        let normal = window(&server, &shards);
+        let hold = Frozen::new(outside, system);
+        let held = window(&server, &shards);
+        pump.wait_more(10);
+        drop(hold);
+        ratios.push(held / normal);
+    }
+    drop(stop);
+    asker.join().expect("every answer may be retried");
+    let (_, acked) = pump.stop();
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[PAIRS / 2];
+    println!(
+        "{system}: p99 of a turn frozen / normal {median:.2}, from {:.2} to {:.2}",
+        ratios[0],
+        ratios[PAIRS - 1]
+    );
+    assert!(median <= RATIO_MAX, "{system}: {ratios:?}");
+    assert_kept(&server, user, &room, &acked);
+}
+
+#[test]
+fn no_shard_waits_for_a_frozen_message_store() {
+    let Some(outside) = Outside::find("no_shard_waits_for_a_frozen_message_store") else { return };
+    frozen(outside, "cassandra");
+}
+
+#[test]
+fn no_shard_waits_for_a_frozen_relational_store() {
+    let Some(outside) = Outside::find("no_shard_waits_for_a_frozen_relational_store") else { return };
+    frozen(outside, "postgres");
+}

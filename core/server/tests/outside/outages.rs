@@ -1,0 +1,200 @@
+//! Outages with people talking: nothing that was acknowledged is lost or doubled, and the operator can see what is wrong.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::pump::{Pump, assert_kept, insist};
+use crate::support::outside::Outside;
+use crate::support::{Chatter, PATIENCE, Server, key};
+
+const BACKLOG: &str = "lynk_store_drain_backlog_records";
+
+fn options(outside: &Outside, more: &[&str]) -> Vec<String> {
+    let mut all = outside.options();
+    all.extend(more.iter().map(|word| (*word).to_owned()));
+    all
+}
+
+fn start(outside: &Outside, data: &std::path::Path, more: &[&str]) -> Server {
+    let options = options(outside, more);
+    let words: Vec<&str> = options.iter().map(String::as_str).collect();
+    let mut all = crate::support::NO_RATES.to_vec();
+    all.extend(words);
+    Server::start(data, &all)
+}
+
+/// Waits until `/readyz` says so of a dependency.
+fn wait_ready(server: &Server, dependency: &str, status: &str) -> Value {
+    let until = Instant::now() + 2 * PATIENCE;
+    loop {
+        let (code, body) = server.get("/readyz");
+        assert_eq!(code, 200, "a server whose stores are away goes on: {body}");
+        let told: Value = serde_json::from_str(&body).expect("JSON");
+        if told["dependencies"][dependency]["status"] == status {
+            return told;
+        }
+        assert!(Instant::now() < until, "{dependency} does not become {status}: {told}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn wait_drained(server: &Server) {
+    let until = Instant::now() + 3 * PATIENCE;
+    while server.metric(BACKLOG) > 0.0 {
+        assert!(Instant::now() < until, "the backlog stays at {}", server.metric(BACKLOG));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_message_store_that_dies_under_load_costs_no_message() {
+    let Some(outside) = Outside::find("a_message_store_that_dies_under_load_costs_no_message") else {
+        return;
+    };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path(), &[]);
+    let mut chatter = Chatter::sign_in(&server);
+    let (user, room) = (chatter.user, chatter.create());
+    let pump = Pump::start(chatter, &room);
+    for _ in 0..3 {
+        pump.wait_more(300);
+        outside.signal("cassandra", "KILL");
+        let told = wait_ready(&server, "drain", "degraded");
+        assert_eq!(told["status"], "degraded", "{told}");
+        pump.wait_more(300);
+        outside.up(&["cassandra"]);
+        wait_ready(&server, "drain", "ok");
+    }
+    let (chatter, acked) = pump.stop();
+    drop(chatter);
+    wait_drained(&server);
+    assert_kept(&server, user, &room, &acked);
+    // What only the store can know.
+    assert!(server.stop().success());
+    let server = start(outside, data.path(), &[]);
+    assert_kept(&server, user, &room, &acked);
+}
+
+#[test]
+fn a_server_that_dies_while_its_message_store_is_away_loses_nothing() {
+    let Some(outside) = Outside::find("a_server_that_dies_while_its_message_store_is_away_loses_nothing")
+    else {
+        return;
+    };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path(), &[]);
+    let mut chatter = Chatter::sign_in(&server);
+    let (user, room) = (chatter.user, chatter.create());
+    let pump = Pump::start(chatter, &room);
+    pump.wait_more(200);
+    outside.signal("cassandra", "KILL");
+    pump.wait_more(200);
+    let (_, acked) = pump.stop();
+    server.kill();
+    outside.up(&["cassandra"]);
+    let server = start(outside, data.path(), &[]);
+    assert_kept(&server, user, &room, &acked);
+    wait_drained(&server);
+    assert_kept(&server, user, &room, &acked);
+}
+
+#[test]
+fn a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry() {
+    let Some(outside) = Outside::find("a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry") else {
+        return;
+    };
+    let data = tempfile::tempdir().expect("a directory");
+    let budget =
+        ["--set", "journal.segment_bytes=4MiB", "--set", "journal.disk_bytes_max=32MiB", "--shards", "1"];
+    let server = start(outside, data.path(), &budget);
+    let mut chatter = Chatter::sign_in(&server);
+    let (user, room) = (chatter.user, chatter.create());
+    outside.signal("cassandra", "KILL");
+    let text = "x".repeat(8_000);
+    let mut acked = Vec::new();
+    let refused = loop {
+        let send = json!({"op": "send", "room": room, "key": key().to_string(), "text": text});
+        let answer = chatter.ask(send);
+        if answer["ev"] == "error" {
+            break answer;
+        }
+        acked.push((answer["seq"].as_u64().expect("a number"), text.clone()));
+        assert!(acked.len() < 20_000, "the budget of 32 MiB is used up");
+    };
+    assert_eq!(
+        (&refused["code"], &refused["retryable"]),
+        (&json!("storage_full"), &json!(true)),
+        "{refused}"
+    );
+    let used = server.metric("lynk_journal_disk_bytes");
+    assert!(used <= f64::from(32 << 20), "{used}");
+    outside.up(&["cassandra"]);
+    wait_ready(&server, "drain", "ok");
+    let last = "after the outage".to_owned();
+    let send = json!({"op": "send", "room": room, "key": key().to_string(), "text": last});
+    let ok = insist(&mut chatter, &send);
+    acked.push((ok["seq"].as_u64().expect("a number"), last));
+    wait_drained(&server);
+    assert_kept(&server, user, &room, &acked);
+}
+
+#[test]
+fn a_relational_store_that_dies_leaves_each_command_done_once() {
+    let Some(outside) = Outside::find("a_relational_store_that_dies_leaves_each_command_done_once") else {
+        return;
+    };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path(), &[]);
+    let mut talker = Chatter::sign_in(&server);
+    let (user, room) = (talker.user, talker.create());
+    let pump = Pump::start(talker, &room);
+    let mut maker = Chatter::sign_in(&server);
+    let owner = maker.user;
+    let (done, made) = std::sync::mpsc::channel();
+    let maker = std::thread::spawn(move || {
+        let mut rooms = Vec::new();
+        while done.send(()).is_ok() {
+            let name = format!("drill {}", key());
+            let create = json!({"op": "create", "key": key().to_string(), "name": name});
+            let ok = insist(&mut maker, &create);
+            // The same key again is the same room.
+            assert_eq!(insist(&mut maker, &create)["room"], ok["room"]);
+            rooms.push(ok["room"].as_str().expect("an id").to_owned());
+        }
+        rooms
+    });
+    let wait_made =
+        |count: usize| (0..count).for_each(|_| made.recv_timeout(2 * PATIENCE).expect("rooms are made"));
+    for _ in 0..3 {
+        wait_made(10);
+        outside.signal("postgres", "KILL");
+        wait_ready(&server, "rooms", "degraded");
+        pump.wait_more(200);
+        outside.up(&["postgres"]);
+        wait_made(5);
+        wait_ready(&server, "rooms", "ok");
+    }
+    drop(made);
+    let mut rooms = maker.join().expect("every command is done in the end");
+    let (chatter, acked) = pump.stop();
+    drop(chatter);
+    wait_drained(&server);
+    assert_kept(&server, user, &room, &acked);
+    let mut reader = Chatter::sign_in_as(&server, owner, json!([]));
+    let mut found: Vec<String> = Vec::new();
+    let mut ask = json!({"op": "sync"});
+    loop {
+        let page = reader.ask(ask.clone());
+        assert_eq!(page["ev"], "sync", "{page}");
+        let listed = page["rooms"].as_array().expect("a list").iter();
+        found.extend(listed.map(|row| row["room"].as_str().expect("an id").to_owned()));
+        if page["next"].is_null() {
+            break;
+        }
+        ask["after"] = page["next"].clone();
+    }
+    rooms.sort();
+    found.sort();
+    assert_eq!(found, rooms, "each command made one room");
+}
