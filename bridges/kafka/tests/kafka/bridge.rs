@@ -90,8 +90,11 @@ impl Life {
         let mut options = KeeperOptions::new(&root, recovered.generation, 1, 2);
         options.segment_bytes = 64 << 10;
         let keeper = Keeper::create(RealDisk, options, recovered.used_bytes).expect("creates");
-        let limits =
-            WriterLimits { uncommitted_bytes_high: 16 << 10, uncommitted_bytes_max: 32 << 10, gather_nanos: 0 };
+        let limits = WriterLimits {
+            uncommitted_bytes_high: 16 << 10,
+            uncommitted_bytes_max: 32 << 10,
+            gather_nanos: 0,
+        };
         let writer = Writer::new(limits);
         let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, vec![writer.committed()]));
         let (cursors, _) = Cursors::open(&RealDisk, &root, &recovered, 1).expect("opens");

@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use lynk_domain::{Millis, UserId};
 use lynk_kafka::topics::{AUTH, ENGINE, NOTIFICATION, NOTIFICATION_GROUPS, USERS};
 use lynk_kafka::{Connect, Encoding, EventConsumer, Fault, FaultKind, KafkaSink, Secret};
 use lynk_model::StoreError;
+use lynk_model::contract::every_event;
 use lynk_model::event::{Event, Topic};
 use lynk_model::port::{EventSink as _, ready};
 
-use crate::support::{PATIENCE, Server, posted, room, server};
+use crate::support::{PATIENCE, Server, server};
 
 fn event(topic: Topic) -> Event {
-    match topic {
-        Topic::UserCreated => Event::of_account(UserId([9; 16]), Millis(1)),
-        topic => posted(topic, room(300), 1),
-    }
+    every_event().into_iter().find(|event| event.topic == topic).expect("one of each")
 }
 
 /// Nothing secret is in what is said.
