@@ -28,6 +28,7 @@ lint: ## format, clippy with warnings as errors, licences and sources
 docs: ## rewrite the generated tables of the documentation
 	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-protocol -p lynk-telemetry -p lynk-server --test documentation
 	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-postgres --test postgres documentation
+	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-kafka --test documentation
 
 instructions: ## instructions per message by callgrind, compared with the kept baseline
 	scripts/instructions

@@ -33,7 +33,8 @@ pub use render::reference;
 pub(crate) use render::{default_toml, explain};
 pub(crate) use table::KEYS;
 pub(crate) use value::{
-    Backend, Choice, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole, SmsProvider,
+    Backend, Choice, EventEnvelope, EventsTo, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole,
+    SmsProvider,
 };
 
 /// Everything an operator can set. One field per key of [`KEYS`].
@@ -342,13 +343,16 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
     }
     if let Some(feature) = crate::stores::missing_feature(config) {
         problems.push(Problem::new(
-            "[store]",
+            "[store], [events]",
             format!("this build has no {feature}: use one with the feature `{feature}`"),
         ));
     }
     let outside = &config.outside;
     if outside.messages == MessagesIn::Cassandra && outside.cassandra.nodes.is_empty() {
         problems.push(Problem::new("cassandra.nodes", "must name a node such as \"cassandra.example:9042\""));
+    }
+    if outside.events.sink == EventsTo::Kafka && outside.kafka.bootstrap.is_empty() {
+        problems.push(Problem::new("kafka.bootstrap", "must name a broker such as \"kafka.example:9093\""));
     }
     if config.journal_disk_bytes_max < 8 * config.journal_segment_bytes {
         problems.push(Problem::new(

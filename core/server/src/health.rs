@@ -38,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) store: StoreHealth,
     pub(crate) requests: Board<RequestSnapshot>,
     pub(crate) drain: Board<DrainSnapshot>,
+    /// Of the thread that publishes events, where there is one.
+    pub(crate) events: Option<crate::events::View>,
     pub(crate) api: Arc<lynk_api::Counts>,
     pub(crate) accounts: Arc<lynk_api::accounts::AccountCounts>,
     /// The carrier of codes, where there is one.
@@ -169,14 +171,16 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
     let (used, max) = (parts.journal.used(), parts.journal.max());
     let full = used.saturating_mul(100) >= max.saturating_mul(JOURNAL_PERCENT_WARN);
     all.push(("journal", full.then(|| format!("{used} of {max} bytes of its disk budget are used"))));
+    let said = |report: lynk_bridge::HealthReport| {
+        report
+            .degraded
+            .map(|since| format!("{} for {} s: {}", report.last_error, since.as_secs(), report.detail))
+    };
     let stores = parts.store.parts().into_iter().chain([("accounts", &parts.accounts.health)]);
     let stores = stores.chain(parts.sms.as_ref().map(|sms| ("sms", &sms.health)));
-    for (name, health) in stores {
-        let report = health.report();
-        let problem = report
-            .degraded
-            .map(|since| format!("{} for {} s: {}", report.last_error, since.as_secs(), report.detail));
-        all.push((name, problem));
+    all.extend(stores.map(|(name, health)| (name, said(health.report()))));
+    if let Some(events) = &parts.events {
+        all.push(("kafka", events.problem().and_then(said)));
     }
     all
 }
@@ -192,6 +196,7 @@ mod tests {
             store: StoreHealth::default(),
             requests: Board::default(),
             drain: Board::default(),
+            events: None,
             api: Arc::default(),
             accounts: Arc::default(),
             sms: Some(Arc::default()),

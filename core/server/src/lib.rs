@@ -23,6 +23,7 @@ mod crash;
 mod credentials;
 mod data_dir;
 mod doctor;
+mod events;
 mod exit;
 mod health;
 mod keys;

@@ -16,7 +16,7 @@ use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, OpenError, Rooms};
 use lynk_store::Store;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::{Config, MessagesIn, RelationalIn};
+use crate::config::{Config, EventsTo, MessagesIn, RelationalIn};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
 use crate::health::Health;
@@ -80,6 +80,14 @@ pub(crate) fn embedded_rooms(dir: &DataDir, key_life_millis: u64) -> Result<Room
 /// Damage, or the disk.
 pub(crate) fn embedded_accounts(dir: &DataDir) -> Result<Accounts, Failure> {
     Accounts::open(dir.root()).map_err(|error| open_failed(&error))
+}
+
+/// The same accounts, for another thread.
+///
+/// # Errors
+/// The disk.
+pub(crate) fn embedded_accounts_beside(accounts: &Accounts) -> Result<Accounts, Failure> {
+    accounts.open_beside().map_err(|error| open_failed(&error))
 }
 
 /// Why a try to reach an outside store came to nothing.
@@ -159,8 +167,11 @@ fn name(choice: impl crate::config::Choice) -> &'static str {
     choice.word()
 }
 
-/// Whether this build can use the stores of a configuration.
+/// What this build would need for the outside systems of a configuration.
 pub(crate) fn missing_feature(config: &Config) -> Option<&'static str> {
+    if config.outside.events.sink == EventsTo::Kafka && !cfg!(feature = "kafka") {
+        return Some("kafka");
+    }
     match (config.outside.relational, config.outside.messages) {
         (RelationalIn::Postgres, _) if !cfg!(feature = "postgres") => Some("postgres"),
         (_, MessagesIn::Cassandra) if !cfg!(feature = "cassandra") => Some("cassandra"),

@@ -29,6 +29,26 @@ const STORE_ERRORS: Label = Label { name: "error", values: &["unavailable", "unk
 const STORE_CIRCUITS: Label = Label { name: "part", values: &["messages", "rooms"] };
 const STORE_PARTS: Label = Label { name: "part", values: &["messages", "rooms", "drain"] };
 
+/// Topics of events: those of `lynk_model::event`, in its order.
+const TOPICS: Label = Label {
+    name: "topic",
+    values: &[
+        "message.received",
+        "message.created",
+        "message.updated",
+        "user.created",
+        "room.changed",
+        "notification.dead",
+    ],
+};
+
+/// What goes over journals to make events, in the order of `lynk_model::event`.
+const STREAMS: Label = Label { name: "stream", values: &["received", "created"] };
+
+/// Kinds of failure of Kafka.
+const KAFKA_ERRORS: Label =
+    Label { name: "error", values: &["unavailable", "refused", "unknown", "corrupt"] };
+
 /// Label values of refused commands: the wire's error codes, by their number; index 0 is never used by one.
 const ERROR_CODES: Label = Label {
     name: "code",
@@ -309,6 +329,14 @@ catalogue! {
     StoreDrainBacklog Gauge "lynk_store_drain_backlog_records": "Records committed and not moved yet.";
     StoreLogDisk Gauge "lynk_store_log_disk_bytes": "Disk space of the message log.";
     StoreLogMemory Gauge "lynk_store_log_memory_bytes": "Memory of the message log: memtables and cache.";
+    KafkaPublished Counter "lynk_kafka_published_total" by TOPICS:
+        "Events that all in-sync replicas have, repetitions included.";
+    KafkaFailures Counter "lynk_kafka_failures_total" by KAFKA_ERRORS: "Batches of events that failed, each tried again.";
+    KafkaBacklog Gauge "lynk_kafka_backlog_records" by STREAMS:
+        "Records committed that a stream of events has not passed.";
+    KafkaPublishSeconds Histogram "lynk_kafka_publish_duration_seconds":
+        "Time of a batch of events, from reading it until all in-sync replicas have it.";
+    KafkaDegraded Gauge "lynk_kafka_degraded": "1 while events cannot be published.";
     ApiConnections Gauge "lynk_api_connections": "Connections of the API bridge now.";
     ApiConnectionsRefused Counter "lynk_api_connections_refused_total" by API_REFUSALS:
         "Connections handed over and answered 503 or 429 at once.";

@@ -1,8 +1,10 @@
 //! The ports that a store implements. Called on a bridge thread; they may block there.
 
 mod accounts;
+mod events;
 
 pub use accounts::AccountStore;
+pub use events::EventSink;
 
 use std::collections::BTreeSet;
 use std::fmt;

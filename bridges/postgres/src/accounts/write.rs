@@ -59,6 +59,9 @@ pub(super) async fn register(
             session
                 .execute(sql, &[&user, &phone, &account.user_name, &account.display_name, &created])
                 .await?;
+            let waits = "INSERT INTO accounts.outbox (user_id, created) VALUES ($1, $2)
+                ON CONFLICT (user_id) DO NOTHING";
+            session.execute(waits, &[&user, &created]).await?;
             note(session, account.user, SessionId::NIL, AuditKind::Registered, account.created).await?;
             put_session(session, account.user, new).await?;
             Ok(Verdict::Commit(Registered::Made))
@@ -343,4 +346,18 @@ async fn prune(session: &Session, wall: Millis) -> Result<(), Fault> {
     try_join(session.execute(sessions, &[&ended, &PRUNED_MAX]), session.execute(audit, &[&old, &PRUNED_MAX]))
         .await?;
     Ok(())
+}
+
+/// Removes rows of the outbox.
+pub(super) async fn mark_published(database: &Database, users: &[UserId]) -> Result<(), Fault> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = users.iter().map(|user| uuid(user.0)).collect();
+    database
+        .change(async |session| {
+            session.execute("DELETE FROM accounts.outbox WHERE user_id = ANY ($1)", &[&ids]).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
 }

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::value::{MessagesIn, RelationalIn};
+use super::value::{EventEnvelope, EventsTo, MessagesIn, RelationalIn};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug)]
@@ -22,6 +22,34 @@ pub(crate) struct Outside {
     pub(crate) postgres: Postgres,
     /// Cassandra or ScyllaDB.
     pub(crate) cassandra: Cassandra,
+    /// What happens, for other systems.
+    pub(crate) events: Events,
+    /// Kafka.
+    pub(crate) kafka: Kafka,
+}
+
+/// What is published, and how.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Events {
+    /// Where to.
+    pub(crate) sink: EventsTo,
+    /// Whether events carry what people wrote.
+    pub(crate) include_body: bool,
+    /// Their envelope.
+    pub(crate) envelope: EventEnvelope,
+    /// Attribute `source` of the envelope.
+    pub(crate) source: String,
+}
+
+/// Where Kafka is.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Kafka {
+    /// `host:port` of some brokers.
+    pub(crate) bootstrap: Vec<String>,
+    /// File with the authority of their certificates.
+    pub(crate) ca: PathBuf,
+    /// Time for one batch.
+    pub(crate) timeout_millis: u64,
 }
 
 /// Where PostgreSQL is.
@@ -74,6 +102,17 @@ impl Default for Outside {
                 keyspace: "lynk".to_owned(),
                 ca: PathBuf::from("ca.crt"),
                 replicas: 3,
+            },
+            events: Events {
+                sink: EventsTo::None,
+                include_body: false,
+                envelope: EventEnvelope::None,
+                source: "/lynk".to_owned(),
+            },
+            kafka: Kafka {
+                bootstrap: vec!["localhost:9093".to_owned()],
+                ca: PathBuf::from("ca.crt"),
+                timeout_millis: 10_000,
             },
         }
     }

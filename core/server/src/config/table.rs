@@ -297,7 +297,7 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "journal.disk_bytes_max",
         Field::U64(|c| &mut c.journal_disk_bytes_max, Unit::Bytes, 16 * MIB, 1 << 50),
-        "Disk budget of the journal. When the message store is behind by this much, sends answer `storage_full`.",
+        "Disk budget of the journal. When the message store, or Kafka where events go there, is behind by this much, sends answer `storage_full`.",
     ),
     key(
         "store.cache_bytes",
@@ -370,6 +370,41 @@ pub(crate) static KEYS: &[Key] = &[
         "cassandra.replicas",
         Field::U16(|c| &mut c.outside.cassandra.replicas, Unit::Count, 1, 16),
         "Copies of each row in the data centre, for a keyspace that `lynk migrate` makes; one that exists keeps its own. 3 survive the loss of a node.",
+    ),
+    key(
+        "events.sink",
+        Field::Choice(|c| &mut c.outside.events.sink),
+        "Where events for other systems go: nowhere, or to Kafka (section `kafka`), from journals and the store of accounts, at least once.",
+    ),
+    key(
+        "events.include_body",
+        Field::Switch(|c| &mut c.outside.events.include_body),
+        "Whether events carry what people wrote: texts, emoji, reasons. What has left cannot be erased here.",
+    ),
+    key(
+        "events.envelope",
+        Field::Choice(|c| &mut c.outside.events.envelope),
+        "Envelope of CloudEvents 1.0: none, its attributes as headers (`binary`), or around the event (`structured`).",
+    ),
+    key(
+        "events.source",
+        Field::Text(|c| &mut c.outside.events.source),
+        "Attribute `source` of the envelope: a URI reference that names this installation.",
+    ),
+    key(
+        "kafka.bootstrap",
+        Field::Words(|c| &mut c.outside.kafka.bootstrap),
+        "Brokers to begin with, `host:port`; they tell of the others. A broker's certificate must be for its name: a connection is TLS with both certificates checked, always.",
+    ),
+    key(
+        "kafka.ca",
+        Field::Path(|c| &mut c.outside.kafka.ca),
+        "PEM file of the authority that signed the brokers' certificates; no other is trusted. Relative to `credentials.dir`.",
+    ),
+    key(
+        "kafka.timeout",
+        Field::U64(|c| &mut c.outside.kafka.timeout_millis, Unit::Millis, 1_000, 60_000),
+        "Time for one batch until all in-sync replicas have it; then it is given again.",
     ),
     key(
         "drain.timeout",

@@ -61,6 +61,8 @@ pub(super) fn register(
             bits(account.created.0)
         ],
     )?;
+    let waits = "INSERT INTO outbox (user, created) VALUES (?1, ?2) ON CONFLICT (user) DO NOTHING";
+    execute(&tx, waits, params![account.user.0, bits(account.created.0)])?;
     note(&tx, account.user, SessionId::NIL, AuditKind::Registered, account.created)?;
     put_session(&tx, account.user, session)?;
     commit(tx)?;
@@ -295,4 +297,16 @@ fn prune(tx: &Transaction<'_>, wall: Millis) -> Result<(), Fault> {
     let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= ?1 ORDER BY at LIMIT ?2)";
     execute(tx, sql, params![bits(old), PRUNED_MAX])?;
     Ok(())
+}
+
+/// Removes rows of the outbox.
+pub(super) fn mark_published(connection: &mut Connection, users: &[UserId]) -> Result<(), Fault> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let tx = begin(connection)?;
+    for user in users {
+        execute(&tx, "DELETE FROM outbox WHERE user = ?1", [user.0])?;
+    }
+    commit(tx)
 }

@@ -271,3 +271,22 @@ pub fn a_clock_that_jumps_back_resets_no_counter<S: AccountStore>(store: &mut S)
         assert!(matches!(charge(store, &[daily], 10 * DAY - back), Charged::Refused { .. }), "{back}");
     }
 }
+
+/// A new account waits until it is marked, oldest first; one that was refused does not, one that was removed does.
+pub fn new_accounts_wait_until_they_are_published<S: AccountStore>(store: &mut S) {
+    assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
+    assert_eq!(register(store, BOB, "bob", 3), Registered::Made);
+    assert_eq!(register(store, ALICE, "alice", 7), Registered::Made);
+    let third = UserId([3; 16]);
+    assert_eq!(register(store, third, "ALICE", 8), Registered::NameTaken);
+    assert_eq!(register(store, third, "carol", 9), Registered::Made);
+    ready(store.remove(ALICE, at(10))).expect("removes");
+    assert_eq!(ready(store.unpublished(2)), Ok(vec![(BOB, at(3)), (ALICE, at(7))]));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (ALICE, at(7)), (third, at(9))]));
+    assert_eq!(ready(store.mark_published(&[])), Ok(()));
+    assert_eq!(ready(store.mark_published(&[ALICE, UserId([9; 16])])), Ok(()));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (third, at(9))]));
+    assert_eq!(ready(store.mark_published(&[third, BOB])), Ok(()));
+    assert_eq!(ready(store.mark_published(&[BOB])), Ok(()), "twice is once");
+    assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
+}

@@ -231,6 +231,12 @@ impl AccountStore for Counting {
         self.count();
         self.store.audit(user, limit).await
     }
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.store.unpublished(limit).await
+    }
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        self.store.mark_published(users).await
+    }
 }
 
 #[test]
