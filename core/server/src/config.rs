@@ -32,9 +32,10 @@ pub(crate) use outside::Outside;
 pub use render::reference;
 pub(crate) use render::{default_toml, explain};
 pub(crate) use table::KEYS;
+#[cfg(feature = "kafka")]
+pub(crate) use value::EventEnvelope;
 pub(crate) use value::{
-    Backend, Choice, EventEnvelope, EventsTo, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole,
-    SmsProvider,
+    Backend, Choice, EventsTo, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole, SmsProvider,
 };
 
 /// Everything an operator can set. One field per key of [`KEYS`].

@@ -4,6 +4,7 @@
 //! the threads of shards sleep, and how long their turns take, beside the same load with nothing stopped.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -119,7 +120,8 @@ fn frozen(outside: &'static Outside, system: &str) {
     let (_, acked) = pump.stop();
     ratios.sort_by(f64::total_cmp);
     let median = ratios[PAIRS / 2];
-    println!(
+    let _unseen = writeln!(
+        std::io::stderr(),
         "{system}: p99 of a turn frozen / normal {median:.2}, from {:.2} to {:.2}",
         ratios[0],
         ratios[PAIRS - 1]
