@@ -275,7 +275,7 @@ impl Boot<'_> {
         let flush = Arc::clone(&self.flush);
         let (config, health, files_max) = (self.config, self.health, self.files_max);
         let counts = mailboxes.counts();
-        let (accounts, accounts_thread) =
+        let accounts::Started { state: accounts, thread: accounts_thread, sms } =
             accounts::start(config, self.dir, loaded, mailboxes.shards.clone(), accounts, blocks)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
         let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
@@ -288,6 +288,7 @@ impl Boot<'_> {
             events: publishing.as_ref().map(Publishing::view),
             api: counts,
             accounts: Arc::clone(accounts.counts()),
+            sms,
             journal: disk_use,
             driver: chosen,
             fallback,

@@ -42,6 +42,9 @@ fn collect(health: &Health) -> Snapshot {
         }
         parts.api.add_to(&mut snapshot);
         parts.accounts.add_to(&mut snapshot);
+        if let Some(sms) = &parts.sms {
+            sms.add_to(&mut snapshot);
+        }
         snapshot.add(Metric::JournalDisk, parts.journal.used());
         snapshot.add(Metric::JournalDiskMax, parts.journal.max());
         snapshot.add(Metric::ProcessShards, parts.shards.len() as u64);

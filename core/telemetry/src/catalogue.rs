@@ -114,7 +114,45 @@ const API_REFUSALS: Label = Label { name: "reason", values: &["full", "network"]
 const GOOD_OR_BAD: Label = Label { name: "outcome", values: &["good", "bad"] };
 
 /// What became of a request for a code.
-const CODE_OUTCOMES: Label = Label { name: "outcome", values: &["sent", "withheld", "refused", "failed"] };
+const CODE_OUTCOMES: Label =
+    Label { name: "outcome", values: &["sent", "withheld", "refused", "failed", "unknown"] };
+
+/// What became of a message at the carrier.
+const SMS_OUTCOMES: Label =
+    Label { name: "outcome", values: &["accepted", "refused", "unavailable", "unknown"] };
+
+/// Why a message failed: the causes of `bridges/sms`, in its order.
+const SMS_CAUSES: Label = Label {
+    name: "cause",
+    values: &[
+        "number",
+        "blocked",
+        "region",
+        "expired",
+        "throttled",
+        "credentials",
+        "sender",
+        "account",
+        "unreachable",
+        "tls",
+        "unanswered",
+        "server",
+        "other",
+    ],
+};
+
+/// Why a message was offered to the carrier again.
+const SMS_REPEATS: Label = Label { name: "cause", values: &["unreachable", "stale", "throttled"] };
+
+/// What the carrier tells of a message, in the order of its life.
+const SMS_STATUSES: Label = Label {
+    name: "status",
+    values: &["accepted", "queued", "sending", "sent", "delivered", "undelivered", "failed", "other"],
+};
+
+/// Why a call of the carrier was refused.
+const SMS_CALL_REFUSALS: Label =
+    Label { name: "reason", values: &["signature", "malformed", "unknown_message", "replayed", "too_large"] };
 
 /// What became of a refresh token.
 const REFRESH_OUTCOMES: Label =
@@ -312,7 +350,13 @@ catalogue! {
     ApiTickets Counter "lynk_api_tickets_total" by GOOD_OR_BAD: "Socket tickets shown, by what they were good for.";
     ApiRevocations Counter "lynk_api_revocations_total": "Sessions ended before their tokens did.";
     AccountsCodes Counter "lynk_accounts_codes_total" by CODE_OUTCOMES:
-        "Requests for a code, by what became of them; withheld: the number had its messages of the day; refused: by a limit, or without a store.";
+        "Requests for a code, by what became of them; withheld: the number had its messages of the day; refused: by a limit, or without a store; unknown: the carrier did not say whether it took the message.";
+    AccountsSpent Counter "lynk_accounts_codes_cost_total":
+        "Money for codes by the prices of the configuration, in its currency.";
+    AccountsOverBudget Counter "lynk_accounts_codes_over_budget_total":
+        "Codes refused because the money of the day was spent.";
+    AccountsCodesCancelled Counter "lynk_accounts_codes_cancelled_total":
+        "Codes that ended because the carrier told that their message does not arrive.";
     AccountsProofs Counter "lynk_accounts_proofs_total" by GOOD_OR_BAD: "Codes that somebody entered.";
     AccountsRegistered Counter "lynk_accounts_registered_total": "Accounts made.";
     AccountsRefreshes Counter "lynk_accounts_refreshes_total" by REFRESH_OUTCOMES:
@@ -322,6 +366,19 @@ catalogue! {
         "Time of an operation on the accounts' thread.";
     AccountsStoreFailures Counter "lynk_accounts_store_failures_total": "Failures of the store of accounts.";
     AccountsStoreDegraded Gauge "lynk_accounts_store_degraded": "1 while the store of accounts fails.";
+    SmsSends Counter "lynk_sms_sends_total" by SMS_OUTCOMES:
+        "Messages given to the carrier; unavailable: certainly not taken; unknown: perhaps taken, and not sent again.";
+    SmsFailures Counter "lynk_sms_failures_total" by SMS_CAUSES:
+        "Messages that failed, at once or by what the carrier told later.";
+    SmsRepeats Counter "lynk_sms_repeats_total" by SMS_REPEATS:
+        "Times a message that was certainly not taken was offered again.";
+    SmsConnections Counter "lynk_sms_connections_total": "Connections opened to the carrier.";
+    SmsSeconds Histogram "lynk_sms_send_duration_seconds": "Time until the carrier's answer, repeats included.";
+    SmsDegraded Gauge "lynk_sms_degraded": "1 while the carrier takes no messages.";
+    SmsStatuses Counter "lynk_sms_statuses_total" by SMS_STATUSES: "What the carrier told of messages.";
+    SmsCallsRefused Counter "lynk_sms_calls_refused_total" by SMS_CALL_REFUSALS:
+        "Calls of the carrier, or of somebody who pretends to be it, that were refused.";
+    SmsTracked Gauge "lynk_sms_messages_tracked": "Messages of which the carrier may still tell something.";
     ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
     ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
     ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";

@@ -40,7 +40,7 @@ fn alice() -> (Account, NewSession) {
 fn what_was_answered_is_there_after_a_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let (account, session) = alice();
-    let daily = Charge { key: [9; 16], window_millis: DAY, max: 1 };
+    let daily = Charge { key: [9; 16], window_millis: DAY, amount: 1, max: 1 };
     let turned = Family {
         generation: 1,
         hash: SecretHash([4; 32]),

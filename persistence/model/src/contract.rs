@@ -16,10 +16,10 @@ mod rooms;
 
 pub use accounts::{
     a_clock_that_jumps_back_resets_no_counter, a_family_turns_once_from_each_generation,
-    a_removed_accounts_name_stays_closed_for_thirty_days, an_account_is_found_by_what_is_unique,
-    charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
-    new_accounts_wait_until_they_are_published, sessions_end_once_and_by_their_owner,
-    the_least_used_session_makes_room,
+    a_removed_accounts_name_stays_closed_for_thirty_days, amounts_add_up_to_the_limit,
+    an_account_is_found_by_what_is_unique, charges_count_together_and_never_too_many,
+    names_and_numbers_belong_to_one, new_accounts_wait_until_they_are_published,
+    sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
 };
 pub use events::{every_event, every_event_comes_back_as_it_was, order_is_kept_and_repetitions_are_known};
 pub use history::{History, Random, records};
@@ -72,6 +72,7 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     a_family_turns_once_from_each_generation(&mut open());
     sessions_end_once_and_by_their_owner(&mut open());
     the_least_used_session_makes_room(&mut open());
+    amounts_add_up_to_the_limit(&mut open());
     charges_count_together_and_never_too_many(&mut open());
     a_clock_that_jumps_back_resets_no_counter(&mut open());
     new_accounts_wait_until_they_are_published(&mut open());

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use lynk_auth::{
     Attempts, Claims, Code, CodePolicy, CodeRequest, Codes, Grant, NoCode, OneTime, OneTimeKind, Opaque,
-    Refresh, RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, address_key, new_family,
-    refresh,
+    Refresh, RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, Sms, address_key,
+    new_family, refresh,
 };
 use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
@@ -27,7 +27,6 @@ use tokio::runtime::Runtime;
 
 use super::counts::{AccountCounts, Refreshed};
 use super::shared::{Keys, OnEnded, Tickets};
-use super::sms::Sms;
 use super::wire::Issued;
 
 const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
@@ -73,7 +72,14 @@ pub(super) struct Registration {
 
 /// What is done on the accounts' thread.
 pub(super) trait Actions {
-    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject>;
+    /// `price` is what the message would cost, in ten-thousandths.
+    fn request_code(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        phone: &Phone,
+        price: u32,
+    ) -> Result<Requested, Reject>;
     fn cancel_code(&mut self, request: CodeRequest);
     fn verify(
         &mut self,
@@ -232,7 +238,7 @@ impl<S: AccountStore + LastFault> Service<S> {
 
     /// One that is limited over `window_millis`; `None` where there is no limit.
     fn counted(&self, kind: &str, of: &[u8], window_millis: u64, max: u32) -> Option<Charge> {
-        (max > 0).then(|| Charge { key: self.server.subject(kind, of), window_millis, max })
+        (max > 0).then(|| Charge { key: self.server.subject(kind, of), window_millis, amount: 1, max })
     }
 
     /// Ends the loose ends of sessions that ended.
@@ -298,7 +304,13 @@ impl<S: AccountStore + LastFault> Service<S> {
 }
 
 impl<S: AccountStore + LastFault> Actions for Service<S> {
-    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject> {
+    fn request_code(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        phone: &Phone,
+        price: u32,
+    ) -> Result<Requested, Reject> {
         self.attempt(now, from)?;
         let policy = self.policies.codes.clone();
         self.codes.may_send(now.mono, phone, &policy).map_err(|why| match why {
@@ -320,7 +332,13 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
         ]
         .into_iter()
         .flatten()
+        // Money last: a number that had its messages is told nothing, also when there is none left.
+        .chain(
+            self.counted("money in a day", b"", DAY_MILLIS, policy.spend_day)
+                .map(|money| Charge { amount: price, ..money }),
+        )
         .collect();
+        let money = (policy.spend_day > 0).then(|| charges.len() - 1);
         let request = CodeRequest(uuid_v7(now.wall.0, self.bytes()));
         let random = self.bytes();
         match self.charge(&charges, now.wall)? {
@@ -333,12 +351,16 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
                 self.charge(decoy.as_slice(), now.wall)?;
                 return Ok(Requested { request, sms: None });
             }
-            Charged::Refused { retry_after_millis, .. } => {
+            Charged::Refused { index, retry_after_millis } => {
+                if Some(index) == money {
+                    self.counts.over_budget();
+                }
                 return Err(wait(ErrorCode::RateLimited, retry_after_millis));
             }
         }
+        self.counts.spent(price);
         let code = self.codes.make(now.mono, &self.server, phone, request, random, &policy);
-        let sms = Sms { to: phone.clone(), code, made: now.wall, life_millis: policy.life_millis };
+        let sms = Sms { to: phone.clone(), code, request, made: now.wall, life_millis: policy.life_millis };
         Ok(Requested { request, sms: Some(sms) })
     }
 

@@ -104,6 +104,8 @@ choice! {
     SmsProvider {
         /// Nobody: codes are shown on this machine.
         Console = "console",
+        /// Twilio.
+        Twilio = "twilio",
         /// Nobody at all: no codes, no sign-in.
         None = "none",
     }

@@ -84,7 +84,7 @@ fn window(server: &Server, shards: &[PathBuf]) -> f64 {
 
 fn frozen(outside: &'static Outside, system: &str) {
     let data = tempfile::tempdir().expect("a directory");
-    let options = outside.options();
+    let options = outside.options(data.path());
     let mut all = NO_RATES.to_vec();
     all.extend(options.iter().map(String::as_str));
     let server = Server::start(data.path(), &all);

@@ -6,22 +6,14 @@ use serde_json::{Value, json};
 
 use crate::pump::{Pump, assert_kept, insist};
 use crate::support::outside::Outside;
-use crate::support::{Chatter, PATIENCE, Server, key};
+use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key};
 
 const BACKLOG: &str = "lynk_store_drain_backlog_records";
 
-fn options(outside: &Outside, more: &[&str]) -> Vec<String> {
-    let mut all = outside.options();
-    all.extend(more.iter().map(|word| (*word).to_owned()));
-    all
-}
-
 fn start(outside: &Outside, data: &std::path::Path, more: &[&str]) -> Server {
-    let options = options(outside, more);
-    let words: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut all = crate::support::NO_RATES.to_vec();
-    all.extend(words);
-    Server::start(data, &all)
+    let options = outside.options(data);
+    let options = NO_RATES.into_iter().chain(options.iter().map(String::as_str)).chain(more.iter().copied());
+    Server::start(data, &options.collect::<Vec<_>>())
 }
 
 /// Waits until `/readyz` says so of a dependency.

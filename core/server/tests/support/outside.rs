@@ -1,12 +1,12 @@
 //! The real servers that `scripts/services` runs, as a server under test uses them.
 //!
-//! Tests share one database and one keyspace: their users and rooms are of their own, and each data directory has a name of its own.
+//! Each data directory has a database of its own, because people and rooms have names. All share one keyspace: rooms have random ids there.
 
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::LYNK;
 
@@ -18,10 +18,12 @@ const KEYSPACE: &str = "lynk_tests";
 pub(crate) struct Outside {
     directory: PathBuf,
     values: HashMap<String, String>,
+    /// Databases by data directory.
+    databases: Mutex<HashMap<PathBuf, String>>,
 }
 
 impl Outside {
-    /// The servers, with tables in them; `None` when there are none, which is said past the test harness.
+    /// The servers; `None` when there are none, which is said past the test harness.
     pub(crate) fn find(test: &str) -> Option<&'static Self> {
         let found = Self::get();
         if found.is_none() {
@@ -42,9 +44,8 @@ impl Outside {
             let pair =
                 |line: &str| line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
             let directory = Path::new(&path).parent().expect("a file is in a directory").to_owned();
-            let outside = Self { directory, values: text.lines().filter_map(pair).collect() };
-            outside.migrate();
-            Some(outside)
+            let values = text.lines().filter_map(pair).collect();
+            Some(Self { directory, values, databases: Mutex::default() })
         };
         FOUND.get_or_init(look).as_ref()
     }
@@ -58,8 +59,25 @@ impl Outside {
         self.values.get(key).unwrap_or_else(|| panic!("{key} is in LYNK_SERVICES"))
     }
 
-    /// Options of `lynk` that use all of them.
-    pub(crate) fn options(&self) -> Vec<String> {
+    /// Options of `lynk` with which the server of `data` uses all of them. There are tables then.
+    pub(crate) fn options(&self, data: &Path) -> Vec<String> {
+        let mut databases = self.databases.lock().expect("no panic");
+        if let Some(database) = databases.get(data) {
+            return self.settings(database);
+        }
+        let (number, pid) = (databases.len(), std::process::id());
+        let random = u32::from_be_bytes(super::random());
+        let name = format!("{number}_{random:x}");
+        self.script(&["database"], &[&name, &pid.to_string()]);
+        let database = format!("lynk_test_{name}_{pid}");
+        let options = self.settings(&database);
+        let done = Command::new(LYNK).arg("migrate").args(&options).output().expect("lynk can be started");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        databases.insert(data.to_owned(), database);
+        options
+    }
+
+    fn settings(&self, database: &str) -> Vec<String> {
         let node = format!("{}:{}", self.value("CASSANDRA_HOST"), self.value("CASSANDRA_PORT"));
         let settings = [
             ("store.relational", "postgres"),
@@ -67,7 +85,7 @@ impl Outside {
             ("credentials.dir", self.value("CREDENTIALS_DIR")),
             ("postgres.host", self.value("POSTGRES_HOST")),
             ("postgres.port", self.value("POSTGRES_PORT")),
-            ("postgres.database", self.value("POSTGRES_DATABASE")),
+            ("postgres.database", database),
             ("postgres.pool_size", "4"),
             ("cassandra.nodes", &node),
             ("cassandra.keyspace", KEYSPACE),
@@ -76,16 +94,14 @@ impl Outside {
         settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
     }
 
-    fn migrate(&self) {
-        let done =
-            Command::new(LYNK).arg("migrate").args(self.options()).output().expect("lynk can be started");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    }
-
     /// Brings servers up that are not: again after a kill, with their data.
     pub(crate) fn up(&self, servers: &[&str]) {
+        self.script(&["up"], servers);
+    }
+
+    fn script(&self, command: &[&str], words: &[&str]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/services");
-        let done = Command::new(script).arg("up").arg(&self.directory).args(servers).output();
+        let done = Command::new(script).args(command).arg(&self.directory).args(words).output();
         let done = done.expect("the script can be started");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }

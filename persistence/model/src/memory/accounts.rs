@@ -222,23 +222,24 @@ impl AccountStore for MemoryAccounts {
     }
 
     async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
-        let mut done: Vec<([u8; 16], u64)> = Vec::new();
+        let mut done: Vec<(([u8; 16], u64), u64)> = Vec::new();
         for (index, charge) in charges.iter().enumerate() {
             let leaving = self.leaving(charge, wall);
             let mut counted: u64 = leaving.iter().map(|(_, count)| count).sum();
-            if counted < u64::from(charge.max) {
+            let fits = |counted: u64| counted + u64::from(charge.amount) <= u64::from(charge.max);
+            if fits(counted) {
                 let slice = (charge.key, wall.0 - wall.0 % width(charge));
-                *self.counted.entry(slice).or_default() += 1;
-                done.push(slice);
+                *self.counted.entry(slice).or_default() += u64::from(charge.amount);
+                done.push((slice, u64::from(charge.amount)));
                 continue;
             }
             let free = leaving.iter().find(|(_, count)| {
                 counted -= count;
-                counted < u64::from(charge.max)
+                fits(counted)
             });
             let retry_after_millis = free.map_or(charge.window_millis, |(leaves, _)| leaves - wall.0);
-            for slice in done {
-                self.counted.entry(slice).and_modify(|count| *count -= 1);
+            for (slice, amount) in done {
+                self.counted.entry(slice).and_modify(|count| *count -= amount);
             }
             return Ok(Charged::Refused { index, retry_after_millis });
         }

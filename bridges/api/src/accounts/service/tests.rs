@@ -75,7 +75,7 @@ fn attack(policies: Policies) -> (Vec<Attacked>, u32) {
         let now = at(step * STEP);
         for from in (0..ADDRESSES).map(address) {
             let target = next % NUMBERS;
-            match service.request_code(now, from, &number(target)) {
+            match service.request_code(now, from, &number(target), 0) {
                 Ok(Requested { request, sms: Some(sms) }) => {
                     next += 1;
                     numbers[target as usize].sent += 1;
@@ -250,7 +250,7 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     let mut service = Service::new(store, runtime, shared, policies, random);
     let from = address(1);
     // Number 1 gets an account.
-    let asked = service.request_code(at(0), from, &number(1)).expect("asked");
+    let asked = service.request_code(at(0), from, &number(1), 0).expect("asked");
     let code = asked.sms.expect("sent").code;
     let Ok(Proved::New(token)) = service.verify(at(0), from, asked.request, &code, String::new()) else {
         panic!("a new number")
@@ -262,7 +262,7 @@ fn known_and_unknown_numbers_cost_the_same_work() {
 
     let mut cost = |now: Now, n: u32| {
         let before = (service.store.calls.get(), service.codes.hashes());
-        let asked = service.request_code(now, from, &number(n)).expect("asked");
+        let asked = service.request_code(now, from, &number(n), 0).expect("asked");
         let request = (service.store.calls.get() - before.0, service.codes.hashes() - before.1);
         // A wrong code, which anybody may send.
         let wrong = other(&asked.sms.expect("sent").code, 1);
