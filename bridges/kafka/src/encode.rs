@@ -206,7 +206,7 @@ mod tests {
         let value: Value =
             serde_json::from_slice(&encode(event, &encoding).expect("fits").value).expect("JSON");
         assert_eq!(value["specversion"], "1.0");
-        assert_eq!(value["time"], "2026-11-23T17:08:51.002Z");
+        assert_eq!(value["time"], "2026-11-23T17:48:51.002Z");
         assert_eq!((&value["type"], &value["source"]), (&json!("message.created"), &json!("/lynk")));
         assert_eq!(value["data"]["type"], "message.created");
     }

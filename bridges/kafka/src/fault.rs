@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_refused_is_named_without_its_value() {
-        let made = ClientConfig::new().set("sasl.mechanism", "hush").create::<BaseProducer>();
+        let made = ClientConfig::new().set("security.protocol", "hush").create::<BaseProducer>();
         let fault = Fault::of(&made.err().expect("refused"));
         assert!(!format!("{fault} {fault:?}").contains("hush"), "{fault}");
         let made = ClientConfig::new().set("linger.ms", "hush").create::<BaseProducer>();
