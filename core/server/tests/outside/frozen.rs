@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::alone;
 use crate::pump::{Pump, assert_kept};
 use crate::support::outside::{Frozen, Outside};
 use crate::support::{Chatter, NO_RATES, Server, key};
@@ -132,12 +133,12 @@ fn frozen(outside: &'static Outside, system: &str) {
 
 #[test]
 fn no_shard_waits_for_a_frozen_message_store() {
-    let Some(outside) = Outside::find("no_shard_waits_for_a_frozen_message_store") else { return };
+    let Some((outside, _turn)) = alone("no_shard_waits_for_a_frozen_message_store") else { return };
     frozen(outside, "cassandra");
 }
 
 #[test]
 fn no_shard_waits_for_a_frozen_relational_store() {
-    let Some(outside) = Outside::find("no_shard_waits_for_a_frozen_relational_store") else { return };
+    let Some((outside, _turn)) = alone("no_shard_waits_for_a_frozen_relational_store") else { return };
     frozen(outside, "postgres");
 }
