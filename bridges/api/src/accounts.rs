@@ -7,6 +7,8 @@
 //! Invariants: secrets travel in bodies and in one header, never in a path, a query, a log line or an error; asking for a
 //! code costs and answers the same for known and unknown numbers. Limits: [`Policies`], and those of `desk`.
 
+mod carrier;
+mod console;
 mod counts;
 mod desk;
 mod handlers;
@@ -15,7 +17,6 @@ mod number;
 mod operations;
 mod service;
 mod shared;
-mod sms;
 mod vault;
 mod wire;
 
@@ -30,7 +31,7 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
-use lynk_auth::{ADDRESSES_MAX, CodePolicy, KeyRing, ServerSecret};
+use lynk_auth::{ADDRESSES_MAX, CodePolicy, KeyRing, ServerSecret, SmsSender};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
 use lynk_model::local::{CODES_MAX, ONCE_MAX};
@@ -41,11 +42,11 @@ use tokio::sync::Semaphore;
 
 use crate::{Authority, Clock, Shards};
 
+pub use console::ConsoleSms;
 pub use counts::AccountCounts;
 pub use operations::operations;
 pub use service::Policies;
 pub use shared::{Keys, Tickets};
-pub use sms::{ConsoleSms, Sending, Sms, SmsError, SmsSender};
 
 use desk::Desk;
 use service::{Service, Shared};
@@ -276,5 +277,6 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/users", get(handlers::users))
         .route("/v1/users/by_name/{user_name}", get(handlers::user_of_name))
         .route("/.well-known/jwks.json", get(handlers::jwks))
+        .route("/v1/sms/status/{reference}", post(carrier::status))
         .with_state(state)
 }

@@ -14,6 +14,7 @@
 
 mod connect;
 mod fault;
+pub mod grants;
 mod page;
 mod place;
 mod read;
@@ -25,6 +26,7 @@ mod write;
 
 pub use connect::{Connect, ConnectError, Identity, Limits, Secret, Tls};
 pub use fault::{Fault, FaultKind};
+pub use grants::{MESSAGES, MIGRATE};
 pub use place::BUCKET_SEQS;
-pub use schema::{MESSAGES, MIGRATE, Migration, Replication, VERSION, migrate};
+pub use schema::{Migration, Replication, VERSION, migrate, replication_map};
 pub use store::CassandraMessages;

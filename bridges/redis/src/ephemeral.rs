@@ -202,7 +202,8 @@ impl Ephemeral for RedisEphemeral {
             let mut args = vec![text(now.wall.0)];
             for charge in &charges {
                 let (width, slice) = (charge.width(), charge.slice(now.wall));
-                args.extend([charge.window_millis, width, slice, u64::from(charge.max)].map(text));
+                let (max, amount) = (u64::from(charge.max), u64::from(charge.amount));
+                args.extend([charge.window_millis, width, slice, max, amount].map(text));
             }
             match numbers(&self.run(Name::Charge, keys, args).await?)?.as_slice() {
                 [] => Ok(Charged::Done),

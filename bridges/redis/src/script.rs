@@ -132,13 +132,15 @@ redis.call('DEL', KEYS[1])
 return 0
 ";
 
-/// Keys: counters. Arguments: the time, then for each counter window, width of a slice, begin of the slice of now, limit.
+/// Keys: counters. Arguments: the time, then for each counter window, width of a slice, begin of the slice of now, limit,
+/// amount.
 /// Returns nothing when all were counted, else index (from 0) of the one that is at its limit, and milliseconds.
 const CHARGE: &str = r"
 local now = tonumber(ARGV[1])
 for i, key in ipairs(KEYS) do
-  local at = 4 * i - 2
+  local at = 5 * i - 3
   local window, width, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
+  local amount = tonumber(ARGV[at + 4])
   local counted, leaving = 0, {}
   local slices = redis.call('HGETALL', key)
   for j = 1, #slices, 2 do
@@ -150,20 +152,20 @@ for i, key in ipairs(KEYS) do
       leaving[#leaving + 1] = { slice + width + window, count }
     end
   end
-  if counted < limit then
-    redis.call('HINCRBY', key, ARGV[at + 2], 1)
+  if counted + amount <= limit then
+    redis.call('HINCRBY', key, ARGV[at + 2], amount)
     redis.call('PEXPIRE', key, window + 2 * width)
   else
     table.sort(leaving, function(a, b) return a[1] < b[1] end)
     local wait = window
     for _, one in ipairs(leaving) do
       counted = counted - one[2]
-      if counted < limit then
+      if counted + amount <= limit then
         wait = one[1] - now
         break
       end
     end
-    for j = 1, i - 1 do redis.call('HINCRBY', KEYS[j], ARGV[4 * j], -1) end
+    for j = 1, i - 1 do redis.call('HINCRBY', KEYS[j], ARGV[5 * j - 1], -tonumber(ARGV[5 * j + 1])) end
     return { i - 1, wait }
   end
 end

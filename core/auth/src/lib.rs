@@ -1,4 +1,5 @@
-//! Who somebody is: one-time codes, access tokens, refresh families, single-use tokens, and how often each may be tried.
+//! Who somebody is: one-time codes, access tokens, refresh families, single-use tokens, how often each may be tried, and the
+//! port to whoever sends codes ([`SmsSender`]).
 //! Sans-I/O: time, random bytes and key bytes are passed in.
 //!
 //! Thread: any. A shard holds its [`KeySet`] behind an `Arc` and swaps it whole on reload; a [`KeyRing`] stays
@@ -34,16 +35,18 @@ mod policy;
 mod refresh;
 mod sealed;
 mod secret;
+mod sms;
 mod token;
 
 pub use attempts::{ADDRESSES_MAX, Attempts, address_key};
 pub use code::{Code, CodeRequest};
 pub use key::{KEYS_MAX, KeyError, KeyRing, KeySet, Pkcs8, PublicKey, Scope, SigningKey};
 pub use one_time::OneTimeKind;
-pub use policy::{CodePolicy, SessionPolicy, TRIES_PER_NUMBER_DAY_MAX};
+pub use policy::{CodePolicy, CountryPrice, SessionPolicy, TEN_THOUSANDTHS, TRIES_PER_NUMBER_DAY_MAX};
 pub use refresh::{REFRESH_PREFIX, Refresh, RefreshToken, new_family, refresh};
 pub use sealed::SEAL_RANDOM_BYTES;
 pub use secret::{Opaque, ServerSecret};
+pub use sms::{Sending, Sms, SmsCall, SmsCallError, SmsError, SmsReport, SmsSender};
 pub use token::{
     Claims, Grant, NOT_BEFORE_LEEWAY_MILLIS, SESSION_TOKEN_MILLIS_MAX, TOKEN_BYTES_MAX, TOKEN_MILLIS_MAX,
     Token, TokenError,

@@ -18,8 +18,8 @@ use lynk_embedded::MessageLogOptions;
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::{Policy, TrustedProxies};
 use lynk_journal::{
-    DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
-    RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
+    Cursors, DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
+    RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
 };
 use lynk_model::port::{AccountStore, LastFault, MessageStore, RoomStore};
 use lynk_reactor::{
@@ -32,6 +32,7 @@ use crate::accounts::{self, StoredBlocks};
 use crate::api::Mailboxes;
 use crate::config::{Backend, Config, MessagesIn, Pin, RelationalIn};
 use crate::data_dir::{DataDir, Keys};
+use crate::events::{self, Publishing};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
 use crate::stores::{self, Messages, SharedEphemeral};
@@ -101,8 +102,12 @@ pub(crate) struct Running {
     /// Ends the bridge of what waits for minutes.
     finish_shared: Option<Box<dyn FnOnce() + Send>>,
     store: StoreBridge,
+    publishing: Option<Publishing>,
     keeper: KeeperThread,
 }
+
+/// The store of accounts on its runtime, and once more for those who publish new ones.
+type AccountStores<A> = ((A, Runtime), Option<(A, Runtime)>);
 
 /// Where segments come from.
 struct Segments {
@@ -165,7 +170,10 @@ impl Boot<'_> {
         match self.config.outside.relational {
             RelationalIn::Embedded => {
                 let rooms = stores::embedded_rooms(self.dir, life)?;
-                let accounts = (stores::embedded_accounts(self.dir)?, stores::runtime()?);
+                let accounts = self.account_stores(|first, _| match first {
+                    None => stores::embedded_accounts(self.dir),
+                    Some(first) => stores::embedded_accounts_beside(first),
+                })?;
                 let blocks = Arc::new(StoredBlocks::open(self.dir)?);
                 self.with_stores(loaded, messages, rooms, accounts, blocks)
             }
@@ -174,8 +182,8 @@ impl Boot<'_> {
                 {
                     let (config, health) = (self.config, self.health);
                     let rooms = stores::postgres::rooms(config, health, &messages.read.runtime, life)?;
-                    let runtime = stores::runtime()?;
-                    let accounts = (stores::postgres::accounts(config, health, &runtime)?, runtime);
+                    let accounts = self
+                        .account_stores(|_, runtime| stores::postgres::accounts(config, health, runtime))?;
                     let blocks = Arc::new(stores::postgres::PostgresBlocks::new(config)?);
                     self.with_stores(loaded, messages, rooms, accounts, blocks)
                 }
@@ -185,12 +193,28 @@ impl Boot<'_> {
         }
     }
 
+    /// A store for the accounts' thread, and one with connections of its own for the publishing one, if there is one. `open` gets the first one
+    /// when there is one.
+    fn account_stores<A>(
+        &self,
+        open: impl Fn(Option<&A>, &Runtime) -> Result<A, Failure>,
+    ) -> Result<AccountStores<A>, Failure> {
+        let runtime = stores::runtime()?;
+        let first = (open(None, &runtime)?, runtime);
+        if !events::wanted(self.config) {
+            return Ok((first, None));
+        }
+        let runtime = stores::runtime()?;
+        let again = (open(Some(&first.0), &runtime)?, runtime);
+        Ok((first, Some(again)))
+    }
+
     fn with_stores<M, R, A>(
         self,
         loaded: Keys,
         mut messages: Messages<M>,
         rooms: R,
-        accounts: (A, Runtime),
+        (accounts, new_accounts): AccountStores<A>,
         blocks: Arc<dyn Blocks>,
     ) -> Result<Running, Failure>
     where
@@ -202,6 +226,7 @@ impl Boot<'_> {
         let root = self.dir.root().join("journal");
         std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
         let recovered = self.recover(&mut messages.drained, shard_count)?;
+        let cursors = events::cursors(self.config, &root, &recovered, shard_count)?;
 
         let plan = Plan::new(backend(self.config), shard_count, &lynk_ring::Options::default())
             .map_err(start_failed)?;
@@ -215,14 +240,16 @@ impl Boot<'_> {
         let limits = self.writer_limits();
         let writers: Vec<_> = (0..shard_count).map(|_| Writer::new(limits)).collect();
         let committed = writers.iter().map(Writer::committed).collect();
+        let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, committed));
+        let drainer = Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use));
         let parts = StoreParts {
             messages: messages.read,
             drained: messages.drained,
             embedded: messages.embedded,
             rooms,
             rooms_outside: self.config.outside.relational != RelationalIn::Embedded,
-            reader: Reader::new(RealDisk, &root, &recovered, committed),
-            drainer: Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use)),
+            reader: reader.clone(),
+            drainer: held(drainer, cursors.as_ref()),
             disk: RealDisk,
             live: (0..shard_count).map(|shard| recovered.live_source(ShardId(shard))).collect(),
         };
@@ -237,6 +264,12 @@ impl Boot<'_> {
             ..StoreOptions::default()
         };
         let (store, ports) = StoreBridge::start(parts, wakes, &options)?;
+        let publishing = match cursors.zip(new_accounts) {
+            None => None,
+            Some((cursors, accounts)) => {
+                Some(events::start(self.config, &root, &recovered, shard_count, cursors, reader, accounts)?)
+            }
+        };
 
         let (mailboxes, apis) = Mailboxes::open(&plan, shard_count)?;
         let journals =
@@ -249,7 +282,7 @@ impl Boot<'_> {
             Some(SharedEphemeral { store, bridge, finish }) => (Some(store), vec![bridge], Some(finish)),
         };
         let to = mailboxes.shards.clone();
-        let (accounts, accounts_thread) =
+        let accounts::Started { state: accounts, thread: accounts_thread, sms } =
             accounts::start(config, self.dir, loaded, to, accounts, blocks, shared)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
         let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
@@ -259,9 +292,11 @@ impl Boot<'_> {
             store: store.health().clone(),
             requests: store.request_board().clone(),
             drain: store.drain_board().clone(),
+            events: publishing.as_ref().map(Publishing::view),
             api: counts,
             accounts: Arc::clone(accounts.counts()),
             bridges,
+            sms,
             journal: disk_use,
             driver: chosen,
             fallback,
@@ -269,7 +304,16 @@ impl Boot<'_> {
         });
         let room = room_for_connections(config, shard_count, files_max);
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
-        Ok(Running { shards, api, accounts, accounts_thread, finish_shared: finish, store, keeper })
+        Ok(Running {
+            shards,
+            api,
+            accounts,
+            accounts_thread,
+            finish_shared: finish,
+            store,
+            publishing,
+            keeper,
+        })
     }
 
     fn message_log(&self) -> MessageLogOptions {
@@ -347,7 +391,9 @@ impl Boot<'_> {
         let root = self.dir.root().join("journal");
         let mut reader = Reader::new(RealDisk, &root, recovered, Vec::new());
         let used = DiskUse::new(recovered.used_bytes, u64::MAX);
-        let mut drainer = Drainer::new(&root, recovered, 0, used);
+        // What is not published yet stays.
+        let cursors = events::cursors(self.config, &root, recovered, 0)?;
+        let mut drainer = held(Drainer::new(&root, recovered, 0, used), cursors.as_ref());
         let mut moved = 0;
         loop {
             let Store { store, runtime } = messages;
@@ -459,6 +505,14 @@ impl Boot<'_> {
     }
 }
 
+/// A drainer that keeps what others still need.
+fn held(drainer: Drainer, cursors: Option<&Arc<Cursors>>) -> Drainer {
+    match cursors {
+        None => drainer,
+        Some(cursors) => drainer.hold(Arc::clone(cursors)),
+    }
+}
+
 fn store_port(port: lynk_store::StorePort) -> StorePort {
     let lynk_store::StorePort { requests, replies, drained, bell, wake } = port;
     StorePort { requests, replies, drained, bell, wake: Box::new(move || wake()) }
@@ -552,7 +606,7 @@ impl Running {
         self.api.is_drained() && self.shards.iter().all(ShardHandle::is_drained)
     }
 
-    /// Ends all threads, the store last, so that everything committed is moved.
+    /// Ends all threads, the store and what publishes last, so that everything committed is moved.
     pub(crate) fn stop(self) {
         self.api.finish();
         for shard in &self.shards {
@@ -570,6 +624,9 @@ impl Running {
             finish();
         }
         self.store.finish();
+        if let Some(publishing) = self.publishing {
+            publishing.finish();
+        }
         self.keeper.join();
     }
 }

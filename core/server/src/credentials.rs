@@ -43,7 +43,10 @@ impl Identity {
 }
 
 /// Refuses a secret that everybody may read. A group may: that is how secrets are mounted into containers.
-fn check_secret(path: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// The mode it has, and the one it should have.
+pub(crate) fn check_secret(path: &Path) -> Result<(), Failure> {
     let mode = std::fs::metadata(path).map_err(|error| refused(path, &error))?.mode() & 0o777;
     if mode & 0o037 == 0 {
         return Ok(());

@@ -254,7 +254,11 @@ pub(crate) fn refused(path: &Path, error: &std::io::Error) -> Failure {
     }
 }
 
-fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
+/// Makes a directory, and those above it, unless it is there.
+///
+/// # Errors
+/// It cannot be made, or something else is there.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
     let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(|error| refused(path, &error))?;
     if !fs::metadata(path).map_err(|error| refused(path, &error))?.is_dir() {
@@ -345,6 +349,21 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Fa
             file.sync_all()
         });
     written.map_err(|error| refused(path, &error))
+}
+
+/// Puts a file with this content in the place of whatever is there: whole or not at all, also when the machine stops in between.
+///
+/// # Errors
+/// The disk or the directory refuses.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    // Left by a command that was cut off.
+    let _ = fs::remove_file(&fresh);
+    write_new(&fresh, content, mode)?;
+    fs::rename(&fresh, path).map_err(|error| refused(path, &error))?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 pub(crate) fn sync_dir(path: &Path) -> Result<(), Failure> {

@@ -43,6 +43,11 @@ impl Failure {
         self
     }
 
+    /// What happened, without the cure.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit

@@ -20,7 +20,7 @@ use lynk_model::port::Ephemeral;
 use lynk_store::Store;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::{Config, EphemeralIn, MessagesIn, RelationalIn};
+use crate::config::{Config, EphemeralIn, EventsTo, MessagesIn, RelationalIn};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
 use crate::health::{Bridge, Health};
@@ -113,6 +113,14 @@ pub(crate) fn ephemeral(config: &Config) -> Result<Option<SharedEphemeral>, Fail
     }
 }
 
+/// The same accounts, for another thread.
+///
+/// # Errors
+/// The disk.
+pub(crate) fn embedded_accounts_beside(accounts: &Accounts) -> Result<Accounts, Failure> {
+    accounts.open_beside().map_err(|error| open_failed(&error))
+}
+
 /// Why a try to reach an outside store came to nothing.
 #[cfg_attr(
     not(any(feature = "postgres", feature = "cassandra")),
@@ -190,10 +198,13 @@ fn name(choice: impl crate::config::Choice) -> &'static str {
     choice.word()
 }
 
-/// Whether this build can use the stores of a configuration.
+/// What this build would need for the outside systems of a configuration.
 pub(crate) fn missing_feature(config: &Config) -> Option<&'static str> {
     if config.outside.ephemeral == EphemeralIn::Redis && !cfg!(feature = "redis") {
         return Some("redis");
+    }
+    if config.outside.events.sink == EventsTo::Kafka && !cfg!(feature = "kafka") {
+        return Some("kafka");
     }
     match (config.outside.relational, config.outside.messages) {
         (RelationalIn::Postgres, _) if !cfg!(feature = "postgres") => Some("postgres"),

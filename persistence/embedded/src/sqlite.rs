@@ -9,7 +9,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 
 use crate::rewrite::rewrite_if_space;
 use crate::{Fault, FaultKind, OpenError};
@@ -35,6 +35,19 @@ pub(crate) fn open(path: &Path, steps: &[&str], mode: u32) -> Result<Connection,
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
     }
     migrate(&mut connection, steps, found).map_err(engine)?;
+    Ok(connection)
+}
+
+/// One more connection to a file that [`open`] has opened and holds open. It must not go through that again: the write-ahead log, which would
+/// be replaced, is in use.
+///
+/// # Errors
+/// What SQLite says.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    let engine = |fault: Fault| OpenError::Engine { path: path.to_owned(), fault };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| engine(error.into()))?;
+    prepare(&connection).map_err(engine)?;
     Ok(connection)
 }
 

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod ephemeral;
+mod events;
 mod history;
 mod joins;
 mod messages;
@@ -16,8 +17,9 @@ mod rooms;
 
 pub use accounts::{
     a_clock_that_jumps_back_resets_no_counter, a_family_turns_once_from_each_generation,
-    a_removed_accounts_name_stays_closed_for_thirty_days, an_account_is_found_by_what_is_unique,
-    charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
+    a_removed_accounts_name_stays_closed_for_thirty_days, amounts_add_up_to_the_limit,
+    an_account_is_found_by_what_is_unique, charges_count_together_and_never_too_many,
+    names_and_numbers_belong_to_one, new_accounts_wait_until_they_are_published,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
 };
 pub use ephemeral::{
@@ -28,6 +30,7 @@ pub use ephemeral::{
     names_that_were_added_are_found, presence_is_mirrored, shared_charges_count_together_and_never_too_many,
     wait,
 };
+pub use events::{every_event, every_event_comes_back_as_it_was, order_is_kept_and_repetitions_are_known};
 pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
 pub use messages::{
@@ -42,7 +45,8 @@ pub use rooms::{
     random_commands_match_the_reference,
 };
 
-use crate::port::{AccountStore, MessageStore, RoomStore};
+use crate::event::Event;
+use crate::port::{AccountStore, EventSink, MessageStore, RoomStore};
 
 /// All suites of the message port. `open` makes an empty store.
 pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
@@ -77,8 +81,16 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     a_family_turns_once_from_each_generation(&mut open());
     sessions_end_once_and_by_their_owner(&mut open());
     the_least_used_session_makes_room(&mut open());
+    amounts_add_up_to_the_limit(&mut open());
     charges_count_together_and_never_too_many(&mut open());
     a_clock_that_jumps_back_resets_no_counter(&mut open());
+    new_accounts_wait_until_they_are_published(&mut open());
+}
+
+/// All suites of the event port. `read` gives all that was published so far.
+pub fn event_sink<S: EventSink>(sink: &mut S, read: &mut dyn FnMut(&mut S) -> Vec<Event>) {
+    every_event_comes_back_as_it_was(sink, read);
+    order_is_kept_and_repetitions_are_known(sink, read);
 }
 
 /// All suites of the port of short-lived state. `run` makes a store for each, or a seed that it has not seen.
@@ -100,7 +112,7 @@ pub fn ephemeral(mut run: impl FnMut(fn(&Bench<'_>))) {
 
 #[cfg(test)]
 mod tests {
-    use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
+    use crate::memory::{MemoryAccounts, MemoryEvents, MemoryMessages, MemoryRooms};
 
     #[test]
     fn the_reference_message_store_passes() {
@@ -115,5 +127,10 @@ mod tests {
     #[test]
     fn the_reference_account_store_passes() {
         super::account_store(MemoryAccounts::default);
+    }
+
+    #[test]
+    fn the_reference_event_sink_passes() {
+        super::event_sink(&mut MemoryEvents::default(), &mut |sink| sink.published.clone());
     }
 }

@@ -12,6 +12,7 @@ pub mod account;
 mod body;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod event;
 mod execute;
 mod join;
 pub mod local;

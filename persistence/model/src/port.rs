@@ -2,11 +2,13 @@
 
 mod accounts;
 mod ephemeral;
+mod events;
 
 pub use accounts::AccountStore;
 pub use ephemeral::{
     Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
 };
+pub use events::EventSink;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use lynk_auth::{
     Attempts, Claims, Code, CodePolicy, CodeRequest, Grant, Opaque, Refresh, RefreshToken,
-    SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, address_key, new_family, refresh,
+    SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, Sms, address_key, new_family, refresh,
 };
 use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
@@ -26,7 +26,6 @@ use tokio::runtime::Runtime;
 
 use super::counts::{AccountCounts, Refreshed};
 use super::shared::{Keys, OnEnded};
-use super::sms::Sms;
 use super::vault::{Found, NoCode, Vault};
 use super::wire::Issued;
 
@@ -73,7 +72,14 @@ pub(super) struct Registration {
 
 /// What is done on the accounts' thread.
 pub(super) trait Actions {
-    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject>;
+    /// `price` is what the message would cost, in ten-thousandths.
+    fn request_code(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        phone: &Phone,
+        price: u32,
+    ) -> Result<Requested, Reject>;
     fn cancel_code(&mut self, now: Now, request: CodeRequest);
     fn verify(
         &mut self,
@@ -229,7 +235,7 @@ impl<S: AccountStore + LastFault> Service<S> {
 
     /// One that is limited over `window_millis`; `None` where there is no limit.
     fn counted(&self, kind: &str, of: &[u8], window_millis: u64, max: u32) -> Option<Charge> {
-        (max > 0).then(|| Charge { key: self.server.subject(kind, of), window_millis, max })
+        (max > 0).then(|| Charge { key: self.server.subject(kind, of), window_millis, amount: 1, max })
     }
 
     /// Ends the loose ends of sessions that ended.
@@ -293,7 +299,13 @@ impl<S: AccountStore + LastFault> Service<S> {
 }
 
 impl<S: AccountStore + LastFault> Actions for Service<S> {
-    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject> {
+    fn request_code(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        phone: &Phone,
+        price: u32,
+    ) -> Result<Requested, Reject> {
         self.attempt(now, from)?;
         let policy = self.policies.codes.clone();
         match self.runtime.block_on(self.vault.code_wait(now, phone)) {
@@ -315,13 +327,22 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
         ]
         .into_iter()
         .flatten()
+        // Money last: a number that had its messages is told nothing, also when there is none left.
+        .chain(
+            self.counted("money in a day", b"", DAY_MILLIS, policy.spend_day)
+                .map(|money| Charge { amount: price, ..money }),
+        )
         .collect();
+        let money = (policy.spend_day > 0).then(|| charges.len() - 1);
         let tries = match self.charge(&charges, now.wall)? {
             Charged::Done => policy.tries_max,
             // The number had its messages of the day. Its owner may see that in them; who asks sees nothing, so the answer
             // costs what others cost, a code and a write, and the number waits as others do.
             Charged::Refused { index: 0, .. } => 0,
-            Charged::Refused { retry_after_millis, .. } => {
+            Charged::Refused { index, retry_after_millis } => {
+                if Some(index) == money {
+                    self.counts.over_budget();
+                }
                 return Err(wait(ErrorCode::RateLimited, retry_after_millis));
             }
         };
@@ -335,7 +356,8 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
             self.charge(decoy.as_slice(), now.wall)?;
             return Ok(Requested { request, sms: None });
         }
-        let sms = Sms { to: phone.clone(), code, made: now.wall, life_millis: policy.life_millis };
+        self.counts.spent(price);
+        let sms = Sms { to: phone.clone(), code, request, made: now.wall, life_millis: policy.life_millis };
         Ok(Requested { request, sms: Some(sms) })
     }
 

@@ -106,7 +106,7 @@ impl Vault {
     pub(super) async fn attempt(&self, now: Now, address: [u8; 16], per_minute: u32) -> Result<(), u64> {
         let Some(shared) = self.shared.as_ref().filter(|_| per_minute > 0) else { return Ok(()) };
         let key = self.server.subject("attempts", &address);
-        let charge = Charge { key, window_millis: MINUTE_MILLIS, max: per_minute };
+        let charge = Charge { key, window_millis: MINUTE_MILLIS, amount: 1, max: per_minute };
         match shared.charge(now, vec![charge]).await {
             Ok(Charged::Refused { retry_after_millis, .. }) => Err(retry_after_millis),
             Ok(Charged::Done) | Err(_) => Ok(()),

@@ -163,7 +163,7 @@ fn a_role_may_do_what_the_table_of_rights_says_and_nothing_else() {
     };
     let database = services.database();
     let tables = tables(&services, &database);
-    assert_eq!(tables.len(), 15);
+    assert_eq!(tables.len(), 16);
     let mut granted = 0;
     for role in ROLES {
         runtime().block_on(async {

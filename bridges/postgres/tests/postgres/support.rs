@@ -342,6 +342,13 @@ impl AccountStore for Waiting<PostgresAccounts> {
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         self.wait(self.store.audit(user, limit))
     }
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.wait(self.store.unpublished(limit))
+    }
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.mark_published(users))
+    }
 }
 
 pub(crate) const OWNER: UserId = UserId([1; 16]);

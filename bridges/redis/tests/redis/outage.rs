@@ -176,7 +176,7 @@ fn what_was_flushed_is_gone_and_nothing_else_changes() {
     let store = bridge.handle();
     assert_eq!(put(&store, 1), Ok(Kept::Done));
     assert_eq!(block_on(store.put_once(now(), ticket(1))), Ok(Kept::Done));
-    let charge = Charge { key: [1; 16], window_millis: 60_000, max: 1 };
+    let charge = Charge { key: [1; 16], window_millis: 60_000, amount: 1, max: 1 };
     assert_eq!(block_on(store.charge(now(), vec![charge])), Ok(Charged::Done));
     server.services.admin(&["FLUSHALL"]);
     server.services.admin(&["SCRIPT", "FLUSH"]);

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::value::{EphemeralIn, MessagesIn, RelationalIn};
+use super::value::{EphemeralIn, EventEnvelope, EventsTo, MessagesIn, RelationalIn};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,6 +26,34 @@ pub(crate) struct Outside {
     pub(crate) cassandra: Cassandra,
     /// Redis.
     pub(crate) redis: Redis,
+    /// What happens, for other systems.
+    pub(crate) events: Events,
+    /// Kafka.
+    pub(crate) kafka: Kafka,
+}
+
+/// What is published, and how.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Events {
+    /// Where to.
+    pub(crate) sink: EventsTo,
+    /// Whether events carry what people wrote.
+    pub(crate) include_body: bool,
+    /// Their envelope.
+    pub(crate) envelope: EventEnvelope,
+    /// Attribute `source` of the envelope.
+    pub(crate) source: String,
+}
+
+/// Where Kafka is.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Kafka {
+    /// `host:port` of some brokers.
+    pub(crate) bootstrap: Vec<String>,
+    /// File with the authority of their certificates.
+    pub(crate) ca: PathBuf,
+    /// Time for one batch.
+    pub(crate) timeout_millis: u64,
 }
 
 /// Where Redis is.
@@ -101,6 +129,17 @@ impl Default for Outside {
                 prefix: "lynk".to_owned(),
                 ca: PathBuf::from("ca.crt"),
                 call_millis: 500,
+            },
+            events: Events {
+                sink: EventsTo::None,
+                include_body: false,
+                envelope: EventEnvelope::None,
+                source: "/lynk".to_owned(),
+            },
+            kafka: Kafka {
+                bootstrap: vec!["localhost:9093".to_owned()],
+                ca: PathBuf::from("ca.crt"),
+                timeout_millis: 10_000,
             },
         }
     }

@@ -77,6 +77,9 @@ fn bad_values_say_what_they_must_be() {
         ("[listen]\norigins = [1]", "must be a list of texts"),
         ("[limits]\ncommands_in_flight_max = 256", "must be from 1 to 255"),
         ("[listen]\ntrusted_proxies = [\"10.0.0.1/8\"]", "addresses or networks such as \"10.0.0.0/8\""),
+        ("[codes]\nprices = [\"Germany=1\"]", "countries with a price each, such as \"DE=0.0950\""),
+        ("[codes]\nprices = [\"DE=0.12345\"]", "not \"DE=0.12345\""),
+        ("[codes]\nspend_day = 5.5", "must be a text"),
         ("[listen\n", "lynk.toml line 1: "),
         ("[shards]\ncount = 1\ncount = 2", "line 3: "),
     ] {
@@ -90,10 +93,17 @@ fn relations_between_keys_are_checked() {
     for (text, expected) in [
         ("[limits]\nsend_queue_bytes_low = \"1MiB\"", "send_queue_bytes_low must be below"),
         ("[admin]\naddress = \"127.0.0.1:7777\"", "give it a port of its own"),
-        ("[rooms]\ndefault_level = \"replicated\"", "needs an outside message store"),
+        ("[rooms]\ndefault_level = \"replicated\"", "`replicated` is not offered yet"),
         ("[codes]\nper_number_day = 10", "must not exceed 50: guessing would succeed too often"),
         ("[codes]\nmessages_hour = 3000", "messages_hour must not exceed messages_day"),
         ("[codes]\ncountries = [\"Germany\"]", "is not a country of two letters such as \"DE\""),
+        ("[codes]\nspend_day = \"5\"", "spend_day needs a price above 0"),
+        ("[codes]\nprice = \"0.1\"\nprices = [\"AQ=6\"]\nspend_day = \"5\"", "would never be sent"),
+        ("[sms]\nprovider = \"twilio\"", "twilio.account_sid: is needed"),
+        (
+            "[sms]\nprovider = \"twilio\"\n[twilio]\npublic_url = \"https://a.example\"",
+            "twilio.auth_token_file: is needed",
+        ),
         ("[sessions]\nrefresh_idle = \"200d\"", "refresh_idle must not exceed refresh_life"),
         ("[listen]\naddress = \"0.0.0.0:7777\"", "sms.provider: `console` shows codes on this machine"),
         ("[listen]\npath = \"chat\"", "listen.path: must begin with a slash"),
@@ -169,6 +179,9 @@ fn every_limit_has_a_key_and_every_key_its_own_field() {
             "true",
             "127.0.0.1:9",
             "10.0.0.0/8",
+            "DE=0.1",
+            "postgres",
+            "cassandra",
             "none",
             "file",
         ];

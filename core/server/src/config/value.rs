@@ -76,6 +76,28 @@ choice! {
 }
 
 choice! {
+    /// Where events for other systems go.
+    EventsTo {
+        /// Nowhere.
+        None = "none",
+        /// Kafka.
+        Kafka = "kafka",
+    }
+}
+
+choice! {
+    /// Whether events are in an envelope of CloudEvents 1.0.
+    EventEnvelope {
+        /// They are not.
+        None = "none",
+        /// Its attributes are headers.
+        Binary = "binary",
+        /// The event is its data.
+        Structured = "structured",
+    }
+}
+
+choice! {
     /// Whether shard threads stay on one core each.
     Pin {
         /// With four usable cores or more.
@@ -92,6 +114,8 @@ choice! {
     SmsProvider {
         /// Nobody: codes are shown on this machine.
         Console = "console",
+        /// Twilio.
+        Twilio = "twilio",
         /// Nobody at all: no codes, no sign-in.
         None = "none",
     }

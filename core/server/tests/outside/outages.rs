@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::alone;
 use crate::pump::{Pump, assert_kept, insist};
 use crate::support::outside::Outside;
 use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key};
@@ -41,7 +42,7 @@ fn wait_drained(server: &Server) {
 
 #[test]
 fn a_message_store_that_dies_under_load_costs_no_message() {
-    let Some(outside) = Outside::find("a_message_store_that_dies_under_load_costs_no_message") else {
+    let Some((outside, _turn)) = alone("a_message_store_that_dies_under_load_costs_no_message") else {
         return;
     };
     let data = tempfile::tempdir().expect("a directory");
@@ -93,7 +94,8 @@ fn a_server_that_dies_while_its_message_store_is_away_loses_nothing() {
 
 #[test]
 fn a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry() {
-    let Some(outside) = Outside::find("a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry") else {
+    let Some((outside, _turn)) = alone("a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry")
+    else {
         return;
     };
     let data = tempfile::tempdir().expect("a directory");
@@ -133,7 +135,7 @@ fn a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry() {
 
 #[test]
 fn a_relational_store_that_dies_leaves_each_command_done_once() {
-    let Some(outside) = Outside::find("a_relational_store_that_dies_leaves_each_command_done_once") else {
+    let Some((outside, _turn)) = alone("a_relational_store_that_dies_leaves_each_command_done_once") else {
         return;
     };
     let data = tempfile::tempdir().expect("a directory");

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::alone;
 use crate::support::http::Http;
 use crate::support::outside::{Frozen, Outside};
 use crate::support::{Chatter, NO_RATES, PATIENCE, Server};
@@ -122,7 +123,7 @@ fn admin(outside: &Outside, command: &str) {
 
 #[test]
 fn people_sign_in_with_redis() {
-    let Some(outside) = Outside::find("people_sign_in_with_redis") else { return };
+    let Some((outside, _turn)) = alone("people_sign_in_with_redis") else { return };
     let data = tempfile::tempdir().expect("a directory");
     let server = start(outside, data.path());
     let before = server.metric(DONE);
@@ -138,7 +139,7 @@ fn people_sign_in_with_redis() {
 
 #[test]
 fn a_flush_in_the_middle_of_signing_in_asks_for_a_new_code() {
-    let Some(outside) = Outside::find("a_flush_in_the_middle_of_signing_in") else { return };
+    let Some((outside, _turn)) = alone("a_flush_in_the_middle_of_signing_in") else { return };
     let data = tempfile::tempdir().expect("a directory");
     let server = start(outside, data.path());
     let number = number();
@@ -168,7 +169,7 @@ fn a_flush_in_the_middle_of_signing_in_asks_for_a_new_code() {
 
 #[test]
 fn without_redis_people_sign_in_all_the_same() {
-    let Some(outside) = Outside::find("without_redis_people_sign_in_all_the_same") else { return };
+    let Some((outside, _turn)) = alone("without_redis_people_sign_in_all_the_same") else { return };
     let data = tempfile::tempdir().expect("a directory");
     let server = start(outside, data.path());
     let proof = ask(&server, data.path(), &number());
@@ -190,7 +191,7 @@ fn without_redis_people_sign_in_all_the_same() {
 
 #[test]
 fn a_frozen_redis_stops_nobody() {
-    let Some(outside) = Outside::find("a_frozen_redis_stops_nobody") else { return };
+    let Some((outside, _turn)) = alone("a_frozen_redis_stops_nobody") else { return };
     let data = tempfile::tempdir().expect("a directory");
     let server = start(outside, data.path());
     let proof = ask(&server, data.path(), &number());

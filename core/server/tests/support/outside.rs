@@ -30,7 +30,7 @@ impl Outside {
             let _unseen = writeln!(
                 std::io::stderr(),
                 "== SKIPPED {test}: no outside servers. scripts/services up && \
-                 LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-server --test outside -- --test-threads 1"
+                 LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-server --test outside"
             );
         }
         found

@@ -217,8 +217,8 @@ pub fn the_least_used_session_makes_room<S: AccountStore>(store: &mut S) {
 
 /// Charges count together or not at all; no window of the stated length ever holds more than the limit.
 pub fn charges_count_together_and_never_too_many<S: AccountStore>(store: &mut S) {
-    let hourly = Charge { key: [1; 16], window_millis: HOUR, max: 3 };
-    let other = Charge { key: [2; 16], window_millis: HOUR, max: 1 };
+    let hourly = Charge { key: [1; 16], window_millis: HOUR, amount: 1, max: 3 };
+    let other = Charge { key: [2; 16], window_millis: HOUR, amount: 1, max: 1 };
     assert_eq!(charge(store, &[hourly, other], 0), Charged::Done);
     let refused = charge(store, &[hourly, other], 1);
     assert!(matches!(refused, Charged::Refused { index: 1, .. }), "{refused:?}");
@@ -231,7 +231,7 @@ pub fn charges_count_together_and_never_too_many<S: AccountStore>(store: &mut S)
     assert!(matches!(charge(store, &[hourly], 3 + retry_after_millis - 1), Charged::Refused { .. }));
     assert_eq!(charge(store, &[hourly], 3 + retry_after_millis), Charged::Done);
 
-    let daily = Charge { key: [3; 16], window_millis: DAY, max: 5 };
+    let daily = Charge { key: [3; 16], window_millis: DAY, amount: 1, max: 5 };
     let mut accepted = Vec::new();
     for step in 0..600u64 {
         let wall = step * 13 * MINUTE + step % 7 * 1_234;
@@ -243,11 +243,50 @@ pub fn charges_count_together_and_never_too_many<S: AccountStore>(store: &mut S)
     assert!(accepted.len() >= 5 * 5, "and the limit is nearly used: {}", accepted.len());
 }
 
+/// Amounts add up to the limit and not beyond it; what does not fit now fits when enough has left the window.
+pub fn amounts_add_up_to_the_limit<S: AccountStore>(store: &mut S) {
+    let of = |amount| Charge { key: [1; 16], window_millis: DAY, amount, max: 1_000 };
+    let once = Charge { key: [2; 16], window_millis: DAY, amount: 1, max: 9 };
+    assert_eq!(charge(store, &[of(600), once], 0), Charged::Done);
+    assert_eq!(charge(store, &[of(300), once], 2 * HOUR), Charged::Done);
+    let Charged::Refused { index: 1, retry_after_millis } = charge(store, &[once, of(101)], 3 * HOUR) else {
+        panic!("one beyond the limit")
+    };
+    // When the first amount has left the window: slices do not begin when a test does.
+    let first_left = 3 * HOUR + retry_after_millis;
+    assert!((DAY..=DAY + HOUR).contains(&first_left), "{retry_after_millis}");
+    assert_eq!(charge(store, &[of(100), once], 3 * HOUR), Charged::Done, "the refused pair counted nothing");
+    assert!(matches!(charge(store, &[of(1)], 3 * HOUR), Charged::Refused { .. }), "it is used up");
+    assert!(matches!(charge(store, &[of(601)], first_left), Charged::Refused { .. }));
+    assert_eq!(charge(store, &[of(600)], first_left), Charged::Done);
+    assert!(matches!(charge(store, &[of(1_001)], 9 * DAY), Charged::Refused { .. }), "more than ever fits");
+    assert_eq!(charge(store, &[of(1_000)], 9 * DAY), Charged::Done);
+}
+
 /// A clock that jumps back gives nothing back.
 pub fn a_clock_that_jumps_back_resets_no_counter<S: AccountStore>(store: &mut S) {
-    let daily = Charge { key: [1; 16], window_millis: DAY, max: 2 };
+    let daily = Charge { key: [1; 16], window_millis: DAY, amount: 1, max: 2 };
     assert_eq!(charge(store, &[daily, daily], 10 * DAY), Charged::Done);
     for back in [0, MINUTE, HOUR, DAY - 1] {
         assert!(matches!(charge(store, &[daily], 10 * DAY - back), Charged::Refused { .. }), "{back}");
     }
+}
+
+/// A new account waits until it is marked, oldest first; one that was refused does not, one that was removed does.
+pub fn new_accounts_wait_until_they_are_published<S: AccountStore>(store: &mut S) {
+    assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
+    assert_eq!(register(store, BOB, "bob", 3), Registered::Made);
+    assert_eq!(register(store, ALICE, "alice", 7), Registered::Made);
+    let third = UserId([3; 16]);
+    assert_eq!(register(store, third, "ALICE", 8), Registered::NameTaken);
+    assert_eq!(register(store, third, "carol", 9), Registered::Made);
+    ready(store.remove(ALICE, at(10))).expect("removes");
+    assert_eq!(ready(store.unpublished(2)), Ok(vec![(BOB, at(3)), (ALICE, at(7))]));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (ALICE, at(7)), (third, at(9))]));
+    assert_eq!(ready(store.mark_published(&[])), Ok(()));
+    assert_eq!(ready(store.mark_published(&[ALICE, UserId([9; 16])])), Ok(()));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (third, at(9))]));
+    assert_eq!(ready(store.mark_published(&[third, BOB])), Ok(()));
+    assert_eq!(ready(store.mark_published(&[BOB])), Ok(()), "twice is once");
+    assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
 }

@@ -294,7 +294,8 @@ pub fn an_owner_has_so_many_tokens(bench: &Bench<'_>) {
 
 /// Charges count together or not at all; no window of the stated length ever holds more than the limit.
 pub fn shared_charges_count_together_and_never_too_many(bench: &Bench<'_>) {
-    let charge = |n: u32, window_millis: u64, max: u32| Charge { key: bench.id(n), window_millis, max };
+    let charge =
+        |n: u32, window_millis: u64, max: u32| Charge { key: bench.id(n), window_millis, amount: 1, max };
     let (hourly, other) = (charge(1, HOUR, 3), charge(2, HOUR, 1));
     assert_eq!(bench.charge(0, &[]), Charged::Done);
     assert_eq!(bench.charge(0, &[hourly, other]), Charged::Done);
@@ -323,6 +324,12 @@ pub fn shared_charges_count_together_and_never_too_many(bench: &Bench<'_>) {
     assert!(accepted.windows(6).all(|six| six[5] - six[0] >= DAY), "{accepted:?}");
     assert!(accepted.len() >= 5 * 5, "and the limit is nearly used: {}", accepted.len());
 
+    let money = |amount| Charge { amount, ..charge(5, DAY, 10) };
+    assert_eq!(bench.charge(0, &[money(7)]), Charged::Done);
+    assert!(matches!(bench.charge(1, &[money(4)]), Charged::Refused { .. }));
+    assert_eq!(bench.charge(1, &[money(3)]), Charged::Done);
+    assert!(matches!(bench.charge(3 * DAY, &[money(11)]), Charged::Refused { .. }), "more than ever");
+
     let back = charge(4, DAY, 2);
     assert_eq!(bench.charge(10 * DAY, &[back, back]), Charged::Done);
     for jump in [0, MINUTE, HOUR, DAY - 1] {
@@ -336,7 +343,7 @@ pub fn shared_charges_count_together_and_never_too_many(bench: &Bench<'_>) {
 
 /// Whoever charges at once gets as many as there are.
 pub fn charges_at_once_are_exact(bench: &Bench<'_>) {
-    let hourly = Charge { key: bench.id(1), window_millis: HOUR, max: 20 };
+    let hourly = Charge { key: bench.id(1), window_millis: HOUR, amount: 1, max: 20 };
     let done = std::thread::scope(|scope| {
         let tasks: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| (0..5).filter(|_| bench.charge(0, &[hourly]) == Charged::Done).count()))

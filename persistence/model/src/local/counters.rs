@@ -18,23 +18,24 @@ pub(crate) struct Slices(BTreeMap<([u8; 16], u64), u64>);
 impl Slices {
     /// Counts all of `charges`, or none when one is at its limit.
     pub(crate) fn charge(&mut self, wall: Millis, charges: &[Charge]) -> Charged {
-        let mut done: Vec<([u8; 16], u64)> = Vec::new();
+        let mut done: Vec<(([u8; 16], u64), u64)> = Vec::new();
         for (index, charge) in charges.iter().enumerate() {
             let leaving = self.leaving(charge, wall);
             let mut counted: u64 = leaving.iter().map(|(_, count)| count).sum();
-            if counted < u64::from(charge.max) {
+            let fits = |counted: u64| counted + u64::from(charge.amount) <= u64::from(charge.max);
+            if fits(counted) {
                 let slice = (charge.key, charge.slice(wall));
-                *self.0.entry(slice).or_default() += 1;
-                done.push(slice);
+                *self.0.entry(slice).or_default() += u64::from(charge.amount);
+                done.push((slice, u64::from(charge.amount)));
                 continue;
             }
             let free = leaving.iter().find(|(_, count)| {
                 counted -= count;
-                counted < u64::from(charge.max)
+                fits(counted)
             });
             let retry_after_millis = free.map_or(charge.window_millis, |(leaves, _)| leaves - wall.0);
-            for slice in done {
-                self.0.entry(slice).and_modify(|count| *count -= 1);
+            for (slice, amount) in done {
+                self.0.entry(slice).and_modify(|count| *count -= amount);
             }
             return Charged::Refused { index, retry_after_millis };
         }

@@ -95,7 +95,7 @@ fn one_owner_that_asks_without_end_takes_nobody_elses_place() {
 #[test]
 fn counters_are_bounded_and_forgotten_when_their_window_has_passed() {
     let store = LocalEphemeral::default();
-    let charge = |n: u32| Charge { key: id(n), window_millis: MINUTE, max: 20 };
+    let charge = |n: u32| Charge { key: id(n), window_millis: MINUTE, amount: 1, max: 20 };
     let charged = |now: u64, n: u32| wait(store.charge(at(now), vec![charge(n)]));
     let refused = (0..COUNTERS_MAX as u32 + 100).filter(|n| charged(0, *n) != Charged::Done).count();
     assert_eq!(refused, 80, "those without a number share one");

@@ -21,6 +21,8 @@ pub struct MemoryAccounts {
     sessions: BTreeMap<SessionId, Kept>,
     counted: Slices,
     audit: Vec<AuditEvent>,
+    /// Accounts whose event waits, in the order in which they were made.
+    outbox: Vec<(UserId, Millis)>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +114,7 @@ impl AccountStore for MemoryAccounts {
         self.names.insert(folded, (account.user, None));
         self.accounts.insert(account.user, account.clone());
         self.note(account.user, SessionId::NIL, AuditKind::Registered, account.created);
+        self.outbox.push((account.user, account.created));
         self.put_session(account.user, session);
         Ok(Registered::Made)
     }
@@ -211,5 +214,14 @@ impl AccountStore for MemoryAccounts {
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         let events = self.audit.iter().rev().filter(|event| event.user == user);
         Ok(events.take(limit as usize).copied().collect())
+    }
+
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        Ok(self.outbox.iter().take(limit as usize).copied().collect())
+    }
+
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        self.outbox.retain(|(user, _)| !users.contains(user));
+        Ok(())
     }
 }

@@ -82,7 +82,7 @@ fn attack(policies: Policies) -> (Vec<Attacked>, u32) {
         let now = at(step * STEP);
         for from in (0..ADDRESSES).map(address) {
             let target = next % NUMBERS;
-            match service.request_code(now, from, &number(target)) {
+            match service.request_code(now, from, &number(target), 0) {
                 Ok(Requested { request, sms: Some(sms) }) => {
                     next += 1;
                     numbers[target as usize].sent += 1;
@@ -154,7 +154,7 @@ fn whoever_flushes_the_shared_store_guesses_no_more_often() {
         store.flush();
         // From everywhere, so that nothing but the number is counted.
         let from = address(step as u32);
-        let Ok(Requested { request, sms: Some(sms) }) = service.request_code(now, from, &number(1)) else {
+        let Ok(Requested { request, sms: Some(sms) }) = service.request_code(now, from, &number(1), 0) else {
             continue;
         };
         sent += 1;
@@ -272,6 +272,12 @@ impl AccountStore for Counting {
         self.count();
         self.store.audit(user, limit).await
     }
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.store.unpublished(limit).await
+    }
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        self.store.mark_published(users).await
+    }
 }
 
 #[test]
@@ -285,7 +291,7 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     let mut service = Service::new(store, runtime, shared, policies, random);
     let from = address(1);
     // Number 1 gets an account.
-    let asked = service.request_code(at(0), from, &number(1)).expect("asked");
+    let asked = service.request_code(at(0), from, &number(1), 0).expect("asked");
     let code = asked.sms.expect("sent").code;
     let Ok(Proved::New(token)) = service.verify(at(0), from, asked.request, &code, String::new()) else {
         panic!("a new number")
@@ -297,7 +303,7 @@ fn known_and_unknown_numbers_cost_the_same_work() {
 
     let mut cost = |now: Now, n: u32| {
         let before = (service.store.calls.get(), service.vault.proofs());
-        let asked = service.request_code(now, from, &number(n)).expect("asked");
+        let asked = service.request_code(now, from, &number(n), 0).expect("asked");
         let request = (service.store.calls.get() - before.0, service.vault.proofs() - before.1);
         // A wrong code, which anybody may send.
         let wrong = other(&asked.sms.expect("sent").code, 1);
