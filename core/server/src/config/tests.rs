@@ -182,6 +182,9 @@ fn every_limit_has_a_key_and_every_key_its_own_field() {
             "DE=0.1",
             "postgres",
             "cassandra",
+            "redis",
+            "kafka",
+            "binary",
             "none",
             "file",
         ];
