@@ -405,7 +405,9 @@ impl Boot<'_> {
                 }
                 DrainStep::Gone { .. } => {}
                 DrainStep::Idle => return Ok(()),
-                DrainStep::Waiting(_) => runtime.block_on(tokio::time::sleep(Duration::from_millis(50))),
+                DrainStep::Waiting(_) => {
+                    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await })
+                }
                 DrainStep::Stuck { after, .. } => {
                     let why = reader.damage().map(ToString::to_string).unwrap_or_default();
                     return Err(Failure::dependency(format!(

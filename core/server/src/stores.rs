@@ -167,7 +167,7 @@ pub(crate) fn wait_for<T>(
             told = detail;
         }
         // On the runtime: a driver may be connecting in the background.
-        runtime.block_on(tokio::time::sleep(pause));
+        runtime.block_on(async { tokio::time::sleep(pause).await });
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
