@@ -192,3 +192,26 @@ fn a_relational_store_that_dies_leaves_each_command_done_once() {
     found.sort();
     assert_eq!(found, rooms, "each command made one room");
 }
+
+#[test]
+fn a_start_waits_for_a_store_that_is_away() {
+    let Some((outside, _turn)) = alone("a_start_waits_for_a_store_that_is_away") else { return };
+    for system in ["postgres", "cassandra"] {
+        let data = tempfile::tempdir().expect("a directory");
+        // The database is made while it can be.
+        outside.options(data.path());
+        outside.signal(system, "KILL");
+        let up = std::thread::spawn(move || {
+            // Long enough for several tries.
+            std::thread::sleep(Duration::from_secs(1));
+            outside.up(&[system]);
+        });
+        let server = start(outside, data.path(), &[]);
+        up.join().expect("it comes back");
+        assert!(!server.logged("store_awaited").is_empty(), "{system} was away");
+        let mut chatter = Chatter::sign_in(&server);
+        let room = chatter.create();
+        chatter.say(&room, "hello");
+        assert!(server.stop().success());
+    }
+}
