@@ -95,10 +95,7 @@ impl Outside {
             ("redis.port", self.value("REDIS_PORT")),
         ];
         if cfg!(feature = "kafka") {
-            settings.extend([
-                ("events.sink", "kafka"),
-                ("kafka.bootstrap", self.value("KAFKA_BOOTSTRAP")),
-            ]);
+            settings.extend([("events.sink", "kafka"), ("kafka.bootstrap", self.value("KAFKA_BOOTSTRAP"))]);
         }
         settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
     }
