@@ -24,7 +24,7 @@ mod store;
 mod value;
 mod write;
 
-pub use connect::{Connect, ConnectError, Identity, Limits, Secret, Tls};
+pub use connect::{Connect, ConnectError, Identity, Limits, Tls};
 pub use fault::{Fault, FaultKind};
 pub use grants::{MESSAGES, MIGRATE};
 pub use place::BUCKET_SEQS;

@@ -9,25 +9,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use lynk_bridge::Secret;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-
-/// Something that must not be seen.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// Keeps `bytes`.
-    #[must_use]
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// Whom we are for the transport. PEM.
 #[derive(Clone, Debug)]
@@ -101,7 +84,7 @@ impl Connect {
             .set("ssl.ca.pem", pem("the CA's certificate", &self.ca)?)
             .set("sasl.mechanism", "SCRAM-SHA-512")
             .set("sasl.username", text("the user", self.user.as_bytes())?)
-            .set("sasl.password", text("the password", &self.password.0)?)
+            .set("sasl.password", text("the password", self.password.reveal())?)
             .set("socket.timeout.ms", &millis)
             .set("socket.connection.setup.timeout.ms", &millis)
             .set("socket.keepalive.enable", "true")
@@ -113,7 +96,7 @@ impl Connect {
         if let Some(identity) = &self.identity {
             settings
                 .set("ssl.certificate.pem", pem("our certificate", &identity.certificate)?)
-                .set("ssl.key.pem", pem("our key", &identity.key.0)?);
+                .set("ssl.key.pem", pem("our key", identity.key.reveal())?);
         }
         Ok(settings)
     }

@@ -38,7 +38,7 @@ pub use schema::{SCHEMA_VERSION, schema};
 #[cfg(feature = "client")]
 pub use bridge::{KafkaBridge, KafkaHealth, KafkaOptions, KafkaParts};
 #[cfg(feature = "client")]
-pub use connect::{Connect, Identity, OpenError, Secret};
+pub use connect::{Connect, Identity, OpenError};
 #[cfg(feature = "client")]
 pub use consumer::{EventConsumer, Received};
 #[cfg(feature = "client")]

@@ -4,16 +4,14 @@
 //! What can fail: a file that is missing, is no PEM, or is a key that others may read; and the server.
 
 use std::fmt;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lynk_bridge::{FileError, Secret, tls_client};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -24,38 +22,6 @@ use crate::{Fault, FaultKind};
 
 /// How long the key lives that a new connection writes.
 const PROBE_MILLIS: u64 = 1_000;
-
-/// A password. It is not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text`.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Reads a file; line ends at its end do not count. Blocks.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or is empty.
-    pub fn from_file(path: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::File { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() {
-            return Err(unusable(path, "it is empty"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
-}
 
 /// How long one waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,25 +65,8 @@ pub struct Connect {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A file cannot be read.
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file does not hold what it should.
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// A key that others than its owner and its group's readers can get at.
-    KeyIsOpen {
-        /// Which.
-        path: PathBuf,
-    },
+    /// A file cannot be used.
+    Files(FileError),
     /// A setting that cannot be meant.
     Setting {
         /// Field of [`Connect`].
@@ -132,11 +81,7 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, source } => write!(f, "cannot read {}: {source}", path.display()),
-            Self::Unusable { path, why } => write!(f, "cannot use {}: {why}", path.display()),
-            Self::KeyIsOpen { path } => {
-                write!(f, "others can get at the key {}: chmod 600 it", path.display())
-            }
+            Self::Files(error) => error.fmt(f),
             Self::Setting { name, why } => write!(f, "setting {name} of Redis: {why}"),
             Self::Thread(source) => write!(f, "no thread for Redis: {source}"),
         }
@@ -146,7 +91,8 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } | Self::Thread(source) => Some(source),
+            Self::Files(error) => error.source(),
+            Self::Thread(source) => Some(source),
             _ => None,
         }
     }
@@ -179,38 +125,22 @@ impl Connect {
         if self.timeouts.connect.is_zero() || self.timeouts.call.is_zero() {
             return setting("timeouts", "must not be 0");
         }
+        let password = self.password.reveal_text();
+        let Some(password) = password else { return setting("password", "must be a text") };
+        let tls = tls_client(&self.ca, &self.certificate, &self.key).map_err(OpenError::Files)?;
         let user = RedisConnectionInfo::default()
             .set_username(&self.user)
-            .set_password(&self.password.0)
+            .set_password(password)
             // It would need rights for nothing.
             .set_skip_set_lib_name();
         Ok(Prepared {
             address: (self.host.clone(), self.port),
             name,
-            tls: TlsConnector::from(Arc::new(self.tls()?)),
+            tls: TlsConnector::from(Arc::new(tls)),
             user,
             keys: Keys::new(&self.prefix),
             timeouts: self.timeouts,
         })
-    }
-
-    /// TLS with our certificate, to a server that the authority vouches for under its host's name. Reads files.
-    fn tls(&self) -> Result<ClientConfig, OpenError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.ca)? {
-            roots.add(certificate).map_err(|error| unusable(&self.ca, error))?;
-        }
-        let chain = certificates(&self.certificate)?;
-        check_mode(&self.key)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| pem_error(&self.key, error))?;
-        // Named, because two crates of one program may bring two providers, and then there is no default.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| unusable(&self.ca, error))?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| unusable(&self.certificate, error))
     }
 }
 
@@ -244,38 +174,6 @@ impl Prepared {
         }
         Ok(connection)
     }
-}
-
-fn unusable(path: &Path, why: impl fmt::Display) -> OpenError {
-    OpenError::Unusable { path: path.to_owned(), why: why.to_string() }
-}
-
-fn pem_error(path: &Path, error: rustls::pki_types::pem::Error) -> OpenError {
-    match error {
-        rustls::pki_types::pem::Error::Io(source) => OpenError::File { path: path.to_owned(), source },
-        // The other kinds may quote the file.
-        _ => unusable(path, "it is no PEM file of the right kind"),
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(|error| pem_error(path, error))?
-        .collect::<Result<_, _>>()
-        .map_err(|error| pem_error(path, error))?;
-    if found.is_empty() {
-        return Err(unusable(path, "it holds no certificate"));
-    }
-    Ok(found)
-}
-
-/// A key is its owner's; a group may read it, as secrets that are mounted into a container are laid out.
-fn check_mode(path: &Path) -> Result<(), OpenError> {
-    let meta = std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    if meta.permissions().mode() & 0o037 != 0 {
-        return Err(OpenError::KeyIsOpen { path: path.to_owned() });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

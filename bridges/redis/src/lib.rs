@@ -27,7 +27,7 @@ mod key;
 mod script;
 mod thread;
 
-pub use connect::{Connect, OpenError, Secret, Timeouts};
+pub use connect::{Connect, OpenError, Timeouts};
 pub use counts::RedisCounts;
 pub use ephemeral::RedisEphemeral;
 pub use fault::{Fault, FaultKind};

@@ -27,7 +27,7 @@ mod track;
 pub use cause::Cause;
 pub use client::{ANSWER_BYTES_MAX, IDLE_MAX};
 pub use counts::SmsCounts;
-pub use options::{Credentials, Options, Reports, Roots, Secret, SetupError};
+pub use options::{Credentials, Options, Reports, Roots, SetupError};
 pub use send::{REPEATS_MAX, Twilio};
 pub use track::TRACKED_MAX;
 

@@ -9,32 +9,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
+use lynk_bridge::Secret;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-
-/// Something that must not be seen.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps a text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// Who we are for the carrier.
 #[derive(Clone, Debug)]
@@ -142,7 +121,7 @@ impl Credentials {
             return Err(SetupError::Name("the key's SID"));
         }
         check(&self.secret, "the secret")?;
-        let both = [self.user.as_bytes(), b":", self.secret.as_bytes()].concat();
+        let both = [self.user.as_bytes(), b":", self.secret.reveal()].concat();
         let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(both)))
             .map_err(|_| SetupError::Name("the secret"))?;
         value.set_sensitive(true);
@@ -152,7 +131,7 @@ impl Credentials {
 
 /// Whether a secret can be one: an empty one, or one with the line's end of its file, would only be refused later.
 pub(crate) fn check(secret: &Secret, which: &'static str) -> Result<(), SetupError> {
-    let good = (1..=256).contains(&secret.0.len()) && secret.0.bytes().all(|byte| byte.is_ascii_graphic());
+    let good = (1..=256).contains(&secret.reveal().len()) && secret.reveal().iter().all(u8::is_ascii_graphic);
     if good { Ok(()) } else { Err(SetupError::Name(which)) }
 }
 

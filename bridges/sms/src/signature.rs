@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, verify};
 
-use crate::Secret;
 use crate::form::Parameter;
+use lynk_bridge::Secret;
 
 /// The keys of an account: two while its token is being changed.
 pub(crate) struct Verifier {
@@ -18,7 +18,7 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) fn new(tokens: &[Secret]) -> Self {
-        let key = |token: &Secret| Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
+        let key = |token: &Secret| Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.reveal());
         Self { keys: tokens.iter().map(key).collect() }
     }
 

@@ -5,6 +5,8 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use lynk_bridge::Secret;
+
 use crate::config::Outside;
 use crate::data_dir::refused;
 use crate::exit::Failure;
@@ -39,6 +41,14 @@ impl Identity {
         check_secret(&identity.key)?;
         check_secret(&identity.password)?;
         Ok(identity)
+    }
+
+    /// Reads the password.
+    ///
+    /// # Errors
+    /// It is empty, or cannot be read.
+    pub(crate) fn secret(&self) -> Result<Secret, Failure> {
+        Secret::from_file(&self.password).map_err(|error| Failure::dependency(error.to_string()))
     }
 }
 

@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use lynk_sms::{Credentials, Options, Reports, Roots, Secret, Twilio};
+use lynk_bridge::Secret;
+use lynk_sms::{Credentials, Options, Reports, Roots, Twilio};
 
 use crate::config::TwilioConfig;
 use crate::credentials::{check_secret, read};

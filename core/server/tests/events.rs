@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use lynk_bridge::Secret;
 use lynk_domain::RoomId;
-use lynk_kafka::{Connect, EventConsumer, Identity, Received, Secret};
+use lynk_kafka::{Connect, EventConsumer, Identity, Received};
 use lynk_model::event::{EventBody, Subject, Topic};
 use serde_json::{Value, json};
 

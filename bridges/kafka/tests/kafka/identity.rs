@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use lynk_bridge::Secret;
 use lynk_kafka::topics::{AUTH, ENGINE, NOTIFICATION, NOTIFICATION_GROUPS, USERS};
-use lynk_kafka::{Connect, Encoding, EventConsumer, Fault, FaultKind, KafkaSink, Secret};
+use lynk_kafka::{Connect, Encoding, EventConsumer, Fault, FaultKind, KafkaSink};
 use lynk_model::StoreError;
 use lynk_model::contract::every_event;
 use lynk_model::event::{Event, Topic};

@@ -7,8 +7,9 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lynk_bridge::Secret;
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
-use lynk_kafka::{Connect, Encoding, Identity, KafkaSink, Secret, decode};
+use lynk_kafka::{Connect, Encoding, Identity, KafkaSink, decode};
 use lynk_model::event::{Event, EventBody, Subject, Topic};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lynk_bridge::Secret;
 use lynk_domain::{
     AckLevel, Family, HistoryVisibility, Key, Millis, Phone, Revocation, Role, RoomId, RoomKind, SecretHash,
     Seq, SessionId, UserId,
@@ -19,7 +20,7 @@ use lynk_model::port::{AccountStore, RoomStore};
 use lynk_model::{
     LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
 };
-use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Secret, Timeouts, migrate};
+use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Timeouts, migrate};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use lynk_bridge::{FileError, Secret};
 use lynk_model::StoreError;
 use lynk_model::port::{Ephemeral as _, NewOnce, OnceKind};
 use lynk_redis::acl::{GENERAL, GRANTS, USER};
-use lynk_redis::{Connect, OpenError, RedisBridge, Secret};
+use lynk_redis::{Connect, OpenError, RedisBridge};
 use redis::{ErrorKind, ServerErrorKind, Value};
 
 use crate::support::{Services, block_on, now, services, until};
@@ -107,7 +108,7 @@ fn a_start_names_the_file_that_cannot_be_used() {
     std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("changed");
     let opened = RedisBridge::start(&Connect { key: open.clone(), ..right }).expect_err("refused");
     std::fs::remove_file(&open).expect("removed");
-    assert!(matches!(opened, OpenError::KeyIsOpen { .. }), "{opened}");
+    assert!(matches!(opened, OpenError::Files(FileError::KeyIsOpen { .. })), "{opened}");
 }
 
 fn forbidden(services: &Services, words: &[&str]) {

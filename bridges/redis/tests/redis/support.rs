@@ -8,8 +8,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lynk_bridge::Secret;
 use lynk_domain::{Millis, Nanos, Now};
-use lynk_redis::{Connect, RedisBridge, Secret, Timeouts, acl};
+use lynk_redis::{Connect, RedisBridge, Timeouts, acl};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
 use rustls::pki_types::pem::PemObject as _;

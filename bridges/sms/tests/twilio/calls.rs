@@ -1,5 +1,6 @@
 use lynk_auth::{CodeRequest, SmsCall, SmsCallError, SmsError, SmsReport, SmsSender as _};
-use lynk_sms::{Options, Reports, Secret, Twilio};
+use lynk_bridge::Secret;
+use lynk_sms::{Options, Reports, Twilio};
 use lynk_telemetry::Metric;
 
 use crate::double::{Act, Double, TOKEN, report, sign};

@@ -8,8 +8,9 @@ mod tls;
 use std::time::Duration;
 
 use lynk_auth::{Code, CodeRequest, Sms};
+use lynk_bridge::Secret;
 use lynk_domain::{Millis, Phone};
-use lynk_sms::{Credentials, Options, Reports, Roots, Secret, Twilio};
+use lynk_sms::{Credentials, Options, Reports, Roots, Twilio};
 use lynk_telemetry::{Metric, Snapshot, Value};
 
 use double::{ACCOUNT, Double, KEY, SECRET, SENDER, TOKEN};

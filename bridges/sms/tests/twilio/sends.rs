@@ -2,7 +2,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use lynk_auth::{SmsError, SmsSender as _};
-use lynk_sms::{Credentials, Options, REPEATS_MAX, Secret, Twilio};
+use lynk_bridge::Secret;
+use lynk_sms::{Credentials, Options, REPEATS_MAX, Twilio};
 use lynk_telemetry::Metric;
 
 use crate::double::{ACCOUNT, Act, Double, TOKEN};

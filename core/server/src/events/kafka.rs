@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lynk_bridge::Secret;
 use lynk_domain::{Millis, UserId};
 use lynk_journal::{Cursors, PublishOptions, Publisher, RealDisk, Recovered, SharedReader};
 use lynk_kafka::topics::{AUTH, ENGINE};
 use lynk_kafka::{
     Connect, Encoding, Envelope, Identity as Certificate, KafkaBridge, KafkaOptions, KafkaParts, KafkaSink,
-    Outbox, Secret,
+    Outbox,
 };
 use lynk_model::StoreError;
 use lynk_model::port::AccountStore;
@@ -40,14 +41,10 @@ impl<A: AccountStore + Send> Outbox for StoredOutbox<A> {
 fn sink(config: &Config, user: &'static str) -> Result<KafkaSink, Failure> {
     let outside = &config.outside;
     let identity = Identity::of(outside, user)?;
-    let mut password = read(&identity.password)?;
-    while password.last().is_some_and(|end| matches!(end, b'\n' | b'\r')) {
-        password.pop();
-    }
     let connect = Connect {
         bootstrap: outside.kafka.bootstrap.clone(),
         user: user.to_owned(),
-        password: Secret::new(password),
+        password: identity.secret()?,
         ca: read(&outside.authority(&outside.kafka.ca))?,
         identity: Some(Certificate {
             certificate: read(&identity.certificate)?,

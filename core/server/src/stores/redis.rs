@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lynk_redis::{Connect, RedisBridge, Secret, Timeouts, acl};
+use lynk_redis::{Connect, RedisBridge, Timeouts, acl};
 
 use super::SharedEphemeral;
 use crate::config::Config;
@@ -23,7 +23,7 @@ pub(crate) fn start(config: &Config) -> Result<SharedEphemeral, Failure> {
         host: redis.host.clone(),
         port: redis.port,
         user: identity.role.to_owned(),
-        password: Secret::from_file(&identity.password).map_err(unusable)?,
+        password: identity.secret()?,
         ca: outside.authority(&redis.ca),
         certificate: identity.certificate,
         key: identity.key,

@@ -79,7 +79,7 @@ impl Outside {
 
     fn settings(&self, database: &str) -> Vec<String> {
         let node = format!("{}:{}", self.value("CASSANDRA_HOST"), self.value("CASSANDRA_PORT"));
-        let settings = [
+        let mut settings = vec![
             ("store.relational", "postgres"),
             ("store.messages", "cassandra"),
             ("credentials.dir", self.value("CREDENTIALS_DIR")),
@@ -90,7 +90,13 @@ impl Outside {
             ("cassandra.nodes", &node),
             ("cassandra.keyspace", KEYSPACE),
             ("cassandra.replicas", "1"),
+            ("store.ephemeral", "redis"),
+            ("redis.host", self.value("REDIS_HOST")),
+            ("redis.port", self.value("REDIS_PORT")),
         ];
+        if cfg!(feature = "kafka") {
+            settings.extend([("events.sink", "kafka"), ("kafka.bootstrap", self.value("KAFKA_BOOTSTRAP"))]);
+        }
         settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
     }
 
