@@ -9,8 +9,8 @@ CUTS ?= 50
 NIGHTLY ?= nightly
 FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-# With OpenSSL's headers the Kafka client is looked at, too.
-KAFKA = $(shell pkg-config --exists openssl 2>/dev/null && echo --features lynk-server/kafka)
+# With what OpenSSL's build needs, the Kafka client is looked at, too.
+KAFKA = $(shell command -v perl >/dev/null && echo --features lynk-server/kafka)
 
 .PHONY: help run test lint docs instructions loom miri sanitize fuzz simulate ledgers bench
 
