@@ -2,7 +2,7 @@
 //!
 //! Without features: the table of topics, users and rights ([`topics`]), and how events are written ([`encode`], [`schema`]); nothing of it needs
 //! a C compiler. With `client`: [`KafkaSink`], which publishes, [`EventConsumer`], which reads, and [`KafkaBridge`], the thread that publishes
-//! journals and the outbox of accounts. `static` links an OpenSSL of its own.
+//! journals and the outbox of accounts.
 //!
 //! Thread: whoever publishes owns its sink and may block; librdkafka has threads of its own below it.
 //!
