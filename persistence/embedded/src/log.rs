@@ -184,13 +184,28 @@ impl Engine {
         while self.keyspace.sealed_memtable_count() >= SEALED_MEMTABLES_MAX
             || self.keyspace.l0_table_count() >= LEVEL0_TABLES_MAX
         {
-            // Fails once a worker has died.
-            self.database.persist(PersistMode::Buffer)?;
-            if started.elapsed() > BACKPRESSURE_MAX {
-                return Err(Fault::new(FaultKind::Unavailable, "the engine does not flush its memory"));
-            }
-            std::thread::sleep(Duration::from_millis(5));
+            self.wait_a_little(started)?;
         }
+        Ok(())
+    }
+
+    /// Writes memory out as tables.
+    fn write_memory(&self) -> Result<(), Fault> {
+        let started = Instant::now();
+        self.keyspace.rotate_memtable()?;
+        while self.keyspace.sealed_memtable_count() > 0 {
+            self.wait_a_little(started)?;
+        }
+        Ok(())
+    }
+
+    fn wait_a_little(&self, started: Instant) -> Result<(), Fault> {
+        // Fails once a worker has died.
+        self.database.persist(PersistMode::Buffer)?;
+        if started.elapsed() > BACKPRESSURE_MAX {
+            return Err(Fault::new(FaultKind::Unavailable, "the engine does not flush its memory"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
         Ok(())
     }
 }
@@ -282,7 +297,7 @@ impl MessageLog {
     /// # Errors
     /// When the disk refuses; the store is as durable as before.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.with_engine(|engine| Ok(engine.keyspace.rotate_memtable_and_wait()?))
+        self.with_engine(Engine::write_memory)
     }
 
     /// Rewrites everything: space of deleted and expired rows is given back. Takes seconds per gigabyte and needs
@@ -292,7 +307,7 @@ impl MessageLog {
     /// When the disk refuses; nothing is lost.
     pub fn compact(&self) -> Result<(), StoreError> {
         self.with_engine(|engine| {
-            engine.keyspace.rotate_memtable_and_wait()?;
+            engine.write_memory()?;
             Ok(engine.keyspace.major_compact()?)
         })
     }

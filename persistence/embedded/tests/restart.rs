@@ -44,6 +44,18 @@ fn everything_is_there_after_a_clean_end() {
     assert_eq!(ready(log.cursor("1/0")), Ok(Lsn(4)));
 }
 
+#[test]
+fn a_flush_that_cannot_be_is_refused_and_does_not_wait() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let history = History::random(1, 50, &mut Random(5));
+    let mut log = open(directory.path());
+    ready(log.append("1/0", Lsn(1), &records(&history.records))).expect("appends");
+    std::fs::remove_dir_all(directory.path()).expect("it goes");
+    assert!(log.flush().is_err());
+    drop(log);
+    std::fs::create_dir(directory.path()).expect("it is made again, for whoever removes it");
+}
+
 /// The history that the killed child writes: a new one per life, in batches of ten.
 fn life_history(life: u64) -> History {
     History::random(100 + life, 2_000, &mut Random(life))

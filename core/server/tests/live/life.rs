@@ -33,6 +33,19 @@ fn health_follows_the_life_of_the_server() {
     assert_eq!(server.logged("memory_contract").len(), 1);
 }
 
+/// Something has deleted the data directory: nothing more can be kept there, and one signal ends the server all the same.
+#[test]
+fn a_server_without_its_directory_ends_on_the_first_signal() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let data = temp.path().join("data");
+    let server = Server::start(&data, &[]);
+    let mut chatter = Chatter::sign_in(&server);
+    let room = chatter.create();
+    chatter.say(&room, "gone");
+    std::fs::remove_dir_all(&data).expect("it goes");
+    server.stop();
+}
+
 #[test]
 fn idle_sockets_keep_nobody_from_the_admin_listener_and_their_number_is_bounded() {
     let temp = tempfile::tempdir().expect("temporary directory");
