@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::alone;
 use crate::pump::{Pump, assert_kept};
+use crate::redis::{MANY_CODES, number};
+use crate::support::http::Http;
 use crate::support::outside::{Frozen, Outside};
 use crate::support::{Chatter, NO_RATES, Server, key};
 
@@ -84,27 +87,29 @@ fn window(server: &Server, shards: &[PathBuf]) -> f64 {
     p99(&before, &turns(server))
 }
 
+/// Rooms are made, which only the relational store can answer, and codes asked for, which are in Redis. Every answer is good or may be retried.
+fn ask(mut chatter: Chatter, mut http: Http, stopped: &Receiver<()>) {
+    while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
+        let name = format!("frozen {}", key());
+        let answer = chatter.ask(json!({"op": "create", "key": key().to_string(), "name": name}));
+        assert!(answer["ev"] != "error" || answer["retryable"] == true, "{answer}");
+        let answer = http.ask("POST", "/v1/auth/code", Some(&json!({"phone": number()})));
+        assert!(answer.status == 200 || answer.json()["retryable"] == true, "{answer:?}");
+    }
+}
+
 fn frozen(outside: &'static Outside, system: &str) {
     let data = tempfile::tempdir().expect("a directory");
     let options = outside.options(data.path());
-    let mut all = NO_RATES.to_vec();
+    let mut all: Vec<_> = NO_RATES.iter().chain(&MANY_CODES).copied().collect();
     all.extend(options.iter().map(String::as_str));
     let server = Server::start(data.path(), &all);
     let mut chatter = Chatter::sign_in(&server);
     let (user, room) = (chatter.user, chatter.create());
     let pump = Pump::start(chatter, &room);
-    // Questions that only the stores can answer: nobody waits for the answers.
-    let mut asker = Chatter::sign_in(&server);
-    let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    let asker = std::thread::spawn(move || {
-        while stopped.recv_timeout(Duration::from_millis(20))
-            == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-        {
-            let name = format!("frozen {}", key());
-            let answer = asker.ask(json!({"op": "create", "key": key().to_string(), "name": name}));
-            assert!(answer["ev"] != "error" || answer["retryable"] == true, "{answer}");
-        }
-    });
+    let (asker, http) = (Chatter::sign_in(&server), Http::connect(&server.address));
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let asker = std::thread::spawn(move || ask(asker, http, &stopped));
     pump.wait_more(200);
     let shards = shard_threads(&server);
     let mut ratios = Vec::new();
@@ -135,6 +140,19 @@ fn frozen(outside: &'static Outside, system: &str) {
 fn no_shard_waits_for_a_frozen_message_store() {
     let Some((outside, _turn)) = alone("no_shard_waits_for_a_frozen_message_store") else { return };
     frozen(outside, "cassandra");
+}
+
+#[test]
+fn no_shard_waits_for_frozen_ephemeral_state() {
+    let Some((outside, _turn)) = alone("no_shard_waits_for_frozen_ephemeral_state") else { return };
+    frozen(outside, "redis");
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn no_shard_waits_for_a_frozen_broker() {
+    let Some((outside, _turn)) = alone("no_shard_waits_for_a_frozen_broker") else { return };
+    frozen(outside, "kafka");
 }
 
 #[test]

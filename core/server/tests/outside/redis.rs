@@ -15,6 +15,18 @@ use crate::support::{Chatter, NO_RATES, PATIENCE, Server};
 /// Calls that Redis answered.
 const DONE: &str = "lynk_redis_calls_total{outcome=\"done\"}";
 
+/// One address may ask for many codes, and they are in a file.
+pub(crate) const MANY_CODES: [&str; 8] = [
+    "--set",
+    "sms.console=file",
+    "--set",
+    "codes.attempts_per_address_minute=1000",
+    "--set",
+    "codes.per_address_hour=1000",
+    "--set",
+    "codes.per_prefix_hour=1000",
+];
+
 /// The answer to a ticket that was used.
 const USED: &str = "invalid_token";
 
@@ -24,14 +36,11 @@ fn start(outside: &Outside, data: &Path) -> Server {
         ("credentials.dir", outside.value("CREDENTIALS_DIR")),
         ("redis.host", outside.value("REDIS_HOST")),
         ("redis.port", outside.value("REDIS_PORT")),
-        ("sms.console", "file"),
-        ("codes.attempts_per_address_minute", "1000"),
-        ("codes.per_address_hour", "1000"),
-        ("codes.per_prefix_hour", "1000"),
     ];
     let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let options = settings.iter().flat_map(|setting| ["--set", setting]);
-    let server = Server::start(data, &NO_RATES.into_iter().chain(options).collect::<Vec<_>>());
+    let server =
+        Server::start(data, &NO_RATES.into_iter().chain(MANY_CODES).chain(options).collect::<Vec<_>>());
     wait_ready(&server, "ok");
     server
 }
@@ -52,7 +61,7 @@ fn wait_ready(server: &Server, status: &str) -> Value {
 }
 
 /// A number that no other run has had: Redis is shared.
-fn number() -> String {
+pub(crate) fn number() -> String {
     let random = u32::from_be_bytes(crate::support::random());
     format!("+49151{:08}", random % 100_000_000)
 }
