@@ -85,6 +85,7 @@ impl World {
             shard_count: 1,
             limits,
             default_level: AckLevel::Local,
+            replicates: false,
             source: SourceId(0),
             seed: 9,
         };

@@ -45,6 +45,8 @@ pub struct Counters {
     pub messages: u64,
     /// From accepting a message until its acknowledgement left this shard, which is when its record was committed.
     pub acks: Histogram,
+    /// The same in rooms of level `replicated`, retries and other changes included: until the message store had the record.
+    pub replications: Histogram,
     /// Durable events ordered, messages included.
     pub events: u64,
     /// Frames handed to connections.

@@ -52,6 +52,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Durability of rooms that name none.
     pub default_level: AckLevel,
+    /// The message store is outside: rooms may have level `replicated`.
+    pub replicates: bool,
     /// The source that this shard's new records belong to.
     pub source: SourceId,
     /// Random, secret: hash seed and start of the id generator.

@@ -13,7 +13,8 @@
 //!
 //! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
 //! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `subscribe` commands that read ·
-//! `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out.
+//! `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out ·
+//! `replicas` what waits for the message store.
 
 mod backlog;
 mod books;
@@ -25,6 +26,7 @@ mod metadata;
 mod quiet;
 mod reads;
 mod release;
+mod replicas;
 mod room;
 mod send;
 mod subscribe;
@@ -214,8 +216,9 @@ impl Owner {
     }
 
     /// Records of `source` up to `lsn` are in the message store.
-    pub(crate) fn drained(&mut self, _cx: &mut Context<'_>, source: SourceId, lsn: Lsn) {
+    pub(crate) fn drained(&mut self, cx: &mut Context<'_>, source: SourceId, lsn: Lsn) {
         self.books.drains.advance(source, lsn);
+        self.answer_replicated(cx, source, lsn);
         while let Some((at, id)) = self.books.drains.take(source) {
             self.forget_record(at, id);
         }
@@ -272,6 +275,7 @@ impl Owner {
         for timer in due.drain(..) {
             match timer {
                 Timer::Repair => self.repair(cx),
+                Timer::Replicas => self.give_up_replicated(cx),
                 Timer::Reads(id) => {
                     if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
                         self.books.publish_positions(cx, room);

@@ -74,6 +74,7 @@ impl Rig {
             shard_count: 2,
             limits,
             default_level: AckLevel::Local,
+            replicates: true,
             source: SourceId(0),
             seed: 7,
         };

@@ -482,6 +482,7 @@ impl Boot<'_> {
                 shard_count,
                 limits: Limits { connections_per_shard_max: room.connections, ..self.config.limits.clone() },
                 default_level: self.config.room_level,
+                replicates: self.config.outside.messages != MessagesIn::Embedded,
                 source: recovered.live_source(shard),
                 seed: seed ^ u64::from(shard.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             };

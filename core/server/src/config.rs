@@ -340,8 +340,11 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
             problems.push(Problem::new(key, what));
         }
     }
-    if config.room_level == AckLevel::Replicated {
-        problems.push(Problem::new("rooms.default_level", "`replicated` is not offered yet: use `local`"));
+    if config.room_level == AckLevel::Replicated && config.outside.messages == MessagesIn::Embedded {
+        problems.push(Problem::new(
+            "rooms.default_level",
+            "`replicated` needs an outside message store: set store.messages = \"cassandra\", or use `local`",
+        ));
     }
     if let Some(feature) = crate::stores::missing_feature(config) {
         problems.push(Problem::new(

@@ -140,6 +140,7 @@ fn add_engine(snapshot: &mut Snapshot, counts: &Counters) {
         snapshot.add_at(Metric::EngineCloses, index, *count);
     }
     snapshot.merge(Metric::EngineAckSeconds, &counts.acks);
+    snapshot.merge(Metric::EngineReplicatedSeconds, &counts.replications);
     snapshot.max(Metric::EngineFlushDeliveriesMax, counts.flush_deliveries_max);
 }
 

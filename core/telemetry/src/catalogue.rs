@@ -258,7 +258,9 @@ catalogue! {
     EngineMessages Counter "lynk_engine_messages_total": "Messages ordered.";
     EngineEvents Counter "lynk_engine_events_total": "Durable room events ordered, messages included.";
     EngineAckSeconds Histogram "lynk_engine_ack_duration_seconds":
-        "Time from accepting a message until its acknowledgement is released.";
+        "Time from accepting a message until its acknowledgement is released; of rooms of level `replicated`, see the next.";
+    EngineReplicatedSeconds Histogram "lynk_engine_replicated_duration_seconds":
+        "Time for which answers in rooms of level `replicated` waited until the message store had the record.";
     EngineDeliveries Counter "lynk_engine_deliveries_total": "Frames handed to connections.";
     EngineFlushDeliveriesMax Gauge "lynk_engine_flush_deliveries_max":
         "Largest number of deliveries between two polls of input.";

@@ -131,11 +131,7 @@ choice! {
     AnyKind { Public = "public", Private = "private", InviteOnly = "invite_only", Direct = "direct", }
 }
 choice! {
-    /// Durability that can be asked for; `replicated` needs an outside store, which this server has none of.
-    GivenLevel { Memory = "memory", Local = "local", }
-}
-choice! {
-    /// Durability that an acknowledgement stands for.
+    /// Durability that an acknowledgement stands for; `replicated` needs an outside message store.
     Level { Memory = "memory", Local = "local", Replicated = "replicated", }
 }
 choice! {
@@ -174,7 +170,7 @@ object! {
         /// `public` when missing.
         #[serde(default)] kind: Option<Kind>,
         /// The server's default when missing.
-        #[serde(default)] level: Option<GivenLevel>,
+        #[serde(default)] level: Option<Level>,
         /// That of the kind when missing.
         #[serde(default)] visibility: Option<Visibility>,
     }
@@ -260,7 +256,7 @@ object! {
         #[schemars(length(min = 1), regex(pattern = ROOM_NAME))]
         name: Option<String>,
         /// Durability.
-        #[serde(default)] level: Option<GivenLevel>,
+        #[serde(default)] level: Option<Level>,
         /// How much of the past a member sees.
         #[serde(default)] visibility: Option<Visibility>,
         /// Time between two messages of a member; 0 for none.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use lynk_domain::{FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, UserId, Wheel, fixed_map};
+use lynk_domain::{AckLevel, FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, UserId, Wheel, fixed_map};
 use lynk_model::{Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
 use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
 
@@ -16,6 +16,7 @@ use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
 use super::quiet::Aging;
 use super::release::{Item, Release};
+use super::replicas::Replicas;
 use super::room::Room;
 use crate::EngineConfig;
 use crate::context::Context;
@@ -108,6 +109,8 @@ pub(super) enum Timer {
     Reads(RoomId),
     /// Repeat what the store or the journal did not take.
     Metadata(RoomId),
+    /// Tell those who have waited for the message store for too long.
+    Replicas,
 }
 
 #[derive(Debug)]
@@ -115,6 +118,7 @@ pub(super) struct Books {
     pub(super) keys: Keys,
     pub(super) drains: Drains,
     pub(super) release: Release,
+    pub(super) replicas: Replicas,
     /// At most `store_requests_in_flight_max`, and confirmations.
     pub(super) pending: FixedMap<RequestId, (RoomId, Pending)>,
     pub(super) wheel: WheelOf,
@@ -162,6 +166,7 @@ impl Books {
             keys: Keys::new(&config.limits, config.seed),
             drains: Drains::default(),
             release: Release::default(),
+            replicas: Replicas::default(),
             pending: fixed_map(config.seed),
             wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
             aging: Aging::default(),
@@ -330,7 +335,13 @@ impl Books {
             repeated: ask.from.slot.api_number().is_some(),
         };
         let frame = cx.shared.pool.frame(|out| encode_ok(out, ask.re, &done));
-        self.answer_behind(cx, room, ask.from, frame);
+        match used.at.filter(|at| room.level() == AckLevel::Replicated && !self.drains.is_drained(*at)) {
+            Some(_) if !self.may_wait(cx) => {
+                self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 1_000))
+            }
+            Some(at) => self.wait_for_store(cx, room, ask, at, frame),
+            None => self.answer_behind(cx, room, ask.from, frame),
+        }
     }
 
     pub(super) fn scope(room: &Room, sender: UserId, key: Key) -> Scope {
@@ -368,8 +379,8 @@ impl Books {
         target: Seq,
         body: &Body<'_>,
     ) -> Appended {
-        let waits = room.level() != lynk_domain::AckLevel::Memory || kind == RecordKind::Meta;
-        if room.level() == lynk_domain::AckLevel::Memory {
+        let waits = room.level() != AckLevel::Memory || kind == RecordKind::Meta;
+        if room.level() == AckLevel::Memory {
             reserve(cx, room);
         }
         let seq = room.top.next();
@@ -436,14 +447,22 @@ fn reserve(cx: &mut Context<'_>, room: &mut Room) {
 
 /// The error frame of a refused command, counted; `None` when it gets no answer.
 pub(super) fn refusal(cx: &mut Context<'_>, ask: &Ask<'_>, reject: &Reject) -> Option<Arc<Frame>> {
+    let frame = error_frame(cx, ask.re, ask.room, reject);
+    Some(frame).filter(|_| !ask.silent)
+}
+
+/// The error frame that answers a command, counted.
+pub(super) fn error_frame(
+    cx: &mut Context<'_>,
+    re: u64,
+    room: Option<RoomId>,
+    reject: &Reject,
+) -> Arc<Frame> {
     if let Some(count) = cx.shared.counters.rejects.get_mut(reject.code as usize) {
         *count += 1;
     }
-    if ask.silent {
-        return None;
-    }
     let request = cx.shared.random();
-    Some(cx.shared.pool.frame(|out| encode_error(out, ask.re, ask.room, reject, request)))
+    cx.shared.pool.frame(|out| encode_error(out, re, room, reject, request))
 }
 
 /// What a client is told when a store could not answer.

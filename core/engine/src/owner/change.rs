@@ -17,7 +17,6 @@ use super::room::{Member, Room};
 use super::send::check_text;
 use super::window::{Entry, Kind};
 use crate::context::Context;
-use crate::mail::Own;
 
 /// A message is read again this often when it changes while it is read.
 const TARGET_TRIES_MAX: u8 = 3;
@@ -258,7 +257,7 @@ impl Books {
             at: Some(event.at),
         };
         self.keys.insert(Self::scope(room, user, change.key), used, wall, &self.drains);
-        let own = Some(Own { to: ask.from, ok });
+        let own = self.acknowledge(cx, room, ask, event.at, ok);
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });
     }
 }

@@ -13,7 +13,6 @@ use super::release::Item;
 use super::room::{Member, Room};
 use super::window::{Entry, Kind, Posted};
 use crate::context::Context;
-use crate::mail::Own;
 
 impl Books {
     #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
@@ -157,9 +156,12 @@ impl Books {
         let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
         self.keep(cx, room, entry);
         cx.shared.counters.messages += 1;
-        let own = Some(Own { to: ask.from, ok });
+        let own = self.acknowledge(cx, room, ask, event.at, ok);
+        let journaled = own.is_some();
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });
-        self.time_ack(cx, room);
+        if journaled {
+            self.time_ack(cx, room);
+        }
     }
 
     /// Refuses a command that has waited.

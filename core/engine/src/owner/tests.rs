@@ -5,6 +5,7 @@ mod durable;
 mod metadata;
 mod paging;
 mod random;
+mod replicated;
 mod sending;
 mod streams;
 
@@ -89,6 +90,7 @@ impl World {
             shard_count: 4,
             limits,
             default_level: AckLevel::Local,
+            replicates: true,
             source: SourceId(0),
             seed: 7,
         };

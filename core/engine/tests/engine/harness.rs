@@ -52,6 +52,7 @@ impl Shards {
                 shard_count: count,
                 limits: limits.clone(),
                 default_level: AckLevel::Local,
+                replicates: true,
                 source: SourceId(u32::from(shard)),
                 seed: 7,
             };

@@ -93,7 +93,7 @@ fn relations_between_keys_are_checked() {
     for (text, expected) in [
         ("[limits]\nsend_queue_bytes_low = \"1MiB\"", "send_queue_bytes_low must be below"),
         ("[admin]\naddress = \"127.0.0.1:7777\"", "give it a port of its own"),
-        ("[rooms]\ndefault_level = \"replicated\"", "`replicated` is not offered yet"),
+        ("[rooms]\ndefault_level = \"replicated\"", "`replicated` needs an outside message store"),
         ("[codes]\nper_number_day = 10", "must not exceed 50: guessing would succeed too often"),
         ("[codes]\nmessages_hour = 3000", "messages_hour must not exceed messages_day"),
         ("[codes]\ncountries = [\"Germany\"]", "is not a country of two letters such as \"DE\""),

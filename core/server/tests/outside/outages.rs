@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::alone;
 use crate::pump::{Pump, assert_kept, insist};
-use crate::support::outside::Outside;
+use crate::support::outside::{Frozen, Outside};
 use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key};
 
 const BACKLOG: &str = "lynk_store_drain_backlog_records";
@@ -214,4 +214,35 @@ fn a_start_waits_for_a_store_that_is_away() {
         chatter.say(&room, "hello");
         assert!(server.stop().success());
     }
+}
+
+#[test]
+fn level_replicated_is_acknowledged_when_the_message_store_has_it() {
+    let Some((outside, _turn)) = alone("level_replicated_is_acknowledged_when_the_message_store_has_it")
+    else {
+        return;
+    };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path(), &["--set", "rooms.default_level=replicated"]);
+    let (mut ann, mut ben) = (Chatter::sign_in(&server), Chatter::sign_in(&server));
+    let room = ann.create();
+    ben.join(&room);
+    assert_eq!(ann.say(&room, "stored")["level"], "replicated");
+    let send = |text: &str| json!({"op": "send", "room": room, "key": key().to_string(), "text": text});
+    let hold = Frozen::new(outside, "cassandra");
+    let held = send("held");
+    let first = ann.tell(held.clone());
+    while ben.event("message")["text"] != "held" {}
+    let late = ann.answer(first);
+    assert_eq!((&late["code"], &late["retryable"]), (&"unknown".into(), &true.into()), "{late}");
+    let again = ann.tell(held.clone());
+    assert_eq!(ann.ask(json!({"op": "ping"}))["ev"], "ok", "the connection goes on");
+    drop(hold);
+    let ok = ann.answer(again);
+    assert_eq!((&ok["ev"], &ok["level"]), (&"ok".into(), &"replicated".into()), "{ok}");
+    assert_eq!(ann.ask(held)["seq"], ok["seq"], "the same message");
+    let texts: Vec<_> =
+        ann.log(&room, 0).iter().filter_map(|event| event["text"].as_str().map(str::to_owned)).collect();
+    assert_eq!(texts, ["stored", "held"]);
+    server.wait_metric("lynk_engine_replicated_duration_seconds_count", 2.0);
 }

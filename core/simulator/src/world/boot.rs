@@ -160,6 +160,7 @@ impl World {
                 shard_count: count,
                 limits: limits_of_engine,
                 default_level: AckLevel::Local,
+                replicates: true,
                 source,
                 seed: self.random.next(),
             };

@@ -110,7 +110,7 @@ pub(super) fn plan(
     match command {
         Command::Create { kind, name, level, visibility, .. } => {
             check_name(name, limits)?;
-            let level = check_level(level.unwrap_or(config.default_level))?;
+            let level = check_level(level.unwrap_or(config.default_level), config)?;
             let visibility = visibility.unwrap_or(match kind {
                 RoomKind::Public | RoomKind::Direct => HistoryVisibility::All,
                 RoomKind::Private | RoomKind::InviteOnly => HistoryVisibility::SinceJoin,
@@ -131,7 +131,7 @@ pub(super) fn plan(
             if room.kind() == RoomKind::Direct {
                 return Err(Reject::because(ErrorCode::Forbidden, "a 1:1 has no such settings or members"));
             }
-            plan_inside(room, actor, member, command, now, limits, found)
+            plan_inside(room, actor, member, command, now, config, found)
         }
     }
 }
@@ -192,9 +192,10 @@ fn plan_inside(
     member: &Member,
     command: &Command<'_>,
     now: Now,
-    limits: &Limits,
+    config: &EngineConfig,
     found: &Found,
 ) -> Result<Planned, Reject> {
+    let limits = &config.limits;
     let role = member.role;
     match command {
         Command::Invite { user, .. } => {
@@ -233,7 +234,7 @@ fn plan_inside(
             act_on(room, role, *user)?;
             event(MetaEvent::Transferred { user: *user })
         }
-        Command::Settings { .. } => plan_settings(room, role, command, limits),
+        Command::Settings { .. } => plan_settings(room, role, command, config),
         Command::Pin { seq, on, .. } => plan_pin(room, member, *seq, *on, found),
         _ => plan_moderation(room, role, command, now, limits),
     }
@@ -286,14 +287,19 @@ fn plan_moderation(
     }
 }
 
-fn plan_settings(room: &Room, role: Role, command: &Command<'_>, limits: &Limits) -> Result<Planned, Reject> {
+fn plan_settings(
+    room: &Room,
+    role: Role,
+    command: &Command<'_>,
+    config: &EngineConfig,
+) -> Result<Planned, Reject> {
     let Command::Settings { name, level, visibility, slow_mode_seconds, .. } = command else {
         return Err(ErrorCode::UnknownOp.into());
     };
     require(role, Action::Settings)?;
     let Some(row) = &room.info else { return Err(ErrorCode::RoomNotFound.into()) };
     if let Some(name) = name {
-        check_name(name, limits)?;
+        check_name(name, &config.limits)?;
     }
     let slow_mode_seconds = slow_mode_seconds.unwrap_or(row.slow_mode_seconds);
     if slow_mode_seconds > SLOW_MODE_SECONDS_MAX {
@@ -301,7 +307,7 @@ fn plan_settings(room: &Room, role: Role, command: &Command<'_>, limits: &Limits
     }
     event(MetaEvent::Settings {
         name: name.as_deref().unwrap_or(&row.name).to_owned(),
-        level: check_level(level.unwrap_or(row.level))?,
+        level: level.map_or(Ok(row.level), |level| check_level(level, config))?,
         visibility: visibility.unwrap_or(row.visibility),
         slow_mode_seconds,
     })
@@ -378,9 +384,12 @@ fn check_reason(reason: &str, limits: &Limits) -> Result<String, Reject> {
     Ok(reason.to_owned())
 }
 
-fn check_level(level: AckLevel) -> Result<AckLevel, Reject> {
-    if level == AckLevel::Replicated {
-        return Err(Reject::because(ErrorCode::InvalidField, "level `replicated` needs an outside store"));
+fn check_level(level: AckLevel, config: &EngineConfig) -> Result<AckLevel, Reject> {
+    if level == AckLevel::Replicated && !config.replicates {
+        return Err(Reject::because(
+            ErrorCode::InvalidField,
+            "level `replicated` needs an outside message store",
+        ));
     }
     Ok(level)
 }

@@ -32,7 +32,6 @@ fn each_role_may_do_what_its_row_of_the_matrix_says() {
         (1, "join", json!({}), "ok"),
         (9, "kick", target(5), "not_a_member"),
         (2, "kick", target(9), "not_a_member"),
-        (2, "settings", json!({"level": "replicated"}), "invalid_field"),
     ] {
         let command = w.keyed(op, room, fields);
         let answer = w.run(i, command);
