@@ -31,7 +31,7 @@ def closed(name, service, production):
     must(service.get("cap_drop") == ["ALL"] and not service.get("cap_add"), f"{name}: it keeps capabilities")
     must("no-new-privileges:true" in options, f"{name}: it may get privileges")
     must(not service.get("privileged") and service.get("pid") != "host", f"{name}: it is privileged")
-    must(service.get("network_mode") in (None, "service:lynk"), f"{name}: it is on the host's network")
+    must(service.get("network_mode") in (None, "none", "service:lynk"), f"{name}: it is on the host's network")
     must((service.get("pids_limit") or 0) > 0, f"{name}: it may start any number of processes")
     logging = service.get("logging") or {}
     must((logging.get("options") or {}).get("max-size"), f"{name}: its log has no limit")
@@ -70,6 +70,7 @@ def compose(path, project_path, credentials):
                 must(volume.get("read_only"), f"{name}: {volume['source']} may be written")
     if not production:
         return
+    must(STORES <= set(project["services"]), f"stores that are missing: {sorted(STORES - set(project['services']))}")
     must(networks["private"].get("internal") is True, "the private network leads outside")
     must(not networks["public"].get("internal"), "the public network leads nowhere")
     used = {secret["source"] for service in project["services"].values() for secret in service.get("secrets") or []}
@@ -81,9 +82,14 @@ def compose(path, project_path, credentials):
         must(os.path.basename(project["secrets"][secret]["file"]) == secret, f"{secret} is another file")
     for name, service in project["services"].items():
         given = {secret["source"] for secret in service.get("secrets") or []}
-        must(not any("_admin" in one for one in given) or name in ("postgres", "cassandra-setup"), f"{name} has the administrator's")
+        administers = ("postgres", "cassandra-setup", "kafka-storage", "kafka-setup")
+        must(not any("admin" in one for one in given) or name in administers, f"{name} has the administrator's")
         must(not any("migrate" in one for one in given) or name == "migrate", f"{name} has the identity that migrates")
         must("ca.key" not in given, f"{name} could sign certificates")
+        # Kafka's tools take passwords in no other form.
+        must(name in ("lynk", "migrate", "kafka-setup") or not any(one.startswith("lynk_") for one in given), f"{name} has Lynk's")
+        # Whoever sends notifications is no part of Lynk.
+        must(name == "kafka-setup" or not any("notification" in one for one in given), f"{name} has the identity of who notifies")
 
 
 def seccomp(base_path, ours_path):

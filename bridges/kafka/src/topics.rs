@@ -146,79 +146,44 @@ pub fn list() -> String {
     text
 }
 
-/// Where and how the commands of Kafka's own tools are to run.
-#[derive(Clone, Copy, Debug)]
-pub struct Tools<'a> {
-    /// `host:port` of a broker.
-    pub bootstrap: &'a str,
-    /// File of settings for the administrator's connection.
-    pub command_config: &'a str,
-    /// Folder that holds, by user, a file of one line `SCRAM-SHA-512=[password=…]`: an argument could be seen by others.
-    pub password_dir: &'a str,
-    /// Copies of each topic.
-    pub replicas: u16,
-}
-
-impl Tools<'_> {
-    fn to(&self, tool: &str) -> String {
-        format!("{tool} --bootstrap-server {} --command-config {}", self.bootstrap, self.command_config)
-    }
-}
-
-/// Commands that make the topics; may be repeated.
+/// Arguments of `kafka-topics.sh` that make the topics in `replicas` copies, one call each; may be repeated.
 #[must_use]
-pub fn topic_commands(tools: &Tools<'_>) -> String {
-    let mut text = String::new();
-    for topic in &TOPICS {
-        let _ = write!(
-            text,
-            "{} --create --if-not-exists --topic {} --partitions {} --replication-factor {}",
-            tools.to("kafka-topics.sh"),
+pub fn topic_arguments(replicas: u16) -> Vec<String> {
+    let of = |topic: &Setting| {
+        let mut text = format!(
+            "--create --if-not-exists --topic {} --partitions {} --replication-factor {replicas}",
             topic.topic.name(),
-            topic.partitions,
-            tools.replicas
+            topic.partitions
         );
         for setting in settings(topic) {
             let _ = write!(text, " --config {setting}");
         }
-        if tools.replicas > 2 {
+        if replicas > 2 {
             text.push_str(" --config min.insync.replicas=2");
         }
-        text.push('\n');
-    }
-    text
+        text
+    };
+    TOPICS.iter().map(of).collect()
 }
 
-/// Commands that make the users; may be repeated, and change passwords to those of the files.
+/// Arguments of `kafka-acls.sh` that grant the rights, one call for each user, verb and kind of resource; may be repeated.
 #[must_use]
-pub fn user_commands(tools: &Tools<'_>) -> String {
-    let mut text = String::new();
-    for user in USERS {
-        let _ = writeln!(
-            text,
-            "{} --alter --entity-type users --entity-name {user} --add-config-file {}/{user}",
-            tools.to("kafka-configs.sh"),
-            tools.password_dir
-        );
-    }
-    text
-}
-
-/// Commands that grant the rights; may be repeated.
-#[must_use]
-pub fn acl_commands(tools: &Tools<'_>) -> String {
-    let mut text = String::new();
+pub fn acl_arguments() -> Vec<String> {
+    let mut calls: Vec<(String, &str, String)> = Vec::new();
     for right in &RIGHTS {
         let (kind, name, pattern) = words(right.resource);
-        let _ = writeln!(
-            text,
-            "{} --add --force --allow-principal User:{} --operation {} --{kind} {name} --resource-pattern-type {pattern}",
-            tools.to("kafka-acls.sh"),
+        let call = format!(
+            "--add --force --allow-principal User:{} --operation {} --resource-pattern-type {pattern}",
             right.user,
             right.verb.word()
         );
+        let resource = format!(" --{kind} {name}");
+        match calls.iter_mut().find(|(other, of, _)| *other == call && *of == kind) {
+            Some((.., resources)) => resources.push_str(&resource),
+            None => calls.push((call, kind, resource)),
+        }
     }
-    text
+    calls.into_iter().map(|(call, _, resources)| call + &resources).collect()
 }
 
 /// The table as a page shows it.
@@ -278,18 +243,28 @@ mod tests {
     }
 
     #[test]
-    fn commands_carry_every_row_and_no_password() {
-        let tools = Tools {
-            bootstrap: "kafka:9093",
-            command_config: "/run/admin.properties",
-            password_dir: "/run/scram",
-            replicas: 3,
-        };
-        let (topics, users, rights) = (topic_commands(&tools), user_commands(&tools), acl_commands(&tools));
-        assert_eq!((topics.lines().count(), users.lines().count(), rights.lines().count()), (6, 3, 8));
-        assert!(topics.lines().all(|line| line.contains("--replication-factor 3") && line.contains("min.insync.replicas=2")));
-        assert!(!users.contains("password="));
-        assert!(rights.contains("User:lynk_events_notification --operation READ --group lynk.notification --resource-pattern-type prefixed"));
+    fn calls_carry_every_row() {
+        let (topics, rights) = (topic_arguments(3), acl_arguments());
+        assert_eq!((topics.len(), rights.len()), (TOPICS.len(), 5));
+        assert!(
+            topics
+                .iter()
+                .all(|call| call.contains("--replication-factor 3") && call.contains("min.insync.replicas=2"))
+        );
+        assert!(topic_arguments(1).iter().all(|call| !call.contains("min.insync.replicas")));
+        for right in &RIGHTS {
+            let (kind, name, pattern) = words(right.resource);
+            let user = format!(" User:{} --operation {} ", right.user, right.verb.word());
+            let resource = format!(" --{kind} {name}");
+            let whole = |call: &String| call.clone() + " ";
+            let calls = rights
+                .iter()
+                .filter(|call| call.contains(&user) && whole(call).contains(&format!("{resource} ")));
+            let calls: Vec<_> = calls.collect();
+            assert_eq!(calls.len(), 1, "{right:?}: {rights:?}");
+            assert!(calls[0].contains(&format!("--resource-pattern-type {pattern} ")), "{right:?}");
+        }
+        assert_eq!(rights.iter().map(|call| call.matches(" --topic ").count()).sum::<usize>(), 7);
         assert_eq!(list().lines().count(), 1 + 6 + 3 + 8);
     }
 }

@@ -43,6 +43,13 @@ pub const GRANTS: &[Grant] = &[
     Grant { filter: true, ..grant("names", "the filter of names", &["cf.add", "cf.exists", "exists"]) },
 ];
 
+/// Whether all keys of a server may begin with `text`: nothing in it means something to Redis's patterns.
+#[must_use]
+pub fn is_prefix(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&text.len()) && text.chars().all(fits)
+}
+
 /// How a password is written into a file of users: its SHA-256, in hexadecimal.
 #[must_use]
 pub fn password_hash(password: &str) -> String {

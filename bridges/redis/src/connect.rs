@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::acl::is_prefix;
 use crate::key::Keys;
 use crate::script::Scripts;
 use crate::{Fault, FaultKind};
@@ -118,8 +119,7 @@ impl Connect {
         if self.user.is_empty() || self.user.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return setting("user", "must be a name");
         }
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if self.prefix.is_empty() || self.prefix.len() > 64 || !self.prefix.chars().all(fits) {
+        if !is_prefix(&self.prefix) {
             return setting("prefix", "must be 1 to 64 letters, digits, `-`, `_` or `.`");
         }
         if self.timeouts.connect.is_zero() || self.timeouts.call.is_zero() {

@@ -63,7 +63,7 @@ enum Command {
     /// Print what an administrator runs once on an outside system: roles, passwords, rights.
     #[command(
         after_help = "Examples:\n  lynk init postgres --out roles.sql\n  lynk init cassandra --step roles\n\n\
-        Passwords go to files (0600) and are not shown; the texts have what a server checks them with.",
+        Passwords go to files (0600) and are not shown; the texts have what a server checks them with, or read those files.",
         subcommand
     )]
     Init(init::InitCommand),

@@ -14,6 +14,12 @@ pub(crate) enum System {
     /// The message log.
     #[cfg(feature = "cassandra")]
     Cassandra,
+    /// Events for other systems.
+    #[cfg(feature = "kafka")]
+    Kafka,
+    /// What waits for minutes.
+    #[cfg(feature = "redis")]
+    Redis,
 }
 
 impl System {
@@ -23,6 +29,10 @@ impl System {
         Self::Postgres,
         #[cfg(feature = "cassandra")]
         Self::Cassandra,
+        #[cfg(feature = "kafka")]
+        Self::Kafka,
+        #[cfg(feature = "redis")]
+        Self::Redis,
     ];
 
     /// Name of its server's certificate, and of the server in the deployments that come with Lynk.
@@ -32,16 +42,24 @@ impl System {
             Self::Postgres => "postgres",
             #[cfg(feature = "cassandra")]
             Self::Cassandra => "cassandra",
+            #[cfg(feature = "kafka")]
+            Self::Kafka => "kafka",
+            #[cfg(feature = "redis")]
+            Self::Redis => "redis",
         }
     }
 
-    /// What its server does with its certificate: nodes of a cluster call each other.
+    /// What its server does with its certificate: nodes of a cluster call each other, and Redis is asked for its health with its own.
     pub(crate) fn usage(self) -> Usage {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres => Usage::Server,
             #[cfg(feature = "cassandra")]
             Self::Cassandra => Usage::Both,
+            #[cfg(feature = "kafka")]
+            Self::Kafka => Usage::Both,
+            #[cfg(feature = "redis")]
+            Self::Redis => Usage::Both,
         }
     }
 
@@ -52,10 +70,14 @@ impl System {
             Self::Postgres => "postgres_admin",
             #[cfg(feature = "cassandra")]
             Self::Cassandra => "cassandra_admin",
+            #[cfg(feature = "kafka")]
+            Self::Kafka => "kafka_admin",
+            #[cfg(feature = "redis")]
+            Self::Redis => "redis_admin",
         }
     }
 
-    /// Whom Lynk signs in as, the role that migrates among them.
+    /// Whom Lynk signs in as, the role that migrates among them; on Kafka also whoever sends notifications.
     pub(crate) fn roles(self) -> Vec<&'static str> {
         match self {
             #[cfg(feature = "postgres")]
@@ -65,6 +87,10 @@ impl System {
             }
             #[cfg(feature = "cassandra")]
             Self::Cassandra => lynk_cassandra::grants::ROLES.to_vec(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka => lynk_kafka::topics::USERS.to_vec(),
+            #[cfg(feature = "redis")]
+            Self::Redis => vec![lynk_redis::acl::USER],
         }
     }
 }

@@ -2,8 +2,12 @@
 
 #[cfg(feature = "cassandra")]
 mod cassandra;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::path::PathBuf;
 
@@ -32,6 +36,20 @@ pub(crate) enum InitCommand {
         Then: the first with cqlsh as the superuser of the new cluster, the second as cassandra_admin, and `lynk migrate`."
     )]
     Cassandra(cassandra::CassandraArgs),
+    #[cfg(feature = "kafka")]
+    /// For Kafka's own tools: the administrator of a new broker, then Lynk's users, topics and rights.
+    #[command(
+        after_help = "Examples:\n  lynk init kafka --step administrator --out administrator.args\n  lynk init kafka --step roles --replicas 3 --out roles.sh\n\n\
+        Then: kafka-storage.sh format … @administrator.args, for a new cluster, and sh roles.sh HOST:PORT credentials."
+    )]
+    Kafka(kafka::KafkaArgs),
+    #[cfg(feature = "redis")]
+    /// The file of users of Redis: Lynk's user, the administrator, and nobody else.
+    #[command(
+        after_help = "Examples:\n  lynk init redis --out users.acl\n  lynk init redis --prefix chat --rotate\n\n\
+        Then: aclfile users.acl in redis.conf, and a restart; or ACL LOAD, by the administrator."
+    )]
+    Redis(redis::RedisArgs),
 }
 
 /// Where things go.
@@ -82,6 +100,10 @@ impl InitCommand {
             Self::Postgres(args) => args.run(),
             #[cfg(feature = "cassandra")]
             Self::Cassandra(args) => args.run(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(args) => args.run(),
+            #[cfg(feature = "redis")]
+            Self::Redis(args) => args.run(),
         }
     }
 }

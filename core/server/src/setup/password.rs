@@ -26,6 +26,12 @@ impl Password {
         self.0.as_bytes()
     }
 
+    /// As [`bytes`](Self::bytes), of those who want a text. It is ASCII.
+    #[cfg(feature = "redis")]
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Self {
         Self(text.to_owned())

@@ -70,6 +70,12 @@ fn openssl(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&words).into_owned())
 }
 
+/// Of a program that was built with it.
+fn kafka_users() -> impl Iterator<Item = &'static str> {
+    let users = ["lynk_events", "lynk_events_auth", "lynk_events_notification", "kafka_admin"];
+    users.into_iter().filter(|_| cfg!(feature = "kafka"))
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("there").permissions().mode() & 0o777
 }
@@ -87,7 +93,9 @@ fn one_command_makes_all_that_the_outside_systems_need_and_openssl_agrees() {
         "--host",
         "postgres=10.0.0.7",
     ]);
-    for server in ["postgres", "cassandra"] {
+    let servers =
+        ["postgres", "cassandra", "redis"].into_iter().chain(cfg!(feature = "kafka").then_some("kafka"));
+    for server in servers {
         let (good, words) = dir.verify(server, &["-purpose", "sslserver", "-verify_hostname", server]);
         assert!(good, "{words}");
         assert!(dir.verify(server, &["-verify_ip", "127.0.0.1"]).0);
@@ -96,9 +104,10 @@ fn one_command_makes_all_that_the_outside_systems_need_and_openssl_agrees() {
     assert!(dir.verify("postgres", &["-verify_hostname", "db.example.org"]).0);
     assert!(dir.verify("postgres", &["-verify_ip", "10.0.0.7"]).0);
     assert!(!dir.verify("cassandra", &["-verify_hostname", "db.example.org"]).0);
-    // Only nodes of a cluster call each other.
+    // Only nodes of a cluster call each other, and Redis itself.
     assert!(!dir.verify("postgres", &["-purpose", "sslclient"]).0);
     assert!(dir.verify("cassandra", &["-purpose", "sslclient"]).0);
+    assert!(dir.verify("redis", &["-purpose", "sslclient"]).0);
     let roles = [
         "lynk_rooms",
         "lynk_accounts",
@@ -106,8 +115,10 @@ fn one_command_makes_all_that_the_outside_systems_need_and_openssl_agrees() {
         "postgres_admin",
         "lynk_messages",
         "lynk_cql_migrate",
+        "lynk_ephemeral",
+        "redis_admin",
     ];
-    for role in roles {
+    for role in roles.into_iter().chain(kafka_users()) {
         let (good, words) = dir.verify(role, &["-purpose", "sslclient"]);
         assert!(good, "{words}");
         assert!(!dir.verify(role, &["-purpose", "sslserver"]).0, "{role} is no server");
@@ -340,12 +351,17 @@ fn init_writes_passwords_to_files_and_shows_none() {
     let dir = Directory::new();
     dir.good(&["certs", "init", "--for", "all"]);
     let out = dir.path("roles.sql");
-    let shown = [
+    let mut shown = vec![
         dir.good(&["init", "postgres", "--out", &out]),
         dir.good(&["init", "cassandra", "--step", "administrator"]),
         dir.good(&["init", "cassandra", "--step", "roles", "--replication", "dc1=3"]),
+        dir.good(&["init", "redis"]),
         fs::read_to_string(&out).expect("written"),
     ];
+    if cfg!(feature = "kafka") {
+        shown.push(dir.good(&["init", "kafka", "--step", "administrator"]));
+        shown.push(dir.good(&["init", "kafka", "--step", "roles", "--replicas", "3"]));
+    }
     assert_eq!(mode(Path::new(&out)), 0o600);
     assert!(shown[0].is_empty() && shown[2].contains("'dc1': 3"), "{}", shown[2]);
     let roles = [
@@ -355,9 +371,11 @@ fn init_writes_passwords_to_files_and_shows_none() {
         "lynk_messages",
         "lynk_cql_migrate",
         "cassandra_admin",
+        "lynk_ephemeral",
+        "redis_admin",
     ];
     let password = |role: &str| String::from_utf8(dir.read(&format!("{role}.password"))).expect("text");
-    for role in roles {
+    for role in roles.into_iter().chain(kafka_users()) {
         let password = password(role);
         assert_eq!((mode(&dir.root.join(format!("{role}.password"))), password.len()), (0o600, 48));
         assert!(shown.iter().all(|text| !text.contains(&password)), "{role}");
@@ -376,7 +394,64 @@ fn init_writes_passwords_to_files_and_shows_none() {
         &["cassandra", "--step", "roles", "--replication", "dc1=0"],
         &["cassandra", "--step", "administrator", "--replication", "dc1=1"],
         &["cassandra"],
+        &["redis", "--prefix", "a:*"],
+        // Of a build without Kafka there is no such system.
+        &["kafka"],
+        &["kafka", "--step", "roles", "--replicas", "0"],
+        &["kafka", "--step", "administrator", "--replicas", "3"],
+        &["kafka", "--step", "administrator", "--rotate"],
     ] {
         dir.bad(&[&["init"], bad].concat(), 2);
     }
+}
+
+/// The program that `lynk init kafka` writes, with tools that note what they are given.
+#[cfg(feature = "kafka")]
+#[test]
+fn the_program_for_kafka_shows_no_password_to_others_and_leaves_no_file() {
+    let dir = Directory::new();
+    dir.good(&["certs", "init", "--for", "kafka"]);
+    // Every sign that means something to a shell, to JAAS, or to a file of properties.
+    let odd = r#"a"b\c=d,e]f[g{h}$(i)'`!#%&\u0041"#;
+    fs::write(dir.root.join("lynk_events.password"), odd).expect("ours");
+    fs::set_permissions(dir.root.join("lynk_events.password"), fs::Permissions::from_mode(0o600))
+        .expect("ours");
+    fs::write(dir.root.join("kafka_admin.password"), odd).expect("ours");
+    fs::set_permissions(dir.root.join("kafka_admin.password"), fs::Permissions::from_mode(0o600))
+        .expect("ours");
+    let program = dir.path("roles.sh");
+    dir.good(&["init", "kafka", "--step", "roles", "--out", &program]);
+    let (tools, home) = (dir.root.join("tools"), dir.root.join("home"));
+    for place in [&tools, &home] {
+        fs::create_dir(place).expect("ours");
+    }
+    let tool = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$0 $*\" >>{0}/calls\nenv >>{0}/calls\nwhile [ $# != 0 ]; do\n\
+         case $1 in --add-config-file | --command-config) cat \"$2\" >>{0}/files; stat -c %a \"$2\" >>{0}/modes ;; esac\nshift\ndone\n",
+        dir.root.display()
+    );
+    for name in ["kafka-configs.sh", "kafka-acls.sh", "kafka-topics.sh"] {
+        fs::write(tools.join(name), &tool).expect("ours");
+        fs::set_permissions(tools.join(name), fs::Permissions::from_mode(0o700)).expect("ours");
+    }
+    let run = Command::new("sh")
+        .args([&program, "broker:9093", &dir.path(""), tools.to_str().expect("Unicode")])
+        .env("TMPDIR", &home)
+        .output()
+        .expect("there is a shell");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let text = |name: &str| String::from_utf8(dir.read(name)).expect("text");
+    let (calls, files) = (text("calls"), text("files"));
+    assert_eq!(calls.matches("--bootstrap-server broker:9093").count(), 1 + 3 + 5 + 6, "{calls}");
+    for user in kafka_users() {
+        let password = text(&format!("{user}.password"));
+        let said = [String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr)].concat();
+        assert!(!calls.contains(&password) && !said.contains(&password), "{user}");
+    }
+    let quoted = odd.replace('\\', r"\\");
+    assert!(files.contains(&format!("SCRAM-SHA-512=iterations=4096,password={quoted}\n")), "{files}");
+    let jaas = odd.replace('\\', r"\\").replace('"', r#"\""#).replace('\\', r"\\");
+    assert!(files.contains(&format!("password=\"{jaas}\";\n")), "{files}");
+    assert!(text("modes").lines().all(|mode| mode == "600"), "{}", text("modes"));
+    assert_eq!(fs::read_dir(&home).expect("readable").count(), 0, "its own files are gone");
 }
