@@ -12,6 +12,7 @@
 //!
 //! Limits: [`MessageLogOptions`]. What can fail: the disk.
 
+mod copy;
 mod key;
 mod prune;
 mod read;
@@ -297,6 +298,26 @@ impl MessageLog {
         })
     }
 
+    /// Closes the store: what it holds is written out as tables, and when this returns nobody writes to its files any more. Other handles
+    /// must be gone.
+    ///
+    /// # Errors
+    /// When the disk refuses, or somebody else has a handle.
+    pub fn close(self) -> Result<(), OpenError> {
+        let path = self.shared.path.clone();
+        let refused = |fault: Fault| OpenError::Engine { path: path.clone(), fault };
+        if self.flush().is_err() {
+            return Err(refused(self.take_fault().unwrap_or_else(|| Fault::corrupt("the flush failed"))));
+        }
+        if Arc::strong_count(&self.shared) > 1 {
+            return Err(OpenError::Locked { path });
+        }
+        drop(self);
+        // The engine's threads hold its lock until they have ended.
+        let lock = File::open(path.join("lock")).map_err(|error| refused(error.into()))?;
+        lock_directory(&path, &lock)
+    }
+
     /// Runs `f` on the open engine, and notes what it fails with.
     fn with_engine<T>(&self, f: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, StoreError> {
         let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
@@ -351,14 +372,24 @@ impl MessageLog {
         &self,
         fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
     ) -> Result<(), StoreError> {
+        self.write_as(Some(PersistMode::SyncData), fill)
+    }
+
+    /// As [`Self::write`], and as durable as `durability` says.
+    fn write_as(
+        &self,
+        durability: Option<PersistMode>,
+        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
+    ) -> Result<(), StoreError> {
         let mut writer = lock(&self.shared.writer);
-        let written = self.write_locked(&mut writer, fill);
+        let written = self.write_locked(&mut writer, durability, fill);
         written.map_err(|fault| self.note(fault))
     }
 
     fn write_locked(
         &self,
         writer: &mut Writer,
+        durability: Option<PersistMode>,
         fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
     ) -> Result<(), Fault> {
         self.check_free_space()?;
@@ -371,7 +402,7 @@ impl MessageLog {
             return Err(Fault::new(FaultKind::Unavailable, "the message log is closed after a failure"));
         };
         engine.wait_for_workers().inspect_err(|_| writer.broken = true)?;
-        let mut batch = engine.database.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = engine.database.batch().durability(durability);
         let heads = fill(engine, &writer.heads, &mut batch)?;
         batch.commit().map_err(|error| {
             writer.broken = true;

@@ -9,7 +9,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 
 use crate::rewrite::rewrite_if_space;
 use crate::{Fault, FaultKind, OpenError};
@@ -36,6 +36,22 @@ pub(crate) fn open(path: &Path, steps: &[&str], mode: u32) -> Result<Connection,
     }
     migrate(&mut connection, steps, found).map_err(engine)?;
     Ok(connection)
+}
+
+/// Opens the file at `path`, which must exist, for reading it as it is now. `touch` is a query that reads a table: with the first read the
+/// state is fixed.
+///
+/// # Errors
+/// What SQLite says.
+pub(crate) fn snapshot(path: &Path, touch: &str) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.execute_batch("BEGIN")?;
+        connection.query_row(touch, [], |_| Ok(()))?;
+        Ok(connection)
+    });
+    opened.map_err(|error| OpenError::Engine { path: path.to_owned(), fault: error.into() })
 }
 
 /// Settings of every connection.

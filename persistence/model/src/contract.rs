@@ -8,6 +8,7 @@
 //! it.
 
 mod accounts;
+mod copies;
 mod history;
 mod joins;
 mod messages;
@@ -18,6 +19,10 @@ pub use accounts::{
     a_removed_accounts_name_stays_closed_for_thirty_days, an_account_is_found_by_what_is_unique,
     charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
+};
+pub use copies::{
+    a_copy_made_while_records_arrive_equals_its_source, epochs_are_raised_for_all_rooms,
+    filled_accounts_equal_their_source, filled_rooms_equal_their_source,
 };
 pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
@@ -33,7 +38,9 @@ pub use rooms::{
     random_commands_match_the_reference,
 };
 
-use crate::port::{AccountStore, MessageStore, RoomStore};
+use crate::port::{
+    AccountDump, AccountFill, AccountStore, MessageDump, MessageStore, RoomDump, RoomFill, RoomStore,
+};
 
 /// All suites of the message port. `open` makes an empty store.
 pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
@@ -72,9 +79,32 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     a_clock_that_jumps_back_resets_no_counter(&mut open());
 }
 
+/// All suites of copying a message log. `open` makes an empty store.
+pub fn message_dump<M: MessageDump>(mut open: impl FnMut() -> M) {
+    a_copy_made_while_records_arrive_equals_its_source(&mut open(), 1..40);
+    epochs_are_raised_for_all_rooms(&mut open());
+}
+
+/// All suites of copying rooms. `snapshot` dumps the store as it is now.
+pub fn room_dump<R: RoomStore + RoomFill, D: RoomDump>(mut store: R, snapshot: impl Fn(&R) -> D) {
+    filled_rooms_equal_their_source(&mut store, snapshot);
+}
+
+/// All suites of copying accounts. `snapshot` dumps the store as it is now.
+pub fn account_dump<A: AccountStore + AccountFill, D: AccountDump>(mut store: A, snapshot: impl Fn(&A) -> D) {
+    filled_accounts_equal_their_source(&mut store, snapshot);
+}
+
 #[cfg(test)]
 mod tests {
     use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
+
+    #[test]
+    fn the_reference_stores_can_be_copied() {
+        super::message_dump(MemoryMessages::default);
+        super::room_dump(MemoryRooms::default(), MemoryRooms::clone);
+        super::account_dump(MemoryAccounts::default(), MemoryAccounts::clone);
+    }
 
     #[test]
     fn the_reference_message_store_passes() {

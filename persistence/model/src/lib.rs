@@ -12,6 +12,7 @@ pub mod account;
 mod body;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod dump;
 mod execute;
 mod join;
 pub mod memory;

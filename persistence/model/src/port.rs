@@ -1,8 +1,10 @@
 //! The ports that a store implements. Called on a bridge thread; they may block there.
 
 mod accounts;
+mod dump;
 
 pub use accounts::AccountStore;
+pub use dump::{AccountDump, AccountFill, MessageDump, RoomDump, RoomFill, key_of};
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -251,3 +251,52 @@ pub fn a_clock_that_jumps_back_resets_no_counter<S: AccountStore>(store: &mut S)
         assert!(matches!(charge(store, &[daily], 10 * DAY - back), Charged::Refused { .. }), "{back}");
     }
 }
+
+/// Two accounts, one of them removed, sessions of every fate, counters.
+pub(super) fn some_of_everything<S: AccountStore>(store: &mut S) {
+    assert_eq!(register(store, ALICE, "Alice", 0), Registered::Made);
+    assert_eq!(register(store, BOB, "Bob", 1), Registered::Made);
+    for n in [10, 11, 12] {
+        ready(store.open_session(ALICE, &new_session(n, MINUTE))).expect("opens");
+    }
+    ready(store.revoke(ALICE, Which::One(id(10)), AuditKind::SignedOut, at(HOUR))).expect("revokes");
+    let mut turned = family(11, 0);
+    turned.generation = 1;
+    turned.rotations = vec![at(HOUR), at(2 * HOUR)];
+    assert_eq!(ready(store.rotate(id(11), 0, &turned, at(2 * HOUR))), Ok(true));
+    ready(store.remove(BOB, at(HOUR))).expect("removes");
+    let hour = Charge { key: [3; 16], window_millis: HOUR, max: 5 };
+    for minute in [0, 10, 20] {
+        assert_eq!(charge(store, &[hour], minute * MINUTE), Charged::Done);
+    }
+}
+
+/// What a copy of [`some_of_everything`] must take as its source does.
+pub(super) fn more_of_everything<S: AccountStore>(store: &mut S) {
+    let name_of_the_removed = register(store, UserId([4; 16]), "bob", DAY);
+    assert_eq!(name_of_the_removed, Registered::NameTaken);
+    let hour = Charge { key: [3; 16], window_millis: HOUR, max: 4 };
+    assert_eq!(charge(store, &[hour], 21 * MINUTE), Charged::Done);
+    assert!(matches!(charge(store, &[hour], 22 * MINUTE), Charged::Refused { .. }));
+    ready(store.revoke(ALICE, Which::All, AuditKind::Revoked, at(3 * HOUR))).expect("revokes");
+}
+
+/// Compares what can be asked for.
+pub(super) fn the_same_is_answered<A: AccountStore, B: AccountStore>(one: &A, other: &B) {
+    for user in [ALICE, BOB] {
+        assert_eq!(ready(one.accounts(&[user])), ready(other.accounts(&[user])));
+        assert_eq!(ready(one.sessions(user, at(0))), ready(other.sessions(user, at(0))));
+        assert_eq!(ready(one.audit(user, 100)), ready(other.audit(user, 100)));
+        assert_eq!(
+            ready(one.account_of_phone(&phone(user.0[0]))),
+            ready(other.account_of_phone(&phone(user.0[0])))
+        );
+    }
+    for name in ["alice", "bob"] {
+        assert_eq!(ready(one.account_of_name(name)), ready(other.account_of_name(name)));
+    }
+    for n in 0..16 {
+        assert_eq!(ready(one.session(id(n))), ready(other.session(id(n))));
+    }
+    assert_eq!(ready(one.revoked_since(at(0))), ready(other.revoked_since(at(0))));
+}

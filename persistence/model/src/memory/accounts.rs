@@ -8,7 +8,8 @@ use crate::account::{
     Account, AuditEvent, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession,
     Registered, Session, Which,
 };
-use crate::port::{AccountStore, LastFault};
+use crate::dump::{AccountsMark, AccountsRow, DumpPage};
+use crate::port::{AccountDump, AccountFill, AccountStore, LastFault};
 use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
 
 /// [`AccountStore`] in memory.
@@ -18,8 +19,8 @@ pub struct MemoryAccounts {
     /// Folded name → who has it, or gave it up and when.
     names: BTreeMap<String, (UserId, Option<Millis>)>,
     sessions: BTreeMap<SessionId, Kept>,
-    /// Key and begin of a slice → how many.
-    counted: BTreeMap<([u8; 16], u64), u64>,
+    /// Key and begin of a slice → how many, and when the slice has left the window.
+    counted: BTreeMap<([u8; 16], u64), (u64, u64)>,
     audit: Vec<AuditEvent>,
 }
 
@@ -86,7 +87,7 @@ impl MemoryAccounts {
         let last = wall.0.saturating_add(charge.window_millis);
         self.counted
             .range((charge.key, 0)..=(charge.key, last))
-            .map(|((_, slice), count)| (slice + width(charge) + charge.window_millis, *count))
+            .map(|((_, slice), (count, _))| (slice + width(charge) + charge.window_millis, *count))
             .filter(|(leaves, _)| *leaves > wall.0)
             .collect()
     }
@@ -225,7 +226,8 @@ impl AccountStore for MemoryAccounts {
             let mut counted: u64 = leaving.iter().map(|(_, count)| count).sum();
             if counted < u64::from(charge.max) {
                 let slice = (charge.key, wall.0 - wall.0 % width(charge));
-                *self.counted.entry(slice).or_default() += 1;
+                let until = slice.1.saturating_add(width(charge)).saturating_add(charge.window_millis);
+                self.counted.entry(slice).or_insert((0, until)).0 += 1;
                 done.push(slice);
                 continue;
             }
@@ -235,7 +237,7 @@ impl AccountStore for MemoryAccounts {
             });
             let retry_after_millis = free.map_or(charge.window_millis, |(leaves, _)| leaves - wall.0);
             for slice in done {
-                self.counted.entry(slice).and_modify(|count| *count -= 1);
+                self.counted.entry(slice).and_modify(|(count, _)| *count -= 1);
             }
             return Ok(Charged::Refused { index, retry_after_millis });
         }
@@ -245,5 +247,79 @@ impl AccountStore for MemoryAccounts {
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         let events = self.audit.iter().rev().filter(|event| event.user == user);
         Ok(events.take(limit as usize).copied().collect())
+    }
+}
+
+impl AccountDump for MemoryAccounts {
+    async fn rows(
+        &mut self,
+        mark: &AccountsMark,
+        limit: u32,
+    ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError> {
+        let limit = limit as usize;
+        let rows: Vec<(AccountsRow, AccountsMark)> = match mark {
+            AccountsMark::Accounts(after) => {
+                let rows = self.accounts.iter().filter(|(user, _)| *user > after).take(limit);
+                rows.map(|(u, a)| (AccountsRow::Account(a.clone()), AccountsMark::Accounts(*u))).collect()
+            }
+            AccountsMark::Names(after) => {
+                let rows = self.names.iter().filter(|(folded, _)| *folded > after).take(limit);
+                let row = |(folded, (user, freed)): (&String, &(UserId, Option<Millis>))| {
+                    let row = AccountsRow::Name { folded: folded.clone(), user: *user, freed: *freed };
+                    (row, AccountsMark::Names(folded.clone()))
+                };
+                rows.map(row).collect()
+            }
+            AccountsMark::Sessions(after) => {
+                let rows = self.sessions.iter().filter(|(id, _)| *id > after).take(limit);
+                let row = |(id, kept): (&SessionId, &Kept)| {
+                    let row = AccountsRow::Session { session: kept.session.clone(), revoked: kept.revoked };
+                    (row, AccountsMark::Sessions(*id))
+                };
+                rows.map(row).collect()
+            }
+            AccountsMark::Counters(key, slice) => {
+                let rows = self.counted.iter().filter(|(at, _)| **at > (*key, *slice)).take(limit);
+                let row = |((key, slice), (count, until)): (&([u8; 16], u64), &(u64, u64))| {
+                    let row = AccountsRow::Counter { key: *key, slice: *slice, count: *count, until: *until };
+                    (row, AccountsMark::Counters(*key, *slice))
+                };
+                rows.map(row).collect()
+            }
+            AccountsMark::Audit(after) => {
+                let rows = (1..).zip(&self.audit).filter(|(id, _)| id > after).take(limit);
+                rows.map(|(id, event)| (AccountsRow::Audit(*event), AccountsMark::Audit(id))).collect()
+            }
+        };
+        let next = if rows.len() < limit { mark.next_table() } else { rows.last().map(|(_, at)| at.clone()) };
+        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+    }
+}
+
+impl AccountFill for MemoryAccounts {
+    async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+        for row in rows {
+            match row {
+                AccountsRow::Account(account) => {
+                    self.accounts.insert(account.user, account.clone());
+                }
+                AccountsRow::Name { folded, user, freed } => {
+                    self.names.insert(folded.clone(), (*user, *freed));
+                }
+                AccountsRow::Session { session, revoked } => {
+                    self.sessions
+                        .insert(session.session, Kept { session: session.clone(), revoked: *revoked });
+                }
+                AccountsRow::Counter { key, slice, count, until } => {
+                    self.counted.insert((*key, *slice), (*count, *until));
+                }
+                AccountsRow::Audit(event) => {
+                    if !self.audit.contains(event) {
+                        self.audit.push(*event);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
