@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod copy;
 mod fault;
 mod page;
 mod place;

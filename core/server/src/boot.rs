@@ -31,6 +31,7 @@ use tokio::runtime::Runtime;
 use crate::accounts::{self, StoredBlocks};
 use crate::api::Mailboxes;
 use crate::config::{Backend, Config, MessagesIn, Pin, RelationalIn};
+use crate::copies::control::{self, Control};
 use crate::data_dir::{DataDir, Keys};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
@@ -99,6 +100,7 @@ pub(crate) struct Running {
     pub(crate) accounts: AccountsState,
     accounts_thread: AccountsThread,
     store: StoreBridge,
+    control: Option<Control>,
     keeper: KeeperThread,
 }
 
@@ -145,7 +147,7 @@ impl Boot<'_> {
             MessagesIn::Cassandra => {
                 #[cfg(feature = "cassandra")]
                 {
-                    let life = self.key_life_millis();
+                    let life = stores::key_life_millis(self.config);
                     let messages = stores::cassandra::messages(self.config, self.dir, self.health, life)?;
                     self.with_messages(loaded, messages)
                 }
@@ -159,7 +161,7 @@ impl Boot<'_> {
     where
         M: MessageStore + LastFault + Clone + Send + 'static,
     {
-        let life = self.key_life_millis();
+        let life = stores::key_life_millis(self.config);
         match self.config.outside.relational {
             RelationalIn::Embedded => {
                 let rooms = stores::embedded_rooms(self.dir, life)?;
@@ -213,6 +215,7 @@ impl Boot<'_> {
         let limits = self.writer_limits();
         let writers: Vec<_> = (0..shard_count).map(|_| Writer::new(limits)).collect();
         let committed = writers.iter().map(Writer::committed).collect();
+        let log = messages.embedded.clone();
         let parts = StoreParts {
             messages: messages.read,
             drained: messages.drained,
@@ -234,7 +237,9 @@ impl Boot<'_> {
             requests_per_shard_max: self.config.limits.store_requests_in_flight_max as usize,
             ..StoreOptions::default()
         };
-        let (store, ports) = StoreBridge::start(parts, wakes, &options)?;
+        let (mut store, ports) = StoreBridge::start(parts, wakes, &options)?;
+        let tap = store.take_tap();
+        let root = self.dir.root().to_owned();
 
         let (mailboxes, apis) = Mailboxes::open(&plan, shard_count)?;
         let journals =
@@ -261,23 +266,19 @@ impl Boot<'_> {
         });
         let room = room_for_connections(config, shard_count, files_max);
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
-        Ok(Running { shards, api, accounts, accounts_thread, store, keeper })
+        let control = tap
+            .map(|tap| Control::start(control::Parts { config: config.clone(), root, log, tap }))
+            .transpose()?;
+        Ok(Running { shards, api, accounts, accounts_thread, store, control, keeper })
     }
 
     fn message_log(&self) -> MessageLogOptions {
         MessageLogOptions {
             cache_bytes: self.config.store_cache_bytes,
             memtable_bytes: self.config.store_memtable_bytes,
-            key_life_millis: self.key_life_millis(),
+            key_life_millis: stores::key_life_millis(self.config),
             ..MessageLogOptions::default()
         }
-    }
-
-    /// How long stores must find keys: while they are accepted, and an hour for clocks.
-    fn key_life_millis(&self) -> u64 {
-        const CLOCKS_MILLIS: u64 = 60 * 60 * 1_000;
-        let limits = &self.config.limits;
-        limits.key_age_max_millis + limits.key_ahead_max_millis + CLOCKS_MILLIS
     }
 
     /// A batch must fit into a segment, also into a small one.
@@ -559,6 +560,9 @@ impl Running {
         drop(self.accounts);
         self.accounts_thread.join();
         self.store.finish();
+        if let Some(control) = self.control {
+            control.join();
+        }
         self.keeper.join();
     }
 }

@@ -6,6 +6,7 @@
 mod bench;
 mod chat;
 mod config;
+mod copies;
 mod keys;
 mod migrate;
 mod token;
@@ -61,6 +62,19 @@ enum Command {
         version before goes on working. May be repeated; one at a time."
     )]
     Migrate(migrate::MigrateArgs),
+    /// Copy all data as it is at one moment, while the server serves or without one.
+    #[command(
+        after_help = "Examples:\n  lynk backup --to /backups/2026-11-26\n  lynk backup --data /var/lib/lynk --to /backups/2026-11-26 -o json\n\n\
+        A backup is a data directory of embedded stores, wherever the data was. It has no keys and no sessions: copy keys/ apart, once and\n\
+        after each `lynk keys rotate`."
+    )]
+    Backup(copies::BackupArgs),
+    /// Make an empty data directory, or fill empty outside stores, from a backup.
+    #[command(
+        after_help = "Examples:\n  lynk restore --from /backups/2026-11-26 --data /var/lib/lynk\n  lynk restore --from /backups/2026-11-26 --config /etc/lynk.toml -o json\n\n\
+        The backup is checked first and stays as it is. Clients read their rooms anew; everybody signs in again."
+    )]
+    Restore(copies::RestoreArgs),
     /// Check the data directory of a server that does not run.
     #[command(after_help = "Examples:\n  lynk verify\n  lynk verify --data /var/lib/lynk -o json")]
     Verify(verify::VerifyArgs),
@@ -187,6 +201,8 @@ pub fn main() -> ExitCode {
         Command::Token(args) => args.run(),
         Command::Keys(command) => command.run(),
         Command::Migrate(args) => args.run(),
+        Command::Backup(args) => args.run(),
+        Command::Restore(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Config(command) => command.run(),

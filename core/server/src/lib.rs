@@ -18,6 +18,7 @@ mod chat;
 mod cli;
 pub mod client;
 mod config;
+mod copies;
 mod crash;
 mod credentials;
 mod data_dir;
