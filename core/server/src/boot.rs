@@ -239,6 +239,7 @@ impl Boot<'_> {
         };
         let (mut store, ports) = StoreBridge::start(parts, wakes, &options)?;
         let tap = store.take_tap();
+        let installation = self.dir.installation()?;
         let root = self.dir.root().to_owned();
 
         let (mailboxes, apis) = Mailboxes::open(&plan, shard_count)?;
@@ -267,7 +268,9 @@ impl Boot<'_> {
         let room = room_for_connections(config, shard_count, files_max);
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
         let control = tap
-            .map(|tap| Control::start(control::Parts { config: config.clone(), root, log, tap }))
+            .map(|tap| {
+                Control::start(control::Parts { config: config.clone(), root, installation, log, tap })
+            })
             .transpose()?;
         Ok(Running { shards, api, accounts, accounts_thread, store, control, keeper })
     }

@@ -75,6 +75,13 @@ enum Command {
         The backup is checked first and stays as it is. Clients read their rooms anew; everybody signs in again."
     )]
     Restore(copies::RestoreArgs),
+    /// Move from the embedded stores into outside ones, with a short pause at the end.
+    #[command(
+        after_help = "Examples:\n  lynk move --from embedded --to external --verify --config /etc/lynk-outside.toml\n  lynk move --from embedded --to external --config /etc/lynk-outside.toml -o json\n\n\
+        The configuration names the new stores, which `lynk migrate` has made and which are empty. A server that runs serves while messages are\n\
+        copied, and ends for the switch: start it again with that configuration."
+    )]
+    Move(copies::MoveArgs),
     /// Check the data directory of a server that does not run.
     #[command(after_help = "Examples:\n  lynk verify\n  lynk verify --data /var/lib/lynk -o json")]
     Verify(verify::VerifyArgs),
@@ -203,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(args) => args.run(),
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),
+        Command::Move(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Config(command) => command.run(),

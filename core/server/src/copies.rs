@@ -10,6 +10,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod control;
+pub(crate) mod moving;
 pub(crate) mod offline;
 pub(crate) mod restore;
 

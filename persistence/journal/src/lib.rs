@@ -34,7 +34,7 @@ pub use block::BlockBuffer;
 pub use disk::{Disk, DiskError, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile};
 pub use disk_thread::DiskThread;
 pub use drainer::{DrainStep, Drainer};
-pub use inspect::{Damage, Why};
+pub use inspect::{Damage, Why, journals_of};
 pub use keeper::{DiskUse, Keeper, KeeperOptions, KeeperThread, PrepareError, SegmentSupply, Supplied};
 pub use reader::{Batch, FreedSegment, Reader};
 pub use recover::{

@@ -1,4 +1,4 @@
-//! `lynk backup`, `lynk restore`
+//! `lynk backup`, `lynk restore`, `lynk move`
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::ConfigArgs;
 use crate::config::MessagesIn;
-use crate::copies::{Progress, backup, control, offline, restore};
+use crate::copies::{Progress, backup, control, moving, offline, restore};
 use crate::data_dir::{DataDir, server_of};
 use crate::exit::Failure;
 use crate::out::{Form, put, put_json};
@@ -33,6 +33,34 @@ pub(crate) struct RestoreArgs {
     /// The backup.
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
+    /// Form of the answer.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Form,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Where stores are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Place {
+    /// In the data directory.
+    Embedded,
+    /// In outside systems.
+    External,
+}
+
+/// `lynk move`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MoveArgs {
+    /// Where they are now: embedded.
+    #[arg(long, value_name = "PLACE")]
+    from: Place,
+    /// Where they go to: external, as the configuration says.
+    #[arg(long, value_name = "PLACE")]
+    to: Place,
+    /// Compare every room by its hash before the switch.
+    #[arg(long)]
+    verify: bool,
     /// Form of the answer.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Form,
@@ -132,5 +160,61 @@ impl RestoreArgs {
                 moment(&done)
             )),
         }
+    }
+}
+
+impl MoveArgs {
+    /// Asks the server, or does it when there is none.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        if (self.from, self.to) != (Place::Embedded, Place::External) {
+            return Err(super::bad_flag(
+                "--from",
+                "stores move from embedded to external, and back by `lynk backup` and `lynk restore`",
+            ));
+        }
+        let sources = self.config.sources();
+        let to = self.config.load()?.config;
+        if let Some(feature) = stores::missing_feature(&to) {
+            return Err(Failure::dependency(format!("this build has no {feature}")));
+        }
+        let root = &to.data_dir;
+        check_is_data(root)?;
+        let done = if server_of(root).is_some() {
+            control::ask(root, &control::move_question(&sources, self.verify)?, &mut show)?
+        } else {
+            self.without_server(&to)?
+        };
+        match self.output {
+            Form::Json => put_json(&done),
+            Form::Text => put(&format!(
+                "moved {} rooms and {} accounts; start the server with this configuration now: {}\n",
+                done["rooms"],
+                done["accounts"],
+                done["moved"].as_str().unwrap_or_default()
+            )),
+        }
+    }
+
+    fn without_server(&self, to: &crate::config::Config) -> Result<Value, Failure> {
+        let dir = DataDir::open(&to.data_dir)?;
+        let mut from = to.clone();
+        from.outside.relational = crate::config::RelationalIn::Embedded;
+        from.outside.messages = MessagesIn::Embedded;
+        stores::agree(&from, &dir)?;
+        let mut log = offline::log(&dir)?;
+        offline::drain(&dir, &mut log, &stores::runtime()?)?;
+        let moved = moving::Move {
+            from: &from,
+            to,
+            root: dir.root(),
+            installation: dir.installation()?,
+            log: Some(log),
+            verify: self.verify,
+        };
+        let mut tell = |told: &Value| {
+            show(told);
+            true
+        };
+        moving::run(&moved, None, Progress::new(&mut tell))
     }
 }

@@ -22,8 +22,8 @@ use lynk_embedded::MessageLog;
 use lynk_store::Tap;
 use serde_json::{Value, json};
 
-use super::{Progress, backup};
-use crate::config::Config;
+use super::{Progress, backup, moving};
+use crate::config::{Config, Sources, load};
 use crate::data_dir::refused;
 use crate::exit::{Exit, Failure};
 
@@ -45,6 +45,7 @@ fn short_path(directory: &File) -> PathBuf {
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) root: PathBuf,
+    pub(crate) installation: String,
     pub(crate) log: Option<MessageLog>,
     pub(crate) tap: Tap,
 }
@@ -99,7 +100,7 @@ impl Control {
 fn serve(listener: &UnixListener, mut parts: Parts, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         match listener.accept() {
-            Ok((stream, _)) => answer(&stream, &mut parts),
+            Ok((stream, _)) => answer(&stream, &mut parts, stop),
             Err(_) => std::thread::sleep(LOOK),
         }
     }
@@ -111,7 +112,7 @@ fn may_ask(stream: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == ours || peer.uid.is_root())
 }
 
-fn answer(stream: &UnixStream, parts: &mut Parts) {
+fn answer(stream: &UnixStream, parts: &mut Parts, stop: &AtomicBool) {
     let set = stream
         .set_nonblocking(false)
         .and_then(|()| stream.set_read_timeout(Some(QUESTION_TIME)))
@@ -125,7 +126,7 @@ fn answer(stream: &UnixStream, parts: &mut Parts) {
     }
     let mut say = |value: &Value| (&mut &*stream).write_all(format!("{value}\n").as_bytes()).is_ok();
     let result = match serde_json::from_str::<Value>(&line) {
-        Ok(asked) => carry_out(&asked, parts, Progress::new(&mut say)),
+        Ok(asked) => carry_out(&asked, parts, stop, Progress::new(&mut say)),
         Err(_) => Err(Failure::new(Exit::Usage, "the question is no JSON")),
     };
     let last = match &result {
@@ -137,8 +138,34 @@ fn answer(stream: &UnixStream, parts: &mut Parts) {
     let _gone = say(&last);
 }
 
-fn carry_out(asked: &Value, parts: &mut Parts, progress: Progress<'_>) -> Result<Value, Failure> {
-    let Parts { config, root, log, tap } = parts;
+/// A question for a move to the stores of a configuration, which the server reads itself.
+pub(crate) fn move_question(sources: &Sources, verify: bool) -> Result<Value, Failure> {
+    let file = sources.file.as_ref().map(std::path::absolute).transpose()?;
+    // Others are none of ours, and nobody else's business.
+    let environment: Vec<_> =
+        sources.environment.iter().filter(|(name, _)| name.starts_with("LYNK__")).collect();
+    Ok(json!({
+        "op": "move", "file": file.map(|file| file.to_string_lossy().into_owned()), "environment": environment,
+        "flags": sources.flags, "verify": verify,
+    }))
+}
+
+fn sources_of(asked: &Value) -> Result<Sources, Failure> {
+    let pairs = |name: &str| -> Result<Vec<(String, String)>, Failure> {
+        serde_json::from_value(asked[name].clone())
+            .map_err(|_| Failure::new(Exit::Usage, format!("{name} of the question is no list of pairs")))
+    };
+    let file = asked["file"].as_str().map(PathBuf::from);
+    Ok(Sources { file, environment: pairs("environment")?, flags: pairs("flags")? })
+}
+
+fn carry_out(
+    asked: &Value,
+    parts: &mut Parts,
+    stop: &AtomicBool,
+    progress: Progress<'_>,
+) -> Result<Value, Failure> {
+    let Parts { config, root, installation, log, tap } = parts;
     match asked["op"].as_str() {
         Some("backup") => {
             let target = Path::new(asked["to"].as_str().unwrap_or_default());
@@ -152,6 +179,24 @@ fn carry_out(asked: &Value, parts: &mut Parts, progress: Progress<'_>) -> Result
                 Err(failure) => {
                     tracing::error!(event = "backup_failed", target = %target.display(), "{failure}")
                 }
+            }
+            done
+        }
+        Some("move") => {
+            let to = load(&sources_of(asked)?)?.config;
+            let moved = moving::Move {
+                from: config,
+                to: &to,
+                root,
+                installation: installation.clone(),
+                log: log.clone(),
+                verify: asked["verify"] == true,
+            };
+            tracing::info!(event = "move_began", "a move to outside stores was asked for");
+            let done = moving::run(&moved, Some(moving::Server { tap, ended: stop }), progress);
+            match &done {
+                Ok(told) => tracing::info!(event = "moved", told = %told, "the stores were switched"),
+                Err(failure) => tracing::error!(event = "move_failed", "nothing was switched: {failure}"),
             }
             done
         }

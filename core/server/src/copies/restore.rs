@@ -160,7 +160,11 @@ async fn same_rooms<M: MessageDump + LastFault>(
     differs(differ)
 }
 
-fn differs(mut differ: Vec<String>) -> Result<(), Failure> {
+/// Tells differences, the first of them by name.
+///
+/// # Errors
+/// There are some.
+pub(crate) fn differs(mut differ: Vec<String>) -> Result<(), Failure> {
     const TOLD_MAX: usize = 20;
     let count = differ.len();
     if count > TOLD_MAX {

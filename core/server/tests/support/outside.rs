@@ -77,8 +77,50 @@ impl Outside {
     }
 
     fn migrate(&self) {
-        let done =
-            Command::new(LYNK).arg("migrate").args(self.options()).output().expect("lynk can be started");
+        self.migrate_with(&self.options());
+    }
+
+    fn migrate_with(&self, options: &[String]) {
+        let done = Command::new(LYNK).arg("migrate").args(options).output().expect("lynk can be started");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Options for a new database and a new keyspace, both empty and with tables.
+    pub(crate) fn empty(&self) -> Vec<String> {
+        let name = format!("lynk_{:016x}", u64::from_le_bytes(super::random()));
+        self.administer(&format!("CREATE DATABASE {name} OWNER lynk_migrate"));
+        let mut options = self.options();
+        for option in &mut options {
+            if option.starts_with("postgres.database=") {
+                *option = format!("postgres.database={name}");
+            }
+            if option.starts_with("cassandra.keyspace=") {
+                *option = format!("cassandra.keyspace={name}");
+            }
+        }
+        self.migrate_with(&options);
+        options
+    }
+
+    /// A statement of PostgreSQL's administrator.
+    fn administer(&self, sql: &str) {
+        let mut programs: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path().join("bin/psql")))
+            .collect();
+        programs.sort();
+        let program = programs.pop().unwrap_or_else(|| PathBuf::from("psql"));
+        let done = Command::new(program)
+            .args(["-X", "-q", "-h", self.value("POSTGRES_HOST"), "-p", self.value("POSTGRES_PORT")])
+            .args(["-U", "postgres_admin", "-d", "postgres", "-c", sql])
+            .env("PGPASSFILE", self.directory.join("postgres/pgpass"))
+            .env("PGSSLMODE", "verify-full")
+            .env("PGSSLROOTCERT", self.value("TLS_CA"))
+            .env("PGSSLCERT", self.value("POSTGRES_ADMIN_CERT"))
+            .env("PGSSLKEY", self.value("POSTGRES_ADMIN_KEY"))
+            .output()
+            .expect("psql can be started");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
