@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::support::{Chatter, Server, key};
+use crate::support::{Chatter, Server};
 use crate::tools::{Talk, assert_restored, backup, kept, refusal, restore, start, take_keys, told};
 
 /// The greatest file of a backup, which has rows in it.
@@ -97,8 +97,7 @@ fn a_conversation_that_is_begun_anew_after_a_restore_has_another_epoch() {
     let server = start(&path("data"), &[]);
     told(&backup(&path("data"), &path("backup"), &[]));
     let (mut one, other) = (Chatter::sign_in(&server), Chatter::sign_in(&server));
-    let direct =
-        json!({"op": "create", "kind": "direct", "user": other.user.to_string(), "key": key().to_string()});
+    let direct = json!({"op": "direct", "user": other.user.to_string()});
     let made = one.ask(direct.clone());
     assert_eq!(made["ev"], "ok", "{made}");
     let room = made["room"].as_str().expect("an id").to_owned();
@@ -110,9 +109,7 @@ fn a_conversation_that_is_begun_anew_after_a_restore_has_another_epoch() {
     take_keys(&path("data"), &path("copy"));
     let server = start(&path("copy"), &[]);
     let mut one = Chatter::sign_in_as(&server, user, json!([]));
-    let mut again = direct;
-    again["key"] = key().to_string().into();
-    let made = one.ask(again);
+    let made = one.ask(direct);
     assert_eq!(made["room"], room, "the same pair has the same conversation: {made}");
     for _ in 0..4 {
         one.say(&room, "of the second life");
