@@ -7,6 +7,8 @@
 //! Invariants: secrets travel in bodies and in one header, never in a path, a query, a log line or an error; asking for a
 //! code costs and answers the same for known and unknown numbers. Limits: [`Policies`], and those of `desk`.
 
+mod carrier;
+mod console;
 mod counts;
 mod desk;
 mod handlers;
@@ -15,7 +17,7 @@ mod number;
 mod operations;
 mod service;
 mod shared;
-mod sms;
+mod vault;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -29,25 +31,27 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
-use lynk_auth::{ADDRESSES_MAX, CODES_MAX, CodePolicy, KeyRing, ONE_TIME_MAX, ServerSecret};
+use lynk_auth::{ADDRESSES_MAX, CodePolicy, KeyRing, ServerSecret, SmsSender};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
-use lynk_model::port::{AccountStore, LastFault};
+use lynk_model::local::{CODES_MAX, ONCE_MAX};
+use lynk_model::port::{AccountStore, Ephemeral, LastFault};
 use lynk_protocol::Reject;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::{Authority, Clock, Shards};
 
+pub use console::ConsoleSms;
 pub use counts::AccountCounts;
 pub use operations::operations;
 pub use service::Policies;
 pub use shared::{Keys, Tickets};
-pub use sms::{ConsoleSms, Sending, Sms, SmsError, SmsSender};
 
 use desk::Desk;
 use service::{Service, Shared};
 use shared::Pace;
+use vault::Vault;
 
 /// Messages on their way to the carrier at a time; further requests for codes answer `busy`.
 const SENDING_MAX: usize = 64;
@@ -57,13 +61,13 @@ const SENDING_MAX: usize = 64;
 #[must_use]
 pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
     // Entries with their keys and their share of tree nodes, rounded up.
-    const CODE: u64 = 384;
+    const CODE: u64 = 512;
     const ONE_TIME: u64 = 384;
     const ADDRESS: u64 = 64;
     const CACHE: u64 = 4 << 20;
     // A code is remembered for ten minutes, or an hour where the next one may be asked for that late.
     let codes = u64::from(codes.messages_hour).saturating_mul(2).min(CODES_MAX as u64) * CODE;
-    codes + 2 * ONE_TIME_MAX as u64 * ONE_TIME + 2 * ADDRESSES_MAX as u64 * ADDRESS + CACHE
+    codes + 2 * ONCE_MAX as u64 * ONE_TIME + 2 * ADDRESSES_MAX as u64 * ADDRESS + CACHE
 }
 
 /// An answer of [`Blocks`] on its way.
@@ -95,6 +99,8 @@ pub struct Parts<S> {
     pub secret: [u8; 32],
     /// The key that signs, and those that are accepted.
     pub ring: KeyRing,
+    /// Where what waits for minutes is kept for several processes; `None` keeps it in this one.
+    pub shared: Option<Arc<dyn Ephemeral>>,
     /// Rules of signing in.
     pub policies: Policies,
     /// Who sends codes; `None` when nobody does, and nobody new signs in.
@@ -213,16 +219,17 @@ impl AccountsThread {
 pub fn start<S: AccountStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
-    let Parts { store, runtime, secret, ring, policies, sms, blocks, shards, clock } = parts;
+    let Parts { store, runtime, secret, ring, shared, policies, sms, blocks, shards, clock } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
-    let tickets = Tickets::new(Arc::clone(&server));
+    let vault = Vault::new(Arc::clone(&server), shared);
+    let tickets = Tickets::new(Arc::clone(&vault));
     let told = shards.clone();
     let counts = Arc::<AccountCounts>::default();
     let shared = Shared {
         server: Arc::clone(&server),
         keys: Arc::clone(&keys),
-        tickets: Arc::clone(&tickets),
+        vault,
         counts: Arc::clone(&counts),
         on_ended: Box::new(move |wall, ended, until| told.revoke(wall, ended.user, ended.session, until)),
     };
@@ -270,5 +277,6 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/users", get(handlers::users))
         .route("/v1/users/by_name/{user_name}", get(handlers::user_of_name))
         .route("/.well-known/jwks.json", get(handlers::jwks))
+        .route("/v1/sms/status/{reference}", post(carrier::status))
         .with_state(state)
 }

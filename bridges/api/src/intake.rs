@@ -30,6 +30,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+use crate::Redeeming;
 use crate::counts::Counts;
 use crate::error::ApiError;
 
@@ -351,7 +352,7 @@ pub(crate) trait Takes {
     /// A socket came.
     fn socket(&mut self, handover: Handover);
     /// What is a ticket good for? It is used up by that.
-    fn ticket(&mut self, ticket: &str) -> Option<(Principal, Millis)>;
+    fn ticket(&mut self, ticket: &str) -> Redeeming;
     /// Called each time the thread wakes; whether to end.
     fn news(&mut self) -> bool;
 }
@@ -398,14 +399,14 @@ impl Intake {
                 match output {
                     ApiOutput::Answer { slot, frame } => self.shards.answered(shard, slot, frame),
                     ApiOutput::Ticket(TicketAsk { to, re, ticket }) => {
-                        let outcome = match takes.ticket(&ticket) {
-                            Some((principal, expires)) => TicketOutcome::Good { principal, expires },
-                            None => TicketOutcome::Bad,
-                        };
-                        let good = outcome != TicketOutcome::Bad;
-                        self.shards.0.counts.tickets[usize::from(!good)].fetch_add(1, Ordering::Relaxed);
-                        let desk = &self.shards.0.desks[shard];
-                        self.shards.post(desk, ApiInput::Ticket { to, re, outcome });
+                        let (outcome, shards) = (takes.ticket(&ticket), self.shards.clone());
+                        // Where it is kept may take its time; the shard ends a connection that waits for too long.
+                        tokio::spawn(async move {
+                            let outcome = outcome.await;
+                            let good = matches!(outcome, TicketOutcome::Good { .. });
+                            shards.0.counts.tickets[usize::from(!good)].fetch_add(1, Ordering::Relaxed);
+                            shards.post(&shards.0.desks[shard], ApiInput::Ticket { to, re, outcome });
+                        });
                     }
                 }
             }

@@ -28,7 +28,9 @@ mod operation;
 mod rooms;
 mod serve;
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,8 +43,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use hyper_util::server::graceful::GracefulShutdown;
 use lynk_bridge::{BridgeThread, Handover, spawn};
-use lynk_domain::Millis;
-use lynk_engine::Principal;
+use lynk_engine::TicketOutcome;
 use lynk_http::Policy;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -83,8 +84,10 @@ pub struct ApiOptions {
     pub request_time: Duration,
 }
 
+/// What a ticket of a socket is good for, on its way.
+pub type Redeeming = Pin<Box<dyn Future<Output = TicketOutcome> + Send>>;
 /// What a ticket of a socket is good for, and until when the connection may live on it; it is used up by asking.
-pub type Redeem = Box<dyn FnMut(&str) -> Option<(Principal, Millis)> + Send>;
+pub type Redeem = Box<dyn FnMut(&str) -> Redeeming + Send>;
 
 /// What the bridge is made of.
 pub struct ApiParts {
@@ -183,7 +186,7 @@ impl intake::Takes for Taking {
         self.serving.spawn(handover, self.graceful.as_ref().map(GracefulShutdown::watcher));
     }
 
-    fn ticket(&mut self, ticket: &str) -> Option<(Principal, Millis)> {
+    fn ticket(&mut self, ticket: &str) -> Redeeming {
         (self.redeem)(ticket)
     }
 

@@ -57,10 +57,15 @@ impl World {
             },
             keys: Arc::new(move || Arc::clone(&keys)),
             redeem: Box::new(move |ticket| {
-                let at = tickets.iter().position(|one| one == ticket)?;
-                tickets.remove(at);
-                let principal = Principal { user: user_of(0), session: session() };
-                Some((principal, Millis(9_000_000_000_000)))
+                let outcome = match tickets.iter().position(|one| one == ticket) {
+                    None => TicketOutcome::Bad,
+                    Some(at) => {
+                        tickets.remove(at);
+                        let principal = Principal { user: user_of(0), session: session() };
+                        TicketOutcome::Good { principal, expires: Millis(9_000_000_000_000) }
+                    }
+                };
+                Box::pin(std::future::ready(outcome))
             }),
             assets: &[],
             routes: Router::new().route("/extra", get(|| async { "extra" })),

@@ -1,4 +1,4 @@
-//! The thread shell of every bridge: mailboxes to and from shards, what is in flight, circuit, health, counters.
+//! The thread shell of every bridge: mailboxes to and from shards, what is in flight, circuit, health, counters; and who we are for what is outside.
 //!
 //! A bridge owns one thing that blocks or waits: an embedded store, a database, a broker. Shards post requests into
 //! bounded mailboxes and go on; the bridge takes them in turns, one per shard, and answers each exactly once.
@@ -18,12 +18,14 @@
 #![forbid(unsafe_code)]
 
 mod circuit;
+mod credentials;
 mod desk;
 mod handover;
 mod health;
 mod thread;
 
 pub use circuit::{Circuit, FAILURES_MAX, jittered};
+pub use credentials::{FileError, Secret, tls_client};
 pub use desk::{Desks, Port, Wake};
 pub use handover::Handover;
 pub use health::{Health, HealthReport, Turned};

@@ -11,9 +11,8 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use lynk_cassandra::{
-    CassandraMessages, Connect, Identity, Limits, Migration, Replication, Secret, Tls, migrate,
-};
+use lynk_bridge::Secret;
+use lynk_cassandra::{CassandraMessages, Connect, Identity, Limits, Migration, Replication, Tls, migrate};
 use lynk_domain::{Key, Lsn, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::MessageStore as _;
 use lynk_model::{Body, OwnedRecord, PageQuery, Record, RecordHead, RecordKind};

@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lynk_bridge::Secret;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,24 +24,6 @@ use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::statement::Consistency;
 
 use crate::Fault;
-
-/// Something that must not be seen.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// Keeps `bytes`.
-    #[must_use]
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// Whom we are for the transport. PEM.
 #[derive(Clone, Debug)]
@@ -213,7 +196,7 @@ fn tls_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
     let Some(identity) = &tls.identity else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates("the client's certificate", &identity.certificate)?;
     // What the parser says of a key could repeat some of it.
-    let key = PrivateKeyDer::from_pem_slice(&identity.key.0)
+    let key = PrivateKeyDer::from_pem_slice(identity.key.reveal())
         .map_err(|_| ConnectError::Tls("the client's key", "it is no PEM key".to_owned()))?;
     builder
         .with_client_auth_cert(chain, key)
@@ -223,7 +206,7 @@ fn tls_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
 /// Opens connections to the cluster.
 pub(crate) async fn session(connect: &Connect) -> Result<Session, ConnectError> {
     let limits = &connect.limits;
-    let password = std::str::from_utf8(&connect.password.0).map_err(|_| ConnectError::Password)?;
+    let password = std::str::from_utf8(connect.password.reveal()).map_err(|_| ConnectError::Password)?;
     let keyspace = check_name(&connect.keyspace)?;
     let mut nearest = DefaultPolicy::builder().token_aware(true);
     if let Some(datacenter) = &connect.datacenter {

@@ -15,6 +15,7 @@
 mod connect;
 mod copy;
 mod fault;
+pub mod grants;
 mod page;
 mod place;
 mod read;
@@ -24,8 +25,9 @@ mod store;
 mod value;
 mod write;
 
-pub use connect::{Connect, ConnectError, Identity, Limits, Secret, Tls};
+pub use connect::{Connect, ConnectError, Identity, Limits, Tls};
 pub use fault::{Fault, FaultKind};
+pub use grants::{MESSAGES, MIGRATE};
 pub use place::BUCKET_SEQS;
-pub use schema::{MESSAGES, MIGRATE, Migration, Replication, VERSION, migrate};
+pub use schema::{Migration, Replication, VERSION, migrate, replication_map};
 pub use store::CassandraMessages;

@@ -9,15 +9,10 @@
 use scylla::client::session::Session;
 
 use crate::connect::{self, Connect, ConnectError, check_name};
-use crate::{Fault, FaultKind};
+use crate::{Fault, FaultKind, grants};
 
 /// Version of the tables that this program makes and needs.
 pub const VERSION: i32 = 1;
-
-/// The role that serves: it reads and writes rows.
-pub const MESSAGES: &str = "lynk_messages";
-/// The role that changes the tables, and owns them.
-pub const MIGRATE: &str = "lynk_cql_migrate";
 
 /// How often rows are kept, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,20 +39,6 @@ struct Step {
     usable_by: i32,
     statements: &'static [&'static str],
 }
-
-/// Tables whose rows the serving role may read and change.
-const GRANTED: [&str; 10] = [
-    "messages",
-    "events",
-    "reactions",
-    "sent",
-    "deleted",
-    "used_keys",
-    "positions",
-    "intents",
-    "heads",
-    "cursors",
-];
 
 const STEPS: &[Step] = &[Step {
     version: 1,
@@ -126,17 +107,18 @@ pub async fn migrate(connect: &Connect, migration: &Migration) -> Result<i32, Co
     }
     if let Some(role) = &migration.grant_to {
         let role = check_name(role)?;
-        for table in GRANTED {
-            for verb in ["SELECT", "MODIFY"] {
-                run(format!("GRANT {verb} ON TABLE {keyspace}.{table} TO {role}")).await?;
-            }
+        for statement in grants::of_tables(keyspace, role) {
+            run(statement).await?;
         }
-        run(format!("GRANT SELECT ON TABLE {keyspace}.versions TO {role}")).await?;
     }
     Ok(found)
 }
 
-fn replication_map(replication: &Replication) -> Result<String, ConnectError> {
+/// The map of a keyspace's replication, as CQL.
+///
+/// # Errors
+/// The name of a data centre cannot be one.
+pub fn replication_map(replication: &Replication) -> Result<String, ConnectError> {
     match replication {
         Replication::Simple(copies) => {
             Ok(format!("{{'class': 'SimpleStrategy', 'replication_factor': {copies}}}"))
@@ -189,6 +171,8 @@ fn missing(fault: &Fault) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -198,12 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn every_granted_table_is_made() {
-        let made = |table: &str| {
-            let words = format!("{{ks}}.{table} (");
-            STEPS.iter().flat_map(|step| step.statements).any(|statement| statement.contains(&words))
-        };
-        assert!(GRANTED.into_iter().all(made));
+    fn every_granted_table_is_made_and_every_table_is_granted() {
+        let made = STEPS.iter().flat_map(|step| step.statements).filter_map(|statement| {
+            let rest = statement.strip_prefix("CREATE TABLE IF NOT EXISTS {ks}.")?;
+            rest.split_once(" (").map(|(table, _)| table)
+        });
+        let made: BTreeSet<_> = made.chain(["versions"]).collect();
+        assert_eq!(grants::GRANTS.iter().map(|grant| grant.table).collect::<BTreeSet<_>>(), made);
     }
 
     #[test]

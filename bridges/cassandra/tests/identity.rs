@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Keyspace, MESSAGES, MIGRATE, Server, runtime};
-use lynk_cassandra::{CassandraMessages, Connect, ConnectError, Secret};
+use lynk_bridge::Secret;
+use lynk_cassandra::{CassandraMessages, Connect, ConnectError};
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 
 /// Connects, which fails; nothing secret is in what it says.

@@ -126,4 +126,12 @@ impl AccountStore for PostgresAccounts {
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         self.database.noted(read::audit(&self.database, user, limit).await)
     }
+
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.database.noted(read::unpublished(&self.database, limit).await)
+    }
+
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        self.database.noted(write::mark_published(&self.database, users).await)
+    }
 }

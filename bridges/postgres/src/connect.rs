@@ -4,14 +4,11 @@
 //! What can fail: a file that is missing, is no PEM, or is a key that others may read.
 
 use std::fmt;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use lynk_bridge::{FileError, Secret, tls_client};
+use rustls::pki_types::ServerName;
 use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -19,38 +16,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const POOL_SIZE_MAX: u32 = 64;
 /// How long the server goes on with a statement whose client has gone.
 const GONE_CLIENT_CHECK: Duration = Duration::from_secs(2);
-
-/// A password. It is not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text`.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Reads a file; line ends at its end do not count. Blocks.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or is empty.
-    pub fn from_file(path: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::File { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() {
-            return Err(OpenError::Unusable { path: path.to_owned(), why: "it is empty".to_owned() });
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
-}
 
 /// How long one waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,25 +67,8 @@ pub struct Connect {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A file cannot be read.
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file does not hold what it should.
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// A key that others than its owner and its group's readers can get at.
-    KeyIsOpen {
-        /// Which.
-        path: PathBuf,
-    },
+    /// A file cannot be used.
+    Files(FileError),
     /// A setting that cannot be meant.
     Setting {
         /// Field of [`Connect`].
@@ -133,11 +81,7 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, source } => write!(f, "cannot read {}: {source}", path.display()),
-            Self::Unusable { path, why } => write!(f, "cannot use {}: {why}", path.display()),
-            Self::KeyIsOpen { path } => {
-                write!(f, "others can get at the key {}: chmod 600 it", path.display())
-            }
+            Self::Files(error) => error.fmt(f),
             Self::Setting { name, why } => write!(f, "setting {name} of PostgreSQL: {why}"),
         }
     }
@@ -146,7 +90,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } => Some(source),
+            Self::Files(error) => error.source(),
             _ => None,
         }
     }
@@ -173,7 +117,7 @@ impl Connect {
             .port(self.port)
             .dbname(&self.database)
             .user(&self.user)
-            .password(&self.password.0)
+            .password(self.password.reveal())
             .application_name("lynk")
             // There is no way in without TLS, and no password leaves without being bound to the channel.
             .ssl_mode(SslMode::Require)
@@ -203,55 +147,9 @@ impl Connect {
         if ServerName::try_from(self.host.as_str()).is_err() {
             return Err(OpenError::Setting { name: "host", why: "must be a host name or an address" });
         }
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.ca)? {
-            roots.add(certificate).map_err(|error| unusable(&self.ca, error))?;
-        }
-        let chain = certificates(&self.certificate)?;
-        check_mode(&self.key)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| pem_error(&self.key, error))?;
-        // Named, because two crates of one program may bring two providers, and then there is no default.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| unusable(&self.ca, error))?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| unusable(&self.certificate, error))?;
+        let config = tls_client(&self.ca, &self.certificate, &self.key).map_err(OpenError::Files)?;
         Ok(MakeRustlsConnect::new(config))
     }
-}
-
-fn unusable(path: &Path, why: impl fmt::Display) -> OpenError {
-    OpenError::Unusable { path: path.to_owned(), why: why.to_string() }
-}
-
-fn pem_error(path: &Path, error: rustls::pki_types::pem::Error) -> OpenError {
-    match error {
-        rustls::pki_types::pem::Error::Io(source) => OpenError::File { path: path.to_owned(), source },
-        // The other kinds may quote the file.
-        _ => unusable(path, "it is no PEM file of the right kind"),
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(|error| pem_error(path, error))?
-        .collect::<Result<_, _>>()
-        .map_err(|error| pem_error(path, error))?;
-    if found.is_empty() {
-        return Err(unusable(path, "it holds no certificate"));
-    }
-    Ok(found)
-}
-
-/// A key is its owner's; a group may read it, as secrets that are mounted into a container are laid out.
-fn check_mode(path: &Path) -> Result<(), OpenError> {
-    let meta = std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    if meta.permissions().mode() & 0o037 != 0 {
-        return Err(OpenError::KeyIsOpen { path: path.to_owned() });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ pub const GRANTS: &[Grant] = &[
     grant(ACCOUNTS, "accounts", "sessions", EVERY),
     grant(ACCOUNTS, "accounts", "counters", EVERY),
     grant(ACCOUNTS, "accounts", "audit", FIXED),
+    grant(ACCOUNTS, "accounts", "outbox", FIXED),
     grant(ACCOUNTS, "lynk", "schema_version", READ),
 ];
 

@@ -27,7 +27,7 @@ mod migrate;
 mod rooms;
 
 pub use accounts::{AccountsSnapshot, PostgresAccounts};
-pub use connect::{Connect, OpenError, Secret, Timeouts};
+pub use connect::{Connect, OpenError, Timeouts};
 pub use database::ATTEMPTS_MAX;
 pub use fault::{Fault, FaultKind};
 pub use migrate::{Migrated, STEPS, Step, migrate, migrate_with};

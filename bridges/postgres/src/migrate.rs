@@ -36,12 +36,20 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: &[Step] = &[Step {
-    version: 1,
-    name: "rooms and accounts",
-    oldest: 1,
-    sql: include_str!("../steps/0001_rooms_and_accounts.sql"),
-}];
+pub const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        name: "rooms and accounts",
+        oldest: 1,
+        sql: include_str!("../steps/0001_rooms_and_accounts.sql"),
+    },
+    Step {
+        version: 2,
+        name: "outbox of accounts",
+        oldest: 1,
+        sql: include_str!("../steps/0002_outbox_of_accounts.sql"),
+    },
+];
 
 /// Schema version that this program is written for.
 const KNOWN: u32 = newest(STEPS);

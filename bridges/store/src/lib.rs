@@ -33,7 +33,7 @@ use std::time::Duration;
 use lynk_bridge::{BridgeThread, Circuit, Desks, Health, Wake, spawn};
 use lynk_domain::Lsn;
 use lynk_embedded::MessageLog;
-use lynk_journal::{Disk, Drainer, Reader, SharedReader};
+use lynk_journal::{Disk, Drainer, SharedReader};
 use lynk_mailbox::{Consumer, Doorbell, Producer};
 use lynk_model::port::{LastFault, MessageStore, RoomStore};
 use lynk_model::{RequestId, SourceId, StoreReply, StoreRequest};
@@ -81,8 +81,8 @@ pub struct StoreParts<D: Disk, M, R> {
     pub rooms: R,
     /// Whether the relational side is outside of this process.
     pub rooms_outside: bool,
-    /// Reads journals.
-    pub reader: Reader<D>,
+    /// Reads journals; others may have a share of it.
+    pub reader: SharedReader<D>,
     /// Moves them.
     pub drainer: Drainer,
     /// The disk that the journals are on.
@@ -147,7 +147,6 @@ impl StoreBridge {
         assert_eq!(wakes.len(), parts.live.len(), "one waker and one journal per shard");
         let StoreParts { messages, drained, embedded, rooms, rooms_outside, reader, drainer, disk, live } =
             parts;
-        let reader = SharedReader::new(reader);
         let health = StoreHealth::default();
         let (request_board, drain_board) = (Board::default(), Board::default());
 

@@ -6,8 +6,9 @@
 //! Thread: [`Tap`] and what it gives belong to the copying thread. The bridge's threads look for wishes between two pieces of work.
 //!
 //! Limits: one tee at a time, [`TEE_BATCHES_MAX`] batches wait for it, and one that takes nothing for [`TEE_PATIENCE`] is let go: its copy
-//! has failed, the drain goes on. A hold of the drain ends after [`DRAIN_HELD_MAX`], one of the requests after [`REQUESTS_HELD_MAX`].
-//! **Lost when full: the copy**, which its maker sees and tells. What can fail: the bridge ends.
+//! has failed, the drain goes on. A hold of the drain ends after [`DRAIN_HELD_MAX`], one of the requests after [`REQUESTS_HELD_MAX`], and
+//! its maker asks whether it still is before it relies on it. **Lost when full: the copy**, which its maker sees and tells. What can fail:
+//! the bridge ends.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
@@ -22,8 +23,8 @@ use tokio::sync::Notify;
 const TEE_BATCHES_MAX: usize = 4;
 /// How long the drain waits for a copy that takes nothing.
 const TEE_PATIENCE: Duration = Duration::from_secs(60);
-/// Longest hold of the drain: journals grow meanwhile.
-const DRAIN_HELD_MAX: Duration = Duration::from_secs(600);
+/// Longest hold of the drain. Journals and their index grow meanwhile; both have room for far more than a minute of traffic.
+const DRAIN_HELD_MAX: Duration = Duration::from_secs(60);
 /// Longest hold of the requests: shards wait for their answers.
 const REQUESTS_HELD_MAX: Duration = Duration::from_secs(5);
 /// Time between two looks at a hold, or at a full tee.
@@ -50,7 +51,8 @@ pub enum Teed {
 
 /// Wish to hold one of the two threads.
 pub(crate) struct Hold<T> {
-    held: Sender<T>,
+    /// Gets since when it is held, and its state.
+    held: Sender<(Instant, T)>,
     until: Receiver<()>,
     max: Duration,
 }
@@ -59,7 +61,7 @@ impl<T> Hold<T> {
     /// Tells that the thread is held, and waits until it no longer is.
     pub(crate) async fn keep(self, state: T) {
         let since = Instant::now();
-        if self.held.send(state).is_err() {
+        if self.held.send((since, state)).is_err() {
             return;
         }
         while self.until.try_recv() == Err(TryRecvError::Empty) && since.elapsed() < self.max {
@@ -186,7 +188,7 @@ impl Tap {
         let ((held, told), (release, until)) = (channel(), channel());
         self.drain.send(DrainWish::Hold(Hold { held, until, max: DRAIN_HELD_MAX })).map_err(|_| TapEnded)?;
         self.drain_woken.notify_one();
-        Ok(Holding { told, _release: release })
+        Ok(Holding { told, since: None, _release: release })
     }
 
     /// Holds the thread that answers requests: no relational change is made, and none is confirmed, until the answer is dropped, or
@@ -199,8 +201,8 @@ impl Tap {
         let hold = Hold { held, until, max: REQUESTS_HELD_MAX };
         self.requests.send(hold).map_err(|_| TapEnded)?;
         self.requests_woken.notify_one();
-        told.recv_timeout(2 * REQUESTS_HELD_MAX).map_err(|_| TapEnded)?;
-        Ok(RequestsHeld { since: Instant::now(), _release: release })
+        let (since, ()) = told.recv_timeout(2 * REQUESTS_HELD_MAX).map_err(|_| TapEnded)?;
+        Ok(RequestsHeld { since, _release: release })
     }
 
     /// The last committed record of each of these journals.
@@ -245,7 +247,8 @@ impl Tee {
 
 /// A drain that is held, or soon will be; it goes on when this is dropped.
 pub struct Holding {
-    told: Receiver<Vec<(SourceId, Lsn)>>,
+    told: Receiver<(Instant, Vec<(SourceId, Lsn)>)>,
+    since: Option<Instant>,
     _release: Sender<()>,
 }
 
@@ -254,12 +257,21 @@ impl Holding {
     ///
     /// # Errors
     /// The bridge ended.
-    pub fn held(&self) -> Result<Option<Vec<(SourceId, Lsn)>>, TapEnded> {
+    pub fn held(&mut self) -> Result<Option<Vec<(SourceId, Lsn)>>, TapEnded> {
         match self.told.try_recv() {
-            Ok(cursors) => Ok(Some(cursors)),
+            Ok((since, cursors)) => {
+                self.since = Some(since);
+                Ok(Some(cursors))
+            }
             Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => Err(TapEnded),
         }
+    }
+
+    /// Whether the drain still is held: what was read since is void otherwise.
+    #[must_use]
+    pub fn still(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() < DRAIN_HELD_MAX)
     }
 }
 

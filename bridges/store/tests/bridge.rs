@@ -8,8 +8,8 @@ use lynk_bridge::Wake;
 use lynk_domain::{Key, Lsn, Nanos, Role, RoomId, Seq, ShardId, UserId};
 use lynk_embedded::{MessageLog, MessageLogOptions, Rooms};
 use lynk_journal::{
-    Drainer, Keeper, KeeperOptions, Reader, RealDisk, RealFile, RecoverOptions, Recovered, Writer,
-    WriterLimits, execute, recover,
+    Drainer, Keeper, KeeperOptions, Reader, RealDisk, RealFile, RecoverOptions, Recovered, SharedReader,
+    Writer, WriterLimits, execute, recover,
 };
 use lynk_model::contract::{History, Random};
 use lynk_model::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
@@ -44,7 +44,7 @@ impl Life {
         let keeper_options = KeeperOptions::new(&root, recovered.generation, 1, 2);
         let keeper = Keeper::create(RealDisk, keeper_options, recovered.used_bytes).expect("creates");
         let writer = Writer::new(WriterLimits { gather_nanos: 0, ..WriterLimits::default() });
-        let reader = Reader::new(RealDisk, &root, &recovered, vec![writer.committed()]);
+        let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, vec![writer.committed()]));
         let drainer = Drainer::new(&root, &recovered, 1, keeper.disk_use());
         let live = vec![recovered.live_source(ShardId(0))];
         let store = |log: &MessageLog| Store {

@@ -1,8 +1,9 @@
-//! Who somebody is: one-time codes, access tokens, refresh families, single-use tokens, and how often each may be tried.
+//! Who somebody is: one-time codes, access tokens, refresh families, single-use tokens, how often each may be tried, and the
+//! port to whoever sends codes ([`SmsSender`]).
 //! Sans-I/O: time, random bytes and key bytes are passed in.
 //!
 //! Thread: any. A shard holds its [`KeySet`] behind an `Arc` and swaps it whole on reload; a [`KeyRing`] stays
-//! with whoever issues tokens, and so do the tables: [`Codes`], [`OneTime`], [`Attempts`]. Rules about
+//! with whoever issues tokens, and so does the table of [`Attempts`]. Rules about
 //! a refresh family are functions ([`refresh`]) over what a store keeps; the store makes each step atomic.
 //!
 //! The format of an access token is a JWT by RFC 8725 with one algorithm, Ed25519, chosen by the key and never by the token:
@@ -14,10 +15,10 @@
 //! variable, ignores unknown header members, and its pure-Rust back end links RSA. Fixing one algorithm, one token
 //! type and passing the time leaves less code here than the configuration of the library would be.
 //!
-//! No secret is at rest in clear: codes and opaque tokens are kept as hashes under keys derived from [`ServerSecret`], and
+//! No secret is at rest in clear: codes and opaque tokens are kept as hashes under keys derived from [`ServerSecret`], what others keep for us is sealed under another one, and
 //! no type that holds one prints it.
 //!
-//! Limits: [`TOKEN_BYTES_MAX`], [`KEYS_MAX`], [`CODES_MAX`], [`ONE_TIME_MAX`], [`ADDRESSES_MAX`], and what
+//! Limits: [`TOKEN_BYTES_MAX`], [`KEYS_MAX`], [`ADDRESSES_MAX`], and what
 //! [`CodePolicy`] and [`SessionPolicy`] set. Verification works in buffers of fixed size on the stack; only a claim
 //! that holds JSON escapes is copied, and that is bounded by the token's size.
 //!
@@ -32,16 +33,20 @@ mod key;
 mod one_time;
 mod policy;
 mod refresh;
+mod sealed;
 mod secret;
+mod sms;
 mod token;
 
 pub use attempts::{ADDRESSES_MAX, Attempts, address_key};
-pub use code::{CODES_MAX, Code, CodeRequest, Codes, NoCode, WrongCode};
+pub use code::{Code, CodeRequest};
 pub use key::{KEYS_MAX, KeyError, KeyRing, KeySet, Pkcs8, PublicKey, Scope, SigningKey};
-pub use one_time::{ONE_TIME_MAX, ONE_TIME_PER_OWNER_MAX, OneTime, OneTimeFull, OneTimeKind};
-pub use policy::{CodePolicy, SessionPolicy, TRIES_PER_NUMBER_DAY_MAX};
+pub use one_time::OneTimeKind;
+pub use policy::{CodePolicy, CountryPrice, SessionPolicy, TEN_THOUSANDTHS, TRIES_PER_NUMBER_DAY_MAX};
 pub use refresh::{REFRESH_PREFIX, Refresh, RefreshToken, new_family, refresh};
+pub use sealed::SEAL_RANDOM_BYTES;
 pub use secret::{Opaque, ServerSecret};
+pub use sms::{Sending, Sms, SmsCall, SmsCallError, SmsError, SmsReport, SmsSender};
 pub use token::{
     Claims, Grant, NOT_BEFORE_LEEWAY_MILLIS, SESSION_TOKEN_MILLIS_MAX, TOKEN_BYTES_MAX, TOKEN_MILLIS_MAX,
     Token, TokenError,

@@ -2,6 +2,19 @@
 
 use crate::SESSION_TOKEN_MILLIS_MAX;
 
+/// Parts of a unit of currency in which money is counted: hundredths of a cent, as carriers price messages. Of which
+/// currency is for the operator to know; it is that of all prices and of the budget.
+pub const TEN_THOUSANDTHS: u32 = 10_000;
+
+/// What a message to a country costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CountryPrice {
+    /// ISO 3166, two capital letters.
+    pub country: [u8; 2],
+    /// In ten-thousandths.
+    pub price: u32,
+}
+
 /// How codes are sent and tried. A limit of 0 is no limit, where it says so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CodePolicy {
@@ -21,6 +34,12 @@ pub struct CodePolicy {
     pub messages_hour: u32,
     /// Codes in a day.
     pub messages_day: u32,
+    /// What a message costs where [`Self::prices`] names no price, in ten-thousandths of a unit of currency.
+    pub price: u32,
+    /// What a message to a number of a country costs.
+    pub prices: Vec<CountryPrice>,
+    /// Money for codes in a day, in ten-thousandths of a unit of currency; 0 for no limit.
+    pub spend_day: u32,
     /// Countries (ISO 3166, `DE`) whose numbers get codes; empty for all.
     pub countries: Vec<String>,
     /// Codes asked for, tried and turned into accounts by one address in a minute; 0 for no limit.
@@ -38,6 +57,9 @@ impl Default for CodePolicy {
             per_prefix_hour: 30,
             messages_hour: 500,
             messages_day: 2_000,
+            price: 0,
+            prices: Vec::new(),
+            spend_day: 0,
             countries: Vec::new(),
             attempts_per_address_minute: 20,
         }
@@ -48,17 +70,36 @@ impl Default for CodePolicy {
 pub const TRIES_PER_NUMBER_DAY_MAX: u32 = 50;
 
 impl CodePolicy {
+    /// What a message to a number of `country` costs, in ten-thousandths; `None` for a number of no country.
+    #[must_use]
+    pub fn price_of(&self, country: Option<&str>) -> u32 {
+        let is_it = |one: &&CountryPrice| {
+            country.is_some_and(|country| country.as_bytes().eq_ignore_ascii_case(&one.country))
+        };
+        self.prices.iter().find(is_it).map_or(self.price, |one| one.price)
+    }
+
     /// The first broken relation between the values, as a sentence for an operator; `None` when all hold.
     #[must_use]
     pub fn broken_relation(&self) -> Option<&'static str> {
         // A code sent just before a day begins can be tried inside it.
         let tries = (self.per_number_day + 1).saturating_mul(self.tries_max);
+        let dearest = self.prices.iter().map(|one| one.price).fold(self.price, u32::max);
+        let unpriced = self.price == 0 || self.prices.iter().any(|one| one.price == 0);
         let relations = [
             (
                 tries <= TRIES_PER_NUMBER_DAY_MAX,
                 "tries_max times one more than per_number_day must not exceed 50: guessing would succeed too often",
             ),
             (self.messages_hour <= self.messages_day, "messages_hour must not exceed messages_day"),
+            (
+                self.spend_day == 0 || !unpriced,
+                "spend_day needs a price above 0, also for countries that prices does not name: what costs nothing is not limited",
+            ),
+            (
+                self.spend_day == 0 || dearest <= self.spend_day,
+                "spend_day must not be less than the dearest price: such a message would never be sent",
+            ),
         ];
         relations.into_iter().find(|(holds, _)| !holds).map(|(_, text)| text)
     }
@@ -118,6 +159,15 @@ mod tests {
         assert_eq!(CodePolicy { tries_max: 4, ..daring }.broken_relation(), None);
         let dear = CodePolicy { messages_hour: 3_000, ..CodePolicy::default() };
         assert!(dear.broken_relation().expect("more an hour than a day").contains("messages_day"));
+        let prices = vec![CountryPrice { country: *b"DE", price: 950 }];
+        let priced = CodePolicy { price: 79, prices, spend_day: 950, ..CodePolicy::default() };
+        assert_eq!(priced.broken_relation(), None);
+        let costs = [Some("DE"), Some("de"), Some("US"), None].map(|country| priced.price_of(country));
+        assert_eq!(costs, [950, 950, 79, 79]);
+        let never = CodePolicy { spend_day: 949, ..priced.clone() };
+        assert!(never.broken_relation().expect("too little for one").contains("dearest"));
+        let free = CodePolicy { price: 0, ..priced };
+        assert!(free.broken_relation().expect("others cost nothing").contains("above 0"));
         let brief = SessionPolicy { life_millis: 1, ..SessionPolicy::default() };
         assert!(brief.broken_relation().is_some());
         let access_millis = SESSION_TOKEN_MILLIS_MAX + 1;

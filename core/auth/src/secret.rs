@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::aead::LessSafeKey;
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 
 /// Bytes of secret in an opaque token.
@@ -19,6 +20,7 @@ pub struct ServerSecret {
     pub(crate) refresh_next: Key,
     pub(crate) one_time: Key,
     subject: Key,
+    pub(crate) sealing: LessSafeKey,
 }
 
 impl ServerSecret {
@@ -34,6 +36,7 @@ impl ServerSecret {
             refresh_next: derive("lynk refresh successor"),
             one_time: derive("lynk one-time token"),
             subject: derive("lynk subject"),
+            sealing: crate::sealed::sealing_key(sign(&root, b"lynk sealed value").as_ref()),
         }
     }
 

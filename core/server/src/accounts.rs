@@ -7,14 +7,15 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, SmsSender,
-    start as start_accounts,
+    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, start as start_accounts,
 };
 use lynk_api::{Shards, system_clock};
+use lynk_auth::SmsSender;
 use lynk_domain::UserId;
 use lynk_embedded::BlockList;
-use lynk_model::port::{AccountStore, LastFault};
+use lynk_model::port::{AccountStore, Ephemeral, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
+use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
 
 use crate::config::{Config, SmsConsole, SmsProvider};
@@ -23,6 +24,14 @@ use crate::exit::Failure;
 
 /// File of codes in the data directory.
 const SMS_FILE: &str = "dev-sms.txt";
+
+/// Accounts that run.
+pub(crate) struct Started {
+    pub(crate) state: AccountsState,
+    pub(crate) thread: AccountsThread,
+    /// The carrier of codes, where there is one.
+    pub(crate) sms: Option<Arc<SmsCounts>>,
+}
 
 /// Starts the accounts' thread on `store`, whose connections live on `runtime`.
 ///
@@ -35,29 +44,44 @@ pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
     shards: Shards,
     (store, runtime): (S, Runtime),
     blocks: Arc<dyn Blocks>,
-) -> Result<(AccountsState, AccountsThread), Failure> {
+    shared: Option<Arc<dyn Ephemeral>>,
+) -> Result<Started, Failure> {
+    let (sender, counts) = sms(config, dir)?;
     let parts = Parts {
         store,
         runtime,
         secret: dir.secret()?,
         ring: keys.ring(config.auth_scope())?,
+        shared,
         policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
-        sms: sms(config, dir)?,
+        sms: sender,
         blocks,
         shards,
         clock: system_clock(),
     };
-    start_accounts(parts).map_err(|error| {
+    let (state, thread) = start_accounts(parts).map_err(|error| {
         Failure::dependency(error.to_string())
             .cure("`lynk verify` tells whether the data directory is damaged")
-    })
+    })?;
+    Ok(Started { state, thread, sms: counts })
 }
 
-/// Who sends codes.
-fn sms(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn SmsSender>>, Failure> {
-    if config.sms_provider == SmsProvider::None {
-        return Ok(None);
+/// Who sends codes, and what it counts, where it is a carrier.
+type Sender = (Option<Arc<dyn SmsSender>>, Option<Arc<SmsCounts>>);
+
+fn sms(config: &Config, dir: &DataDir) -> Result<Sender, Failure> {
+    match config.sms_provider {
+        SmsProvider::None => Ok((None, None)),
+        SmsProvider::Console => Ok((Some(console(config, dir)?), None)),
+        SmsProvider::Twilio => {
+            let twilio = crate::twilio::open(&config.twilio)?;
+            let counts = Arc::clone(twilio.counts());
+            Ok((Some(Arc::new(twilio)), Some(counts)))
+        }
     }
+}
+
+fn console(config: &Config, dir: &DataDir) -> Result<Arc<dyn SmsSender>, Failure> {
     let terminal = match config.sms_console {
         SmsConsole::Terminal => true,
         SmsConsole::File => false,
@@ -65,12 +89,12 @@ fn sms(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn SmsSender>>, Fai
     };
     if terminal {
         tracing::info!(event = "sms_console", "codes are shown on this terminal instead of being sent");
-        return Ok(Some(Arc::new(ConsoleSms::terminal())));
+        return Ok(Arc::new(ConsoleSms::terminal()));
     }
     let path = dir.root().join(SMS_FILE);
     let console = ConsoleSms::file(&path).map_err(|error| refused(&path, &error))?;
     tracing::info!(event = "sms_console", file = %path.display(), "codes are written to a file instead of being sent");
-    Ok(Some(Arc::new(console)))
+    Ok(Arc::new(console))
 }
 
 /// The block list as the embedded rooms have it; read on a thread that may block.

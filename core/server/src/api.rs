@@ -9,9 +9,8 @@ use lynk_api::accounts::{AccountsState, router};
 use lynk_api::system_clock;
 use lynk_api::{ApiBridge, ApiOptions, ApiParts, Asset, Counts, Intake, Operation, Shards};
 use lynk_domain::ShardId;
-use lynk_engine::Principal;
 use lynk_http::Policy;
-use lynk_reactor::{ApiPort, Plan, monotonic_now};
+use lynk_reactor::{ApiPort, Plan};
 
 use crate::boot::KeySwap;
 use crate::config::Config;
@@ -75,6 +74,7 @@ impl Mailboxes {
         files_max: Option<u64>,
     ) -> Result<ApiBridge, Failure> {
         let (keys, tickets) = (Arc::clone(keys), Arc::clone(accounts.tickets()));
+        let clock = system_clock();
         let policy = Policy { path: config.listen_path.clone(), origins: config.listen_origins.clone() };
         let options = ApiOptions {
             policy,
@@ -87,8 +87,8 @@ impl Mailboxes {
             keys: Arc::new(move || keys.current()),
             clock: system_clock(),
             redeem: Box::new(move |ticket| {
-                let claims = tickets.redeem(monotonic_now(), ticket)?;
-                Some((Principal { user: claims.user, session: claims.session }, claims.expires))
+                let (tickets, now, ticket) = (Arc::clone(&tickets), clock(), ticket.to_owned());
+                Box::pin(async move { tickets.redeem(now, &ticket).await })
             }),
             assets: WEB,
             routes: router(accounts.clone()),

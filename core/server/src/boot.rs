@@ -19,7 +19,7 @@ use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::{Policy, TrustedProxies};
 use lynk_journal::{
     DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
-    RecoverError, RecoverOptions, Recovered, SegmentSupply, Writer, WriterLimits, recover,
+    RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
 };
 use lynk_model::port::{AccountStore, LastFault, MessageStore, RoomStore};
 use lynk_reactor::{
@@ -33,9 +33,10 @@ use crate::api::Mailboxes;
 use crate::config::{Backend, Config, MessagesIn, Pin, RelationalIn};
 use crate::copies::control::{self, Control};
 use crate::data_dir::{DataDir, Keys};
+use crate::events::{self, Publishing};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
-use crate::stores::{self, Messages};
+use crate::stores::{self, Messages, SharedEphemeral};
 use crate::{memory, os};
 
 /// Exit code after a failed write or sync of the journal: what the disk holds is unknown until a start rewrites it.
@@ -99,10 +100,16 @@ pub(crate) struct Running {
     api: ApiBridge,
     pub(crate) accounts: AccountsState,
     accounts_thread: AccountsThread,
+    /// Ends the bridge of what waits for minutes.
+    finish_shared: Option<Box<dyn FnOnce() + Send>>,
     store: StoreBridge,
     control: Option<Control>,
+    publishing: Option<Publishing>,
     keeper: KeeperThread,
 }
+
+/// The store of accounts on its runtime, and once more for those who publish new ones.
+type AccountStores<A> = ((A, Runtime), Option<(A, Runtime)>);
 
 /// Where segments come from.
 struct Segments {
@@ -165,7 +172,10 @@ impl Boot<'_> {
         match self.config.outside.relational {
             RelationalIn::Embedded => {
                 let rooms = stores::embedded_rooms(self.dir, life)?;
-                let accounts = (stores::embedded_accounts(self.dir)?, stores::runtime()?);
+                let accounts = self.account_stores(|first, _| match first {
+                    None => stores::embedded_accounts(self.dir),
+                    Some(first) => stores::embedded_accounts_beside(first),
+                })?;
                 let blocks = Arc::new(StoredBlocks::open(self.dir)?);
                 self.with_stores(loaded, messages, rooms, accounts, blocks)
             }
@@ -174,8 +184,8 @@ impl Boot<'_> {
                 {
                     let (config, health) = (self.config, self.health);
                     let rooms = stores::postgres::rooms(config, health, &messages.read.runtime, life)?;
-                    let runtime = stores::runtime()?;
-                    let accounts = (stores::postgres::accounts(config, health, &runtime)?, runtime);
+                    let accounts = self
+                        .account_stores(|_, runtime| stores::postgres::accounts(config, health, runtime))?;
                     let blocks = Arc::new(stores::postgres::PostgresBlocks::new(config)?);
                     self.with_stores(loaded, messages, rooms, accounts, blocks)
                 }
@@ -185,12 +195,28 @@ impl Boot<'_> {
         }
     }
 
+    /// A store for the accounts' thread, and one with connections of its own for the publishing one, if there is one. `open` gets the first one
+    /// when there is one.
+    fn account_stores<A>(
+        &self,
+        open: impl Fn(Option<&A>, &Runtime) -> Result<A, Failure>,
+    ) -> Result<AccountStores<A>, Failure> {
+        let runtime = stores::runtime()?;
+        let first = (open(None, &runtime)?, runtime);
+        if !events::wanted(self.config) {
+            return Ok((first, None));
+        }
+        let runtime = stores::runtime()?;
+        let again = (open(Some(&first.0), &runtime)?, runtime);
+        Ok((first, Some(again)))
+    }
+
     fn with_stores<M, R, A>(
         self,
         loaded: Keys,
         mut messages: Messages<M>,
         rooms: R,
-        accounts: (A, Runtime),
+        (accounts, new_accounts): AccountStores<A>,
         blocks: Arc<dyn Blocks>,
     ) -> Result<Running, Failure>
     where
@@ -202,6 +228,7 @@ impl Boot<'_> {
         let root = self.dir.root().join("journal");
         std::fs::create_dir_all(&root).map_err(|error| crate::data_dir::refused(&root, &error))?;
         let recovered = self.recover(&mut messages.drained, shard_count)?;
+        let cursors = events::cursors(self.config, &root, &recovered, shard_count)?;
 
         let plan = Plan::new(backend(self.config), shard_count, &lynk_ring::Options::default())
             .map_err(start_failed)?;
@@ -216,14 +243,16 @@ impl Boot<'_> {
         let writers: Vec<_> = (0..shard_count).map(|_| Writer::new(limits)).collect();
         let committed = writers.iter().map(Writer::committed).collect();
         let log = messages.embedded.clone();
+        let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, committed));
+        let drainer = Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use));
         let parts = StoreParts {
             messages: messages.read,
             drained: messages.drained,
             embedded: messages.embedded,
             rooms,
             rooms_outside: self.config.outside.relational != RelationalIn::Embedded,
-            reader: Reader::new(RealDisk, &root, &recovered, committed),
-            drainer: Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use)),
+            reader: reader.clone(),
+            drainer: events::held(drainer, cursors.as_ref()),
             disk: RealDisk,
             live: (0..shard_count).map(|shard| recovered.live_source(ShardId(shard))).collect(),
         };
@@ -239,8 +268,13 @@ impl Boot<'_> {
         };
         let (mut store, ports) = StoreBridge::start(parts, wakes, &options)?;
         let tap = store.take_tap();
-        let installation = self.dir.installation()?;
-        let root = self.dir.root().to_owned();
+        let publishing = match cursors.zip(new_accounts) {
+            None => None,
+            Some((cursors, accounts)) => {
+                Some(events::start(self.config, &root, &recovered, shard_count, cursors, reader, accounts)?)
+            }
+        };
+        let (root, installation) = (self.dir.root().to_owned(), self.dir.installation()?);
 
         let (mailboxes, apis) = Mailboxes::open(&plan, shard_count)?;
         let journals =
@@ -248,8 +282,13 @@ impl Boot<'_> {
         let flush = Arc::clone(&self.flush);
         let (config, health, files_max) = (self.config, self.health, self.files_max);
         let counts = mailboxes.counts();
-        let (accounts, accounts_thread) =
-            accounts::start(config, self.dir, loaded, mailboxes.shards.clone(), accounts, blocks)?;
+        let (shared, bridges, finish) = match stores::ephemeral(config)? {
+            None => (None, Vec::new(), None),
+            Some(SharedEphemeral { store, bridge, finish }) => (Some(store), vec![bridge], Some(finish)),
+        };
+        let to = mailboxes.shards.clone();
+        let accounts::Started { state: accounts, thread: accounts_thread, sms } =
+            accounts::start(config, self.dir, loaded, to, accounts, blocks, shared)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
         let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
         health.assemble(Parts {
@@ -258,8 +297,11 @@ impl Boot<'_> {
             store: store.health().clone(),
             requests: store.request_board().clone(),
             drain: store.drain_board().clone(),
+            events: publishing.as_ref().map(Publishing::view),
             api: counts,
             accounts: Arc::clone(accounts.counts()),
+            bridges,
+            sms,
             journal: disk_use,
             driver: chosen,
             fallback,
@@ -272,7 +314,17 @@ impl Boot<'_> {
                 Control::start(control::Parts { config: config.clone(), root, installation, log, tap })
             })
             .transpose()?;
-        Ok(Running { shards, api, accounts, accounts_thread, store, control, keeper })
+        Ok(Running {
+            shards,
+            api,
+            accounts,
+            accounts_thread,
+            finish_shared: finish,
+            store,
+            control,
+            publishing,
+            keeper,
+        })
     }
 
     fn message_log(&self) -> MessageLogOptions {
@@ -343,7 +395,9 @@ impl Boot<'_> {
         let root = self.dir.root().join("journal");
         let mut reader = Reader::new(RealDisk, &root, recovered, Vec::new());
         let used = DiskUse::new(recovered.used_bytes, u64::MAX);
-        let mut drainer = Drainer::new(&root, recovered, 0, used);
+        // What is not published yet stays.
+        let cursors = events::cursors(self.config, &root, recovered, 0)?;
+        let mut drainer = events::held(Drainer::new(&root, recovered, 0, used), cursors.as_ref());
         let mut moved = 0;
         loop {
             let Store { store, runtime } = messages;
@@ -355,7 +409,9 @@ impl Boot<'_> {
                 }
                 DrainStep::Gone { .. } => {}
                 DrainStep::Idle => return Ok(()),
-                DrainStep::Waiting(_) => runtime.block_on(tokio::time::sleep(Duration::from_millis(50))),
+                DrainStep::Waiting(_) => {
+                    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await })
+                }
                 DrainStep::Stuck { after, .. } => {
                     let why = reader.damage().map(ToString::to_string).unwrap_or_default();
                     return Err(Failure::dependency(format!(
@@ -548,7 +604,7 @@ impl Running {
         self.api.is_drained() && self.shards.iter().all(ShardHandle::is_drained)
     }
 
-    /// Ends all threads, the store last, so that everything committed is moved.
+    /// Ends all threads, the store and what publishes last, so that everything committed is moved.
     pub(crate) fn stop(self) {
         self.api.finish();
         for shard in &self.shards {
@@ -562,7 +618,13 @@ impl Running {
         // The bridge was the other one that asked it.
         drop(self.accounts);
         self.accounts_thread.join();
+        if let Some(finish) = self.finish_shared {
+            finish();
+        }
         self.store.finish();
+        if let Some(publishing) = self.publishing {
+            publishing.finish();
+        }
         if let Some(control) = self.control {
             control.join();
         }

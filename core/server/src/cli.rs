@@ -4,9 +4,12 @@
 //! 2 usage, 3 configuration, 4 something outside is missing or refuses.
 
 mod bench;
+mod certs;
 mod chat;
 mod config;
 mod copies;
+mod health;
+mod init;
 mod keys;
 mod migrate;
 mod token;
@@ -55,6 +58,19 @@ enum Command {
     /// List or rotate the keys that sign access tokens.
     #[command(after_help = "Examples:\n  lynk keys list\n  lynk keys rotate --overlap 24h", subcommand)]
     Keys(keys::KeysCommand),
+    /// Make, renew and revoke the certificates that outside systems and Lynk show each other.
+    #[command(after_help = "Examples:\n  lynk certs init --for all\n  lynk certs list --check", subcommand)]
+    Certs(certs::CertsCommand),
+    /// Print what an administrator runs once on an outside system: roles, passwords, rights.
+    #[command(
+        after_help = "Examples:\n  lynk init postgres --out roles.sql\n  lynk init cassandra --step roles\n\n\
+        Passwords go to files (0600) and are not shown; the texts have what a server checks them with.",
+        subcommand
+    )]
+    Init(init::InitCommand),
+    /// Ask a server on this machine how it is.
+    #[command(after_help = "Examples:\n  lynk health\n  lynk health live --config /etc/lynk.toml")]
+    Health(health::HealthArgs),
     /// Make or update the tables of the outside stores that are configured.
     #[command(
         after_help = "Examples:\n  lynk migrate --config /etc/lynk.toml\n  lynk migrate --set store.relational=postgres -o json\n\n\
@@ -207,6 +223,9 @@ pub fn main() -> ExitCode {
         Command::Chat(args) => args.run(),
         Command::Token(args) => args.run(),
         Command::Keys(command) => command.run(),
+        Command::Certs(command) => command.run(),
+        Command::Init(command) => command.run(),
+        Command::Health(args) => args.run(),
         Command::Migrate(args) => args.run(),
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),
@@ -225,6 +244,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg(all(feature = "cassandra", feature = "postgres"))]
     #[test]
     fn every_command_shows_two_examples_that_parse() {
         let mut pending = vec![Cli::command()];

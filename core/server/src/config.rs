@@ -32,8 +32,11 @@ pub(crate) use outside::Outside;
 pub use render::reference;
 pub(crate) use render::{default_toml, explain};
 pub(crate) use table::KEYS;
+#[cfg(feature = "kafka")]
+pub(crate) use value::EventEnvelope;
 pub(crate) use value::{
-    Backend, Choice, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole, SmsProvider,
+    Backend, Choice, EphemeralIn, EventsTo, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole,
+    SmsProvider,
 };
 
 /// Everything an operator can set. One field per key of [`KEYS`].
@@ -87,6 +90,8 @@ pub(crate) struct Config {
     pub(crate) sms_provider: SmsProvider,
     /// Where the console provider shows them.
     pub(crate) sms_console: SmsConsole,
+    /// The account that sends them.
+    pub(crate) twilio: TwilioConfig,
     /// Durability of rooms that name none.
     pub(crate) room_level: AckLevel,
     /// Size of a journal segment.
@@ -138,6 +143,7 @@ impl Default for Config {
             sessions: SessionPolicy::default(),
             sms_provider: SmsProvider::Console,
             sms_console: SmsConsole::Auto,
+            twilio: TwilioConfig::default(),
             room_level: AckLevel::Local,
             journal_segment_bytes: 64 << 20,
             journal_disk_bytes_max: 16 << 30,
@@ -150,6 +156,58 @@ impl Default for Config {
             debug_core_dumps: false,
             limits: Limits::default(),
         }
+    }
+}
+
+/// How codes are sent through Twilio. Texts are empty where nothing is set.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct TwilioConfig {
+    pub(crate) account_sid: String,
+    pub(crate) key_sid: String,
+    pub(crate) secret_file: String,
+    pub(crate) sender: String,
+    pub(crate) public_url: String,
+    pub(crate) auth_token_file: String,
+    pub(crate) api_url: String,
+    pub(crate) ca_file: String,
+    pub(crate) timeout_millis: u64,
+}
+
+impl Default for TwilioConfig {
+    fn default() -> Self {
+        let none = String::new;
+        Self {
+            account_sid: none(),
+            key_sid: none(),
+            secret_file: none(),
+            sender: none(),
+            public_url: none(),
+            auth_token_file: none(),
+            api_url: "https://api.twilio.com".to_owned(),
+            ca_file: none(),
+            timeout_millis: 10_000,
+        }
+    }
+}
+
+impl TwilioConfig {
+    /// What is missing to send with it.
+    fn missing(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let reports = !self.public_url.is_empty();
+        [
+            (&self.account_sid, true, "twilio.account_sid", "is needed with sms.provider `twilio`"),
+            (&self.secret_file, true, "twilio.secret_file", "is needed with sms.provider `twilio`"),
+            (&self.sender, true, "twilio.sender", "is needed with sms.provider `twilio`"),
+            (
+                &self.auth_token_file,
+                reports,
+                "twilio.auth_token_file",
+                "is needed with twilio.public_url: calls cannot be checked without it",
+            ),
+        ]
+        .into_iter()
+        .filter(|(text, needed, ..)| *needed && text.is_empty())
+        .map(|(_, _, key, what)| (key, what))
     }
 }
 
@@ -274,21 +332,29 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
     if config.sms_provider == SmsProvider::Console && !config.listen.ip().is_loopback() {
         problems.push(Problem::new(
             "sms.provider",
-            "`console` shows codes on this machine instead of sending them, and others can reach listen.address: use `none`, or listen on loopback",
+            "`console` shows codes on this machine instead of sending them, and others can reach listen.address: use `twilio` or `none`, or listen on loopback",
         ));
+    }
+    if config.sms_provider == SmsProvider::Twilio {
+        for (key, what) in config.twilio.missing() {
+            problems.push(Problem::new(key, what));
+        }
     }
     if config.room_level == AckLevel::Replicated {
         problems.push(Problem::new("rooms.default_level", "`replicated` is not offered yet: use `local`"));
     }
     if let Some(feature) = crate::stores::missing_feature(config) {
         problems.push(Problem::new(
-            "[store]",
+            "[store], [events]",
             format!("this build has no {feature}: use one with the feature `{feature}`"),
         ));
     }
     let outside = &config.outside;
     if outside.messages == MessagesIn::Cassandra && outside.cassandra.nodes.is_empty() {
         problems.push(Problem::new("cassandra.nodes", "must name a node such as \"cassandra.example:9042\""));
+    }
+    if outside.events.sink == EventsTo::Kafka && outside.kafka.bootstrap.is_empty() {
+        problems.push(Problem::new("kafka.bootstrap", "must name a broker such as \"kafka.example:9093\""));
     }
     if config.journal_disk_bytes_max < 8 * config.journal_segment_bytes {
         problems.push(Problem::new(

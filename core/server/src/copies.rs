@@ -20,14 +20,24 @@ use lynk_copy::{CopyError, LogCopied};
 use lynk_domain::Millis;
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 
 /// File with a line for each room of a backup: room, rows, digest.
 pub(crate) const HASHES: &str = "HASHES";
 /// How old a key may be to count when two stores are compared: less than any store keeps it, so that none is forgotten between two looks.
 const KEYS_COMPARED_MILLIS: u64 = 5 * 24 * 60 * 60 * 1_000;
+/// Longest wait for an outside store that does not answer.
+const STORE_WAIT_MILLIS: u64 = 10_000;
 /// Time between two words about how far it is.
 const TELL: Duration = Duration::from_secs(1);
+
+/// The configuration, for one who waits for the answer: a store that is away is told soon.
+pub(crate) fn copies_soon(mut config: Config) -> Config {
+    let wait = &mut config.outside.start_wait_millis;
+    *wait = STORE_WAIT_MILLIS.min(*wait);
+    config
+}
 
 /// From when on keys are compared, now.
 pub(crate) fn keys_since() -> Millis {
@@ -51,13 +61,21 @@ impl<'a> Progress<'a> {
         self.gone |= !(self.tell)(&json!({"stage": stage}));
     }
 
-    /// Tells now and then.
+    /// Tells now and then how much is copied.
     pub(crate) fn count(&mut self, stage: &str, copied: LogCopied) {
+        let LogCopied { rooms, rows, records } = copied;
+        self.now_and_then(|| json!({"stage": stage, "rooms": rooms, "rows": rows, "new_records": records}));
+    }
+
+    /// Tells now and then how many rooms are done.
+    pub(crate) fn rooms(&mut self, stage: &str, rooms: u64) {
+        self.now_and_then(|| json!({"stage": stage, "rooms": rooms}));
+    }
+
+    fn now_and_then(&mut self, told: impl FnOnce() -> Value) {
         if self.last.is_none_or(|at| at.elapsed() >= TELL) {
             self.last = Some(Instant::now());
-            let LogCopied { rooms, rows, records } = copied;
-            let told = json!({"stage": stage, "rooms": rooms, "rows": rows, "new_records": records});
-            self.gone |= !(self.tell)(&told);
+            self.gone |= !(self.tell)(&told());
         }
     }
 

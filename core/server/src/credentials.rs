@@ -5,6 +5,8 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use lynk_bridge::Secret;
+
 use crate::config::Outside;
 use crate::data_dir::refused;
 use crate::exit::Failure;
@@ -40,10 +42,21 @@ impl Identity {
         check_secret(&identity.password)?;
         Ok(identity)
     }
+
+    /// Reads the password.
+    ///
+    /// # Errors
+    /// It is empty, or cannot be read.
+    pub(crate) fn secret(&self) -> Result<Secret, Failure> {
+        Secret::from_file(&self.password).map_err(|error| Failure::dependency(error.to_string()))
+    }
 }
 
 /// Refuses a secret that everybody may read. A group may: that is how secrets are mounted into containers.
-fn check_secret(path: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// The mode it has, and the one it should have.
+pub(crate) fn check_secret(path: &Path) -> Result<(), Failure> {
     let mode = std::fs::metadata(path).map_err(|error| refused(path, &error))?.mode() & 0o777;
     if mode & 0o037 == 0 {
         return Ok(());

@@ -83,7 +83,7 @@ impl DataDir {
     /// # Errors
     /// It cannot be written.
     pub(crate) fn replace(&self, file: &str, text: &str) -> Result<(), Failure> {
-        replace(&self.root, file, text)
+        replace(&self.root.join(file), text.as_bytes(), 0o640)
     }
 
     /// The directory's own name; made if there is none.
@@ -119,7 +119,7 @@ impl DataDir {
             other => return other.map_err(|error| refused(&path, &error)),
         }
         // In one step: a name that is half written would be another name.
-        replace(&self.root, file, first)?;
+        replace(&path, first.as_bytes(), 0o640)?;
         Ok(first.to_owned())
     }
 
@@ -251,18 +251,6 @@ pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     })
 }
 
-/// Writes a file of the directory at `root` in place of the one that is there, in one step.
-///
-/// # Errors
-/// It cannot be written.
-pub(crate) fn replace(root: &Path, file: &str, text: &str) -> Result<(), Failure> {
-    let (path, part) = (root.join(file), root.join(format!("{file}.part")));
-    let _left_by_a_crash = fs::remove_file(&part);
-    write_new(&part, text.as_bytes(), 0o640)?;
-    fs::rename(&part, &path).map_err(|error| refused(&path, &error))?;
-    sync_dir(root)
-}
-
 /// Refuses what others than its owner may read.
 pub(crate) fn check_private(path: &Path) -> Result<(), Failure> {
     let mode = fs::metadata(path).map_err(|error| refused(path, &error))?.mode() & 0o777;
@@ -293,7 +281,11 @@ pub(crate) fn refused(path: &Path, error: &std::io::Error) -> Failure {
     }
 }
 
-fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
+/// Makes a directory, and those above it, unless it is there.
+///
+/// # Errors
+/// It cannot be made, or something else is there.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
     let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(|error| refused(path, &error))?;
     if !fs::metadata(path).map_err(|error| refused(path, &error))?.is_dir() {
@@ -384,6 +376,21 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Fa
             file.sync_all()
         });
     written.map_err(|error| refused(path, &error))
+}
+
+/// Puts a file with this content in the place of whatever is there: whole or not at all, also when the machine stops in between.
+///
+/// # Errors
+/// The disk or the directory refuses.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    // Left by a command that was cut off.
+    let _ = fs::remove_file(&fresh);
+    write_new(&fresh, content, mode)?;
+    fs::rename(&fresh, path).map_err(|error| refused(path, &error))?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 pub(crate) fn sync_dir(path: &Path) -> Result<(), Failure> {

@@ -43,7 +43,7 @@ impl Failure {
         self
     }
 
-    /// What happened.
+    /// What happened, without the cure.
     pub(crate) fn what(&self) -> &str {
         &self.what
     }

@@ -10,7 +10,7 @@ use lynk_domain::Nanos;
 use lynk_journal::DiskUse;
 use lynk_reactor::{Chosen, Pulse, ShardSnapshot};
 use lynk_store::{DrainSnapshot, RequestSnapshot, StoreHealth};
-use lynk_telemetry::Board;
+use lynk_telemetry::{Board, Snapshot};
 use serde_json::{Value, json};
 
 /// Share of the journal's disk budget, in percent, from which it counts as degraded.
@@ -38,14 +38,30 @@ pub(crate) struct Parts {
     pub(crate) store: StoreHealth,
     pub(crate) requests: Board<RequestSnapshot>,
     pub(crate) drain: Board<DrainSnapshot>,
+    /// Of the thread that publishes events, where there is one.
+    pub(crate) events: Option<crate::events::View>,
     pub(crate) api: Arc<lynk_api::Counts>,
     pub(crate) accounts: Arc<lynk_api::accounts::AccountCounts>,
+    /// Bridges that a configuration asks for.
+    pub(crate) bridges: Vec<Bridge>,
+    /// The carrier of codes, where there is one.
+    pub(crate) sms: Option<Arc<lynk_sms::SmsCounts>>,
     pub(crate) journal: Arc<DiskUse>,
     pub(crate) driver: Chosen,
     /// Why the driver is not the preferred one.
     pub(crate) fallback: Option<String>,
     /// Open files allowed; `None` for no limit.
     pub(crate) files_max: Option<u64>,
+}
+
+/// A bridge to an outside system, as the admin listener shows it.
+pub(crate) struct Bridge {
+    /// Of the dependency.
+    pub(crate) name: &'static str,
+    /// Whether it works.
+    pub(crate) health: lynk_bridge::Health,
+    /// Adds what it counts to a scrape.
+    pub(crate) add_to: Box<dyn Fn(&mut Snapshot) + Send + Sync>,
 }
 
 /// The health of the process.
@@ -167,13 +183,17 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
     let (used, max) = (parts.journal.used(), parts.journal.max());
     let full = used.saturating_mul(100) >= max.saturating_mul(JOURNAL_PERCENT_WARN);
     all.push(("journal", full.then(|| format!("{used} of {max} bytes of its disk budget are used"))));
-    let stores = parts.store.parts().into_iter().chain([("accounts", &parts.accounts.health)]);
-    for (name, health) in stores {
-        let report = health.report();
-        let problem = report
+    let said = |report: lynk_bridge::HealthReport| {
+        report
             .degraded
-            .map(|since| format!("{} for {} s: {}", report.last_error, since.as_secs(), report.detail));
-        all.push((name, problem));
+            .map(|since| format!("{} for {} s: {}", report.last_error, since.as_secs(), report.detail))
+    };
+    let stores = parts.store.parts().into_iter().chain([("accounts", &parts.accounts.health)]);
+    let stores = stores.chain(parts.sms.as_ref().map(|sms| ("sms", &sms.health)));
+    let stores = stores.chain(parts.bridges.iter().map(|bridge| (bridge.name, &bridge.health)));
+    all.extend(stores.map(|(name, health)| (name, said(health.report()))));
+    if let Some(events) = &parts.events {
+        all.push(("kafka", events.problem().and_then(said)));
     }
     all
 }
@@ -189,8 +209,11 @@ mod tests {
             store: StoreHealth::default(),
             requests: Board::default(),
             drain: Board::default(),
+            events: None,
             api: Arc::default(),
             accounts: Arc::default(),
+            bridges: Vec::new(),
+            sms: Some(Arc::default()),
             journal: DiskUse::new(used, 1_000),
             driver: Chosen::Epoll,
             fallback: None,
@@ -228,15 +251,18 @@ mod tests {
         let health = Health::new();
         let parts = parts(900);
         let (store, accounts) = (parts.store.clone(), Arc::clone(&parts.accounts));
+        let sms = parts.sms.clone().expect("a carrier");
         health.assemble(parts);
         health.enter(Phase::Ready);
         store.rooms.fail("locked", "someone else writes");
         accounts.health.fail("unavailable", "disk I/O error");
+        sms.health.fail("credentials", "Twilio's error 20003");
         let (ready, told) = health.ready();
         assert!(ready && told["status"] == "degraded");
         assert_eq!(told["dependencies"]["driver"]["status"], "ok");
         assert_eq!(told["dependencies"]["journal"]["status"], "degraded");
         assert_eq!(told["dependencies"]["accounts"]["detail"], "unavailable for 0 s: disk I/O error");
+        assert_eq!(told["dependencies"]["sms"]["detail"], "credentials for 0 s: Twilio's error 20003");
         assert!(
             told["dependencies"]["rooms"]["detail"].as_str().expect("text").contains("someone else writes")
         );

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -36,16 +36,18 @@ enum Item {
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: SyncSender<Item>,
-    level: reload::Handle<LevelFilter, tracing_subscriber::Registry>,
+    level: reload::Handle<Targets, tracing_subscriber::Registry>,
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
+/// Of libraries warnings only: what else they say is about themselves, and may quote what they were given.
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
-    }
+    };
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("lynk", level)
 }
 
 impl Log {

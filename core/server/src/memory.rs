@@ -32,7 +32,7 @@ pub(crate) struct Contract {
     frame_pools: u64,
     journal_buffers: u64,
     store: u64,
-    /// Codes, tickets, registrations and addresses that are counted.
+    /// Codes, tickets, registrations and addresses that are counted, messages whose reports are awaited.
     accounts: u64,
 }
 
@@ -68,7 +68,7 @@ impl Contract {
             frame_pools: shards * lynk_engine::FRAME_POOLS_BYTES_MAX as u64,
             journal_buffers: shards * 2 * WriterLimits::default().uncommitted_bytes_max as u64,
             store: config.store_cache_bytes + 4 * config.store_memtable_bytes,
-            accounts: lynk_api::accounts::memory_bytes_max(&config.codes),
+            accounts: lynk_api::accounts::memory_bytes_max(&config.codes) + lynk_sms::memory_bytes_max(),
         }
     }
 

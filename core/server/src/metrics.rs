@@ -37,8 +37,17 @@ fn collect(health: &Health) -> Snapshot {
         parts.requests.read().add_to(&mut snapshot);
         parts.drain.read().add_to(&mut snapshot);
         parts.store.add_to(&mut snapshot);
+        if let Some(events) = &parts.events {
+            events.add_to(&mut snapshot);
+        }
         parts.api.add_to(&mut snapshot);
         parts.accounts.add_to(&mut snapshot);
+        for bridge in &parts.bridges {
+            (bridge.add_to)(&mut snapshot);
+        }
+        if let Some(sms) = &parts.sms {
+            sms.add_to(&mut snapshot);
+        }
         snapshot.add(Metric::JournalDisk, parts.journal.used());
         snapshot.add(Metric::JournalDiskMax, parts.journal.max());
         snapshot.add(Metric::ProcessShards, parts.shards.len() as u64);
@@ -215,6 +224,8 @@ mod tests {
         let closes: Vec<_> =
             lynk_protocol::CloseCode::ALL.iter().map(|code| code.number().to_string()).collect();
         assert_eq!(Metric::EngineCloses.label().expect("a label").values, closes);
+        let topics: Vec<_> = lynk_model::event::Topic::ALL.iter().map(|topic| topic.name()).collect();
+        assert_eq!(Metric::KafkaPublished.label().expect("a label").values, topics);
         let reasons: Vec<_> =
             lynk_connection::EndReason::all().map(lynk_connection::EndReason::name).collect();
         assert_eq!(Metric::ReactorEnds.label().expect("a label").values, reasons);

@@ -9,17 +9,21 @@
 pub(crate) mod cassandra;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, OpenError, Rooms};
+use lynk_model::port::Ephemeral;
 use lynk_store::Store;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::{Config, MessagesIn, RelationalIn};
+use crate::config::{Config, EphemeralIn, EventsTo, MessagesIn, RelationalIn};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
-use crate::health::Health;
+use crate::health::{Bridge, Health};
 
 /// First pause between two tries to reach a store, doubled up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -89,6 +93,41 @@ pub(crate) fn key_life_millis(config: &Config) -> u64 {
     limits.key_age_max_millis + limits.key_ahead_max_millis + CLOCKS_MILLIS
 }
 
+/// What waits for minutes, kept for several processes.
+pub(crate) struct SharedEphemeral {
+    pub(crate) store: Arc<dyn Ephemeral>,
+    /// What the admin listener shows of it.
+    pub(crate) bridge: Bridge,
+    /// Ends its thread.
+    pub(crate) finish: Box<dyn FnOnce() + Send>,
+}
+
+/// The shared store that a configuration asks for. It need not be there when the server starts.
+///
+/// # Errors
+/// A file of the identity cannot be used.
+pub(crate) fn ephemeral(config: &Config) -> Result<Option<SharedEphemeral>, Failure> {
+    match config.outside.ephemeral {
+        EphemeralIn::Local => Ok(None),
+        EphemeralIn::Redis => {
+            #[cfg(feature = "redis")]
+            {
+                redis::start(config).map(Some)
+            }
+            #[cfg(not(feature = "redis"))]
+            unreachable!("the configuration is refused by a build without it")
+        }
+    }
+}
+
+/// The same accounts, for another thread.
+///
+/// # Errors
+/// The disk.
+pub(crate) fn embedded_accounts_beside(accounts: &Accounts) -> Result<Accounts, Failure> {
+    accounts.open_beside().map_err(|error| open_failed(&error))
+}
+
 /// Why a try to reach an outside store came to nothing.
 #[cfg_attr(
     not(any(feature = "postgres", feature = "cassandra")),
@@ -135,7 +174,7 @@ pub(crate) fn wait_for<T>(
             told = detail;
         }
         // On the runtime: a driver may be connecting in the background.
-        runtime.block_on(tokio::time::sleep(pause));
+        runtime.block_on(async { tokio::time::sleep(pause).await });
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
@@ -170,8 +209,14 @@ fn name(choice: impl crate::config::Choice) -> &'static str {
     choice.word()
 }
 
-/// Whether this build can use the stores of a configuration.
+/// What this build would need for the outside systems of a configuration.
 pub(crate) fn missing_feature(config: &Config) -> Option<&'static str> {
+    if config.outside.ephemeral == EphemeralIn::Redis && !cfg!(feature = "redis") {
+        return Some("redis");
+    }
+    if config.outside.events.sink == EventsTo::Kafka && !cfg!(feature = "kafka") {
+        return Some("kafka");
+    }
     match (config.outside.relational, config.outside.messages) {
         (RelationalIn::Postgres, _) if !cfg!(feature = "postgres") => Some("postgres"),
         (_, MessagesIn::Cassandra) if !cfg!(feature = "cassandra") => Some("cassandra"),

@@ -29,6 +29,26 @@ const STORE_ERRORS: Label = Label { name: "error", values: &["unavailable", "unk
 const STORE_CIRCUITS: Label = Label { name: "part", values: &["messages", "rooms"] };
 const STORE_PARTS: Label = Label { name: "part", values: &["messages", "rooms", "drain"] };
 
+/// Topics of events: those of `lynk_model::event`, in its order.
+const TOPICS: Label = Label {
+    name: "topic",
+    values: &[
+        "message.received",
+        "message.created",
+        "message.updated",
+        "user.created",
+        "room.changed",
+        "notification.dead",
+    ],
+};
+
+/// What goes over journals to make events, in the order of `lynk_model::event`.
+const STREAMS: Label = Label { name: "stream", values: &["received", "created"] };
+
+/// Kinds of failure of Kafka.
+const KAFKA_ERRORS: Label =
+    Label { name: "error", values: &["unavailable", "refused", "unknown", "corrupt"] };
+
 /// Label values of refused commands: the wire's error codes, by their number; index 0 is never used by one.
 const ERROR_CODES: Label = Label {
     name: "code",
@@ -93,8 +113,50 @@ const API_REFUSALS: Label = Label { name: "reason", values: &["full", "network"]
 /// What a ticket or a code was.
 const GOOD_OR_BAD: Label = Label { name: "outcome", values: &["good", "bad"] };
 
+/// What became of a call to Redis.
+const REDIS_OUTCOMES: Label =
+    Label { name: "outcome", values: &["done", "refused", "away", "unknown", "shed"] };
+
 /// What became of a request for a code.
-const CODE_OUTCOMES: Label = Label { name: "outcome", values: &["sent", "withheld", "refused", "failed"] };
+const CODE_OUTCOMES: Label =
+    Label { name: "outcome", values: &["sent", "withheld", "refused", "failed", "unknown"] };
+
+/// What became of a message at the carrier.
+const SMS_OUTCOMES: Label =
+    Label { name: "outcome", values: &["accepted", "refused", "unavailable", "unknown"] };
+
+/// Why a message failed: the causes of `bridges/sms`, in its order.
+const SMS_CAUSES: Label = Label {
+    name: "cause",
+    values: &[
+        "number",
+        "blocked",
+        "region",
+        "expired",
+        "throttled",
+        "credentials",
+        "sender",
+        "account",
+        "unreachable",
+        "tls",
+        "unanswered",
+        "server",
+        "other",
+    ],
+};
+
+/// Why a message was offered to the carrier again.
+const SMS_REPEATS: Label = Label { name: "cause", values: &["unreachable", "stale", "throttled"] };
+
+/// What the carrier tells of a message, in the order of its life.
+const SMS_STATUSES: Label = Label {
+    name: "status",
+    values: &["accepted", "queued", "sending", "sent", "delivered", "undelivered", "failed", "other"],
+};
+
+/// Why a call of the carrier was refused.
+const SMS_CALL_REFUSALS: Label =
+    Label { name: "reason", values: &["signature", "malformed", "unknown_message", "replayed", "too_large"] };
 
 /// What became of a refresh token.
 const REFRESH_OUTCOMES: Label =
@@ -271,6 +333,14 @@ catalogue! {
     StoreDrainBacklog Gauge "lynk_store_drain_backlog_records": "Records committed and not moved yet.";
     StoreLogDisk Gauge "lynk_store_log_disk_bytes": "Disk space of the message log.";
     StoreLogMemory Gauge "lynk_store_log_memory_bytes": "Memory of the message log: memtables and cache.";
+    KafkaPublished Counter "lynk_kafka_published_total" by TOPICS:
+        "Events that all in-sync replicas have, repetitions included.";
+    KafkaFailures Counter "lynk_kafka_failures_total" by KAFKA_ERRORS: "Batches of events that failed, each tried again.";
+    KafkaBacklog Gauge "lynk_kafka_backlog_records" by STREAMS:
+        "Records committed that a stream of events has not passed.";
+    KafkaPublishSeconds Histogram "lynk_kafka_publish_duration_seconds":
+        "Time of a batch of events, from reading it until all in-sync replicas have it.";
+    KafkaDegraded Gauge "lynk_kafka_degraded": "1 while events cannot be published.";
     ApiConnections Gauge "lynk_api_connections": "Connections of the API bridge now.";
     ApiConnectionsRefused Counter "lynk_api_connections_refused_total" by API_REFUSALS:
         "Connections handed over and answered 503 or 429 at once.";
@@ -284,7 +354,13 @@ catalogue! {
     ApiTickets Counter "lynk_api_tickets_total" by GOOD_OR_BAD: "Socket tickets shown, by what they were good for.";
     ApiRevocations Counter "lynk_api_revocations_total": "Sessions ended before their tokens did.";
     AccountsCodes Counter "lynk_accounts_codes_total" by CODE_OUTCOMES:
-        "Requests for a code, by what became of them; withheld: the number had its messages of the day; refused: by a limit, or without a store.";
+        "Requests for a code, by what became of them; withheld: the number had its messages of the day; refused: by a limit, or without a store; unknown: the carrier did not say whether it took the message.";
+    AccountsSpent Counter "lynk_accounts_codes_cost_total":
+        "Money for codes by the prices of the configuration, in its currency.";
+    AccountsOverBudget Counter "lynk_accounts_codes_over_budget_total":
+        "Codes refused because the money of the day was spent.";
+    AccountsCodesCancelled Counter "lynk_accounts_codes_cancelled_total":
+        "Codes that ended because the carrier told that their message does not arrive.";
     AccountsProofs Counter "lynk_accounts_proofs_total" by GOOD_OR_BAD: "Codes that somebody entered.";
     AccountsRegistered Counter "lynk_accounts_registered_total": "Accounts made.";
     AccountsRefreshes Counter "lynk_accounts_refreshes_total" by REFRESH_OUTCOMES:
@@ -294,6 +370,25 @@ catalogue! {
         "Time of an operation on the accounts' thread.";
     AccountsStoreFailures Counter "lynk_accounts_store_failures_total": "Failures of the store of accounts.";
     AccountsStoreDegraded Gauge "lynk_accounts_store_degraded": "1 while the store of accounts fails.";
+    RedisCalls Counter "lynk_redis_calls_total" by REDIS_OUTCOMES:
+        "Calls to Redis, by what became of them; away: not sent because Redis was; unknown: sent, and no answer came; shed: no room.";
+    RedisSeconds Histogram "lynk_redis_call_duration_seconds": "Time of a call that was answered.";
+    RedisConnects Counter "lynk_redis_connects_total" by GOOD_OR_BAD: "Attempts to connect to Redis.";
+    RedisInFlight Gauge "lynk_redis_calls_in_flight": "Calls sent and not answered.";
+    RedisDegraded Gauge "lynk_redis_degraded": "1 while Redis is away, or refuses calls.";
+    SmsSends Counter "lynk_sms_sends_total" by SMS_OUTCOMES:
+        "Messages given to the carrier; unavailable: certainly not taken; unknown: perhaps taken, and not sent again.";
+    SmsFailures Counter "lynk_sms_failures_total" by SMS_CAUSES:
+        "Messages that failed, at once or by what the carrier told later.";
+    SmsRepeats Counter "lynk_sms_repeats_total" by SMS_REPEATS:
+        "Times a message that was certainly not taken was offered again.";
+    SmsConnections Counter "lynk_sms_connections_total": "Connections opened to the carrier.";
+    SmsSeconds Histogram "lynk_sms_send_duration_seconds": "Time until the carrier's answer, repeats included.";
+    SmsDegraded Gauge "lynk_sms_degraded": "1 while the carrier takes no messages.";
+    SmsStatuses Counter "lynk_sms_statuses_total" by SMS_STATUSES: "What the carrier told of messages.";
+    SmsCallsRefused Counter "lynk_sms_calls_refused_total" by SMS_CALL_REFUSALS:
+        "Calls of the carrier, or of somebody who pretends to be it, that were refused.";
+    SmsTracked Gauge "lynk_sms_messages_tracked": "Messages of which the carrier may still tell something.";
     ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
     ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
     ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";
@@ -359,7 +454,11 @@ mod tests {
             assert!(metric.kind() != Kind::Histogram || name.ends_with("_seconds"), "{name}");
             assert!(metric.help().ends_with('.'), "{name}");
             for value in metric.label().map_or(&[][..], |label| label.values) {
-                assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{name} {value}");
+                // Topics have dots in their names.
+                assert!(
+                    value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b)),
+                    "{name} {value}"
+                );
             }
         }
         names.sort_unstable();

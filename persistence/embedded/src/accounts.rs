@@ -15,7 +15,7 @@ mod schema;
 mod write;
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 use lynk_model::StoreError;
@@ -43,6 +43,15 @@ impl Accounts {
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let connection = sqlite::open(&data.join("accounts.sqlite"), schema::STEPS, 0o600)?;
         Ok(Self { connection, fault: RefCell::new(None) })
+    }
+
+    /// The same store once more, for another thread. Both write, and wait for each other.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open_beside(&self) -> Result<Self, OpenError> {
+        let path = self.connection.path().map(PathBuf::from).unwrap_or_default();
+        Ok(Self { connection: sqlite::open_beside(&path)?, fault: RefCell::new(None) })
     }
 
     /// The last failure since it was asked for, if there was one.
@@ -140,5 +149,14 @@ impl AccountStore for Accounts {
 
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         self.noted(read::audit(&self.connection, user, limit))
+    }
+
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.noted(read::unpublished(&self.connection, limit))
+    }
+
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        let result = write::mark_published(&mut self.connection, users);
+        self.noted(result)
     }
 }

@@ -39,8 +39,11 @@ use crate::{Fault, FaultKind, KEY_LIFE_MILLIS, OpenError};
 use key::Table;
 use write::{HeadCache, NewHeads, Pending};
 
-/// Format of keys and values that this build writes.
-const FORMAT: u32 = 1;
+/// Newest format of keys and values that this build knows: 1, and 2 once the epoch of all rooms was raised, because a program that does not know
+/// that row would answer clients with epochs of an earlier life of their rooms.
+const FORMAT: u32 = 2;
+/// Format of a new log.
+const FORMAT_NEW: u32 = 1;
 /// Memtables waiting for their flush at which an append waits. fjall itself waits at 4, without end when its
 /// worker has died.
 const SEALED_MEMTABLES_MAX: usize = 3;
@@ -175,7 +178,7 @@ impl Engine {
     fn write_format(&self) -> Result<(), Fault> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         let key = key::prefix(RoomId::NIL, Table::Format);
-        batch.insert(&self.keyspace, key, FORMAT.to_le_bytes());
+        batch.insert(&self.keyspace, key, FORMAT_NEW.to_le_bytes());
         Ok(batch.commit()?)
     }
 
@@ -495,8 +498,9 @@ mod tests {
     use std::collections::BTreeMap;
     use std::os::unix::fs::MetadataExt;
 
+    use lynk_domain::Epoch;
     use lynk_model::contract::{History, records};
-    use lynk_model::port::ready;
+    use lynk_model::port::{MessageDump as _, ready};
 
     use super::*;
 
@@ -508,6 +512,20 @@ mod tests {
             .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "jnl"))
             .map(|entry| (entry.path(), entry.metadata().expect("is there").ino()))
             .collect()
+    }
+
+    #[test]
+    fn a_log_whose_epoch_was_raised_has_the_format_that_earlier_programs_refuse() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        let format = |log: &MessageLog| log.with_engine(Engine::format).expect("readable");
+        ready(log.raise_epoch(Epoch(0))).expect("raises");
+        assert_eq!(format(&log), Some(1), "it has the epoch that every log has");
+        ready(log.raise_epoch(Epoch(7))).expect("raises");
+        assert_eq!(format(&log), Some(2));
+        drop(log);
+        let log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        assert_eq!((format(&log), ready(log.epoch())), (Some(2), Ok(Epoch(7))));
     }
 
     #[test]

@@ -54,6 +54,19 @@ pub(crate) fn snapshot(path: &Path, touch: &str) -> Result<Connection, OpenError
     opened.map_err(|error| OpenError::Engine { path: path.to_owned(), fault: error.into() })
 }
 
+/// One more connection to a file that [`open`] has opened and holds open. It must not go through that again: the write-ahead log, which would
+/// be replaced, is in use.
+///
+/// # Errors
+/// What SQLite says.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    let engine = |fault: Fault| OpenError::Engine { path: path.to_owned(), fault };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| engine(error.into()))?;
+    prepare(&connection).map_err(engine)?;
+    Ok(connection)
+}
+
 /// Settings of every connection.
 fn prepare(connection: &Connection) -> Result<(), Fault> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;

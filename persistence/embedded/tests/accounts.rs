@@ -40,7 +40,7 @@ fn alice() -> (Account, NewSession) {
 fn what_was_answered_is_there_after_a_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let (account, session) = alice();
-    let daily = Charge { key: [9; 16], window_millis: DAY, max: 1 };
+    let daily = Charge { key: [9; 16], window_millis: DAY, amount: 1, max: 1 };
     let turned = Family {
         generation: 1,
         hash: SecretHash([4; 32]),
@@ -72,6 +72,24 @@ fn what_was_answered_is_there_after_a_restart() {
 }
 
 #[test]
+fn a_second_connection_sees_and_changes_what_the_first_one_writes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (account, session) = alice();
+    let mut first = Accounts::open(directory.path()).expect("opens");
+    let mut second = first.open_beside().expect("opens");
+    assert_eq!(ready(first.register(&account, &session)), Ok(Registered::Made));
+    assert_eq!(ready(second.unpublished(9)), Ok(vec![(ALICE, Millis(5))]));
+    assert_eq!(ready(second.mark_published(&[ALICE])), Ok(()));
+    assert_eq!(ready(first.unpublished(9)), Ok(Vec::new()));
+    assert_eq!(ready(first.rotate(SESSION, 0, &session.family, Millis(7))), Ok(true));
+    drop(first);
+    assert_eq!(ready(second.account_of_phone(&account.phone)), Ok(Some(account)));
+    drop(second);
+    let third = Accounts::open(directory.path()).expect("opens");
+    assert_eq!(ready(third.unpublished(9)), Ok(Vec::new()));
+}
+
+#[test]
 fn only_its_owner_reads_the_file_and_its_logs() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut accounts = Accounts::open(directory.path()).expect("opens");
@@ -97,7 +115,7 @@ fn a_newer_format_and_a_damaged_file_are_refused_with_advice() {
     bytes[60..64].copy_from_slice(&99u32.to_be_bytes());
     std::fs::write(&path, &bytes).expect("writable");
     let newer = Accounts::open(directory.path()).err().expect("refused");
-    assert!(matches!(newer, OpenError::Newer { found: 99, known: 1, .. }), "{newer}");
+    assert!(matches!(newer, OpenError::Newer { found: 99, known: 2, .. }), "{newer}");
     std::fs::write(&path, [7; 4_096]).expect("writable");
     let damaged = Accounts::open(directory.path()).err().expect("refused").to_string();
     assert!(damaged.contains("accounts.sqlite") && damaged.contains("restore"), "{damaged}");

@@ -8,7 +8,8 @@
 //! outcome is unknown is sent again: the store ignores what it has.
 //!
 //! Order: earlier generations first, oldest first, one after the other; then this boot's journals in turn. A
-//! drained earlier journal is removed file by file, then forgotten by the store, then its directory goes.
+//! drained earlier journal is removed file by file, then forgotten by the store, then its directory goes. Where events are published
+//! ([`Drainer::hold`]), files stay until those who publish have passed them too, and nothing else waits for that.
 //!
 //! Limits: [`DRAIN_RECORDS`] and [`DRAIN_BYTES`] a step. What can fail: the store
 //! ([`DrainStep::Waiting`], tried again with growing pauses) and damage ([`DrainStep::Stuck`], that source
@@ -22,6 +23,7 @@ use lynk_domain::{Lsn, Nanos};
 use lynk_model::port::{MessageStore, source_name};
 use lynk_model::{SourceId, StoreError};
 
+use crate::cursors::Cursors;
 use crate::disk::Disk;
 use crate::keeper::DiskUse;
 use crate::layout;
@@ -89,6 +91,8 @@ struct Source {
     shard: u16,
     name: String,
     cursor: Lsn,
+    /// Segments with nothing after this record were let go.
+    released: Lsn,
     phase: Phase,
 }
 
@@ -97,6 +101,8 @@ struct Source {
 pub struct Drainer {
     root: PathBuf,
     disk_use: Arc<DiskUse>,
+    /// Who else goes over the journals.
+    others: Option<Arc<Cursors>>,
     /// Journals of earlier boots, oldest first.
     earlier: Vec<Source>,
     /// Journals of this boot, in shard order.
@@ -124,6 +130,7 @@ impl Drainer {
             shard: source.shard,
             name: source.name.clone(),
             cursor: source.cursor,
+            released: Lsn(0),
             phase: Phase::Draining,
         });
         let live = (0..shard_count).map(|shard| Source {
@@ -132,11 +139,13 @@ impl Drainer {
             shard,
             name: source_name(recovered.generation, shard),
             cursor: Lsn(0),
+            released: Lsn(0),
             phase: Phase::Draining,
         });
         Self {
             root: root.to_owned(),
             disk_use,
+            others: None,
             earlier: earlier.collect(),
             live: live.collect(),
             turn: 0,
@@ -147,6 +156,12 @@ impl Drainer {
             pause: PAUSE_NANOS_MIN,
             retry_at: None,
         }
+    }
+
+    /// Tells `cursors` what is stored, and keeps segments until all of them have passed.
+    #[must_use]
+    pub fn hold(self, cursors: Arc<Cursors>) -> Self {
+        Self { others: Some(cursors), ..self }
     }
 
     /// Records committed but not yet drained, over all sources.
@@ -198,6 +213,7 @@ impl Drainer {
             self.freed.append(&mut self.kept);
             self.remove_at = Some(now.after(PAUSE_NANOS_MAX));
         }
+        self.release_passed(reader);
         self.remove_freed(disk);
         let done = match reader.with(|reader| self.next_source(reader)) {
             None => return DrainStep::Idle,
@@ -222,9 +238,14 @@ impl Drainer {
 
     /// What to do next.
     fn next_source<D: Disk>(&mut self, reader: &Reader<D>) -> Option<Turn> {
-        if let Some(i) = self.earlier.iter().position(|s| s.phase == Phase::Draining) {
-            let drained = reader.last(self.earlier[i].id) <= self.earlier[i].cursor;
-            return Some(if drained { Turn::Finish(i) } else { Turn::Drain { earlier: true, i } });
+        for (i, source) in self.earlier.iter().enumerate().filter(|(_, s)| s.phase == Phase::Draining) {
+            let last = reader.last(source.id);
+            if source.cursor < last {
+                return Some(Turn::Drain { earlier: true, i });
+            }
+            if self.passed(source) >= last {
+                return Some(Turn::Finish(i));
+            }
         }
         let count = self.live.len();
         for i in (self.turn..count).chain(0..self.turn) {
@@ -235,6 +256,23 @@ impl Drainer {
             }
         }
         None
+    }
+
+    /// What of a source nobody needs any more.
+    fn passed(&self, source: &Source) -> Lsn {
+        self.others.as_ref().map_or(source.cursor, |others| source.cursor.min(others.passed(source.id)))
+    }
+
+    /// Lets go of segments that others have passed since they were drained.
+    fn release_passed<D: Disk, R: ReaderAccess<D>>(&mut self, reader: &mut R) {
+        let Some(others) = &self.others else { return };
+        for source in self.earlier.iter_mut().chain(&mut self.live) {
+            let passed = source.cursor.min(others.passed(source.id));
+            if source.phase == Phase::Draining && source.released < passed {
+                source.released = passed;
+                self.freed.extend(reader.with(|reader| reader.release(source.id, passed)));
+            }
+        }
     }
 
     /// Moves one batch. `Err`: try again later.
@@ -255,12 +293,22 @@ impl Drainer {
         match stored {
             Ok(()) => {
                 source.cursor = self.batch.last();
-                self.freed.extend(reader.with(|reader| reader.release(source.id, source.cursor)));
+                let passed = match &self.others {
+                    None => source.cursor,
+                    Some(others) => {
+                        others.set_stored(source.id, source.cursor);
+                        source.cursor.min(others.passed(source.id))
+                    }
+                };
+                self.freed.extend(reader.with(|reader| reader.release(source.id, passed)));
                 Ok(DrainStep::Drained { source: source.id, lsn: source.cursor, records: self.batch.len() })
             }
             Err(StoreError::Unavailable | StoreError::Unknown) => Err(()),
             Err(_) => {
                 source.phase = Phase::Stuck;
+                if let Some(others) = &self.others {
+                    others.set_stuck(source.id);
+                }
                 Ok(DrainStep::Stuck { source: source.id, after: source.cursor })
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! A shard appends records to its [`Writer`], whose batches a driver writes and syncs; the [`Keeper`] makes
 //! segment files ahead. A start calls [`recover`] for what earlier processes left, reads single records
-//! through [`Reader`], and moves everything into the message store with a [`Drainer`]. [`verify`] explains
+//! through [`Reader`], and moves everything into the message store with a [`Drainer`]; a [`Publisher`] makes events of it for systems
+//! outside. [`verify`] explains
 //! damage. All of it runs over [`Disk`], so that a simulator can take the disk away.
 //!
 //! Thread: [`Writer`] and the ends of the two threads belong to a shard; everything else to the boot, the
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod cursors;
 pub mod disk;
 mod disk_thread;
 mod drainer;
@@ -23,6 +25,7 @@ mod inspect;
 mod keeper;
 pub mod layout;
 pub mod limits;
+mod publisher;
 mod reader;
 mod recover;
 mod scan;
@@ -31,11 +34,13 @@ mod verify;
 mod writer;
 
 pub use block::BlockBuffer;
+pub use cursors::{Cursors, Kept};
 pub use disk::{Disk, DiskError, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile};
 pub use disk_thread::DiskThread;
 pub use drainer::{DrainStep, Drainer};
 pub use inspect::{Damage, Why, journals_of};
 pub use keeper::{DiskUse, Keeper, KeeperOptions, KeeperThread, PrepareError, SegmentSupply, Supplied};
+pub use publisher::{PublishOptions, PublishStep, Publisher};
 pub use reader::{Batch, FreedSegment, Reader};
 pub use recover::{
     RecoverError, RecoverOptions, RecoverProgress, Recovered, RecoveredSource, UndrainedRecord, recover,

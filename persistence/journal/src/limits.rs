@@ -33,6 +33,11 @@ pub const DRAIN_RECORDS: usize = 1_000;
 /// Bytes that a drainer hands to the store at once; a single record may be longer.
 pub const DRAIN_BYTES: usize = 1 << 20;
 
+/// Records that a publisher turns into one batch of events.
+pub const PUBLISH_RECORDS: usize = 1_000;
+/// Bytes of records that become one batch of events; a single record may be longer.
+pub const PUBLISH_BYTES: usize = 1 << 20;
+
 /// Undrained records that recovery indexes in memory; more must be drained before the start goes on.
 pub const RECOVER_INDEX_RECORDS: usize = 4 << 20;
 

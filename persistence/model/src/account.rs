@@ -145,14 +145,16 @@ pub struct AuditEvent {
 /// Slices of a counter's window. What lies in a slice that the window only touches counts.
 pub const COUNTER_SLICES: u64 = 24;
 
-/// One more of something that is limited over time.
+/// More of something that is limited over time: one more request, or an amount of money.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Charge {
     /// What is counted: a keyed hash, never a number or an address in clear.
     pub key: [u8; 16],
     /// Over which time.
     pub window_millis: u64,
-    /// How many there may be in any such time.
+    /// How much more.
+    pub amount: u32,
+    /// How much there may be in any such time. A greater amount is never counted.
     pub max: u32,
 }
 
@@ -165,7 +167,7 @@ pub enum Charged {
     Refused {
         /// Which, the first in order.
         index: usize,
-        /// When there may be one more, at the latest.
+        /// When there may be so much more, at the latest.
         retry_after_millis: u64,
     },
 }

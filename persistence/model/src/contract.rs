@@ -9,6 +9,8 @@
 
 mod accounts;
 mod copies;
+mod ephemeral;
+mod events;
 mod history;
 mod joins;
 mod messages;
@@ -16,14 +18,24 @@ mod rooms;
 
 pub use accounts::{
     a_clock_that_jumps_back_resets_no_counter, a_family_turns_once_from_each_generation,
-    a_removed_accounts_name_stays_closed_for_thirty_days, an_account_is_found_by_what_is_unique,
-    charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
+    a_removed_accounts_name_stays_closed_for_thirty_days, amounts_add_up_to_the_limit,
+    an_account_is_found_by_what_is_unique, charges_count_together_and_never_too_many,
+    names_and_numbers_belong_to_one, new_accounts_wait_until_they_are_published,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
 };
 pub use copies::{
     a_copy_made_while_records_arrive_equals_its_source, epochs_are_raised_for_all_rooms,
     filled_accounts_equal_their_source, filled_rooms_equal_their_source,
 };
+pub use ephemeral::{
+    Bench, a_code_is_good_once_and_for_so_many_tries, a_code_is_restored_and_cancelled,
+    a_newer_code_ends_the_one_before, a_number_waits_between_codes,
+    a_request_without_a_code_leaves_the_code_before_it, a_token_is_taken_once, an_owner_has_so_many_tokens,
+    charges_at_once_are_exact, codes_are_tried_one_by_one_by_whoever_tries_at_once, lives_end,
+    names_that_were_added_are_found, presence_is_mirrored, shared_charges_count_together_and_never_too_many,
+    wait,
+};
+pub use events::{every_event, every_event_comes_back_as_it_was, order_is_kept_and_repetitions_are_known};
 pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
 pub use messages::{
@@ -38,8 +50,10 @@ pub use rooms::{
     random_commands_match_the_reference,
 };
 
+use crate::event::Event;
 use crate::port::{
-    AccountDump, AccountFill, AccountStore, MessageDump, MessageStore, RoomDump, RoomFill, RoomStore,
+    AccountDump, AccountFill, AccountStore, EventSink, MessageDump, MessageStore, RoomDump, RoomFill,
+    RoomStore,
 };
 
 /// All suites of the message port. `open` makes an empty store.
@@ -75,8 +89,33 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     a_family_turns_once_from_each_generation(&mut open());
     sessions_end_once_and_by_their_owner(&mut open());
     the_least_used_session_makes_room(&mut open());
+    amounts_add_up_to_the_limit(&mut open());
     charges_count_together_and_never_too_many(&mut open());
     a_clock_that_jumps_back_resets_no_counter(&mut open());
+    new_accounts_wait_until_they_are_published(&mut open());
+}
+
+/// All suites of the event port. `read` gives all that was published so far.
+pub fn event_sink<S: EventSink>(sink: &mut S, read: &mut dyn FnMut(&mut S) -> Vec<Event>) {
+    every_event_comes_back_as_it_was(sink, read);
+    order_is_kept_and_repetitions_are_known(sink, read);
+}
+
+/// All suites of the port of short-lived state. `run` makes a store for each, or a seed that it has not seen.
+pub fn ephemeral(mut run: impl FnMut(fn(&Bench<'_>))) {
+    run(a_code_is_good_once_and_for_so_many_tries);
+    run(codes_are_tried_one_by_one_by_whoever_tries_at_once);
+    run(a_newer_code_ends_the_one_before);
+    run(a_number_waits_between_codes);
+    run(a_request_without_a_code_leaves_the_code_before_it);
+    run(a_code_is_restored_and_cancelled);
+    run(lives_end);
+    run(a_token_is_taken_once);
+    run(an_owner_has_so_many_tokens);
+    run(shared_charges_count_together_and_never_too_many);
+    run(charges_at_once_are_exact);
+    run(presence_is_mirrored);
+    run(names_that_were_added_are_found);
 }
 
 /// All suites of copying a message log. `open` makes an empty store.
@@ -97,7 +136,7 @@ pub fn account_dump<A: AccountStore + AccountFill, D: AccountDump>(mut store: A,
 
 #[cfg(test)]
 mod tests {
-    use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
+    use crate::memory::{MemoryAccounts, MemoryEvents, MemoryMessages, MemoryRooms};
 
     #[test]
     fn the_reference_stores_can_be_copied() {
@@ -119,5 +158,10 @@ mod tests {
     #[test]
     fn the_reference_account_store_passes() {
         super::account_store(MemoryAccounts::default);
+    }
+
+    #[test]
+    fn the_reference_event_sink_passes() {
+        super::event_sink(&mut MemoryEvents::default(), &mut |sink| sink.published.clone());
     }
 }

@@ -128,6 +128,13 @@ pub enum AccountsRow {
     },
     /// A line of the audit log.
     Audit(AuditEvent),
+    /// A new account whose event is not published.
+    Waiting {
+        /// Whose.
+        user: UserId,
+        /// When it was made.
+        created: Millis,
+    },
 }
 
 /// Where a dump of the relational side goes on. The default is its begin.
@@ -175,6 +182,8 @@ pub enum AccountsMark {
     Counters([u8; 16], u64),
     /// After the line with this number.
     Audit(u64),
+    /// After the row of the outbox with this number.
+    Outbox(u64),
 }
 
 impl Default for AccountsMark {
@@ -192,7 +201,8 @@ impl AccountsMark {
             Self::Names(_) => Some(Self::Sessions(SessionId::NIL)),
             Self::Sessions(_) => Some(Self::Counters([0; 16], 0)),
             Self::Counters(..) => Some(Self::Audit(0)),
-            Self::Audit(_) => None,
+            Self::Audit(_) => Some(Self::Outbox(0)),
+            Self::Outbox(_) => None,
         }
     }
 }

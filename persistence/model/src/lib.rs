@@ -13,8 +13,10 @@ mod body;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod dump;
+pub mod event;
 mod execute;
 mod join;
+pub mod local;
 pub mod memory;
 mod meta;
 mod name;

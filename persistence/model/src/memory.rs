@@ -8,6 +8,7 @@
 //! fail: a payload that cannot be decoded.
 
 mod accounts;
+mod events;
 mod messages;
 mod rooms;
 
@@ -19,6 +20,7 @@ use crate::port::RecordSource;
 use crate::{OwnedRecord, SourceId, StoreError};
 
 pub use accounts::MemoryAccounts;
+pub use events::{MemoryEvents, SinkFault};
 pub use messages::MemoryMessages;
 pub use rooms::MemoryRooms;
 

@@ -2,9 +2,15 @@
 
 mod accounts;
 mod dump;
+mod ephemeral;
+mod events;
 
 pub use accounts::AccountStore;
 pub use dump::{AccountDump, AccountFill, MessageDump, RoomDump, RoomFill, key_of};
+pub use ephemeral::{
+    Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
+};
+pub use events::EventSink;
 
 use std::collections::BTreeSet;
 use std::fmt;

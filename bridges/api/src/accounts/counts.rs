@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use lynk_auth::{SmsCallError, TEN_THOUSANDTHS};
 use lynk_bridge::Health;
 use lynk_telemetry::{Histogram, Metric, Snapshot};
 
@@ -18,6 +19,8 @@ pub(super) enum Coded {
     Refused,
     /// The carrier did not take it.
     Failed,
+    /// The carrier did not say whether it took it.
+    Unknown,
 }
 
 /// What became of a refresh token, in the order of the metric's label.
@@ -38,7 +41,13 @@ pub(super) enum Refreshed {
 pub struct AccountCounts {
     /// The store.
     pub health: Health,
-    codes: [AtomicU64; 4],
+    codes: [AtomicU64; 5],
+    /// Money, in ten-thousandths.
+    spent: AtomicU64,
+    over_budget: AtomicU64,
+    /// By [`SmsCallError`], and those that were too long.
+    calls_refused: [AtomicU64; 5],
+    cancelled: AtomicU64,
     /// Good, and bad.
     proofs: [AtomicU64; 2],
     registered: AtomicU64,
@@ -50,6 +59,31 @@ pub struct AccountCounts {
 impl AccountCounts {
     pub(super) fn coded(&self, how: Coded) {
         self.codes[how as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message was charged.
+    pub(super) fn spent(&self, price: u32) {
+        self.spent.fetch_add(price.into(), Ordering::Relaxed);
+    }
+
+    /// The money of the day is spent.
+    pub(super) fn over_budget(&self) {
+        self.over_budget.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A carrier told that a message does not arrive.
+    pub(super) fn cancelled(&self) {
+        self.cancelled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call of a carrier was not believed; `None` when it was too long to be looked at.
+    pub(super) fn call_refused(&self, why: Option<SmsCallError>) {
+        let index = match why {
+            Some(SmsCallError::NotServed) => return,
+            Some(why) => why as usize,
+            None => self.calls_refused.len() - 1,
+        };
+        self.calls_refused[index].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn proved(&self, good: bool) {
@@ -87,11 +121,16 @@ impl AccountCounts {
             (Metric::AccountsCodes, &self.codes[..]),
             (Metric::AccountsProofs, &self.proofs[..]),
             (Metric::AccountsRefreshes, &self.refreshes[..]),
+            (Metric::SmsCallsRefused, &self.calls_refused[..]),
         ] {
             for (index, count) in counts.iter().enumerate() {
                 snapshot.add_at(metric, index, count.load(Ordering::Relaxed));
             }
         }
+        let spent = self.spent.load(Ordering::Relaxed) as f64 / f64::from(TEN_THOUSANDTHS);
+        snapshot.add_fraction(Metric::AccountsSpent, spent);
+        snapshot.add(Metric::AccountsOverBudget, self.over_budget.load(Ordering::Relaxed));
+        snapshot.add(Metric::AccountsCodesCancelled, self.cancelled.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsRegistered, self.registered.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsWaiting, self.waiting.load(Ordering::Relaxed));
         let report = self.health.report();

@@ -44,7 +44,8 @@ pub(super) async fn code(
         return Err(Reject::after(ErrorCode::Busy, 1_000).into());
     };
     let now = (state.clock)();
-    let asked = state.desk.ask(move |desk| desk.request_code(now, from, &number.phone)).await;
+    let price = state.policies.codes.price_of(number.country.as_deref());
+    let asked = state.desk.ask(move |desk| desk.request_code(now, from, &number.phone, price)).await;
     let requested = asked.inspect_err(|_| state.counts.coded(Coded::Refused))?;
     if requested.sms.is_none() {
         state.counts.coded(Coded::Withheld);
@@ -54,10 +55,17 @@ pub(super) async fn code(
         // The answer waits for no carrier: it would tell those numbers apart that get a message.
         tokio::spawn(async move {
             let sent = sms.send(&message).await;
-            counts.coded(if sent.is_ok() { Coded::Sent } else { Coded::Failed });
+            counts.coded(match sent {
+                Ok(()) => Coded::Sent,
+                Err(error) if error.is_certain() => Coded::Failed,
+                Err(_) => Coded::Unknown,
+            });
             if let Err(error) = sent {
-                tracing::warn!(event = "sms_failed", to = message.to.masked(), %error, "a code was not sent");
-                desk.tell(move |desk| desk.cancel_code(requested.request));
+                tracing::warn!(event = "sms_failed", to = message.to.masked(), %error, "a code may not have been sent");
+                // A message whose fate nobody knows may arrive, and its reader must not be told that the code is wrong.
+                if error.is_certain() {
+                    desk.tell(move |desk| desk.cancel_code(now, requested.request));
+                }
             }
             drop(permit);
         });

@@ -13,9 +13,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lynk_auth::{
-    Attempts, Claims, Code, CodePolicy, CodeRequest, Codes, Grant, NoCode, OneTime, OneTimeKind, Opaque,
-    Refresh, RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, address_key, new_family,
-    refresh,
+    Attempts, Claims, Code, CodePolicy, CodeRequest, Grant, Opaque, Refresh, RefreshToken,
+    SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, Sms, address_key, new_family, refresh,
 };
 use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
@@ -26,8 +25,8 @@ use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
 
 use super::counts::{AccountCounts, Refreshed};
-use super::shared::{Keys, OnEnded, Tickets};
-use super::sms::Sms;
+use super::shared::{Keys, OnEnded};
+use super::vault::{Found, NoCode, Vault};
 use super::wire::Issued;
 
 const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
@@ -73,8 +72,15 @@ pub(super) struct Registration {
 
 /// What is done on the accounts' thread.
 pub(super) trait Actions {
-    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject>;
-    fn cancel_code(&mut self, request: CodeRequest);
+    /// `price` is what the message would cost, in ten-thousandths.
+    fn request_code(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        phone: &Phone,
+        price: u32,
+    ) -> Result<Requested, Reject>;
+    fn cancel_code(&mut self, now: Now, request: CodeRequest);
     fn verify(
         &mut self,
         now: Now,
@@ -102,20 +108,18 @@ pub(super) struct Service<S> {
     pub(super) policies: Policies,
     pub(super) server: Arc<ServerSecret>,
     pub(super) keys: Arc<Keys>,
-    pub(super) tickets: Arc<Tickets>,
+    pub(super) vault: Arc<Vault>,
     pub(super) on_ended: OnEnded,
     pub(super) counts: Arc<AccountCounts>,
     pub(super) random: Random,
-    pub(super) codes: Codes,
     pub(super) attempts: Attempts,
-    pub(super) registrations: OneTime<Phone>,
     /// The last write failed.
     pub(super) write_failed: Cell<bool>,
 }
 
 impl<S> fmt::Debug for Service<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("codes", &self.codes).finish_non_exhaustive()
+        f.debug_struct("Service").field("vault", &self.vault).finish_non_exhaustive()
     }
 }
 
@@ -123,7 +127,7 @@ impl<S> fmt::Debug for Service<S> {
 pub(super) struct Shared {
     pub(super) server: Arc<ServerSecret>,
     pub(super) keys: Arc<Keys>,
-    pub(super) tickets: Arc<Tickets>,
+    pub(super) vault: Arc<Vault>,
     pub(super) on_ended: OnEnded,
     pub(super) counts: Arc<AccountCounts>,
 }
@@ -140,21 +144,18 @@ impl<S: AccountStore + LastFault> Service<S> {
         policies: Policies,
         random: Random,
     ) -> Self {
-        let Shared { server, keys, tickets, on_ended, counts } = shared;
-        let registrations = OneTime::new(OneTimeKind::REGISTRATION);
+        let Shared { server, keys, vault, on_ended, counts } = shared;
         Self {
             store,
             runtime,
             policies,
             server,
             keys,
-            tickets,
+            vault,
             on_ended,
             counts,
             random,
-            codes: Codes::default(),
             attempts: Attempts::default(),
-            registrations,
             write_failed: Cell::new(false),
         }
     }
@@ -219,7 +220,9 @@ impl<S: AccountStore + LastFault> Service<S> {
 
     fn attempt(&mut self, now: Now, from: IpAddr) -> Result<(), Reject> {
         let per_minute = self.policies.codes.attempts_per_address_minute;
-        self.attempts.take(now.mono, from, per_minute).map_err(|millis| wait(ErrorCode::RateLimited, millis))
+        let limited = |millis| wait(ErrorCode::RateLimited, millis);
+        self.attempts.take(now.mono, from, per_minute).map_err(limited)?;
+        self.runtime.block_on(self.vault.attempt(now, address_key(from), per_minute)).map_err(limited)
     }
 
     fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, Reject> {
@@ -232,14 +235,14 @@ impl<S: AccountStore + LastFault> Service<S> {
 
     /// One that is limited over `window_millis`; `None` where there is no limit.
     fn counted(&self, kind: &str, of: &[u8], window_millis: u64, max: u32) -> Option<Charge> {
-        (max > 0).then(|| Charge { key: self.server.subject(kind, of), window_millis, max })
+        (max > 0).then(|| Charge { key: self.server.subject(kind, of), window_millis, amount: 1, max })
     }
 
     /// Ends the loose ends of sessions that ended.
     fn ended(&self, now: Now, ended: &[Revocation]) {
         let until = Millis(now.wall.0.saturating_add(SESSION_TOKEN_MILLIS_MAX));
         for revocation in ended {
-            self.tickets.drop_session(revocation.session);
+            self.runtime.block_on(self.vault.drop_tickets(now, revocation.session));
             (self.on_ended)(now.wall, *revocation, until);
         }
     }
@@ -282,9 +285,7 @@ impl<S: AccountStore + LastFault> Service<S> {
         if let Some(account) = self.stored(found)? {
             return self.sign_in(now, account, device);
         }
-        let owner = self.server.subject("registration", phone.as_e164().as_bytes());
-        let random = self.bytes();
-        let made = self.registrations.make(now.mono, &self.server, owner, random, phone.clone());
+        let made = self.runtime.block_on(self.vault.put_registration(now, phone, &mut *self.random));
         made.map(Proved::New).map_err(|_| wait(ErrorCode::Busy, 1_000))
     }
 
@@ -298,13 +299,19 @@ impl<S: AccountStore + LastFault> Service<S> {
 }
 
 impl<S: AccountStore + LastFault> Actions for Service<S> {
-    fn request_code(&mut self, now: Now, from: IpAddr, phone: &Phone) -> Result<Requested, Reject> {
+    fn request_code(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        phone: &Phone,
+        price: u32,
+    ) -> Result<Requested, Reject> {
         self.attempt(now, from)?;
         let policy = self.policies.codes.clone();
-        self.codes.may_send(now.mono, phone, &policy).map_err(|why| match why {
-            NoCode::TooSoon { retry_after_millis } => wait(ErrorCode::RateLimited, retry_after_millis),
-            NoCode::Full => wait(ErrorCode::Busy, 60_000),
-        })?;
+        match self.runtime.block_on(self.vault.code_wait(now, phone)) {
+            0 => {}
+            millis => return Err(wait(ErrorCode::RateLimited, millis)),
+        }
         // The address pays for every request that is answered as taken, also for those that get no message.
         let address = address_key(from);
         let by_address = self.counted("address", &address, HOUR_MILLIS, policy.per_address_hour);
@@ -320,30 +327,42 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
         ]
         .into_iter()
         .flatten()
+        // Money last: a number that had its messages is told nothing, also when there is none left.
+        .chain(
+            self.counted("money in a day", b"", DAY_MILLIS, policy.spend_day)
+                .map(|money| Charge { amount: price, ..money }),
+        )
         .collect();
-        let request = CodeRequest(uuid_v7(now.wall.0, self.bytes()));
-        let random = self.bytes();
-        match self.charge(&charges, now.wall)? {
-            Charged::Done => {}
-            Charged::Refused { index: 0, .. } => {
-                // The number had its messages of the day. Its owner may see that in them; who asks sees nothing, so the
-                // answer costs what others cost, a hash and a write, and the number waits as others do.
-                self.codes.pretend(now.mono, &self.server, phone, request, random, &policy);
-                let decoy = self.counted("decoy", &address, HOUR_MILLIS, u32::MAX);
-                self.charge(decoy.as_slice(), now.wall)?;
-                return Ok(Requested { request, sms: None });
-            }
-            Charged::Refused { retry_after_millis, .. } => {
+        let money = (policy.spend_day > 0).then(|| charges.len() - 1);
+        let tries = match self.charge(&charges, now.wall)? {
+            Charged::Done => policy.tries_max,
+            // The number had its messages of the day. Its owner may see that in them; who asks sees nothing, so the answer
+            // costs what others cost, a code and a write, and the number waits as others do.
+            Charged::Refused { index: 0, .. } => 0,
+            Charged::Refused { index, retry_after_millis } => {
+                if Some(index) == money {
+                    self.counts.over_budget();
+                }
                 return Err(wait(ErrorCode::RateLimited, retry_after_millis));
             }
+        };
+        let made = self.vault.make_code(now, phone, &policy, tries, &mut *self.random);
+        let (request, code) = self.runtime.block_on(made).map_err(|why| match why {
+            NoCode::TooSoon { retry_after_millis } => wait(ErrorCode::RateLimited, retry_after_millis),
+            NoCode::Full => wait(ErrorCode::Busy, 60_000),
+        })?;
+        if tries == 0 {
+            let decoy = self.counted("decoy", &address, HOUR_MILLIS, u32::MAX);
+            self.charge(decoy.as_slice(), now.wall)?;
+            return Ok(Requested { request, sms: None });
         }
-        let code = self.codes.make(now.mono, &self.server, phone, request, random, &policy);
-        let sms = Sms { to: phone.clone(), code, made: now.wall, life_millis: policy.life_millis };
+        self.counts.spent(price);
+        let sms = Sms { to: phone.clone(), code, request, made: now.wall, life_millis: policy.life_millis };
         Ok(Requested { request, sms: Some(sms) })
     }
 
-    fn cancel_code(&mut self, request: CodeRequest) {
-        self.codes.cancel(request);
+    fn cancel_code(&mut self, now: Now, request: CodeRequest) {
+        self.runtime.block_on(self.vault.set_tries(now, request, 0));
     }
 
     fn verify(
@@ -355,17 +374,18 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
         device: String,
     ) -> Result<Proved, Reject> {
         self.attempt(now, from)?;
-        let phone = self
-            .codes
-            .prove(now.mono, &self.server, request, code)
-            .inspect(|_| self.counts.proved(true))
-            .map_err(|_| {
+        let phone = match self.runtime.block_on(self.vault.prove(now, request, code)) {
+            Found::Good(phone) => phone,
+            Found::Bad => {
                 self.counts.proved(false);
-                Reject::new(ErrorCode::InvalidCode)
-            })?;
+                return Err(Reject::new(ErrorCode::InvalidCode));
+            }
+            Found::Away => return Err(wait(ErrorCode::Unavailable, 1_000)),
+        };
+        self.counts.proved(true);
         let proved = self.prove(now, &phone, device);
         if proved.is_err() {
-            self.codes.restore(request);
+            self.runtime.block_on(self.vault.set_tries(now, request, 1));
         }
         proved
     }
@@ -377,12 +397,16 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
         asked: &Registration,
     ) -> Result<(Issued, Account), Reject> {
         self.attempt(now, from)?;
-        let phone = self.registrations.look(now.mono, &self.server, &asked.token).ok_or_else(|| {
-            Reject::because(
-                ErrorCode::InvalidToken,
-                "the registration is over or used; prove the number again",
-            )
-        })?;
+        let phone = match self.runtime.block_on(self.vault.registration(now, &asked.token)) {
+            Found::Good(phone) => phone,
+            Found::Bad => {
+                return Err(Reject::because(
+                    ErrorCode::InvalidToken,
+                    "the registration is over or used; prove the number again",
+                ));
+            }
+            Found::Away => return Err(wait(ErrorCode::Unavailable, 1_000)),
+        };
         let account = Account {
             user: UserId(uuid_v7(now.wall.0, self.bytes())),
             phone,
@@ -406,8 +430,7 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
             },
         };
         // All registrations of the number: it has its account.
-        let owner = self.server.subject("registration", account.phone.as_e164().as_bytes());
-        self.registrations.drop_owner(owner);
+        self.runtime.block_on(self.vault.drop_registrations(now, &account.phone));
         Ok((issued, account))
     }
 
@@ -470,8 +493,8 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
     }
 
     fn ticket(&mut self, now: Now, claims: Claims) -> Result<Opaque, Reject> {
-        let random = self.bytes();
-        self.tickets.make(now.mono, random, claims).map_err(|_| wait(ErrorCode::Busy, 1_000))
+        let made = self.vault.put_ticket(now, &claims, &mut *self.random);
+        self.runtime.block_on(made).map_err(|_| wait(ErrorCode::Busy, 1_000))
     }
 
     fn me(&mut self, claims: &Claims) -> Result<Account, Reject> {

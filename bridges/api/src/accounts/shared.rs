@@ -1,14 +1,15 @@
 //! What accounts share with the rest of the server: the keys, the tickets, and the news of sessions that ended.
 //!
-//! Thread: any. Each is behind a lock that is held for a few map operations; none is touched per message.
-//! Limits: see [`lynk_auth::ONE_TIME_MAX`]. Nothing can fail.
+//! Thread: any. What is behind a lock is held for a few map operations; none is touched per message. Nothing can fail.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use lynk_auth::{Attempts, Claims, KeyRing, OneTime, OneTimeFull, OneTimeKind, Opaque, ServerSecret};
-use lynk_domain::{Millis, Nanos, Revocation, SessionId, UserId};
+use lynk_auth::{Attempts, Claims, KeyRing};
+use lynk_domain::{Millis, Nanos, Now, Revocation, UserId};
+use lynk_engine::{Principal, TicketOutcome};
 use lynk_protocol::{ErrorCode, Reject};
+
+use super::vault::{Found, Vault};
 
 /// The tables hold at any moment: a thread that died in between left them whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -41,33 +42,23 @@ impl Keys {
 }
 
 /// Socket tickets: made over HTTP, used up by the socket's `hello`.
-pub struct Tickets {
-    server: Arc<ServerSecret>,
-    table: Mutex<OneTime<Claims>>,
-}
+#[derive(Debug)]
+pub struct Tickets(Arc<Vault>);
 
 impl Tickets {
-    pub(super) fn new(server: Arc<ServerSecret>) -> Arc<Self> {
-        Arc::new(Self { server, table: Mutex::new(OneTime::new(OneTimeKind::TICKET)) })
+    pub(super) fn new(vault: Arc<Vault>) -> Arc<Self> {
+        Arc::new(Self(vault))
     }
 
-    pub(super) fn make(&self, now: Nanos, random: [u8; 32], claims: Claims) -> Result<Opaque, OneTimeFull> {
-        lock(&self.table).make(now, &self.server, claims.session.0, random, claims)
-    }
-
-    pub(super) fn drop_session(&self, session: SessionId) {
-        lock(&self.table).drop_owner(session.0);
-    }
-
-    /// Who a ticket was made for, and until when the access token holds that it was made with. The ticket is used up.
-    pub fn redeem(&self, now: Nanos, ticket: &str) -> Option<Claims> {
-        lock(&self.table).take(now, &self.server, ticket)
-    }
-}
-
-impl fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        lock(&self.table).fmt(f)
+    /// What a ticket is good for, and until when the access token holds that it was made with. The ticket is used up.
+    pub async fn redeem(&self, now: Now, ticket: &str) -> TicketOutcome {
+        match self.0.take_ticket(now, ticket).await {
+            Found::Good(Claims { user, session, expires, .. }) => {
+                TicketOutcome::Good { principal: Principal { user, session }, expires }
+            }
+            Found::Bad => TicketOutcome::Bad,
+            Found::Away => TicketOutcome::Busy,
+        }
     }
 }
 

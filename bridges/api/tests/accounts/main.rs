@@ -1,5 +1,6 @@
 //! Accounts over a real listener and the real store, with a clock and a carrier of the test's own.
 
+mod carrier;
 mod refresh;
 mod rival;
 mod secrets;

@@ -128,6 +128,12 @@ impl AccountStore for Raced {
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         ready(self.store.borrow().audit(user, limit))
     }
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        ready(self.store.borrow().unpublished(limit))
+    }
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        ready(self.store.borrow_mut().mark_published(users))
+    }
 }
 
 #[test]

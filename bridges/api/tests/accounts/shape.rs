@@ -182,7 +182,8 @@ fn what_becomes_of_codes_and_tokens_is_counted() {
             .map(|series| if let Number::Number(number) = series.value { number } else { f64::NAN })
             .collect()
     };
-    assert_eq!(numbers(Metric::AccountsCodes), [2.0, 0.0, 1.0, 0.0]);
+    assert_eq!(numbers(Metric::AccountsCodes), [2.0, 0.0, 1.0, 0.0, 0.0]);
+    assert_eq!(numbers(Metric::AccountsOverBudget), [0.0]);
     assert_eq!(numbers(Metric::AccountsProofs), [1.0, 1.0]);
     assert_eq!(numbers(Metric::AccountsRegistered), [1.0]);
     assert_eq!(numbers(Metric::AccountsRefreshes), [1.0, 1.0, 1.0, 0.0]);

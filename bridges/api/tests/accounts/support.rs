@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use lynk_api::accounts::{
-    AccountsState, AccountsThread, Blocks, NoBlocks, Parts, Policies, Sending, Sms, SmsError, SmsSender,
-    router, start,
-};
+use lynk_api::accounts::{AccountsState, AccountsThread, Blocks, NoBlocks, Parts, Policies, router, start};
 use lynk_api::{ApiOptions, Client, Clock, Counts, Shards, finish, open};
-use lynk_auth::{KeyRing, Scope, SigningKey};
+use lynk_auth::{
+    KeyRing, Scope, Sending, SigningKey, Sms, SmsCall, SmsCallError, SmsError, SmsReport, SmsSender,
+};
 use lynk_domain::{Millis, Nanos, Now, SessionId};
 use lynk_embedded::Accounts;
 use lynk_http::Policy;
@@ -32,20 +31,48 @@ pub(crate) const SECRET: [u8; 32] = [0x5e; 32];
 pub(crate) struct Carrier {
     sent: Mutex<Vec<Sms>>,
     pub(crate) broken: AtomicBool,
+    offered: Mutex<Vec<Sms>>,
+    /// What a broken one says.
+    pub(crate) error: Mutex<Option<SmsError>>,
     /// Messages that it was given while broken.
     pub(crate) failed: AtomicUsize,
+}
+
+impl Carrier {
+    /// All that it was given, sent or not.
+    pub(crate) fn offered(&self) -> Vec<Sms> {
+        self.offered.lock().expect("whole").clone()
+    }
 }
 
 impl SmsSender for Carrier {
     fn send<'a>(&'a self, sms: &'a Sms) -> Sending<'a> {
         Box::pin(async move {
+            self.offered.lock().expect("whole").push(sms.clone());
             if self.broken.load(Ordering::Relaxed) {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                return Err(SmsError::Unavailable);
+                return Err(self.error.lock().expect("whole").unwrap_or(SmsError::Unavailable));
             }
             self.sent.lock().expect("whole").push(sms.clone());
             Ok(())
         })
+    }
+
+    /// Believes whoever signs with "signed" and names a message by its place.
+    fn report(&self, call: &SmsCall<'_>) -> Result<SmsReport, SmsCallError> {
+        if call.signature != Some(b"signed") {
+            return Err(SmsCallError::Signature);
+        }
+        assert!(call.path.starts_with("/v1/sms/status/") && call.path.contains(call.reference));
+        let sent = self.sent.lock().expect("whole");
+        let place: Option<usize> = call.reference.parse().ok();
+        let sms = place.and_then(|place| sent.get(place)).ok_or(SmsCallError::UnknownMessage)?;
+        match call.body {
+            b"lost" => Ok(SmsReport::Lost(sms.request)),
+            b"noted" => Ok(SmsReport::Noted),
+            b"again" => Err(SmsCallError::Replayed),
+            _ => Err(SmsCallError::Malformed),
+        }
     }
 }
 
@@ -149,6 +176,7 @@ impl Server {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             secret: SECRET,
             ring: ring(1),
+            shared: None,
             policies,
             sms: Some(Arc::clone(&carrier) as Arc<dyn SmsSender>),
             blocks,
@@ -208,8 +236,9 @@ impl Server {
         self.skew.load(Ordering::Relaxed) + self.millis.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn mono(&self) -> Nanos {
-        Nanos(self.millis.load(Ordering::Relaxed) * Nanos::MILLISECOND)
+    pub(crate) fn now(&self) -> Now {
+        let mono = Nanos(self.millis.load(Ordering::Relaxed) * Nanos::MILLISECOND);
+        Now { mono, wall: Millis(self.wall()) }
     }
 
     pub(crate) fn raw(&self, request: &str) -> Answer {

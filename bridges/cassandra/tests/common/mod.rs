@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use lynk_cassandra::{
-    CassandraMessages, Connect, Identity, Limits, Migration, Replication, Secret, Tls, migrate,
-};
+use lynk_bridge::Secret;
+use lynk_cassandra::{CassandraMessages, Connect, Identity, Limits, Migration, Replication, Tls, migrate};
 use lynk_domain::{Epoch, Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::dump::LogRow;
 use lynk_model::port::{MessageDump, MessageStore, NotUnread};

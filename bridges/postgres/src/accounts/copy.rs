@@ -78,6 +78,10 @@ async fn ask(session: &Session, mark: &AccountsMark, limit: i64) -> Result<Vec<R
             let sql = "SELECT id, at, user_id, session, kind FROM accounts.audit WHERE id > $1 ORDER BY id LIMIT $2";
             session.rows(sql, &[&bits(*after), &limit]).await
         }
+        AccountsMark::Outbox(after) => {
+            let sql = "SELECT id, user_id, created FROM accounts.outbox WHERE id > $1 ORDER BY id LIMIT $2";
+            session.rows(sql, &[&bits(*after), &limit]).await
+        }
     }
 }
 
@@ -110,13 +114,17 @@ fn one(mark: &AccountsMark, row: &Row) -> Result<(AccountsRow, AccountsMark), Fa
             let event = AuditEvent { at, user, session, kind: known(row, 4, AuditKind::from_u8)? };
             (AccountsRow::Audit(event), AccountsMark::Audit(number(row, 0)?))
         }
+        AccountsMark::Outbox(_) => {
+            let (user, created) = (UserId(id(row, 1)?), Millis(number(row, 2)?));
+            (AccountsRow::Waiting { user, created }, AccountsMark::Outbox(number(row, 0)?))
+        }
     })
 }
 
 impl AccountFill for PostgresAccounts {
     async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
         let filled = self.database.change(async |session| {
-            // One after the other: lines of the audit log keep their order.
+            // One after the other: lines of the audit log, and the outbox, keep their order.
             for row in rows {
                 put(session, row).await?;
             }
@@ -156,6 +164,10 @@ async fn put(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
                     WHERE user_id = $2 AND at = $1 AND session = $3 AND kind = $4)";
             let (user, of) = (uuid(event.user.0), uuid(event.session.0));
             session.execute(sql, &[&bits(event.at.0), &user, &of, &(event.kind as i16)]).await?
+        }
+        AccountsRow::Waiting { user, created } => {
+            let sql = "INSERT INTO accounts.outbox (user_id, created) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING";
+            session.execute(sql, &[&uuid(user.0), &bits(created.0)]).await?
         }
     };
     Ok(())

@@ -124,3 +124,8 @@ pub(super) async fn audit(database: &Database, user: UserId, limit: u32) -> Resu
     })
     .await
 }
+
+pub(super) async fn unpublished(database: &Database, limit: u32) -> Result<Vec<(UserId, Millis)>, Fault> {
+    let sql = "SELECT user_id, created FROM accounts.outbox ORDER BY id LIMIT $1";
+    all(database, sql, &[&i64::from(limit)], |row| Ok((UserId(id(row, 0)?), Millis(number(row, 1)?)))).await
+}

@@ -59,6 +59,9 @@ pub(super) async fn register(
             session
                 .execute(sql, &[&user, &phone, &account.user_name, &account.display_name, &created])
                 .await?;
+            let waits = "INSERT INTO accounts.outbox (user_id, created) VALUES ($1, $2)
+                ON CONFLICT (user_id) DO NOTHING";
+            session.execute(waits, &[&user, &created]).await?;
             note(session, account.user, SessionId::NIL, AuditKind::Registered, account.created).await?;
             put_session(session, account.user, new).await?;
             Ok(Verdict::Commit(Registered::Made))
@@ -265,9 +268,9 @@ pub(super) async fn charge(database: &Database, charges: &[Charge], wall: Millis
                     return Ok(Verdict::Rollback(Charged::Refused { index, retry_after_millis }));
                 }
                 let slice = wall.0 - wall.0 % width(charge);
-                *counted.entry((charge.key, slice)).or_default() += 1;
+                *counted.entry((charge.key, slice)).or_default() += u64::from(charge.amount);
                 let until = slice.saturating_add(width(charge)).saturating_add(charge.window_millis);
-                more.entry((charge.key, slice)).or_insert((0_i64, until)).0 += 1;
+                more.entry((charge.key, slice)).or_insert((0_i64, until)).0 += i64::from(charge.amount);
             }
             try_join(count(session, &more), forget_counters(session, wall)).await?;
             Ok(Verdict::Commit(Charged::Done))
@@ -304,10 +307,11 @@ fn width(charge: &Charge) -> u64 {
     (charge.window_millis / COUNTER_SLICES).max(1)
 }
 
-/// Milliseconds until there may be one more, if there may be none now. A clock that jumped back still counts what lies up
+/// Milliseconds until there may be as much more as is charged, if there may not be now. A clock that jumped back still counts what lies up
 /// to one window ahead of it.
 fn is_at_limit(counted: &Counted, charge: &Charge, wall: Millis) -> Option<u64> {
-    let (window, width, max) = (charge.window_millis, width(charge), u64::from(charge.max));
+    let (window, width) = (charge.window_millis, width(charge));
+    let fits = |counted: u64| counted.saturating_add(charge.amount.into()) <= u64::from(charge.max);
     let from = wall.0.saturating_sub(window).saturating_sub(width);
     let to = wall.0.saturating_add(window);
     let leaves = |slice: u64| slice.saturating_add(width).saturating_add(window);
@@ -317,12 +321,12 @@ fn is_at_limit(counted: &Counted, charge: &Charge, wall: Millis) -> Option<u64> 
         .filter(|(slice, _)| leaves(*slice) > wall.0)
         .collect();
     let mut left: u64 = slices.iter().map(|(_, count)| count).sum();
-    if left < max {
+    if fits(left) {
         return None;
     }
     for (slice, count) in slices {
         left -= count;
-        if left < max {
+        if fits(left) {
             return Some(leaves(slice).saturating_sub(wall.0));
         }
     }
@@ -342,4 +346,18 @@ async fn prune(session: &Session, wall: Millis) -> Result<(), Fault> {
     try_join(session.execute(sessions, &[&ended, &PRUNED_MAX]), session.execute(audit, &[&old, &PRUNED_MAX]))
         .await?;
     Ok(())
+}
+
+/// Removes rows of the outbox.
+pub(super) async fn mark_published(database: &Database, users: &[UserId]) -> Result<(), Fault> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = users.iter().map(|user| uuid(user.0)).collect();
+    database
+        .change(async |session| {
+            session.execute("DELETE FROM accounts.outbox WHERE user_id = ANY ($1)", &[&ids]).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
 }

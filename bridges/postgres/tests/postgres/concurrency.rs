@@ -266,7 +266,7 @@ fn a_number_and_a_name_make_one_account() {
 fn charges_count_all_or_none_and_stop_at_the_limit() {
     let Some(services) = services("charges_count_all_or_none_and_stop_at_the_limit") else { return };
     let database = services.database();
-    let charge = |key, max| Charge { key: [key; 16], window_millis: 86_400_000, max };
+    let charge = |key, max| Charge { key: [key; 16], window_millis: 86_400_000, amount: 1, max };
     let done = in_accounts(&database, |number, accounts| {
         let mut pair = vec![charge(1, 30), charge(2, 1_000)];
         if number % 2 == 0 {

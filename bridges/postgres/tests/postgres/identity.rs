@@ -3,11 +3,12 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
+use lynk_bridge::{FileError, Secret};
 use lynk_domain::Millis;
 use lynk_model::StoreError;
 use lynk_model::port::{AccountStore as _, RoomStore as _, ready};
 use lynk_postgres::grants::{ACCOUNTS, GRANTS, MIGRATE, ROLES, ROOMS, Verb};
-use lynk_postgres::{Connect, FaultKind, OpenError, PostgresAccounts, PostgresRooms, Secret, migrate};
+use lynk_postgres::{Connect, FaultKind, OpenError, PostgresAccounts, PostgresRooms, migrate};
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Database, ROOM, Services, Waiting, family, raw, runtime, services};
@@ -141,7 +142,8 @@ fn a_start_names_the_file_that_cannot_be_used() {
     let opened = PostgresRooms::new(&Connect { key: open.clone(), ..right }).err().expect("refused");
     std::fs::remove_file(&open).expect("removed");
     assert!(
-        matches!(opened, OpenError::KeyIsOpen { .. }) && opened.to_string().contains("chmod 600"),
+        matches!(opened, OpenError::Files(FileError::KeyIsOpen { .. }))
+            && opened.to_string().contains("chmod 600"),
         "{opened}"
     );
 }
@@ -163,7 +165,7 @@ fn a_role_may_do_what_the_table_of_rights_says_and_nothing_else() {
     };
     let database = services.database();
     let tables = tables(&services, &database);
-    assert_eq!(tables.len(), 15);
+    assert_eq!(tables.len(), 16);
     let mut granted = 0;
     for role in ROLES {
         runtime().block_on(async {

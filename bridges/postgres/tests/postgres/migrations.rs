@@ -7,30 +7,32 @@ use lynk_postgres::{FaultKind, Migrated, PostgresRooms, STEPS, Step, migrate, mi
 
 use crate::support::{ROOM, Waiting, account, create, family, new_session, pin, runtime, services};
 
+/// The version of this program.
+const KNOWN: u32 = STEPS.len() as u32;
+
 /// A step as the next version may bring it: programs of the version before go on.
 const ADDS: Step = Step {
-    version: 2,
+    version: KNOWN + 1,
     name: "topics",
-    oldest: 1,
+    oldest: KNOWN,
     sql: "ALTER TABLE rooms.rooms ADD COLUMN topic text NOT NULL DEFAULT ''; CREATE INDEX rooms_by_kind ON rooms.rooms (kind);",
 };
-/// And the one after: it takes away what only programs of version 1 used.
+/// And the one after: it takes away what only programs of this version used.
 const TAKES: Step = Step {
-    version: 3,
+    version: KNOWN + 2,
     name: "no slow mode",
-    oldest: 2,
+    oldest: KNOWN + 1,
     sql: "ALTER TABLE rooms.rooms DROP COLUMN slow_mode_seconds;",
 };
 const FAILS: Step = Step {
-    version: 2,
+    version: KNOWN + 1,
     name: "half",
-    oldest: 1,
+    oldest: KNOWN,
     sql: "ALTER TABLE rooms.rooms ADD COLUMN topic text; SELECT 1 / 0;",
 };
 
 fn with(more: &[Step]) -> Vec<Step> {
-    let first = STEPS.first().copied();
-    first.into_iter().chain(more.iter().copied()).collect()
+    STEPS.iter().chain(more).copied().collect()
 }
 
 #[test]
@@ -79,18 +81,18 @@ fn rows_survive_and_an_older_program_goes_on_for_one_step() {
 
     // While a connection has its statements prepared.
     let done = runtime().block_on(migrate_with(&connect, &with(&[ADDS])));
-    assert_eq!(done, Ok(Migrated { from: 1, to: 2 }));
+    assert_eq!(done, Ok(Migrated { from: KNOWN, to: KNOWN + 1 }));
     assert_eq!(ready(rooms.load(ROOM)), Ok(before.clone()));
     let fresh = database.rooms();
-    fresh.runtime.block_on(fresh.store.check()).expect("a program of version 1 takes version 2");
+    fresh.runtime.block_on(fresh.store.check()).expect("this program takes the next version");
     assert!(matches!(ready(rooms.apply(&pin(ROOM, 2))), Ok(MetaOutcome::Applied { version: 2, .. })));
     let turned = ready(accounts.rotate(new_session(1).session, 0, &family(1), lynk_domain::Millis(5)));
     assert_eq!(turned, Ok(true));
     // The older program's migration leaves the newer schema alone.
-    assert_eq!(runtime().block_on(migrate(&connect)), Ok(Migrated { from: 2, to: 2 }));
+    assert_eq!(runtime().block_on(migrate(&connect)), Ok(Migrated { from: KNOWN + 1, to: KNOWN + 1 }));
 
     let done = runtime().block_on(migrate_with(&connect, &with(&[ADDS, TAKES])));
-    assert_eq!(done, Ok(Migrated { from: 2, to: 3 }));
+    assert_eq!(done, Ok(Migrated { from: KNOWN + 1, to: KNOWN + 2 }));
     let old = database.rooms();
     let fault = old.runtime.block_on(old.store.check()).expect_err("refused");
     assert!(fault.kind == FaultKind::Schema && fault.detail.contains("start a newer program"), "{fault}");
@@ -108,10 +110,13 @@ fn a_step_that_fails_leaves_nothing_and_may_be_repeated() {
     let database = services.database();
     let connect = database.connect("lynk_migrate");
     runtime().block_on(migrate_with(&connect, &with(&[FAILS]))).expect_err("divides by zero");
-    assert_eq!(database.number("SELECT max(version) FROM lynk.schema_version"), 1);
+    assert_eq!(database.number("SELECT max(version) FROM lynk.schema_version"), i64::from(KNOWN));
     let rooms = Waiting::new(PostgresRooms::new(&database.connect("lynk_rooms")).expect("a store"));
     rooms.runtime.block_on(rooms.store.check()).expect("as before");
-    assert_eq!(runtime().block_on(migrate_with(&connect, &with(&[ADDS]))), Ok(Migrated { from: 1, to: 2 }));
+    assert_eq!(
+        runtime().block_on(migrate_with(&connect, &with(&[ADDS]))),
+        Ok(Migrated { from: KNOWN, to: KNOWN + 1 })
+    );
 }
 
 #[test]

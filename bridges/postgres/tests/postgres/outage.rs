@@ -177,7 +177,7 @@ fn under_kills_at_any_moment_each_key_has_one_effect() {
     ready(rooms.apply(&create(ROOM, 1, RoomKind::Private, "a room"))).expect("applies");
     ready(database.accounts().register(&account(1, "alice"), &new_session(1))).expect("registers");
     let until = Instant::now() + Duration::from_secs(12);
-    let limited = Charge { key: [1; 16], window_millis: 86_400_000, max: 100_000 };
+    let limited = Charge { key: [1; 16], window_millis: 86_400_000, amount: 1, max: 100_000 };
     let (keys, (turns, charged, open)) = std::thread::scope(|scope| {
         let commands = scope.spawn(|| {
             let mut rooms = database.rooms();

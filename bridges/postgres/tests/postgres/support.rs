@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lynk_bridge::Secret;
 use lynk_domain::{
     AckLevel, Family, HistoryVisibility, Key, Millis, Phone, Revocation, Role, RoomId, RoomKind, SecretHash,
     Seq, SessionId, UserId,
@@ -20,7 +21,7 @@ use lynk_model::port::{AccountDump, AccountFill, AccountStore, RoomDump, RoomFil
 use lynk_model::{
     LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
 };
-use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Secret, Timeouts, migrate};
+use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Timeouts, migrate};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
@@ -342,6 +343,13 @@ impl AccountStore for Waiting<PostgresAccounts> {
     }
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         self.wait(self.store.audit(user, limit))
+    }
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.wait(self.store.unpublished(limit))
+    }
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.mark_published(users))
     }
 }
 

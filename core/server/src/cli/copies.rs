@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::ConfigArgs;
 use crate::config::MessagesIn;
-use crate::copies::{Progress, backup, control, moving, offline, restore};
+use crate::copies::{Progress, backup, control, copies_soon, moving, offline, restore};
 use crate::data_dir::{DataDir, server_of};
 use crate::exit::Failure;
 use crate::out::{Form, put, put_json};
@@ -71,9 +71,10 @@ pub(crate) struct MoveArgs {
 /// Progress goes to standard error: the answer is alone on standard output.
 pub(super) fn show(told: &Value) {
     let stage = told["stage"].as_str().unwrap_or_default();
-    let line = match told["rows"].as_u64() {
-        Some(rows) => format!("{stage}: {} rooms, {rows} rows\n", told["rooms"]),
-        None => format!("{stage}\n"),
+    let line = match (told["rooms"].as_u64(), told["rows"].as_u64()) {
+        (Some(rooms), Some(rows)) => format!("{stage}: {rooms} rooms, {rows} rows\n"),
+        (Some(rooms), None) => format!("{stage}: {rooms} rooms\n"),
+        _ => format!("{stage}\n"),
     };
     let _nobody_looks = std::io::stderr().write_all(line.as_bytes());
 }
@@ -95,7 +96,7 @@ pub(super) fn check_is_data(root: &Path) -> Result<(), Failure> {
 impl BackupArgs {
     /// Asks the server, or does it when there is none.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = self.config.load()?.config;
+        let config = copies_soon(self.config.load()?.config);
         let root = &config.data_dir;
         check_is_data(root)?;
         let to = std::path::absolute(&self.to)?;
@@ -110,14 +111,14 @@ impl BackupArgs {
             match config.outside.messages {
                 MessagesIn::Embedded => {
                     let mut log = offline::log(&dir)?;
-                    offline::drain(&dir, &mut log, &runtime)?;
+                    offline::drain(&config, &dir, &mut log, &runtime)?;
                     open.log = Some(log);
                 }
                 MessagesIn::Cassandra => {
                     #[cfg(feature = "cassandra")]
                     {
                         let mut log = stores::cassandra::log(&config, dir.installation()?, &runtime)?;
-                        offline::drain(&dir, &mut log, &runtime)?;
+                        offline::drain(&config, &dir, &mut log, &runtime)?;
                     }
                 }
             }
@@ -143,7 +144,7 @@ impl BackupArgs {
 impl RestoreArgs {
     /// Restores.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = self.config.load()?.config;
+        let config = copies_soon(self.config.load()?.config);
         if let Some(feature) = stores::missing_feature(&config) {
             return Err(Failure::dependency(format!("this build has no {feature}")));
         }
@@ -173,7 +174,7 @@ impl MoveArgs {
             ));
         }
         let sources = self.config.sources();
-        let to = self.config.load()?.config;
+        let to = copies_soon(self.config.load()?.config);
         if let Some(feature) = stores::missing_feature(&to) {
             return Err(Failure::dependency(format!("this build has no {feature}")));
         }
@@ -202,7 +203,7 @@ impl MoveArgs {
         from.outside.messages = MessagesIn::Embedded;
         stores::agree(&from, &dir)?;
         let mut log = offline::log(&dir)?;
-        offline::drain(&dir, &mut log, &stores::runtime()?)?;
+        offline::drain(&from, &dir, &mut log, &stores::runtime()?)?;
         let moved = moving::Move {
             from: &from,
             to,

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lynk_auth::CountryPrice;
 use lynk_http::Network;
 
 use super::Config;
-use super::units::{format_bytes, format_millis, parse_bytes, parse_count, parse_millis};
+use super::units::{
+    format_bytes, format_millis, format_money, parse_bytes, parse_count, parse_millis, parse_money,
+};
 use super::value::Choice;
 
 /// What the text of a number means.
@@ -18,6 +21,8 @@ pub(crate) enum Unit {
     Bytes,
     /// `"250ms"`.
     Millis,
+    /// `"0.0079"`.
+    Money,
 }
 
 impl Unit {
@@ -26,6 +31,7 @@ impl Unit {
             Self::Count => parse_count(text),
             Self::Bytes => parse_bytes(text),
             Self::Millis => parse_millis(text),
+            Self::Money => parse_money(text),
         }
     }
 
@@ -34,6 +40,7 @@ impl Unit {
             Self::Count => value.to_string(),
             Self::Bytes => format_bytes(value),
             Self::Millis => format_millis(value),
+            Self::Money => format_money(value),
         }
     }
 
@@ -42,6 +49,7 @@ impl Unit {
             Self::Count => "must be a whole number",
             Self::Bytes => "must be a size such as \"64KiB\"",
             Self::Millis => "must be a duration such as \"250ms\" or \"15m\"",
+            Self::Money => "must be an amount such as \"0.0079\"",
         }
     }
 }
@@ -54,6 +62,9 @@ pub(crate) enum Field {
     U64(fn(&mut Config) -> &mut u64, Unit, u64, u64),
     Switch(fn(&mut Config) -> &mut bool),
     Text(fn(&mut Config) -> &mut String),
+    /// A text that may be empty.
+    Optional(fn(&mut Config) -> &mut String),
+    Prices(fn(&mut Config) -> &mut Vec<CountryPrice>),
     Words(fn(&mut Config) -> &mut Vec<String>),
     Networks(fn(&mut Config) -> &mut Vec<Network>),
     Address(fn(&mut Config) -> &mut SocketAddr),
@@ -107,6 +118,20 @@ impl Key {
                 }
                 text.clone_into(field(config));
             }
+            Field::Optional(field) => {
+                if text.chars().any(char::is_control) {
+                    return Err("must be one line".to_owned());
+                }
+                text.clone_into(field(config));
+            }
+            Field::Prices(field) => {
+                let prices = words(text).map(|word| {
+                    price(word).ok_or_else(|| {
+                        format!("must be countries with a price each, such as \"DE=0.0950\", not {word:?}")
+                    })
+                });
+                *field(config) = prices.collect::<Result<_, _>>()?;
+            }
             Field::Words(field) => {
                 *field(config) = words(text).map(str::to_owned).collect();
             }
@@ -147,7 +172,8 @@ impl Key {
             Field::U32(field, unit, ..) => unit.format(u64::from(*field(&mut config))),
             Field::U64(field, unit, ..) => unit.format(*field(&mut config)),
             Field::Switch(field) => field(&mut config).to_string(),
-            Field::Text(field) => field(&mut config).clone(),
+            Field::Text(field) | Field::Optional(field) => field(&mut config).clone(),
+            Field::Prices(field) => field(&mut config).iter().map(price_text).collect::<Vec<_>>().join(","),
             Field::Words(field) => field(&mut config).join(","),
             Field::Networks(field) => {
                 field(&mut config).iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
@@ -166,7 +192,7 @@ impl Key {
             | Field::U32(_, Unit::Count, ..)
             | Field::U64(_, Unit::Count, ..) => text,
             Field::Switch(_) => text,
-            Field::Words(_) | Field::Networks(_) => {
+            Field::Words(_) | Field::Networks(_) | Field::Prices(_) => {
                 let words: Vec<_> = words(&text).map(|w| format!("{w:?}")).collect();
                 format!("[{}]", words.join(", "))
             }
@@ -184,6 +210,8 @@ impl Key {
             }
             Field::Switch(_) => "true, false".to_owned(),
             Field::Text(_) => "text".to_owned(),
+            Field::Optional(_) => "text, or none".to_owned(),
+            Field::Prices(_) => "list of countries and prices".to_owned(),
             Field::Words(_) => "list of texts".to_owned(),
             Field::Networks(_) => "list of addresses and networks".to_owned(),
             Field::Address(_) => "address:port".to_owned(),
@@ -199,7 +227,9 @@ impl Key {
                 Unit::Count => "count",
                 Unit::Bytes => "bytes",
                 Unit::Millis => "time",
+                Unit::Money => "money",
             },
+            Field::Prices(_) => "money",
             _ => "–",
         }
     }
@@ -209,3 +239,19 @@ impl Key {
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
+
+/// A country and its price; at most 1,000 a message.
+fn price(word: &str) -> Option<CountryPrice> {
+    let (country, price) = word.split_once('=')?;
+    let country: [u8; 2] = country.trim().to_ascii_uppercase().into_bytes().try_into().ok()?;
+    let price = parse_money(price).filter(|price| *price <= PRICE_MAX)?;
+    let is_country = country.iter().all(u8::is_ascii_uppercase);
+    is_country.then_some(CountryPrice { country, price: u32::try_from(price).ok()? })
+}
+
+fn price_text(one: &CountryPrice) -> String {
+    format!("{}={}", String::from_utf8_lossy(&one.country), format_money(one.price.into()))
+}
+
+/// Highest price of a message, in ten-thousandths.
+pub(crate) const PRICE_MAX: u64 = 1_000 * 10_000;

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::value::{MessagesIn, RelationalIn};
+use super::value::{EphemeralIn, EventEnvelope, EventsTo, MessagesIn, RelationalIn};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Outside {
     pub(crate) relational: RelationalIn,
     /// Where the message log is kept.
     pub(crate) messages: MessagesIn,
+    /// Where codes, registrations and tickets wait.
+    pub(crate) ephemeral: EphemeralIn,
     /// How long a start waits for systems that are away.
     pub(crate) start_wait_millis: u64,
     /// Certificates, keys and passwords.
@@ -22,6 +24,51 @@ pub(crate) struct Outside {
     pub(crate) postgres: Postgres,
     /// Cassandra or ScyllaDB.
     pub(crate) cassandra: Cassandra,
+    /// Redis.
+    pub(crate) redis: Redis,
+    /// What happens, for other systems.
+    pub(crate) events: Events,
+    /// Kafka.
+    pub(crate) kafka: Kafka,
+}
+
+/// What is published, and how.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Events {
+    /// Where to.
+    pub(crate) sink: EventsTo,
+    /// Whether events carry what people wrote.
+    pub(crate) include_body: bool,
+    /// Their envelope.
+    pub(crate) envelope: EventEnvelope,
+    /// Attribute `source` of the envelope.
+    pub(crate) source: String,
+}
+
+/// Where Kafka is.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Kafka {
+    /// `host:port` of some brokers.
+    pub(crate) bootstrap: Vec<String>,
+    /// File with the authority of their certificates.
+    pub(crate) ca: PathBuf,
+    /// Time for one batch.
+    pub(crate) timeout_millis: u64,
+}
+
+/// Where Redis is.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Redis {
+    /// Name or address; the server's certificate must be for it.
+    pub(crate) host: String,
+    /// TCP port.
+    pub(crate) port: u16,
+    /// What all keys begin with.
+    pub(crate) prefix: String,
+    /// File with the authority of its certificate.
+    pub(crate) ca: PathBuf,
+    /// How long one call may take.
+    pub(crate) call_millis: u64,
 }
 
 /// Where PostgreSQL is.
@@ -59,6 +106,7 @@ impl Default for Outside {
         Self {
             relational: RelationalIn::Embedded,
             messages: MessagesIn::Embedded,
+            ephemeral: EphemeralIn::Local,
             start_wait_millis: 60_000,
             credentials_dir: PathBuf::from("credentials"),
             postgres: Postgres {
@@ -74,6 +122,24 @@ impl Default for Outside {
                 keyspace: "lynk".to_owned(),
                 ca: PathBuf::from("ca.crt"),
                 replicas: 3,
+            },
+            redis: Redis {
+                host: "localhost".to_owned(),
+                port: 6379,
+                prefix: "lynk".to_owned(),
+                ca: PathBuf::from("ca.crt"),
+                call_millis: 500,
+            },
+            events: Events {
+                sink: EventsTo::None,
+                include_body: false,
+                envelope: EventEnvelope::None,
+                source: "/lynk".to_owned(),
+            },
+            kafka: Kafka {
+                bootstrap: vec!["localhost:9093".to_owned()],
+                ca: PathBuf::from("ca.crt"),
+                timeout_millis: 10_000,
             },
         }
     }

@@ -27,9 +27,16 @@ fn about(section: &str) -> &'static str {
         }
         "sessions" => "What a sign-in leads to: a session with access and refresh tokens.",
         "sms" => "Who sends the codes.",
+        "twilio" => {
+            "The account that sends codes with `sms.provider = \"twilio\"`. `docs/sms.md` has the set-up."
+        }
         "rooms" => "Defaults of rooms.",
         "journal" => "The write-ahead log between an acknowledgement and the message store.",
-        "store" => "The embedded message log.",
+        "store" => "Which stores are used, and the embedded message log.",
+        "credentials" => "Who we are for outside systems.",
+        "postgres" => "Rooms and accounts in PostgreSQL.",
+        "cassandra" => "The message log in Cassandra or ScyllaDB.",
+        "redis" => "What waits for minutes, in Redis.",
         "drain" => "The end.",
         "log" => "What the server tells about itself, on standard output.",
         "debug" => "Switches for looking inside.",
@@ -67,7 +74,7 @@ pub fn reference() -> String {
         "# Configuration\n\n\
          `lynk serve` needs none. One TOML file (`--config FILE`), environment variables `LYNK__SECTION__KEY`, and flags \
          (`--set section.key=value`, or the flag of its own that the most used keys have) set the same keys. Precedence: flag > \
-         environment > file > default. Times are written `\"250ms\"`, `\"15m\"`, `\"7d\"`; sizes `\"64KiB\"`, `\"1MiB\"`. Unknown keys and \
+         environment > file > default. Times are written `\"250ms\"`, `\"15m\"`, `\"7d\"`; sizes `\"64KiB\"`, `\"1MiB\"`; money `\"0.0079\"`. Unknown keys and \
          values out of range are errors, all reported at once with file and line.\n\n\
          `lynk config default` prints a file with every key; `lynk config check FILE` checks one; `lynk config explain KEY` tells \
          what a key does, its value and who set it. SIGHUP reads the configuration again: keys marked *live* change, for \

@@ -1,6 +1,6 @@
 //! The rows: every key with its field, its range and what it does.
 
-use super::keys::{Field, Key, Unit};
+use super::keys::{Field, Key, PRICE_MAX, Unit};
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 86_400_000;
@@ -179,6 +179,21 @@ pub(crate) static KEYS: &[Key] = &[
         "Codes in a day over all numbers.",
     ),
     key(
+        "codes.price",
+        Field::U32(|c| &mut c.codes.price, Unit::Money, 0, PRICE_MAX),
+        "What a message costs to a country that `prices` does not name, in the currency of the bill, to four places. Take the dearest that you mean to pay.",
+    ),
+    key(
+        "codes.prices",
+        Field::Prices(|c| &mut c.codes.prices),
+        "What a message costs by country (ISO 3166), such as `\"DE=0.0950\"`.",
+    ),
+    key(
+        "codes.spend_day",
+        Field::U32(|c| &mut c.codes.spend_day, Unit::Money, 0, 400_000 * 10_000),
+        "Money for codes in a day, by these prices, counted before a message is sent. Further requests answer `rate_limited`. 0 for no limit but that of `messages_day`.",
+    ),
+    key(
         "codes.countries",
         Field::Words(|c| &mut c.codes.countries),
         "Countries (ISO 3166, `DE`) whose numbers get codes; none listed is all.",
@@ -221,12 +236,53 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "sms.provider",
         Field::Choice(|c| &mut c.sms_provider),
-        "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `none`: there are no codes.",
+        "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `twilio`: section `[twilio]`. `none`: there are no codes.",
     ),
     key(
         "sms.console",
         Field::Choice(|c| &mut c.sms_console),
         "Where `console` shows codes: on standard error (`terminal`), in `dev-sms.txt` of the data directory (`file`), or where there is a terminal there, else in the file (`auto`).",
+    ),
+    key("twilio.account_sid", Field::Optional(|c| &mut c.twilio.account_sid), "SID of the account, `AC…`."),
+    key(
+        "twilio.key_sid",
+        Field::Optional(|c| &mut c.twilio.key_sid),
+        "SID of an API key, `SK…`, which can be revoked by itself. None: `secret_file` holds the account's token.",
+    ),
+    key(
+        "twilio.secret_file",
+        Field::Optional(|c| &mut c.twilio.secret_file),
+        "File with the key's secret, or with the account's token. Read at start.",
+    ),
+    key(
+        "twilio.sender",
+        Field::Optional(|c| &mut c.twilio.sender),
+        "Who messages are from: a number of the account (`+15005550006`), a name where networks allow one, or the SID of a messaging service, `MG…`.",
+    ),
+    key(
+        "twilio.public_url",
+        Field::Optional(|c| &mut c.twilio.public_url),
+        "Where Twilio reaches this server (`https://chat.example`), so that it tells what becomes of messages. Signatures are checked against this URL, whatever a proxy makes of the request. None: it tells nothing.",
+    ),
+    key(
+        "twilio.auth_token_file",
+        Field::Optional(|c| &mut c.twilio.auth_token_file),
+        "File with the account's token, with which Twilio signs what it tells; a second line may hold the next one while it is being changed. Needed with `public_url`.",
+    ),
+    key(
+        "twilio.api_url",
+        Field::Text(|c| &mut c.twilio.api_url),
+        "Twilio's API; another one for a region or a test. Plain http is for loopback only.",
+    ),
+    key(
+        "twilio.ca_file",
+        Field::Optional(|c| &mut c.twilio.ca_file),
+        "File with certificates of authorities (PEM), of which the API's must be. None: those of the operating system.",
+    ),
+    key(
+        "twilio.timeout",
+        Field::U64(|c| &mut c.twilio.timeout_millis, Unit::Millis, 1_000, MINUTE),
+        "Time for one message, with its repeats. What was sent and has no answer by then is not sent again.",
     ),
     key(
         "rooms.default_level",
@@ -241,7 +297,7 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "journal.disk_bytes_max",
         Field::U64(|c| &mut c.journal_disk_bytes_max, Unit::Bytes, 16 * MIB, 1 << 50),
-        "Disk budget of the journal. When the message store is behind by this much, sends answer `storage_full`.",
+        "Disk budget of the journal. When the message store, or Kafka where events go there, is behind by this much, sends answer `storage_full`.",
     ),
     key(
         "store.cache_bytes",
@@ -262,6 +318,11 @@ pub(crate) static KEYS: &[Key] = &[
         "store.messages",
         Field::Choice(|c| &mut c.outside.messages),
         "Where the message log is kept: in the data directory, or in Cassandra or ScyllaDB (section `cassandra`). The journal stays in the data directory and drains into it.",
+    ),
+    key(
+        "store.ephemeral",
+        Field::Choice(|c| &mut c.outside.ephemeral),
+        "Where codes, registrations and tickets wait: in the memory of this process, or in Redis (section `redis`) for several processes. While Redis is away each process goes on by itself.",
     ),
     key(
         "store.start_wait",
@@ -314,6 +375,66 @@ pub(crate) static KEYS: &[Key] = &[
         "cassandra.replicas",
         Field::U16(|c| &mut c.outside.cassandra.replicas, Unit::Count, 1, 16),
         "Copies of each row in the data centre, for a keyspace that `lynk migrate` makes; one that exists keeps its own. 3 survive the loss of a node.",
+    ),
+    key(
+        "redis.host",
+        Field::Text(|c| &mut c.outside.redis.host),
+        "Name or address of Redis. Its certificate must be for it: a connection is TLS with both certificates checked, always, as the user `lynk_ephemeral`.",
+    ),
+    key(
+        "redis.port",
+        Field::U16(|c| &mut c.outside.redis.port, Unit::Count, 1, 65_535),
+        "TCP port of Redis.",
+    ),
+    key(
+        "redis.prefix",
+        Field::Text(|c| &mut c.outside.redis.prefix),
+        "What all keys begin with, before a colon; the user's rights name it.",
+    ),
+    key(
+        "redis.ca",
+        Field::Path(|c| &mut c.outside.redis.ca),
+        "PEM file of the authority that signed Redis's certificate; no other is trusted. Relative to `credentials.dir`.",
+    ),
+    key(
+        "redis.call_time",
+        Field::U64(|c| &mut c.outside.redis.call_millis, Unit::Millis, 10, 5_000),
+        "How long one call to Redis may take; after one that takes longer the server goes on without Redis until a probe is answered.",
+    ),
+    key(
+        "events.sink",
+        Field::Choice(|c| &mut c.outside.events.sink),
+        "Where events for other systems go: nowhere, or to Kafka (section `kafka`), from journals and the store of accounts, at least once.",
+    ),
+    key(
+        "events.include_body",
+        Field::Switch(|c| &mut c.outside.events.include_body),
+        "Whether events carry what people wrote: texts, emoji, reasons. What has left cannot be erased here.",
+    ),
+    key(
+        "events.envelope",
+        Field::Choice(|c| &mut c.outside.events.envelope),
+        "Envelope of CloudEvents 1.0: none, its attributes as headers (`binary`), or around the event (`structured`).",
+    ),
+    key(
+        "events.source",
+        Field::Text(|c| &mut c.outside.events.source),
+        "Attribute `source` of the envelope: a URI reference that names this installation.",
+    ),
+    key(
+        "kafka.bootstrap",
+        Field::Words(|c| &mut c.outside.kafka.bootstrap),
+        "Brokers to begin with, `host:port`; they tell of the others. A broker's certificate must be for its name: a connection is TLS with both certificates checked, always.",
+    ),
+    key(
+        "kafka.ca",
+        Field::Path(|c| &mut c.outside.kafka.ca),
+        "PEM file of the authority that signed the brokers' certificates; no other is trusted. Relative to `credentials.dir`.",
+    ),
+    key(
+        "kafka.timeout",
+        Field::U64(|c| &mut c.outside.kafka.timeout_millis, Unit::Millis, 1_000, 60_000),
+        "Time for one batch until all in-sync replicas have it; then it is given again.",
     ),
     key(
         "drain.timeout",

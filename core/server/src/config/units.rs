@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them: `"64KiB"`, `"250ms"`.
+//! Sizes, durations and money as people write them: `"64KiB"`, `"250ms"`, `"0.0079"`.
 
 /// Size units, largest first, with their number of bytes.
 const SIZES: [(&str, u64); 5] =
@@ -25,6 +25,24 @@ pub(crate) fn parse_count(text: &str) -> Option<u64> {
         return None;
     }
     digits.parse().ok()
+}
+
+/// Money in ten-thousandths of a unit of currency, of a decimal number with at most four places, for example `0.0079`.
+pub(crate) fn parse_money(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 4 {
+        return None;
+    }
+    let part: u64 = format!("{part:0<4}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(10_000)?.checked_add(part)
+}
+
+/// Money as the shortest decimal number.
+pub(crate) fn format_money(value: u64) -> String {
+    let text = format!("{}.{:04}", value / 10_000, value % 10_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn parse(text: &str, units: &[(&str, u64)], bare: Option<u64>) -> Option<u64> {
@@ -73,6 +91,22 @@ mod tests {
         assert_eq!(format_bytes(64 << 10), "64KiB");
         assert_eq!(format_millis(900_000), "15m");
         assert_eq!(format_millis(604_800_000), "7d");
+    }
+
+    #[test]
+    fn money_is_exact_to_the_hundredth_of_a_cent() {
+        for (text, value) in [("0", 0), ("0.0079", 79), ("0.5", 5_000), ("100", 1_000_000), ("1.25", 12_500)]
+        {
+            assert_eq!(parse_money(text), Some(value), "{text}");
+            assert_eq!(format_money(value), text);
+        }
+        for value in [1, 10, 9_999, 10_000, 123_456_789] {
+            assert_eq!(parse_money(&format_money(value)), Some(value));
+        }
+        for bad in ["", ".", "1.", ".5", "-1", "0.00791", "1,5", "1e3", "99999999999999999999", "1 EUR", "+1"]
+        {
+            assert_eq!(parse_money(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -56,12 +56,44 @@ choice! {
 }
 
 choice! {
+    /// Where codes, registrations and tickets wait.
+    EphemeralIn {
+        /// In the memory of the process.
+        Local = "local",
+        /// Redis.
+        Redis = "redis",
+    }
+}
+
+choice! {
     /// Where the message log is kept.
     MessagesIn {
         /// fjall in the data directory.
         Embedded = "embedded",
         /// Cassandra or ScyllaDB.
         Cassandra = "cassandra",
+    }
+}
+
+choice! {
+    /// Where events for other systems go.
+    EventsTo {
+        /// Nowhere.
+        None = "none",
+        /// Kafka.
+        Kafka = "kafka",
+    }
+}
+
+choice! {
+    /// Whether events are in an envelope of CloudEvents 1.0.
+    EventEnvelope {
+        /// They are not.
+        None = "none",
+        /// Its attributes are headers.
+        Binary = "binary",
+        /// The event is its data.
+        Structured = "structured",
     }
 }
 
@@ -82,6 +114,8 @@ choice! {
     SmsProvider {
         /// Nobody: codes are shown on this machine.
         Console = "console",
+        /// Twilio.
+        Twilio = "twilio",
         /// Nobody at all: no codes, no sign-in.
         None = "none",
     }

@@ -7,6 +7,7 @@
 //! there that the tables do not have: a command is stored before its event is journaled. No event is missing that the tables count as
 //! journaled: nothing is confirmed while they are held.
 
+use std::cell::RefCell;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -45,7 +46,7 @@ pub(crate) struct Stores<'a> {
 /// A tee that ends when its asker is gone.
 pub(crate) struct TapTee<'a, 'p> {
     pub(crate) tee: lynk_store::Tee,
-    pub(crate) progress: &'a std::cell::RefCell<Progress<'p>>,
+    pub(crate) progress: &'a RefCell<Progress<'p>>,
     /// Whether the drain ended with nothing left, when it has ended.
     pub(crate) end: Option<bool>,
 }
@@ -163,7 +164,7 @@ where
     let begun = Instant::now();
     let since = keys_since();
     let mut target = Target::open(path)?;
-    let progress = std::cell::RefCell::new(progress);
+    let progress = RefCell::new(progress);
     progress.borrow_mut().say("copying messages");
     let mut told = |copied| progress.borrow_mut().count("copying messages", copied);
     let (copied, taken, (mut rooms, mut accounts)) = match tap {
@@ -186,7 +187,7 @@ where
     finish(&mut target.log).await?;
     let epoch = target.log.epoch().await.map_err(|error| CopyError::store("the copy", &target.log, error))?;
     progress.borrow_mut().say("hashing");
-    let rooms = write_hashes(&target.log, target.part.path(), since).await?;
+    let rooms = write_hashes(&target.log, target.part.path(), since, &progress).await?;
     let manifest = Manifest {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         layout: data_dir::VERSION,
@@ -225,7 +226,7 @@ async fn fix<T>(
     open: impl AsyncFnOnce() -> Result<T, Failure>,
 ) -> Result<(Millis, T), Failure> {
     let ended = |TapEnded| CopyError::Ended;
-    let holding = tap.hold_drain().map_err(ended)?;
+    let mut holding = tap.hold_drain().map_err(ended)?;
     let cursors = loop {
         apply_tee(log, tee, copied).await?;
         match holding.held().map_err(ended)? {
@@ -247,6 +248,12 @@ async fn fix<T>(
     }
     drop(held);
     append_journals(tap, log, &cursors, &committed, copied).await?;
+    if !holding.still() {
+        return Err(Failure::dependency(
+            "journals hold too much that is not drained: the backup was given up",
+        )
+        .cure("repeat it when `lynk_store_drain_backlog_records` is small, or stop the server for it"));
+    }
     drop(holding);
     Ok((taken, tables))
 }
@@ -265,9 +272,7 @@ async fn append_journals(
         while after < *last {
             let read = tap.read(*source, after, *last, &mut batch);
             read.map_err(|error| CopyError::Store { which: "the journal", error, fault: None })?;
-            if batch.is_empty() {
-                break;
-            }
+            assert!(!batch.is_empty(), "a record that is committed can be read, or the read fails");
             after = batch.last();
             apply_tee(log, &mut Once(Some(batch.to_owned_records())), copied).await?;
         }
@@ -285,17 +290,27 @@ impl Tee for Once {
 }
 
 /// Writes the digest of every room; returns how many.
-async fn write_hashes(log: &MessageLog, directory: &Path, since: Millis) -> Result<u64, Failure> {
+async fn write_hashes(
+    log: &MessageLog,
+    directory: &Path,
+    since: Millis,
+    progress: &RefCell<Progress<'_>>,
+) -> Result<u64, Failure> {
     let path: PathBuf = directory.join(HASHES);
     let refused = |error: std::io::Error| data_dir::refused(&path, &error);
     let mut out = BufWriter::new(std::fs::File::create(&path).map_err(refused)?);
-    let mut written = Ok(());
+    let (mut written, mut done) = (Ok(()), 0);
     let count = each_room(log, async |room| {
+        if progress.borrow().is_gone() {
+            return Err(CopyError::Ended);
+        }
         let digest = digest_room(log, room, since).await;
         let digest = digest.map_err(|error| CopyError::store("the copy", log, error))?;
         if written.is_ok() {
             written = writeln!(out, "{room} {digest}");
         }
+        done += 1;
+        progress.borrow_mut().rooms("hashing", done);
         Ok(())
     });
     let count = count.await?;

@@ -22,7 +22,7 @@ use lynk_embedded::MessageLog;
 use lynk_store::Tap;
 use serde_json::{Value, json};
 
-use super::{Progress, backup, moving};
+use super::{Progress, backup, copies_soon, moving};
 use crate::config::{Config, Sources, load};
 use crate::data_dir::refused;
 use crate::exit::{Exit, Failure};
@@ -33,6 +33,8 @@ const QUESTION_BYTES_MAX: u64 = 64 << 10;
 const QUESTION_TIME: Duration = Duration::from_secs(5);
 /// Longest wait for an asker that does not read.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// How long an asker waits for the first word before it is told that another one has its turn.
+const FIRST_WORD_TIME: Duration = Duration::from_secs(2);
 /// Time between two looks for an asker.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -125,6 +127,10 @@ fn answer(stream: &UnixStream, parts: &mut Parts, stop: &AtomicBool) {
         return;
     }
     let mut say = |value: &Value| (&mut &*stream).write_all(format!("{value}\n").as_bytes()).is_ok();
+    // It may have gone away while another one had its turn.
+    if !say(&json!({"stage": "the server begins"})) {
+        return;
+    }
     let result = match serde_json::from_str::<Value>(&line) {
         Ok(asked) => carry_out(&asked, parts, stop, Progress::new(&mut say)),
         Err(_) => Err(Failure::new(Exit::Usage, "the question is no JSON")),
@@ -183,7 +189,7 @@ fn carry_out(
             done
         }
         Some("move") => {
-            let to = load(&sources_of(asked)?)?.config;
+            let to = copies_soon(load(&sources_of(asked)?)?.config);
             let moved = moving::Move {
                 from: config,
                 to: &to,
@@ -217,9 +223,22 @@ pub(crate) fn ask(root: &Path, question: &Value, tell: &mut dyn FnMut(&Value)) -
     let directory = File::open(root).map_err(failed)?;
     let stream = UnixStream::connect(short_path(&directory)).map_err(failed)?;
     (&stream).write_all(format!("{question}\n").as_bytes()).map_err(failed)?;
-    for line in BufReader::new(&stream).lines() {
-        let told: Value = serde_json::from_str(&line.map_err(failed)?)
+    stream.set_read_timeout(Some(FIRST_WORD_TIME)).map_err(failed)?;
+    let (mut answers, mut line) = (BufReader::new(&stream), String::new());
+    loop {
+        match answers.read_line(&mut line) {
+            Ok(0) => break,
+            Ok(_) => stream.set_read_timeout(None).map_err(failed)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                tell(&json!({"stage": "waiting: the server makes one copy at a time"}));
+                stream.set_read_timeout(None).map_err(failed)?;
+                continue;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let told: Value = serde_json::from_str(&line)
             .map_err(|_| Failure::dependency("the server's answer cannot be read"))?;
+        line.clear();
         if let Some(done) = told.get("done") {
             return Ok(done.clone());
         }

@@ -1,8 +1,8 @@
 //! `lynk move`: from the embedded stores into outside ones.
 //!
 //! 1. While the server serves, the message log is copied, and every batch that is drained meanwhile is appended to the copy as well.
-//! 2. With `--verify` every room is compared by its hash. The drain is held for a page of rooms at a time, so that both sides hold the same
-//!    records; nobody waits for it.
+//! 2. With `--verify` every room is compared by its hash. For one that differs because it gets records meanwhile the drain is held, so that
+//!    both sides hold the same ones; nobody waits for it. A room that is too large for a hold is compared in step 3.
 //! 3. The server drains its connections and ends, as on SIGTERM; what it drains last goes to both sides. Only now rooms and accounts are
 //!    copied: nobody can change them any more, so there is no second pass that could miss something. They are compared, and so are the rooms
 //!    that got records since step 2.
@@ -16,9 +16,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lynk_copy::{CopyError, LogCopied, NoTee, Tee, apply_tee, copy_log, digest_room, finish};
+use lynk_copy::{CopyError, LogCopied, NoTee, Tee, apply_tee, copy_log, digest_room, each_room, finish};
 use lynk_domain::{Lsn, Millis, RoomId};
 use lynk_embedded::{AccountsSnapshot, MessageLog, RoomsSnapshot};
 use lynk_model::OwnedRecord;
@@ -34,10 +34,6 @@ use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir;
 use crate::exit::{Exit, Failure};
 
-/// Rooms that are compared while the drain is held.
-const PAGE_ROOMS: u32 = 64;
-/// Longest time that one page may take: a hold of the drain ends by itself after a while.
-const PAGE_TIME: Duration = Duration::from_secs(500);
 /// Rooms with records after they were compared that are compared again; with more, all are.
 const TOUCHED_MAX: usize = 100_000;
 /// Time between two looks at what the server still drains.
@@ -88,6 +84,7 @@ pub(crate) fn run(
     }
     let runtime = crate::stores::runtime()?;
     let progress = RefCell::new(progress);
+    progress.borrow_mut().say("connecting to the new stores");
     let tables = open_tables(moved.to, relational, &runtime)?;
     let log = moved.log.as_ref().filter(|_| messages);
     let done = match log {
@@ -98,7 +95,7 @@ pub(crate) fn run(
         }
     };
     let (rooms, accounts) = move_tables(moved, tables, &runtime, &progress)?;
-    data_dir::replace(moved.root, "STORES", &crate::stores::wanted(moved.to))?;
+    data_dir::replace(&moved.root.join("STORES"), crate::stores::wanted(moved.to).as_bytes(), 0o640)?;
     Ok(json!({
         "moved": crate::stores::wanted(moved.to).trim().replace('\n', ", "), "logs": done.rooms, "rows": done.rows,
         "new_records": done.records, "rooms": rooms, "accounts": accounts, "verified": moved.verify,
@@ -233,7 +230,11 @@ async fn copy<T: MessageDump + LastFault>(
     if noting.touched.len() > TOUCHED_MAX {
         super::restore::same_logs(log, target, since).await?;
     } else {
-        same_rooms(log, target, &noting.touched, since).await?;
+        let mut differ = Vec::new();
+        for room in noting.touched {
+            differ.extend(same(log, target, room, since).await?);
+        }
+        differs(differ)?;
     }
     Ok(copied)
 }
@@ -247,30 +248,20 @@ fn end_server(progress: &RefCell<Progress<'_>>) -> Result<(), Failure> {
     sent.map_err(|error| Failure::dependency(format!("the server does not end: {error}")))
 }
 
-async fn same_rooms<S, T>(
-    source: &S,
-    target: &T,
-    rooms: impl IntoIterator<Item = &RoomId>,
-    since: Millis,
-) -> Result<(), Failure>
+/// How a room of one log differs from that of the other, if it does.
+async fn same<S, T>(source: &S, target: &T, room: RoomId, since: Millis) -> Result<Option<String>, CopyError>
 where
     S: MessageDump + LastFault,
     T: MessageDump + LastFault,
 {
-    let mut differ = Vec::new();
-    for room in rooms {
-        let one = digest_room(source, *room, since).await;
-        let one = one.map_err(|error| CopyError::store("the source", source, error))?;
-        let other = digest_room(target, *room, since).await;
-        let other = other.map_err(|error| CopyError::store("the copy", target, error))?;
-        if one != other {
-            differ.push(format!("room {room}: {one} and {other}"));
-        }
-    }
-    differs(differ)
+    let one = digest_room(source, room, since).await;
+    let one = one.map_err(|error| CopyError::store("the source", source, error))?;
+    let other = digest_room(target, room, since).await;
+    let other = other.map_err(|error| CopyError::store("the copy", target, error))?;
+    Ok((one != other).then(|| format!("room {room}: {one} and {other}")))
 }
 
-/// Compares every room, a page at a time with the drain held.
+/// Compares every room while the server serves.
 async fn compare<T: MessageDump + LastFault>(
     log: &MessageLog,
     target: &mut T,
@@ -279,26 +270,33 @@ async fn compare<T: MessageDump + LastFault>(
     since: Millis,
     copied: &mut LogCopied,
 ) -> Result<(), Failure> {
-    let mut after = RoomId::NIL;
-    loop {
-        let rooms = log.logged_rooms(after, PAGE_ROOMS).await;
-        let rooms = rooms.map_err(|error| CopyError::store("the message log", log, error))?;
-        let Some(last) = rooms.last() else { return Ok(()) };
-        after = *last;
-        let holding = tap.hold_drain().map_err(|TapEnded| CopyError::Ended)?;
+    let mut rooms = Vec::new();
+    each_room(log, async |room| {
+        rooms.push(room);
+        Ok(())
+    })
+    .await?;
+    let mut differ = Vec::new();
+    for (done, room) in (0..).zip(rooms) {
+        tee.tee.progress.borrow_mut().rooms("comparing rooms", done);
+        apply_tee(target, tee, copied).await?;
+        if same(log, target, room, since).await?.is_none() {
+            continue;
+        }
+        let mut holding = tap.hold_drain().map_err(|TapEnded| CopyError::Ended)?;
         while holding.held().map_err(|TapEnded| CopyError::Ended)?.is_none() {
             apply_tee(target, tee, copied).await?;
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(LOOK).await;
         }
         apply_tee(target, tee, copied).await?;
-        let begun = Instant::now();
-        same_rooms(log, target, &rooms, since).await?;
-        if begun.elapsed() > PAGE_TIME {
-            return Err(Failure::dependency("rooms are too large to be compared while the server serves")
-                .cure("stop the server and repeat the move: without a server it takes the time it needs"));
+        let different = same(log, target, room, since).await?;
+        if holding.still() {
+            differ.extend(different);
+        } else {
+            tee.touched.insert(room);
         }
-        drop(holding);
     }
+    differs(differ)
 }
 
 /// Waits until the server has ended, which is asked of it here.

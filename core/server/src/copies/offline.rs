@@ -1,6 +1,7 @@
 //! Stores of a data directory that no server serves from.
 //!
-//! Thread: the command's; blocks. What journals hold is moved into the message log first, as a start would do it.
+//! Thread: the command's; blocks. What journals hold is moved into the message log first, as a start would do it: what is not published yet
+//! stays in them.
 
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use lynk_model::port::{LastFault, MessageStore};
 use lynk_reactor::monotonic_now;
 use tokio::runtime::Runtime;
 
+use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
-use crate::os;
+use crate::{events, os};
 
 /// The embedded message log.
 ///
@@ -28,6 +30,7 @@ pub(crate) fn log(dir: &DataDir) -> Result<MessageLog, Failure> {
 /// # Errors
 /// Damage, the disk, or the store.
 pub(crate) fn drain<M: MessageStore + LastFault>(
+    config: &Config,
     dir: &DataDir,
     store: &mut M,
     runtime: &Runtime,
@@ -44,7 +47,8 @@ pub(crate) fn drain<M: MessageStore + LastFault>(
             recover(&RealDisk, &options, cursor, &mut |_| ()).map_err(|error| damaged(error.to_string()))?;
         let mut reader = Reader::new(RealDisk, &root, &recovered, Vec::new());
         let used = DiskUse::new(recovered.used_bytes, u64::MAX);
-        let mut drainer = Drainer::new(&root, &recovered, 0, used);
+        let cursors = events::cursors(config, &root, &recovered, 0)?;
+        let mut drainer = events::held(Drainer::new(&root, &recovered, 0, used), cursors.as_ref());
         loop {
             match runtime.block_on(drainer.step(store, &RealDisk, &mut reader, monotonic_now())) {
                 DrainStep::Drained { .. } | DrainStep::Gone { .. } => {}

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use lynk_bridge::Secret;
 use lynk_cassandra::{
     CassandraMessages, Connect, ConnectError, Identity as Certificate, Limits, MESSAGES, MIGRATE, Migration,
-    Replication, Secret, Tls,
+    Replication, Tls,
 };
 use lynk_store::Store;
 use tokio::runtime::Runtime;
@@ -26,17 +27,13 @@ fn connect(
 ) -> Result<Connect, Failure> {
     let outside = &config.outside;
     let identity = Identity::of(outside, role)?;
-    let mut password = read(&identity.password)?;
-    while password.last().is_some_and(|end| matches!(end, b'\n' | b'\r')) {
-        password.pop();
-    }
     Ok(Connect {
         nodes: outside.cassandra.nodes.clone(),
         datacenter: Some(outside.cassandra.datacenter.clone()),
         keyspace: outside.cassandra.keyspace.clone(),
         installation,
         user: identity.role.to_owned(),
-        password: Secret::new(password),
+        password: identity.secret()?,
         tls: Tls {
             ca: read(&outside.authority(&outside.cassandra.ca))?,
             identity: Some(Certificate {

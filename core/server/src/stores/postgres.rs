@@ -7,8 +7,7 @@ use lynk_domain::UserId;
 use lynk_model::port::RoomStore as _;
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
 use lynk_postgres::{
-    AccountsSnapshot, Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, RoomsSnapshot, Secret,
-    Timeouts,
+    AccountsSnapshot, Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, RoomsSnapshot, Timeouts,
 };
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::{Handle, Runtime};
@@ -26,14 +25,12 @@ const BLOCKS_POOL: u32 = 2;
 fn connect(config: &Config, role: &'static str) -> Result<Connect, Failure> {
     let outside = &config.outside;
     let identity = Identity::of(outside, role)?;
-    let password =
-        Secret::from_file(&identity.password).map_err(|error| Failure::dependency(error.to_string()))?;
     Ok(Connect {
         host: outside.postgres.host.clone(),
         port: outside.postgres.port,
         database: outside.postgres.database.clone(),
         user: identity.role.to_owned(),
-        password,
+        password: identity.secret()?,
         ca: outside.authority(&outside.postgres.ca),
         certificate: identity.certificate,
         key: identity.key,

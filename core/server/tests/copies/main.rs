@@ -1,4 +1,4 @@
-//! Backup, restore and move, with people talking meanwhile. Those of outside stores need `--test-threads 1`, as other tests of these servers.
+//! Backup, restore and move, with people talking meanwhile. Each copy into outside stores has a database and a keyspace of its own.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,14 @@
 //! PostgreSQL and Cassandra.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
 use serde_json::Value;
 
+use crate::pump::Acked;
 use crate::support::outside::Outside;
+use crate::support::{LYNK, Server};
 use crate::tools::{
     Talk, assert_restored, backup, kept, lynk, refusal, restore, start, take_keys, text, told,
 };
@@ -49,11 +55,95 @@ fn a_backup_of_outside_stores_under_load_restores_into_others_and_into_a_directo
     }
 }
 
-fn move_to(data: &std::path::Path, options: &[String]) -> std::process::Output {
-    lynk(
-        &["move", "--from", "embedded", "--to", "external", "--verify", "-o", "json", "--data", text(data)],
-        options,
-    )
+fn move_words(data: &Path) -> [&str; 10] {
+    ["move", "--from", "embedded", "--to", "external", "--verify", "-o", "json", "--data", text(data)]
+}
+
+fn move_to(data: &Path, options: &[String]) -> Output {
+    lynk(&move_words(data), options)
+}
+
+/// Begins a move, and waits until it says that it is at `stage`.
+fn move_until(data: &Path, options: &[String], stage: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut command = Command::new(LYNK);
+    command.args(move_words(data)).args(options).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut mover = command.spawn().expect("lynk can be started");
+    let lines = BufReader::new(mover.stderr.take().expect("piped")).lines();
+    let mut lines = lines.map(|line| line.expect("text"));
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(|line: &String| line.starts_with(stage)) {
+        seen.push(lines.next().unwrap_or_else(|| panic!("it ended: {seen:?}")));
+    }
+    (mover, lines)
+}
+
+/// The newest message may have been taken without its answer.
+fn assert_kept(server: &Server, user: lynk_domain::UserId, room: &str, acked: &Acked) {
+    let found = kept(server, user, room);
+    assert!((acked.len()..=acked.len() + 1).contains(&found.len()), "{} of {}", found.len(), acked.len());
+    assert_eq!(found[..acked.len()], acked[..]);
+}
+
+#[test]
+fn a_server_that_is_killed_in_a_move_has_everything_in_its_old_stores() {
+    let Some(outside) = Outside::find("a_server_that_is_killed_in_a_move") else { return };
+    let place = tempfile::tempdir().expect("a directory");
+    let data = place.path().join("data");
+    let mut server = start(&data, &[]);
+    let Talk { user, room, pump, .. } = Talk::start(&server);
+    pump.wait_more(2_000);
+    let (chatter, mut acked) = pump.stop();
+    let mut chatter = Some(chatter);
+    for stage in ["copying messages:", "comparing rooms", "ending the server", "copying rooms and accounts"] {
+        let options = outside.empty();
+        let (mut mover, lines) = move_until(&data, &options, stage);
+        server.kill();
+        let said: Vec<String> = lines.collect();
+        mover.wait().expect("it ends");
+        if std::fs::read_to_string(data.join("STORES")).expect("there").contains("cassandra") {
+            // It was faster than the kill: only the last stage may be.
+            assert_eq!(stage, "copying rooms and accounts");
+            server = start(&data, &options);
+            assert_kept(&server, user, &room, &acked);
+            return;
+        }
+        assert!(said.iter().any(|line| line.contains("the server ended before it was done")), "{said:?}");
+        let refused = refusal(&move_to(&data, &options));
+        assert!(refused.contains("already"), "the half that is there is not taken for empty: {refused}");
+        drop(chatter.take());
+        server = start(&data, &[]);
+        assert_kept(&server, user, &room, &acked);
+        let mut again = crate::support::Chatter::sign_in_as(&server, user, serde_json::json!([]));
+        let said = format!("after a kill at {stage}");
+        acked.push((again.say(&room, &said)["seq"].as_u64().expect("a number"), said));
+        chatter = Some(again);
+    }
+    drop(chatter);
+    let options = outside.empty();
+    told(&move_to(&data, &options));
+    assert!(server.wait().success());
+    let server = start(&data, &options);
+    assert_kept(&server, user, &room, &acked);
+}
+
+#[test]
+fn a_mover_that_is_killed_leaves_the_server_to_its_people() {
+    let Some(outside) = Outside::find("a_mover_that_is_killed") else { return };
+    let place = tempfile::tempdir().expect("a directory");
+    let data = place.path().join("data");
+    let server = start(&data, &[]);
+    let Talk { user, room, pump, .. } = Talk::start(&server);
+    pump.wait_more(1_000);
+    let (mut mover, _) = move_until(&data, &outside.empty(), "copying messages:");
+    mover.kill().expect("it runs");
+    mover.wait().expect("it ends");
+    server.wait_logged("move_failed");
+    pump.wait_more(50);
+    let (chatter, acked) = pump.stop();
+    drop(chatter);
+    assert_eq!(kept(&server, user, &room), acked);
+    assert!(server.stop().success());
+    drop(start(&data, &[]));
 }
 
 #[test]
@@ -78,18 +168,10 @@ fn a_move_under_load_loses_nothing_and_its_rooms_are_compared() {
     let server = start(&data, &options);
     for (user, room, acked) in posting {
         let acked = acked();
-        let found = kept(&server, user, &room);
-        // The last one may have been taken without its answer.
-        assert!(
-            found.len() >= acked.len() && found.len() <= acked.len() + 1,
-            "{} of {}",
-            found.len(),
-            acked.len()
-        );
-        assert_eq!(found[..acked.len()], acked[..]);
+        assert_kept(&server, user, &room, &acked);
         let mut chatter = crate::support::Chatter::sign_in_as(&server, user, serde_json::json!([]));
         let ok: Value = chatter.say(&room, "after the move");
-        assert!(ok["seq"].as_u64() > found.last().map(|(seq, _)| *seq), "{ok}");
+        assert!(ok["seq"].as_u64() > acked.last().map(|(seq, _)| *seq), "{ok}");
     }
     // Sessions of the move are those of the start after it, too.
     assert!(server.stop().success());

@@ -3,11 +3,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../../../bridges/sms/tests/twilio/double.rs"]
+mod double;
+
 mod bad_input;
 mod chat;
 mod command_line;
+mod credentials;
 mod http;
 mod life;
 mod people;
 mod rooms;
+mod secrets;
 mod transcripts;
+mod twilio;

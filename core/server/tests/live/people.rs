@@ -21,7 +21,7 @@ fn codes(data: &Path, number: &str) -> Vec<String> {
 }
 
 /// The code that is sent to a number after `before` others.
-fn code(data: &Path, number: &str, before: usize) -> String {
+pub(crate) fn code(data: &Path, number: &str, before: usize) -> String {
     let until = std::time::Instant::now() + PATIENCE;
     loop {
         if let Some(code) = codes(data, number).get(before) {
@@ -33,7 +33,7 @@ fn code(data: &Path, number: &str, before: usize) -> String {
 }
 
 /// Proves a number and, for a new one, registers `name`; what the sign-in gave.
-fn sign_in(server: &Server, data: &Path, number: &str, name: &str) -> Value {
+pub(crate) fn sign_in(server: &Server, data: &Path, number: &str, name: &str) -> Value {
     let mut http = Http::connect(&server.address);
     let before = codes(data, number).len();
     let asked = loop {
@@ -53,14 +53,14 @@ fn sign_in(server: &Server, data: &Path, number: &str, name: &str) -> Value {
     http.good("POST", "/v1/auth/register", body, 201)
 }
 
-fn as_user(server: &Server, signed_in: &Value) -> Http {
+pub(crate) fn as_user(server: &Server, signed_in: &Value) -> Http {
     let mut http = Http::connect(&server.address);
     http.token = signed_in["access_token"].as_str().map(str::to_owned);
     http
 }
 
 /// A socket of a session, opened by a ticket.
-fn socket(server: &Server, signed_in: &Value) -> (Chatter, Value) {
+pub(crate) fn socket(server: &Server, signed_in: &Value) -> (Chatter, Value) {
     let ticket =
         as_user(server, signed_in).good("POST", "/v1/auth/ticket", Value::Null, 200)["ticket"].clone();
     let mut socket = Chatter::connect(server);

@@ -4,11 +4,13 @@
 //! the threads of shards sleep, and how long their turns take, beside the same load with nothing stopped.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::alone;
 use crate::pump::{Pump, assert_kept};
 use crate::support::outside::{Frozen, Outside};
 use crate::support::{Chatter, NO_RATES, Server, key};
@@ -84,7 +86,7 @@ fn window(server: &Server, shards: &[PathBuf]) -> f64 {
 
 fn frozen(outside: &'static Outside, system: &str) {
     let data = tempfile::tempdir().expect("a directory");
-    let options = outside.options();
+    let options = outside.options(data.path());
     let mut all = NO_RATES.to_vec();
     all.extend(options.iter().map(String::as_str));
     let server = Server::start(data.path(), &all);
@@ -119,7 +121,8 @@ fn frozen(outside: &'static Outside, system: &str) {
     let (_, acked) = pump.stop();
     ratios.sort_by(f64::total_cmp);
     let median = ratios[PAIRS / 2];
-    println!(
+    let _unseen = writeln!(
+        std::io::stderr(),
         "{system}: p99 of a turn frozen / normal {median:.2}, from {:.2} to {:.2}",
         ratios[0],
         ratios[PAIRS - 1]
@@ -130,12 +133,12 @@ fn frozen(outside: &'static Outside, system: &str) {
 
 #[test]
 fn no_shard_waits_for_a_frozen_message_store() {
-    let Some(outside) = Outside::find("no_shard_waits_for_a_frozen_message_store") else { return };
+    let Some((outside, _turn)) = alone("no_shard_waits_for_a_frozen_message_store") else { return };
     frozen(outside, "cassandra");
 }
 
 #[test]
 fn no_shard_waits_for_a_frozen_relational_store() {
-    let Some(outside) = Outside::find("no_shard_waits_for_a_frozen_relational_store") else { return };
+    let Some((outside, _turn)) = alone("no_shard_waits_for_a_frozen_relational_store") else { return };
     frozen(outside, "postgres");
 }

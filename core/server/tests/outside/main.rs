@@ -1,5 +1,5 @@
-//! A server whose stores are outside, while those are killed, frozen or away for long. Run with `--test-threads 1`: the tests share the
-//! servers that they kill.
+//! A server whose stores are outside, while those are killed, frozen or away for long. The tests take turns, because they share the servers
+//! that they kill.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,3 +7,15 @@ mod support;
 mod frozen;
 mod outages;
 mod pump;
+mod redis;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use support::outside::Outside;
+
+/// The outside servers, for one test at a time.
+fn alone(test: &str) -> Option<(&'static Outside, MutexGuard<'static, ()>)> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let outside = Outside::find(test)?;
+    Some((outside, TURN.lock().unwrap_or_else(PoisonError::into_inner)))
+}

@@ -4,24 +4,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::alone;
 use crate::pump::{Pump, assert_kept, insist};
 use crate::support::outside::Outside;
-use crate::support::{Chatter, PATIENCE, Server, key};
+use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key};
 
 const BACKLOG: &str = "lynk_store_drain_backlog_records";
 
-fn options(outside: &Outside, more: &[&str]) -> Vec<String> {
-    let mut all = outside.options();
-    all.extend(more.iter().map(|word| (*word).to_owned()));
-    all
-}
-
 fn start(outside: &Outside, data: &std::path::Path, more: &[&str]) -> Server {
-    let options = options(outside, more);
-    let words: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut all = crate::support::NO_RATES.to_vec();
-    all.extend(words);
-    Server::start(data, &all)
+    let options = outside.options(data);
+    let options = NO_RATES.into_iter().chain(options.iter().map(String::as_str)).chain(more.iter().copied());
+    Server::start(data, &options.collect::<Vec<_>>())
 }
 
 /// Waits until `/readyz` says so of a dependency.
@@ -49,7 +42,7 @@ fn wait_drained(server: &Server) {
 
 #[test]
 fn a_message_store_that_dies_under_load_costs_no_message() {
-    let Some(outside) = Outside::find("a_message_store_that_dies_under_load_costs_no_message") else {
+    let Some((outside, _turn)) = alone("a_message_store_that_dies_under_load_costs_no_message") else {
         return;
     };
     let data = tempfile::tempdir().expect("a directory");
@@ -101,7 +94,8 @@ fn a_server_that_dies_while_its_message_store_is_away_loses_nothing() {
 
 #[test]
 fn a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry() {
-    let Some(outside) = Outside::find("a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry") else {
+    let Some((outside, _turn)) = alone("a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry")
+    else {
         return;
     };
     let data = tempfile::tempdir().expect("a directory");
@@ -141,7 +135,7 @@ fn a_backlog_beyond_its_budget_is_refused_with_an_error_to_retry() {
 
 #[test]
 fn a_relational_store_that_dies_leaves_each_command_done_once() {
-    let Some(outside) = Outside::find("a_relational_store_that_dies_leaves_each_command_done_once") else {
+    let Some((outside, _turn)) = alone("a_relational_store_that_dies_leaves_each_command_done_once") else {
         return;
     };
     let data = tempfile::tempdir().expect("a directory");
@@ -197,4 +191,27 @@ fn a_relational_store_that_dies_leaves_each_command_done_once() {
     rooms.sort();
     found.sort();
     assert_eq!(found, rooms, "each command made one room");
+}
+
+#[test]
+fn a_start_waits_for_a_store_that_is_away() {
+    let Some((outside, _turn)) = alone("a_start_waits_for_a_store_that_is_away") else { return };
+    for system in ["postgres", "cassandra"] {
+        let data = tempfile::tempdir().expect("a directory");
+        // The database is made while it can be.
+        outside.options(data.path());
+        outside.signal(system, "KILL");
+        let up = std::thread::spawn(move || {
+            // Long enough for several tries.
+            std::thread::sleep(Duration::from_secs(1));
+            outside.up(&[system]);
+        });
+        let server = start(outside, data.path(), &[]);
+        up.join().expect("it comes back");
+        assert!(!server.logged("store_awaited").is_empty(), "{system} was away");
+        let mut chatter = Chatter::sign_in(&server);
+        let room = chatter.create();
+        chatter.say(&room, "hello");
+        assert!(server.stop().success());
+    }
 }

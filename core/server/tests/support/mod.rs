@@ -66,7 +66,7 @@ pub(crate) fn serve_at(address: &str, data: &Path, options: &[&str]) -> Command 
     command.arg("serve").arg("--data").arg(data).args(["--listen", address, "--admin", "127.0.0.1:0"]);
     command.args(["--set", "journal.segment_bytes=8MiB"]);
     if let Some(outside) = outside::Outside::for_all() {
-        command.args(outside.options());
+        command.args(outside.options(data));
     }
     command.args(options);
     command

@@ -1,12 +1,12 @@
 //! The real servers that `scripts/services` runs, as a server under test uses them.
 //!
-//! Tests share one database and one keyspace: their users and rooms are of their own, and each data directory has a name of its own.
+//! Each data directory has a database of its own, because people and rooms have names. All share one keyspace: rooms have random ids there.
 
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::LYNK;
 
@@ -18,17 +18,19 @@ const KEYSPACE: &str = "lynk_tests";
 pub(crate) struct Outside {
     directory: PathBuf,
     values: HashMap<String, String>,
+    /// Databases by data directory.
+    databases: Mutex<HashMap<PathBuf, String>>,
 }
 
 impl Outside {
-    /// The servers, with tables in them; `None` when there are none, which is said past the test harness.
+    /// The servers; `None` when there are none, which is said past the test harness.
     pub(crate) fn find(test: &str) -> Option<&'static Self> {
         let found = Self::get();
         if found.is_none() {
             let _unseen = writeln!(
                 std::io::stderr(),
                 "== SKIPPED {test}: no outside servers. scripts/services up && \
-                 LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-server --test outside -- --test-threads 1"
+                 LYNK_SERVICES=$PWD/target/services/env cargo test -p lynk-server --test outside"
             );
         }
         found
@@ -42,9 +44,8 @@ impl Outside {
             let pair =
                 |line: &str| line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
             let directory = Path::new(&path).parent().expect("a file is in a directory").to_owned();
-            let outside = Self { directory, values: text.lines().filter_map(pair).collect() };
-            outside.migrate();
-            Some(outside)
+            let values = text.lines().filter_map(pair).collect();
+            Some(Self { directory, values, databases: Mutex::default() })
         };
         FOUND.get_or_init(look).as_ref()
     }
@@ -58,76 +59,72 @@ impl Outside {
         self.values.get(key).unwrap_or_else(|| panic!("{key} is in LYNK_SERVICES"))
     }
 
-    /// Options of `lynk` that use all of them.
-    pub(crate) fn options(&self) -> Vec<String> {
-        let node = format!("{}:{}", self.value("CASSANDRA_HOST"), self.value("CASSANDRA_PORT"));
-        let settings = [
-            ("store.relational", "postgres"),
-            ("store.messages", "cassandra"),
-            ("credentials.dir", self.value("CREDENTIALS_DIR")),
-            ("postgres.host", self.value("POSTGRES_HOST")),
-            ("postgres.port", self.value("POSTGRES_PORT")),
-            ("postgres.database", self.value("POSTGRES_DATABASE")),
-            ("postgres.pool_size", "4"),
-            ("cassandra.nodes", &node),
-            ("cassandra.keyspace", KEYSPACE),
-            ("cassandra.replicas", "1"),
-        ];
-        settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
-    }
-
-    fn migrate(&self) {
-        self.migrate_with(&self.options());
-    }
-
-    fn migrate_with(&self, options: &[String]) {
-        let done = Command::new(LYNK).arg("migrate").args(options).output().expect("lynk can be started");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    /// Options for a new database and a new keyspace, both empty and with tables.
-    pub(crate) fn empty(&self) -> Vec<String> {
-        let name = format!("lynk_{:016x}", u64::from_le_bytes(super::random()));
-        self.administer(&format!("CREATE DATABASE {name} OWNER lynk_migrate"));
-        let mut options = self.options();
-        for option in &mut options {
-            if option.starts_with("postgres.database=") {
-                *option = format!("postgres.database={name}");
-            }
-            if option.starts_with("cassandra.keyspace=") {
-                *option = format!("cassandra.keyspace={name}");
-            }
+    /// Options of `lynk` with which the server of `data` uses all of them. There are tables then.
+    pub(crate) fn options(&self, data: &Path) -> Vec<String> {
+        let mut databases = self.databases.lock().expect("no panic");
+        if let Some(database) = databases.get(data) {
+            return self.settings(database);
         }
-        self.migrate_with(&options);
+        let database = self.database();
+        let options = self.settings(&database);
+        migrate(&options);
+        databases.insert(data.to_owned(), database);
         options
     }
 
-    /// A statement of PostgreSQL's administrator.
-    fn administer(&self, sql: &str) {
-        let mut programs: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path().join("bin/psql")))
-            .collect();
-        programs.sort();
-        let program = programs.pop().unwrap_or_else(|| PathBuf::from("psql"));
-        let done = Command::new(program)
-            .args(["-X", "-q", "-h", self.value("POSTGRES_HOST"), "-p", self.value("POSTGRES_PORT")])
-            .args(["-U", "postgres_admin", "-d", "postgres", "-c", sql])
-            .env("PGPASSFILE", self.directory.join("postgres/pgpass"))
-            .env("PGSSLMODE", "verify-full")
-            .env("PGSSLROOTCERT", self.value("TLS_CA"))
-            .env("PGSSLCERT", self.value("POSTGRES_ADMIN_CERT"))
-            .env("PGSSLKEY", self.value("POSTGRES_ADMIN_KEY"))
-            .output()
-            .expect("psql can be started");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    /// Options for a new database and a new keyspace, both empty and with tables, and nothing else outside.
+    pub(crate) fn empty(&self) -> Vec<String> {
+        let keyspace = format!("{KEYSPACE}_{:016x}", u64::from_be_bytes(super::random()));
+        let options = options_of(self.stores(&self.database(), &keyspace));
+        migrate(&options);
+        options
+    }
+
+    /// A new database; it goes when a later process makes one.
+    fn database(&self) -> String {
+        let (name, pid) = (format!("{:016x}", u64::from_be_bytes(super::random())), std::process::id());
+        self.script(&["database"], &[&name, &pid.to_string()]);
+        format!("lynk_test_{name}_{pid}")
+    }
+
+    fn settings(&self, database: &str) -> Vec<String> {
+        let mut settings = self.stores(database, KEYSPACE);
+        settings.extend([
+            ("store.ephemeral", "redis".to_owned()),
+            ("redis.host", self.value("REDIS_HOST").to_owned()),
+            ("redis.port", self.value("REDIS_PORT").to_owned()),
+        ]);
+        if cfg!(feature = "kafka") {
+            let bootstrap = self.value("KAFKA_BOOTSTRAP").to_owned();
+            settings.extend([("events.sink", "kafka".to_owned()), ("kafka.bootstrap", bootstrap)]);
+        }
+        options_of(settings)
+    }
+
+    fn stores(&self, database: &str, keyspace: &str) -> Vec<(&'static str, String)> {
+        let value = |key| self.value(key).to_owned();
+        vec![
+            ("store.relational", "postgres".to_owned()),
+            ("store.messages", "cassandra".to_owned()),
+            ("credentials.dir", value("CREDENTIALS_DIR")),
+            ("postgres.host", value("POSTGRES_HOST")),
+            ("postgres.port", value("POSTGRES_PORT")),
+            ("postgres.database", database.to_owned()),
+            ("postgres.pool_size", "4".to_owned()),
+            ("cassandra.nodes", format!("{}:{}", value("CASSANDRA_HOST"), value("CASSANDRA_PORT"))),
+            ("cassandra.keyspace", keyspace.to_owned()),
+            ("cassandra.replicas", "1".to_owned()),
+        ]
     }
 
     /// Brings servers up that are not: again after a kill, with their data.
     pub(crate) fn up(&self, servers: &[&str]) {
+        self.script(&["up"], servers);
+    }
+
+    fn script(&self, command: &[&str], words: &[&str]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/services");
-        let done = Command::new(script).arg("up").arg(&self.directory).args(servers).output();
+        let done = Command::new(script).args(command).arg(&self.directory).args(words).output();
         let done = done.expect("the script can be started");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
@@ -147,6 +144,15 @@ impl Outside {
         let done = Command::new("kill").arg(format!("-{signal}")).args(self.pids(server)).output();
         assert!(done.expect("kill can be started").status.success(), "{server} runs");
     }
+}
+
+fn options_of(settings: Vec<(&str, String)>) -> Vec<String> {
+    settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
+}
+
+fn migrate(options: &[String]) {
+    let done = Command::new(LYNK).arg("migrate").args(options).output().expect("lynk can be started");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// A server that is frozen until this goes.

@@ -119,6 +119,15 @@ fn page(connection: &Connection, mark: &AccountsMark, limit: u32) -> Result<Rows
             })?;
             rows.collect::<rusqlite::Result<_>>()
         }
+        AccountsMark::Outbox(after) => {
+            let sql = "SELECT id, user, created FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![bits(*after), limit], |row| {
+                let (user, created) = (UserId(row.get(1)?), Millis(number(row, 2)?));
+                Ok((AccountsRow::Waiting { user, created }, AccountsMark::Outbox(number(row, 0)?)))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
     };
     Ok(found?)
 }
@@ -161,6 +170,10 @@ fn fill(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> 
                     SELECT 1 FROM audit WHERE user = ?2 AND at = ?1 AND session = ?3 AND kind = ?4)";
                 let (at, kind) = (bits(event.at.0), event.kind as u8);
                 tx.prepare_cached(sql)?.execute(params![at, event.user.0, event.session.0, kind])?;
+            }
+            AccountsRow::Waiting { user, created } => {
+                let sql = "INSERT INTO outbox (user, created) VALUES (?1, ?2) ON CONFLICT (user) DO NOTHING";
+                tx.prepare_cached(sql)?.execute(params![user.0, bits(created.0)])?;
             }
         }
     }

@@ -111,3 +111,11 @@ pub(super) fn audit(connection: &Connection, user: UserId, limit: u32) -> Result
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
+
+pub(super) fn unpublished(connection: &Connection, limit: u32) -> Result<Vec<(UserId, Millis)>, Fault> {
+    let sql = "SELECT user, created FROM outbox ORDER BY id LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows =
+        statement.query_map(params![limit], |row| Ok((UserId(row.get(0)?), Millis(number(row, 1)?))))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

@@ -3,7 +3,8 @@
 //! Ids are 16-byte blobs. Numbers that are `u64` above are stored as the `i64` of the same bits; times are milliseconds.
 
 /// One step per format: step `n` turns format `n` into `n + 1`. Steps are never changed, only added.
-pub(super) const STEPS: &[&str] = &[r"
+pub(super) const STEPS: &[&str] = &[
+    r"
 CREATE TABLE accounts (
     user BLOB NOT NULL PRIMARY KEY,
     phone TEXT NOT NULL UNIQUE,
@@ -61,4 +62,13 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_by_user ON audit (user, id);
 CREATE INDEX audit_by_time ON audit (at);
-"];
+",
+    r"
+-- Accounts whose `user.created` is not published. Written with the account, removed when the event is out.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    user BLOB NOT NULL UNIQUE,
+    created INTEGER NOT NULL
+) STRICT;
+",
+];

@@ -61,6 +61,8 @@ pub(super) fn register(
             bits(account.created.0)
         ],
     )?;
+    let waits = "INSERT INTO outbox (user, created) VALUES (?1, ?2) ON CONFLICT (user) DO NOTHING";
+    execute(&tx, waits, params![account.user.0, bits(account.created.0)])?;
     note(&tx, account.user, SessionId::NIL, AuditKind::Registered, account.created)?;
     put_session(&tx, account.user, session)?;
     commit(tx)?;
@@ -241,9 +243,9 @@ pub(super) fn charge(
         let width = width(charge);
         let slice = wall.0 - wall.0 % width;
         let until = slice.saturating_add(width).saturating_add(charge.window_millis);
-        let sql = "INSERT INTO counters (key, slice, count, until) VALUES (?1, ?2, 1, ?3)
-                   ON CONFLICT (key, slice) DO UPDATE SET count = count + 1";
-        execute(&tx, sql, params![charge.key, bits(slice), bits(until)])?;
+        let sql = "INSERT INTO counters (key, slice, count, until) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (key, slice) DO UPDATE SET count = count + excluded.count";
+        execute(&tx, sql, params![charge.key, bits(slice), charge.amount, bits(until)])?;
     }
     let sql = "DELETE FROM counters WHERE (key, slice) IN
                (SELECT key, slice FROM counters WHERE until <= ?1 ORDER BY until LIMIT ?2)";
@@ -256,7 +258,7 @@ fn width(charge: &Charge) -> u64 {
     (charge.window_millis / COUNTER_SLICES).max(1)
 }
 
-/// Milliseconds until there may be one more, if there may be none now. A clock that jumped back still counts what lies up
+/// Milliseconds until there may be as much more as is charged, if there may not be now. A clock that jumped back still counts what lies up
 /// to one window ahead of it.
 fn is_at_limit(tx: &Transaction<'_>, charge: &Charge, wall: Millis) -> Result<Option<u64>, Fault> {
     let (window, width) = (charge.window_millis, width(charge));
@@ -271,13 +273,14 @@ fn is_at_limit(tx: &Transaction<'_>, charge: &Charge, wall: Millis) -> Result<Op
         .collect::<rusqlite::Result<_>>()?;
     let touches = |slice: u64| slice.saturating_add(width).saturating_add(window) > wall.0;
     let slices: Vec<_> = slices.into_iter().filter(|(slice, _)| touches(*slice)).collect();
+    let fits = |counted: u64| counted.saturating_add(charge.amount.into()) <= u64::from(charge.max);
     let mut counted: u64 = slices.iter().map(|(_, count)| count).sum();
-    if counted < u64::from(charge.max) {
+    if fits(counted) {
         return Ok(None);
     }
     for (slice, count) in &slices {
         counted -= count;
-        if counted < u64::from(charge.max) {
+        if fits(counted) {
             return Ok(Some((slice + width).saturating_add(window).saturating_sub(wall.0)));
         }
     }
@@ -294,4 +297,16 @@ fn prune(tx: &Transaction<'_>, wall: Millis) -> Result<(), Fault> {
     let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= ?1 ORDER BY at LIMIT ?2)";
     execute(tx, sql, params![bits(old), PRUNED_MAX])?;
     Ok(())
+}
+
+/// Removes rows of the outbox.
+pub(super) fn mark_published(connection: &mut Connection, users: &[UserId]) -> Result<(), Fault> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let tx = begin(connection)?;
+    for user in users {
+        execute(&tx, "DELETE FROM outbox WHERE user = ?1", [user.0])?;
+    }
+    commit(tx)
 }

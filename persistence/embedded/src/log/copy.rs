@@ -17,7 +17,7 @@ use lynk_model::{
 
 use super::key::{self, Table};
 use super::value::{self, KeyRow};
-use super::{HeadCache, MessageLog, NewHeads, read};
+use super::{FORMAT, HeadCache, MessageLog, NewHeads, read};
 use crate::Fault;
 
 impl MessageDump for MessageLog {
@@ -47,6 +47,9 @@ impl MessageDump for MessageLog {
             let floor = RoomHead { epoch, ..RoomHead::default() };
             let key = key::prefix(RoomId::NIL, Table::Head);
             batch.insert(&engine.keyspace, key, value::encode_head(&floor));
+            if epoch > Epoch(0) {
+                batch.insert(&engine.keyspace, key::prefix(RoomId::NIL, Table::Format), FORMAT.to_le_bytes());
+            }
             Ok(NewHeads::new())
         })
     }

@@ -7,15 +7,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use lynk_domain::{Key, Lsn, Millis, Nanos, Ordinal, RoomId, Seq, ShardId, UserId};
+use lynk_domain::{Key, Lsn, MessageId, Millis, Nanos, Ordinal, RoomId, Seq, ShardId, UserId};
 use lynk_journal::{
-    Committed, DrainStep, Drainer, Keeper, KeeperOptions, MemoryDisk, MemoryFile, PrepareError, Progress,
-    Reader, RecoverError, RecoverOptions, Recovered, WriteOp, WriteOutcome, Writer, WriterLimits, execute,
-    recover,
+    Committed, Cursors, DrainStep, Drainer, Keeper, KeeperOptions, MemoryDisk, MemoryFile, PrepareError,
+    Progress, PublishOptions, PublishStep, Publisher, Reader, RecoverError, RecoverOptions, Recovered,
+    WriteOp, WriteOutcome, Writer, WriterLimits, execute, recover,
 };
+use lynk_model::memory::MemoryEvents;
 use lynk_model::port::{MessageStore, NotUnread};
 use lynk_model::{
-    FoundKey, MessageState, MetaTransaction, OwnedRecord, PageQuery, PageReply, ReadState, Record,
+    Body, FoundKey, MessageState, MetaTransaction, OwnedRecord, PageQuery, PageReply, ReadState, Record,
     RecordHead, RecordKind, RoomHead, StoreError, StoredEvent,
 };
 
@@ -61,7 +62,7 @@ pub(crate) fn record_at(generation: u32, shard: u16, lsn: u64) -> OwnedRecord {
     key[..4].copy_from_slice(&generation.to_be_bytes());
     key[4..6].copy_from_slice(&shard.to_be_bytes());
     key[8..].copy_from_slice(&lsn.to_be_bytes());
-    let length = usize::try_from(random.below(150)).expect("small");
+    let length = usize::try_from(random.below(120)).expect("small");
     let head = RecordHead {
         kind: RecordKind::Message,
         flags: 0,
@@ -72,7 +73,11 @@ pub(crate) fn record_at(generation: u32, shard: u16, lsn: u64) -> OwnedRecord {
         sender: UserId([9; 16]),
         key: Key(key),
     };
-    OwnedRecord { head, payload: (0..length).map(|_| random.next() as u8).collect() }
+    let text: String = (0..length).map(|_| char::from(b' ' + random.below(90) as u8)).collect();
+    let body = Body::Message { id: MessageId(key), n: Ordinal(lsn), reply_to: Seq(0), text: &text };
+    let mut payload = Vec::new();
+    body.encode(&mut payload);
+    OwnedRecord { head, payload }
 }
 
 /// What a store is told to do with the next appends.
@@ -214,6 +219,8 @@ pub(crate) struct Boot {
     pub(crate) writers: Vec<Writer<MemoryFile>>,
     pub(crate) reader: Reader<MemoryDisk>,
     pub(crate) drainer: Drainer,
+    /// Of a life that publishes.
+    pub(crate) publisher: Option<Publisher>,
     /// Records appended, by shard.
     pub(crate) appended: Vec<u64>,
     pub(crate) now: Nanos,
@@ -245,9 +252,41 @@ impl Boot {
             writers,
             reader,
             drainer,
+            publisher: None,
             appended: vec![0; usize::from(shard_count)],
             now: Nanos(0),
         })
+    }
+
+    /// A life that publishes too.
+    pub(crate) fn start_publishing(
+        disk: &MemoryDisk,
+        store: &MemoryStore,
+        shard_count: u16,
+        seed: u64,
+    ) -> Result<Self, RecoverError> {
+        let mut boot = Self::start(disk, store, shard_count, seed)?;
+        let (cursors, _) = Cursors::open(disk, root(), &boot.recovered, shard_count)?;
+        let drainer = Drainer::new(root(), &boot.recovered, shard_count, boot.keeper.disk_use());
+        boot.drainer = drainer.hold(Arc::clone(&cursors));
+        let options = PublishOptions { texts: true, seed };
+        boot.publisher = Some(Publisher::new(root(), &boot.recovered, shard_count, cursors, options));
+        Ok(boot)
+    }
+
+    pub(crate) fn publish_step(&mut self, sink: &mut MemoryEvents) -> PublishStep {
+        let publisher = self.publisher.as_mut().expect("a life that publishes");
+        run(publisher.step(sink, &self.disk, &mut self.reader, self.now))
+    }
+
+    /// Publishes until there is nothing to do, or to wait.
+    pub(crate) fn publish(&mut self, sink: &mut MemoryEvents) -> PublishStep {
+        loop {
+            match self.publish_step(sink) {
+                PublishStep::Published { .. } => {}
+                other => return other,
+            }
+        }
     }
 
     pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {

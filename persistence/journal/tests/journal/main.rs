@@ -8,4 +8,5 @@ mod drain;
 mod full;
 mod golden;
 mod harness;
+mod publish;
 mod threads;

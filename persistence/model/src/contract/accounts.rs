@@ -14,6 +14,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const ALICE: UserId = UserId([1; 16]);
 const BOB: UserId = UserId([2; 16]);
+const CAROL: UserId = UserId([3; 16]);
 
 fn at(millis: u64) -> Millis {
     Millis(START + millis)
@@ -217,8 +218,8 @@ pub fn the_least_used_session_makes_room<S: AccountStore>(store: &mut S) {
 
 /// Charges count together or not at all; no window of the stated length ever holds more than the limit.
 pub fn charges_count_together_and_never_too_many<S: AccountStore>(store: &mut S) {
-    let hourly = Charge { key: [1; 16], window_millis: HOUR, max: 3 };
-    let other = Charge { key: [2; 16], window_millis: HOUR, max: 1 };
+    let hourly = Charge { key: [1; 16], window_millis: HOUR, amount: 1, max: 3 };
+    let other = Charge { key: [2; 16], window_millis: HOUR, amount: 1, max: 1 };
     assert_eq!(charge(store, &[hourly, other], 0), Charged::Done);
     let refused = charge(store, &[hourly, other], 1);
     assert!(matches!(refused, Charged::Refused { index: 1, .. }), "{refused:?}");
@@ -231,7 +232,7 @@ pub fn charges_count_together_and_never_too_many<S: AccountStore>(store: &mut S)
     assert!(matches!(charge(store, &[hourly], 3 + retry_after_millis - 1), Charged::Refused { .. }));
     assert_eq!(charge(store, &[hourly], 3 + retry_after_millis), Charged::Done);
 
-    let daily = Charge { key: [3; 16], window_millis: DAY, max: 5 };
+    let daily = Charge { key: [3; 16], window_millis: DAY, amount: 1, max: 5 };
     let mut accepted = Vec::new();
     for step in 0..600u64 {
         let wall = step * 13 * MINUTE + step % 7 * 1_234;
@@ -243,19 +244,59 @@ pub fn charges_count_together_and_never_too_many<S: AccountStore>(store: &mut S)
     assert!(accepted.len() >= 5 * 5, "and the limit is nearly used: {}", accepted.len());
 }
 
+/// Amounts add up to the limit and not beyond it; what does not fit now fits when enough has left the window.
+pub fn amounts_add_up_to_the_limit<S: AccountStore>(store: &mut S) {
+    let of = |amount| Charge { key: [1; 16], window_millis: DAY, amount, max: 1_000 };
+    let once = Charge { key: [2; 16], window_millis: DAY, amount: 1, max: 9 };
+    assert_eq!(charge(store, &[of(600), once], 0), Charged::Done);
+    assert_eq!(charge(store, &[of(300), once], 2 * HOUR), Charged::Done);
+    let Charged::Refused { index: 1, retry_after_millis } = charge(store, &[once, of(101)], 3 * HOUR) else {
+        panic!("one beyond the limit")
+    };
+    // When the first amount has left the window: slices do not begin when a test does.
+    let first_left = 3 * HOUR + retry_after_millis;
+    assert!((DAY..=DAY + HOUR).contains(&first_left), "{retry_after_millis}");
+    assert_eq!(charge(store, &[of(100), once], 3 * HOUR), Charged::Done, "the refused pair counted nothing");
+    assert!(matches!(charge(store, &[of(1)], 3 * HOUR), Charged::Refused { .. }), "it is used up");
+    assert!(matches!(charge(store, &[of(601)], first_left), Charged::Refused { .. }));
+    assert_eq!(charge(store, &[of(600)], first_left), Charged::Done);
+    assert!(matches!(charge(store, &[of(1_001)], 9 * DAY), Charged::Refused { .. }), "more than ever fits");
+    assert_eq!(charge(store, &[of(1_000)], 9 * DAY), Charged::Done);
+}
+
 /// A clock that jumps back gives nothing back.
 pub fn a_clock_that_jumps_back_resets_no_counter<S: AccountStore>(store: &mut S) {
-    let daily = Charge { key: [1; 16], window_millis: DAY, max: 2 };
+    let daily = Charge { key: [1; 16], window_millis: DAY, amount: 1, max: 2 };
     assert_eq!(charge(store, &[daily, daily], 10 * DAY), Charged::Done);
     for back in [0, MINUTE, HOUR, DAY - 1] {
         assert!(matches!(charge(store, &[daily], 10 * DAY - back), Charged::Refused { .. }), "{back}");
     }
 }
 
-/// Two accounts, one of them removed, sessions of every fate, counters.
+/// A new account waits until it is marked, oldest first; one that was refused does not, one that was removed does.
+pub fn new_accounts_wait_until_they_are_published<S: AccountStore>(store: &mut S) {
+    assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
+    assert_eq!(register(store, BOB, "bob", 3), Registered::Made);
+    assert_eq!(register(store, ALICE, "alice", 7), Registered::Made);
+    assert_eq!(register(store, CAROL, "ALICE", 8), Registered::NameTaken);
+    assert_eq!(register(store, CAROL, "carol", 9), Registered::Made);
+    ready(store.remove(ALICE, at(10))).expect("removes");
+    assert_eq!(ready(store.unpublished(2)), Ok(vec![(BOB, at(3)), (ALICE, at(7))]));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (ALICE, at(7)), (CAROL, at(9))]));
+    assert_eq!(ready(store.mark_published(&[])), Ok(()));
+    assert_eq!(ready(store.mark_published(&[ALICE, UserId([9; 16])])), Ok(()));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (CAROL, at(9))]));
+    assert_eq!(ready(store.mark_published(&[CAROL, BOB])), Ok(()));
+    assert_eq!(ready(store.mark_published(&[BOB])), Ok(()), "twice is once");
+    assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
+}
+
+/// Three accounts, one of them removed and the event of another out, sessions of every fate, counters of one and of more.
 pub(super) fn some_of_everything<S: AccountStore>(store: &mut S) {
-    assert_eq!(register(store, ALICE, "Alice", 0), Registered::Made);
-    assert_eq!(register(store, BOB, "Bob", 1), Registered::Made);
+    assert_eq!(register(store, BOB, "Bob", 0), Registered::Made);
+    assert_eq!(register(store, ALICE, "Alice", 1), Registered::Made);
+    assert_eq!(register(store, CAROL, "Carol", 2), Registered::Made);
+    ready(store.mark_published(&[CAROL])).expect("marks");
     for n in [10, 11, 12] {
         ready(store.open_session(ALICE, &new_session(n, MINUTE))).expect("opens");
     }
@@ -265,7 +306,7 @@ pub(super) fn some_of_everything<S: AccountStore>(store: &mut S) {
     turned.rotations = vec![at(HOUR), at(2 * HOUR)];
     assert_eq!(ready(store.rotate(id(11), 0, &turned, at(2 * HOUR))), Ok(true));
     ready(store.remove(BOB, at(HOUR))).expect("removes");
-    let hour = Charge { key: [3; 16], window_millis: HOUR, max: 5 };
+    let hour = Charge { key: [3; 16], window_millis: HOUR, amount: 2, max: 10 };
     for minute in [0, 10, 20] {
         assert_eq!(charge(store, &[hour], minute * MINUTE), Charged::Done);
     }
@@ -275,7 +316,8 @@ pub(super) fn some_of_everything<S: AccountStore>(store: &mut S) {
 pub(super) fn more_of_everything<S: AccountStore>(store: &mut S) {
     let name_of_the_removed = register(store, UserId([4; 16]), "bob", DAY);
     assert_eq!(name_of_the_removed, Registered::NameTaken);
-    let hour = Charge { key: [3; 16], window_millis: HOUR, max: 4 };
+    assert_eq!(register(store, UserId([4; 16]), "dave", DAY), Registered::Made);
+    let hour = Charge { key: [3; 16], window_millis: HOUR, amount: 1, max: 7 };
     assert_eq!(charge(store, &[hour], 21 * MINUTE), Charged::Done);
     assert!(matches!(charge(store, &[hour], 22 * MINUTE), Charged::Refused { .. }));
     ready(store.revoke(ALICE, Which::All, AuditKind::Revoked, at(3 * HOUR))).expect("revokes");
@@ -283,7 +325,7 @@ pub(super) fn more_of_everything<S: AccountStore>(store: &mut S) {
 
 /// Compares what can be asked for.
 pub(super) fn the_same_is_answered<A: AccountStore, B: AccountStore>(one: &A, other: &B) {
-    for user in [ALICE, BOB] {
+    for user in [ALICE, BOB, CAROL] {
         assert_eq!(ready(one.accounts(&[user])), ready(other.accounts(&[user])));
         assert_eq!(ready(one.sessions(user, at(0))), ready(other.sessions(user, at(0))));
         assert_eq!(ready(one.audit(user, 100)), ready(other.audit(user, 100)));
@@ -292,11 +334,12 @@ pub(super) fn the_same_is_answered<A: AccountStore, B: AccountStore>(one: &A, ot
             ready(other.account_of_phone(&phone(user.0[0])))
         );
     }
-    for name in ["alice", "bob"] {
+    for name in ["alice", "bob", "carol"] {
         assert_eq!(ready(one.account_of_name(name)), ready(other.account_of_name(name)));
     }
     for n in 0..16 {
         assert_eq!(ready(one.session(id(n))), ready(other.session(id(n))));
     }
     assert_eq!(ready(one.revoked_since(at(0))), ready(other.revoked_since(at(0))));
+    assert_eq!(ready(one.unpublished(10)), ready(other.unpublished(10)), "and in the same order");
 }

@@ -276,6 +276,11 @@ impl AccountsRow {
                 out.id(event.session.0);
                 out.byte(event.kind as u8);
             }
+            Self::Waiting { user, created } => {
+                out.byte(6);
+                out.id(user.0);
+                out.number(created.0);
+            }
         }
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 
 use crate::account::{
-    Account, AuditEvent, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession,
-    Registered, Session, Which,
+    Account, AuditEvent, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered,
+    Session, Which,
 };
 use crate::dump::{AccountsMark, AccountsRow, DumpPage};
+use crate::local::{Counted, Slices};
 use crate::port::{AccountDump, AccountFill, AccountStore, LastFault};
 use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
 
@@ -19,9 +20,10 @@ pub struct MemoryAccounts {
     /// Folded name → who has it, or gave it up and when.
     names: BTreeMap<String, (UserId, Option<Millis>)>,
     sessions: BTreeMap<SessionId, Kept>,
-    /// Key and begin of a slice → how many, and when the slice has left the window.
-    counted: BTreeMap<([u8; 16], u64), (u64, u64)>,
+    counted: Slices,
     audit: Vec<AuditEvent>,
+    /// Accounts whose event waits, in the order in which they were made.
+    outbox: Vec<(UserId, Millis)>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,20 +83,6 @@ impl MemoryAccounts {
         }
         ended
     }
-
-    /// What counts for a charge: when a slice that its window touches leaves it, and how many are in it.
-    fn leaving(&self, charge: &Charge, wall: Millis) -> Vec<(u64, u64)> {
-        let last = wall.0.saturating_add(charge.window_millis);
-        self.counted
-            .range((charge.key, 0)..=(charge.key, last))
-            .map(|((_, slice), (count, _))| (slice + width(charge) + charge.window_millis, *count))
-            .filter(|(leaves, _)| *leaves > wall.0)
-            .collect()
-    }
-}
-
-fn width(charge: &Charge) -> u64 {
-    (charge.window_millis / COUNTER_SLICES).max(1)
 }
 
 impl LastFault for MemoryAccounts {}
@@ -127,6 +115,7 @@ impl AccountStore for MemoryAccounts {
         self.names.insert(folded, (account.user, None));
         self.accounts.insert(account.user, account.clone());
         self.note(account.user, SessionId::NIL, AuditKind::Registered, account.created);
+        self.outbox.push((account.user, account.created));
         self.put_session(account.user, session);
         Ok(Registered::Made)
     }
@@ -220,33 +209,21 @@ impl AccountStore for MemoryAccounts {
     }
 
     async fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, StoreError> {
-        let mut done: Vec<([u8; 16], u64)> = Vec::new();
-        for (index, charge) in charges.iter().enumerate() {
-            let leaving = self.leaving(charge, wall);
-            let mut counted: u64 = leaving.iter().map(|(_, count)| count).sum();
-            if counted < u64::from(charge.max) {
-                let slice = (charge.key, wall.0 - wall.0 % width(charge));
-                let until = slice.1.saturating_add(width(charge)).saturating_add(charge.window_millis);
-                self.counted.entry(slice).or_insert((0, until)).0 += 1;
-                done.push(slice);
-                continue;
-            }
-            let free = leaving.iter().find(|(_, count)| {
-                counted -= count;
-                counted < u64::from(charge.max)
-            });
-            let retry_after_millis = free.map_or(charge.window_millis, |(leaves, _)| leaves - wall.0);
-            for slice in done {
-                self.counted.entry(slice).and_modify(|(count, _)| *count -= 1);
-            }
-            return Ok(Charged::Refused { index, retry_after_millis });
-        }
-        Ok(Charged::Done)
+        Ok(self.counted.charge(wall, charges))
     }
 
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         let events = self.audit.iter().rev().filter(|event| event.user == user);
         Ok(events.take(limit as usize).copied().collect())
+    }
+
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        Ok(self.outbox.iter().take(limit as usize).copied().collect())
+    }
+
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        self.outbox.retain(|(user, _)| !users.contains(user));
+        Ok(())
     }
 }
 
@@ -279,16 +256,22 @@ impl AccountDump for MemoryAccounts {
                 rows.map(row).collect()
             }
             AccountsMark::Counters(key, slice) => {
-                let rows = self.counted.iter().filter(|(at, _)| **at > (*key, *slice)).take(limit);
-                let row = |((key, slice), (count, until)): (&([u8; 16], u64), &(u64, u64))| {
-                    let row = AccountsRow::Counter { key: *key, slice: *slice, count: *count, until: *until };
-                    (row, AccountsMark::Counters(*key, *slice))
+                let rows = self.counted.after(*key, *slice).take(limit);
+                let row = |(&(key, slice), &Counted { count, until }): (&([u8; 16], u64), &Counted)| {
+                    (AccountsRow::Counter { key, slice, count, until }, AccountsMark::Counters(key, slice))
                 };
                 rows.map(row).collect()
             }
             AccountsMark::Audit(after) => {
                 let rows = (1..).zip(&self.audit).filter(|(id, _)| id > after).take(limit);
                 rows.map(|(id, event)| (AccountsRow::Audit(*event), AccountsMark::Audit(id))).collect()
+            }
+            AccountsMark::Outbox(after) => {
+                let rows = (1..).zip(&self.outbox).filter(|(id, _)| id > after).take(limit);
+                let row = |(id, &(user, created)): (u64, &(UserId, Millis))| {
+                    (AccountsRow::Waiting { user, created }, AccountsMark::Outbox(id))
+                };
+                rows.map(row).collect()
             }
         };
         let next = if rows.len() < limit { mark.next_table() } else { rows.last().map(|(_, at)| at.clone()) };
@@ -311,11 +294,16 @@ impl AccountFill for MemoryAccounts {
                         .insert(session.session, Kept { session: session.clone(), revoked: *revoked });
                 }
                 AccountsRow::Counter { key, slice, count, until } => {
-                    self.counted.insert((*key, *slice), (*count, *until));
+                    self.counted.put(*key, *slice, Counted { count: *count, until: *until });
                 }
                 AccountsRow::Audit(event) => {
                     if !self.audit.contains(event) {
                         self.audit.push(*event);
+                    }
+                }
+                AccountsRow::Waiting { user, created } => {
+                    if self.outbox.iter().all(|(other, _)| other != user) {
+                        self.outbox.push((*user, *created));
                     }
                 }
             }

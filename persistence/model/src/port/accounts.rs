@@ -107,4 +107,17 @@ pub trait AccountStore {
     /// # Errors
     /// See the trait.
     async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Accounts that were made and not marked published, oldest first, `limit` at most, with the time. One waits from the moment it is
+    /// made, also when it was removed since.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError>;
+
+    /// These wait no longer. Those that do not wait are fine.
+    ///
+    /// # Errors
+    /// See the trait. After `Unknown` some may wait still: publish them again.
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError>;
 }

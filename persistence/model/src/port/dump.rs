@@ -139,8 +139,8 @@ pub trait AccountDump {
 /// Accounts that can be filled.
 #[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
 pub trait AccountFill {
-    /// Puts rows in, each in place of the one with its key; lines of the audit log that are there already are left out. Durable when it
-    /// returns. Repeating it is harmless.
+    /// Puts rows in, each in place of the one with its key; lines of the audit log and accounts in the outbox that are there already are left
+    /// out. Those of one call keep their order. Durable when it returns. Repeating it is harmless.
     ///
     /// # Errors
     /// `Unavailable`, `Unknown` or `Corrupt`.

@@ -4,6 +4,9 @@ use std::net::Ipv4Addr;
 use lynk_auth::{KeyRing, Scope, SigningKey};
 use lynk_domain::Nanos;
 use lynk_model::memory::MemoryAccounts;
+use lynk_model::port::Ephemeral;
+
+use crate::accounts::vault::tests::Shared as SharedStore;
 
 use super::*;
 
@@ -11,12 +14,16 @@ const START: u64 = 1_795_456_131_000;
 
 /// A service in memory; its random bytes repeat from run to run.
 fn service(policies: Policies) -> Service<MemoryAccounts> {
+    service_with(policies, None)
+}
+
+fn service_with(policies: Policies, shared: Option<Arc<dyn Ephemeral>>) -> Service<MemoryAccounts> {
     let server = Arc::new(ServerSecret::new([7; 32]));
     let ring = KeyRing::new(Scope::default(), SigningKey::generate([1; 32]).0, []).expect("one key");
     let shared = Shared {
         server: Arc::clone(&server),
         keys: Keys::new(ring),
-        tickets: Tickets::new(server),
+        vault: Vault::new(server, shared),
         on_ended: Box::new(|_, _, _| {}),
         counts: Arc::default(),
     };
@@ -75,7 +82,7 @@ fn attack(policies: Policies) -> (Vec<Attacked>, u32) {
         let now = at(step * STEP);
         for from in (0..ADDRESSES).map(address) {
             let target = next % NUMBERS;
-            match service.request_code(now, from, &number(target)) {
+            match service.request_code(now, from, &number(target), 0) {
                 Ok(Requested { request, sms: Some(sms) }) => {
                     next += 1;
                     numbers[target as usize].sent += 1;
@@ -134,6 +141,40 @@ fn a_day_of_attack_on_ten_thousand_numbers_from_a_thousand_addresses_sends_no_mo
     assert!(refused > 200_000, "{refused}");
     // Over all numbers together: 2,000 messages with 5 guesses each.
     assert!(f64::from(numbers.iter().map(|one| one.guesses).sum::<u32>()) / 1_000_000.0 <= 0.01);
+}
+
+/// Somebody who can empty the shared store before each step, and has it forget codes, waits and attempts.
+#[test]
+fn whoever_flushes_the_shared_store_guesses_no_more_often() {
+    let store = SharedStore::new();
+    let mut service = service_with(Policies::default(), Some(Arc::clone(&store) as Arc<dyn Ephemeral>));
+    let (mut sent, mut guesses) = (0, 0);
+    for step in 0..24 * 60 {
+        let now = at(step * 60_000);
+        store.flush();
+        // From everywhere, so that nothing but the number is counted.
+        let from = address(step as u32);
+        let Ok(Requested { request, sms: Some(sms) }) = service.request_code(now, from, &number(1), 0) else {
+            continue;
+        };
+        sent += 1;
+        let guess = |service: &mut Service<_>, code: &Code| {
+            let told = service.verify(now, from, request, code, String::new());
+            assert_eq!(told.expect_err("wrong, or gone").code, ErrorCode::InvalidCode);
+        };
+        // What is compared with a live code, until it is flushed or its tries are used up.
+        let compared = if sent % 2 == 0 { 5 } else { 3 };
+        for by in 1..=compared {
+            guess(&mut service, &other(&sms.code, by));
+        }
+        guesses += compared;
+        if compared < 5 {
+            store.flush();
+        }
+        guess(&mut service, &sms.code);
+    }
+    assert_eq!(sent, 5, "as many as without a shared store");
+    assert!(guesses <= 25, "{guesses}");
 }
 
 /// A store that counts what it is asked.
@@ -231,6 +272,12 @@ impl AccountStore for Counting {
         self.count();
         self.store.audit(user, limit).await
     }
+    async fn unpublished(&self, limit: u32) -> Result<Vec<(UserId, Millis)>, StoreError> {
+        self.store.unpublished(limit).await
+    }
+    async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
+        self.store.mark_published(users).await
+    }
 }
 
 #[test]
@@ -238,13 +285,13 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     let mut policies = Policies::default();
     policies.codes.attempts_per_address_minute = 0;
     policies.codes.per_address_hour = 0;
-    let Service { store, runtime, server, keys, tickets, on_ended, random, .. } = service(policies.clone());
-    let shared = Shared { server, keys, tickets, on_ended, counts: Arc::default() };
+    let Service { store, runtime, server, keys, vault, on_ended, random, .. } = service(policies.clone());
+    let shared = Shared { server, keys, vault, on_ended, counts: Arc::default() };
     let store = Counting { store, calls: Cell::new(0) };
     let mut service = Service::new(store, runtime, shared, policies, random);
     let from = address(1);
     // Number 1 gets an account.
-    let asked = service.request_code(at(0), from, &number(1)).expect("asked");
+    let asked = service.request_code(at(0), from, &number(1), 0).expect("asked");
     let code = asked.sms.expect("sent").code;
     let Ok(Proved::New(token)) = service.verify(at(0), from, asked.request, &code, String::new()) else {
         panic!("a new number")
@@ -255,14 +302,14 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     service.register(at(0), from, &asked).expect("registers");
 
     let mut cost = |now: Now, n: u32| {
-        let before = (service.store.calls.get(), service.codes.hashes());
-        let asked = service.request_code(now, from, &number(n)).expect("asked");
-        let request = (service.store.calls.get() - before.0, service.codes.hashes() - before.1);
+        let before = (service.store.calls.get(), service.vault.proofs());
+        let asked = service.request_code(now, from, &number(n), 0).expect("asked");
+        let request = (service.store.calls.get() - before.0, service.vault.proofs() - before.1);
         // A wrong code, which anybody may send.
         let wrong = other(&asked.sms.expect("sent").code, 1);
-        let before = (service.store.calls.get(), service.codes.hashes());
+        let before = (service.store.calls.get(), service.vault.proofs());
         service.verify(now, from, asked.request, &wrong, String::new()).expect_err("wrong");
-        (request, (service.store.calls.get() - before.0, service.codes.hashes() - before.1))
+        (request, (service.store.calls.get() - before.0, service.vault.proofs() - before.1))
     };
     let (known, unknown) = (cost(at(60_000), 1), cost(at(60_000), 2));
     assert_eq!(known, unknown);

@@ -1,0 +1,215 @@
+//! Signing in with Redis, and while Redis is killed, frozen or emptied.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::alone;
+use crate::support::http::Http;
+use crate::support::outside::{Frozen, Outside};
+use crate::support::{Chatter, NO_RATES, PATIENCE, Server};
+
+/// Calls that Redis answered.
+const DONE: &str = "lynk_redis_calls_total{outcome=\"done\"}";
+
+/// The answer to a ticket that was used.
+const USED: &str = "invalid_token";
+
+fn start(outside: &Outside, data: &Path) -> Server {
+    let settings = [
+        ("store.ephemeral", "redis"),
+        ("credentials.dir", outside.value("CREDENTIALS_DIR")),
+        ("redis.host", outside.value("REDIS_HOST")),
+        ("redis.port", outside.value("REDIS_PORT")),
+        ("sms.console", "file"),
+        ("codes.attempts_per_address_minute", "1000"),
+        ("codes.per_address_hour", "1000"),
+        ("codes.per_prefix_hour", "1000"),
+    ];
+    let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let options = settings.iter().flat_map(|setting| ["--set", setting]);
+    let server = Server::start(data, &NO_RATES.into_iter().chain(options).collect::<Vec<_>>());
+    wait_ready(&server, "ok");
+    server
+}
+
+/// Waits until `/readyz` says so of Redis.
+fn wait_ready(server: &Server, status: &str) -> Value {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let (code, body) = server.get("/readyz");
+        assert_eq!(code, 200, "without Redis the server goes on: {body}");
+        let told: Value = serde_json::from_str(&body).expect("JSON");
+        if told["dependencies"]["redis"]["status"] == status {
+            return told;
+        }
+        assert!(Instant::now() < until, "redis does not become {status}: {told}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// A number that no other run has had: Redis is shared.
+fn number() -> String {
+    let random = u32::from_be_bytes(crate::support::random());
+    format!("+49151{:08}", random % 100_000_000)
+}
+
+/// The newest code that was sent to a number.
+fn code(data: &Path, number: &str) -> String {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let text = std::fs::read_to_string(data.join("dev-sms.txt")).unwrap_or_default();
+        let code = |line: &str| Some(line.split_once(&format!("{number} "))?.1.to_owned());
+        if let Some(code) = text.lines().filter_map(code).next_back() {
+            return code;
+        }
+        assert!(Instant::now() < until, "no code for {number}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Asks for a code and reads it: what proves the number.
+fn ask(server: &Server, data: &Path, number: &str) -> Value {
+    let asked = Http::connect(&server.address).good("POST", "/v1/auth/code", json!({"phone": number}), 200);
+    json!({"request_id": asked["request_id"], "code": code(data, number), "device": "test"})
+}
+
+fn register(server: &Server, proof: &Value, name: &str) -> Value {
+    let mut http = Http::connect(&server.address);
+    let proved = http.good("POST", "/v1/auth/verify", proof.clone(), 200);
+    let body = json!({"registration": proved["registration"], "user_name": name, "device": "test"});
+    http.good("POST", "/v1/auth/register", body, 201)
+}
+
+fn name() -> String {
+    format!("u{:x}", u32::from_be_bytes(crate::support::random()))
+}
+
+/// A whole sign-up, and a socket that a ticket opens; the ticket is good once. `again` is the answer to its second use: while Redis is away a
+/// ticket that was used cannot be told from one that Redis has.
+fn sign_up_and_talk(server: &Server, data: &Path, again: &str) {
+    let signed = register(server, &ask(server, data, &number()), &name());
+    let mut http = Http::connect(&server.address);
+    http.token = signed["access_token"].as_str().map(str::to_owned);
+    let ticket = http.good("POST", "/v1/auth/ticket", Value::Null, 200)["ticket"].clone();
+    let mut socket = Chatter::connect(server);
+    let answer = socket.ask(json!({"op": "hello", "ticket": ticket}));
+    assert_eq!((&answer["ev"], &answer["user"]), (&"ok".into(), &signed["user"]["user"]), "{answer}");
+    let mut second = Chatter::connect(server);
+    let answer = second.ask(json!({"op": "hello", "ticket": ticket}));
+    assert_eq!(answer["code"], again, "{answer}");
+}
+
+fn admin(outside: &Outside, command: &str) {
+    let password = std::fs::read_to_string(outside.value("REDIS_ADMIN_PASSWORD_FILE")).expect("a password");
+    let options = [
+        ("-h", "REDIS_HOST"),
+        ("-p", "REDIS_PORT"),
+        ("--cacert", "TLS_CA"),
+        ("--cert", "REDIS_ADMIN_CERT"),
+        ("--key", "REDIS_ADMIN_KEY"),
+    ];
+    let mut client = Command::new("redis-cli")
+        .arg("--tls")
+        .args(options.iter().flat_map(|(option, key)| [option, outside.value(key)]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("redis-cli");
+    let commands = format!("AUTH redis_admin {password}\n{command}\n");
+    client.stdin.take().expect("piped").write_all(commands.as_bytes()).expect("it reads");
+    let said = client.wait_with_output().expect("it ends").stdout;
+    assert_eq!(String::from_utf8_lossy(&said).trim(), "OK\nOK");
+}
+
+#[test]
+fn people_sign_in_with_redis() {
+    let Some((outside, _turn)) = alone("people_sign_in_with_redis") else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path());
+    let before = server.metric(DONE);
+    sign_up_and_talk(&server, data.path(), USED);
+    assert!(server.metric(DONE) >= before + 8.0, "{}", server.metric(DONE));
+    assert!(server.metric("lynk_redis_connects_total{outcome=\"good\"}") >= 1.0);
+    let password =
+        std::fs::read_to_string(outside.value("LYNK_EPHEMERAL_PASSWORD_FILE")).expect("a password");
+    let (_, metrics) = server.get("/metrics");
+    assert!(!server.log_text().contains(&password) && !metrics.contains(&password));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_flush_in_the_middle_of_signing_in_asks_for_a_new_code() {
+    let Some((outside, _turn)) = alone("a_flush_in_the_middle_of_signing_in") else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path());
+    let number = number();
+    let proof = ask(&server, data.path(), &number);
+    admin(outside, "FLUSHALL");
+    let mut http = Http::connect(&server.address);
+    http.bad("POST", "/v1/auth/verify", proof, 401, "invalid_code");
+    // The codes of the day are counted elsewhere.
+    let mut sent = 1;
+    loop {
+        admin(outside, "FLUSHALL");
+        let lines =
+            || std::fs::read_to_string(data.path().join("dev-sms.txt")).expect("codes").lines().count();
+        let before = lines();
+        http.good("POST", "/v1/auth/code", json!({"phone": number}), 200);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        if lines() == before {
+            break;
+        }
+        sent += 1;
+        assert!(sent < 9, "nothing limits the codes of a number");
+    }
+    assert_eq!(sent, 5);
+    sign_up_and_talk(&server, data.path(), USED);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn without_redis_people_sign_in_all_the_same() {
+    let Some((outside, _turn)) = alone("without_redis_people_sign_in_all_the_same") else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path());
+    let proof = ask(&server, data.path(), &number());
+    outside.signal("redis", "KILL");
+    let told = wait_ready(&server, "degraded");
+    assert_eq!(told["status"], "degraded");
+    let mut http = Http::connect(&server.address);
+    let refused = http.bad("POST", "/v1/auth/verify", proof.clone(), 503, "unavailable");
+    assert_eq!(refused.json()["retryable"], true, "it may be good");
+    sign_up_and_talk(&server, data.path(), "busy");
+    let alone = ask(&server, data.path(), &number());
+    outside.up(&["redis"]);
+    wait_ready(&server, "ok");
+    Http::connect(&server.address).bad("POST", "/v1/auth/verify", proof, 401, "invalid_code");
+    register(&server, &alone, &name());
+    sign_up_and_talk(&server, data.path(), USED);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_frozen_redis_stops_nobody() {
+    let Some((outside, _turn)) = alone("a_frozen_redis_stops_nobody") else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path());
+    let proof = ask(&server, data.path(), &number());
+    let frozen = Frozen::new(outside, "redis");
+    let mut http = Http::connect(&server.address);
+    http.bad("POST", "/v1/auth/verify", proof, 503, "unavailable");
+    wait_ready(&server, "degraded");
+    for _ in 0..3 {
+        sign_up_and_talk(&server, data.path(), "busy");
+    }
+    let unknown = server.metric("lynk_redis_calls_total{outcome=\"unknown\"}");
+    assert!(unknown <= 4.0, "one time-out is enough to know: {unknown}");
+    drop(frozen);
+    wait_ready(&server, "ok");
+    sign_up_and_talk(&server, data.path(), USED);
+    assert!(server.stop().success());
+}
