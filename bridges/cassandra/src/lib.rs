@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod copy;
 mod fault;
 pub mod grants;
 mod page;

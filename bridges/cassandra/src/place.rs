@@ -6,10 +6,11 @@
 //! Limits: numbers are below 2^53 by the protocol; one that does not fit is corrupt.
 
 use lynk_domain::{Key, RoomId, Seq, shard_of_room};
-use lynk_model::Position;
+use lynk_model::{Position, RoomHead};
 use uuid::Uuid;
 
 use crate::Fault;
+use crate::statement::Row;
 
 /// Seqs of one room that share a partition. A partition is full when its last seq is used, however long that takes: at 8,000
 /// characters of four bytes it holds 64 MiB, at the usual 200 bytes half a megabyte.
@@ -17,7 +18,7 @@ pub const BUCKET_SEQS: i64 = 2_048;
 
 /// Parts into which the keys of one time slot, and the heads of all rooms, are spread. A batch of many rooms then makes at most so many
 /// partitions of each, and not one a room.
-const SPREAD: u16 = 256;
+pub(crate) const SPREAD: u16 = 256;
 
 /// Timestamp of the empty text that a delete leaves: above every rev, so that no post and no edit is newer.
 pub(crate) const FINAL: i64 = 1 << 62;
@@ -67,6 +68,20 @@ pub(crate) fn key_slot(room: RoomId, key: Key) -> (i32, i32) {
 pub(crate) fn position_stamp(position: &Position) -> i64 {
     let (round, read) = (position.round.min((1 << 20) - 1), position.read.0.min((1 << 43) - 1));
     (round << 43 | read) as i64
+}
+
+/// Makes the row of a head's cell: shard, room, number.
+pub(crate) type HeadCell<'a> = fn(i32, Uuid, i64) -> Row<'a>;
+
+/// The cells of a head that say something, with their numbers.
+pub(crate) fn head_cells<'a>(head: &RoomHead) -> impl Iterator<Item = (u64, HeadCell<'a>)> {
+    let cells: [(u64, HeadCell<'a>); 4] = [
+        (head.top.0, |shard, room, number| Row::Top { shard, room, number }),
+        (head.top_n.0, |shard, room, number| Row::TopN { shard, room, number }),
+        (head.version, |shard, room, number| Row::Version { shard, room, number }),
+        (head.reserved.0, |shard, room, number| Row::Reserved { shard, room, number }),
+    ];
+    cells.into_iter().filter(|(number, _)| *number > 0)
 }
 
 /// An id as the store keeps it.

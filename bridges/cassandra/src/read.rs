@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use lynk_domain::{Epoch, Key, Lsn, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::NotUnread;
 use lynk_model::{
     FoundKey, MessageFacts, MessageRow, MessageState, MetaTransaction, ReadState, Record, RecordHead,
@@ -152,7 +152,7 @@ impl Shared {
         let row: Option<Cells> = self.row(&self.statements.reads.head, values).await?;
         let (top, top_n, version, reserved) = row.unwrap_or_default();
         Ok(RoomHead {
-            epoch: Epoch::default(),
+            epoch: self.floor(),
             top: Seq(unsigned(top.unwrap_or(0))?),
             top_n: Ordinal(unsigned(top_n.unwrap_or(0))?),
             version: unsigned(version.unwrap_or(0))?,

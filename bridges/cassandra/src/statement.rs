@@ -87,6 +87,7 @@ statements! {
         positions = "SELECT user_id, read_to, delivered_to FROM {ks}.positions WHERE room = ?";
         intents = "SELECT actor_id, used_key, intent FROM {ks}.intents WHERE room = ?";
         head = "SELECT top, top_n, version, reserved FROM {ks}.heads WHERE shard = ? AND room = ?";
+        heads_after = "SELECT room FROM {ks}.heads WHERE shard = ? AND room > ? LIMIT ?";
         cursor = "SELECT lsn FROM {ks}.cursors WHERE source = ?";
     }
 }

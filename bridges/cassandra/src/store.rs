@@ -8,10 +8,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
-use lynk_model::port::{LastFault, MessageStore, NotUnread, StoreFault};
+use lynk_domain::{Epoch, Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_model::dump::LogRow;
+use lynk_model::port::{LastFault, MessageDump, MessageStore, NotUnread, StoreFault};
 use lynk_model::{
     FoundKey, MessageState, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError,
     StoredEvent,
@@ -40,6 +42,19 @@ pub(crate) struct Shared {
     /// Seconds.
     pub(crate) key_life: i32,
     pub(crate) write_profile: ExecutionProfileHandle,
+    /// The epoch that rooms have at least: read when connecting, because only a restore into an empty log raises it.
+    epoch: AtomicU32,
+}
+
+impl Shared {
+    /// The epoch that rooms have at least.
+    pub(crate) fn floor(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn note_epoch(&self, epoch: Epoch) {
+        self.epoch.fetch_max(epoch.0, Ordering::Relaxed);
+    }
 }
 
 impl Clone for CassandraMessages {
@@ -80,7 +95,9 @@ impl CassandraMessages {
         let key_life = limits.key_life.clamp(KEY_LIFE_MIN, KEY_LIFE_MAX);
         let key_life = i32::try_from(key_life.as_secs()).unwrap_or(i32::MAX);
         let installation = connect.installation.clone();
-        let shared = Shared { session, statements, limits, installation, key_life, write_profile };
+        let epoch = AtomicU32::new(0);
+        let shared = Shared { session, statements, limits, installation, key_life, write_profile, epoch };
+        shared.note_epoch(shared.epoch().await?);
         Ok(Self { shared: Arc::new(shared), fault: Mutex::default() })
     }
 
@@ -169,5 +186,43 @@ impl MessageStore for CassandraMessages {
 
     async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
         self.note(self.shared.intents(room).await)
+    }
+}
+
+impl MessageDump for CassandraMessages {
+    async fn logged_rooms(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.note(self.shared.logged_rooms(after, limit).await)
+    }
+
+    async fn log_rows(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<LogRow>, StoreError> {
+        self.note(self.shared.log_rows(room, from, to).await)
+    }
+
+    async fn log_keys(
+        &self,
+        room: RoomId,
+        rows: &[LogRow],
+        since: Millis,
+    ) -> Result<Vec<LogRow>, StoreError> {
+        self.note(self.shared.log_keys(room, rows, since).await)
+    }
+
+    async fn fill_log(&mut self, room: RoomId, rows: &[LogRow]) -> Result<(), StoreError> {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let now = Millis(u64::try_from(now).unwrap_or(u64::MAX));
+        self.note(self.shared.fill_log(room, rows, now).await)
+    }
+
+    /// Every row is durable when its request is answered.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        self.note(self.shared.epoch().await)
+    }
+
+    async fn raise_epoch(&mut self, epoch: Epoch) -> Result<(), StoreError> {
+        self.note(self.shared.raise_epoch(epoch).await)
     }
 }

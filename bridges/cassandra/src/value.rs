@@ -78,6 +78,18 @@ pub(crate) fn decode_facts(value: &[u8]) -> Result<MessageFacts, Fault> {
     Ok(MessageFacts { id, n, reply_to, wall, sender, key })
 }
 
+/// As [`encode_event`], of an event that is stored already; `body` is its own.
+pub(crate) fn encode_stored(event: &StoredEvent, body: &Body<'_>) -> Vec<u8> {
+    let kind = match body {
+        Body::Edit { .. } => RecordKind::Edit,
+        Body::Delete { .. } => RecordKind::Delete,
+        Body::Reaction { .. } => RecordKind::Reaction,
+        _ => RecordKind::Meta,
+    };
+    let StoredEvent { room, seq, rev, wall, sender, key, .. } = *event;
+    encode_event(&RecordHead { kind, flags: 0, room, seq, rev, wall, sender, key }, body)
+}
+
 pub(crate) fn encode_event(head: &RecordHead, body: &Body<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
     out.extend_from_slice(&[VERSION, head.kind as u8]);
@@ -111,13 +123,17 @@ pub(crate) fn encode_used(head: &RecordHead, body: &Body<'_>) -> Vec<u8> {
         Body::Message { n, id, .. } => (*n, *id),
         _ => (Ordinal(0), MessageId::NIL),
     };
+    encode_found(&FoundKey { seq: head.seq, n, id, wall: head.wall.0, content_hash: body_hash(body) })
+}
+
+pub(crate) fn encode_found(used: &FoundKey) -> Vec<u8> {
     let mut out = Vec::with_capacity(49);
     out.push(VERSION);
-    for number in [head.wall.0, head.seq.0, n.0] {
+    for number in [used.wall, used.seq.0, used.n.0] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.extend_from_slice(&id.0);
-    out.extend_from_slice(&body_hash(body).unwrap_or(0).to_le_bytes());
+    out.extend_from_slice(&used.id.0);
+    out.extend_from_slice(&used.content_hash.unwrap_or(0).to_le_bytes());
     out
 }
 

@@ -13,10 +13,9 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lynk_domain::{Lsn, RoomId, Seq, UserId};
+use lynk_domain::{Lsn, Millis, RoomId, Seq, UserId};
 use lynk_model::{Body, MessageFacts, Position, Record, RecordHead, RecordKind, RoomHead};
 use scylla::statement::batch::{Batch, BatchType};
-use uuid::Uuid;
 
 use crate::connect::KEY_LIFE_MIN;
 use crate::place::{self, FINAL, number, uuid};
@@ -25,12 +24,12 @@ use crate::store::Shared;
 use crate::{Fault, FaultKind, value};
 
 /// How long an intent is found: 6 days. Its key tells that it is done, and must outlive it.
-const INTENT_LIFE_SECONDS: i32 = 6 * 24 * 60 * 60;
+pub(crate) const INTENT_LIFE_SECONDS: i32 = 6 * 24 * 60 * 60;
 const _: () = assert!((INTENT_LIFE_SECONDS as u64) < KEY_LIFE_MIN.as_secs());
 
 /// Rows that one request may write. Tables that share the columns of their key share partitions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Partition {
+pub(crate) enum Partition {
     /// Messages, events, reactions and what finds them.
     Bucket(RoomId, i64),
     /// Used keys of a shard and slot.
@@ -118,7 +117,7 @@ impl<'a> Plan<'a> {
         }
         let part = place::key_slot(head.room, head.key);
         let (room, sender, key) = (uuid(head.room.0), uuid(head.sender.0), uuid(head.key.0));
-        let (used, stamp, life) = (value::encode_used(head, body), micros(head)?, self.key_life);
+        let (used, stamp, life) = (value::encode_used(head, body), micros(head.wall)?, self.key_life);
         self.put(
             Partition::Keys(part.0, part.1),
             Row::UsedKey { part, room, sender, key, used, stamp, life },
@@ -128,7 +127,7 @@ impl<'a> Plan<'a> {
 
     fn intend(&mut self, head: &RecordHead, body: &Body<'_>) -> Result<(), Fault> {
         let (room, actor, key) = (uuid(head.room.0), uuid(head.sender.0), uuid(head.key.0));
-        let (intent, stamp) = (value::encode_intent(head.wall, body), micros(head)?);
+        let (intent, stamp) = (value::encode_intent(head.wall, body), micros(head.wall)?);
         let life = INTENT_LIFE_SECONDS;
         self.put(Partition::Room(head.room), Row::Intent { room, actor, key, intent, stamp, life });
         Ok(())
@@ -149,14 +148,7 @@ impl<'a> Plan<'a> {
     fn into_partitions(mut self) -> Result<impl Iterator<Item = Vec<Row<'a>>>, Fault> {
         for (room, head) in std::mem::take(&mut self.heads) {
             let (shard, id) = (place::head_shard(room), uuid(room.0));
-            type Cell<'a> = fn(i32, Uuid, i64) -> Row<'a>;
-            let cells: [(u64, Cell<'a>); 4] = [
-                (head.top.0, |shard, room, number| Row::Top { shard, room, number }),
-                (head.top_n.0, |shard, room, number| Row::TopN { shard, room, number }),
-                (head.version, |shard, room, number| Row::Version { shard, room, number }),
-                (head.reserved.0, |shard, room, number| Row::Reserved { shard, room, number }),
-            ];
-            for (value, cell) in cells.into_iter().filter(|(value, _)| *value > 0) {
+            for (value, cell) in place::head_cells(&head) {
                 self.put(Partition::Heads(shard), cell(shard, id, number(value)?));
             }
         }
@@ -176,19 +168,19 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn bucket_of(room: RoomId, seq: Seq) -> Result<(Partition, At), Fault> {
+pub(crate) fn bucket_of(room: RoomId, seq: Seq) -> Result<(Partition, At), Fault> {
     let seq = number(seq.0)?;
     let bucket = place::bucket(seq);
     Ok((Partition::Bucket(room, bucket), At { room: uuid(room.0), bucket, seq }))
 }
 
-/// Time of a record as the server counts it.
-fn micros(head: &RecordHead) -> Result<i64, Fault> {
-    number(head.wall.0.saturating_mul(1_000))
+/// A time as the server counts it.
+pub(crate) fn micros(wall: Millis) -> Result<i64, Fault> {
+    number(wall.0.saturating_mul(1_000))
 }
 
 /// Cuts a partition's rows into requests.
-fn requests<'a>(rows: Vec<Row<'a>>, rows_max: usize, bytes_max: usize) -> Vec<Vec<Row<'a>>> {
+pub(crate) fn requests<'a>(rows: Vec<Row<'a>>, rows_max: usize, bytes_max: usize) -> Vec<Vec<Row<'a>>> {
     let (mut requests, mut current, mut bytes) = (Vec::new(), Vec::new(), 0);
     for row in rows {
         let more = row.bytes();
@@ -205,7 +197,7 @@ fn requests<'a>(rows: Vec<Row<'a>>, rows_max: usize, bytes_max: usize) -> Vec<Ve
 
 /// What became of the requests of an append.
 #[derive(Default)]
-struct Outcome {
+pub(crate) struct Outcome {
     written: bool,
     fault: Option<Fault>,
 }
@@ -223,7 +215,7 @@ impl Outcome {
     }
 
     /// A refusal means that nothing was written only when nothing was.
-    fn finish(self) -> Result<(), Fault> {
+    pub(crate) fn finish(self) -> Result<(), Fault> {
         match self.fault {
             None => Ok(()),
             Some(fault) if self.written => Err(Fault { kind: FaultKind::Unknown, ..fault }),
@@ -236,15 +228,26 @@ impl Shared {
     /// Writes a batch, then its cursor.
     pub(crate) async fn append(&self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), Fault> {
         let lsn = number(cursor.0)?;
-        let mut outcome = Outcome::default();
         let limits = &self.limits;
-        let mut waiting = Plan::of(batch, self.key_life)?
+        let waiting = Plan::of(batch, self.key_life)?
             .into_partitions()?
             .flat_map(|rows| requests(rows, limits.request_rows, limits.request_bytes));
+        let mut outcome = self.send(waiting).await;
+        if outcome.fault.is_none() {
+            let moved =
+                self.session.execute_unpaged(&self.statements.writes.cursor, (lsn, lsn, source)).await;
+            outcome.note(moved.map(|_| ()).map_err(|error| Fault::of_write(&error)));
+        }
+        outcome.finish()
+    }
+
+    /// Sends requests, some at a time.
+    pub(crate) async fn send<'a>(&self, mut waiting: impl Iterator<Item = Vec<Row<'a>>>) -> Outcome {
+        let mut outcome = Outcome::default();
         let mut sent = FuturesUnordered::new();
         loop {
             // After a failure nothing more is sent; what is under way tells whether anything was written.
-            while outcome.fault.is_none() && sent.len() < limits.in_flight.max(1) {
+            while outcome.fault.is_none() && sent.len() < self.limits.in_flight.max(1) {
                 let Some(rows) = waiting.next() else { break };
                 sent.push(self.write(rows));
             }
@@ -256,13 +259,7 @@ impl Shared {
                 break;
             }
         }
-        drop(sent);
-        if outcome.fault.is_none() {
-            let moved =
-                self.session.execute_unpaged(&self.statements.writes.cursor, (lsn, lsn, source)).await;
-            outcome.note(moved.map(|_| ()).map_err(|error| Fault::of_write(&error)));
-        }
-        outcome.finish()
+        outcome
     }
 
     /// One request: rows of one partition.
@@ -295,7 +292,7 @@ mod tests {
     use super::*;
 
     fn rows(count: usize, text: &'static str) -> Vec<Row<'static>> {
-        let at = At { room: Uuid::nil(), bucket: 0, seq: 1 };
+        let at = At { room: uuid([0; 16]), bucket: 0, seq: 1 };
         (0..count).map(|_| Row::Edit { at, text, rev: 1 }).collect()
     }
 

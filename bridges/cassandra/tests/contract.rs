@@ -42,8 +42,16 @@ suites!(
     not_unread_is_counted_exactly,
     keys_lead_to_their_event,
     intents_are_kept_beside_the_log,
-    a_later_round_of_reading_replaces_an_earlier_one
+    a_later_round_of_reading_replaces_an_earlier_one,
+    epochs_are_raised_for_all_rooms
 );
+
+#[test]
+fn a_copy_made_while_records_arrive_equals_its_source() {
+    on_a_keyspace("a_copy_made_while_records_arrive_equals_its_source", |store| {
+        contract::a_copy_made_while_records_arrive_equals_its_source(store, seeds(4));
+    });
+}
 
 #[test]
 fn replay_in_any_order_equals_in_order_once() {

@@ -6,8 +6,11 @@
 //! Limits: sessions per account by the caller; ended sessions are dropped after a day, audit events after 90, counters when they have left their
 //! window. What can fail: see [`Fault`].
 
+mod copy;
 mod read;
 mod write;
+
+pub use copy::AccountsSnapshot;
 
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 use lynk_model::StoreError;

@@ -121,6 +121,21 @@ impl Database {
         .await
     }
 
+    /// A state that stays while it is read page by page. It takes one connection of the pool. `touch` reads a table: with the first read the
+    /// state is fixed.
+    pub(crate) async fn hold(&self, touch: &str) -> Result<Held, Fault> {
+        let deadline = Instant::now() + self.operation;
+        let session = self.session(deadline).await?;
+        let begin = async {
+            session.plain("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            // Between two pages others are filled.
+            session.plain("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+            session.plain(touch).await
+        };
+        in_time(deadline, "a read", begin).await?;
+        Ok(Held { session, operation: self.operation, fault: Mutex::default() })
+    }
+
     /// A transaction. `work` may run several times, and must decide by what it reads after its locks. Each statement sees what was
     /// committed before it (`READ COMMITTED`): what must stay as it was read is under a lock.
     pub(crate) async fn change<T>(
@@ -188,6 +203,33 @@ async fn in_time<T>(
     work: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
     timeout_at(deadline, work).await.unwrap_or_else(|_| Err(Fault::late(what)))
+}
+
+/// A transaction that reads; its connection is closed with it.
+pub(crate) struct Held {
+    session: Session,
+    operation: Duration,
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Held {
+    /// Reads at the held state.
+    pub(crate) async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&Session) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.operation;
+        in_time(deadline, "a read", work(&self.session)).await.map_err(|fault| {
+            let error = fault.store_error();
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+            error
+        })
+    }
+
+    /// The last failure since it was asked for.
+    pub(crate) fn take_fault(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// A connection that is in use.

@@ -26,9 +26,9 @@ mod locks;
 mod migrate;
 mod rooms;
 
-pub use accounts::PostgresAccounts;
+pub use accounts::{AccountsSnapshot, PostgresAccounts};
 pub use connect::{Connect, OpenError, Timeouts};
 pub use database::ATTEMPTS_MAX;
 pub use fault::{Fault, FaultKind};
 pub use migrate::{Migrated, STEPS, Step, migrate, migrate_with};
-pub use rooms::PostgresRooms;
+pub use rooms::{PostgresRooms, RoomsSnapshot};

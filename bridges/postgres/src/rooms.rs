@@ -7,7 +7,10 @@
 //! Limits: see the crate. What can fail: see [`Fault`].
 
 mod change;
+mod copy;
 mod load;
+
+pub use copy::RoomsSnapshot;
 
 use lynk_domain::{Key, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use lynk_bridge::Health;
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::notices::Notices;
+use crate::tap::{DrainWish, TeeEnd, Teed};
 use crate::{DrainSnapshot, failed, succeeded};
 
 /// Time between two tries to tell shards what did not fit their queues.
@@ -32,6 +34,10 @@ pub(crate) struct Draining<D: Disk, M> {
     pub(crate) embedded: Option<MessageLog>,
     /// Woken to end.
     pub(crate) woken: Arc<Notify>,
+    /// What a copy asks for.
+    pub(crate) wishes: Receiver<DrainWish>,
+    /// Where a copy gets what is drained.
+    pub(crate) tee: TeeEnd,
     pub(crate) disk: D,
     pub(crate) reader: SharedReader<D>,
     pub(crate) notices: Notices,
@@ -75,7 +81,9 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
         let started = Instant::now();
         let mut published: Option<Instant> = None;
         let mut stopping: Option<Instant> = None;
+        let mut drained = false;
         loop {
+            self.grant().await;
             if stopping.is_none() && stop.load(Ordering::Acquire) {
                 stopping = Some(Instant::now());
             }
@@ -89,12 +97,29 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
             let wait = match next {
                 _ if over => break,
                 Next::Continue => continue,
-                Next::Idle if stopping.is_some() => break,
+                Next::Idle if stopping.is_some() => {
+                    drained = !self.stuck;
+                    break;
+                }
                 Next::Idle => self.pause,
                 Next::Wait(time) => time,
             };
             let wait = if told { wait } else { wait.min(UNTOLD) };
             let _early = timeout(wait.min(PUBLISH), self.woken.notified()).await;
+        }
+        self.tee.send(Teed::End { drained }).await;
+    }
+
+    /// Does what a copy asks for. Between two steps, so that what was drained is in the log, and in the tee.
+    async fn grant(&mut self) {
+        while let Ok(wish) = self.wishes.try_recv() {
+            match wish {
+                DrainWish::Tee { to, begun } => {
+                    self.tee.set(to);
+                    let _gone = begun.send(());
+                }
+                DrainWish::Hold(hold) => hold.keep(self.drainer.cursors()).await,
+            }
         }
     }
 
@@ -125,6 +150,9 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
                 self.counts.records += records as u64;
                 self.counts.batches += 1;
                 self.notices.note(source, lsn);
+                if self.tee.is_open() && records > 0 {
+                    self.tee.send(Teed::Records(self.drainer.last_batch().to_owned_records())).await;
+                }
                 self.round = self.round.saturating_sub(records as u64);
                 if self.round == 0 && !stopping { Next::Wait(self.pause) } else { Next::Continue }
             }

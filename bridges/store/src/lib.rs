@@ -24,6 +24,7 @@ mod drain;
 mod notices;
 mod requests;
 mod snapshot;
+mod tap;
 
 use std::io;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 pub use snapshot::{DrainSnapshot, RequestSnapshot, StoreHealth};
+pub use tap::{Holding, RequestsHeld, Tap, TapEnded, Tee, Teed};
 
 /// How the bridge works.
 #[derive(Clone, Debug)]
@@ -120,6 +122,7 @@ pub struct StoreBridge {
     health: StoreHealth,
     request_board: Board<RequestSnapshot>,
     drain_board: Board<DrainSnapshot>,
+    tap: Option<Tap>,
 }
 
 impl StoreBridge {
@@ -148,6 +151,8 @@ impl StoreBridge {
         let (request_board, drain_board) = (Board::default(), Board::default());
 
         let requests_woken = Arc::new(Notify::new());
+        let drain_woken = Arc::new(Notify::new());
+        let (tap, tap_ends) = Tap::new(reader.clone(), Arc::clone(&drain_woken), Arc::clone(&requests_woken));
         let woken = Arc::clone(&requests_woken);
         let mut desks = Desks::new(Arc::new(move || woken.notify_one()));
         let (mut notices, mut ports) = (notices::Notices::new(live), Vec::new());
@@ -166,6 +171,7 @@ impl StoreBridge {
         let mut answering = requests::Answering {
             desks,
             woken: Arc::clone(&requests_woken),
+            holds: tap_ends.requests,
             messages: messages.store,
             rooms,
             records: reader.clone(),
@@ -178,12 +184,13 @@ impl StoreBridge {
             counts: RequestSnapshot::default(),
             board: request_board.clone(),
         };
-        let drain_woken = Arc::new(Notify::new());
         let mut draining = drain::Draining {
             drainer,
             messages: drained.store,
             embedded,
             woken: Arc::clone(&drain_woken),
+            wishes: tap_ends.drain,
+            tee: tap::TeeEnd::default(),
             disk,
             reader,
             notices,
@@ -197,7 +204,15 @@ impl StoreBridge {
         };
         let drain = spawn("store-drain", move |stop| draining.run(&drained.runtime, stop))?;
         let requests = spawn("store", move |stop| answering.run(&messages.runtime, stop))?;
-        Ok((Self { requests, requests_woken, drain, drain_woken, health, request_board, drain_board }, ports))
+        let tap = Some(tap);
+        let bridge =
+            Self { requests, requests_woken, drain, drain_woken, health, request_board, drain_board, tap };
+        Ok((bridge, ports))
+    }
+
+    /// The tap on the drain, once: there is one copy at a time.
+    pub fn take_tap(&mut self) -> Option<Tap> {
+        self.tap.take()
     }
 
     /// Health of each part, for `/readyz`.

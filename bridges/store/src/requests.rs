@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use lynk_telemetry::Board;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use crate::tap::Hold;
 use crate::{RequestSnapshot, StoreHealth, failed, succeeded};
 
 /// Requests taken before shards are woken: bounds what the first of a burst waits, and saves wakes.
@@ -36,6 +38,8 @@ pub(crate) struct Answering<D: Disk, M, R> {
     pub(crate) desks: Desks<(RequestId, StoreRequest), (RequestId, StoreReply)>,
     /// Woken by shards, and to end.
     pub(crate) woken: Arc<Notify>,
+    /// Wishes to be held for a moment.
+    pub(crate) holds: Receiver<Hold<()>>,
     pub(crate) messages: M,
     pub(crate) rooms: R,
     pub(crate) records: SharedReader<D>,
@@ -137,6 +141,13 @@ where
         let mut published = Instant::now();
         let mut open = FuturesUnordered::new();
         loop {
+            if let Ok(hold) = self.holds.try_recv() {
+                while let Some(answered) = open.next().await {
+                    self.finish(answered, clock());
+                }
+                self.desks.ring();
+                hold.keep(()).await;
+            }
             let mut moved = 0;
             while moved < BURST && open.len() < self.in_flight_max {
                 let Some((shard, (id, request))) = self.desks.take() else { break };

@@ -18,7 +18,7 @@ use lynk_embedded::MessageLogOptions;
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::{Policy, TrustedProxies};
 use lynk_journal::{
-    Cursors, DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
+    DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
     RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
 };
 use lynk_model::port::{AccountStore, LastFault, MessageStore, RoomStore};
@@ -31,6 +31,7 @@ use tokio::runtime::Runtime;
 use crate::accounts::{self, StoredBlocks};
 use crate::api::Mailboxes;
 use crate::config::{Backend, Config, MessagesIn, Pin, RelationalIn};
+use crate::copies::control::{self, Control};
 use crate::data_dir::{DataDir, Keys};
 use crate::events::{self, Publishing};
 use crate::exit::Failure;
@@ -102,6 +103,7 @@ pub(crate) struct Running {
     /// Ends the bridge of what waits for minutes.
     finish_shared: Option<Box<dyn FnOnce() + Send>>,
     store: StoreBridge,
+    control: Option<Control>,
     publishing: Option<Publishing>,
     keeper: KeeperThread,
 }
@@ -152,7 +154,7 @@ impl Boot<'_> {
             MessagesIn::Cassandra => {
                 #[cfg(feature = "cassandra")]
                 {
-                    let life = self.key_life_millis();
+                    let life = stores::key_life_millis(self.config);
                     let messages = stores::cassandra::messages(self.config, self.dir, self.health, life)?;
                     self.with_messages(loaded, messages)
                 }
@@ -166,7 +168,7 @@ impl Boot<'_> {
     where
         M: MessageStore + LastFault + Clone + Send + 'static,
     {
-        let life = self.key_life_millis();
+        let life = stores::key_life_millis(self.config);
         match self.config.outside.relational {
             RelationalIn::Embedded => {
                 let rooms = stores::embedded_rooms(self.dir, life)?;
@@ -240,6 +242,7 @@ impl Boot<'_> {
         let limits = self.writer_limits();
         let writers: Vec<_> = (0..shard_count).map(|_| Writer::new(limits)).collect();
         let committed = writers.iter().map(Writer::committed).collect();
+        let log = messages.embedded.clone();
         let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, committed));
         let drainer = Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use));
         let parts = StoreParts {
@@ -249,7 +252,7 @@ impl Boot<'_> {
             rooms,
             rooms_outside: self.config.outside.relational != RelationalIn::Embedded,
             reader: reader.clone(),
-            drainer: held(drainer, cursors.as_ref()),
+            drainer: events::held(drainer, cursors.as_ref()),
             disk: RealDisk,
             live: (0..shard_count).map(|shard| recovered.live_source(ShardId(shard))).collect(),
         };
@@ -263,13 +266,15 @@ impl Boot<'_> {
             requests_per_shard_max: self.config.limits.store_requests_in_flight_max as usize,
             ..StoreOptions::default()
         };
-        let (store, ports) = StoreBridge::start(parts, wakes, &options)?;
+        let (mut store, ports) = StoreBridge::start(parts, wakes, &options)?;
+        let tap = store.take_tap();
         let publishing = match cursors.zip(new_accounts) {
             None => None,
             Some((cursors, accounts)) => {
                 Some(events::start(self.config, &root, &recovered, shard_count, cursors, reader, accounts)?)
             }
         };
+        let (root, installation) = (self.dir.root().to_owned(), self.dir.installation()?);
 
         let (mailboxes, apis) = Mailboxes::open(&plan, shard_count)?;
         let journals =
@@ -304,6 +309,11 @@ impl Boot<'_> {
         });
         let room = room_for_connections(config, shard_count, files_max);
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
+        let control = tap
+            .map(|tap| {
+                Control::start(control::Parts { config: config.clone(), root, installation, log, tap })
+            })
+            .transpose()?;
         Ok(Running {
             shards,
             api,
@@ -311,6 +321,7 @@ impl Boot<'_> {
             accounts_thread,
             finish_shared: finish,
             store,
+            control,
             publishing,
             keeper,
         })
@@ -320,16 +331,9 @@ impl Boot<'_> {
         MessageLogOptions {
             cache_bytes: self.config.store_cache_bytes,
             memtable_bytes: self.config.store_memtable_bytes,
-            key_life_millis: self.key_life_millis(),
+            key_life_millis: stores::key_life_millis(self.config),
             ..MessageLogOptions::default()
         }
-    }
-
-    /// How long stores must find keys: while they are accepted, and an hour for clocks.
-    fn key_life_millis(&self) -> u64 {
-        const CLOCKS_MILLIS: u64 = 60 * 60 * 1_000;
-        let limits = &self.config.limits;
-        limits.key_age_max_millis + limits.key_ahead_max_millis + CLOCKS_MILLIS
     }
 
     /// A batch must fit into a segment, also into a small one.
@@ -393,7 +397,7 @@ impl Boot<'_> {
         let used = DiskUse::new(recovered.used_bytes, u64::MAX);
         // What is not published yet stays.
         let cursors = events::cursors(self.config, &root, recovered, 0)?;
-        let mut drainer = held(Drainer::new(&root, recovered, 0, used), cursors.as_ref());
+        let mut drainer = events::held(Drainer::new(&root, recovered, 0, used), cursors.as_ref());
         let mut moved = 0;
         loop {
             let Store { store, runtime } = messages;
@@ -505,14 +509,6 @@ impl Boot<'_> {
             handles.push(seat.spawn(spec).map_err(start_failed)?);
         }
         Ok(handles)
-    }
-}
-
-/// A drainer that keeps what others still need.
-fn held(drainer: Drainer, cursors: Option<&Arc<Cursors>>) -> Drainer {
-    match cursors {
-        None => drainer,
-        Some(cursors) => drainer.hold(Arc::clone(cursors)),
     }
 }
 
@@ -629,6 +625,9 @@ impl Running {
         self.store.finish();
         if let Some(publishing) = self.publishing {
             publishing.finish();
+        }
+        if let Some(control) = self.control {
+            control.join();
         }
         self.keeper.join();
     }

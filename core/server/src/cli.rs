@@ -7,6 +7,7 @@ mod bench;
 mod certs;
 mod chat;
 mod config;
+mod copies;
 mod health;
 mod init;
 mod keys;
@@ -77,6 +78,26 @@ enum Command {
         version before goes on working. May be repeated; one at a time."
     )]
     Migrate(migrate::MigrateArgs),
+    /// Copy all data as it is at one moment, while the server serves or without one.
+    #[command(
+        after_help = "Examples:\n  lynk backup --to /backups/2026-11-26\n  lynk backup --data /var/lib/lynk --to /backups/2026-11-26 -o json\n\n\
+        A backup is a data directory of embedded stores, wherever the data was. It has no keys and no sessions: copy keys/ apart, once and\n\
+        after each `lynk keys rotate`."
+    )]
+    Backup(copies::BackupArgs),
+    /// Make an empty data directory, or fill empty outside stores, from a backup.
+    #[command(
+        after_help = "Examples:\n  lynk restore --from /backups/2026-11-26 --data /var/lib/lynk\n  lynk restore --from /backups/2026-11-26 --config /etc/lynk.toml -o json\n\n\
+        The backup is checked first and stays as it is. Clients read their rooms anew; everybody signs in again."
+    )]
+    Restore(copies::RestoreArgs),
+    /// Move from the embedded stores into outside ones, with a short pause at the end.
+    #[command(
+        after_help = "Examples:\n  lynk move --from embedded --to external --verify --config /etc/lynk-outside.toml\n  lynk move --from embedded --to external --config /etc/lynk-outside.toml -o json\n\n\
+        The configuration names the new stores, which `lynk migrate` has made and which are empty. A server that runs serves while messages are\n\
+        copied, and ends for the switch: start it again with that configuration."
+    )]
+    Move(copies::MoveArgs),
     /// Check the data directory of a server that does not run.
     #[command(after_help = "Examples:\n  lynk verify\n  lynk verify --data /var/lib/lynk -o json")]
     Verify(verify::VerifyArgs),
@@ -206,6 +227,9 @@ pub fn main() -> ExitCode {
         Command::Init(command) => command.run(),
         Command::Health(args) => args.run(),
         Command::Migrate(args) => args.run(),
+        Command::Backup(args) => args.run(),
+        Command::Restore(args) => args.run(),
+        Command::Move(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Config(command) => command.run(),

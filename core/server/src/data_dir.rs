@@ -6,6 +6,7 @@
 //! INSTALLATION    random name of this directory, for outside stores that keep the drain positions of several
 //! STORES          which stores its data is in
 //! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; server.secret; files 0600
+//! control         socket by which commands ask the server; 0600
 //! crashes         last crashes, for the crash-loop guard
 //! journal/        write-ahead log
 //! messages/       message log
@@ -28,7 +29,7 @@ use crate::exit::Failure;
 use crate::os;
 
 /// Layout version that this build reads and writes.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// File of the key that signs.
 pub(crate) const SIGNING_KEY: &str = "access.p8";
@@ -53,6 +54,36 @@ impl DataDir {
         check_version(root)?;
         make_dir(&root.join("keys"), 0o700)?;
         Ok(Self { root: root.to_owned(), _lock: lock })
+    }
+
+    /// Takes an empty directory, or one with nothing but `keys`, to be filled: it is none to serve from until [`Self::replace`] has written
+    /// `VERSION`. What is left of an interrupted restore may be in it.
+    ///
+    /// # Errors
+    /// Something is in it.
+    pub(crate) fn claim(root: &Path) -> Result<Self, Failure> {
+        make_dir(root, 0o750)?;
+        let lock = lock(root)?;
+        let expected = |name: &str| {
+            matches!(name, "LOCK" | "keys" | "lost+found" | "INSTALLATION" | crate::copies::restore::UNPACKED)
+        };
+        let strange = fs::read_dir(root)
+            .map_err(|error| refused(root, &error))?
+            .filter_map(Result::ok)
+            .find(|entry| !entry.file_name().to_str().is_some_and(expected));
+        if let Some(entry) = strange {
+            let what = format!("{} is not empty: it holds {:?}", root.display(), entry.file_name());
+            return Err(Failure::dependency(what).cure("name an empty or a new directory with --data"));
+        }
+        Ok(Self { root: root.to_owned(), _lock: lock })
+    }
+
+    /// Writes a file in place of the one that is there, in one step.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn replace(&self, file: &str, text: &str) -> Result<(), Failure> {
+        replace(&self.root.join(file), text.as_bytes(), 0o640)
     }
 
     /// The directory's own name; made if there is none.
@@ -88,11 +119,7 @@ impl DataDir {
             other => return other.map_err(|error| refused(&path, &error)),
         }
         // In one step: a name that is half written would be another name.
-        let part = self.root.join(format!("{file}.part"));
-        let _left_by_a_crash = fs::remove_file(&part);
-        write_new(&part, first.as_bytes(), 0o640)?;
-        fs::rename(&part, &path).map_err(|error| refused(&path, &error))?;
-        sync_dir(&self.root)?;
+        replace(&path, first.as_bytes(), 0o640)?;
         Ok(first.to_owned())
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lynk_bridge::HealthReport;
-use lynk_journal::{Cursors, Kept, RealDisk, Recovered, SharedReader};
+use lynk_journal::{Cursors, Drainer, Kept, RealDisk, Recovered, SharedReader};
 use lynk_model::port::AccountStore;
 use lynk_telemetry::Snapshot;
 use tokio::runtime::Runtime;
@@ -82,6 +82,14 @@ pub(crate) fn cursors(
         );
     }
     Ok(Some(cursors))
+}
+
+/// A drainer that keeps what others still need.
+pub(crate) fn held(drainer: Drainer, cursors: Option<&Arc<Cursors>>) -> Drainer {
+    match cursors {
+        None => drainer,
+        Some(cursors) => drainer.hold(Arc::clone(cursors)),
+    }
 }
 
 /// Starts the thread. `accounts` is a store of its own.

@@ -48,6 +48,11 @@ impl Failure {
         &self.what
     }
 
+    /// What to do about it.
+    pub(crate) fn cure_text(&self) -> Option<&str> {
+        self.cure.as_deref()
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit

@@ -19,6 +19,7 @@ mod chat;
 mod cli;
 pub mod client;
 mod config;
+mod copies;
 mod crash;
 mod credentials;
 mod data_dir;

@@ -86,6 +86,13 @@ pub(crate) fn embedded_accounts(dir: &DataDir) -> Result<Accounts, Failure> {
     Accounts::open(dir.root()).map_err(|error| open_failed(&error))
 }
 
+/// How long stores must find keys: while they are accepted, and an hour for clocks.
+pub(crate) fn key_life_millis(config: &Config) -> u64 {
+    const CLOCKS_MILLIS: u64 = 60 * 60 * 1_000;
+    let limits = &config.limits;
+    limits.key_age_max_millis + limits.key_ahead_max_millis + CLOCKS_MILLIS
+}
+
 /// What waits for minutes, kept for several processes.
 pub(crate) struct SharedEphemeral {
     pub(crate) store: Arc<dyn Ephemeral>,
@@ -172,14 +179,18 @@ pub(crate) fn wait_for<T>(
     }
 }
 
+/// What the file `STORES` says of a configuration's stores.
+pub(crate) fn wanted(config: &Config) -> String {
+    let outside = &config.outside;
+    format!("relational = {}\nmessages = {}\n", name(outside.relational), name(outside.messages))
+}
+
 /// Refuses a data directory whose data would be left behind in other stores, and notes the stores of a new one.
 ///
 /// # Errors
 /// The configuration names other stores than those that the directory's data is in.
 pub(crate) fn agree(config: &Config, dir: &DataDir) -> Result<(), Failure> {
-    let outside = &config.outside;
-    let wanted =
-        format!("relational = {}\nmessages = {}\n", name(outside.relational), name(outside.messages));
+    let wanted = wanted(config);
     let found = dir.stores(&wanted)?;
     if found == wanted {
         return Ok(());

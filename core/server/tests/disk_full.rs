@@ -173,6 +173,42 @@ fn a_full_disk_refuses_sends_until_there_is_space_with_epoll() {
     a_full_disk(Backend::Epoll);
 }
 
+#[test]
+fn a_backup_that_does_not_fit_leaves_nothing() {
+    if let Some(why) = cannot_mount() {
+        return ledger::say(&format!("SKIPPED a backup that does not fit: {why}"));
+    }
+    let place = TempDir::new().expect("a temporary directory");
+    let image = place.path().join("small.img");
+    FileSystem::make(&image, 64 * MIB).expect("space for an image");
+    let disk = FileSystem::mount(&image, &place.path().join("disk")).expect("a disk");
+    let data = place.path().join("data");
+    let start = start(&data);
+    let server = start.run().expect("a server");
+    let mut talk = Talk::begin(&start, &server);
+    for _ in 0..200 {
+        talk.send(200).expect("there is space");
+    }
+    let filler = fill(disk.dir());
+    let backup = |target: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lynk"));
+        command.arg("backup").arg("--data").arg(&data).arg("--to").arg(target).output().expect("started")
+    };
+    for free in [0, 8 * MIB] {
+        let file = OpenOptions::new().write(true).open(&filler).expect("ours");
+        let size = file.metadata().expect("there").len();
+        file.set_len(size - free).expect("ours");
+        let done = backup(&disk.dir().join("backup"));
+        assert_eq!(done.status.code(), Some(4), "{}", String::from_utf8_lossy(&done.stdout));
+        let left: Vec<_> =
+            fs::read_dir(disk.dir()).expect("a directory").map(|e| e.expect("one").file_name()).collect();
+        assert!(left.iter().all(|name| name == "filler" || name == "lost+found"), "{left:?}");
+    }
+    talk.check();
+    let done = backup(&place.path().join("elsewhere"));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// A data directory that a killed server left, with what it acknowledged; made once per test.
 struct Left {
     place: TempDir,

@@ -9,6 +9,7 @@
 //! Limits: sessions per account by the caller; ended sessions are dropped after a day, audit events after 90, counters when
 //! they have left their window; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
 
+mod copy;
 mod read;
 mod schema;
 mod write;
@@ -23,6 +24,8 @@ use lynk_model::account::{
 };
 use lynk_model::port::{AccountStore, LastFault, StoreFault};
 use rusqlite::Connection;
+
+pub use copy::AccountsSnapshot;
 
 use crate::{Fault, OpenError, sqlite};
 

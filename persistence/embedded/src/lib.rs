@@ -21,10 +21,10 @@ mod sqlite;
 
 use std::path::Path;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, AccountsSnapshot};
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
-pub use rooms::{BlockList, Rooms};
+pub use rooms::{BlockList, Rooms, RoomsSnapshot};
 
 /// How long keys are kept unless it is said otherwise, in milliseconds: 7 days in which they are accepted, the minute by
 /// which they may lie ahead, and an hour for clocks.

@@ -12,6 +12,7 @@
 //!
 //! Limits: [`MessageLogOptions`]. What can fail: the disk.
 
+mod copy;
 mod key;
 mod prune;
 mod read;
@@ -38,8 +39,11 @@ use crate::{Fault, FaultKind, KEY_LIFE_MILLIS, OpenError};
 use key::Table;
 use write::{HeadCache, NewHeads, Pending};
 
-/// Format of keys and values that this build writes.
-const FORMAT: u32 = 1;
+/// Newest format of keys and values that this build knows: 1, and 2 once the epoch of all rooms was raised, because a program that does not know
+/// that row would answer clients with epochs of an earlier life of their rooms.
+const FORMAT: u32 = 2;
+/// Format of a new log.
+const FORMAT_NEW: u32 = 1;
 /// Memtables waiting for their flush at which an append waits. fjall itself waits at 4, without end when its
 /// worker has died.
 const SEALED_MEMTABLES_MAX: usize = 3;
@@ -174,7 +178,7 @@ impl Engine {
     fn write_format(&self) -> Result<(), Fault> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         let key = key::prefix(RoomId::NIL, Table::Format);
-        batch.insert(&self.keyspace, key, FORMAT.to_le_bytes());
+        batch.insert(&self.keyspace, key, FORMAT_NEW.to_le_bytes());
         Ok(batch.commit()?)
     }
 
@@ -312,6 +316,26 @@ impl MessageLog {
         })
     }
 
+    /// Closes the store: what it holds is written out as tables, and when this returns nobody writes to its files any more. Other handles
+    /// must be gone.
+    ///
+    /// # Errors
+    /// When the disk refuses, or somebody else has a handle.
+    pub fn close(self) -> Result<(), OpenError> {
+        let path = self.shared.path.clone();
+        let refused = |fault: Fault| OpenError::Engine { path: path.clone(), fault };
+        if self.flush().is_err() {
+            return Err(refused(self.take_fault().unwrap_or_else(|| Fault::corrupt("the flush failed"))));
+        }
+        if Arc::strong_count(&self.shared) > 1 {
+            return Err(OpenError::Locked { path });
+        }
+        drop(self);
+        // The engine's threads hold its lock until they have ended.
+        let lock = File::open(path.join("lock")).map_err(|error| refused(error.into()))?;
+        lock_directory(&path, &lock)
+    }
+
     /// Runs `f` on the open engine, and notes what it fails with.
     fn with_engine<T>(&self, f: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, StoreError> {
         let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
@@ -366,14 +390,24 @@ impl MessageLog {
         &self,
         fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
     ) -> Result<(), StoreError> {
+        self.write_as(Some(PersistMode::SyncData), fill)
+    }
+
+    /// As [`Self::write`], and as durable as `durability` says.
+    fn write_as(
+        &self,
+        durability: Option<PersistMode>,
+        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
+    ) -> Result<(), StoreError> {
         let mut writer = lock(&self.shared.writer);
-        let written = self.write_locked(&mut writer, fill);
+        let written = self.write_locked(&mut writer, durability, fill);
         written.map_err(|fault| self.note(fault))
     }
 
     fn write_locked(
         &self,
         writer: &mut Writer,
+        durability: Option<PersistMode>,
         fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
     ) -> Result<(), Fault> {
         self.check_free_space()?;
@@ -386,7 +420,7 @@ impl MessageLog {
             return Err(Fault::new(FaultKind::Unavailable, "the message log is closed after a failure"));
         };
         engine.wait_for_workers().inspect_err(|_| writer.broken = true)?;
-        let mut batch = engine.database.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = engine.database.batch().durability(durability);
         let heads = fill(engine, &writer.heads, &mut batch)?;
         batch.commit().map_err(|error| {
             writer.broken = true;
@@ -479,8 +513,9 @@ mod tests {
     use std::collections::BTreeMap;
     use std::os::unix::fs::MetadataExt;
 
+    use lynk_domain::Epoch;
     use lynk_model::contract::{History, records};
-    use lynk_model::port::ready;
+    use lynk_model::port::{MessageDump as _, ready};
 
     use super::*;
 
@@ -492,6 +527,20 @@ mod tests {
             .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "jnl"))
             .map(|entry| (entry.path(), entry.metadata().expect("is there").ino()))
             .collect()
+    }
+
+    #[test]
+    fn a_log_whose_epoch_was_raised_has_the_format_that_earlier_programs_refuse() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        let format = |log: &MessageLog| log.with_engine(Engine::format).expect("readable");
+        ready(log.raise_epoch(Epoch(0))).expect("raises");
+        assert_eq!(format(&log), Some(1), "it has the epoch that every log has");
+        ready(log.raise_epoch(Epoch(7))).expect("raises");
+        assert_eq!(format(&log), Some(2));
+        drop(log);
+        let log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        assert_eq!((format(&log), ready(log.epoch())), (Some(2), Ok(Epoch(7))));
     }
 
     #[test]

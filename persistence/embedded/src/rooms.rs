@@ -9,6 +9,7 @@
 
 mod across;
 mod change;
+mod copy;
 mod load;
 mod schema;
 
@@ -22,6 +23,7 @@ use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreErro
 use rusqlite::Connection;
 
 pub use across::BlockList;
+pub use copy::RoomsSnapshot;
 
 use crate::{Fault, KEY_LIFE_MILLIS, OpenError, sqlite};
 

@@ -38,6 +38,22 @@ pub(crate) fn open(path: &Path, steps: &[&str], mode: u32) -> Result<Connection,
     Ok(connection)
 }
 
+/// Opens the file at `path`, which must exist, for reading it as it is now. `touch` is a query that reads a table: with the first read the
+/// state is fixed.
+///
+/// # Errors
+/// What SQLite says.
+pub(crate) fn snapshot(path: &Path, touch: &str) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.execute_batch("BEGIN")?;
+        connection.query_row(touch, [], |_| Ok(()))?;
+        Ok(connection)
+    });
+    opened.map_err(|error| OpenError::Engine { path: path.to_owned(), fault: error.into() })
+}
+
 /// One more connection to a file that [`open`] has opened and holds open. It must not go through that again: the write-ahead log, which would
 /// be replaced, is in use.
 ///

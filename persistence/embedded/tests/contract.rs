@@ -1,6 +1,6 @@
 //! The embedded stores pass the suites of their ports.
 
-use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, Rooms};
+use lynk_embedded::{Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Rooms, RoomsSnapshot};
 use lynk_model::contract;
 
 #[test]
@@ -45,4 +45,35 @@ fn accounts_pass_the_contract_of_their_port() {
         directories.push(directory);
         accounts
     });
+}
+
+#[test]
+fn the_message_log_can_be_copied() {
+    let mut directories = Vec::new();
+    contract::message_dump(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        directories.push(directory);
+        log
+    });
+}
+
+#[test]
+fn rooms_and_accounts_can_be_copied() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path();
+    let rooms = Rooms::open(data).expect("opens");
+    contract::room_dump(rooms, |_| RoomsSnapshot::open(data).expect("opens"));
+    let accounts = Accounts::open(data).expect("opens");
+    contract::account_dump(accounts, |_| AccountsSnapshot::open(data).expect("opens"));
+}
+
+#[test]
+fn a_closed_log_is_written_to_by_nobody() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+    let other = log.clone();
+    assert!(other.close().is_err(), "somebody has a handle");
+    log.close().expect("closes");
+    MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens again");
 }

@@ -171,6 +171,19 @@ impl Drainer {
         sources.map(|s| reader.last(s.id).0.saturating_sub(s.cursor.0)).sum()
     }
 
+    /// How far each journal is drained that still has records, or may get some.
+    #[must_use]
+    pub fn cursors(&self) -> Vec<(SourceId, Lsn)> {
+        let earlier = self.earlier.iter().filter(|source| source.phase != Phase::Gone);
+        earlier.chain(&self.live).map(|source| (source.id, source.cursor)).collect()
+    }
+
+    /// The batch that the last step moved, after [`DrainStep::Drained`] with records.
+    #[must_use]
+    pub fn last_batch(&self) -> &Batch {
+        &self.batch
+    }
+
     /// Drained files that could not be removed: the operator should look at the disk.
     #[must_use]
     pub fn unremoved(&self) -> usize {

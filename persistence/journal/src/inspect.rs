@@ -130,6 +130,14 @@ pub(crate) fn journals<D: Disk>(disk: &D, root: &Path) -> Result<Vec<(u32, u16)>
     Ok(found)
 }
 
+/// Every journal of a directory on disk, oldest generation first: generation and shard.
+///
+/// # Errors
+/// The disk refuses.
+pub fn journals_of(root: &Path) -> Result<Vec<(u32, u16)>, DiskError> {
+    journals(&crate::disk::RealDisk, root)
+}
+
 /// Generations below `root`; none when there is no such directory.
 pub(crate) fn generations<D: Disk>(disk: &D, root: &Path) -> Result<Vec<u32>, DiskError> {
     match disk.list(root) {

@@ -38,7 +38,7 @@ pub use cursors::{Cursors, Kept};
 pub use disk::{Disk, DiskError, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile};
 pub use disk_thread::DiskThread;
 pub use drainer::{DrainStep, Drainer};
-pub use inspect::{Damage, Why};
+pub use inspect::{Damage, Why, journals_of};
 pub use keeper::{DiskUse, Keeper, KeeperOptions, KeeperThread, PrepareError, SegmentSupply, Supplied};
 pub use publisher::{PublishOptions, PublishStep, Publisher};
 pub use reader::{Batch, FreedSegment, Reader};

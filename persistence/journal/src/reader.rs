@@ -50,6 +50,16 @@ impl Batch {
             .collect()
     }
 
+    /// The records, copied.
+    #[must_use]
+    pub fn to_owned_records(&self) -> Vec<OwnedRecord> {
+        let owned = |(head, range): &(RecordHead, Range<usize>)| OwnedRecord {
+            head: *head,
+            payload: self.payloads[range.clone()].to_vec(),
+        };
+        self.heads.iter().map(owned).collect()
+    }
+
     /// Number of the last record; 0 when there is none.
     #[must_use]
     pub fn last(&self) -> Lsn {

@@ -8,6 +8,7 @@
 //! it.
 
 mod accounts;
+mod copies;
 mod ephemeral;
 mod events;
 mod history;
@@ -21,6 +22,10 @@ pub use accounts::{
     an_account_is_found_by_what_is_unique, charges_count_together_and_never_too_many,
     names_and_numbers_belong_to_one, new_accounts_wait_until_they_are_published,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
+};
+pub use copies::{
+    a_copy_made_while_records_arrive_equals_its_source, epochs_are_raised_for_all_rooms,
+    filled_accounts_equal_their_source, filled_rooms_equal_their_source,
 };
 pub use ephemeral::{
     Bench, a_code_is_good_once_and_for_so_many_tries, a_code_is_restored_and_cancelled,
@@ -46,7 +51,10 @@ pub use rooms::{
 };
 
 use crate::event::Event;
-use crate::port::{AccountStore, EventSink, MessageStore, RoomStore};
+use crate::port::{
+    AccountDump, AccountFill, AccountStore, EventSink, MessageDump, MessageStore, RoomDump, RoomFill,
+    RoomStore,
+};
 
 /// All suites of the message port. `open` makes an empty store.
 pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
@@ -110,9 +118,32 @@ pub fn ephemeral(mut run: impl FnMut(fn(&Bench<'_>))) {
     run(names_that_were_added_are_found);
 }
 
+/// All suites of copying a message log. `open` makes an empty store.
+pub fn message_dump<M: MessageDump>(mut open: impl FnMut() -> M) {
+    a_copy_made_while_records_arrive_equals_its_source(&mut open(), 1..40);
+    epochs_are_raised_for_all_rooms(&mut open());
+}
+
+/// All suites of copying rooms. `snapshot` dumps the store as it is now.
+pub fn room_dump<R: RoomStore + RoomFill, D: RoomDump>(mut store: R, snapshot: impl Fn(&R) -> D) {
+    filled_rooms_equal_their_source(&mut store, snapshot);
+}
+
+/// All suites of copying accounts. `snapshot` dumps the store as it is now.
+pub fn account_dump<A: AccountStore + AccountFill, D: AccountDump>(mut store: A, snapshot: impl Fn(&A) -> D) {
+    filled_accounts_equal_their_source(&mut store, snapshot);
+}
+
 #[cfg(test)]
 mod tests {
     use crate::memory::{MemoryAccounts, MemoryEvents, MemoryMessages, MemoryRooms};
+
+    #[test]
+    fn the_reference_stores_can_be_copied() {
+        super::message_dump(MemoryMessages::default);
+        super::room_dump(MemoryRooms::default(), MemoryRooms::clone);
+        super::account_dump(MemoryAccounts::default(), MemoryAccounts::clone);
+    }
 
     #[test]
     fn the_reference_message_store_passes() {

@@ -12,6 +12,7 @@ pub mod account;
 mod body;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod dump;
 pub mod event;
 mod execute;
 mod join;

@@ -25,7 +25,7 @@ use crate::port::{Call, Ephemeral, Kept, NewCode, NewOnce, OnceKind, Seen, Tried
 
 pub use codes::CODES_MAX;
 pub use counters::COUNTERS_MAX;
-pub(crate) use counters::Slices;
+pub(crate) use counters::{Counted, Slices};
 pub use names::NAME_FILTER_BYTES;
 pub use once::ONCE_MAX;
 pub use presence::PRESENT_MAX;

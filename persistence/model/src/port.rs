@@ -1,10 +1,12 @@
 //! The ports that a store implements. Called on a bridge thread; they may block there.
 
 mod accounts;
+mod dump;
 mod ephemeral;
 mod events;
 
 pub use accounts::AccountStore;
+pub use dump::{AccountDump, AccountFill, MessageDump, RoomDump, RoomFill, key_of};
 pub use ephemeral::{
     Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
 };

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use lynk_bridge::Secret;
 use lynk_cassandra::{CassandraMessages, Connect, Identity, Limits, Migration, Replication, Tls, migrate};
-use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
-use lynk_model::port::{MessageStore, NotUnread};
+use lynk_domain::{Epoch, Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_model::dump::LogRow;
+use lynk_model::port::{MessageDump, MessageStore, NotUnread};
 use lynk_model::{
     FoundKey, MessageState, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError,
     StoredEvent,
@@ -225,5 +226,34 @@ impl MessageStore for Blocking {
     }
     async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
         self.runtime.block_on(self.store.intents(room))
+    }
+}
+
+impl MessageDump for Blocking {
+    async fn logged_rooms(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.runtime.block_on(self.store.logged_rooms(after, limit))
+    }
+    async fn log_rows(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<LogRow>, StoreError> {
+        self.runtime.block_on(self.store.log_rows(room, from, to))
+    }
+    async fn log_keys(
+        &self,
+        room: RoomId,
+        rows: &[LogRow],
+        since: Millis,
+    ) -> Result<Vec<LogRow>, StoreError> {
+        self.runtime.block_on(self.store.log_keys(room, rows, since))
+    }
+    async fn fill_log(&mut self, room: RoomId, rows: &[LogRow]) -> Result<(), StoreError> {
+        self.runtime.block_on(self.store.fill_log(room, rows))
+    }
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        self.runtime.block_on(self.store.settle())
+    }
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        self.runtime.block_on(self.store.epoch())
+    }
+    async fn raise_epoch(&mut self, epoch: Epoch) -> Result<(), StoreError> {
+        self.runtime.block_on(self.store.raise_epoch(epoch))
     }
 }

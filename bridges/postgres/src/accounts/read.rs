@@ -32,7 +32,7 @@ async fn all<T>(
     rows.iter().map(of).collect()
 }
 
-fn account(row: &Row) -> Result<Account, Fault> {
+pub(super) fn account(row: &Row) -> Result<Account, Fault> {
     let phone: &str = get(row, 1)?;
     Ok(Account {
         user: UserId(id(row, 0)?),
@@ -65,7 +65,7 @@ pub(super) async fn accounts(database: &Database, users: &[UserId]) -> Result<Ve
     Ok(users.iter().filter_map(|user| found.get(user).cloned()).collect())
 }
 
-fn session(row: &Row) -> Result<Session, Fault> {
+pub(super) fn session(row: &Row) -> Result<Session, Fault> {
     let rotations: Vec<i64> = get(row, 8)?;
     if rotations.len() > ROTATIONS_KEPT {
         return Err(Fault::corrupt("too many times of rotations"));

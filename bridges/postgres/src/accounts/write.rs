@@ -164,7 +164,7 @@ async fn put_session(session: &Session, user: UserId, new: &NewSession) -> Resul
     note(session, user, new.session, AuditKind::SignedIn, new.created).await
 }
 
-fn times(family: &Family) -> Vec<i64> {
+pub(super) fn times(family: &Family) -> Vec<i64> {
     family.rotations.iter().map(|at| bits(at.0)).collect()
 }
 

@@ -10,46 +10,47 @@ use uuid::Uuid;
 
 use crate::Fault;
 use crate::column::{get, id, known, number, small, uuid};
-use crate::database::Database;
+use crate::database::{Database, Session};
 
 fn all<T>(rows: &[Row], of: impl Fn(&Row) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
     rows.iter().map(of).collect()
 }
 
 pub(super) async fn room(database: &Database, room: RoomId) -> Result<LoadedRoom, Fault> {
+    database.snapshot(async |session| room_in(session, room).await).await
+}
+
+/// A room as a transaction sees it.
+pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoom, Fault> {
     let at = uuid(room.0);
-    database
-        .snapshot(async |session| {
-            let sent = [&at as &(dyn tokio_postgres::types::ToSql + Sync)];
-            let ask = |sql| session.rows(sql, &sent);
-            let first = try_join(
-                ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version
-                     FROM rooms.rooms WHERE room = $1"),
-                ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
-            );
-            let rest = try_join5(
-                ask("SELECT user_id, role, joined_version, joined_seq
-                     FROM rooms.members WHERE room = $1 ORDER BY user_id"),
-                ask("SELECT user_id, until FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
-                ask("SELECT user_id, until FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
-                ask("SELECT seq FROM rooms.pins WHERE room = $1 ORDER BY seq"),
-                ask("SELECT version, actor, key, wall, event FROM rooms.outbox WHERE room = $1 ORDER BY version"),
-            );
-            let ((row, blocks), (members, bans, mutes, pins, outbox)) = try_join(first, rest).await?;
-            let blocks = all(&blocks, pair)?;
-            let Some(row) = row.first() else { return Ok(LoadedRoom { blocks, ..LoadedRoom::default() }) };
-            Ok(LoadedRoom {
-                row: Some(room_row(room, row)?),
-                members: all(&members, member)?,
-                bans: all(&bans, |row| Ok(Ban { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
-                mutes: all(&mutes, |row| Ok(Mute { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
-                pins: all(&pins, |row| Ok(Seq(number(row, 0)?)))?,
-                blocks,
-                outbox: all(&outbox, outbox_row)?,
-                ..LoadedRoom::default()
-            })
-        })
-        .await
+    let sent = [&at as &(dyn tokio_postgres::types::ToSql + Sync)];
+    let ask = |sql| session.rows(sql, &sent);
+    let first = try_join(
+        ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version
+             FROM rooms.rooms WHERE room = $1"),
+        ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
+    );
+    let rest = try_join5(
+        ask("SELECT user_id, role, joined_version, joined_seq
+             FROM rooms.members WHERE room = $1 ORDER BY user_id"),
+        ask("SELECT user_id, until FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
+        ask("SELECT user_id, until FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
+        ask("SELECT seq FROM rooms.pins WHERE room = $1 ORDER BY seq"),
+        ask("SELECT version, actor, key, wall, event FROM rooms.outbox WHERE room = $1 ORDER BY version"),
+    );
+    let ((row, blocks), (members, bans, mutes, pins, outbox)) = try_join(first, rest).await?;
+    let blocks = all(&blocks, pair)?;
+    let Some(row) = row.first() else { return Ok(LoadedRoom { blocks, ..LoadedRoom::default() }) };
+    Ok(LoadedRoom {
+        row: Some(room_row(room, row)?),
+        members: all(&members, member)?,
+        bans: all(&bans, |row| Ok(Ban { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
+        mutes: all(&mutes, |row| Ok(Mute { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
+        pins: all(&pins, |row| Ok(Seq(number(row, 0)?)))?,
+        blocks,
+        outbox: all(&outbox, outbox_row)?,
+        ..LoadedRoom::default()
+    })
 }
 
 fn room_row(room: RoomId, row: &Row) -> Result<RoomRow, Fault> {

@@ -4,7 +4,7 @@ use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
 use lynk_model::port::{RoomStore as _, ready};
 use lynk_model::{MetaChange, MetaEvent, MetaOutcome, contract, fold_name};
 
-use crate::support::{OWNER, ROOM, command, create, join, pin, services, user};
+use crate::support::{OWNER, ROOM, Waiting, command, create, join, pin, services, user};
 
 #[test]
 fn rooms_pass_the_contract_of_their_port() {
@@ -27,6 +27,20 @@ fn accounts_pass_the_contract_of_their_port() {
         let accounts = database.accounts();
         databases.push(database);
         accounts
+    });
+}
+
+#[test]
+fn rooms_and_accounts_can_be_copied() {
+    let Some(services) = services("rooms_and_accounts_can_be_copied") else { return };
+    let database = services.database();
+    contract::room_dump(database.rooms(), |rooms| {
+        let store = rooms.runtime.block_on(rooms.store.snapshot()).expect("a snapshot");
+        Waiting { store, runtime: std::rc::Rc::clone(&rooms.runtime) }
+    });
+    contract::account_dump(database.accounts(), |accounts| {
+        let store = accounts.runtime.block_on(accounts.store.snapshot()).expect("a snapshot");
+        Waiting { store, runtime: std::rc::Rc::clone(&accounts.runtime) }
     });
 }
 

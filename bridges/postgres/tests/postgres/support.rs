@@ -16,7 +16,8 @@ use lynk_domain::{
 use lynk_model::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
 };
-use lynk_model::port::{AccountStore, RoomStore};
+use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage, RoomsMark, RoomsRow};
+use lynk_model::port::{AccountDump, AccountFill, AccountStore, RoomDump, RoomFill, RoomStore};
 use lynk_model::{
     LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
 };
@@ -426,5 +427,41 @@ pub(crate) fn new_session(n: u8) -> NewSession {
         created: Millis(1_000 + u64::from(n)),
         family: family(0),
         sessions_max: 30,
+    }
+}
+
+impl RoomFill for Waiting<PostgresRooms> {
+    async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.fill(rows))
+    }
+}
+
+impl AccountFill for Waiting<PostgresAccounts> {
+    async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.fill(rows))
+    }
+}
+
+impl RoomDump for Waiting<lynk_postgres::RoomsSnapshot> {
+    async fn rows(
+        &mut self,
+        mark: &RoomsMark,
+        limit: u32,
+    ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.rows(mark, limit))
+    }
+}
+
+impl AccountDump for Waiting<lynk_postgres::AccountsSnapshot> {
+    async fn rows(
+        &mut self,
+        mark: &AccountsMark,
+        limit: u32,
+    ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.rows(mark, limit))
     }
 }

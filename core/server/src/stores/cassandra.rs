@@ -78,6 +78,21 @@ pub(crate) fn messages(
     Ok(Messages { read: open()?, drained: open()?, embedded: None })
 }
 
+/// The message log, to be copied or filled; `installation` matters to drain positions only.
+///
+/// # Errors
+/// The cluster does not answer, or refuses us.
+pub(crate) fn log(
+    config: &Config,
+    installation: String,
+    runtime: &Runtime,
+) -> Result<CassandraMessages, Failure> {
+    let connect = connect(config, MESSAGES, installation, super::key_life_millis(config))?;
+    wait_for(NAME, config, &Health::new(), runtime, async || {
+        CassandraMessages::connect(&connect).await.map_err(|error| miss(&error))
+    })
+}
+
 /// Brings the tables to the newest version; returns what was there and what is.
 ///
 /// # Errors

@@ -6,7 +6,9 @@ use lynk_api::accounts::{Across, Blocks};
 use lynk_domain::UserId;
 use lynk_model::port::RoomStore as _;
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
-use lynk_postgres::{Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, Timeouts};
+use lynk_postgres::{
+    AccountsSnapshot, Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, RoomsSnapshot, Timeouts,
+};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::{Handle, Runtime};
 
@@ -82,6 +84,40 @@ pub(crate) fn accounts(
     let accounts = PostgresAccounts::new(&connect(config, ACCOUNTS)?).map_err(unusable)?;
     wait_for(NAME, config, health, runtime, async || accounts.check().await.map_err(|fault| miss(&fault)))?;
     Ok(accounts)
+}
+
+/// Both relational sides, to be copied or filled.
+pub(crate) struct Tables {
+    pub(crate) rooms: PostgresRooms,
+    pub(crate) accounts: PostgresAccounts,
+}
+
+impl Tables {
+    /// Connects, as the roles of the ports.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses us.
+    pub(crate) fn open(config: &Config, runtime: &Runtime) -> Result<Self, Failure> {
+        let health = Health::new();
+        let rooms = rooms(config, &health, runtime, super::key_life_millis(config))?;
+        Ok(Self { rooms, accounts: accounts(config, &health, runtime)? })
+    }
+
+    /// Both as they are now.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(crate) async fn snapshots(&self) -> Result<(RoomsSnapshot, AccountsSnapshot), Failure> {
+        let failed = |fault: Option<Fault>| {
+            Failure::dependency(format!(
+                "{NAME}: {}",
+                fault.map(|fault| fault.to_string()).unwrap_or_default()
+            ))
+        };
+        let rooms = self.rooms.snapshot().await.map_err(|_| failed(self.rooms.take_fault()))?;
+        let accounts = self.accounts.snapshot().await.map_err(|_| failed(self.accounts.take_fault()))?;
+        Ok((rooms, accounts))
+    }
 }
 
 /// Who blocks whom, as the rooms' role reads it. On a blocking thread of the API's runtime, with connections of its own.

@@ -1,5 +1,7 @@
 //! Somebody who posts without end, and remembers what was acknowledged.
 
+#![allow(dead_code, reason = "each test target uses its part")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -16,6 +18,8 @@ pub(crate) type Acked = Vec<(u64, String)>;
 pub(crate) struct Pump {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
+    /// Whether it may end with its connection.
+    last: Arc<AtomicBool>,
     thread: JoinHandle<(Chatter, Acked)>,
 }
 
@@ -32,24 +36,47 @@ pub(crate) fn insist(chatter: &mut Chatter, command: &Value) -> Value {
     }
 }
 
+/// As [`insist`]; `None` when the connection is closed and may be.
+fn insist_while(chatter: &mut Chatter, command: &Value, may_end: &AtomicBool) -> Option<Value> {
+    loop {
+        let Some(answer) = chatter.try_ask(command.clone()) else {
+            assert!(may_end.load(Ordering::Relaxed), "closed: {:?}", chatter.closed);
+            return None;
+        };
+        if answer["ev"] != "error" {
+            return Some(answer);
+        }
+        assert_eq!(answer["retryable"], true, "{answer}");
+        let pause = answer["retry_after_ms"].as_u64().unwrap_or(20).clamp(5, 200);
+        std::thread::sleep(Duration::from_millis(pause));
+    }
+}
+
 impl Pump {
     /// Posts in `room` from now on.
     pub(crate) fn start(mut chatter: Chatter, room: &str) -> Self {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (flag, counted, room) = (Arc::clone(&stop), Arc::clone(&count), room.to_owned());
+        let last = Arc::new(AtomicBool::new(false));
+        let may_end = Arc::clone(&last);
         let thread = std::thread::spawn(move || {
             let mut acked = Acked::new();
             while !flag.load(Ordering::Relaxed) {
                 let text = format!("message {}", acked.len());
                 let send = json!({"op": "send", "room": room, "key": key().to_string(), "text": text});
-                let ok = insist(&mut chatter, &send);
+                let Some(ok) = insist_while(&mut chatter, &send, &may_end) else { break };
                 acked.push((ok["seq"].as_u64().expect("a number"), text));
                 counted.store(acked.len(), Ordering::Relaxed);
                 chatter.events.clear();
             }
             (chatter, acked)
         });
-        Self { stop, count, thread }
+        Self { stop, count, last, thread }
+    }
+
+    /// How many are acknowledged.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Waits until so many more are acknowledged.
@@ -59,6 +86,12 @@ impl Pump {
             assert!(!self.thread.is_finished(), "the poster failed");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Lets it post until its server closes the connection, or is gone; the answer waits for that, and tells what was acknowledged.
+    pub(crate) fn until_closed(self) -> impl FnOnce() -> Acked {
+        self.last.store(true, Ordering::Relaxed);
+        move || self.thread.join().expect("it ends with its connection").1
     }
 
     /// Ends it; what was acknowledged.

@@ -352,6 +352,20 @@ impl Chatter {
         self.answer(re)
     }
 
+    /// As [`Self::ask`]; `None` when the connection ends before the answer.
+    pub(crate) fn try_ask(&mut self, mut command: Value) -> Option<Value> {
+        self.last += 1;
+        command["id"] = self.last.into();
+        self.sender.text(&command.to_string()).ok()?;
+        loop {
+            let frame = self.receive()?;
+            if frame["re"] == self.last {
+                return Some(frame);
+            }
+            self.events.push_back(frame);
+        }
+    }
+
     /// Waits for the answer with this number.
     pub(crate) fn answer(&mut self, re: u64) -> Value {
         if let Some(at) = self.events.iter().position(|event| event["re"] == re) {

@@ -65,39 +65,56 @@ impl Outside {
         if let Some(database) = databases.get(data) {
             return self.settings(database);
         }
-        let (number, pid) = (databases.len(), std::process::id());
-        let random = u32::from_be_bytes(super::random());
-        let name = format!("{number}_{random:x}");
-        self.script(&["database"], &[&name, &pid.to_string()]);
-        let database = format!("lynk_test_{name}_{pid}");
+        let database = self.database();
         let options = self.settings(&database);
-        let done = Command::new(LYNK).arg("migrate").args(&options).output().expect("lynk can be started");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        migrate(&options);
         databases.insert(data.to_owned(), database);
         options
     }
 
+    /// Options for a new database and a new keyspace, both empty and with tables, and nothing else outside.
+    pub(crate) fn empty(&self) -> Vec<String> {
+        let keyspace = format!("{KEYSPACE}_{:016x}", u64::from_be_bytes(super::random()));
+        let options = options_of(self.stores(&self.database(), &keyspace));
+        migrate(&options);
+        options
+    }
+
+    /// A new database; it goes when a later process makes one.
+    fn database(&self) -> String {
+        let (name, pid) = (format!("{:016x}", u64::from_be_bytes(super::random())), std::process::id());
+        self.script(&["database"], &[&name, &pid.to_string()]);
+        format!("lynk_test_{name}_{pid}")
+    }
+
     fn settings(&self, database: &str) -> Vec<String> {
-        let node = format!("{}:{}", self.value("CASSANDRA_HOST"), self.value("CASSANDRA_PORT"));
-        let mut settings = vec![
-            ("store.relational", "postgres"),
-            ("store.messages", "cassandra"),
-            ("credentials.dir", self.value("CREDENTIALS_DIR")),
-            ("postgres.host", self.value("POSTGRES_HOST")),
-            ("postgres.port", self.value("POSTGRES_PORT")),
-            ("postgres.database", database),
-            ("postgres.pool_size", "4"),
-            ("cassandra.nodes", &node),
-            ("cassandra.keyspace", KEYSPACE),
-            ("cassandra.replicas", "1"),
-            ("store.ephemeral", "redis"),
-            ("redis.host", self.value("REDIS_HOST")),
-            ("redis.port", self.value("REDIS_PORT")),
-        ];
+        let mut settings = self.stores(database, KEYSPACE);
+        settings.extend([
+            ("store.ephemeral", "redis".to_owned()),
+            ("redis.host", self.value("REDIS_HOST").to_owned()),
+            ("redis.port", self.value("REDIS_PORT").to_owned()),
+        ]);
         if cfg!(feature = "kafka") {
-            settings.extend([("events.sink", "kafka"), ("kafka.bootstrap", self.value("KAFKA_BOOTSTRAP"))]);
+            let bootstrap = self.value("KAFKA_BOOTSTRAP").to_owned();
+            settings.extend([("events.sink", "kafka".to_owned()), ("kafka.bootstrap", bootstrap)]);
         }
-        settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
+        options_of(settings)
+    }
+
+    fn stores(&self, database: &str, keyspace: &str) -> Vec<(&'static str, String)> {
+        let value = |key| self.value(key).to_owned();
+        vec![
+            ("store.relational", "postgres".to_owned()),
+            ("store.messages", "cassandra".to_owned()),
+            ("credentials.dir", value("CREDENTIALS_DIR")),
+            ("postgres.host", value("POSTGRES_HOST")),
+            ("postgres.port", value("POSTGRES_PORT")),
+            ("postgres.database", database.to_owned()),
+            ("postgres.pool_size", "4".to_owned()),
+            ("cassandra.nodes", format!("{}:{}", value("CASSANDRA_HOST"), value("CASSANDRA_PORT"))),
+            ("cassandra.keyspace", keyspace.to_owned()),
+            ("cassandra.replicas", "1".to_owned()),
+        ]
     }
 
     /// Brings servers up that are not: again after a kill, with their data.
@@ -127,6 +144,15 @@ impl Outside {
         let done = Command::new("kill").arg(format!("-{signal}")).args(self.pids(server)).output();
         assert!(done.expect("kill can be started").status.success(), "{server} runs");
     }
+}
+
+fn options_of(settings: Vec<(&str, String)>) -> Vec<String> {
+    settings.into_iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
+}
+
+fn migrate(options: &[String]) {
+    let done = Command::new(LYNK).arg("migrate").args(options).output().expect("lynk can be started");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// A server that is frozen until this goes.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::Fault;
 use crate::sqlite::{bits, number, unreadable};
 
-fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+pub(super) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     let phone: String = row.get(1)?;
     Ok(Account {
         user: UserId(row.get(0)?),
@@ -47,7 +47,7 @@ pub(super) fn accounts(connection: &Connection, users: &[UserId]) -> Result<Vec<
 pub(super) const SESSION_COLUMNS: &str =
     "session, user, device, created, last_used, epoch, generation, hash, rotations, idle_expires, expires";
 
-fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     let rotations: Vec<u8> = row.get(8)?;
     let (times, rest) = rotations.as_chunks::<8>();
     if !rest.is_empty() || times.len() > ROTATIONS_KEPT {

@@ -157,7 +157,7 @@ fn put_session(tx: &Transaction<'_>, user: UserId, new: &NewSession) -> Result<(
     note(tx, user, new.session, AuditKind::SignedIn, new.created)
 }
 
-fn times(family: &Family) -> Vec<u8> {
+pub(super) fn times(family: &Family) -> Vec<u8> {
     family.rotations.iter().flat_map(|at| at.0.to_le_bytes()).collect()
 }
 

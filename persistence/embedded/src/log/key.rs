@@ -12,7 +12,7 @@
 //! | 5 deleted | seq 8 | sender 16: finds deleted messages |
 //! | 6 key | sender 16, key 16 | wall u64, seq u64, content hash u64 (0: not known) |
 //! | 7 position | user 16 | read u64, delivered u64, then the round of `read` u64 unless it is 0 |
-//! | 8 head | nothing | epoch u32, top u64, top_n u64, version u64, reserved u64 |
+//! | 8 head | nothing | epoch u32, top u64, top_n u64, version u64, reserved u64; of the nil room: the epoch that all rooms have at least |
 //! | 9 cursor (nil room) | source name | lsn u64 |
 //! | 10 format (nil room) | nothing | u32 |
 //! | 11 intent | actor 16, key 16 | wall u64, then the record's [`Body`](lynk_model::Body) |

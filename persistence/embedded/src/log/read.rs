@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::iter::Peekable;
 
 use fjall::{Guard, Iter, Keyspace};
-use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Epoch, Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::NotUnread;
 use lynk_model::{
     FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Position,
@@ -16,9 +16,18 @@ use super::value::{self, KeyRow};
 use crate::Fault;
 
 pub(super) fn head(keyspace: &Keyspace, room: RoomId) -> Result<RoomHead, Fault> {
-    match keyspace.get(key::prefix(room, Table::Head))? {
-        Some(value) => value::decode_head(&value),
-        None => Ok(RoomHead::default()),
+    let head = match keyspace.get(key::prefix(room, Table::Head))? {
+        Some(value) => value::decode_head(&value)?,
+        None => RoomHead::default(),
+    };
+    Ok(RoomHead { epoch: head.epoch.max(floor(keyspace)?), ..head })
+}
+
+/// The epoch that rooms have at least.
+pub(super) fn floor(keyspace: &Keyspace) -> Result<Epoch, Fault> {
+    match keyspace.get(key::prefix(RoomId::NIL, Table::Head))? {
+        Some(value) => Ok(value::decode_head(&value)?.epoch),
+        None => Ok(Epoch::default()),
     }
 }
 

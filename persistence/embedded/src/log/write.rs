@@ -39,7 +39,7 @@ impl HeadCache {
         self.0.extend(heads);
     }
 
-    fn get(&self, keyspace: &Keyspace, room: RoomId) -> Result<RoomHead, Fault> {
+    pub(super) fn get(&self, keyspace: &Keyspace, room: RoomId) -> Result<RoomHead, Fault> {
         match self.0.get(&room) {
             Some(head) => Ok(*head),
             None => super::read::head(keyspace, room),

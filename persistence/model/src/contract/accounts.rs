@@ -14,6 +14,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const ALICE: UserId = UserId([1; 16]);
 const BOB: UserId = UserId([2; 16]);
+const CAROL: UserId = UserId([3; 16]);
 
 fn at(millis: u64) -> Millis {
     Millis(START + millis)
@@ -277,16 +278,68 @@ pub fn new_accounts_wait_until_they_are_published<S: AccountStore>(store: &mut S
     assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
     assert_eq!(register(store, BOB, "bob", 3), Registered::Made);
     assert_eq!(register(store, ALICE, "alice", 7), Registered::Made);
-    let third = UserId([3; 16]);
-    assert_eq!(register(store, third, "ALICE", 8), Registered::NameTaken);
-    assert_eq!(register(store, third, "carol", 9), Registered::Made);
+    assert_eq!(register(store, CAROL, "ALICE", 8), Registered::NameTaken);
+    assert_eq!(register(store, CAROL, "carol", 9), Registered::Made);
     ready(store.remove(ALICE, at(10))).expect("removes");
     assert_eq!(ready(store.unpublished(2)), Ok(vec![(BOB, at(3)), (ALICE, at(7))]));
-    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (ALICE, at(7)), (third, at(9))]));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (ALICE, at(7)), (CAROL, at(9))]));
     assert_eq!(ready(store.mark_published(&[])), Ok(()));
     assert_eq!(ready(store.mark_published(&[ALICE, UserId([9; 16])])), Ok(()));
-    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (third, at(9))]));
-    assert_eq!(ready(store.mark_published(&[third, BOB])), Ok(()));
+    assert_eq!(ready(store.unpublished(10)), Ok(vec![(BOB, at(3)), (CAROL, at(9))]));
+    assert_eq!(ready(store.mark_published(&[CAROL, BOB])), Ok(()));
     assert_eq!(ready(store.mark_published(&[BOB])), Ok(()), "twice is once");
     assert_eq!(ready(store.unpublished(10)), Ok(Vec::new()));
+}
+
+/// Three accounts, one of them removed and the event of another out, sessions of every fate, counters of one and of more.
+pub(super) fn some_of_everything<S: AccountStore>(store: &mut S) {
+    assert_eq!(register(store, BOB, "Bob", 0), Registered::Made);
+    assert_eq!(register(store, ALICE, "Alice", 1), Registered::Made);
+    assert_eq!(register(store, CAROL, "Carol", 2), Registered::Made);
+    ready(store.mark_published(&[CAROL])).expect("marks");
+    for n in [10, 11, 12] {
+        ready(store.open_session(ALICE, &new_session(n, MINUTE))).expect("opens");
+    }
+    ready(store.revoke(ALICE, Which::One(id(10)), AuditKind::SignedOut, at(HOUR))).expect("revokes");
+    let mut turned = family(11, 0);
+    turned.generation = 1;
+    turned.rotations = vec![at(HOUR), at(2 * HOUR)];
+    assert_eq!(ready(store.rotate(id(11), 0, &turned, at(2 * HOUR))), Ok(true));
+    ready(store.remove(BOB, at(HOUR))).expect("removes");
+    let hour = Charge { key: [3; 16], window_millis: HOUR, amount: 2, max: 10 };
+    for minute in [0, 10, 20] {
+        assert_eq!(charge(store, &[hour], minute * MINUTE), Charged::Done);
+    }
+}
+
+/// What a copy of [`some_of_everything`] must take as its source does.
+pub(super) fn more_of_everything<S: AccountStore>(store: &mut S) {
+    let name_of_the_removed = register(store, UserId([4; 16]), "bob", DAY);
+    assert_eq!(name_of_the_removed, Registered::NameTaken);
+    assert_eq!(register(store, UserId([4; 16]), "dave", DAY), Registered::Made);
+    let hour = Charge { key: [3; 16], window_millis: HOUR, amount: 1, max: 7 };
+    assert_eq!(charge(store, &[hour], 21 * MINUTE), Charged::Done);
+    assert!(matches!(charge(store, &[hour], 22 * MINUTE), Charged::Refused { .. }));
+    ready(store.revoke(ALICE, Which::All, AuditKind::Revoked, at(3 * HOUR))).expect("revokes");
+}
+
+/// Compares what can be asked for.
+pub(super) fn the_same_is_answered<A: AccountStore, B: AccountStore>(one: &A, other: &B) {
+    for user in [ALICE, BOB, CAROL] {
+        assert_eq!(ready(one.accounts(&[user])), ready(other.accounts(&[user])));
+        assert_eq!(ready(one.sessions(user, at(0))), ready(other.sessions(user, at(0))));
+        assert_eq!(ready(one.audit(user, 100)), ready(other.audit(user, 100)));
+        assert_eq!(
+            ready(one.account_of_phone(&phone(user.0[0]))),
+            ready(other.account_of_phone(&phone(user.0[0])))
+        );
+    }
+    for name in ["alice", "bob", "carol"] {
+        assert_eq!(ready(one.account_of_name(name)), ready(other.account_of_name(name)));
+    }
+    for n in 0..16 {
+        assert_eq!(ready(one.session(id(n))), ready(other.session(id(n))));
+    }
+    assert_eq!(ready(one.revoked_since(at(0))), ready(other.revoked_since(at(0))));
+    assert_eq!(ready(one.unpublished(10)), ready(other.unpublished(10)), "and in the same order");
 }

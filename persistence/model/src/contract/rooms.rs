@@ -326,6 +326,14 @@ pub fn random_commands_match_the_reference<R: RoomStore>(store: &mut R, seeds: R
     }
 }
 
+/// A block, for dumps.
+pub(super) fn random_block() -> MetaTransaction {
+    let (by, user) = (UserId([0xb1; 16]), UserId([0xb2; 16]));
+    let mut block = command(direct_room_id(by, user), 0xb1, MetaChange::Block { by, user, on: true });
+    block.key = Key([0xb1; 16]);
+    block
+}
+
 fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaTransaction {
     let user = UserId([1 + random.below(5) as u8; 16]);
     let until = Millis(random.below(9));

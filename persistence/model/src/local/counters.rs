@@ -1,6 +1,8 @@
 //! Counters over sliding windows, as counts in slices. [`Slices`] are shared with the reference model of accounts.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use lynk_domain::Millis;
 
@@ -11,9 +13,17 @@ pub const COUNTERS_MAX: usize = 65_536;
 /// No key that a hash makes: those for which there is no room.
 const SHARED: [u8; 16] = [0xff; 16];
 
+/// What was counted in a slice.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Counted {
+    pub(crate) count: u64,
+    /// When the slice has left the window.
+    pub(crate) until: u64,
+}
+
 /// Counts by key and begin of a slice.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Slices(BTreeMap<([u8; 16], u64), u64>);
+pub(crate) struct Slices(BTreeMap<([u8; 16], u64), Counted>);
 
 impl Slices {
     /// Counts all of `charges`, or none when one is at its limit.
@@ -25,7 +35,9 @@ impl Slices {
             let fits = |counted: u64| counted + u64::from(charge.amount) <= u64::from(charge.max);
             if fits(counted) {
                 let slice = (charge.key, charge.slice(wall));
-                *self.0.entry(slice).or_default() += u64::from(charge.amount);
+                let counted = self.0.entry(slice).or_default();
+                counted.count += u64::from(charge.amount);
+                counted.until = charge.until(wall);
                 done.push((slice, u64::from(charge.amount)));
                 continue;
             }
@@ -35,7 +47,13 @@ impl Slices {
             });
             let retry_after_millis = free.map_or(charge.window_millis, |(leaves, _)| leaves - wall.0);
             for (slice, amount) in done {
-                self.0.entry(slice).and_modify(|count| *count -= amount);
+                if let Entry::Occupied(mut counted) = self.0.entry(slice) {
+                    counted.get_mut().count -= amount;
+                    // It was not there before.
+                    if counted.get().count == 0 {
+                        counted.remove();
+                    }
+                }
             }
             return Charged::Refused { index, retry_after_millis };
         }
@@ -47,9 +65,23 @@ impl Slices {
         let last = wall.0.saturating_add(charge.window_millis);
         self.0
             .range((charge.key, 0)..=(charge.key, last))
-            .map(|((_, slice), count)| (slice + charge.width() + charge.window_millis, *count))
+            .map(|((_, slice), counted)| (slice + charge.width() + charge.window_millis, counted.count))
             .filter(|(leaves, _)| *leaves > wall.0)
             .collect()
+    }
+
+    /// What was counted, by key and begin of the slice, after one of those.
+    pub(crate) fn after(
+        &self,
+        key: [u8; 16],
+        slice: u64,
+    ) -> impl Iterator<Item = (&([u8; 16], u64), &Counted)> {
+        self.0.range((Bound::Excluded((key, slice)), Bound::Unbounded))
+    }
+
+    /// Puts a slice in place of what is there.
+    pub(crate) fn put(&mut self, key: [u8; 16], slice: u64, counted: Counted) {
+        self.0.insert((key, slice), counted);
     }
 
     fn forget(&mut self, key: [u8; 16]) {
@@ -65,6 +97,12 @@ impl Charge {
     #[must_use]
     pub fn width(&self) -> u64 {
         (self.window_millis / COUNTER_SLICES).max(1)
+    }
+
+    /// When the slice that holds `wall` has left the window.
+    #[must_use]
+    pub fn until(&self, wall: Millis) -> u64 {
+        self.slice(wall).saturating_add(self.width()).saturating_add(self.window_millis)
     }
 
     /// Begin of the slice that holds `wall`.
@@ -90,7 +128,7 @@ impl Counters {
         let charged = self.slices.charge(wall, &charges);
         if charged == Charged::Done {
             for charge in &charges {
-                let ends = charge.slice(wall).saturating_add(charge.width() + charge.window_millis);
+                let ends = charge.until(wall);
                 let earlier = self.ends.get(&charge.key).copied().unwrap_or(0);
                 self.by_end.remove(&(earlier, charge.key));
                 self.ends.insert(charge.key, ends.max(earlier));

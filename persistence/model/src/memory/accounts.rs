@@ -8,8 +8,9 @@ use crate::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered,
     Session, Which,
 };
-use crate::local::Slices;
-use crate::port::{AccountStore, LastFault};
+use crate::dump::{AccountsMark, AccountsRow, DumpPage};
+use crate::local::{Counted, Slices};
+use crate::port::{AccountDump, AccountFill, AccountStore, LastFault};
 use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
 
 /// [`AccountStore`] in memory.
@@ -222,6 +223,91 @@ impl AccountStore for MemoryAccounts {
 
     async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
         self.outbox.retain(|(user, _)| !users.contains(user));
+        Ok(())
+    }
+}
+
+impl AccountDump for MemoryAccounts {
+    async fn rows(
+        &mut self,
+        mark: &AccountsMark,
+        limit: u32,
+    ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError> {
+        let limit = limit as usize;
+        let rows: Vec<(AccountsRow, AccountsMark)> = match mark {
+            AccountsMark::Accounts(after) => {
+                let rows = self.accounts.iter().filter(|(user, _)| *user > after).take(limit);
+                rows.map(|(u, a)| (AccountsRow::Account(a.clone()), AccountsMark::Accounts(*u))).collect()
+            }
+            AccountsMark::Names(after) => {
+                let rows = self.names.iter().filter(|(folded, _)| *folded > after).take(limit);
+                let row = |(folded, (user, freed)): (&String, &(UserId, Option<Millis>))| {
+                    let row = AccountsRow::Name { folded: folded.clone(), user: *user, freed: *freed };
+                    (row, AccountsMark::Names(folded.clone()))
+                };
+                rows.map(row).collect()
+            }
+            AccountsMark::Sessions(after) => {
+                let rows = self.sessions.iter().filter(|(id, _)| *id > after).take(limit);
+                let row = |(id, kept): (&SessionId, &Kept)| {
+                    let row = AccountsRow::Session { session: kept.session.clone(), revoked: kept.revoked };
+                    (row, AccountsMark::Sessions(*id))
+                };
+                rows.map(row).collect()
+            }
+            AccountsMark::Counters(key, slice) => {
+                let rows = self.counted.after(*key, *slice).take(limit);
+                let row = |(&(key, slice), &Counted { count, until }): (&([u8; 16], u64), &Counted)| {
+                    (AccountsRow::Counter { key, slice, count, until }, AccountsMark::Counters(key, slice))
+                };
+                rows.map(row).collect()
+            }
+            AccountsMark::Audit(after) => {
+                let rows = (1..).zip(&self.audit).filter(|(id, _)| id > after).take(limit);
+                rows.map(|(id, event)| (AccountsRow::Audit(*event), AccountsMark::Audit(id))).collect()
+            }
+            AccountsMark::Outbox(after) => {
+                let rows = (1..).zip(&self.outbox).filter(|(id, _)| id > after).take(limit);
+                let row = |(id, &(user, created)): (u64, &(UserId, Millis))| {
+                    (AccountsRow::Waiting { user, created }, AccountsMark::Outbox(id))
+                };
+                rows.map(row).collect()
+            }
+        };
+        let next = if rows.len() < limit { mark.next_table() } else { rows.last().map(|(_, at)| at.clone()) };
+        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+    }
+}
+
+impl AccountFill for MemoryAccounts {
+    async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+        for row in rows {
+            match row {
+                AccountsRow::Account(account) => {
+                    self.accounts.insert(account.user, account.clone());
+                }
+                AccountsRow::Name { folded, user, freed } => {
+                    self.names.insert(folded.clone(), (*user, *freed));
+                }
+                AccountsRow::Session { session, revoked } => {
+                    self.sessions
+                        .insert(session.session, Kept { session: session.clone(), revoked: *revoked });
+                }
+                AccountsRow::Counter { key, slice, count, until } => {
+                    self.counted.put(*key, *slice, Counted { count: *count, until: *until });
+                }
+                AccountsRow::Audit(event) => {
+                    if !self.audit.contains(event) {
+                        self.audit.push(*event);
+                    }
+                }
+                AccountsRow::Waiting { user, created } => {
+                    if self.outbox.iter().all(|(other, _)| other != user) {
+                        self.outbox.push((*user, *created));
+                    }
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use lynk_domain::{Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Epoch, Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 
-use crate::port::{MessageStore, NotUnread, body_hash};
+use crate::dump::LogRow;
+use crate::port::{LastFault, MessageDump, MessageStore, NotUnread, body_hash};
 use crate::{
     Body, FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Position,
     ReadState, Record, RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
@@ -16,6 +17,8 @@ use crate::{
 pub struct MemoryMessages {
     rooms: BTreeMap<RoomId, RoomLog>,
     cursors: BTreeMap<String, Lsn>,
+    /// The epoch that rooms have at least.
+    epoch: Epoch,
 }
 
 /// One room's tables.
@@ -195,7 +198,8 @@ impl MessageStore for MemoryMessages {
     }
 
     async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError> {
-        Ok(self.rooms.get(&room).map_or_else(RoomHead::default, |log| log.head))
+        let head = self.rooms.get(&room).map_or_else(RoomHead::default, |log| log.head);
+        Ok(RoomHead { epoch: head.epoch.max(self.epoch), ..head })
     }
 
     async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError> {
@@ -215,5 +219,64 @@ impl MessageStore for MemoryMessages {
 
     async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
         Ok(self.rooms.get(&room).map_or_else(Vec::new, |log| log.intents.values().cloned().collect()))
+    }
+}
+
+impl LastFault for MemoryMessages {}
+
+impl RoomLog {
+    fn fill(&mut self, row: &LogRow) {
+        match row {
+            LogRow::Message { seq, state } => self.messages.entry(*seq).or_default().merge(state),
+            LogRow::Event(event) => {
+                let old = self.events.get(&event.seq);
+                if old.is_none_or(|old| event.rev > old.rev) {
+                    self.events.insert(event.seq, event.clone());
+                }
+            }
+            LogRow::Key { sender, key, used } => {
+                self.keys.entry((*sender, *key)).or_insert(*used);
+            }
+            LogRow::Position { user, position } => self.positions.entry(*user).or_default().merge(position),
+            LogRow::Intent(intent) => {
+                self.intents.insert((intent.actor, intent.key), intent.clone());
+            }
+            LogRow::Head(head) => self.head.merge(head),
+        }
+    }
+}
+
+impl MessageDump for MemoryMessages {
+    async fn logged_rooms(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        let later = self.rooms.range((Bound::Excluded(after), Bound::Unbounded));
+        let logged = later.filter(|(_, log)| log.head != RoomHead::default());
+        Ok(logged.map(|(room, _)| *room).take(limit as usize).collect())
+    }
+
+    async fn log_rows(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<LogRow>, StoreError> {
+        let Some(log) = self.rooms.get(&room).filter(|_| from <= to) else { return Ok(Vec::new()) };
+        let messages = log.messages.range(from..=to);
+        let messages = messages.map(|(seq, state)| LogRow::Message { seq: *seq, state: state.clone() });
+        let events = log.events.range(from..=to).map(|(_, event)| LogRow::Event(event.clone()));
+        Ok(messages.chain(events).collect())
+    }
+
+    async fn fill_log(&mut self, room: RoomId, rows: &[LogRow]) -> Result<(), StoreError> {
+        let log = self.rooms.entry(room).or_default();
+        rows.iter().for_each(|row| log.fill(row));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        Ok(self.epoch)
+    }
+
+    async fn raise_epoch(&mut self, epoch: Epoch) -> Result<(), StoreError> {
+        self.epoch = self.epoch.max(epoch);
+        Ok(())
     }
 }

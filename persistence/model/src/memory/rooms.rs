@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
 
-use crate::port::RoomStore;
+use crate::dump::{DumpPage, RoomsMark, RoomsRow};
+use crate::port::{LastFault, RoomDump, RoomFill, RoomStore};
 use crate::{
     BLOCKS_PER_USER_MAX, Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
     MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, RoomRow, StoreError, fold_name, name_is_unique,
@@ -38,6 +39,7 @@ struct MetaResult {
     content_hash: u64,
     version: u64,
     seq: Seq,
+    wall: Millis,
 }
 
 /// Who has a unique name, or gave it up and when.
@@ -233,7 +235,7 @@ impl RoomStore for MemoryRooms {
         if let MetaOutcome::Applied { version, .. } = outcome
             && !tx.key.is_nil()
         {
-            let result = MetaResult { content_hash: tx.content_hash, version, seq: Seq(0) };
+            let result = MetaResult { content_hash: tx.content_hash, version, seq: Seq(0), wall: tx.wall };
             self.results.insert(scope, result);
         }
         Ok(outcome)
@@ -299,5 +301,87 @@ impl RoomStore for MemoryRooms {
             counts && room.members.contains_key(&watcher) && room.members.contains_key(&user)
         };
         Ok(!apart && self.rooms.values().any(shared))
+    }
+}
+
+impl LastFault for MemoryRooms {}
+
+impl RoomDump for MemoryRooms {
+    async fn rows(
+        &mut self,
+        mark: &RoomsMark,
+        limit: u32,
+    ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError> {
+        let size = limit as usize;
+        let mut rows = Vec::new();
+        match mark {
+            RoomsMark::Rooms(after) => {
+                let later: Vec<_> =
+                    self.rooms.keys().filter(|room| *room > after).take(size).copied().collect();
+                for room in later {
+                    let loaded = LoadedRoom { blocks: Vec::new(), ..self.load(room).await? };
+                    rows.push((RoomsRow::Room(Box::new(loaded)), RoomsMark::Rooms(room)));
+                }
+            }
+            RoomsMark::Names(after) => {
+                let later = self.names.iter().filter(|(folded, _)| folded.as_bytes() > after.as_slice());
+                rows.extend(later.take(size).map(|(folded, holder)| {
+                    let (room, freed) = (holder.room, holder.freed);
+                    let row = RoomsRow::Name { folded: folded.clone(), room, freed };
+                    (row, RoomsMark::Names(folded.clone().into_bytes()))
+                }));
+            }
+            RoomsMark::Blocks(by, user) => {
+                let later = self.blocks.iter().filter(|(pair, _)| **pair > (*by, *user));
+                rows.extend(later.take(size).map(|((by, user), room)| {
+                    let row = RoomsRow::Block { by: *by, user: *user, room: *room };
+                    (row, RoomsMark::Blocks(*by, *user))
+                }));
+            }
+            RoomsMark::Results(actor, room, key) => {
+                let later = self.results.iter().filter(|(scope, _)| **scope > (*actor, *room, *key));
+                rows.extend(later.take(size).map(|((actor, room, key), result)| {
+                    let MetaResult { content_hash, version, seq, wall } = *result;
+                    let (actor, room, key) = (*actor, *room, *key);
+                    let row = RoomsRow::Result { actor, room, key, content_hash, version, seq, wall };
+                    (row, RoomsMark::Results(actor, room, key))
+                }));
+            }
+        }
+        let next = if rows.len() < size { mark.next_table() } else { rows.last().map(|(_, at)| at.clone()) };
+        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+    }
+}
+
+impl RoomFill for MemoryRooms {
+    async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+        for row in rows {
+            match row {
+                RoomsRow::Room(loaded) => {
+                    let Some(row) = loaded.row.clone() else { continue };
+                    let room = Room {
+                        members: loaded.members.iter().map(|member| (member.user, *member)).collect(),
+                        bans: loaded.bans.iter().map(|ban| (ban.user, *ban)).collect(),
+                        mutes: loaded.mutes.iter().map(|mute| (mute.user, *mute)).collect(),
+                        pins: loaded.pins.iter().copied().collect(),
+                        outbox: loaded.outbox.iter().map(|row| (row.version, row.clone())).collect(),
+                        row,
+                    };
+                    self.rooms.insert(room.row.room, room);
+                }
+                RoomsRow::Name { folded, room, freed } => {
+                    self.names.insert(folded.clone(), NameHolder { room: *room, freed: *freed });
+                }
+                RoomsRow::Block { by, user, room } => {
+                    self.blocks.insert((*by, *user), *room);
+                }
+                RoomsRow::Result { actor, room, key, content_hash, version, seq, wall } => {
+                    let (content_hash, version, seq, wall) = (*content_hash, *version, *seq, *wall);
+                    self.results
+                        .insert((*actor, *room, *key), MetaResult { content_hash, version, seq, wall });
+                }
+            }
+        }
+        Ok(())
     }
 }

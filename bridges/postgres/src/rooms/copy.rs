@@ -1,0 +1,217 @@
+//! Dumping and filling rooms.
+//!
+//! Thread: that of whoever copies. A page is filled in one transaction, its statements sent one after the other without waiting. What can fail:
+//! see [`Fault`].
+
+use futures_util::future::try_join_all;
+use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
+use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
+use lynk_model::port::{LastFault, RoomDump, RoomFill, StoreFault};
+use lynk_model::{LoadedRoom, StoreError};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{PostgresRooms, load};
+use crate::Fault;
+use crate::column::{bits, get, id, number, uuid};
+use crate::database::{Held, Session, Verdict};
+
+/// Rooms as they were at one moment, while others go on. It takes a connection of the pool, and keeps the server from cleaning up what is newer.
+pub struct RoomsSnapshot(Held);
+
+impl PostgresRooms {
+    /// The rooms as they are now.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn snapshot(&self) -> Result<RoomsSnapshot, StoreError> {
+        self.database.noted(self.database.hold("SELECT 1 FROM rooms.rooms LIMIT 1").await).map(RoomsSnapshot)
+    }
+}
+
+impl LastFault for RoomsSnapshot {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.0.take_fault().map(StoreFault::from)
+    }
+}
+
+type Rows = Vec<(RoomsRow, RoomsMark)>;
+
+impl RoomDump for RoomsSnapshot {
+    async fn rows(
+        &mut self,
+        mark: &RoomsMark,
+        limit: u32,
+    ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError> {
+        let rows = self.0.read(async |session| page(session, mark, i64::from(limit)).await).await?;
+        let whole = rows.len() >= limit as usize;
+        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
+        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+    }
+}
+
+async fn page(session: &Session, mark: &RoomsMark, limit: i64) -> Result<Rows, Fault> {
+    let rows = match mark {
+        RoomsMark::Rooms(after) => return rooms(session, *after, limit).await,
+        RoomsMark::Names(after) => {
+            let sql = "SELECT digest, folded, room, freed FROM rooms.names
+                WHERE digest > $1 ORDER BY digest LIMIT $2";
+            session.rows(sql, &[&after.as_slice(), &limit]).await?
+        }
+        RoomsMark::Blocks(by, user) => {
+            let sql = "SELECT by_user, user_id, room FROM rooms.blocks
+                WHERE (by_user, user_id) > ($1, $2) ORDER BY by_user, user_id LIMIT $3";
+            session.rows(sql, &[&uuid(by.0), &uuid(user.0), &limit]).await?
+        }
+        RoomsMark::Results(actor, room, key) => {
+            let sql = "SELECT actor, room, key, content_hash, version, seq, wall FROM rooms.results
+                WHERE (actor, room, key) > ($1, $2, $3) ORDER BY actor, room, key LIMIT $4";
+            session.rows(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0), &limit]).await?
+        }
+    };
+    rows.iter().map(|row| one(mark, row)).collect()
+}
+
+fn one(mark: &RoomsMark, row: &Row) -> Result<(RoomsRow, RoomsMark), Fault> {
+    Ok(match mark {
+        RoomsMark::Rooms(_) | RoomsMark::Names(_) => {
+            let (digest, folded, freed): (&[u8], String, Option<i64>) =
+                (get(row, 0)?, get(row, 1)?, get(row, 3)?);
+            let (room, freed) = (RoomId(id(row, 2)?), freed.map(|at| Millis(at.cast_unsigned())));
+            (RoomsRow::Name { folded, room, freed }, RoomsMark::Names(digest.to_vec()))
+        }
+        RoomsMark::Blocks(..) => {
+            let (by, user, room) = (UserId(id(row, 0)?), UserId(id(row, 1)?), RoomId(id(row, 2)?));
+            (RoomsRow::Block { by, user, room }, RoomsMark::Blocks(by, user))
+        }
+        RoomsMark::Results(..) => {
+            let (actor, room, key) = (UserId(id(row, 0)?), RoomId(id(row, 1)?), Key(id(row, 2)?));
+            let result = RoomsRow::Result {
+                actor,
+                room,
+                key,
+                content_hash: number(row, 3)?,
+                version: number(row, 4)?,
+                seq: Seq(number(row, 5)?),
+                wall: Millis(number(row, 6)?),
+            };
+            (result, RoomsMark::Results(actor, room, key))
+        }
+    })
+}
+
+async fn rooms(session: &Session, after: RoomId, limit: i64) -> Result<Rows, Fault> {
+    let sql = "SELECT room FROM rooms.rooms WHERE room > $1 ORDER BY room LIMIT $2";
+    let mut found = Vec::new();
+    for row in session.rows(sql, &[&uuid(after.0), &limit]).await? {
+        let room = RoomId(id(&row, 0)?);
+        let loaded = LoadedRoom { blocks: Vec::new(), ..load::room_in(session, room).await? };
+        found.push((RoomsRow::Room(Box::new(loaded)), RoomsMark::Rooms(room)));
+    }
+    Ok(found)
+}
+
+impl RoomFill for PostgresRooms {
+    async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+        let filled = self.database.change(async |session| {
+            try_join_all(rows.iter().map(|row| put(session, row))).await?;
+            Ok(Verdict::Commit(()))
+        });
+        self.database.noted(filled.await)
+    }
+}
+
+async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
+    match row {
+        RoomsRow::Room(loaded) => return put_room(session, loaded).await,
+        RoomsRow::Name { folded, room, freed } => {
+            let sql = "INSERT INTO rooms.names (digest, folded, room, freed) VALUES (sha256($1), $2, $3, $4)
+                ON CONFLICT (digest) DO UPDATE SET folded = excluded.folded, room = excluded.room, freed = excluded.freed";
+            let freed = freed.map(|at| bits(at.0));
+            session.execute(sql, &[&folded.as_bytes(), folded, &uuid(room.0), &freed]).await?
+        }
+        RoomsRow::Block { by, user, room } => {
+            let sql = "INSERT INTO rooms.blocks (by_user, user_id, room) VALUES ($1, $2, $3)
+                ON CONFLICT (by_user, user_id) DO UPDATE SET room = excluded.room";
+            session.execute(sql, &[&uuid(by.0), &uuid(user.0), &uuid(room.0)]).await?
+        }
+        RoomsRow::Result { actor, room, key, content_hash, version, seq, wall } => {
+            let sql = "INSERT INTO rooms.results (actor, room, key, content_hash, version, seq, wall)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)
+                ON CONFLICT (actor, room, key) DO UPDATE SET content_hash = excluded.content_hash,
+                    version = excluded.version, seq = excluded.seq, wall = excluded.wall";
+            let ids = (uuid(actor.0), uuid(room.0), uuid(key.0));
+            let numbers = (bits(*content_hash), bits(*version), bits(seq.0), bits(wall.0));
+            session
+                .execute(sql, &[&ids.0, &ids.1, &ids.2, &numbers.0, &numbers.1, &numbers.2, &numbers.3])
+                .await?
+        }
+    };
+    Ok(())
+}
+
+/// A room in place of what is there under its id. Its lists are sent as arrays: a room may have very many members.
+async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
+    let Some(row) = &loaded.row else { return Ok(()) };
+    let room = uuid(row.room.0);
+    let sql = "INSERT INTO rooms.rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (room) DO UPDATE SET kind = excluded.kind, name = excluded.name, creator = excluded.creator,
+            created = excluded.created, level = excluded.level, visibility = excluded.visibility,
+            slow_mode_seconds = excluded.slow_mode_seconds, version = excluded.version";
+    session
+        .execute(
+            sql,
+            &[
+                &room,
+                &(row.kind as i16),
+                &row.name,
+                &uuid(row.creator.0),
+                &bits(row.created.0),
+                &(row.level as i16),
+                &(row.visibility as i16),
+                &i64::from(row.slow_mode_seconds),
+                &bits(row.version),
+            ],
+        )
+        .await?;
+    for table in ["members", "bans", "mutes", "pins", "outbox"] {
+        session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
+    }
+    if !loaded.members.is_empty() {
+        let users: Vec<Uuid> = loaded.members.iter().map(|member| uuid(member.user.0)).collect();
+        let roles: Vec<i16> = loaded.members.iter().map(|member| member.role as i16).collect();
+        let versions: Vec<i64> = loaded.members.iter().map(|member| bits(member.joined_version)).collect();
+        let seqs: Vec<i64> = loaded.members.iter().map(|member| bits(member.joined_seq.0)).collect();
+        let sql = "INSERT INTO rooms.members (room, user_id, role, joined_version, joined_seq)
+            SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[])";
+        session.execute(sql, &[&room, &users, &roles, &versions, &seqs]).await?;
+    }
+    let bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect::<Vec<_>>();
+    let mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect::<Vec<_>>();
+    for (table, rows) in [("bans", bans), ("mutes", mutes)] {
+        if rows.is_empty() {
+            continue;
+        }
+        let users: Vec<Uuid> = rows.iter().map(|(user, _)| uuid(user.0)).collect();
+        let until: Vec<i64> = rows.iter().map(|(_, until)| bits(until.0)).collect();
+        let sql = format!(
+            "INSERT INTO rooms.{table} (room, user_id, until) SELECT $1, * FROM unnest($2::uuid[], $3::bigint[])"
+        );
+        session.execute(&sql, &[&room, &users, &until]).await?;
+    }
+    if !loaded.pins.is_empty() {
+        let seqs: Vec<i64> = loaded.pins.iter().map(|pin| bits(pin.0)).collect();
+        let sql = "INSERT INTO rooms.pins (room, seq) SELECT $1, * FROM unnest($2::bigint[])";
+        session.execute(sql, &[&room, &seqs]).await?;
+    }
+    for waiting in &loaded.outbox {
+        let mut event = Vec::new();
+        waiting.event.encode(&mut event);
+        let sql = "INSERT INTO rooms.outbox (room, version, actor, key, wall, event) VALUES ($1, $2, $3, $4, $5, $6)";
+        let (actor, key) = (uuid(waiting.actor.0), uuid(waiting.key.0));
+        let (version, wall) = (bits(waiting.version), bits(waiting.wall.0));
+        session.execute(sql, &[&room, &version, &actor, &key, &wall, &event]).await?;
+    }
+    Ok(())
+}

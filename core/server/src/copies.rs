@@ -1,0 +1,103 @@
+//! Backup, restore, move: copies of all stores, taken by the process that has them open.
+//!
+//! A server that runs holds the locks of its data directory and of its stores, so it makes the copy itself, asked through a socket in the
+//! directory ([`control`]); without a server the command does it. Both run the same code.
+//!
+//! Thread: `control`, or that of the command; it blocks. Nobody waits for it but its asker.
+//!
+//! What can fail: disks, stores, damage. A failed copy leaves nothing behind; a failed restore leaves a directory without `VERSION`, which no
+//! server serves from.
+
+pub(crate) mod backup;
+pub(crate) mod control;
+pub(crate) mod moving;
+pub(crate) mod offline;
+pub(crate) mod restore;
+
+use std::time::{Duration, Instant};
+
+use lynk_copy::{CopyError, LogCopied};
+use lynk_domain::Millis;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+
+/// File with a line for each room of a backup: room, rows, digest.
+pub(crate) const HASHES: &str = "HASHES";
+/// How old a key may be to count when two stores are compared: less than any store keeps it, so that none is forgotten between two looks.
+const KEYS_COMPARED_MILLIS: u64 = 5 * 24 * 60 * 60 * 1_000;
+/// Longest wait for an outside store that does not answer.
+const STORE_WAIT_MILLIS: u64 = 10_000;
+/// Time between two words about how far it is.
+const TELL: Duration = Duration::from_secs(1);
+
+/// The configuration, for one who waits for the answer: a store that is away is told soon.
+pub(crate) fn copies_soon(mut config: Config) -> Config {
+    let wait = &mut config.outside.start_wait_millis;
+    *wait = STORE_WAIT_MILLIS.min(*wait);
+    config
+}
+
+/// From when on keys are compared, now.
+pub(crate) fn keys_since() -> Millis {
+    Millis(crate::os::wall_millis().0.saturating_sub(KEYS_COMPARED_MILLIS))
+}
+
+/// Tells whoever asked how far a copy is; `false` when nobody listens any more.
+pub(crate) struct Progress<'a> {
+    tell: &'a mut dyn FnMut(&Value) -> bool,
+    last: Option<Instant>,
+    gone: bool,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(tell: &'a mut dyn FnMut(&Value) -> bool) -> Self {
+        Self { tell, last: None, gone: false }
+    }
+
+    /// Tells at once.
+    pub(crate) fn say(&mut self, stage: &str) {
+        self.gone |= !(self.tell)(&json!({"stage": stage}));
+    }
+
+    /// Tells now and then how much is copied.
+    pub(crate) fn count(&mut self, stage: &str, copied: LogCopied) {
+        let LogCopied { rooms, rows, records } = copied;
+        self.now_and_then(|| json!({"stage": stage, "rooms": rooms, "rows": rows, "new_records": records}));
+    }
+
+    /// Tells now and then how many rooms are done.
+    pub(crate) fn rooms(&mut self, stage: &str, rooms: u64) {
+        self.now_and_then(|| json!({"stage": stage, "rooms": rooms}));
+    }
+
+    fn now_and_then(&mut self, told: impl FnOnce() -> Value) {
+        if self.last.is_none_or(|at| at.elapsed() >= TELL) {
+            self.last = Some(Instant::now());
+            self.gone |= !(self.tell)(&told());
+        }
+    }
+
+    /// Whether nobody listens any more: the copy is given up.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
+    }
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Self {
+        let text = error.to_string();
+        match error {
+            CopyError::Damaged { .. } => {
+                Self::new(Exit::Failure, text).cure("use another copy of the backup; nothing was changed")
+            }
+            CopyError::Differs(_) => Self::new(Exit::Failure, text)
+                .cure("nothing was switched; empty the target and repeat, and report it if it happens again"),
+            CopyError::Ended => Self::dependency(text).cure("repeat it; nothing is left of this one"),
+            CopyError::InTheWay { .. } => Self::dependency(text),
+            _ => Self::dependency(text)
+                .cure("see the disk's or the store's own words; nothing is left of this copy"),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The socket `control` in the data directory, by which commands ask the server that serves from it.
+//!
+//! Only the server's own user and root may speak to it: the file has mode 0600 and the kernel tells who is at the other end. One line of JSON
+//! asks; lines of JSON answer: `{"stage": …}` while it goes on, at last `{"done": …}` or `{"failed": …, "cure": …, "exit": …}`. An asker that
+//! goes away gives up what it asked for.
+//!
+//! Thread: `control`. Limits: one asker at a time, further ones wait; a question has [`QUESTION_BYTES_MAX`] and [`QUESTION_TIME`]. What can
+//! fail: the socket cannot be made, which a start refuses.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use lynk_embedded::MessageLog;
+use lynk_store::Tap;
+use serde_json::{Value, json};
+
+use super::{Progress, backup, copies_soon, moving};
+use crate::config::{Config, Sources, load};
+use crate::data_dir::refused;
+use crate::exit::{Exit, Failure};
+
+/// Name of the socket.
+const SOCKET: &str = "control";
+const QUESTION_BYTES_MAX: u64 = 64 << 10;
+const QUESTION_TIME: Duration = Duration::from_secs(5);
+/// Longest wait for an asker that does not read.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// How long an asker waits for the first word before it is told that another one has its turn.
+const FIRST_WORD_TIME: Duration = Duration::from_secs(2);
+/// Time between two looks for an asker.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Path of the socket by way of the open directory: the path of a socket may have 107 bytes only.
+fn short_path(directory: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))
+}
+
+/// What the control thread works with.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) root: PathBuf,
+    pub(crate) installation: String,
+    pub(crate) log: Option<MessageLog>,
+    pub(crate) tap: Tap,
+}
+
+/// The running thread.
+pub(crate) struct Control {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    root: PathBuf,
+}
+
+impl Control {
+    /// Makes the socket and starts the thread.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub(crate) fn start(parts: Parts) -> Result<Self, Failure> {
+        let path = parts.root.join(SOCKET);
+        let failed = |error: std::io::Error| refused(&path, &error);
+        let directory = File::open(&parts.root).map_err(failed)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            // Of a process that died: this one holds the directory's lock.
+            _ => {}
+        }
+        let listener = UnixListener::bind(short_path(&directory)).map_err(failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let (stop, root) = (Arc::new(AtomicBool::new(false)), parts.root.clone());
+        let flag = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || serve(&listener, parts, &flag))?;
+        Ok(Self { stop, thread, root })
+    }
+
+    /// Takes no further questions.
+    pub(crate) fn close(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Waits until what was asked for has come to its end. The store bridge must have ended, which ends copies.
+    pub(crate) fn join(self) {
+        self.close();
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+        let _next_start_does_it_else = std::fs::remove_file(self.root.join(SOCKET));
+    }
+}
+
+fn serve(listener: &UnixListener, mut parts: Parts, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        match listener.accept() {
+            Ok((stream, _)) => answer(&stream, &mut parts, stop),
+            Err(_) => std::thread::sleep(LOOK),
+        }
+    }
+}
+
+/// Whether the one at the other end may ask.
+fn may_ask(stream: &UnixStream) -> bool {
+    let ours = rustix::process::geteuid();
+    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == ours || peer.uid.is_root())
+}
+
+fn answer(stream: &UnixStream, parts: &mut Parts, stop: &AtomicBool) {
+    let set = stream
+        .set_nonblocking(false)
+        .and_then(|()| stream.set_read_timeout(Some(QUESTION_TIME)))
+        .and_then(|()| stream.set_write_timeout(Some(ANSWER_TIME)));
+    if set.is_err() || !may_ask(stream) {
+        return;
+    }
+    let mut line = String::new();
+    if BufReader::new(stream.take(QUESTION_BYTES_MAX)).read_line(&mut line).is_err() {
+        return;
+    }
+    let mut say = |value: &Value| (&mut &*stream).write_all(format!("{value}\n").as_bytes()).is_ok();
+    // It may have gone away while another one had its turn.
+    if !say(&json!({"stage": "the server begins"})) {
+        return;
+    }
+    let result = match serde_json::from_str::<Value>(&line) {
+        Ok(asked) => carry_out(&asked, parts, stop, Progress::new(&mut say)),
+        Err(_) => Err(Failure::new(Exit::Usage, "the question is no JSON")),
+    };
+    let last = match &result {
+        Ok(done) => json!({"done": done}),
+        Err(failure) => {
+            json!({"failed": failure.what(), "cure": failure.cure_text(), "exit": failure.exit() as u8})
+        }
+    };
+    let _gone = say(&last);
+}
+
+/// A question for a move to the stores of a configuration, which the server reads itself.
+pub(crate) fn move_question(sources: &Sources, verify: bool) -> Result<Value, Failure> {
+    let file = sources.file.as_ref().map(std::path::absolute).transpose()?;
+    // Others are none of ours, and nobody else's business.
+    let environment: Vec<_> =
+        sources.environment.iter().filter(|(name, _)| name.starts_with("LYNK__")).collect();
+    Ok(json!({
+        "op": "move", "file": file.map(|file| file.to_string_lossy().into_owned()), "environment": environment,
+        "flags": sources.flags, "verify": verify,
+    }))
+}
+
+fn sources_of(asked: &Value) -> Result<Sources, Failure> {
+    let pairs = |name: &str| -> Result<Vec<(String, String)>, Failure> {
+        serde_json::from_value(asked[name].clone())
+            .map_err(|_| Failure::new(Exit::Usage, format!("{name} of the question is no list of pairs")))
+    };
+    let file = asked["file"].as_str().map(PathBuf::from);
+    Ok(Sources { file, environment: pairs("environment")?, flags: pairs("flags")? })
+}
+
+fn carry_out(
+    asked: &Value,
+    parts: &mut Parts,
+    stop: &AtomicBool,
+    progress: Progress<'_>,
+) -> Result<Value, Failure> {
+    let Parts { config, root, installation, log, tap } = parts;
+    match asked["op"].as_str() {
+        Some("backup") => {
+            let target = Path::new(asked["to"].as_str().unwrap_or_default());
+            let stores = backup::Stores { config, root, log: log.clone() };
+            tracing::info!(event = "backup_began", target = %target.display(), "a backup was asked for");
+            let done = backup::run(&stores, Some(tap), target, progress);
+            match &done {
+                Ok(told) => {
+                    tracing::info!(event = "backup_done", target = %target.display(), told = %told, "backup made")
+                }
+                Err(failure) => {
+                    tracing::error!(event = "backup_failed", target = %target.display(), "{failure}")
+                }
+            }
+            done
+        }
+        Some("move") => {
+            let to = copies_soon(load(&sources_of(asked)?)?.config);
+            let moved = moving::Move {
+                from: config,
+                to: &to,
+                root,
+                installation: installation.clone(),
+                log: log.clone(),
+                verify: asked["verify"] == true,
+            };
+            tracing::info!(event = "move_began", "a move to outside stores was asked for");
+            let done = moving::run(&moved, Some(moving::Server { tap, ended: stop }), progress);
+            match &done {
+                Ok(told) => tracing::info!(event = "moved", told = %told, "the stores were switched"),
+                Err(failure) => tracing::error!(event = "move_failed", "nothing was switched: {failure}"),
+            }
+            done
+        }
+        _ => Err(Failure::new(Exit::Usage, "the server does not know this question")
+            .cure("use the lynk that the server runs")),
+    }
+}
+
+/// Asks the server that serves from `root`; `tell` hears how far it is.
+///
+/// # Errors
+/// What the server says, or that it does not answer.
+pub(crate) fn ask(root: &Path, question: &Value, tell: &mut dyn FnMut(&Value)) -> Result<Value, Failure> {
+    let path = root.join(SOCKET);
+    let failed = |error: std::io::Error| {
+        refused(&path, &error).cure("ask as the user that the server runs as, once it is ready")
+    };
+    let directory = File::open(root).map_err(failed)?;
+    let stream = UnixStream::connect(short_path(&directory)).map_err(failed)?;
+    (&stream).write_all(format!("{question}\n").as_bytes()).map_err(failed)?;
+    stream.set_read_timeout(Some(FIRST_WORD_TIME)).map_err(failed)?;
+    let (mut answers, mut line) = (BufReader::new(&stream), String::new());
+    loop {
+        match answers.read_line(&mut line) {
+            Ok(0) => break,
+            Ok(_) => stream.set_read_timeout(None).map_err(failed)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                tell(&json!({"stage": "waiting: the server makes one copy at a time"}));
+                stream.set_read_timeout(None).map_err(failed)?;
+                continue;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let told: Value = serde_json::from_str(&line)
+            .map_err(|_| Failure::dependency("the server's answer cannot be read"))?;
+        line.clear();
+        if let Some(done) = told.get("done") {
+            return Ok(done.clone());
+        }
+        let Some(what) = told["failed"].as_str() else {
+            tell(&told);
+            continue;
+        };
+        let exit = if told["exit"] == Exit::Failure as u8 { Exit::Failure } else { Exit::Dependency };
+        let failure = Failure::new(exit, what);
+        return Err(match told["cure"].as_str() {
+            Some(cure) => failure.cure(cure),
+            None => failure,
+        });
+    }
+    Err(Failure::dependency("the server ended before it was done").cure("see its log, and repeat it"))
+}

@@ -1,0 +1,356 @@
+//! `lynk restore`: a backup becomes an empty data directory, or fills empty outside stores.
+//!
+//! The backup's files are copied and compared with its manifest first, so that the backup itself stays as it is and a damaged one is
+//! refused before anything is filled. Then every room is compared with its hash. The epoch of all rooms becomes the time of the restore in
+//! seconds, which no earlier restore has had: cursors of clients are of another life of their rooms, and they get `gap {reason: "reset"}`.
+//!
+//! `VERSION` is written last: a directory without it is not served from.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use lynk_copy::{
+    CopyError, Manifest, NoTee, copy_accounts, copy_log, copy_rooms, digest_accounts, digest_room,
+    digest_rooms, each_room, finish, read_manifest, sync_tree, take_files,
+};
+use lynk_domain::{Epoch, Millis};
+use lynk_embedded::{
+    Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, OpenError, Rooms, RoomsSnapshot,
+};
+use lynk_model::port::{AccountDump, AccountFill, LastFault, MessageDump, RoomDump, RoomFill};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::{HASHES, Progress, keys_since};
+use crate::config::{Config, MessagesIn, RelationalIn};
+use crate::data_dir::{self, DataDir, refused};
+use crate::exit::{Exit, Failure};
+use crate::os;
+
+/// Where files lie until they are known to be whole.
+pub(crate) const UNPACKED: &str = "restore.part";
+
+fn failed(error: &OpenError) -> Failure {
+    Failure::dependency(error.to_string())
+}
+
+/// Restores `backup` into the data directory and the stores of `config`.
+///
+/// # Errors
+/// What stood in the way.
+pub(crate) fn run(config: &Config, backup: &Path, mut progress: Progress<'_>) -> Result<Value, Failure> {
+    let manifest = read_manifest(backup)?;
+    if manifest.layout > data_dir::VERSION {
+        return Err(Failure::dependency(format!("the backup has layout version {}", manifest.layout))
+            .cure("use a newer lynk"));
+    }
+    let dir = DataDir::claim(&config.data_dir)?;
+    let unpacked = dir.root().join(UNPACKED);
+    let result = unpack(config, &dir, backup, &manifest, &mut progress);
+    if result.is_err() {
+        // The directory has no VERSION yet; what was in the way may be mended and the restore repeated.
+        let _left = fs::remove_dir_all(&unpacked);
+    }
+    result
+}
+
+fn unpack(
+    config: &Config,
+    dir: &DataDir,
+    backup: &Path,
+    manifest: &Manifest,
+    progress: &mut Progress<'_>,
+) -> Result<Value, Failure> {
+    let unpacked = dir.root().join(UNPACKED);
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked).map_err(|error| refused(&unpacked, &error))?;
+    }
+    progress.say("checking and copying files");
+    take_files(backup, manifest, &unpacked)?;
+    let accounts = unpacked.join("accounts.sqlite");
+    fs::set_permissions(&accounts, fs::Permissions::from_mode(0o600)).map_err(|e| refused(&accounts, &e))?;
+    let runtime = crate::stores::runtime()?;
+    let mut log = MessageLog::open(&unpacked, MessageLogOptions::default()).map_err(|e| failed(&e))?;
+    // Opened for writing once, so that they are of this program's format.
+    drop((
+        Rooms::open(&unpacked).map_err(|e| failed(&e))?,
+        Accounts::open(&unpacked).map_err(|e| failed(&e))?,
+    ));
+    let mut rooms = RoomsSnapshot::open(&unpacked).map_err(|e| failed(&e))?;
+    let mut accounts = AccountsSnapshot::open(&unpacked).map_err(|e| failed(&e))?;
+    progress.say("comparing rooms with their hashes");
+    let since = Millis(manifest.keys_since_unix_millis);
+    let hashes = read_hashes(&unpacked.join(HASHES))?;
+    runtime.block_on(same_rooms(&log, &hashes, since))?;
+    runtime.block_on(same_tables(&mut rooms, &mut accounts, manifest))?;
+    let seconds = u32::try_from(os::wall_millis().0 / 1_000).unwrap_or(u32::MAX);
+    let epoch = Epoch(seconds.max(manifest.epoch.saturating_add(1)));
+
+    if config.outside.relational == RelationalIn::Postgres {
+        progress.say("filling PostgreSQL");
+        fill_postgres(config, &runtime, &mut rooms, &mut accounts)?;
+    }
+    drop((rooms, accounts));
+    match config.outside.messages {
+        MessagesIn::Embedded => {
+            let raised = runtime.block_on(log.raise_epoch(epoch));
+            raised.map_err(|error| CopyError::store("the message log", &log, error))?;
+        }
+        MessagesIn::Cassandra => {
+            progress.say("filling Cassandra");
+            fill_cassandra(config, dir, &runtime, &log, epoch, progress)?;
+        }
+    }
+    log.close().map_err(|e| failed(&e))?;
+    place(config, dir, &unpacked)?;
+    Ok(json!({
+        "restored": dir.root().display().to_string(), "taken_unix_millis": manifest.taken_unix_millis,
+        "logs": manifest.rooms, "epoch": epoch.0,
+    }))
+}
+
+/// Moves what the data directory keeps into its place, and makes it one.
+fn place(config: &Config, dir: &DataDir, unpacked: &Path) -> Result<(), Failure> {
+    let mut kept = Vec::new();
+    if config.outside.messages == MessagesIn::Embedded {
+        kept.push("messages");
+    }
+    if config.outside.relational == RelationalIn::Embedded {
+        kept.extend(["rooms.sqlite", "accounts.sqlite"]);
+    }
+    sync_tree(unpacked)?;
+    for name in kept {
+        let to = dir.root().join(name);
+        fs::rename(unpacked.join(name), &to).map_err(|error| refused(&to, &error))?;
+    }
+    fs::remove_dir_all(unpacked).map_err(|error| refused(unpacked, &error))?;
+    dir.replace("STORES", &crate::stores::wanted(config))?;
+    dir.replace("VERSION", &format!("{}\n", data_dir::VERSION))
+}
+
+type Hashes = BTreeMap<String, String>;
+
+fn read_hashes(path: &Path) -> Result<Hashes, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| refused(path, &error))?;
+    let pair = |line: &str| line.split_once(' ').map(|(room, hash)| (room.to_owned(), hash.to_owned()));
+    Ok(text.lines().filter_map(pair).collect())
+}
+
+/// Compares every room with its hash, both ways.
+async fn same_rooms<M: MessageDump + LastFault>(
+    log: &M,
+    hashes: &Hashes,
+    since: Millis,
+) -> Result<(), Failure> {
+    let mut differ = Vec::new();
+    let found = each_room(log, async |room| {
+        let digest = digest_room(log, room, since).await;
+        let digest = digest.map_err(|error| CopyError::store("the message log", log, error))?;
+        if hashes.get(&room.to_string()) != Some(&digest.to_string()) {
+            differ.push(format!("room {room}"));
+        }
+        Ok(())
+    });
+    let found = found.await?;
+    if found != hashes.len() as u64 {
+        differ.push(format!("{found} rooms, not {}", hashes.len()));
+    }
+    differs(differ)
+}
+
+/// Tells differences, the first of them by name.
+///
+/// # Errors
+/// There are some.
+pub(crate) fn differs(mut differ: Vec<String>) -> Result<(), Failure> {
+    const TOLD_MAX: usize = 20;
+    let count = differ.len();
+    if count > TOLD_MAX {
+        differ.truncate(TOLD_MAX);
+        differ.push(format!("and {} more", count - TOLD_MAX));
+    }
+    if count == 0 { Ok(()) } else { Err(CopyError::Differs(differ).into()) }
+}
+
+async fn same_tables<R, A>(rooms: &mut R, accounts: &mut A, manifest: &Manifest) -> Result<(), Failure>
+where
+    R: RoomDump + LastFault,
+    A: AccountDump + LastFault,
+{
+    let of_rooms = digest_rooms(rooms).await;
+    let of_rooms = of_rooms.map_err(|error| CopyError::store("rooms", rooms, error))?;
+    let of_accounts = digest_accounts(accounts, false).await;
+    let of_accounts = of_accounts.map_err(|error| CopyError::store("accounts", accounts, error))?;
+    let mut differ = Vec::new();
+    for (what, found, told) in
+        [("rooms", of_rooms, &manifest.relational), ("accounts", of_accounts, &manifest.accounts)]
+    {
+        if found.to_string() != *told {
+            differ.push(format!("the tables of {what}: {found}, not {told}"));
+        }
+    }
+    differs(differ)
+}
+
+/// Fills an empty message log, compares it, and raises its epoch.
+///
+/// # Errors
+/// It is not empty, or fails.
+#[cfg_attr(not(feature = "cassandra"), expect(dead_code, reason = "no outside log"))]
+pub(crate) async fn fill_log<S, T>(
+    source: &S,
+    target: &mut T,
+    epoch: Epoch,
+    progress: &mut Progress<'_>,
+) -> Result<(), Failure>
+where
+    S: MessageDump + LastFault,
+    T: MessageDump + LastFault,
+{
+    empty_log(target).await?;
+    let since = keys_since();
+    let mut told = |copied| progress.count("filling the message log", copied);
+    copy_log(source, target, &mut NoTee, since, &mut told).await?;
+    finish(target).await?;
+    progress.say("comparing rooms");
+    same_logs(source, target, since).await?;
+    let raised = target.raise_epoch(epoch).await;
+    raised.map_err(|error| CopyError::store("the message log", target, error).into())
+}
+
+/// Refuses a message log that has rooms.
+///
+/// # Errors
+/// It has, or fails.
+pub(crate) async fn empty_log<T: MessageDump + LastFault>(target: &T) -> Result<(), Failure> {
+    let rooms = target.logged_rooms(lynk_domain::RoomId::NIL, 1).await;
+    let rooms = rooms.map_err(|error| CopyError::store("the message log", target, error))?;
+    if rooms.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Dependency, "the message log that is to be filled has rooms already")
+        .cure("name a new keyspace and run `lynk migrate`: rooms of two lives must not mix"))
+}
+
+/// Compares two logs room by room; each difference is told.
+///
+/// # Errors
+/// They differ, or one fails.
+pub(crate) async fn same_logs<S, T>(source: &S, target: &T, since: Millis) -> Result<u64, Failure>
+where
+    S: MessageDump + LastFault,
+    T: MessageDump + LastFault,
+{
+    let mut differ = Vec::new();
+    let rooms = each_room(source, async |room| {
+        let one = digest_room(source, room, since).await;
+        let one = one.map_err(|error| CopyError::store("the source", source, error))?;
+        let other = digest_room(target, room, since).await;
+        let other = other.map_err(|error| CopyError::store("the copy", target, error))?;
+        if one != other {
+            differ.push(format!("room {room}: {one} and {other}"));
+        }
+        Ok(())
+    });
+    let rooms = rooms.await?;
+    let filled = each_room(target, async |_| Ok(())).await?;
+    if rooms != filled {
+        differ.push(format!("{rooms} rooms and {filled}"));
+    }
+    differs(differ)?;
+    Ok(rooms)
+}
+
+/// Fills empty tables and compares them.
+///
+/// # Errors
+/// They are not empty, or fail.
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "no outside tables"))]
+pub(crate) async fn fill_tables<R, A, RF, AF, RD, AD>(
+    (rooms, accounts): (&mut R, &mut A),
+    (rooms_to, accounts_to): (&mut RF, &mut AF),
+    look: impl AsyncFn() -> Result<(RD, AD), Failure>,
+    sessions: bool,
+) -> Result<(u64, u64), Failure>
+where
+    R: RoomDump + LastFault,
+    A: AccountDump + LastFault,
+    RF: RoomFill + LastFault,
+    AF: AccountFill + LastFault,
+    RD: RoomDump + LastFault,
+    AD: AccountDump + LastFault,
+{
+    let digests = async || {
+        let (mut rooms, mut accounts) = look().await?;
+        let of_rooms = digest_rooms(&mut rooms).await;
+        let of_rooms = of_rooms.map_err(|error| CopyError::store("the copy's rooms", &rooms, error))?;
+        let of_accounts = digest_accounts(&mut accounts, sessions).await;
+        let of_accounts =
+            of_accounts.map_err(|error| CopyError::store("the copy's accounts", &accounts, error))?;
+        Ok::<_, Failure>((of_rooms, of_accounts))
+    };
+    let (before, also) = digests().await?;
+    if before.rows + also.rows > 0 {
+        return Err(Failure::new(Exit::Dependency, "the tables that are to be filled have rows already")
+            .cure("name a new database and run `lynk migrate`"));
+    }
+    let of_rooms = copy_rooms(rooms, rooms_to).await?;
+    let of_accounts = copy_accounts(accounts, accounts_to, sessions).await?;
+    let (after, also) = digests().await?;
+    let mut differ = Vec::new();
+    for (what, one, other) in [("rooms", of_rooms.digest, after), ("accounts", of_accounts.digest, also)] {
+        if one != other {
+            differ.push(format!("the tables of {what}: {one} and {other}"));
+        }
+    }
+    differs(differ)?;
+    Ok((of_rooms.first, of_accounts.first))
+}
+
+fn fill_postgres(
+    config: &Config,
+    runtime: &Runtime,
+    rooms: &mut RoomsSnapshot,
+    accounts: &mut AccountsSnapshot,
+) -> Result<(), Failure> {
+    #[cfg(feature = "postgres")]
+    {
+        let tables = crate::stores::postgres::Tables::open(config, runtime)?;
+        let (mut rooms_to, mut accounts_to) = (tables.rooms.clone(), tables.accounts.clone());
+        let filled = fill_tables(
+            (rooms, accounts),
+            (&mut rooms_to, &mut accounts_to),
+            async || tables.snapshots().await,
+            false,
+        );
+        runtime.block_on(filled)?;
+        Ok(())
+    }
+    #[cfg(not(feature = "postgres"))]
+    {
+        let _ = (config, runtime, rooms, accounts);
+        unreachable!("the configuration is refused by a build without it")
+    }
+}
+
+fn fill_cassandra(
+    config: &Config,
+    dir: &DataDir,
+    runtime: &Runtime,
+    log: &MessageLog,
+    epoch: Epoch,
+    progress: &mut Progress<'_>,
+) -> Result<(), Failure> {
+    #[cfg(feature = "cassandra")]
+    {
+        let mut target = crate::stores::cassandra::log(config, dir.installation()?, runtime)?;
+        runtime.block_on(fill_log(log, &mut target, epoch, progress))
+    }
+    #[cfg(not(feature = "cassandra"))]
+    {
+        let _ = (config, dir, runtime, log, epoch, progress);
+        unreachable!("the configuration is refused by a build without it")
+    }
+}

@@ -1,0 +1,206 @@
+//! Dumping and filling accounts.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use lynk_domain::{Millis, SessionId, UserId};
+use lynk_model::StoreError;
+use lynk_model::account::{AuditEvent, AuditKind, Session};
+use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage};
+use lynk_model::port::{AccountDump, AccountFill, LastFault, StoreFault};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::{Accounts, read, write};
+use crate::sqlite::{bits, commit, number, snapshot, unreadable};
+use crate::{Fault, OpenError};
+
+/// The accounts of `<data>/accounts.sqlite` as they are when this is opened, while their owner goes on. The write-ahead log grows as long as
+/// this is open.
+pub struct AccountsSnapshot {
+    connection: Connection,
+    fault: RefCell<Option<Fault>>,
+}
+
+impl AccountsSnapshot {
+    /// Opens the file, which must exist, for reading.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let touch = "SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT 1)";
+        let connection = snapshot(&data.join("accounts.sqlite"), touch)?;
+        Ok(Self { connection, fault: RefCell::default() })
+    }
+}
+
+impl LastFault for AccountsSnapshot {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.fault.take().map(StoreFault::from)
+    }
+}
+
+type Rows = Vec<(AccountsRow, AccountsMark)>;
+
+impl AccountDump for AccountsSnapshot {
+    async fn rows(
+        &mut self,
+        mark: &AccountsMark,
+        limit: u32,
+    ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError> {
+        let rows = page(&self.connection, mark, limit).map_err(|fault| {
+            let error = fault.store_error();
+            self.fault.replace(Some(fault));
+            error
+        })?;
+        let whole = rows.len() >= limit as usize;
+        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
+        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+    }
+}
+
+fn page(connection: &Connection, mark: &AccountsMark, limit: u32) -> Result<Rows, Fault> {
+    let found = match mark {
+        AccountsMark::Accounts(after) => {
+            let sql = "SELECT user, phone, user_name, display_name, created FROM accounts
+                WHERE user > ?1 ORDER BY user LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![after.0, limit], |row| {
+                let account = read::account(row)?;
+                let mark = AccountsMark::Accounts(account.user);
+                Ok((AccountsRow::Account(account), mark))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+        AccountsMark::Names(after) => {
+            let sql = "SELECT folded, user, freed FROM names WHERE folded > ?1 ORDER BY folded LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![after, limit], |row| {
+                let (folded, freed): (String, Option<i64>) = (row.get(0)?, row.get(2)?);
+                let (user, freed) = (UserId(row.get(1)?), freed.map(|at| Millis(at.cast_unsigned())));
+                let mark = AccountsMark::Names(folded.clone());
+                Ok((AccountsRow::Name { folded, user, freed }, mark))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+        AccountsMark::Sessions(after) => {
+            let columns = read::SESSION_COLUMNS;
+            let sql = format!(
+                "SELECT {columns}, revoked FROM sessions WHERE session > ?1 ORDER BY session LIMIT ?2"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![after.0, limit], |row| {
+                let (session, revoked) = (read::session(row)?, row.get::<_, Option<i64>>(11)?);
+                let mark = AccountsMark::Sessions(session.session);
+                let revoked = revoked.map(|at| Millis(at.cast_unsigned()));
+                Ok((AccountsRow::Session { session, revoked }, mark))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+        AccountsMark::Counters(key, slice) => {
+            let sql = "SELECT key, slice, count, until FROM counters
+                WHERE (key, slice) > (?1, ?2) ORDER BY key, slice LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![key, bits(*slice), limit], |row| {
+                let (key, slice) = (row.get(0)?, number(row, 1)?);
+                let (count, until) = (number(row, 2)?, number(row, 3)?);
+                Ok((AccountsRow::Counter { key, slice, count, until }, AccountsMark::Counters(key, slice)))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+        AccountsMark::Audit(after) => {
+            let sql = "SELECT id, at, user, session, kind FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![bits(*after), limit], |row| {
+                let kind = AuditKind::from_u8(row.get(4)?)
+                    .ok_or_else(|| unreadable(4, "an unknown kind of event"))?;
+                let (at, user) = (Millis(number(row, 1)?), UserId(row.get(2)?));
+                let event = AuditEvent { at, user, session: SessionId(row.get(3)?), kind };
+                Ok((AccountsRow::Audit(event), AccountsMark::Audit(number(row, 0)?)))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+        AccountsMark::Outbox(after) => {
+            let sql = "SELECT id, user, created FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![bits(*after), limit], |row| {
+                let (user, created) = (UserId(row.get(1)?), Millis(number(row, 2)?));
+                Ok((AccountsRow::Waiting { user, created }, AccountsMark::Outbox(number(row, 0)?)))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+    };
+    Ok(found?)
+}
+
+impl AccountFill for Accounts {
+    async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+        let result = fill(&mut self.connection, rows);
+        self.noted(result)
+    }
+}
+
+fn fill(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for row in rows {
+        match row {
+            AccountsRow::Account(account) => {
+                let sql = "INSERT OR REPLACE INTO accounts (user, phone, user_name, display_name, created)
+                    VALUES (?1, ?2, ?3, ?4, ?5)";
+                tx.prepare_cached(sql)?.execute(params![
+                    account.user.0,
+                    account.phone.as_e164(),
+                    account.user_name,
+                    account.display_name,
+                    bits(account.created.0)
+                ])?;
+            }
+            AccountsRow::Name { folded, user, freed } => {
+                let sql = "INSERT OR REPLACE INTO names (folded, user, freed) VALUES (?1, ?2, ?3)";
+                tx.prepare_cached(sql)?.execute(params![folded, user.0, freed.map(|at| bits(at.0))])?;
+            }
+            AccountsRow::Session { session, revoked } => put_session(&tx, session, *revoked)?,
+            AccountsRow::Counter { key, slice, count, until } => {
+                let sql =
+                    "INSERT OR REPLACE INTO counters (key, slice, count, until) VALUES (?1, ?2, ?3, ?4)";
+                tx.prepare_cached(sql)?.execute(params![key, bits(*slice), bits(*count), bits(*until)])?;
+            }
+            AccountsRow::Audit(event) => {
+                let sql =
+                    "INSERT INTO audit (at, user, session, kind) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (
+                    SELECT 1 FROM audit WHERE user = ?2 AND at = ?1 AND session = ?3 AND kind = ?4)";
+                let (at, kind) = (bits(event.at.0), event.kind as u8);
+                tx.prepare_cached(sql)?.execute(params![at, event.user.0, event.session.0, kind])?;
+            }
+            AccountsRow::Waiting { user, created } => {
+                let sql = "INSERT INTO outbox (user, created) VALUES (?1, ?2) ON CONFLICT (user) DO NOTHING";
+                tx.prepare_cached(sql)?.execute(params![user.0, bits(created.0)])?;
+            }
+        }
+    }
+    commit(tx)
+}
+
+fn put_session(tx: &Transaction<'_>, session: &Session, revoked: Option<Millis>) -> Result<(), Fault> {
+    let family = &session.family;
+    let ends = revoked.unwrap_or(Millis(u64::MAX)).min(family.ends());
+    let sql =
+        "INSERT OR REPLACE INTO sessions (session, user, device, created, last_used, epoch, generation, hash,
+            rotations, idle_expires, expires, ends, revoked)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    tx.prepare_cached(sql)?.execute(params![
+        session.session.0,
+        session.user.0,
+        session.device,
+        bits(session.created.0),
+        bits(session.last_used.0),
+        session.epoch,
+        family.generation,
+        family.hash.0,
+        write::times(family),
+        bits(family.idle_expires.0),
+        bits(family.expires.0),
+        bits(ends.0),
+        revoked.map(|at| bits(at.0)),
+    ])?;
+    Ok(())
+}

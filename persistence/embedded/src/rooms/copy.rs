@@ -1,0 +1,222 @@
+//! Dumping and filling rooms.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
+use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
+use lynk_model::port::{LastFault, RoomDump, RoomFill, StoreFault};
+use lynk_model::{LoadedRoom, StoreError};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::{Rooms, load};
+use crate::sqlite::{bits, commit, number, snapshot};
+use crate::{Fault, OpenError};
+
+/// The rooms of `<data>/rooms.sqlite` as they are when this is opened, while their owner goes on. The write-ahead log grows as long as this
+/// is open.
+pub struct RoomsSnapshot {
+    connection: Connection,
+    fault: RefCell<Option<Fault>>,
+}
+
+impl RoomsSnapshot {
+    /// Opens the file, which must exist, for reading.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let connection =
+            snapshot(&data.join("rooms.sqlite"), "SELECT count(*) FROM (SELECT 1 FROM rooms LIMIT 1)")?;
+        Ok(Self { connection, fault: RefCell::default() })
+    }
+}
+
+impl LastFault for RoomsSnapshot {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.fault.take().map(StoreFault::from)
+    }
+}
+
+type Rows = Vec<(RoomsRow, RoomsMark)>;
+
+impl RoomDump for RoomsSnapshot {
+    async fn rows(
+        &mut self,
+        mark: &RoomsMark,
+        limit: u32,
+    ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError> {
+        let found = match mark {
+            RoomsMark::Rooms(after) => rooms(&self.connection, *after, limit),
+            RoomsMark::Names(after) => names(&self.connection, after, limit),
+            RoomsMark::Blocks(by, user) => blocks(&self.connection, *by, *user, limit),
+            RoomsMark::Results(actor, room, key) => results(&self.connection, (*actor, *room, *key), limit),
+        };
+        let rows = found.map_err(|fault| {
+            let error = fault.store_error();
+            self.fault.replace(Some(fault));
+            error
+        })?;
+        let whole = rows.len() >= limit as usize;
+        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
+        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+    }
+}
+
+fn rooms(connection: &Connection, after: RoomId, limit: u32) -> Result<Rows, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT room FROM rooms WHERE room > ?1 ORDER BY room LIMIT ?2")?;
+    let ids = statement.query_map(params![after.0, limit], |row| Ok(RoomId(row.get(0)?)))?;
+    let ids: Vec<RoomId> = ids.collect::<rusqlite::Result<_>>()?;
+    let mut rows = Vec::with_capacity(ids.len());
+    for id in ids {
+        let loaded = LoadedRoom { blocks: Vec::new(), ..load::room(connection, id)? };
+        rows.push((RoomsRow::Room(Box::new(loaded)), RoomsMark::Rooms(id)));
+    }
+    Ok(rows)
+}
+
+fn names(connection: &Connection, after: &[u8], limit: u32) -> Result<Rows, Fault> {
+    let after = std::str::from_utf8(after).map_err(Fault::corrupt)?;
+    let sql = "SELECT folded, room, freed FROM names WHERE folded > ?1 ORDER BY folded LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![after, limit], |row| {
+        let folded: String = row.get(0)?;
+        let freed: Option<i64> = row.get(2)?;
+        let mark = RoomsMark::Names(folded.clone().into_bytes());
+        let (room, freed) = (RoomId(row.get(1)?), freed.map(|at| Millis(at.cast_unsigned())));
+        Ok((RoomsRow::Name { folded, room, freed }, mark))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn blocks(connection: &Connection, by: UserId, user: UserId, limit: u32) -> Result<Rows, Fault> {
+    let sql = "SELECT by, user, room FROM blocks WHERE (by, user) > (?1, ?2) ORDER BY by, user LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![by.0, user.0, limit], |row| {
+        let (by, user, room) = (UserId(row.get(0)?), UserId(row.get(1)?), RoomId(row.get(2)?));
+        Ok((RoomsRow::Block { by, user, room }, RoomsMark::Blocks(by, user)))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn results(
+    connection: &Connection,
+    (actor, room, key): (UserId, RoomId, Key),
+    limit: u32,
+) -> Result<Rows, Fault> {
+    let sql = "SELECT actor, room, key, content_hash, version, seq, wall FROM results
+        WHERE (actor, room, key) > (?1, ?2, ?3) ORDER BY actor, room, key LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![actor.0, room.0, key.0, limit], |row| {
+        let (actor, room, key) = (UserId(row.get(0)?), RoomId(row.get(1)?), Key(row.get(2)?));
+        let result = RoomsRow::Result {
+            actor,
+            room,
+            key,
+            content_hash: number(row, 3)?,
+            version: number(row, 4)?,
+            seq: Seq(number(row, 5)?),
+            wall: Millis(number(row, 6)?),
+        };
+        Ok((result, RoomsMark::Results(actor, room, key)))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+impl RoomFill for Rooms {
+    async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+        let result = fill(&mut self.connection(), rows);
+        self.noted(result)
+    }
+}
+
+fn fill(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for row in rows {
+        match row {
+            RoomsRow::Room(loaded) => put_room(&tx, loaded)?,
+            RoomsRow::Name { folded, room, freed } => {
+                let sql = "INSERT OR REPLACE INTO names (folded, room, freed) VALUES (?1, ?2, ?3)";
+                tx.prepare_cached(sql)?.execute(params![folded, room.0, freed.map(|at| bits(at.0))])?;
+            }
+            RoomsRow::Block { by, user, room } => {
+                let sql = "INSERT OR REPLACE INTO blocks (by, user, room) VALUES (?1, ?2, ?3)";
+                tx.prepare_cached(sql)?.execute(params![by.0, user.0, room.0])?;
+            }
+            RoomsRow::Result { actor, room, key, content_hash, version, seq, wall } => {
+                let sql =
+                    "INSERT OR REPLACE INTO results (actor, room, key, content_hash, version, seq, wall)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                tx.prepare_cached(sql)?.execute(params![
+                    actor.0,
+                    room.0,
+                    key.0,
+                    bits(*content_hash),
+                    bits(*version),
+                    bits(seq.0),
+                    bits(wall.0)
+                ])?;
+            }
+        }
+    }
+    commit(tx)
+}
+
+fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
+    let Some(row) = &loaded.row else { return Ok(()) };
+    let room = row.room.0;
+    // What depends on it goes with it.
+    tx.prepare_cached("DELETE FROM rooms WHERE room = ?1")?.execute([room])?;
+    let sql = "INSERT INTO rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    tx.prepare_cached(sql)?.execute(params![
+        room,
+        row.kind as u8,
+        row.name,
+        row.creator.0,
+        bits(row.created.0),
+        row.level as u8,
+        row.visibility as u8,
+        row.slow_mode_seconds,
+        bits(row.version)
+    ])?;
+    for member in &loaded.members {
+        let sql =
+            "INSERT INTO members (room, user, role, joined_version, joined_seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+        tx.prepare_cached(sql)?.execute(params![
+            room,
+            member.user.0,
+            member.role as u8,
+            bits(member.joined_version),
+            bits(member.joined_seq.0)
+        ])?;
+    }
+    for ban in &loaded.bans {
+        let sql = "INSERT INTO bans (room, user, until) VALUES (?1, ?2, ?3)";
+        tx.prepare_cached(sql)?.execute(params![room, ban.user.0, bits(ban.until.0)])?;
+    }
+    for mute in &loaded.mutes {
+        let sql = "INSERT INTO mutes (room, user, until) VALUES (?1, ?2, ?3)";
+        tx.prepare_cached(sql)?.execute(params![room, mute.user.0, bits(mute.until.0)])?;
+    }
+    for pin in &loaded.pins {
+        tx.prepare_cached("INSERT INTO pins (room, seq) VALUES (?1, ?2)")?
+            .execute(params![room, bits(pin.0)])?;
+    }
+    for waiting in &loaded.outbox {
+        let mut event = Vec::new();
+        waiting.event.encode(&mut event);
+        let sql =
+            "INSERT INTO outbox (room, version, actor, key, wall, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        tx.prepare_cached(sql)?.execute(params![
+            room,
+            bits(waiting.version),
+            waiting.actor.0,
+            waiting.key.0,
+            bits(waiting.wall.0),
+            event
+        ])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! Rows as every store can give and take them: what backups, restores and moves between stores are made of.
+//!
+//! Thread: any. Pure. Rows are merged, not replaced: filling a store with rows it has, or with older states of them, changes
+//! nothing, so a copy may be taken while the source changes, if every later record is applied to it, too. Text that one side
+//! has deleted stays deleted.
+//!
+//! Every row has one encoding, the same for all stores, from which digests are made that tell whether two stores hold the same.
+//!
+//! Limits: none of its own; pages are bounded by whoever asks. Nothing can fail.
+
+mod encode;
+
+use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
+
+use crate::account::{Account, AuditEvent, Session};
+use crate::{
+    FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Position, RoomHead, StoredEvent,
+};
+
+/// A row of the message log. The room is named beside it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LogRow {
+    /// A message, or changes of one that has not come, with all reactions, also those taken back.
+    Message {
+        /// Its place.
+        seq: Seq,
+        /// Its state.
+        state: MessageState,
+    },
+    /// Any other event. Edits have no text: it is the message's.
+    Event(StoredEvent),
+    /// What a key was used for.
+    Key {
+        /// By whom.
+        sender: UserId,
+        /// The key.
+        key: Key,
+        /// For what.
+        used: FoundKey,
+    },
+    /// How far a member has read.
+    Position {
+        /// Who.
+        user: UserId,
+        /// How far.
+        position: Position,
+    },
+    /// A kick, ban or mute that held before the room store had it.
+    Intent(MetaTransaction),
+    /// The room's highest numbers. The epoch is not filled in: it is the store's, see
+    /// [`MessageDump::raise_epoch`](crate::port::MessageDump::raise_epoch).
+    Head(RoomHead),
+}
+
+/// A row of the relational side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomsRow {
+    /// A room with its members, bans, mutes, pins and outbox. Blocks and what the message log knows are empty.
+    Room(Box<LoadedRoom>),
+    /// A unique name, by its folded form.
+    Name {
+        /// The folded form.
+        folded: String,
+        /// Who has it, or had it last.
+        room: RoomId,
+        /// When it was given up.
+        freed: Option<Millis>,
+    },
+    /// A block.
+    Block {
+        /// Who blocks.
+        by: UserId,
+        /// Whom.
+        user: UserId,
+        /// Their 1:1.
+        room: RoomId,
+    },
+    /// The result of a key.
+    Result {
+        /// Who used it.
+        actor: UserId,
+        /// In which room.
+        room: RoomId,
+        /// The key.
+        key: Key,
+        /// Hash of the command's content.
+        content_hash: u64,
+        /// Version of the change; 0 for one without an event.
+        version: u64,
+        /// Where its event is; 0 while it is not confirmed.
+        seq: Seq,
+        /// When.
+        wall: Millis,
+    },
+}
+
+/// A row of accounts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountsRow {
+    /// A person.
+    Account(Account),
+    /// A unique name, by its folded form.
+    Name {
+        /// The folded form.
+        folded: String,
+        /// Who has it, or had it last.
+        user: UserId,
+        /// When it was given up.
+        freed: Option<Millis>,
+    },
+    /// A session with its refresh family.
+    Session {
+        /// The session.
+        session: Session,
+        /// When it was revoked.
+        revoked: Option<Millis>,
+    },
+    /// What was counted in one slice of a window.
+    Counter {
+        /// A keyed hash.
+        key: [u8; 16],
+        /// Begin of the slice.
+        slice: u64,
+        /// How many.
+        count: u64,
+        /// When the slice has left the window.
+        until: u64,
+    },
+    /// A line of the audit log.
+    Audit(AuditEvent),
+    /// A new account whose event is not published.
+    Waiting {
+        /// Whose.
+        user: UserId,
+        /// When it was made.
+        created: Millis,
+    },
+}
+
+/// Where a dump of the relational side goes on. The default is its begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomsMark {
+    /// After this room.
+    Rooms(RoomId),
+    /// After this name, by what the store orders names by.
+    Names(Vec<u8>),
+    /// After this block.
+    Blocks(UserId, UserId),
+    /// After this result.
+    Results(UserId, RoomId, Key),
+}
+
+impl Default for RoomsMark {
+    fn default() -> Self {
+        Self::Rooms(RoomId::NIL)
+    }
+}
+
+impl RoomsMark {
+    /// The begin of the next table; `None` after the last.
+    #[must_use]
+    pub fn next_table(&self) -> Option<Self> {
+        match self {
+            Self::Rooms(_) => Some(Self::Names(Vec::new())),
+            Self::Names(_) => Some(Self::Blocks(UserId::NIL, UserId::NIL)),
+            Self::Blocks(..) => Some(Self::Results(UserId::NIL, RoomId::NIL, Key::NIL)),
+            Self::Results(..) => None,
+        }
+    }
+}
+
+/// Where a dump of accounts goes on. The default is its begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountsMark {
+    /// After this account.
+    Accounts(UserId),
+    /// After this folded name.
+    Names(String),
+    /// After this session.
+    Sessions(SessionId),
+    /// After this counter and slice.
+    Counters([u8; 16], u64),
+    /// After the line with this number.
+    Audit(u64),
+    /// After the row of the outbox with this number.
+    Outbox(u64),
+}
+
+impl Default for AccountsMark {
+    fn default() -> Self {
+        Self::Accounts(UserId::NIL)
+    }
+}
+
+impl AccountsMark {
+    /// The begin of the next table; `None` after the last.
+    #[must_use]
+    pub fn next_table(&self) -> Option<Self> {
+        match self {
+            Self::Accounts(_) => Some(Self::Names(String::new())),
+            Self::Names(_) => Some(Self::Sessions(SessionId::NIL)),
+            Self::Sessions(_) => Some(Self::Counters([0; 16], 0)),
+            Self::Counters(..) => Some(Self::Audit(0)),
+            Self::Audit(_) => Some(Self::Outbox(0)),
+            Self::Outbox(_) => None,
+        }
+    }
+}
+
+/// A page of a dump.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DumpPage<R, M> {
+    /// Rows, all of one table.
+    pub rows: Vec<R>,
+    /// Where it goes on; `None` at the end.
+    pub next: Option<M>,
+}
+
+impl MessageRow {
+    /// Applies everything that `other`, a state of the same row, has had applied.
+    pub fn merge(&mut self, other: &Self) {
+        if other.edited != Seq(0) {
+            self.edit(other.edited, &other.text);
+        }
+        if other.deleted != Seq(0) {
+            self.delete(other.deleted);
+        }
+        if let Some(facts) = other.facts {
+            self.post(Seq(0), facts, other.posted_text());
+        }
+        self.rev = self.rev.max(other.rev);
+    }
+
+    /// The text as posted, as far as it is known: it is not once the message was edited or deleted.
+    #[must_use]
+    pub fn posted_text(&self) -> &str {
+        if self.edited == Seq(0) && self.deleted == Seq(0) { &self.text } else { "" }
+    }
+}
+
+impl MessageState {
+    /// Applies everything that `other`, a state of the same message, has had applied.
+    pub fn merge(&mut self, other: &Self) {
+        self.row.merge(&other.row);
+        for reaction in &other.reactions {
+            self.react(reaction.rev, reaction.user, reaction.on, &reaction.emoji);
+        }
+    }
+}
+
+impl Position {
+    /// The later of two states.
+    pub fn merge(&mut self, other: &Self) {
+        (self.round, self.read) = (self.round, self.read).max((other.round, other.read));
+        self.delivered = self.delivered.max(other.delivered);
+    }
+}
+
+impl RoomHead {
+    /// Raises the numbers to those of `other`. The epoch stays.
+    pub fn merge(&mut self, other: &Self) {
+        self.top = self.top.max(other.top);
+        self.top_n = self.top_n.max(other.top_n);
+        self.version = self.version.max(other.version);
+        self.reserved = self.reserved.max(other.reserved);
+    }
+}
+
+impl LogRow {
+    /// The time by which it is forgotten, for rows that are: keys and intents.
+    #[must_use]
+    pub fn forgettable_since(&self) -> Option<Millis> {
+        match self {
+            Self::Key { used, .. } => Some(Millis(used.wall)),
+            Self::Intent(intent) => Some(intent.wall),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lynk_domain::{MessageId, Ordinal};
+
+    use super::*;
+    use crate::MessageFacts;
+
+    #[test]
+    fn merging_two_states_equals_applying_the_records_of_both() {
+        type Step = fn(&mut MessageRow) -> bool;
+        fn facts() -> MessageFacts {
+            MessageFacts {
+                id: MessageId([1; 16]),
+                n: Ordinal(1),
+                reply_to: Seq(0),
+                wall: Millis(1),
+                sender: UserId([1; 16]),
+                key: Key::NIL,
+            }
+        }
+        let steps: [Step; 4] = [
+            |r| r.post(Seq(3), facts(), "first"),
+            |r| r.edit(Seq(5), "second"),
+            |r| r.edit(Seq(7), "third"),
+            |r| r.delete(Seq(6)),
+        ];
+        let of = |chosen: u32| {
+            let mut row = MessageRow::default();
+            for (_, step) in steps.iter().enumerate().filter(|(i, _)| chosen >> i & 1 == 1) {
+                step(&mut row);
+            }
+            row
+        };
+        for one in 0..16 {
+            for other in 0..16 {
+                let mut merged = of(one);
+                merged.merge(&of(other));
+                assert_eq!(merged, of(one | other), "{one:04b} {other:04b}");
+            }
+        }
+    }
+}

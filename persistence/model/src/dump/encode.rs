@@ -1,0 +1,286 @@
+//! The one encoding of rows, for digests. Not a stored format: two stores that are compared are read by one program.
+//!
+//! A tag, then the fields in order: numbers little-endian, lists and texts behind their length. What stores derive (the rev of a
+//! message) and what is the store's own (epochs) is left out.
+
+use lynk_domain::{Millis, Role};
+
+use super::{AccountsRow, LogRow, RoomsRow};
+use crate::account::Session;
+use crate::{Body, FoundKey, LoadedRoom, MessageState, MetaChange, MetaEvent, StoredBody, StoredEvent};
+
+struct Out<'a>(&'a mut Vec<u8>);
+
+impl Out<'_> {
+    fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+    fn id(&mut self, id: [u8; 16]) {
+        self.0.extend_from_slice(&id);
+    }
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+    fn time(&mut self, time: Option<Millis>) {
+        match time {
+            Some(time) => {
+                self.byte(1);
+                self.number(time.0);
+            }
+            None => self.byte(0),
+        }
+    }
+    fn event(&mut self, event: &MetaEvent) {
+        let mut bytes = Vec::new();
+        event.encode(&mut bytes);
+        self.bytes(&bytes);
+    }
+}
+
+fn message(out: &mut Out<'_>, state: &MessageState) {
+    let row = &state.row;
+    match &row.facts {
+        None => out.byte(0),
+        Some(facts) => {
+            out.byte(1);
+            out.id(facts.id.0);
+            out.number(facts.n.0);
+            out.number(facts.reply_to.0);
+            out.number(facts.wall.0);
+            out.id(facts.sender.0);
+            out.id(facts.key.0);
+        }
+    }
+    out.number(row.edited.0);
+    out.number(row.deleted.0);
+    out.bytes(row.text.as_bytes());
+    out.number(state.reactions.len() as u64);
+    for reaction in &state.reactions {
+        out.bytes(reaction.emoji.as_bytes());
+        out.id(reaction.user.0);
+        out.number(reaction.rev.0);
+        out.byte(u8::from(reaction.on));
+    }
+}
+
+fn stored_event(out: &mut Out<'_>, event: &StoredEvent) {
+    out.number(event.seq.0);
+    out.number(event.rev.0);
+    out.number(event.wall.0);
+    out.id(event.sender.0);
+    out.id(event.key.0);
+    let mut bytes = Vec::new();
+    match &event.body {
+        // A log row of this kind has no text, and messages are rows of their own.
+        StoredBody::Edit { target, .. } => Body::Edit { target: *target, text: "" }.encode(&mut bytes),
+        StoredBody::Delete { target } => Body::Delete { target: *target }.encode(&mut bytes),
+        StoredBody::Reaction { target, on, emoji } => {
+            Body::Reaction { target: *target, on: *on, emoji }.encode(&mut bytes);
+        }
+        StoredBody::Meta { version, event } => {
+            Body::Meta { version: *version, event: event.clone() }.encode(&mut bytes);
+        }
+        StoredBody::Message(view) => bytes.extend_from_slice(view.text.as_bytes()),
+    }
+    let kind = match &event.body {
+        StoredBody::Message(_) => 1,
+        StoredBody::Edit { .. } => 2,
+        StoredBody::Delete { .. } => 3,
+        StoredBody::Reaction { .. } => 4,
+        StoredBody::Meta { .. } => 5,
+    };
+    out.byte(kind);
+    out.bytes(&bytes);
+}
+
+fn used(out: &mut Out<'_>, used: &FoundKey) {
+    out.number(used.seq.0);
+    out.number(used.n.0);
+    out.id(used.id.0);
+    out.number(used.wall);
+    out.number(used.content_hash.unwrap_or(0));
+}
+
+fn role(out: &mut Out<'_>, role: Role) {
+    out.byte(role as u8);
+}
+
+fn room(out: &mut Out<'_>, room: &LoadedRoom) {
+    if let Some(row) = &room.row {
+        out.id(row.room.0);
+        out.byte(row.kind as u8);
+        out.bytes(row.name.as_bytes());
+        out.id(row.creator.0);
+        out.number(row.created.0);
+        out.byte(row.level as u8);
+        out.byte(row.visibility as u8);
+        out.number(row.slow_mode_seconds.into());
+        out.number(row.version);
+    }
+    out.number(room.members.len() as u64);
+    for member in &room.members {
+        out.id(member.user.0);
+        role(out, member.role);
+        out.number(member.joined_version);
+        out.number(member.joined_seq.0);
+    }
+    out.number(room.bans.len() as u64);
+    for ban in &room.bans {
+        out.id(ban.user.0);
+        out.number(ban.until.0);
+    }
+    out.number(room.mutes.len() as u64);
+    for mute in &room.mutes {
+        out.id(mute.user.0);
+        out.number(mute.until.0);
+    }
+    out.number(room.pins.len() as u64);
+    room.pins.iter().for_each(|pin| out.number(pin.0));
+    out.number(room.outbox.len() as u64);
+    for row in &room.outbox {
+        out.number(row.version);
+        out.id(row.actor.0);
+        out.id(row.key.0);
+        out.number(row.wall.0);
+        out.event(&row.event);
+    }
+}
+
+fn session(out: &mut Out<'_>, of: &Session) {
+    out.id(of.session.0);
+    out.id(of.user.0);
+    out.bytes(of.device.as_bytes());
+    out.number(of.created.0);
+    out.number(of.last_used.0);
+    out.number(of.epoch.into());
+    out.number(of.family.generation.into());
+    out.bytes(&of.family.hash.0);
+    out.number(of.family.rotations.len() as u64);
+    of.family.rotations.iter().for_each(|at| out.number(at.0));
+    out.number(of.family.idle_expires.0);
+    out.number(of.family.expires.0);
+}
+
+impl LogRow {
+    /// Appends the row's encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let out = &mut Out(out);
+        match self {
+            Self::Message { seq, state } => {
+                out.byte(1);
+                out.number(seq.0);
+                message(out, state);
+            }
+            Self::Event(event) => {
+                out.byte(2);
+                stored_event(out, event);
+            }
+            Self::Key { sender, key, used: of } => {
+                out.byte(3);
+                out.id(sender.0);
+                out.id(key.0);
+                used(out, of);
+            }
+            Self::Position { user, position } => {
+                out.byte(4);
+                out.id(user.0);
+                out.number(position.round);
+                out.number(position.read.0);
+                out.number(position.delivered.0);
+            }
+            Self::Intent(intent) => {
+                out.byte(5);
+                out.id(intent.actor.0);
+                out.id(intent.key.0);
+                out.number(intent.content_hash);
+                out.number(intent.wall.0);
+                if let MetaChange::Event(event) = &intent.change {
+                    out.event(event);
+                }
+            }
+            Self::Head(head) => {
+                out.byte(6);
+                for number in [head.top.0, head.top_n.0, head.version, head.reserved.0] {
+                    out.number(number);
+                }
+            }
+        }
+    }
+}
+
+impl RoomsRow {
+    /// Appends the row's encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let out = &mut Out(out);
+        match self {
+            Self::Room(loaded) => {
+                out.byte(1);
+                room(out, loaded);
+            }
+            Self::Name { folded, room, freed } => {
+                out.byte(2);
+                out.bytes(folded.as_bytes());
+                out.id(room.0);
+                out.time(*freed);
+            }
+            Self::Block { by, user, room } => {
+                out.byte(3);
+                [by.0, user.0, room.0].into_iter().for_each(|id| out.id(id));
+            }
+            Self::Result { actor, room, key, content_hash, version, seq, wall } => {
+                out.byte(4);
+                [actor.0, room.0, key.0].into_iter().for_each(|id| out.id(id));
+                [*content_hash, *version, seq.0, wall.0].into_iter().for_each(|number| out.number(number));
+            }
+        }
+    }
+}
+
+impl AccountsRow {
+    /// Appends the row's encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let out = &mut Out(out);
+        match self {
+            Self::Account(account) => {
+                out.byte(1);
+                out.id(account.user.0);
+                out.bytes(account.phone.as_e164().as_bytes());
+                out.bytes(account.user_name.as_bytes());
+                out.bytes(account.display_name.as_bytes());
+                out.number(account.created.0);
+            }
+            Self::Name { folded, user, freed } => {
+                out.byte(2);
+                out.bytes(folded.as_bytes());
+                out.id(user.0);
+                out.time(*freed);
+            }
+            Self::Session { session: of, revoked } => {
+                out.byte(3);
+                session(out, of);
+                out.time(*revoked);
+            }
+            Self::Counter { key, slice, count, until } => {
+                out.byte(4);
+                out.id(*key);
+                [*slice, *count, *until].into_iter().for_each(|number| out.number(number));
+            }
+            Self::Audit(event) => {
+                out.byte(5);
+                out.number(event.at.0);
+                out.id(event.user.0);
+                out.id(event.session.0);
+                out.byte(event.kind as u8);
+            }
+            Self::Waiting { user, created } => {
+                out.byte(6);
+                out.id(user.0);
+                out.number(created.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The ports by which whole stores are copied: into a backup, out of one, into other stores.
+
+use lynk_domain::{Epoch, Millis, RoomId, Seq};
+
+use super::MessageStore;
+use crate::dump::{AccountsMark, AccountsRow, DumpPage, LogRow, RoomsMark, RoomsRow};
+use crate::{Position, StoreError};
+
+/// A message log that can be read whole, and filled.
+///
+/// A room's rows are read while it is appended to: what is read is at least the state at the begin of the reading, and holds nothing that is
+/// not appended at its end. Rows are merged into what is there, so a copy that is filled with such rows, and to which every record that was
+/// appended meanwhile is appended as well, holds what the source does.
+#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
+pub trait MessageDump: MessageStore {
+    /// Rooms that have a head, in an order of the store's own, after `after` (nil for the start); fewer than `limit` means the end.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn logged_rooms(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError>;
+
+    /// [`LogRow::Message`] and [`LogRow::Event`] from one seq to another, both counted.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn log_rows(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<LogRow>, StoreError>;
+
+    /// [`LogRow::Key`] of those rows whose time is at `since` or later. A key whose time is over may be missing.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn log_keys(
+        &self,
+        room: RoomId,
+        rows: &[LogRow],
+        since: Millis,
+    ) -> Result<Vec<LogRow>, StoreError> {
+        let mut keys = Vec::new();
+        for row in rows {
+            let Some((sender, key, wall)) = key_of(row) else { continue };
+            if key.is_nil() || wall < since {
+                continue;
+            }
+            if let Some(used) = self.find_key(room, sender, key).await? {
+                keys.push(LogRow::Key { sender, key, used });
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The rows of a room that have no seq: positions, intents, head.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn log_ends(&self, room: RoomId) -> Result<Vec<LogRow>, StoreError> {
+        let mut rows = Vec::new();
+        for state in self.reads(room).await? {
+            let position = Position { round: state.round, read: state.read, delivered: state.delivered };
+            rows.push(LogRow::Position { user: state.user, position });
+        }
+        rows.extend(self.intents(room).await?.into_iter().map(LogRow::Intent));
+        rows.push(LogRow::Head(self.head(room).await?));
+        Ok(rows)
+    }
+
+    /// Merges rows into a room. Durable after [`Self::settle`]. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unknown` or `Corrupt`.
+    async fn fill_log(&mut self, room: RoomId, rows: &[LogRow]) -> Result<(), StoreError>;
+
+    /// Makes everything that was filled durable.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn settle(&mut self) -> Result<(), StoreError>;
+
+    /// The epoch that rooms have at least.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn epoch(&self) -> Result<Epoch, StoreError>;
+
+    /// Raises the epoch of every room, also of those that are not there yet, to `epoch` at least. Durable when it returns.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`.
+    async fn raise_epoch(&mut self, epoch: Epoch) -> Result<(), StoreError>;
+}
+
+/// Sender, key and time of a row that may have a key.
+#[must_use]
+pub fn key_of(row: &LogRow) -> Option<(lynk_domain::UserId, lynk_domain::Key, Millis)> {
+    match row {
+        LogRow::Message { state, .. } => state.row.facts.map(|facts| (facts.sender, facts.key, facts.wall)),
+        LogRow::Event(event) => Some((event.sender, event.key, event.wall)),
+        _ => None,
+    }
+}
+
+/// The relational side at one moment.
+#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
+pub trait RoomDump {
+    /// The rows after a mark, `limit` at most.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn rows(
+        &mut self,
+        mark: &RoomsMark,
+        limit: u32,
+    ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError>;
+}
+
+/// A relational side that can be filled.
+#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
+pub trait RoomFill {
+    /// Puts rows in, each in place of the one with its key. Durable when it returns. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unknown` or `Corrupt`.
+    async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError>;
+}
+
+/// Accounts at one moment.
+#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
+pub trait AccountDump {
+    /// The rows after a mark, `limit` at most.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn rows(
+        &mut self,
+        mark: &AccountsMark,
+        limit: u32,
+    ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError>;
+}
+
+/// Accounts that can be filled.
+#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
+pub trait AccountFill {
+    /// Puts rows in, each in place of the one with its key; lines of the audit log and accounts in the outbox that are there already are left
+    /// out. Those of one call keep their order. Durable when it returns. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unknown` or `Corrupt`.
+    async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError>;
+}
