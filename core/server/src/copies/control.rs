@@ -246,7 +246,8 @@ pub(crate) fn ask(root: &Path, question: &Value, tell: &mut dyn FnMut(&Value)) -
             tell(&told);
             continue;
         };
-        let exit = if told["exit"] == Exit::Failure as u8 { Exit::Failure } else { Exit::Dependency };
+        let exits = [Exit::Failure, Exit::Usage, Exit::Config];
+        let exit = exits.into_iter().find(|exit| told["exit"] == *exit as u8).unwrap_or(Exit::Dependency);
         let failure = Failure::new(exit, what);
         return Err(match told["cure"].as_str() {
             Some(cure) => failure.cure(cure),
