@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use lynk_domain::Millis;
 use serde_json::{Value, json};
 
 use crate::cli::ConfigArgs;
@@ -80,8 +81,9 @@ pub(super) fn show(told: &Value) {
 }
 
 fn moment(told: &Value) -> String {
-    let seconds = told["taken_unix_millis"].as_u64().unwrap_or_default() / 1_000;
-    format!("unix time {seconds}")
+    let mut text = Vec::new();
+    lynk_protocol::write_time(&mut text, Millis(told["taken_unix_millis"].as_u64().unwrap_or_default()));
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Refuses what is no data directory.
@@ -198,6 +200,10 @@ impl MoveArgs {
 
     fn without_server(&self, to: &crate::config::Config) -> Result<Value, Failure> {
         let dir = DataDir::open(&to.data_dir)?;
+        if dir.stores(stores::EMBEDDED)? == stores::wanted(to) {
+            return Err(Failure::dependency("the data is in these stores already")
+                .cure("start the server with this configuration"));
+        }
         let mut from = to.clone();
         from.outside.relational = crate::config::RelationalIn::Embedded;
         from.outside.messages = MessagesIn::Embedded;

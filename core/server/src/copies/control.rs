@@ -254,5 +254,6 @@ pub(crate) fn ask(root: &Path, question: &Value, tell: &mut dyn FnMut(&Value)) -
             None => failure,
         });
     }
-    Err(Failure::dependency("the server ended before it was done").cure("see its log, and repeat it"))
+    Err(Failure::dependency("the server ended before it was done")
+        .cure("see its log; the file STORES in the data directory says where the data is"))
 }

@@ -195,6 +195,8 @@ fn a_move_without_a_server_needs_empty_stores() {
         left.push((user, room, acked));
     }
     told(&move_to(&first, &options));
+    let text = refusal(&move_to(&first, &options));
+    assert!(text.contains("is in these stores already"), "{text}");
     let text = refusal(&move_to(&second, &options));
     assert!(text.contains("has rooms already"), "{text}");
     let server = start(&first, &options);
