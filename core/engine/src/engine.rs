@@ -155,6 +155,7 @@ fn take_mail(
             owner.mail(cx, from, mail);
         }
         Mail::Reply { .. }
+        | Mail::Parked { .. }
         | Mail::Subscribed { .. }
         | Mail::Event { .. }
         | Mail::Skip { .. }
@@ -187,6 +188,7 @@ fn take_refused(
 ) {
     match mail {
         Mail::Reply { .. }
+        | Mail::Parked { .. }
         | Mail::Subscribed { .. }
         | Mail::Event { .. }
         | Mail::Skip { .. }

@@ -313,9 +313,16 @@ impl Home {
     /// Mail for this part.
     pub(crate) fn mail(&mut self, cx: &mut Context<'_>, from: ShardId, mail: Mail) {
         match mail {
-            Mail::Reply { to, frame, behind } => {
+            Mail::Reply { to, frame, behind, late } => {
                 self.replied(cx, to, frame, behind);
-                self.answered(cx, from, to);
+                if !late {
+                    self.returned(from);
+                }
+                self.no_longer_asks(cx, to);
+            }
+            Mail::Parked { to } => {
+                self.returned(from);
+                self.resume_if_more(cx, to);
             }
             Mail::Subscribed { to, room, epoch, top, frame } => {
                 self.subscribed(cx, to, room, epoch, top, frame);

@@ -83,6 +83,13 @@ pub enum Mail {
         frame: Arc<Frame>,
         /// A room whose events and skips that arrived before are told first: the answer speaks of them.
         behind: Option<RoomId>,
+        /// `Parked` gave the command's credit back before.
+        late: bool,
+    },
+    /// The answer waits for the message store and comes late: the command's credit is free for others. Full: kept, and repeated.
+    Parked {
+        /// Whose command.
+        to: ConnectionRef,
     },
     /// The answer to `subscribe` or a resumed room of `hello`: from here on the connection gets the room's events
     /// after `top`. Never refused, as `Reply`. Each one is ended by `Unsubscribed` in its time.

@@ -222,8 +222,19 @@ impl Home {
     /// A command was answered, by `shard`: there is room for another, or for a room that waits to be resumed.
     pub(crate) fn answered(&mut self, cx: &mut Context<'_>, shard: ShardId, to: ConnectionRef) {
         self.returned(shard);
+        self.no_longer_asks(cx, to);
+    }
+
+    /// A connection has one command less under way.
+    pub(crate) fn no_longer_asks(&mut self, cx: &mut Context<'_>, to: ConnectionRef) {
         let Some(session) = self.sessions.live(to) else { return };
         session.in_flight = session.in_flight.saturating_sub(1);
+        self.resume_if_more(cx, to);
+    }
+
+    /// There is credit again, which a room that is to be resumed may have waited for.
+    pub(crate) fn resume_if_more(&mut self, cx: &mut Context<'_>, to: ConnectionRef) {
+        let Some(session) = self.sessions.live(to) else { return };
         if session.extra.as_ref().is_some_and(|extra| !extra.resume.is_empty()) {
             self.resume_soon(cx, to);
         }

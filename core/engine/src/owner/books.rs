@@ -283,7 +283,7 @@ impl Books {
         to: ConnectionRef,
         frame: Arc<Frame>,
     ) {
-        self.emit(cx, room, room.depends, Item::Reply { to, frame, behind: false });
+        self.emit(cx, room, room.depends, Item::Reply { to, frame, behind: false, late: false });
     }
 
     /// An answer that speaks of events: the connection is told those before it first.
@@ -294,7 +294,7 @@ impl Books {
         to: ConnectionRef,
         frame: Arc<Frame>,
     ) {
-        self.emit(cx, room, room.depends, Item::Reply { to, frame, behind: true });
+        self.emit(cx, room, room.depends, Item::Reply { to, frame, behind: true, late: false });
     }
 
     pub(super) fn ok(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, done: &Done) {
@@ -336,10 +336,10 @@ impl Books {
         };
         let frame = cx.shared.pool.frame(|out| encode_ok(out, ask.re, &done));
         match used.at.filter(|at| room.level() == AckLevel::Replicated && !self.drains.is_drained(*at)) {
-            Some(_) if !self.may_wait(cx) => {
-                self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 1_000))
-            }
-            Some(at) => self.wait_for_store(cx, room, ask, at, frame),
+            Some(at) => match self.may_wait(cx, room) {
+                Ok(()) => self.wait_for_store(cx, room, ask, at, frame),
+                Err(reject) => self.refuse(cx, room, ask, reject),
+            },
             None => self.answer_behind(cx, room, ask.from, frame),
         }
     }

@@ -159,7 +159,8 @@ impl Books {
                 }
             }
         }
-        self.may_append(cx)
+        self.may_append(cx)?;
+        self.may_wait(cx, room)
     }
 
     /// Reads the message that a command is about from the store.

@@ -389,6 +389,6 @@ fn encode_stored(mut page: Page<'_>, stored: PageReply, span: &Span, dense: bool
 /// Answers an asker whose room could not be loaded.
 pub(super) fn refuse_unloaded(cx: &mut Context<'_>, ask: &Ask<'_>, reject: &Reject) {
     if let Some(frame) = refusal(cx, ask, reject) {
-        cx.post(ask.from.shard, crate::mail::Mail::Reply { to: ask.from, frame, behind: None });
+        cx.post(ask.from.shard, crate::mail::Mail::Reply { to: ask.from, frame, behind: None, late: false });
     }
 }

@@ -32,6 +32,7 @@ pub(super) enum Item {
         to: ConnectionRef,
         frame: Arc<Frame>,
         behind: bool,
+        late: bool,
     },
     Subscribed {
         to: ConnectionRef,
@@ -185,8 +186,8 @@ impl Books {
     /// Lets an effect leave now.
     pub(super) fn perform(&mut self, cx: &mut Context<'_>, room: &mut Room, item: Item) {
         match item {
-            Item::Reply { to, frame, behind } => {
-                cx.post(to.shard, Mail::Reply { to, frame, behind: behind.then_some(room.id) });
+            Item::Reply { to, frame, behind, late } => {
+                cx.post(to.shard, Mail::Reply { to, frame, behind: behind.then_some(room.id), late });
             }
             Item::Post { to, mail } => cx.post(to, *mail),
             Item::Request(request) => {
@@ -213,7 +214,7 @@ impl Books {
             }
             (Mail::Event { own, .. }, None) => {
                 if let Some(Own { to, ok }) = own {
-                    cx.post(to.shard, Mail::Reply { to, frame: ok, behind: None });
+                    cx.post(to.shard, Mail::Reply { to, frame: ok, behind: None, late: false });
                 }
             }
             (Mail::Skip { room: id, .. }, Some(room)) => self.missed(cx, room, id, to, None),
@@ -292,14 +293,14 @@ fn answer_aside(cx: &mut Context<'_>, room: &mut Room, seq: Seq, own: Own) {
     if room.subs.iter().any(|sub| sub.shard == shard && sub.missing_after.is_some()) {
         room.owed.push((seq, own));
     } else {
-        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id) });
+        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id), late: false });
     }
 }
 
 /// Gives a shard the answers that waited for its repair.
 pub(super) fn answer_owed(cx: &mut Context<'_>, room: &mut Room, shard: ShardId) {
     for (_, own) in room.owed.extract_if(.., |(_, own)| own.to.shard == shard) {
-        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id) });
+        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id), late: false });
     }
 }
 

@@ -2,8 +2,8 @@
 //! has it.
 //!
 //! Thread: the shard. Invariants: a command is answered once, with `ok` when its record is drained or with `unknown` after
-//! [`REPLICATED_NANOS_MAX`], whichever comes first; a retry waits for the same record. Limits: as many as records may be undrained; a retry
-//! beyond that is refused. Nothing can fail.
+//! [`REPLICATED_NANOS_MAX`], whichever comes first; a retry waits for the same record. Limits: as many as records may be undrained; commands
+//! beyond that are refused with `busy`. Nothing can fail.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use lynk_protocol::{ErrorCode, Frame, Reject};
 
 use super::Owner;
 use super::books::{Ask, Books, Timer, error_frame};
+use super::release::Item;
 use super::room::Room;
 use crate::context::Context;
 use crate::mail::{ConnectionRef, Mail, Own};
@@ -65,18 +66,13 @@ impl Replicas {
             }
         }
     }
-
-    /// How many wait.
-    pub(super) fn count(&self) -> usize {
-        self.waiting.len()
-    }
 }
 
 impl Books {
     /// The answer that goes out with an event of `room`; `None` when it waits for the message store.
     pub(super) fn acknowledge(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         room: &Room,
         ask: &Ask<'_>,
         at: RecordAt,
@@ -92,7 +88,7 @@ impl Books {
     /// Keeps an answer until the message store has the record at `at`.
     pub(super) fn wait_for_store(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         room: &Room,
         ask: &Ask<'_>,
         at: RecordAt,
@@ -107,11 +103,18 @@ impl Books {
         }
         replicas.ends.push_back((end, place));
         replicas.waiting.insert(place, Waiting { to: ask.from, room: room.id, re: ask.re, ok, since });
+        // Commands to this shard are counted until they are answered: these must not keep out the others of a slow store's ten seconds.
+        cx.post(ask.from.shard, Mail::Parked { to: ask.from });
     }
 
-    /// Whether one answer more may wait.
-    pub(super) fn may_wait(&self, cx: &Context<'_>) -> bool {
-        self.replicas.count() < cx.shared.config.limits.undrained_records_per_shard_max as usize
+    /// Whether one answer more of `room` may wait.
+    pub(super) fn may_wait(&self, cx: &Context<'_>, room: &Room) -> Result<(), Reject> {
+        let max = cx.shared.config.limits.undrained_records_per_shard_max as usize;
+        // What was answered is listed behind what is not.
+        if room.level() == AckLevel::Replicated && self.replicas.ends.len() >= max {
+            return Err(Reject::after(ErrorCode::Busy, 1_000));
+        }
+        Ok(())
     }
 }
 
@@ -144,8 +147,11 @@ impl Owner {
     /// The answer comes behind the event that it speaks of, also where its room is in memory no more.
     fn answer_waiting(&mut self, cx: &mut Context<'_>, to: ConnectionRef, room: RoomId, frame: Arc<Frame>) {
         match self.rooms.get_mut(&room) {
-            Some(super::Place::Here(room)) => self.books.answer_behind(cx, room, to, frame),
-            _ => cx.post(to.shard, Mail::Reply { to, frame, behind: Some(room) }),
+            Some(super::Place::Here(room)) => {
+                let reply = Item::Reply { to, frame, behind: true, late: true };
+                self.books.emit(cx, room, room.depends, reply);
+            }
+            _ => cx.post(to.shard, Mail::Reply { to, frame, behind: Some(room), late: true }),
         }
     }
 }

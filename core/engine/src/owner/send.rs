@@ -109,6 +109,7 @@ impl Books {
         }
         slow_mode(room, role, posted, cx.now)?;
         self.may_append(cx)?;
+        self.may_wait(cx, room)?;
         room.keep_pace(cx.now, limits.messages_per_room_per_second)
     }
 

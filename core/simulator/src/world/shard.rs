@@ -160,6 +160,7 @@ pub(super) fn mail_name(mail: &Mail) -> &'static str {
         Mail::Unsubscribed { .. } => "unsubscribed",
         Mail::Refill { .. } => "refill",
         Mail::Reply { .. } => "reply",
+        Mail::Parked { .. } => "parked",
         Mail::Subscribed { .. } => "subscribed",
         Mail::Event { .. } => "event",
         Mail::Skip { .. } => "skip",

@@ -71,7 +71,12 @@ fn a_command_travels_to_the_owner_of_its_room_as_it_came() {
         }
         other => panic!("{other:?}"),
     }
-    rig.mail(Mail::Reply { to: connection, frame: frame(r#"{"ev":"history","re":5}"#), behind: None });
+    rig.mail(Mail::Reply {
+        to: connection,
+        frame: frame(r#"{"ev":"history","re":5}"#),
+        behind: None,
+        late: false,
+    });
     assert_eq!(rig.story(1), ["history"]);
 }
 
@@ -89,7 +94,12 @@ fn a_connection_has_a_number_of_commands_without_an_answer() {
     let room = room_of(THERE, 0);
     rig.text(1, &format!(r#"{{"op":"typing","room":"{room}"}}"#));
     assert_eq!(rig.mail.len(), 33);
-    rig.mail(Mail::Reply { to: connection, frame: frame(r#"{"ev":"error","code":"x"}"#), behind: None });
+    rig.mail(Mail::Reply {
+        to: connection,
+        frame: frame(r#"{"ev":"error","code":"x"}"#),
+        behind: None,
+        late: false,
+    });
     send(&mut rig, 34);
     assert_eq!(rig.mail.len(), 34);
 }
@@ -111,13 +121,14 @@ fn a_full_mailbox_is_busy_and_gives_the_place_back() {
     assert_eq!(rig.story(1), Vec::<String>::new(), "what needs no answer gets none");
 }
 
-#[test]
-fn a_shard_asks_another_only_as_much_as_it_can_take_answers() {
+/// A shard whose questions to the other are as many as may be: 33 connections, 32 questions each.
+fn out_of_credit() -> (Rig, crate::ConnectionRef) {
     let mut rig = Rig::with(|limits| {
         limits.commands_per_connection_per_second = 0;
         limits.commands_per_account_per_second = 0;
     });
-    for slot in 1..=33 {
+    let first = rig.sign_in(1, user_of(HERE, 1));
+    for slot in 2..=33 {
         rig.sign_in(slot, user_of(HERE, slot));
     }
     let room = room_of(THERE, 0);
@@ -128,13 +139,43 @@ fn a_shard_asks_another_only_as_much_as_it_can_take_answers() {
         }
     }
     assert_eq!(rig.mail.len(), 1_024);
+    (rig, first)
+}
+
+#[test]
+fn a_command_whose_answer_comes_late_gives_its_credit_back_once() {
+    let (mut rig, first) = out_of_credit();
+    let fits = |rig: &mut Rig, slot: u32| {
+        let before = rig.mail.len();
+        let text = format!(r#"{{"id":2,"op":"read","room":"{}","seq":1}}"#, room_of(THERE, 0));
+        rig.text(slot, &text);
+        rig.mail.len() > before
+    };
+    rig.mail(Mail::Parked { to: first });
+    assert!(fits(&mut rig, 33), "another connection has the place");
+    assert!(!fits(&mut rig, 33));
+    assert!(!fits(&mut rig, 1), "the connection still waits for 32 answers");
+    let late = frame(r#"{"ev":"ok","re":1}"#);
+    rig.mail(Mail::Reply { to: first, frame: late, behind: None, late: true });
+    assert!(!fits(&mut rig, 33), "not a second time");
+}
+
+#[test]
+fn a_shard_asks_another_only_as_much_as_it_can_take_answers() {
+    let (mut rig, _) = out_of_credit();
     assert_eq!(rig.story(33), vec!["error busy"; 32]);
     // An answer to a connection that has gone makes room as well.
     rig.give(Input::Closed { slot: Slot(1) });
     rig.mail.clear();
     let gone = crate::ConnectionRef { shard: HERE, slot: Slot(1), generation: 1 };
-    rig.mail(Mail::Reply { to: gone, frame: frame(r#"{"ev":"error","code":"x"}"#), behind: None });
+    rig.mail(Mail::Reply {
+        to: gone,
+        frame: frame(r#"{"ev":"error","code":"x"}"#),
+        behind: None,
+        late: false,
+    });
     assert_eq!(rig.story(1), Vec::<String>::new());
+    let text = format!(r#"{{"id":1,"op":"read","room":"{}","seq":1}}"#, room_of(THERE, 0));
     rig.text(33, &text);
     assert_eq!(rig.mail.len(), 1);
 }
@@ -182,7 +223,7 @@ fn late_mail_for_a_slot_that_was_reused_is_ignored() {
     rig.upgrade(1);
     rig.hello(1, user_of(HERE, 1), "");
     assert_eq!(rig.story(1), ["ok"]);
-    rig.mail(Mail::Reply { to: old, frame: frame(r#"{"ev":"ok"}"#), behind: None });
+    rig.mail(Mail::Reply { to: old, frame: frame(r#"{"ev":"ok"}"#), behind: None, late: false });
     rig.event_with(room_of(THERE, 0), 1, Some(old), None);
     rig.flush();
     assert_eq!(rig.story(1), Vec::<String>::new());

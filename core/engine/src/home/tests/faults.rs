@@ -205,7 +205,7 @@ impl World {
 
     fn reply(&mut self, slot: u32, seq: u64) {
         let frame = frame(&format!(r#"{{"ev":"late_ok","seq":{seq}}}"#));
-        self.rig.mail(Mail::Reply { to: Self::connection(slot), frame, behind: None });
+        self.rig.mail(Mail::Reply { to: Self::connection(slot), frame, behind: None, late: false });
     }
 
     fn step(&mut self) {

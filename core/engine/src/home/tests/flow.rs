@@ -321,7 +321,7 @@ fn ask_page(rig: &mut Rig, to: ConnectionRef, room: RoomId) {
 
 fn answer_page(rig: &mut Rig, to: ConnectionRef, room: RoomId) {
     let answer = frame(&format!(r#"{{"ev":"history","re":7,"room":"{room}","epoch":1,"events":[]}}"#));
-    rig.mail(Mail::Reply { to, frame: answer, behind: None });
+    rig.mail(Mail::Reply { to, frame: answer, behind: None, late: false });
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn an_answer_that_speaks_of_events_comes_after_them() {
     let (room, connections) = crowd(&mut rig, 2);
     let ok = |seq: u64| frame(&format!(r#"{{"ev":"ok","re":7,"room":"{room}","seq":{seq}}}"#));
     rig.mail(Mail::Skip { room, epoch: Epoch(1), to: Seq(4), removes: Vec::new() });
-    rig.mail(Mail::Reply { to: connections[0], frame: ok(3), behind: Some(room) });
+    rig.mail(Mail::Reply { to: connections[0], frame: ok(3), behind: Some(room), late: false });
     assert_eq!(rig.story(1), ["resync 1-4", "ok 3"], "it does not wait for the flush");
     assert_eq!(rig.story(2), Vec::<String>::new());
     rig.flush();
@@ -453,7 +453,7 @@ fn unsubscribe_overtakes_no_subscribe() {
     ask(&mut rig, 4, "subscribe");
     ask(&mut rig, 5, "unsubscribe");
     let error = format!(r#"{{"ev":"error","re":4,"room":"{room}","code":"busy"}}"#);
-    rig.mail(Mail::Reply { to: connection, frame: frame(&error), behind: None });
+    rig.mail(Mail::Reply { to: connection, frame: frame(&error), behind: None, late: false });
     assert_eq!(rig.story(1), ["error busy", "ok"]);
     // Two under way with an end between them: the second one counts.
     ask(&mut rig, 6, "subscribe");

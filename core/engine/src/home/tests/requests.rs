@@ -57,9 +57,9 @@ fn an_answer_that_comes_after_its_slot_was_used_again_is_dropped() {
     ask(&mut rig, 0, user, &text);
     let second = asked(&mut rig);
     assert_ne!(first.generation, second.generation);
-    rig.mail(Mail::Reply { to: first, frame: frame(r#"{"ev":"ok","re":7}"#), behind: None });
+    rig.mail(Mail::Reply { to: first, frame: frame(r#"{"ev":"ok","re":7}"#), behind: None, late: false });
     assert!(answers(&mut rig, 0).is_empty());
-    rig.mail(Mail::Reply { to: second, frame: frame(r#"{"ev":"ok","re":7}"#), behind: None });
+    rig.mail(Mail::Reply { to: second, frame: frame(r#"{"ev":"ok","re":7}"#), behind: None, late: false });
     assert_eq!(answers(&mut rig, 0).len(), 1);
 }
 

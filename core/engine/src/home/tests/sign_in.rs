@@ -181,6 +181,7 @@ fn resumed_rooms_are_asked_for_a_few_at_a_time() {
             to: from,
             frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#),
             behind: None,
+            late: false,
         });
         rig.flush();
         at_once = at_once.max(rig.mail.len());
@@ -204,6 +205,7 @@ fn resumed_rooms_wait_while_the_queue_is_high_and_for_the_end_of_the_turn() {
                 to: from,
                 frame: crate::rig::frame(r#"{"ev":"error","code":"x"}"#),
                 behind: None,
+                late: false,
             });
         }
     };
@@ -240,14 +242,14 @@ fn a_connection_waits_for_two_pages_at_a_time() {
     let page = |re: u64| {
         let frame =
             crate::rig::frame(&format!(r#"{{"ev":"history","re":{re},"room":"{room}","events":[]}}"#));
-        Mail::Reply { to: connection, frame, behind: None }
+        Mail::Reply { to: connection, frame, behind: None, late: false }
     };
     rig.mail(page(5));
     assert_eq!(rig.story(1), ["history"]);
     assert_eq!(ask(&mut rig, 8), nothing);
     assert_eq!(ask(&mut rig, 9), ["error busy"]);
     let refusal = crate::rig::frame(r#"{"ev":"error","re":6,"code":"unavailable"}"#);
-    rig.mail(Mail::Reply { to: connection, frame: refusal, behind: None });
+    rig.mail(Mail::Reply { to: connection, frame: refusal, behind: None, late: false });
     rig.take_sent(1);
     assert_eq!(ask(&mut rig, 10), nothing);
     let (to, mail) = rig.mail.pop().expect("asked");

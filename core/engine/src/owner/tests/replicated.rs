@@ -28,6 +28,8 @@ fn others_see_it_at_once_and_the_sender_hears_of_the_store() {
     let (_, _, re) = sent(&mut w);
     assert!(shown(&w));
     assert_eq!(w.answer(2, re), None, "the message store does not have it");
+    let parked = w.out.iter().filter(|(_, mail)| matches!(mail, Mail::Parked { .. })).count();
+    assert_eq!(parked, 1, "others may ask meanwhile");
     w.wait(9_000);
     w.drain();
     let ok = w.answer(2, re).expect("answered");
@@ -95,4 +97,28 @@ fn level_replicated_needs_an_outside_message_store() {
     assert_eq!(w.code(1, command), "invalid_field");
     let name = w.keyed("settings", room, json!({"name": "kept"}));
     assert_eq!(w.run(1, name)["ev"], "ok", "a room that has it keeps it");
+}
+
+#[test]
+fn as_many_wait_as_records_may_be_undrained() {
+    let mut w = World::new(Limits { undrained_records_per_shard_max: 20, ..Limits::default() });
+    let (room, send, _) = sent(&mut w);
+    let mut refused = 0;
+    for _ in 0..20 {
+        let re = w.post(2, send.clone());
+        w.settle();
+        refused += usize::from(w.answer(2, re).is_some_and(|answer| answer["code"] == "busy"));
+    }
+    assert_eq!(refused, 1, "one waited before");
+    let other = w.send_command(room, "one more");
+    let re = w.post(3, other);
+    w.settle();
+    assert!(w.answer(3, re).is_some_and(|answer| answer["retryable"] == true));
+    w.wait(10_001);
+    let page = w.history(3, room, json!({}));
+    assert_eq!(
+        page["events"].as_array().map(Vec::len),
+        Some(1),
+        "nothing was made that nobody hears of: {page}"
+    );
 }
