@@ -6,7 +6,7 @@
 mod pump;
 mod support;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,8 +87,8 @@ impl Broker {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// Reads everything of `topics` until `enough` says so.
-    fn read(&self, topics: &[Topic], mut enough: impl FnMut(&[Received]) -> bool) -> Vec<Received> {
+    /// Reads everything of `topics` until `enough` says so of an event.
+    fn read(&self, topics: &[Topic], mut enough: impl FnMut(&Received) -> bool) -> Vec<Received> {
         let connect = Connect {
             bootstrap: vec![self.value("KAFKA_BOOTSTRAP").to_owned()],
             user: ADMIN.to_owned(),
@@ -103,9 +103,14 @@ impl Broker {
         let group = format!("server.{}", std::process::id());
         let consumer = EventConsumer::new(&connect, &group, topics).expect("usable");
         let mut all = Vec::new();
-        while !enough(&all) {
+        loop {
             let received = consumer.next(PATIENCE).expect("readable");
-            all.push(received.unwrap_or_else(|| panic!("{} events and no more", all.len())));
+            let received = received.unwrap_or_else(|| panic!("{} events and no more", all.len()));
+            let done = enough(&received);
+            all.push(received);
+            if done {
+                break;
+            }
         }
         // What came twice comes last.
         while let Some(more) = consumer.next(Duration::from_secs(2)).expect("readable") {
@@ -218,14 +223,15 @@ fn events_reach_the_broker_whoever_is_killed_meanwhile() {
     let subject = Subject::Room(RoomId::parse(&room).expect("an id"));
     let last = *expected.last().expect("some");
     let users = [&first, &second];
+    let mut reached = BTreeSet::new();
     let all = broker.read(
         &[Topic::MessageReceived, Topic::MessageCreated, Topic::UserCreated, Topic::RoomChanged],
-        |all| {
-            let reached = |topic| {
-                all.iter()
-                    .any(|r| r.event.topic == topic && r.event.subject == subject && r.event.seq.0 == last)
-            };
-            reached(Topic::MessageReceived) && reached(Topic::MessageCreated)
+        |received| {
+            let event = &received.event;
+            if event.subject == subject && event.seq.0 == last {
+                reached.insert(event.topic);
+            }
+            reached.contains(&Topic::MessageReceived) && reached.contains(&Topic::MessageCreated)
         },
     );
     for topic in [Topic::MessageReceived, Topic::MessageCreated] {
