@@ -12,7 +12,7 @@ use lynk_model::port::{AccountDump, MessageDump, RoomDump};
 use ring::digest::{SHA256, digest};
 
 use crate::log::pages;
-use crate::tables::PAGE_ROWS;
+use crate::tables::{PAGE_ROWS, Pages};
 
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -76,9 +76,10 @@ pub async fn digest_room<M: MessageDump>(
 /// What the store says.
 pub async fn digest_rooms<D: RoomDump>(dump: &mut D) -> Result<Digest, StoreError> {
     let (mut found, mut bytes) = (Digest::default(), Vec::new());
-    let mut mark = Some(RoomsMark::default());
+    let (mut mark, mut pages) = (Some(RoomsMark::default()), Pages::first());
     while let Some(at) = mark {
-        let page = dump.rows(&at, PAGE_ROWS).await?;
+        let page = dump.rows(&at, pages.0).await?;
+        pages.noted(&page.rows);
         for row in &page.rows {
             bytes.clear();
             row.encode(&mut bytes);

@@ -24,6 +24,8 @@ use crate::{DrainSnapshot, failed, succeeded};
 
 /// Time between two tries to tell shards what did not fit their queues.
 const UNTOLD: Duration = Duration::from_millis(5);
+/// Time for the drain at the end while a copy takes part in it.
+const TEED_DRAIN_MAX: Duration = Duration::from_secs(60);
 /// Time between two published snapshots.
 const PUBLISH: Duration = Duration::from_secs(1);
 
@@ -93,7 +95,10 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
                 published = Some(Instant::now());
                 self.publish();
             }
-            let over = stopping.is_some_and(|since| since.elapsed() >= self.final_drain);
+            // A copy that is to be whole waits for all of it.
+            let most =
+                if self.tee.is_open() { self.final_drain.max(TEED_DRAIN_MAX) } else { self.final_drain };
+            let over = stopping.is_some_and(|since| since.elapsed() >= most);
             let wait = match next {
                 _ if over => break,
                 Next::Continue => continue,
@@ -151,6 +156,8 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
                 self.counts.batches += 1;
                 self.notices.note(source, lsn);
                 if self.tee.is_open() && records > 0 {
+                    // Whoever waits for the store does not wait for a copy.
+                    self.notices.post();
                     self.tee.send(Teed::Records(self.drainer.last_batch().to_owned_records())).await;
                 }
                 self.round = self.round.saturating_sub(records as u64);

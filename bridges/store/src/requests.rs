@@ -21,6 +21,7 @@ use lynk_model::{RequestId, StoreError, StoreReply, StoreRequest, execute};
 use lynk_telemetry::Board;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::tap::Hold;
 use crate::{RequestSnapshot, StoreHealth, failed, succeeded};
@@ -31,6 +32,8 @@ const BURST: usize = 32;
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// Sleep while requests wait whose replies would not fit.
 const SLEEP_SHORT: Duration = Duration::from_millis(1);
+/// How long a copy that wants to hold requests waits for those that are under way; no other is begun meanwhile.
+const REQUESTS_END_MAX: Duration = Duration::from_secs(2);
 /// Time between two published snapshots.
 const PUBLISH: Duration = Duration::from_millis(250);
 
@@ -142,11 +145,17 @@ where
         let mut open = FuturesUnordered::new();
         loop {
             if let Ok(hold) = self.holds.try_recv() {
-                while let Some(answered) = open.next().await {
+                let since = Instant::now();
+                while let Some(left) = REQUESTS_END_MAX.checked_sub(since.elapsed())
+                    && let Ok(Some(answered)) = timeout(left, open.next()).await
+                {
                     self.finish(answered, clock());
                 }
                 self.desks.ring();
-                hold.keep(()).await;
+                // A store that is slow is not waited for: the copy is given up, and says so.
+                if open.is_empty() {
+                    hold.keep(()).await;
+                }
             }
             let mut moved = 0;
             while moved < BURST && open.len() < self.in_flight_max {

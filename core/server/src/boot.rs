@@ -606,7 +606,10 @@ impl Running {
     }
 
     /// Ends all threads, the store and what publishes last, so that everything committed is moved.
-    pub(crate) fn stop(self) {
+    ///
+    /// # Errors
+    /// Those of [`Control::join`].
+    pub(crate) fn stop(self) -> Result<(), Failure> {
         self.api.finish();
         for shard in &self.shards {
             shard.stop();
@@ -626,10 +629,9 @@ impl Running {
         if let Some(publishing) = self.publishing {
             publishing.finish();
         }
-        if let Some(control) = self.control {
-            control.join();
-        }
+        let copied = self.control.map_or(Ok(()), Control::join);
         self.keeper.join();
+        copied
     }
 }
 

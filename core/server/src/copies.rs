@@ -39,6 +39,11 @@ pub(crate) fn copies_soon(mut config: Config) -> Config {
     config
 }
 
+/// From when on the stores still find keys, now: those are copied. A client may come back with one.
+pub(crate) fn keys_kept(config: &Config) -> Millis {
+    Millis(crate::os::wall_millis().0.saturating_sub(crate::stores::key_life_millis(config)))
+}
+
 /// From when on keys are compared, now.
 pub(crate) fn keys_since() -> Millis {
     Millis(crate::os::wall_millis().0.saturating_sub(KEYS_COMPARED_MILLIS))

@@ -109,8 +109,7 @@ fn serve(sources: &Sources, mut config: Config, after_crashes: bool, log: &Log) 
         if started.elapsed() >= STEADY {
             crashes.clear();
         }
-    });
-    Ok(())
+    })
 }
 
 /// Starts the thread that ends the process on the second signal; it begins with the signals it is sent. Started with the
@@ -254,7 +253,7 @@ fn reload(
 }
 
 /// The end after SIGTERM or SIGINT.
-fn end(running: Running, health: &Health, config: &Config, steady: impl FnOnce()) {
+fn end(running: Running, health: &Health, config: &Config, steady: impl FnOnce()) -> Result<(), Failure> {
     health.enter(Phase::Draining);
     let (deadline, _) = from_now(config.drain_millis);
     tracing::info!(event = "draining", timeout_ms = config.drain_millis, "closing connections");
@@ -264,7 +263,8 @@ fn end(running: Running, health: &Health, config: &Config, steady: impl FnOnce()
         std::thread::sleep(DRAIN_POLL);
     }
     let drained = running.is_drained();
-    running.stop();
+    let copied = running.stop();
     steady();
     tracing::info!(event = "stopped", drained, "bye");
+    copied
 }

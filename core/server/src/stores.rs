@@ -93,6 +93,11 @@ pub(crate) fn key_life_millis(config: &Config) -> u64 {
     limits.key_age_max_millis + limits.key_ahead_max_millis + CLOCKS_MILLIS
 }
 
+/// The embedded message log for commands: they forget no idempotency key, because they do not know how long the server must find it.
+pub(crate) fn keeping_log() -> MessageLogOptions {
+    MessageLogOptions { key_life_millis: u64::MAX, ..MessageLogOptions::default() }
+}
+
 /// What waits for minutes, kept for several processes.
 pub(crate) struct SharedEphemeral {
     pub(crate) store: Arc<dyn Ephemeral>,

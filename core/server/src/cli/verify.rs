@@ -1,7 +1,7 @@
 //! `lynk verify`
 
 use clap::Args;
-use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, OpenError, Rooms};
+use lynk_embedded::{Accounts, MessageLog, OpenError, Rooms};
 use lynk_journal::{Account, RealDisk, verify};
 use lynk_model::port::{MessageStore as _, ready, source_name};
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ fn stores(dir: &DataDir) -> Result<Stores, Failure> {
     let embedded = |part: &str| noted.lines().any(|line| line == format!("{part} = embedded"));
     let (root, relational) = (dir.root(), embedded("relational"));
     Ok(Stores {
-        messages: Found::of(embedded("messages"), || MessageLog::open(root, MessageLogOptions::default())),
+        messages: Found::of(embedded("messages"), || MessageLog::open(root, crate::stores::keeping_log())),
         rooms: Found::of(relational, || Rooms::open(root)),
         accounts: Found::of(relational, || Accounts::open(root)),
     })

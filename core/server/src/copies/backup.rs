@@ -25,7 +25,7 @@ use lynk_store::{Tap, TapEnded, Teed};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{HASHES, Progress, keys_since};
+use super::{HASHES, Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir;
 use crate::exit::Failure;
@@ -47,6 +47,8 @@ pub(crate) struct Stores<'a> {
 pub(crate) struct TapTee<'a, 'p> {
     pub(crate) tee: lynk_store::Tee,
     pub(crate) progress: &'a RefCell<Progress<'p>>,
+    /// The server was asked to end: before that its end is the copy's.
+    pub(crate) may_end: bool,
     /// Whether the drain ended with nothing left, when it has ended.
     pub(crate) end: Option<bool>,
 }
@@ -61,6 +63,7 @@ impl Tee for TapTee<'_, '_> {
         }
         match self.tee.take() {
             Ok(Some(Teed::Records(records))) => Ok(Some(records)),
+            Ok(Some(Teed::End { .. })) if !self.may_end => Err(CopyError::Ended),
             Ok(Some(Teed::End { drained })) => {
                 self.end = Some(drained);
                 Ok(None)
@@ -107,7 +110,7 @@ fn from_log<S: MessageDump + LastFault>(
     target: &Path,
     progress: Progress<'_>,
 ) -> Result<Value, Failure> {
-    let root = stores.root;
+    let (root, kept) = (stores.root, keys_kept(stores.config));
     match stores.config.outside.relational {
         RelationalIn::Embedded => {
             let open = async || {
@@ -115,14 +118,14 @@ fn from_log<S: MessageDump + LastFault>(
                     RoomsSnapshot::open(root).and_then(|rooms| Ok((rooms, AccountsSnapshot::open(root)?)));
                 opened.map_err(|error| Failure::dependency(error.to_string()))
             };
-            runtime.block_on(whole(log, open, tap, target, progress))
+            runtime.block_on(whole(log, open, tap, target, kept, progress))
         }
         RelationalIn::Postgres => {
             #[cfg(feature = "postgres")]
             {
                 let tables = crate::stores::postgres::Tables::open(stores.config, runtime)?;
                 let open = async || tables.snapshots().await;
-                runtime.block_on(whole(log, open, tap, target, progress))
+                runtime.block_on(whole(log, open, tap, target, kept, progress))
             }
             #[cfg(not(feature = "postgres"))]
             unreachable!("the configuration is refused by a build without it")
@@ -141,7 +144,7 @@ struct Target {
 impl Target {
     fn open(path: &Path) -> Result<Self, Failure> {
         let part = Part::make(path)?;
-        let options = MessageLogOptions { cache_bytes: 8 << 20, ..MessageLogOptions::default() };
+        let options = MessageLogOptions { cache_bytes: 8 << 20, ..crate::stores::keeping_log() };
         let failed = |error: lynk_embedded::OpenError| Failure::dependency(error.to_string());
         let (log, rooms) = lynk_embedded::open(part.path(), options).map_err(failed)?;
         let accounts = Accounts::open(part.path()).map_err(failed)?;
@@ -154,6 +157,7 @@ async fn whole<S, R, A>(
     open: impl AsyncFnOnce() -> Result<(R, A), Failure>,
     tap: Option<&mut Tap>,
     path: &Path,
+    kept: Millis,
     progress: Progress<'_>,
 ) -> Result<Value, Failure>
 where
@@ -170,13 +174,13 @@ where
     let (copied, taken, (mut rooms, mut accounts)) = match tap {
         Some(tap) => {
             let tee = tap.tee().map_err(|TapEnded| CopyError::Ended)?;
-            let mut tee = TapTee { tee, progress: &progress, end: None };
-            let mut copied = copy_log(source, &mut target.log, &mut tee, since, &mut told).await?;
+            let mut tee = TapTee { tee, progress: &progress, may_end: false, end: None };
+            let mut copied = copy_log(source, &mut target.log, &mut tee, kept, &mut told).await?;
             let (taken, tables) = fix(tap, &mut target.log, &mut tee, &mut copied, open).await?;
             (copied, taken, tables)
         }
         None => {
-            let copied = copy_log(source, &mut target.log, &mut NoTee, since, &mut told).await?;
+            let copied = copy_log(source, &mut target.log, &mut NoTee, kept, &mut told).await?;
             (copied, os::wall_millis(), open().await?)
         }
     };

@@ -55,6 +55,8 @@ pub(crate) struct Parts {
 /// The running thread.
 pub(crate) struct Control {
     stop: Arc<AtomicBool>,
+    /// A move ended the server and then failed.
+    failed: Arc<AtomicBool>,
     thread: JoinHandle<()>,
     root: PathBuf,
 }
@@ -77,11 +79,12 @@ impl Control {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let (stop, root) = (Arc::new(AtomicBool::new(false)), parts.root.clone());
-        let flag = Arc::clone(&stop);
+        let failed = Arc::new(AtomicBool::new(false));
+        let flags = (Arc::clone(&stop), Arc::clone(&failed));
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || serve(&listener, parts, &flag))?;
-        Ok(Self { stop, thread, root })
+            .spawn(move || serve(&listener, parts, &flags.0, &flags.1))?;
+        Ok(Self { stop, failed, thread, root })
     }
 
     /// Takes no further questions.
@@ -90,19 +93,29 @@ impl Control {
     }
 
     /// Waits until what was asked for has come to its end. The store bridge must have ended, which ends copies.
-    pub(crate) fn join(self) {
+    ///
+    /// # Errors
+    /// A move ended the server and then failed: whoever supervises the process should start it again.
+    pub(crate) fn join(self) -> Result<(), Failure> {
         self.close();
         if let Err(panic) = self.thread.join() {
             std::panic::resume_unwind(panic);
         }
         let _next_start_does_it_else = std::fs::remove_file(self.root.join(SOCKET));
+        if self.failed.load(Ordering::Acquire) {
+            return Err(Failure::dependency(
+                "the move for which the server ended has failed: nothing was switched",
+            )
+            .cure("start the server again with its old configuration; the log says what stood in the way"));
+        }
+        Ok(())
     }
 }
 
-fn serve(listener: &UnixListener, mut parts: Parts, stop: &AtomicBool) {
+fn serve(listener: &UnixListener, mut parts: Parts, stop: &AtomicBool, failed: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         match listener.accept() {
-            Ok((stream, _)) => answer(&stream, &mut parts, stop),
+            Ok((stream, _)) => answer(&stream, &mut parts, stop, failed),
             Err(_) => std::thread::sleep(LOOK),
         }
     }
@@ -114,7 +127,7 @@ fn may_ask(stream: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == ours || peer.uid.is_root())
 }
 
-fn answer(stream: &UnixStream, parts: &mut Parts, stop: &AtomicBool) {
+fn answer(stream: &UnixStream, parts: &mut Parts, stop: &AtomicBool, failed: &AtomicBool) {
     let set = stream
         .set_nonblocking(false)
         .and_then(|()| stream.set_read_timeout(Some(QUESTION_TIME)))
@@ -132,7 +145,12 @@ fn answer(stream: &UnixStream, parts: &mut Parts, stop: &AtomicBool) {
         return;
     }
     let result = match serde_json::from_str::<Value>(&line) {
-        Ok(asked) => carry_out(&asked, parts, stop, Progress::new(&mut say)),
+        Ok(asked) => {
+            let result = carry_out(&asked, parts, stop, Progress::new(&mut say));
+            let ended_for_it = asked["op"] == "move" && stop.load(Ordering::Acquire);
+            failed.store(ended_for_it && result.is_err(), Ordering::Release);
+            result
+        }
         Err(_) => Err(Failure::new(Exit::Usage, "the question is no JSON")),
     };
     let last = match &result {

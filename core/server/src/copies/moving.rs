@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lynk_copy::{CopyError, LogCopied, NoTee, Tee, apply_tee, copy_log, digest_room, each_room, finish};
 use lynk_domain::{Lsn, Millis, RoomId};
@@ -29,7 +29,7 @@ use tokio::runtime::Runtime;
 
 use super::backup::TapTee;
 use super::restore::{differs, empty_log, fill_tables};
-use super::{Progress, keys_since};
+use super::{Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir;
 use crate::exit::{Exit, Failure};
@@ -38,6 +38,11 @@ use crate::exit::{Exit, Failure};
 const TOUCHED_MAX: usize = 100_000;
 /// Time between two looks at what the server still drains.
 const LOOK: Duration = Duration::from_millis(5);
+/// Records that the drain may have left when the server is asked to end: some seconds' work for a new store that is slow.
+const BACKLOG_MAX: u64 = 5_000;
+/// Longest wait for that, and the time between two looks.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(600);
+const DRAIN_LOOK: Duration = Duration::from_secs(1);
 
 /// What is moved.
 pub(crate) struct Move<'a> {
@@ -196,11 +201,11 @@ async fn copy<T: MessageDump + LastFault>(
     progress: &RefCell<Progress<'_>>,
 ) -> Result<LogCopied, Failure> {
     empty_log(target).await?;
-    let since = keys_since();
+    let (kept, since) = (keys_kept(moved.from), keys_since());
     progress.borrow_mut().say("copying messages");
     let mut told = |copied| progress.borrow_mut().count("copying messages", copied);
     let Some(Server { tap, ended }) = server else {
-        let copied = copy_log(log, target, &mut NoTee, since, &mut told).await?;
+        let copied = copy_log(log, target, &mut NoTee, kept, &mut told).await?;
         if moved.verify {
             progress.borrow_mut().say("comparing rooms");
             super::restore::same_logs(log, target, since).await?;
@@ -208,14 +213,16 @@ async fn copy<T: MessageDump + LastFault>(
         return Ok(copied);
     };
     let tee = tap.tee().map_err(|TapEnded| CopyError::Ended)?;
-    let mut tee = TapTee { tee, progress, end: None };
-    let mut copied = copy_log(log, target, &mut tee, since, &mut told).await?;
+    let mut tee = TapTee { tee, progress, may_end: false, end: None };
+    let mut copied = copy_log(log, target, &mut tee, kept, &mut told).await?;
     let mut noting = Noting { tee: &mut tee, touched: BTreeSet::new() };
     if moved.verify {
         progress.borrow_mut().say("comparing rooms");
         compare(log, target, tap, &mut noting, since, &mut copied).await?;
     }
+    wait_for_drain(target, tap, &mut noting, &mut copied).await?;
     progress.borrow_mut().say("ending the server");
+    noting.tee.may_end = true;
     end_server(progress)?;
     while noting.tee.end.is_none() || !ended.load(Ordering::Acquire) {
         apply_tee(target, &mut noting, &mut copied).await?;
@@ -237,6 +244,49 @@ async fn copy<T: MessageDump + LastFault>(
         differs(differ)?;
     }
     Ok(copied)
+}
+
+/// Waits until the drain has little left: what it has at the end of the server goes through the new store too, while nobody is served.
+async fn wait_for_drain<T: MessageDump + LastFault>(
+    target: &mut T,
+    tap: &mut Tap,
+    tee: &mut Noting<'_, '_, '_>,
+    copied: &mut LogCopied,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        let backlog = {
+            let mut holding = tap.hold_drain().map_err(|TapEnded| CopyError::Ended)?;
+            let cursors = loop {
+                apply_tee(target, tee, copied).await?;
+                match holding.held().map_err(|TapEnded| CopyError::Ended)? {
+                    Some(cursors) => break cursors,
+                    None => tokio::time::sleep(LOOK).await,
+                }
+            };
+            let last = tap.committed(&cursors);
+            cursors
+                .iter()
+                .zip(&last)
+                .map(|((_, drained), (_, last))| last.0.saturating_sub(drained.0))
+                .sum::<u64>()
+        };
+        if backlog <= BACKLOG_MAX {
+            return Ok(());
+        }
+        if begun.elapsed() > DRAIN_WAIT_MAX {
+            return Err(Failure::dependency(format!(
+                "{backlog} records wait for the drain, which does not catch up"
+            ))
+            .cure("empty the target, and repeat it when people write less"));
+        }
+        tee.tee.progress.borrow_mut().rooms("waiting for the drain", copied.rooms);
+        let until = Instant::now() + DRAIN_LOOK;
+        while Instant::now() < until {
+            apply_tee(target, tee, copied).await?;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 /// Ends this process as its operator would. Whoever asked must still be there: nobody else would hear how it went.

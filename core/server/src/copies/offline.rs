@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lynk_embedded::{MessageLog, MessageLogOptions};
+use lynk_embedded::MessageLog;
 use lynk_journal::{DiskUse, DrainStep, Drainer, Reader, RealDisk, RecoverOptions, recover};
 use lynk_model::port::{LastFault, MessageStore};
 use lynk_reactor::monotonic_now;
@@ -21,7 +21,7 @@ use crate::{events, os};
 /// # Errors
 /// Damage, or the disk.
 pub(crate) fn log(dir: &DataDir) -> Result<MessageLog, Failure> {
-    MessageLog::open(dir.root(), MessageLogOptions::default())
+    MessageLog::open(dir.root(), crate::stores::keeping_log())
         .map_err(|error| Failure::dependency(error.to_string()))
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use lynk_copy::{
@@ -16,14 +16,12 @@ use lynk_copy::{
     digest_rooms, each_room, finish, read_manifest, sync_tree, take_files,
 };
 use lynk_domain::{Epoch, Millis};
-use lynk_embedded::{
-    Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, OpenError, Rooms, RoomsSnapshot,
-};
+use lynk_embedded::{Accounts, AccountsSnapshot, MessageLog, OpenError, Rooms, RoomsSnapshot};
 use lynk_model::port::{AccountDump, AccountFill, LastFault, MessageDump, RoomDump, RoomFill};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{HASHES, Progress, keys_since};
+use super::{HASHES, Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir::{self, DataDir, refused};
 use crate::exit::{Exit, Failure};
@@ -67,12 +65,13 @@ fn unpack(
     if unpacked.exists() {
         fs::remove_dir_all(&unpacked).map_err(|error| refused(&unpacked, &error))?;
     }
+    fs::DirBuilder::new().mode(0o700).create(&unpacked).map_err(|error| refused(&unpacked, &error))?;
     progress.say("checking and copying files");
     take_files(backup, manifest, &unpacked)?;
     let accounts = unpacked.join("accounts.sqlite");
     fs::set_permissions(&accounts, fs::Permissions::from_mode(0o600)).map_err(|e| refused(&accounts, &e))?;
     let runtime = crate::stores::runtime()?;
-    let mut log = MessageLog::open(&unpacked, MessageLogOptions::default()).map_err(|e| failed(&e))?;
+    let mut log = MessageLog::open(&unpacked, crate::stores::keeping_log()).map_err(|e| failed(&e))?;
     // Opened for writing once, so that they are of this program's format.
     drop((
         Rooms::open(&unpacked).map_err(|e| failed(&e))?,
@@ -203,6 +202,7 @@ pub(crate) async fn fill_log<S, T>(
     source: &S,
     target: &mut T,
     epoch: Epoch,
+    kept: Millis,
     progress: &mut Progress<'_>,
 ) -> Result<(), Failure>
 where
@@ -212,7 +212,7 @@ where
     empty_log(target).await?;
     let since = keys_since();
     let mut told = |copied| progress.count("filling the message log", copied);
-    copy_log(source, target, &mut NoTee, since, &mut told).await?;
+    copy_log(source, target, &mut NoTee, kept, &mut told).await?;
     finish(target).await?;
     progress.say("comparing rooms");
     same_logs(source, target, since).await?;
@@ -346,7 +346,7 @@ fn fill_cassandra(
     #[cfg(feature = "cassandra")]
     {
         let mut target = crate::stores::cassandra::log(config, dir.installation()?, runtime)?;
-        runtime.block_on(fill_log(log, &mut target, epoch, progress))
+        runtime.block_on(fill_log(log, &mut target, epoch, keys_kept(config), progress))
     }
     #[cfg(not(feature = "cassandra"))]
     {
