@@ -106,3 +106,20 @@ impl From<CopyError> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client may come back with a key as old as the limit says: a copy that lacked it would let it post twice.
+    #[test]
+    fn every_key_that_a_server_accepts_is_copied() {
+        for days in [1, 7, 30] {
+            let mut config = Config::default();
+            config.limits.key_age_max_millis = days * 24 * 60 * 60 * 1_000;
+            let oldest = crate::os::wall_millis().0 - config.limits.key_age_max_millis;
+            assert!(keys_kept(&config).0 < oldest, "{days} days");
+        }
+        assert_eq!(crate::stores::keeping_log().key_life_millis, u64::MAX, "a command lets none expire");
+    }
+}

@@ -61,9 +61,16 @@ pub(crate) struct Ledger {
     granted: BTreeSet<(RoomId, UserId)>,
     /// Blocks as the relational store has them: (who blocks, whom).
     stored_blocks: BTreeSet<(UserId, UserId)>,
+    /// How far the message store has each journal.
+    drained: BTreeMap<Journal, u64>,
 }
 
 impl Ledger {
+    /// The message store has each journal up to so far.
+    pub(crate) fn drain(&mut self, drained: &BTreeMap<Journal, u64>) {
+        self.drained.clone_from(drained);
+    }
+
     pub(crate) fn room(&self, room: RoomId) -> Option<&RoomTruth> {
         self.rooms.get(&room)
     }
@@ -403,6 +410,10 @@ impl Ledger {
         let must = entry.waits || level.is_some_and(|l| l >= AckLevel::Local);
         if must && entry.committed.is_none() {
             return Err(format!("{}: event {seq} is told before it is committed", room.room));
+        }
+        let drained = self.drained.get(&entry.journal).copied().unwrap_or(0);
+        if level == Some(AckLevel::Replicated) && drained < entry.lsn {
+            return Err(format!("{}: event {seq} is called replicated and is not stored", room.room));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What a device makes of frames, and what it insists on.
 
-use lynk_domain::RoomId;
+use lynk_domain::{AckLevel, RoomId};
 use lynk_model::MetaEvent;
 
 use super::Around;
@@ -445,7 +445,8 @@ impl Device {
                 return Err(format!("{room}: key {} gave {known} and then {}", intent.key, item.seq));
             }
         }
-        self.on_own(room, item.seq, &intent)?;
+        let late = item.level == Some(AckLevel::Replicated);
+        self.on_own(room, item.seq, late, &intent)?;
         if self.done.len() >= DONE_MAX {
             self.done.remove(0);
         }
@@ -453,8 +454,8 @@ impl Device {
         Ok(())
     }
 
-    /// The `ok` stands in the stream in place of the event, unless an earlier attempt made it.
-    fn on_own(&mut self, room: RoomId, seq: u64, intent: &Intent) -> Result<(), String> {
+    /// The `ok` stands in the stream in place of the event, unless an earlier attempt made it, or it comes `late` and the event came before.
+    fn on_own(&mut self, room: RoomId, seq: u64, late: bool, intent: &Intent) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let first = intent.attempts == 1 && intent.known.is_none();
         let next = if first { link.pass(room, seq) } else { link.streams.get(&room).copied() };
@@ -489,6 +490,8 @@ impl Device {
             }
         } else if first && seq > next && link.refused.remove(&room) {
             link.streams.remove(&room);
+        } else if late && seq < next && self.views.get(&room).is_some_and(|view| view.have.contains(seq)) {
+            // Nothing new.
         } else if first && !link.ending(room) && link.based.get(&room).is_none_or(|top| seq > *top) {
             return Err(format!("{room}: ok for event {seq} where {next} is next"));
         }

@@ -292,7 +292,7 @@ impl Device {
                 slow: self.random.chance(200).then(|| self.random.below(2) as u32),
             },
             Act::Level => Change::Settings {
-                level: Some(["memory", "local"][self.random.index(2)]),
+                level: Some(["memory", "local", "replicated"][self.random.index(3)]),
                 visibility: None,
                 slow: None,
             },
@@ -303,7 +303,7 @@ impl Device {
     fn create(&mut self, s: &Around<'_>) {
         let name = format!("room {:08x}", self.random.next() as u32);
         let kind = ["public", "public", "private", "invite_only"][self.random.index(4)];
-        let level = ["local", "local", "memory"][self.random.index(3)];
+        let level = ["local", "local", "memory", "replicated"][self.random.index(4)];
         let visibility = ["all", "since_join"][self.random.index(2)];
         self.intend(s, None, Change::Create { name, kind, level, visibility });
     }

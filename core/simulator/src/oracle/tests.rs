@@ -111,6 +111,20 @@ fn a_room_of_level_memory_may_tell_early_but_not_claim_local() {
 }
 
 #[test]
+fn an_acknowledgement_may_say_replicated_when_the_store_has_it() {
+    let mut book = Book::new(AckLevel::Replicated);
+    book.post(ANN, "hi").expect("appends");
+    book.commit();
+    book.tell("hi", &[BEN]).expect("committed");
+    let id = MessageId([9; 16]);
+    let ok =
+        format!(r#"{{"ev":"ok","re":1,"room":"{ROOM}","seq":2,"n":1,"id":"{id}","level":"replicated"}}"#);
+    assert!(book.tell_json(&ok, &[ANN]).expect_err("too early").contains("is not stored"));
+    book.ledger.drain(&[(JOURNAL, book.lsn)].into());
+    book.tell_json(&ok, &[ANN]).expect("stored");
+}
+
+#[test]
 fn a_committed_record_must_survive_and_an_uncommitted_one_may_not_be_known() {
     let mut book = Book::new(AckLevel::Local);
     book.post(ANN, "hi").expect("appends");

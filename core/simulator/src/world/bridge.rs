@@ -197,6 +197,7 @@ impl World {
             skip: self.plan.sabotage == Sabotage::SkipDrain,
         };
         let step = ready(process.drainer.step(&mut store, &self.disk, &mut process.reader, now));
+        self.ledger.drain(&self.stores.drained);
         let mean = if self.healed { faults.drain_nanos.min(20_000_000) } else { faults.drain_nanos };
         let mut next = self.now + self.random.delay(mean);
         match step {
