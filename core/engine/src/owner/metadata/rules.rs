@@ -387,7 +387,7 @@ fn check_reason(reason: &str, limits: &Limits) -> Result<String, Reject> {
 fn check_level(level: AckLevel, config: &EngineConfig) -> Result<AckLevel, Reject> {
     if level == AckLevel::Replicated && !config.replicates {
         return Err(Reject::because(
-            ErrorCode::InvalidField,
+            ErrorCode::Forbidden,
             "level `replicated` needs an outside message store",
         ));
     }

@@ -94,7 +94,7 @@ fn level_replicated_needs_an_outside_message_store() {
     let (room, ..) = sent(&mut w);
     w.shared.config.replicates = false;
     let command = w.keyed("settings", room, json!({"level": "replicated"}));
-    assert_eq!(w.code(1, command), "invalid_field");
+    assert_eq!(w.code(1, command), "forbidden");
     let name = w.keyed("settings", room, json!({"name": "kept"}));
     assert_eq!(w.run(1, name)["ev"], "ok", "a room that has it keeps it");
 }
