@@ -26,8 +26,10 @@ use rdkafka::producer::{
 use crate::encode::{Encoded, Encoding, encode};
 use crate::{Connect, Fault, FaultKind, OpenError};
 
-/// How long one look for answers waits.
-const POLL: Duration = Duration::from_millis(50);
+/// Time between two looks for answers. A look that waits would wait for all of its time, also when there are some.
+const LOOK: Duration = Duration::from_millis(1);
+/// How long one look takes after a failure.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// What became of a batch so far.
 #[derive(Debug, Default)]
@@ -174,7 +176,8 @@ fn send_all(producer: &BaseProducer<Reports>, batch: &[Encoded], until: Instant)
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) if Instant::now() < until => {
                     record = back;
-                    producer.poll(POLL);
+                    std::thread::sleep(LOOK);
+                    producer.poll(Duration::ZERO);
                 }
                 Err((error, _)) => {
                     producer.context().outcome().failure.get_or_insert_with(|| Fault::of(&error));
@@ -185,7 +188,8 @@ fn send_all(producer: &BaseProducer<Reports>, batch: &[Encoded], until: Instant)
         given += 1;
     }
     loop {
-        producer.poll(POLL);
+        std::thread::sleep(LOOK);
+        producer.poll(Duration::ZERO);
         let outcome = producer.context().outcome();
         if outcome.delivered == given {
             return Ok(());
@@ -202,7 +206,7 @@ fn give_up(producer: &BaseProducer<Reports>, given: usize) -> Fault {
     producer.purge(PurgeConfig::default().queue().inflight());
     // The reports of what was taken back are there at once.
     for _ in 0..4 {
-        producer.poll(POLL);
+        producer.poll(LAST_LOOK);
         let outcome = producer.context().outcome();
         if outcome.delivered + outcome.withdrawn + outcome.failed >= given {
             break;
