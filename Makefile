@@ -10,7 +10,7 @@ NIGHTLY ?= nightly
 FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # With what OpenSSL's build needs, the Kafka client is looked at, too.
-KAFKA = $(shell command -v perl >/dev/null && echo --features lynk-server/kafka)
+KAFKA = $(shell perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null && echo --features lynk-server/kafka)
 
 .PHONY: help run test lint docs instructions loom miri sanitize fuzz simulate ledgers bench
 
