@@ -42,14 +42,7 @@ fn a_backup_under_load_restores_what_was_acknowledged_before_it_once() {
     for talk in &talks {
         talk.pump.wait_more(50);
     }
-    let ended: Vec<_> = talks
-        .into_iter()
-        .map(|Talk { user, room, epoch, pump }| {
-            let (chatter, acked) = pump.stop();
-            drop(chatter);
-            (user, room, epoch, acked)
-        })
-        .collect();
+    let ended: Vec<_> = talks.into_iter().map(Talk::end).collect();
     server.kill();
     assert_eq!(fs::metadata(path("backup")).expect("there").mode() & 0o777, 0o700);
     for absent in ["keys", "journal", "UNFINISHED"] {

@@ -32,14 +32,7 @@ fn a_backup_of_outside_stores_under_load_restores_into_others_and_into_a_directo
     for talk in &talks {
         talk.pump.wait_more(50);
     }
-    let ended: Vec<_> = talks
-        .into_iter()
-        .map(|Talk { user, room, epoch, pump }| {
-            let (chatter, acked) = pump.stop();
-            drop(chatter);
-            (user, room, epoch, acked)
-        })
-        .collect();
+    let ended: Vec<_> = talks.into_iter().map(Talk::end).collect();
     server.kill();
 
     let text = refusal(&restore(&path("backup"), &path("refused"), &first));

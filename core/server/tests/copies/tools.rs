@@ -59,6 +59,14 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
+    /// Stops it: who posted, where, in which epoch, and what was acknowledged.
+    pub(crate) fn end(self) -> (lynk_domain::UserId, String, u64, Acked) {
+        let Self { user, room, epoch, pump } = self;
+        let (chatter, acked) = pump.stop();
+        drop(chatter);
+        (user, room, epoch, acked)
+    }
+
     pub(crate) fn start(server: &Server) -> Self {
         let mut chatter = Chatter::sign_in(server);
         let (user, room) = (chatter.user, chatter.create());
