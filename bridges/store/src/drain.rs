@@ -1,7 +1,7 @@
 //! The thread that drains journals.
 //!
 //! It looks for work at intervals rather than being woken by every commit: a batch costs one sync whatever its size, so
-//! collecting records for a quarter of a second is cheaper, and nobody waits for the drain.
+//! collecting records for a moment is cheaper, and hardly anybody waits for the drain.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

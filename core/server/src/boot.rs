@@ -44,6 +44,8 @@ pub(crate) const EXIT_JOURNAL: i32 = 70;
 
 /// Sockets of a shard that may be in use for telling clients that it is full.
 const REFUSED_SOCKETS_MAX: u32 = 256;
+/// Pause of the drain between two rounds in front of an outside message log.
+const OUTSIDE_DRAIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The accepted keys, as they are now. Shards look at the number with each input and take the set when it moved.
 pub(crate) struct KeySwap {
@@ -264,6 +266,11 @@ impl Boot<'_> {
             .collect();
         let options = StoreOptions {
             requests_per_shard_max: self.config.limits.store_requests_in_flight_max as usize,
+            drain_pause: match self.config.outside.messages {
+                MessagesIn::Embedded => StoreOptions::default().drain_pause,
+                // A batch costs no sync of this process, and rooms of level `replicated` wait for it.
+                _ => OUTSIDE_DRAIN_PAUSE,
+            },
             ..StoreOptions::default()
         };
         let (mut store, ports) = StoreBridge::start(parts, wakes, &options)?;
