@@ -69,7 +69,17 @@ test('a number that is none and a wrong code say what to do', async () => {
 });
 
 test('people sign up on every kind of screen', async () => {
-  await bob.signUp((screen) => look(bob, `signin-${screen}-dark`));
+  await bob.signUp(async (screen) => {
+    if (screen === 'name') {
+      const { page } = bob;
+      await page.getByLabel('User name').fill('ADA');
+      await page.getByRole('status').filter({ hasText: 'Somebody is called ADA already' }).waitFor();
+      await look(bob, 'signin-name-taken-dark');
+      await page.getByLabel('User name').fill('bob');
+      await page.getByRole('status').filter({ hasText: 'bob is free' }).waitFor();
+    }
+    await look(bob, `signin-${screen}-dark`);
+  });
   await look(bob, 'empty-dark');
   await cyd.signUp((screen) => look(cyd, `signin-${screen}-phone`));
   await look(cyd, 'empty-phone');
@@ -80,6 +90,16 @@ test('they create and join a room, and talk both ways', async () => {
   await look(ada, 'create-room');
   await ada.page.keyboard.press('Escape');
   await ada.createRoom('Analytical Engine');
+  await ada.menu('Create a room');
+  await ada.page.getByLabel('Room name').fill('analytical ENGINE');
+  const line = ada.page.getByRole('dialog').getByRole('status');
+  await line.filter({ hasText: 'Another room has this name' }).waitFor();
+  await look(ada, 'create-room-taken');
+  await ada.page.getByRole('radio', { name: 'Private' }).check();
+  await until('a private room may have it', async () => !(await line.allTextContents()).join('').trim());
+  await ada.page.getByRole('radio', { name: 'By invitation' }).check();
+  await line.filter({ hasText: 'Another room has this name' }).waitFor();
+  await ada.page.keyboard.press('Escape');
   await bob.menu('Join a room');
   await bob.page.getByLabel('Room name').fill('No such room');
   await bob.page.getByRole('button', { name: 'Join', exact: true }).click();

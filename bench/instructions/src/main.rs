@@ -86,6 +86,7 @@ impl World {
             limits,
             default_level: AckLevel::Local,
             replicates: false,
+            presence_round_nanos: 0,
             source: SourceId(0),
             seed: 9,
         };

@@ -7,6 +7,7 @@
 //! Invariants: secrets travel in bodies and in one header, never in a path, a query, a log line or an error; asking for a
 //! code costs and answers the same for known and unknown numbers. Limits: [`Policies`], and those of `desk`.
 
+mod available;
 mod carrier;
 mod console;
 mod counts;
@@ -34,12 +35,13 @@ use axum::routing::{delete, get, post};
 use lynk_auth::{ADDRESSES_MAX, CodePolicy, KeyRing, ServerSecret, SmsSender};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
-use lynk_model::local::{CODES_MAX, ONCE_MAX};
+use lynk_model::local::{CODES_MAX, NAME_FILTER_BYTES, ONCE_MAX};
 use lynk_model::port::{AccountStore, Ephemeral, LastFault};
 use lynk_protocol::Reject;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::names::{Names, RoomNames};
 use crate::{Authority, Clock, Shards};
 
 pub use console::ConsoleSms;
@@ -57,7 +59,7 @@ use vault::Vault;
 const SENDING_MAX: usize = 64;
 
 /// Bytes that the tables of accounts may take at most: codes that wait, tickets and registrations, addresses and
-/// accounts that are counted, SQLite's cache. Sessions that ended are not counted: each needed a sign-in.
+/// accounts that are counted, the filter of names, SQLite's cache. Sessions that ended are not counted: each needed a sign-in.
 #[must_use]
 pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
     // Entries with their keys and their share of tree nodes, rounded up.
@@ -67,7 +69,11 @@ pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
     const CACHE: u64 = 4 << 20;
     // A code is remembered for ten minutes, or an hour where the next one may be asked for that late.
     let codes = u64::from(codes.messages_hour).saturating_mul(2).min(CODES_MAX as u64) * CODE;
-    codes + 2 * ONCE_MAX as u64 * ONE_TIME + 2 * ADDRESSES_MAX as u64 * ADDRESS + CACHE
+    codes
+        + NAME_FILTER_BYTES as u64
+        + 2 * ONCE_MAX as u64 * ONE_TIME
+        + 2 * ADDRESSES_MAX as u64 * ADDRESS
+        + CACHE
 }
 
 /// An answer of [`Blocks`] on its way.
@@ -107,6 +113,12 @@ pub struct Parts<S> {
     pub sms: Option<Arc<dyn SmsSender>>,
     /// Who blocks whom.
     pub blocks: Arc<dyn Blocks>,
+    /// The filter of names; learns of those that are given to users.
+    pub names: Arc<Names>,
+    /// Names of rooms.
+    pub room_names: Arc<dyn RoomNames>,
+    /// Longest name of a room.
+    pub room_name_chars_max: u32,
     /// Is told which sessions end, and says which have.
     pub shards: Shards,
     /// The time.
@@ -127,12 +139,16 @@ pub struct AccountsState {
     authority: Authority,
     server: Arc<ServerSecret>,
     tickets: Arc<Tickets>,
+    vault: Arc<Vault>,
     pace: Arc<Pace>,
     counts: Arc<AccountCounts>,
     policies: Arc<Policies>,
     sms: Option<Arc<dyn SmsSender>>,
     sending: Arc<Semaphore>,
     blocks: Arc<dyn Blocks>,
+    names: Arc<Names>,
+    room_names: Arc<dyn RoomNames>,
+    room_name_chars_max: u32,
     clock: Clock,
 }
 
@@ -153,6 +169,11 @@ impl AccountsState {
     #[must_use]
     pub fn counts(&self) -> &Arc<AccountCounts> {
         &self.counts
+    }
+
+    /// A page of folded names after one, those that were given up among them.
+    pub(crate) async fn names_after(&self, after: String, limit: u32) -> Result<Vec<String>, Reject> {
+        self.desk.ask(move |desk| desk.names(&after, limit)).await
     }
 
     /// The tickets, for the socket's `hello`.
@@ -219,7 +240,8 @@ impl AccountsThread {
 pub fn start<S: AccountStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
-    let Parts { store, runtime, secret, ring, shared, policies, sms, blocks, shards, clock } = parts;
+    let Parts { store, runtime, secret, ring, shared, policies, sms, blocks, .. } = parts;
+    let Parts { names, room_names, room_name_chars_max, shards, clock, .. } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
     let vault = Vault::new(Arc::clone(&server), shared);
@@ -229,7 +251,8 @@ pub fn start<S: AccountStore + LastFault + Send + 'static>(
     let shared = Shared {
         server: Arc::clone(&server),
         keys: Arc::clone(&keys),
-        vault,
+        vault: Arc::clone(&vault),
+        names: Arc::clone(&names),
         counts: Arc::clone(&counts),
         on_ended: Box::new(move |wall, ended, until| told.revoke(wall, ended.user, ended.session, until)),
     };
@@ -250,12 +273,16 @@ pub fn start<S: AccountStore + LastFault + Send + 'static>(
         authority,
         server,
         tickets,
+        vault,
         pace: Arc::default(),
         counts,
         policies: Arc::new(policies),
         sms,
         sending: Arc::new(Semaphore::new(SENDING_MAX)),
         blocks,
+        names,
+        room_names,
+        room_name_chars_max,
         clock,
     };
     Ok((state, AccountsThread(thread)))
@@ -275,6 +302,8 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/sessions/{session}", delete(handlers::end_session))
         .route("/v1/sessions/revoke_others", post(handlers::end_others))
         .route("/v1/users", get(handlers::users))
+        .route("/v1/users/name_available", get(available::user_name))
+        .route("/v1/rooms/name_available", get(available::room_name))
         .route("/v1/users/by_name/{user_name}", get(handlers::user_of_name))
         .route("/.well-known/jwks.json", get(handlers::jwks))
         .route("/v1/sms/status/{reference}", post(carrier::status))

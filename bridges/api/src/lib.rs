@@ -23,6 +23,7 @@ mod clock;
 mod counts;
 mod error;
 mod intake;
+pub mod names;
 mod openapi;
 mod operation;
 mod rooms;

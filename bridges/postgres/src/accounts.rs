@@ -67,6 +67,14 @@ impl AccountStore for PostgresAccounts {
         self.database.noted(read::account_of_name(&self.database, folded).await)
     }
 
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        self.database.noted(read::name_is_taken(&self.database, folded, wall).await)
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.database.noted(read::names(&self.database, after, limit).await)
+    }
+
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         self.database.noted(read::accounts(&self.database, users).await)
     }

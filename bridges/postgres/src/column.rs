@@ -3,6 +3,8 @@
 //! Thread: any. Pure. Ids are `uuid`; numbers that are `u64` above are the `bigint` of the same bits; bytes of enums are `smallint`. What can
 //! fail: a value that this program does not know, which is [`FaultKind::Corrupt`](crate::FaultKind::Corrupt).
 
+use lynk_domain::Millis;
+use lynk_model::NAME_RESERVED_MILLIS;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -39,6 +41,11 @@ pub(crate) fn number(row: &Row, column: usize) -> Result<u64, Fault> {
 pub(crate) fn small(row: &Row, column: usize) -> Result<u32, Fault> {
     let wide: i64 = get(row, column)?;
     u32::try_from(wide).map_err(|_| Fault::corrupt(format_args!("column {column}: more than 32 bits")))
+}
+
+/// Whether a name that was given up at `freed`, or was not, cannot be had at `wall`.
+pub(crate) fn is_closed(freed: Option<i64>, wall: Millis) -> bool {
+    freed.is_none_or(|at| wall.0 < at.cast_unsigned().saturating_add(NAME_RESERVED_MILLIS))
 }
 
 /// A column with one of an enum's values.

@@ -12,7 +12,7 @@ mod load;
 
 pub use copy::RoomsSnapshot;
 
-use lynk_domain::{Key, RoomId, Seq, UserId};
+use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 
@@ -94,6 +94,14 @@ impl RoomStore for PostgresRooms {
 
     async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
         self.database.noted(load::name(&self.database, folded).await)
+    }
+
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        self.database.noted(load::name_is_taken(&self.database, folded, wall).await)
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.database.noted(load::names(&self.database, after, limit).await)
     }
 
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {

@@ -40,7 +40,7 @@ pub const GRANTS: &[Grant] = &[
     grant("owner:*", "whose they are", &["rpush", "lpop", "llen", "lrange", "lrem", "pexpire", "del"]),
     grant("count:*", "counters", &["hgetall", "hincrby", "hdel", "pexpire"]),
     grant("online:*", "who is online", &["zadd", "zrem", "zcount", "pexpire"]),
-    Grant { filter: true, ..grant("names", "the filter of names", &["cf.add", "cf.exists", "exists"]) },
+    Grant { filter: true, ..grant("names", "the filter of names", &["cf.addnx", "cf.exists", "exists"]) },
 ];
 
 /// Whether all keys of a server may begin with `text`: nothing in it means something to Redis's patterns.
@@ -116,7 +116,7 @@ mod tests {
             text.starts_with("user default off ") && !text.contains("cf.") && !text.contains("very secret")
         );
         assert!(text.contains(" (~lynk:wait:* +pttl +set)"), "{text}");
-        assert!(file("lynk", &hash, true).contains(" (~lynk:names +cf.add +cf.exists +exists)"));
+        assert!(file("lynk", &hash, true).contains(" (~lynk:names +cf.addnx +cf.exists +exists)"));
         for forbidden in ["flushall", "+keys", "config", "+@", "+eval ", "allkeys", "allcommands", "nopass"] {
             assert!(!text.contains(forbidden), "{forbidden}");
         }

@@ -264,4 +264,9 @@ impl Ephemeral for RedisEphemeral {
             self.names.filter.may_have_name(name).await
         })
     }
+
+    fn names_are_full(&self) -> bool {
+        // That of the server grows until its memory is full, and then takes no name.
+        self.names.filter.names_are_full()
+    }
 }

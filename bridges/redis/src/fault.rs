@@ -44,7 +44,7 @@ pub struct Fault {
     pub detail: String,
     /// Whether the connection is of no more use.
     pub(crate) ends_connection: bool,
-    /// Whether the server does not know the command at all.
+    /// Whether the server does not know the command at all, or has no filter for us.
     pub(crate) unknown_command: bool,
 }
 
@@ -80,7 +80,9 @@ impl Fault {
             _ => (FaultKind::Unknown, true),
         };
         let text = error.to_string();
-        let unknown_command = text.contains("unknown command");
+        // A filter that the user may not use is as good as none.
+        let refused_filter = kind == FaultKind::Refused && text.contains("'cf.");
+        let unknown_command = refused_filter || text.contains("unknown command");
         Self { unknown_command, ..Self::new(kind, chain(&text, error), ends_connection) }
     }
 

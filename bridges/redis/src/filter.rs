@@ -6,10 +6,11 @@
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
-/// Adds `name` to the filter `key`, which is made by that when it is not there.
+/// Adds `name` to the filter `key`, which is made by that when it is not there. A name that may be there is not added again: each process adds
+/// all names when it starts, and a filter has room for a name a few times only.
 #[must_use]
 pub fn add(key: &str, name: &str) -> Cmd {
-    let mut command = cmd("CF.ADD");
+    let mut command = cmd("CF.ADDNX");
     command.arg(key).arg(name);
     command
 }
@@ -54,7 +55,7 @@ mod tests {
     fn commands_are_what_the_manual_says() {
         assert_eq!(
             add("lynk:names", "a b").get_packed_command(),
-            b"*3\r\n$6\r\nCF.ADD\r\n$10\r\nlynk:names\r\n$3\r\na b\r\n"
+            b"*3\r\n$8\r\nCF.ADDNX\r\n$10\r\nlynk:names\r\n$3\r\na b\r\n"
         );
         let packed = question("lynk:names", "a").get_packed_pipeline();
         let text = String::from_utf8(packed).expect("text");

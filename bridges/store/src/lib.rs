@@ -81,6 +81,8 @@ pub struct StoreParts<D: Disk, M, R> {
     pub rooms: R,
     /// Whether the relational side is outside of this process.
     pub rooms_outside: bool,
+    /// Is told the folded form of each name that a room got. Called on the bridge's thread, so it must not block.
+    pub named: Named,
     /// Reads journals; others may have a share of it.
     pub reader: SharedReader<D>,
     /// Moves them.
@@ -90,6 +92,9 @@ pub struct StoreParts<D: Disk, M, R> {
     /// The journal that each shard writes, in shard order. Earlier journals concern every shard, these their own.
     pub live: Vec<SourceId>,
 }
+
+/// Hears of folded names.
+pub type Named = Box<dyn Fn(&str) + Send>;
 
 /// A store with the runtime that its connections live on.
 pub struct Store<M> {
@@ -145,8 +150,18 @@ impl StoreBridge {
         R: RoomStore + LastFault + Clone + Send + 'static,
     {
         assert_eq!(wakes.len(), parts.live.len(), "one waker and one journal per shard");
-        let StoreParts { messages, drained, embedded, rooms, rooms_outside, reader, drainer, disk, live } =
-            parts;
+        let StoreParts {
+            messages,
+            drained,
+            embedded,
+            rooms,
+            rooms_outside,
+            named,
+            reader,
+            drainer,
+            disk,
+            live,
+        } = parts;
         let health = StoreHealth::default();
         let (request_board, drain_board) = (Board::default(), Board::default());
 
@@ -174,6 +189,7 @@ impl StoreBridge {
             holds: tap_ends.requests,
             messages: messages.store,
             rooms,
+            named,
             records: reader.clone(),
             in_flight_max: options.in_flight_max.max(1),
             circuits: requests::Circuits {

@@ -17,14 +17,17 @@ use lynk_bridge::{Circuit, Desks};
 use lynk_domain::{Nanos, ShardId};
 use lynk_journal::{Disk, SharedReader};
 use lynk_model::port::{LastFault, MessageStore, RoomStore, StoreFault};
-use lynk_model::{RequestId, StoreError, StoreReply, StoreRequest, execute};
+use lynk_model::{
+    MetaChange, MetaEvent, MetaOutcome, RequestId, StoreError, StoreReply, StoreRequest, execute, fold_name,
+    name_is_unique,
+};
 use lynk_telemetry::Board;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::tap::Hold;
-use crate::{RequestSnapshot, StoreHealth, failed, succeeded};
+use crate::{Named, RequestSnapshot, StoreHealth, failed, succeeded};
 
 /// Requests taken before shards are woken: bounds what the first of a burst waits, and saves wakes.
 const BURST: usize = 32;
@@ -45,6 +48,7 @@ pub(crate) struct Answering<D: Disk, M, R> {
     pub(crate) holds: Receiver<Hold<()>>,
     pub(crate) messages: M,
     pub(crate) rooms: R,
+    pub(crate) named: Named,
     pub(crate) records: SharedReader<D>,
     pub(crate) in_flight_max: usize,
     pub(crate) circuits: Circuits,
@@ -91,6 +95,8 @@ struct Answered {
     shard: ShardId,
     id: RequestId,
     reply: StoreReply,
+    /// The name that a room got, folded.
+    name: Option<String>,
     needs: Needs,
     taken: Instant,
     messages_fault: Option<StoreFault>,
@@ -232,13 +238,17 @@ where
         async move {
             let taken = Instant::now();
             let reply = execute(&request, &messages, &mut rooms, &mut records).await;
+            let name = name_of(&request, &reply);
             let (messages_fault, rooms_fault) = (messages.last_fault(), rooms.last_fault());
-            Answered { shard, id, reply, needs, taken, messages_fault, rooms_fault }
+            Answered { shard, id, reply, name, needs, taken, messages_fault, rooms_fault }
         }
     }
 
     fn finish(&mut self, answered: Answered, now: Nanos) {
-        let Answered { shard, id, reply, needs, taken, messages_fault, rooms_fault } = answered;
+        let Answered { shard, id, reply, name, needs, taken, messages_fault, rooms_fault } = answered;
+        if let Some(name) = name {
+            (self.named)(&name);
+        }
         let nanos = u64::try_from(taken.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let error = match &reply {
             StoreReply::Failed(error) => Some(*error),
@@ -288,6 +298,22 @@ where
             failed("messages", messages, "journal", &format!("a journaled record cannot be read: {error:?}"));
         }
     }
+}
+
+/// The folded name that a request gave to a room, if it did, or may have. One that need not be unique may be among them.
+fn name_of(request: &StoreRequest, reply: &StoreReply) -> Option<String> {
+    let StoreRequest::Apply(transaction) = request else { return None };
+    let done = match reply {
+        StoreReply::Applied(outcome) => matches!(**outcome, MetaOutcome::Applied { .. }),
+        StoreReply::Failed(error) => *error == StoreError::Unknown,
+        _ => false,
+    };
+    let name = match &transaction.change {
+        MetaChange::Create { row, .. } if name_is_unique(row.kind) => &row.name,
+        MetaChange::Event(MetaEvent::Settings { name, .. }) => name,
+        _ => return None,
+    };
+    done.then(|| fold_name(name))
 }
 
 /// Bits that spread pauses; when there are none, pauses are not spread.

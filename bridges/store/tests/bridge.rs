@@ -57,6 +57,7 @@ impl Life {
             embedded: Some(messages),
             rooms,
             rooms_outside: false,
+            named: Box::new(|_| ()),
             reader,
             drainer,
             disk: RealDisk,

@@ -65,6 +65,8 @@ pub struct Counters {
     pub room_evictions: u64,
     /// Store replies that reported a failure.
     pub store_failures: u64,
+    /// Users whom a round of the mirror of presence did not get to, at most.
+    pub presence_missed: u64,
 }
 
 impl Counters {

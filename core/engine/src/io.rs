@@ -142,6 +142,17 @@ pub struct Close {
     pub code: CloseCode,
 }
 
+/// Whether a user has a connection, for who mirrors it outside. Best effort: what is lost is told again with the next round, or runs out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PresenceNews {
+    /// Who.
+    pub user: UserId,
+    /// Whether the user has one.
+    pub online: bool,
+    /// Nothing changed: it is told so that its lease does not end.
+    pub again: bool,
+}
+
 /// Bytes of a journal record beside its payload, with its padding.
 const HEAD_BYTES: usize = 112;
 
@@ -187,7 +198,7 @@ impl Records {
 }
 
 /// What the driver must do. It owns the buffers and clears them after each round; the engine only appends.
-/// The order to carry them out: `records`, `mail`, `tickets`, `requests`, `deliveries`, `closes`.
+/// The order to carry them out: `records`, `mail`, `tickets`, `requests`, `presence`, `deliveries`, `closes`.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Records to append to this shard's journal, in order.
@@ -198,6 +209,8 @@ pub struct Effects {
     pub tickets: Vec<TicketAsk>,
     /// Requests for the store bridge.
     pub requests: Vec<(RequestId, StoreRequest)>,
+    /// For the mirror of presence; what does not fit is left out and counted.
+    pub presence: Vec<PresenceNews>,
     /// Frames to queue, in order. A target may appear in several deliveries of one call.
     pub deliveries: Vec<Delivery>,
     /// Slots that `deliveries` refer to.
@@ -234,6 +247,7 @@ impl Effects {
         self.mail.clear();
         self.tickets.clear();
         self.requests.clear();
+        self.presence.clear();
         self.deliveries.clear();
         self.targets.clear();
         self.closes.clear();
@@ -248,6 +262,7 @@ impl Effects {
             && self.mail.is_empty()
             && self.tickets.is_empty()
             && self.requests.is_empty()
+            && self.presence.is_empty()
             && self.deliveries.is_empty()
             && self.closes.is_empty()
             && !self.more

@@ -6,7 +6,7 @@
 //!
 //! - `home`: connections that this shard accepted, their sessions, subscriptions, rate limits, fan-out;
 //! - `owner`: rooms that hash to this shard: order, membership, journal, history, unread;
-//! - `user`: users that hash to this shard: presence, admission of their connections, blocks.
+//! - `user`: users that hash to this shard: presence and its mirror, admission of their connections, blocks.
 
 #![forbid(unsafe_code)]
 
@@ -31,11 +31,11 @@ pub use context::FRAME_POOLS_BYTES_MAX;
 pub use counters::{ByCode, Counters};
 pub use engine::Engine;
 pub use io::{
-    Close, Delivery, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, QueueLevel, Records, Slot,
-    UndrainedRecord,
+    Close, Delivery, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, PresenceNews, QueueLevel, Records,
+    Slot, UndrainedRecord,
 };
 pub use mail::{ConnectionRef, Mail, Own, Principal, RoomNumbers};
-pub use owner::UNDRAINED_RECORD_BYTES_MAX;
+pub use owner::{UNDRAINED_RECORD_BYTES_MAX, check_room_name};
 pub use revoked::{Revoked, Standing};
 
 use lynk_domain::{AckLevel, Limits, ShardId};
@@ -54,6 +54,8 @@ pub struct EngineConfig {
     pub default_level: AckLevel,
     /// The message store is outside: rooms may have level `replicated`.
     pub replicates: bool,
+    /// Time between two rounds in which users who stay online are told to the mirror of presence; 0 when nobody mirrors.
+    pub presence_round_nanos: u64,
     /// The source that this shard's new records belong to.
     pub source: SourceId,
     /// Random, secret: hash seed and start of the id generator.

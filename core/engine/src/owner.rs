@@ -45,6 +45,7 @@ pub use self::backlog::UNDRAINED_RECORD_BYTES_MAX;
 use self::backlog::Undrained;
 use self::books::{Ask, Books, Pending, Timer};
 use self::load::{Away, Waiting};
+pub use self::metadata::check_room_name;
 use self::quiet::AGED_PER_CALL;
 use self::room::Room;
 use crate::EngineConfig;

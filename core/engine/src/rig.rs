@@ -12,7 +12,9 @@ use lynk_model::{RequestId, SourceId, StoreReply, StoreRequest};
 use lynk_protocol::{CloseCode, Frame};
 use serde_json::Value;
 
-use crate::{ConnectionRef, Effects, Engine, EngineConfig, Input, Mail, Own, Principal, QueueLevel, Slot};
+use crate::{
+    ConnectionRef, Effects, Engine, EngineConfig, Input, Mail, Own, PresenceNews, Principal, QueueLevel, Slot,
+};
 
 pub(crate) const HERE: ShardId = ShardId(0);
 pub(crate) const THERE: ShardId = ShardId(1);
@@ -28,6 +30,7 @@ pub(crate) struct Rig {
     pub(crate) closed: Vec<(Slot, CloseCode)>,
     pub(crate) mail: Vec<(ShardId, Mail)>,
     pub(crate) requests: Vec<(RequestId, StoreRequest)>,
+    pub(crate) presence: Vec<PresenceNews>,
     /// The last call asked for another flush.
     pub(crate) more: bool,
     pub(crate) drained: bool,
@@ -75,6 +78,7 @@ impl Rig {
             limits,
             default_level: AckLevel::Local,
             replicates: true,
+            presence_round_nanos: 60 * Nanos::SECOND,
             source: SourceId(0),
             seed: 7,
         };
@@ -89,6 +93,7 @@ impl Rig {
             closed: Vec::new(),
             mail: Vec::new(),
             requests: Vec::new(),
+            presence: Vec::new(),
             more: false,
             drained: false,
         }
@@ -109,6 +114,7 @@ impl Rig {
         self.closed.extend(self.fx.closes.iter().map(|close| (close.slot, close.code)));
         self.mail.append(&mut self.fx.mail);
         self.requests.append(&mut self.fx.requests);
+        self.presence.append(&mut self.fx.presence);
         self.more = self.fx.more;
         self.drained = self.fx.drained;
         self.fx.clear();

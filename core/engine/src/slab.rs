@@ -49,6 +49,12 @@ impl<T> Slab<T> {
         self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)?.as_mut()
     }
 
+    /// The number after the highest that was ever given.
+    pub(crate) fn end(&self) -> u32 {
+        let full = self.chunks.len().saturating_sub(1) * CHUNK;
+        (full + self.chunks.last().map_or(0, Vec::len)) as u32
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count
     }
@@ -82,6 +88,7 @@ mod tests {
         assert_eq!(slab.get(300), None);
         assert_eq!(slab.insert(7), 300);
         assert_eq!((slab.len(), slab[300], slab[999]), (1_000, 7, 999));
+        assert_eq!((slab.end(), Slab::<u32>::new().end()), (1_000, 0));
         assert_eq!(slab.get(1_000), None);
     }
 }

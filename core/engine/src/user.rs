@@ -8,8 +8,9 @@
 //! only that it is to be asked again, so it may come late and in any order.
 //!
 //! Limits: [`RELATIONS_IN_FLIGHT_MAX`] questions to the store; connections of an account; [`ANNOUNCE_MAX`] presence mails per call; one change a second per user;
-//! watchers are bounded by the watch limit of their connections.
+//! watchers are bounded by the watch limit of their connections; those of the mirror are in `mirror`.
 
+mod mirror;
 mod network;
 mod requests;
 mod watch;
@@ -28,6 +29,7 @@ use crate::context::Context;
 use crate::mail::{ConnectionRef, Mail, Principal};
 use crate::revoked::Standing;
 use crate::slab::Slab;
+use mirror::Mirror;
 use network::Networks;
 use requests::Requests;
 use watch::Watch;
@@ -83,6 +85,7 @@ pub(crate) struct Users {
     /// Users with HTTP requests, by when that is looked at.
     requesting: VecDeque<(Nanos, UserId)>,
     networks: Networks,
+    mirror: Mirror,
 }
 
 impl Users {
@@ -96,6 +99,7 @@ impl Users {
             queue: VecDeque::new(),
             requesting: VecDeque::new(),
             networks: Networks::new(config.seed),
+            mirror: Mirror::new(config),
         }
     }
 
@@ -151,6 +155,7 @@ impl Users {
     /// Users whose watchers wait for news.
     pub(crate) fn deadline(&mut self, cx: &mut Context<'_>) {
         self.forget_requests(cx);
+        self.mirror_again(cx);
         let mut left = ANNOUNCE_MAX;
         while let Some(Reverse((at, user))) = self.timers.peek().copied() {
             if at > cx.now.mono {
@@ -173,7 +178,8 @@ impl Users {
     /// When [`Self::deadline`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
         let requests = self.requesting.front().map(|(at, _)| *at);
-        self.timers.peek().map(|Reverse((at, _))| *at).into_iter().chain(requests).min()
+        let timers = self.timers.peek().map(|Reverse((at, _))| *at);
+        [timers, requests, self.mirror.next_deadline()].into_iter().flatten().min()
     }
 
     /// Users that are online or watched.
@@ -198,6 +204,9 @@ impl Users {
             return;
         }
         user.connections.push(connection);
+        if user.connections.len() == 1 {
+            self.mirror.changed(cx, principal.user, true);
+        }
         let share = share_of(rate, user.sources());
         if share == user.share {
             cx.post(connection.shard, Mail::Admitted { connection, admitted: true, share });
@@ -215,6 +224,9 @@ impl Users {
         let Some(at) = user.connections.iter().position(|listed| *listed == connection) else { return };
         user.connections.remove(at);
         user.left = cx.now.mono;
+        if user.connections.is_empty() {
+            self.mirror.changed(cx, principal.user, false);
+        }
         let share = share_of(rate, user.sources());
         if share != user.share {
             user.share = share;

@@ -3,16 +3,19 @@
 //! Thread: boot. What can fail: the store and the keys; every failure names its cure.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::io::IsTerminal as _;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
     AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, start as start_accounts,
 };
+use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
-use lynk_domain::UserId;
-use lynk_embedded::BlockList;
+use lynk_domain::{Millis, UserId};
+use lynk_embedded::{Fault, RoomsBeside};
 use lynk_model::port::{AccountStore, Ephemeral, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
@@ -24,6 +27,18 @@ use crate::exit::Failure;
 
 /// File of codes in the data directory.
 const SMS_FILE: &str = "dev-sms.txt";
+
+/// What accounts need to know of rooms.
+pub(crate) trait OfRooms: Blocks + RoomNames {}
+
+impl<T: Blocks + RoomNames> OfRooms for T {}
+
+/// What accounts have from beside their own store.
+pub(crate) struct Beside {
+    pub(crate) rooms: Arc<dyn OfRooms>,
+    /// The filter of names.
+    pub(crate) names: Arc<Names>,
+}
 
 /// Accounts that run.
 pub(crate) struct Started {
@@ -43,7 +58,7 @@ pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
     keys: Keys,
     shards: Shards,
     (store, runtime): (S, Runtime),
-    blocks: Arc<dyn Blocks>,
+    Beside { rooms, names }: Beside,
     shared: Option<Arc<dyn Ephemeral>>,
 ) -> Result<Started, Failure> {
     let (sender, counts) = sms(config, dir)?;
@@ -55,7 +70,10 @@ pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
         shared,
         policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
         sms: sender,
-        blocks,
+        blocks: Arc::clone(&rooms) as _,
+        names,
+        room_names: rooms,
+        room_name_chars_max: config.limits.room_name_chars_max,
         shards,
         clock: system_clock(),
     };
@@ -97,42 +115,61 @@ fn console(config: &Config, dir: &DataDir) -> Result<Arc<dyn SmsSender>, Failure
     Ok(Arc::new(console))
 }
 
-/// The block list as the embedded rooms have it; read on a thread that may block.
-pub(crate) struct StoredBlocks(Arc<Mutex<BlockList>>);
+/// Blocks and names as the embedded rooms have them; read on a thread that may block.
+pub(crate) struct StoredRooms(Arc<Mutex<RoomsBeside>>);
 
-impl StoredBlocks {
+impl StoredRooms {
     /// Opens it.
     ///
     /// # Errors
     /// Damage, or the disk.
     pub(crate) fn open(dir: &DataDir) -> Result<Self, Failure> {
-        let list = BlockList::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
+        let list = RoomsBeside::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
         Ok(Self(Arc::new(Mutex::new(list))))
     }
-}
 
-impl Blocks for StoredBlocks {
-    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
-        let (list, users) = (Arc::clone(&self.0), users.to_vec());
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&RoomsBeside) -> Result<T, Fault> + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Result<T, Reject>> + Send + 'static>> {
+        let rooms = Arc::clone(&self.0);
         Box::pin(async move {
-            let look = move || {
-                let list = list.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut across = BTreeSet::new();
-                for user in users {
-                    if list.stands_between(asker, user)? {
-                        across.insert(user);
-                    }
-                }
-                Ok::<_, lynk_embedded::Fault>(across)
-            };
+            let look = move || read(&rooms.lock().unwrap_or_else(PoisonError::into_inner));
             match tokio::task::spawn_blocking(look).await {
-                Ok(Ok(across)) => Ok(across),
+                Ok(Ok(found)) => Ok(found),
                 Ok(Err(error)) => {
-                    tracing::error!(event = "block_list_failed", %error, "the block list cannot be read");
+                    tracing::error!(event = "rooms_unreadable", %error, "blocks and names of rooms cannot be read");
                     Err(Reject::after(ErrorCode::Unavailable, 1_000))
                 }
                 Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
             }
         })
+    }
+}
+
+impl Blocks for StoredRooms {
+    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+        let users = users.to_vec();
+        self.read(move |rooms| {
+            let mut across = BTreeSet::new();
+            for user in users {
+                if rooms.stands_between(asker, user)? {
+                    across.insert(user);
+                }
+            }
+            Ok(across)
+        })
+    }
+}
+
+impl RoomNames for StoredRooms {
+    fn is_taken<'a>(&'a self, folded: &'a str, wall: Millis) -> RoomsAnswer<'a, bool> {
+        let folded = folded.to_owned();
+        self.read(move |rooms| rooms.name_is_taken(&folded, wall))
+    }
+
+    fn page<'a>(&'a self, after: &'a str, limit: u32) -> RoomsAnswer<'a, Vec<String>> {
+        let after = after.to_owned();
+        self.read(move |rooms| rooms.names(&after, limit))
     }
 }

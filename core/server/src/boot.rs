@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lynk_api::ApiBridge;
-use lynk_api::accounts::{AccountsState, AccountsThread, Blocks};
+use lynk_api::accounts::{AccountsState, AccountsThread};
+use lynk_api::names::{NameOf, Names, NamesThread, RoomNames};
 use lynk_auth::KeySet;
 use lynk_connection::Settings;
 use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
@@ -21,14 +22,17 @@ use lynk_journal::{
     DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
     RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
 };
+use lynk_model::local::LocalEphemeral;
 use lynk_model::port::{AccountStore, LastFault, MessageStore, RoomStore};
+use lynk_presence::PresenceBridge;
 use lynk_reactor::{
-    ApiPort, Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now,
+    ApiPort, Chat, JournalPort, Plan, PresencePort, ShardHandle, ShardSpec, StartError, StorePort,
+    monotonic_now,
 };
 use lynk_store::{Store, StoreBridge, StoreOptions, StoreParts};
 use tokio::runtime::Runtime;
 
-use crate::accounts::{self, StoredBlocks};
+use crate::accounts::{self, Beside, OfRooms, StoredRooms};
 use crate::api::Mailboxes;
 use crate::config::{Backend, Config, MessagesIn, Pin, RelationalIn};
 use crate::copies::control::{self, Control};
@@ -36,6 +40,7 @@ use crate::data_dir::{DataDir, Keys};
 use crate::events::{self, Publishing};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
+use crate::presence::{self, Mirror};
 use crate::stores::{self, Messages, SharedEphemeral};
 use crate::{memory, os};
 
@@ -102,8 +107,10 @@ pub(crate) struct Running {
     api: ApiBridge,
     pub(crate) accounts: AccountsState,
     accounts_thread: AccountsThread,
+    filled: NamesThread,
     /// Ends the bridge of what waits for minutes.
     finish_shared: Option<Box<dyn FnOnce() + Send>>,
+    presence: PresenceBridge,
     store: StoreBridge,
     control: Option<Control>,
     publishing: Option<Publishing>,
@@ -178,8 +185,8 @@ impl Boot<'_> {
                     None => stores::embedded_accounts(self.dir),
                     Some(first) => stores::embedded_accounts_beside(first),
                 })?;
-                let blocks = Arc::new(StoredBlocks::open(self.dir)?);
-                self.with_stores(loaded, messages, rooms, accounts, blocks)
+                let beside = Arc::new(StoredRooms::open(self.dir)?);
+                self.with_stores(loaded, messages, rooms, accounts, beside)
             }
             RelationalIn::Postgres => {
                 #[cfg(feature = "postgres")]
@@ -188,8 +195,8 @@ impl Boot<'_> {
                     let rooms = stores::postgres::rooms(config, health, &messages.read.runtime, life)?;
                     let accounts = self
                         .account_stores(|_, runtime| stores::postgres::accounts(config, health, runtime))?;
-                    let blocks = Arc::new(stores::postgres::PostgresBlocks::new(config)?);
-                    self.with_stores(loaded, messages, rooms, accounts, blocks)
+                    let beside = Arc::new(stores::postgres::RoomsBeside::new(config)?);
+                    self.with_stores(loaded, messages, rooms, accounts, beside)
                 }
                 #[cfg(not(feature = "postgres"))]
                 unreachable!("the configuration is refused by a build without it")
@@ -219,7 +226,7 @@ impl Boot<'_> {
         mut messages: Messages<M>,
         rooms: R,
         (accounts, new_accounts): AccountStores<A>,
-        blocks: Arc<dyn Blocks>,
+        beside: Arc<dyn OfRooms>,
     ) -> Result<Running, Failure>
     where
         M: MessageStore + LastFault + Clone + Send + 'static,
@@ -247,12 +254,21 @@ impl Boot<'_> {
         let log = messages.embedded.clone();
         let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, committed));
         let drainer = Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use));
+        let (shared, bridges, finish) = match stores::ephemeral(self.config)? {
+            None => (None, Vec::new(), None),
+            Some(SharedEphemeral { store, bridge, finish }) => (Some(store), vec![bridge], Some(finish)),
+        };
+        // For what each process has at least by itself.
+        let ephemeral = shared.clone().unwrap_or_else(|| Arc::new(LocalEphemeral::default()));
+        let (names, filler) = Names::new(Arc::clone(&ephemeral), os::random()?);
+        let noted = Arc::clone(&names);
         let parts = StoreParts {
             messages: messages.read,
             drained: messages.drained,
             embedded: messages.embedded,
             rooms,
             rooms_outside: self.config.outside.relational != RelationalIn::Embedded,
+            named: Box::new(move |name| noted.note(NameOf::Room, name)),
             reader: reader.clone(),
             drainer: events::held(drainer, cursors.as_ref()),
             disk: RealDisk,
@@ -289,15 +305,16 @@ impl Boot<'_> {
         let flush = Arc::clone(&self.flush);
         let (config, health, files_max) = (self.config, self.health, self.files_max);
         let counts = mailboxes.counts();
-        let (shared, bridges, finish) = match stores::ephemeral(config)? {
-            None => (None, Vec::new(), None),
-            Some(SharedEphemeral { store, bridge, finish }) => (Some(store), vec![bridge], Some(finish)),
-        };
+        let Mirror { bridge: presence, ports: mirrors } = presence::start(config, shard_count, ephemeral)?;
         let to = mailboxes.shards.clone();
+        let room_names: Arc<dyn RoomNames> = Arc::clone(&beside) as _;
+        let beside = Beside { rooms: beside, names: Arc::clone(&names) };
         let accounts::Started { state: accounts, thread: accounts_thread, sms } =
-            accounts::start(config, self.dir, loaded, to, accounts, blocks, shared)?;
+            accounts::start(config, self.dir, loaded, to, accounts, beside, shared)?;
+        let filled = filler.start(accounts.clone(), room_names)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
-        let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
+        let ports = ports.into_iter().zip(apis).zip(mirrors);
+        let shards = self.shards(plan, &recovered, ports, journals, &flush)?;
         health.assemble(Parts {
             shards: shards.iter().map(ShardHandle::board).collect(),
             pulses: shards.iter().map(ShardHandle::pulse).collect(),
@@ -307,6 +324,8 @@ impl Boot<'_> {
             events: publishing.as_ref().map(Publishing::view),
             api: counts,
             accounts: Arc::clone(accounts.counts()),
+            presence: presence.counts(),
+            names,
             bridges,
             sms,
             journal: disk_use,
@@ -326,7 +345,9 @@ impl Boot<'_> {
             api,
             accounts,
             accounts_thread,
+            filled,
             finish_shared: finish,
+            presence,
             store,
             control,
             publishing,
@@ -463,7 +484,7 @@ impl Boot<'_> {
         self,
         plan: Plan,
         recovered: &Recovered,
-        ports: impl Iterator<Item = (lynk_store::StorePort, ApiPort)>,
+        ports: impl Iterator<Item = ((lynk_store::StorePort, ApiPort), PresencePort)>,
         journals: impl Iterator<Item = JournalPort>,
         flush: &Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Vec<ShardHandle>, Failure> {
@@ -476,7 +497,7 @@ impl Boot<'_> {
         let now = Now { mono: monotonic_now(), wall: os::wall_millis() };
         let mut handles = Vec::new();
         let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
-        for (((seat, listener), (port, api)), journal) in seats {
+        for (((seat, listener), ((port, api), mirror)), journal) in seats {
             let shard = seat.shard();
             let mut settings = Settings {
                 trusted_proxies: TrustedProxies::new(self.config.listen_trusted_proxies.clone()),
@@ -494,6 +515,7 @@ impl Boot<'_> {
                 limits: Limits { connections_per_shard_max: room.connections, ..self.config.limits.clone() },
                 default_level: self.config.room_level,
                 replicates: self.config.outside.messages != MessagesIn::Embedded,
+                presence_round_nanos: presence::round_nanos(self.config),
                 source: recovered.live_source(shard),
                 seed: seed ^ u64::from(shard.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             };
@@ -506,6 +528,7 @@ impl Boot<'_> {
                 listeners: vec![listener],
                 store: store_port(port),
                 api: Some(api),
+                presence: Some(mirror),
                 journal,
                 on_fatal: Box::new(move |shard, fatal| {
                     tracing::error!(event = "journal_failed", shard = shard.0, error = %fatal, "the journal failed; the process ends");
@@ -626,7 +649,9 @@ impl Running {
                 std::panic::resume_unwind(panic);
             }
         }
+        self.presence.finish();
         // The bridge was the other one that asked it.
+        self.filled.finish();
         drop(self.accounts);
         self.accounts_thread.join();
         if let Some(finish) = self.finish_shared {

@@ -12,6 +12,7 @@ mod health;
 mod init;
 mod keys;
 mod migrate;
+mod online;
 mod token;
 mod verify;
 mod version;
@@ -71,6 +72,12 @@ enum Command {
     /// Ask a server on this machine how it is.
     #[command(after_help = "Examples:\n  lynk health\n  lynk health live --config /etc/lynk.toml")]
     Health(health::HealthArgs),
+    /// Tell who is online, over all processes that share a Redis.
+    #[command(
+        after_help = "Examples:\n  lynk online 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0e --config /etc/lynk.toml\n  lynk online alice bob --set store.ephemeral=redis -o json\n\n\
+        Reads what servers mirror into Redis: a moment old, and without those whom a mirror had no room for."
+    )]
+    Online(online::OnlineArgs),
     /// Make or update the tables of the outside stores that are configured.
     #[command(
         after_help = "Examples:\n  lynk migrate --config /etc/lynk.toml\n  lynk migrate --set store.relational=postgres -o json\n\n\
@@ -226,6 +233,7 @@ pub fn main() -> ExitCode {
         Command::Certs(command) => command.run(),
         Command::Init(command) => command.run(),
         Command::Health(args) => args.run(),
+        Command::Online(args) => args.run(),
         Command::Migrate(args) => args.run(),
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),

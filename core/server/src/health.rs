@@ -42,6 +42,10 @@ pub(crate) struct Parts {
     pub(crate) events: Option<crate::events::View>,
     pub(crate) api: Arc<lynk_api::Counts>,
     pub(crate) accounts: Arc<lynk_api::accounts::AccountCounts>,
+    /// Of the mirror of presence.
+    pub(crate) presence: Arc<lynk_presence::PresenceCounts>,
+    /// The filter of names.
+    pub(crate) names: Arc<lynk_api::names::Names>,
     /// Bridges that a configuration asks for.
     pub(crate) bridges: Vec<Bridge>,
     /// The carrier of codes, where there is one.
@@ -212,6 +216,9 @@ mod tests {
             events: None,
             api: Arc::default(),
             accounts: Arc::default(),
+            presence: Arc::default(),
+            names: lynk_api::names::Names::new(Arc::<lynk_model::local::LocalEphemeral>::default(), [0; 16])
+                .0,
             bridges: Vec::new(),
             sms: Some(Arc::default()),
             journal: DiskUse::new(used, 1_000),

@@ -34,6 +34,7 @@ mod metrics;
 mod os;
 mod out;
 mod people;
+mod presence;
 mod principals;
 mod serve;
 mod setup;

@@ -42,6 +42,8 @@ fn collect(health: &Health) -> Snapshot {
         }
         parts.api.add_to(&mut snapshot);
         parts.accounts.add_to(&mut snapshot);
+        parts.presence.add_to(&mut snapshot);
+        parts.names.add_to(&mut snapshot);
         for bridge in &parts.bridges {
             (bridge.add_to)(&mut snapshot);
         }
@@ -109,6 +111,8 @@ fn add_reactor(snapshot: &mut Snapshot, counts: &ReactorCounters) {
     for (index, count) in counts.ended.iter().enumerate() {
         snapshot.add_at(Metric::ReactorEnds, index, *count);
     }
+    // Dropped: the bridge has the rest of these numbers.
+    snapshot.add_at(Metric::PresenceMirrored, 1, counts.presence_dropped);
     snapshot.add_at(Metric::ReactorSends, 0, counts.sends);
     snapshot.add_at(Metric::ReactorSends, 1, counts.sends_slow);
     snapshot.max(Metric::ReactorMailWaitingMax, counts.mail_waiting_max);
@@ -129,6 +133,7 @@ fn add_engine(snapshot: &mut Snapshot, counts: &Counters) {
         (Metric::EngineRoomLoads, counts.room_loads),
         (Metric::EngineRoomEvictions, counts.room_evictions),
         (Metric::EngineStoreFailures, counts.store_failures),
+        (Metric::PresenceMissed, counts.presence_missed),
     ] {
         snapshot.add(metric, count);
     }

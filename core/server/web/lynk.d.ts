@@ -207,6 +207,9 @@ export interface LynkAccountOptions {
 /** `expired`: a refresh was refused. `revoked`: the server closed with 4002. `signed out`: by `signOut`. */
 export type SignedOutReason = 'expired' | 'revoked' | 'signed out';
 
+/** Whether a name can be had, for all that is known now. */
+export interface Availability { available: boolean; reason?: 'taken' | 'invalid'; message?: string }
+
 export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason } }> {
   constructor(options?: LynkAccountOptions);
   readonly session?: SessionTokens;
@@ -224,6 +227,8 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   revokeOthers(): Promise<{ revoked: number }>;
   users(ids: Id[]): Promise<User[]>;
   userByName(name: string): Promise<User>;
+  userName(name: string, registration?: string): Promise<Availability>;
+  roomName(name: string): Promise<Availability>;
   /** Answered within 15 s, or it rejects with `network`. `signal` calls it off before, where there is `AbortSignal.any`. */
   call(method: string, path: string, body?: unknown, token?: string, signal?: AbortSignal): Promise<any>;
   authorised(method: string, path: string, body?: unknown): Promise<any>;

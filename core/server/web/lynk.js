@@ -788,5 +788,11 @@ export class LynkAccount extends Emitter {
   revoke(session) { return this.authorised('DELETE', `/sessions/${encodeURIComponent(session)}`); }
   revokeOthers() { return this.authorised('POST', '/sessions/revoke_others'); }
   async users(ids) { return (await this.authorised('GET', `/users?ids=${ids.map(encodeURIComponent).join(',')}`)).users; }
+  /** Whether a user name can be had: `{available, reason?, message?}`. With the registration while there is no account yet. */
+  userName(name, registration) {
+    const path = `/users/name_available?user_name=${encodeURIComponent(name)}`;
+    return registration ? this.call('GET', path, undefined, registration) : this.authorised('GET', path);
+  }
+  roomName(name) { return this.authorised('GET', `/rooms/name_available?name=${encodeURIComponent(name)}`); }
   userByName(name) { return this.authorised('GET', `/users/by_name/${encodeURIComponent(name)}`); }
 }

@@ -117,6 +117,12 @@ const GOOD_OR_BAD: Label = Label { name: "outcome", values: &["good", "bad"] };
 const REDIS_OUTCOMES: Label =
     Label { name: "outcome", values: &["done", "refused", "away", "unknown", "shed"] };
 
+/// What became of news for the mirror of presence.
+const PRESENCE_OUTCOMES: Label = Label { name: "outcome", values: &["told", "dropped", "failed"] };
+
+/// What the filter of names said.
+const NAME_ANSWERS: Label = Label { name: "answer", values: &["free", "maybe", "unsure"] };
+
 /// What became of a request for a code.
 const CODE_OUTCOMES: Label =
     Label { name: "outcome", values: &["sent", "withheld", "refused", "failed", "unknown"] };
@@ -378,6 +384,14 @@ catalogue! {
     RedisConnects Counter "lynk_redis_connects_total" by GOOD_OR_BAD: "Attempts to connect to Redis.";
     RedisInFlight Gauge "lynk_redis_calls_in_flight": "Calls sent and not answered.";
     RedisDegraded Gauge "lynk_redis_degraded": "1 while Redis is away, or refuses calls.";
+    PresenceMirrored Counter "lynk_presence_mirrored_total" by PRESENCE_OUTCOMES:
+        "Changes of who is online, and leases held, for the mirror that other processes read; dropped: no room, the first thing that is left out.";
+    PresenceMissed Counter "lynk_presence_missed_total":
+        "Users online whose lease a round did not get to, because there are more than can be told; at most.";
+    NamesAsked Counter "lynk_names_asked_total" by NAME_ANSWERS:
+        "Questions whether a name can be had; free: the filter knew, and a read of the store was spared; maybe: the store was asked; unsure: the filter is not filled, or away, and the store was asked.";
+    NamesReady Gauge "lynk_names_filter_ready": "1 while the filter has all names.";
+    NamesFull Gauge "lynk_names_filter_full": "1 when there are more names than the filter tells apart: it spares nothing any more.";
     SmsSends Counter "lynk_sms_sends_total" by SMS_OUTCOMES:
         "Messages given to the carrier; unavailable: certainly not taken; unknown: perhaps taken, and not sent again.";
     SmsFailures Counter "lynk_sms_failures_total" by SMS_CAUSES:

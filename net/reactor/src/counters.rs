@@ -29,6 +29,8 @@ pub struct ReactorCounters {
     pub refused_requests: u64,
     /// Answers to requests that nobody waited for any more and that did not fit.
     pub answers_dropped: u64,
+    /// News for the mirror of presence that did not fit.
+    pub presence_dropped: u64,
     /// Connections ended, by [`EndReason::index`].
     pub ended: [u64; EndReason::COUNT],
     /// Connections now, closing ones included.
@@ -88,6 +90,7 @@ impl Default for ReactorCounters {
             accept_full: 0,
             refused_requests: 0,
             answers_dropped: 0,
+            presence_dropped: 0,
             ended: [0; EndReason::COUNT],
             connections: 0,
             half_open: 0,

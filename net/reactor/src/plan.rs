@@ -20,6 +20,7 @@ use crate::counters::ShardSnapshot;
 use crate::driver::{EpollDriver, UringDriver};
 use crate::handle::{Control, ShardHandle};
 use crate::peers::{MAILBOX_ITEMS, Peer};
+use crate::presence::PresencePort;
 use crate::shard::{Parts, Shard};
 use crate::store::StorePort;
 use crate::wake::Waker;
@@ -130,6 +131,8 @@ pub struct ShardSpec<C> {
     pub store: StorePort,
     /// Who answers plain HTTP requests; without it they are refused with 404.
     pub api: Option<ApiPort>,
+    /// Who mirrors presence, when somebody does.
+    pub presence: Option<PresencePort>,
     /// The journal.
     pub journal: JournalPort,
     /// Called on the shard's thread when the journal failed for good: log it and end the process with exit code 70. The

@@ -35,6 +35,7 @@ use crate::journal::Journal;
 use crate::note::note;
 use crate::peers::{Peer, Peers};
 use crate::plan::ShardSpec;
+use crate::presence::Presence;
 use crate::stall::{Part, StallDetector};
 use crate::store::Store;
 use crate::table::Table;
@@ -103,6 +104,7 @@ pub(crate) struct Shard<D: Driver, C> {
     peers: Peers,
     store: Store,
     api: Api,
+    presence: Presence,
     journal: Journal,
     sleeper: Sleeper,
     stall: StallDetector,
@@ -163,6 +165,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
             peers: Peers::new(peers),
             store: Store::new(spec.store),
             api: Api::new(spec.api),
+            presence: Presence::new(spec.presence),
             journal: Journal::new(spec.journal.writer, spec.journal.supply),
             sleeper,
             stall: StallDetector::new(shard, spec.config.stall_nanos),
@@ -382,6 +385,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
         counters.mail_waiting_max = counters.mail_waiting_max.max(self.peers.waiting() as u64);
         self.store.ring();
         self.api.ring();
+        self.presence.ring();
     }
 
     fn publish(&mut self) {

@@ -27,7 +27,7 @@ use rusqlite::Connection;
 
 pub use copy::AccountsSnapshot;
 
-use crate::{Fault, OpenError, sqlite};
+use crate::{Fault, OpenError, names, sqlite};
 
 /// [`AccountStore`] on SQLite.
 pub struct Accounts {
@@ -83,6 +83,14 @@ impl AccountStore for Accounts {
 
     async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
         self.noted(read::account_of_name(&self.connection, folded))
+    }
+
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        self.noted(names::is_taken(&self.connection, folded, wall))
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.noted(names::page(&self.connection, after, limit))
     }
 
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {

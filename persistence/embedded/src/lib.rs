@@ -15,6 +15,7 @@
 mod accounts;
 mod fault;
 mod log;
+mod names;
 mod rewrite;
 mod rooms;
 mod sqlite;
@@ -24,7 +25,7 @@ use std::path::Path;
 pub use accounts::{Accounts, AccountsSnapshot};
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
-pub use rooms::{BlockList, Rooms, RoomsSnapshot};
+pub use rooms::{Rooms, RoomsBeside, RoomsSnapshot};
 
 /// How long keys are kept unless it is said otherwise, in milliseconds: 7 days in which they are accepted, the minute by
 /// which they may lie ahead, and an hour for clocks.

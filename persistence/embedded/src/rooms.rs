@@ -17,15 +17,15 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lynk_domain::{Key, RoomId, Seq, UserId};
+use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
 
-pub use across::BlockList;
+pub use across::RoomsBeside;
 pub use copy::RoomsSnapshot;
 
-use crate::{Fault, KEY_LIFE_MILLIS, OpenError, sqlite};
+use crate::{Fault, KEY_LIFE_MILLIS, OpenError, names, sqlite};
 
 /// [`RoomStore`] on SQLite.
 pub struct Rooms {
@@ -118,6 +118,14 @@ impl RoomStore for Rooms {
 
     async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
         self.noted(load::name(&self.connection(), folded))
+    }
+
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        self.noted(names::is_taken(&self.connection(), folded, wall))
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.noted(names::page(&self.connection(), after, limit))
     }
 
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {

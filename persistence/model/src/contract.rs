@@ -56,6 +56,19 @@ use crate::port::{
     RoomStore,
 };
 
+/// All that `page` gives, page after page; each begins after the last item of the one before.
+fn pages(mut page: impl FnMut(&str) -> Vec<String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    loop {
+        let next = page(all.last().map_or("", String::as_str));
+        if next.is_empty() {
+            return all;
+        }
+        all.extend(next);
+        assert!(all.len() < 10_000, "the pages do not end");
+    }
+}
+
 /// All suites of the message port. `open` makes an empty store.
 pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
     replay_in_any_order_equals_in_order_once(&mut open(), 1..40);

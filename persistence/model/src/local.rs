@@ -5,7 +5,7 @@
 //!
 //! Invariants: deadlines are monotonic, so a wall clock that jumps moves none; only counters go by the wall clock, as in a
 //! store that several processes share. Limits: [`CODES_MAX`], [`ONCE_MAX`], [`COUNTERS_MAX`], [`PRESENT_MAX`],
-//! [`NAME_FILTER_BYTES`]. What can fail: nothing; what has no room is [`Kept::Full`].
+//! [`NAME_FILTER_BYTES`] and [`NAMES_MAX`]. What can fail: nothing; what has no room is [`Kept::Full`].
 
 mod codes;
 mod counters;
@@ -26,7 +26,7 @@ use crate::port::{Call, Ephemeral, Kept, NewCode, NewOnce, OnceKind, Seen, Tried
 pub use codes::CODES_MAX;
 pub use counters::COUNTERS_MAX;
 pub(crate) use counters::{Counted, Slices};
-pub use names::NAME_FILTER_BYTES;
+pub use names::{NAME_FILTER_BYTES, NAMES_MAX};
 pub use once::ONCE_MAX;
 pub use presence::PRESENT_MAX;
 
@@ -143,6 +143,10 @@ impl Ephemeral for LocalEphemeral {
 
     fn may_have_name(&self, name: String) -> Call<'_, bool> {
         done(self.tables().names.may_have(&name))
+    }
+
+    fn names_are_full(&self) -> bool {
+        self.tables().names.is_full()
     }
 }
 

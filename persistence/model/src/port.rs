@@ -18,7 +18,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 
 use crate::request::FoundKey;
 use crate::row::MessageState;
@@ -212,6 +212,20 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable`.
     async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError>;
+
+    /// Whether a unique name cannot be had at `wall`: a room has it, or gave it up less than
+    /// [`NAME_RESERVED_MILLIS`](crate::NAME_RESERVED_MILLIS) ago.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError>;
+
+    /// A page of unique names in an order of the store's own, those that were given up among them. `after` is the last one of the page before,
+    /// empty for the start.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError>;
 
     /// Pairs (who blocks, whom) that name the user on either side.
     ///

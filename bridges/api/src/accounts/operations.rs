@@ -6,7 +6,7 @@ use lynk_protocol::ErrorCode::{
     NotSignedIn, RateLimited, SessionNotFound, TokenExpired, Unavailable, Unknown, UserNotFound,
 };
 
-use super::wire;
+use super::{available, wire};
 use crate::{Operation, SchemaOf, object_of, schema_of};
 
 /// What the store may answer.
@@ -148,7 +148,7 @@ fn sessions() -> [Operation; 6] {
     ]
 }
 
-fn people() -> [Operation; 3] {
+fn people() -> [Operation; 5] {
     [
         Operation {
             query: Some(object_of::<wire::UsersQuery>),
@@ -169,6 +169,29 @@ fn people() -> [Operation; 3] {
             (200, Some(schema_of::<wire::User>)),
             errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, UserNotFound),
         ),
+        Operation {
+            query: Some(object_of::<available::UserNameQuery>),
+            ..signed_in(
+                Method::GET,
+                "/v1/users/name_available",
+                "user_name_available",
+                "Whether a user name can be had; during registration the token may be that of the registration.",
+                (200, Some(schema_of::<available::Availability>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            tag: "rooms",
+            query: Some(object_of::<available::RoomNameQuery>),
+            ..signed_in(
+                Method::GET,
+                "/v1/rooms/name_available",
+                "room_name_available",
+                "Whether a public or invite-only room can have a name.",
+                (200, Some(schema_of::<available::Availability>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
         public(
             Method::GET,
             "/.well-known/jwks.json",

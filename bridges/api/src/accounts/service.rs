@@ -28,6 +28,7 @@ use super::counts::{AccountCounts, Refreshed};
 use super::shared::{Keys, OnEnded};
 use super::vault::{Found, NoCode, Vault};
 use super::wire::Issued;
+use crate::names::{NameOf, Names};
 
 const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
 const DAY_MILLIS: u64 = 24 * HOUR_MILLIS;
@@ -98,6 +99,8 @@ pub(super) trait Actions {
     fn end(&mut self, now: Now, claims: &Claims, which: Which) -> Result<usize, Reject>;
     fn users(&mut self, users: &[UserId]) -> Result<Vec<Account>, Reject>;
     fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject>;
+    fn name_is_taken(&mut self, folded: &str, wall: Millis) -> Result<bool, Reject>;
+    fn names(&mut self, after: &str, limit: u32) -> Result<Vec<String>, Reject>;
 }
 
 /// Everything that accounts are made from, on one thread.
@@ -109,6 +112,7 @@ pub(super) struct Service<S> {
     pub(super) server: Arc<ServerSecret>,
     pub(super) keys: Arc<Keys>,
     pub(super) vault: Arc<Vault>,
+    pub(super) names: Arc<Names>,
     pub(super) on_ended: OnEnded,
     pub(super) counts: Arc<AccountCounts>,
     pub(super) random: Random,
@@ -128,6 +132,7 @@ pub(super) struct Shared {
     pub(super) server: Arc<ServerSecret>,
     pub(super) keys: Arc<Keys>,
     pub(super) vault: Arc<Vault>,
+    pub(super) names: Arc<Names>,
     pub(super) on_ended: OnEnded,
     pub(super) counts: Arc<AccountCounts>,
 }
@@ -144,7 +149,7 @@ impl<S: AccountStore + LastFault> Service<S> {
         policies: Policies,
         random: Random,
     ) -> Self {
-        let Shared { server, keys, vault, on_ended, counts } = shared;
+        let Shared { server, keys, vault, names, on_ended, counts } = shared;
         Self {
             store,
             runtime,
@@ -152,6 +157,7 @@ impl<S: AccountStore + LastFault> Service<S> {
             server,
             keys,
             vault,
+            names,
             on_ended,
             counts,
             random,
@@ -419,6 +425,7 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
         let (issued, account) = match self.wrote(registered)? {
             Registered::Made => {
                 self.counts.registered();
+                self.names.note(NameOf::User, &folded(&account.user_name));
                 (self.issue(now, account.user, 1, &first, session.family.ends()), account)
             }
             Registered::NameTaken => return Err(ErrorCode::NameTaken.into()),
@@ -527,6 +534,14 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
     fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject> {
         let found = self.stored(self.runtime.block_on(self.store.account_of_name(folded)))?;
         found.ok_or_else(|| ErrorCode::UserNotFound.into())
+    }
+
+    fn name_is_taken(&mut self, folded: &str, wall: Millis) -> Result<bool, Reject> {
+        self.stored(self.runtime.block_on(self.store.name_is_taken(folded, wall)))
+    }
+
+    fn names(&mut self, after: &str, limit: u32) -> Result<Vec<String>, Reject> {
+        self.stored(self.runtime.block_on(self.store.names(after, limit)))
     }
 }
 

@@ -77,6 +77,14 @@ impl AccountStore for Raced {
         ready(self.store.borrow().account_of_name(folded))
     }
 
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        ready(self.store.borrow().name_is_taken(folded, wall))
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        ready(self.store.borrow().names(after, limit))
+    }
+
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         ready(self.store.borrow().accounts(users))
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use lynk_api::accounts::{AccountsState, AccountsThread, Blocks, NoBlocks, Parts, Policies, router, start};
+use lynk_api::names::{Names, NamesThread, NoRooms};
 use lynk_api::{ApiOptions, Client, Clock, Counts, Shards, finish, open};
 use lynk_auth::{
     KeyRing, Scope, Sending, SigningKey, Sms, SmsCall, SmsCallError, SmsError, SmsReport, SmsSender,
@@ -17,6 +18,7 @@ use lynk_auth::{
 use lynk_domain::{Millis, Nanos, Now, SessionId};
 use lynk_embedded::Accounts;
 use lynk_http::Policy;
+use lynk_model::local::LocalEphemeral;
 use lynk_model::port::{AccountStore, LastFault};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -120,7 +122,8 @@ pub(crate) struct Server {
     /// Milliseconds that the wall clock is ahead of where it began besides.
     skew: Arc<AtomicU64>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
-    threads: Option<(JoinHandle<()>, AccountsThread)>,
+    threads: Option<(JoinHandle<()>, NamesThread, AccountsThread)>,
+    pub(crate) names: Arc<Names>,
 }
 
 pub(crate) fn ring(seed: u8) -> KeyRing {
@@ -171,6 +174,7 @@ impl Server {
         };
         let carrier = Arc::new(Carrier::default());
         let (_, shards, _) = open(Vec::new(), 1, &Arc::new(Counts::default())).expect("descriptors");
+        let (names, filler) = Names::new(Arc::<LocalEphemeral>::default(), [0; 16]);
         let parts = Parts {
             store,
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
@@ -180,10 +184,14 @@ impl Server {
             policies,
             sms: Some(Arc::clone(&carrier) as Arc<dyn SmsSender>),
             blocks,
+            names: Arc::clone(&names),
+            room_names: Arc::new(NoRooms),
+            room_name_chars_max: 100,
             shards: shards.clone(),
             clock,
         };
         let (state, accounts) = start(parts).expect("starts");
+        let filled = filler.start(state.clone(), Arc::new(NoRooms)).expect("a thread");
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds");
         let address = listener.local_addr().expect("bound");
         listener.set_nonblocking(true).expect("ours");
@@ -210,15 +218,17 @@ impl Server {
             millis,
             skew,
             stop: Some(stop),
-            threads: Some((http, accounts)),
+            threads: Some((http, filled, accounts)),
+            names,
         }
     }
 
     /// Ends it, the owner of the store last.
     pub(crate) fn end(mut self) {
         drop(self.stop.take());
-        let (http, accounts) = self.threads.take().expect("runs");
+        let (http, filled, accounts) = self.threads.take().expect("runs");
         http.join().expect("ends well");
+        filled.finish();
         drop(self.state);
         accounts.join();
     }

@@ -9,7 +9,7 @@ use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
 use tokio_postgres::Row;
 
 use crate::Fault;
-use crate::column::{bits, get, id, known, number, small, uuid};
+use crate::column::{bits, get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Params};
 
 async fn one<T>(
@@ -54,6 +54,17 @@ pub(super) async fn account_of_name(database: &Database, folded: &str) -> Result
          FROM accounts.names n JOIN accounts.accounts a ON a.user_id = n.user_id
          WHERE n.folded = $1 AND n.freed IS NULL";
     one(database, sql, &[&folded], account).await
+}
+
+pub(super) async fn name_is_taken(database: &Database, folded: &str, wall: Millis) -> Result<bool, Fault> {
+    let sql = "SELECT freed FROM accounts.names WHERE folded = $1";
+    let closed = one(database, sql, &[&folded], |row| get::<Option<i64>>(row, 0)).await?;
+    Ok(closed.is_some_and(|freed| is_closed(freed, wall)))
+}
+
+pub(super) async fn names(database: &Database, after: &str, limit: u32) -> Result<Vec<String>, Fault> {
+    let sql = "SELECT folded FROM accounts.names WHERE folded > $1 ORDER BY folded LIMIT $2";
+    all(database, sql, &[&after, &i64::from(limit)], |row| get(row, 0)).await
 }
 
 pub(super) async fn accounts(database: &Database, users: &[UserId]) -> Result<Vec<Account>, Fault> {

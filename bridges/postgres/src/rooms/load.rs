@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::Fault;
-use crate::column::{get, id, known, number, small, uuid};
+use crate::column::{get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Session};
 
 fn all<T>(rows: &[Row], of: impl Fn(&Row) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
@@ -123,6 +123,22 @@ pub(super) async fn name(database: &Database, folded: &str) -> Result<Option<Roo
     let folded = folded.as_bytes();
     let row = database.read(async |session| session.row(sql, &[&folded]).await).await?;
     row.map(|row| Ok(RoomId(id(&row, 0)?))).transpose()
+}
+
+pub(super) async fn name_is_taken(database: &Database, folded: &str, wall: Millis) -> Result<bool, Fault> {
+    let sql = "SELECT freed FROM rooms.names WHERE digest = sha256($1)";
+    let folded = folded.as_bytes();
+    let row = database.read(async |session| session.row(sql, &[&folded]).await).await?;
+    row.map_or(Ok(false), |row| Ok(is_closed(get(&row, 0)?, wall)))
+}
+
+pub(super) async fn names(database: &Database, after: &str, limit: u32) -> Result<Vec<String>, Fault> {
+    // The key is the digest of the name, so that is what pages are ordered by.
+    let sql = "SELECT folded FROM rooms.names
+               WHERE $1 = ''::bytea OR digest > sha256($1) ORDER BY digest LIMIT $2";
+    let (after, limit) = (after.as_bytes(), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&after, &limit]).await).await?;
+    all(&rows, |row| get(row, 0))
 }
 
 pub(super) async fn result_hash(

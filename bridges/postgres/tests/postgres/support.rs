@@ -274,6 +274,12 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
         self.wait(self.store.find_name(folded))
     }
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        self.wait(self.store.name_is_taken(folded, wall))
+    }
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.wait(self.store.names(after, limit))
+    }
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
         self.wait(self.store.blocks(user))
     }
@@ -288,6 +294,12 @@ impl AccountStore for Waiting<PostgresAccounts> {
     }
     async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
         self.wait(self.store.account_of_name(folded))
+    }
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        self.wait(self.store.name_is_taken(folded, wall))
+    }
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.wait(self.store.names(after, limit))
     }
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         self.wait(self.store.accounts(users))

@@ -30,7 +30,7 @@ fn a_server_with_cuckoo_filters_understands_us() {
         assert!(may_have("räume").await, "without a filter everything may be");
         for name in ["räume", "a room", "räume"] {
             let added = connection.req_packed_command(&filter::add(key, name)).await.expect("added");
-            assert!(matches!(added, Value::Int(1)), "{added:?}");
+            assert!(matches!(added, Value::Int(0 | 1)), "{added:?}");
         }
         assert!(may_have("räume").await && may_have("a room").await);
         assert!(!may_have("another").await);

@@ -25,6 +25,8 @@ use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_error, encode_ok};
 use smallvec::SmallVec;
 
 use self::apply::append_intent;
+pub use self::rules::check_room_name;
+
 use self::rules::Planned;
 use super::books::Held;
 use super::books::{Ask, Books, Found, Pending, Timer};

@@ -91,6 +91,7 @@ impl World {
             limits,
             default_level: AckLevel::Local,
             replicates: true,
+            presence_round_nanos: 0,
             source: SourceId(0),
             seed: 7,
         };

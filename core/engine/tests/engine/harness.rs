@@ -53,6 +53,7 @@ impl Shards {
                 limits: limits.clone(),
                 default_level: AckLevel::Local,
                 replicates: true,
+                presence_round_nanos: 0,
                 source: SourceId(u32::from(shard)),
                 seed: 7,
             };

@@ -16,6 +16,8 @@ pub(crate) struct Outside {
     pub(crate) messages: MessagesIn,
     /// Where codes, registrations and tickets wait.
     pub(crate) ephemeral: EphemeralIn,
+    /// How long a process that was killed still seems to have its users online.
+    pub(crate) presence_lease_millis: u64,
     /// How long a start waits for systems that are away.
     pub(crate) start_wait_millis: u64,
     /// Certificates, keys and passwords.
@@ -107,6 +109,7 @@ impl Default for Outside {
             relational: RelationalIn::Embedded,
             messages: MessagesIn::Embedded,
             ephemeral: EphemeralIn::Local,
+            presence_lease_millis: 180_000,
             start_wait_millis: 60_000,
             credentials_dir: PathBuf::from("credentials"),
             postgres: Postgres {

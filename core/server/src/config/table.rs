@@ -325,6 +325,11 @@ pub(crate) static KEYS: &[Key] = &[
         "Where codes, registrations and tickets wait: in the memory of this process, or in Redis (section `redis`) for several processes. While Redis is away each process goes on by itself.",
     ),
     key(
+        "store.presence_lease",
+        Field::U64(|c| &mut c.outside.presence_lease_millis, Unit::Millis, 3_000, 10 * MINUTE),
+        "How long the users of a process that was killed seem online to other processes (`store.ephemeral`). About 43 users per second of it are mirrored, as leases are held by at most 128 changes a second.",
+    ),
+    key(
         "store.start_wait",
         Field::U64(|c| &mut c.outside.start_wait_millis, Unit::Millis, 0, 60 * MINUTE),
         "How long a start waits for outside stores that cannot be reached. Once started, the server goes on without them.",

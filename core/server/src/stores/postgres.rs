@@ -1,9 +1,13 @@
 //! Rooms and accounts in PostgreSQL: how they are reached, and by which role.
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
 
 use lynk_api::accounts::{Across, Blocks};
-use lynk_domain::UserId;
+use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames};
+use lynk_domain::{Millis, UserId};
+use lynk_model::StoreError;
 use lynk_model::port::RoomStore as _;
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
 use lynk_postgres::{
@@ -19,7 +23,7 @@ use crate::exit::Failure;
 use crate::health::Health;
 
 const NAME: &str = "PostgreSQL";
-/// Connections that tell who blocks whom: they answer reads of one statement.
+/// Connections that tell who blocks whom, and which names there are: they answer reads of one statement.
 const BLOCKS_POOL: u32 = 2;
 
 fn connect(config: &Config, role: &'static str) -> Result<Connect, Failure> {
@@ -120,10 +124,10 @@ impl Tables {
     }
 }
 
-/// Who blocks whom, as the rooms' role reads it. On a blocking thread of the API's runtime, with connections of its own.
-pub(crate) struct PostgresBlocks(PostgresRooms);
+/// Blocks and names, as the rooms' role reads them. On a blocking thread of whoever asks, with connections of their own.
+pub(crate) struct RoomsBeside(PostgresRooms);
 
-impl PostgresBlocks {
+impl RoomsBeside {
     /// Connects to nothing yet.
     ///
     /// # Errors
@@ -132,31 +136,56 @@ impl PostgresBlocks {
         let connect = Connect { pool_size: BLOCKS_POOL, ..connect(config, ROOMS)? };
         Ok(Self(PostgresRooms::new(&connect).map_err(unusable)?))
     }
-}
 
-impl Blocks for PostgresBlocks {
-    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl AsyncFnOnce(&PostgresRooms) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Result<T, Reject>> + Send + 'static>> {
         let rooms = self.0.clone();
         Box::pin(async move {
             let runtime = Handle::current();
             // The store's futures stay on one thread, which those of a handler do not promise.
             let read = tokio::task::spawn_blocking(move || {
-                runtime.block_on(rooms.blocks(asker)).map_err(|_| rooms.take_fault())
+                runtime.block_on(read(&rooms)).map_err(|_| rooms.take_fault())
             });
             match read.await {
-                Ok(Ok(pairs)) => {
-                    let others: BTreeSet<_> =
-                        pairs.into_iter().map(|(by, of)| if by == asker { of } else { by }).collect();
-                    Ok(users.iter().copied().filter(|user| others.contains(user)).collect())
-                }
+                Ok(Ok(found)) => Ok(found),
                 Ok(Err(fault)) => {
                     let detail = fault.map(|fault| fault.to_string()).unwrap_or_default();
-                    tracing::error!(event = "block_list_failed", detail, "the block list cannot be read");
+                    tracing::error!(
+                        event = "rooms_unreadable",
+                        detail,
+                        "blocks and names of rooms cannot be read"
+                    );
                     Err(Reject::after(ErrorCode::Unavailable, 1_000))
                 }
                 Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
             }
         })
+    }
+}
+
+impl Blocks for RoomsBeside {
+    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+        let users = users.to_vec();
+        self.read(async move |rooms| {
+            let pairs = rooms.blocks(asker).await?;
+            let others: BTreeSet<_> =
+                pairs.into_iter().map(|(by, of)| if by == asker { of } else { by }).collect();
+            Ok(users.into_iter().filter(|user| others.contains(user)).collect())
+        })
+    }
+}
+
+impl RoomNames for RoomsBeside {
+    fn is_taken<'a>(&'a self, folded: &'a str, wall: Millis) -> RoomsAnswer<'a, bool> {
+        let folded = folded.to_owned();
+        self.read(async move |rooms| rooms.name_is_taken(&folded, wall).await)
+    }
+
+    fn page<'a>(&'a self, after: &'a str, limit: u32) -> RoomsAnswer<'a, Vec<String>> {
+        let after = after.to_owned();
+        self.read(async move |rooms| rooms.names(&after, limit).await)
     }
 }
 

@@ -205,3 +205,44 @@ fn an_account_has_one_rate_for_sockets_and_requests() {
     assert_eq!(refused.header("retry-after"), Some("1"), "{refused:?}");
     assert_eq!(refused.json()["code"], "rate_limited");
 }
+
+#[test]
+fn whether_a_room_can_have_a_name_is_told_before_it_is_tried() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &NO_RATES);
+    server.wait_metric("lynk_names_filter_ready", 1.0);
+    let (mut alice, _) = caller(&server);
+    let ask = |http: &mut Http, name: &str| {
+        let path = format!("/v1/rooms/name_available?name={}", name.replace(' ', "%20"));
+        http.good("GET", &path, Value::Null, 200)
+    };
+    let (first, second, hidden) = (name(), name(), name());
+    let free = json!({"available": true});
+    let taken = json!({"available": false, "reason": "taken", "message": "that name is taken"});
+    assert_eq!(ask(&mut alice, &first), free);
+    let spared = "lynk_names_asked_total{answer=\"free\"}";
+    assert_eq!(server.metric(spared), 1.0, "no store was asked");
+    let create = |name: &str, kind: &str| json!({"key": key().to_string(), "name": name, "kind": kind});
+    let room = alice.good("POST", "/v1/rooms", create(&first, "public"), 201)["room"].clone();
+    // The filter hears of it a moment later; the creation did not wait for that.
+    while ask(&mut alice, &first) == free {}
+    assert_eq!(ask(&mut alice, &first.to_uppercase()), taken);
+    alice.bad("POST", "/v1/rooms", create(&first, "invite_only"), 409, "name_taken");
+    let room = format!("/v1/rooms/{}", room.as_str().expect("an id"));
+    alice.good("PATCH", &room, json!({"key": key().to_string(), "name": second}), 200);
+    while ask(&mut alice, &second) == free {}
+    assert_eq!(ask(&mut alice, &second), taken);
+    assert_eq!(ask(&mut alice, &first), taken, "it stays closed to others for a while");
+    alice.good("POST", "/v1/rooms", create(&hidden, "private"), 201);
+    assert_eq!(ask(&mut alice, &hidden), free, "private rooms may share a name");
+    assert!(server.stop().success());
+    // The next process knows them from the start.
+    let server = Server::start(temp.path(), &NO_RATES);
+    server.wait_metric("lynk_names_filter_ready", 1.0);
+    let (mut alice, _) = caller(&server);
+    assert_eq!(
+        (ask(&mut alice, &first), ask(&mut alice, &second), ask(&mut alice, &hidden)),
+        (taken.clone(), taken, free)
+    );
+    assert!(server.stop().success());
+}

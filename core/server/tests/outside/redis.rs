@@ -3,8 +3,13 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
+use lynk_bridge::Secret;
+use lynk_domain::UserId;
+use lynk_presence::Online;
+use lynk_redis::{Connect, RedisBridge, Timeouts};
 use serde_json::{Value, json};
 
 use crate::alone;
@@ -30,15 +35,21 @@ pub(crate) const MANY_CODES: [&str; 8] = [
 /// The answer to a ticket that was used.
 const USED: &str = "invalid_token";
 
-fn start(outside: &Outside, data: &Path) -> Server {
+/// Options with which `lynk` uses Redis.
+fn settings(outside: &Outside) -> Vec<String> {
     let settings = [
         ("store.ephemeral", "redis"),
+        ("store.presence_lease", "3s"),
         ("credentials.dir", outside.value("CREDENTIALS_DIR")),
         ("redis.host", outside.value("REDIS_HOST")),
         ("redis.port", outside.value("REDIS_PORT")),
     ];
-    let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let options = settings.iter().flat_map(|setting| ["--set", setting]);
+    settings.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
+}
+
+fn start(outside: &Outside, data: &Path) -> Server {
+    let settings = settings(outside);
+    let options = settings.iter().map(String::as_str);
     let server =
         Server::start(data, &NO_RATES.into_iter().chain(MANY_CODES).chain(options).collect::<Vec<_>>());
     wait_ready(&server, "ok");
@@ -221,4 +232,89 @@ fn a_frozen_redis_stops_nobody() {
     wait_ready(&server, "ok");
     sign_up_and_talk(&server, data.path(), USED);
     assert!(server.stop().success());
+}
+
+/// The mirror of presence, as another process reads it.
+struct Reader {
+    bridge: RedisBridge,
+    online: Online,
+}
+
+impl Reader {
+    fn new(outside: &Outside) -> Self {
+        let password = Path::new(outside.value("LYNK_EPHEMERAL_PASSWORD_FILE"));
+        let bridge = RedisBridge::start(&Connect {
+            host: outside.value("REDIS_HOST").to_owned(),
+            port: outside.value("REDIS_PORT").parse().expect("a port"),
+            user: "lynk_ephemeral".to_owned(),
+            password: Secret::from_file(password).expect("a password"),
+            ca: outside.value("TLS_CA").into(),
+            certificate: outside.value("LYNK_EPHEMERAL_CERT").into(),
+            key: outside.value("LYNK_EPHEMERAL_KEY").into(),
+            prefix: "lynk".to_owned(),
+            timeouts: Timeouts::default(),
+        });
+        let bridge = bridge.expect("an identity");
+        let online = Online::new(Arc::new(bridge.handle()), lynk_api::system_clock());
+        Self { bridge, online }
+    }
+
+    /// Waits until the mirror says so of these users.
+    fn wait(&self, users: &[UserId], wanted: &[bool]) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let read = pollster::block_on(self.online.of(users));
+            if read.as_deref() == Ok(wanted) {
+                return;
+            }
+            assert!(Instant::now() < until, "{read:?}, not {wanted:?}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn who_is_online_is_mirrored_for_other_processes_until_they_go_or_the_process_does() {
+    let Some((outside, _turn)) = alone("who_is_online_is_mirrored") else { return };
+    let (data, other) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let server = start(outside, data.path());
+    let reader = Reader::new(outside);
+    let alice = Chatter::sign_in(&server);
+    let bob = Chatter::sign_in(&server);
+    let users = [alice.user, bob.user, crate::support::user()];
+    reader.wait(&users, &[true, true, false]);
+    // A connection more of the same user changes nothing, and one less neither.
+    let again = Chatter::sign_in_as(&server, bob.user, json!([]));
+    drop(bob);
+    drop(alice);
+    reader.wait(&users, &[false, true, false]);
+    // Longer than the lease: who stays is told again.
+    let told = "lynk_presence_mirrored_total{outcome=\"told\"}";
+    server.wait_metric(told, server.metric(told) + 6.0);
+    reader.wait(&users, &[false, true, false]);
+    let out = Command::new(crate::support::LYNK)
+        .arg("online")
+        .arg(users[1].to_string())
+        .args(["-o", "json"])
+        .args(settings(outside))
+        .output();
+    let out = out.expect("lynk can be started");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let told: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!(told, json!({"users": [{"user": users[1].to_string(), "online": true}]}));
+
+    // Two processes have the same user: one of them ends and takes its own out, the other is killed.
+    let second = start(outside, other.path());
+    let there = Chatter::sign_in_as(&second, again.user, json!([]));
+    let only = Chatter::sign_in(&second);
+    let users = [again.user, only.user];
+    reader.wait(&users, &[true, true]);
+    assert!(second.stop().success());
+    reader.wait(&users, &[true, false]);
+    drop((there, only));
+    server.kill();
+    reader.wait(&users, &[false, false]);
+    drop(again);
+    reader.bridge.finish();
 }

@@ -1,5 +1,6 @@
 /** Small dialogs: new conversations, questions. */
 
+import { nameLine } from './available.js';
 import { h, icon, iconButton, $ } from './dom.js';
 import { explain } from './format.js';
 
@@ -70,13 +71,17 @@ export function joinRoom(chat, done, typed = '') {
 
 export function createRoom(chat, done) {
   const choice = (value, label, about, checked) => h('label', { class: 'choice' }, h('input', { type: 'radio', name: 'kind', value, checked }), h('span', {}, h('strong', {}, label), h('span', { class: 'hint' }, about)));
+  const [label, field] = text('name', 'Room name', { maxlength: 100 });
+  // Private rooms may share a name: nobody finds them by it.
+  const ask = (name) => (name.trim() && $('input[name=kind]:checked', kinds).value !== 'private' ? chat.account.roomName(name.trim()) : undefined);
+  const line = nameLine(field, ask, ({ available, reason, message }) => (available ? 'No other room has this name.' : reason === 'taken' ? 'Another room has this name.' : message));
+  const kinds = h('fieldset', { onchange: line.look }, h('legend', {}, 'Who can come in'),
+    choice('public', 'Everybody', 'Whoever knows the name can join.', true),
+    choice('invite_only', 'By invitation', 'The name can be found; members add others.'),
+    choice('private', 'Private', 'Hidden; members add others.'));
   formDialog({
     title: 'Create a room', label: 'Create', done,
-    fields: [...text('name', 'Room name', { maxlength: 100 }),
-      h('fieldset', {}, h('legend', {}, 'Who can come in'),
-        choice('public', 'Everybody', 'Whoever knows the name can join.', true),
-        choice('invite_only', 'By invitation', 'The name can be found; members add others.'),
-        choice('private', 'Private', 'Hidden; members add others.'))],
+    fields: [label, field, line, kinds],
     submit: ({ name, kind }) => (name.trim() ? chat.create(name.trim(), kind) : say('Give the room a name.')),
   });
 }

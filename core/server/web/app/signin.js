@@ -1,5 +1,6 @@
 /** Signing in: number, code, and a name for who is new. */
 
+import { nameLine } from './available.js';
 import { h, $, icon } from './dom.js';
 import { count, explain } from './format.js';
 import { settings } from './storage.js';
@@ -122,10 +123,15 @@ export function showSignIn(root, account, done, notice) {
     const user = h('input', { id: 'user-name', autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false', maxlength: '32', required: true, 'aria-describedby': 'user-name-hint form-error', placeholder: 'ada',
       oninput: () => { user.dataset.touched = ''; } });
     name.addEventListener('input', () => {
-      if (!('touched' in user.dataset)) user.value = name.value.normalize('NFKC').toLocaleLowerCase().trim().replace(/\s+/g, '.').replace(/[^\p{L}\p{N}_.-]/gu, '').slice(0, 32);
+      if ('touched' in user.dataset) return;
+      user.value = name.value.normalize('NFKC').toLocaleLowerCase().trim().replace(/\s+/g, '.').replace(/[^\p{L}\p{N}_.-]/gu, '').slice(0, 32);
+      line.look();
     });
+    const typed = () => user.value.normalize('NFKC').trim().replace(/^@/, '');
+    const line = nameLine(user, () => (typed().length >= 3 ? account.userName(typed(), registration) : undefined),
+      ({ available, reason, message }) => (available ? `${typed()} is free.` : reason === 'taken' ? `Somebody is called ${typed()} already.` : message));
     step('Welcome', 'You are new here. How should people see you?', ['display-name'], 'Start chatting', async () => {
-      const wanted = user.value.normalize('NFKC').trim().replace(/^@/, '');
+      const wanted = typed();
       if (!name.value.trim()) throw bad('display-name', 'Enter your name, as friends should see it.');
       if (!/^[\p{L}\p{N}_.-]{3,32}$/u.test(wanted)) throw bad('user-name', 'A user name has 3 to 32 letters, digits, dots, dashes or underscores.');
       try {
@@ -135,7 +141,7 @@ export function showSignIn(root, account, done, notice) {
       }
       done();
     }, [h('label', { for: 'display-name' }, 'Your name'), name,
-      h('label', { for: 'user-name' }, 'User name'), user, h('p', { class: 'hint', id: 'user-name-hint' }, 'Unique. Others find you by it.')]);
+      h('label', { for: 'user-name' }, 'User name'), user, line, h('p', { class: 'hint', id: 'user-name-hint' }, 'Unique. Others find you by it.')]);
   };
 
   askPhone();

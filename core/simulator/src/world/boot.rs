@@ -161,6 +161,7 @@ impl World {
                 limits: limits_of_engine,
                 default_level: AckLevel::Local,
                 replicates: true,
+                presence_round_nanos: 0,
                 source,
                 seed: self.random.next(),
             };

@@ -100,6 +100,7 @@ impl<D: Driver, C: Chat> Shard<D, C> {
                 self.pending.push_back(Pending::Answered(id, reply));
             }
         }
+        self.counters.presence_dropped += self.presence.tell(effects.presence.drain(..));
         self.deliver(&mut effects);
         for close in effects.closes.drain(..) {
             if let Some(entry) = self.table.get(close.slot.0).filter(|entry| !entry.leaving) {

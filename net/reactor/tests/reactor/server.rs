@@ -80,6 +80,7 @@ impl Server {
                 listeners: vec![listener],
                 store: no_store(),
                 api: apis.next(),
+                presence: None,
                 journal: JournalPort { writer: Writer::new(limits), supply },
                 on_fatal: Box::new(|shard, fatal| panic!("shard {}: {fatal}", shard.0)),
             };

@@ -1,17 +1,17 @@
-//! Who blocks whom, for a reader beside the store's own thread.
+//! Who blocks whom, and which names there are, for a reader beside the store's own thread.
 
 use std::path::Path;
 
-use lynk_domain::UserId;
+use lynk_domain::{Millis, UserId};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{Fault, OpenError};
+use crate::{Fault, OpenError, names};
 
-/// Reads the block list of `<data>/rooms.sqlite`, which must exist, while its owner writes.
+/// Reads blocks and names of `<data>/rooms.sqlite`, which must exist, while its owner writes.
 #[derive(Debug)]
-pub struct BlockList(Connection);
+pub struct RoomsBeside(Connection);
 
-impl BlockList {
+impl RoomsBeside {
     /// Opens the file for reading.
     ///
     /// # Errors
@@ -34,5 +34,21 @@ impl BlockList {
         let sql =
             "SELECT EXISTS (SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1))";
         Ok(self.0.prepare_cached(sql)?.query_row((one.0, other.0), |row| row.get(0))?)
+    }
+
+    /// As [`RoomStore::name_is_taken`](lynk_model::port::RoomStore::name_is_taken).
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, Fault> {
+        names::is_taken(&self.0, folded, wall)
+    }
+
+    /// As [`RoomStore::names`](lynk_model::port::RoomStore::names).
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, Fault> {
+        names::page(&self.0, after, limit)
     }
 }

@@ -2,6 +2,7 @@
 
 use lynk_domain::{Family, Millis, Phone, ROTATIONS_KEPT, Revocation, SecretHash, SessionId, UserId};
 
+use super::pages;
 use crate::account::{
     Account, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered, Session, Which,
 };
@@ -120,6 +121,9 @@ pub fn a_removed_accounts_name_stays_closed_for_thirty_days<S: AccountStore>(sto
     assert_eq!(ready(store.revoked_since(at(0))).expect("readable"), [(at(1), ended[0])]);
     let (closed, free) = (NAME_RESERVED_MILLIS, 1 + NAME_RESERVED_MILLIS);
     assert_eq!(register(store, BOB, "ALICE", closed), Registered::NameTaken);
+    let taken = |store: &S, name: &str, wall| ready(store.name_is_taken(name, at(wall)));
+    assert_eq!((taken(store, "alice", closed), taken(store, "alice", free)), (Ok(true), Ok(false)));
+    assert_eq!(taken(store, "other", 2), Ok(false));
     let again = Account { user: UserId([3; 16]), ..account(ALICE, "other", 2) };
     assert_eq!(
         ready(store.register(&again, &new_session(103, 2))),
@@ -127,6 +131,10 @@ pub fn a_removed_accounts_name_stays_closed_for_thirty_days<S: AccountStore>(sto
         "the number is free"
     );
     assert_eq!(register(store, BOB, "ALICE", free), Registered::Made);
+    assert_eq!((taken(store, "alice", free), taken(store, "other", free)), (Ok(true), Ok(true)));
+    let mut names = pages(|after| ready(store.names(after, 1)).expect("readable"));
+    names.sort_unstable();
+    assert_eq!(names, ["alice", "other"]);
     let kinds: Vec<_> = ready(store.audit(ALICE, 10)).expect("readable").iter().map(|e| e.kind).collect();
     assert_eq!(
         kinds,

@@ -8,6 +8,7 @@ use lynk_domain::{
 
 use super::history::Random;
 use super::messages::println_seed;
+use super::pages;
 use crate::memory::MemoryRooms;
 use crate::port::{RoomStore, ready};
 use crate::{
@@ -198,6 +199,17 @@ pub fn names_are_unique_and_reserved<R: RoomStore>(store: &mut R) {
     applied(store, &rename(room(1), 9, soon, "strasse"));
     applied(store, &rename(room(1), 10, soon, "elsewhere"));
     applied(store, &rename(room(4), 11, soon + NAME_RESERVED_MILLIS, "strasse"));
+    let taken = |store: &R, name: &str, wall| ready(store.name_is_taken(&fold_name(name), Millis(wall)));
+    let later = soon + 2 * NAME_RESERVED_MILLIS;
+    assert_eq!(taken(store, "STRASSE", later), Ok(true), "a room has it");
+    assert_eq!(taken(store, "nobody", later), Ok(false));
+    // Room 4 gave it up when it was renamed.
+    let given_up = soon + NAME_RESERVED_MILLIS;
+    assert_eq!(taken(store, "other", given_up + NAME_RESERVED_MILLIS - 1), Ok(true));
+    assert_eq!(taken(store, "other", given_up + NAME_RESERVED_MILLIS), Ok(false));
+    let mut names = pages(|after| ready(store.names(after, 2)).expect("readable"));
+    names.sort_unstable();
+    assert_eq!(names, ["elsewhere", "other", "strasse"]);
     assert_eq!(find(store, "STRASSE"), Some(room(4)));
     applied(store, &create(room(5), 12, RoomKind::Public, ""));
     applied(store, &create(room(6), 13, RoomKind::Public, ""));

@@ -1,6 +1,7 @@
 //! [`MemoryAccounts`]: accounts as tables. See the parent module.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 
@@ -95,6 +96,18 @@ impl AccountStore for MemoryAccounts {
     async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError> {
         let holder = self.names.get(folded).filter(|(_, freed)| freed.is_none());
         Ok(holder.and_then(|(user, _)| self.accounts.get(user).cloned()))
+    }
+
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        let closed = |freed: &Option<Millis>| {
+            freed.is_none_or(|at| wall.0 < at.0.saturating_add(NAME_RESERVED_MILLIS))
+        };
+        Ok(self.names.get(folded).is_some_and(|(_, freed)| closed(freed)))
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        let rest = self.names.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        Ok(rest.take(limit as usize).map(|(name, _)| name.clone()).collect())
     }
 
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {

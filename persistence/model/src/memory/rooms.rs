@@ -1,6 +1,7 @@
 //! [`MemoryRooms`]: the relational side as tables. See the parent module.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
 
@@ -267,7 +268,7 @@ impl RoomStore for MemoryRooms {
         limit: u32,
     ) -> Result<Vec<Membership>, StoreError> {
         let mut found = Vec::new();
-        for (id, room) in self.rooms.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)) {
+        for (id, room) in self.rooms.range((Bound::Excluded(after), Bound::Unbounded)) {
             let Some(member) = room.members.get(&user) else { continue };
             if found.len() >= limit as usize {
                 break;
@@ -287,6 +288,18 @@ impl RoomStore for MemoryRooms {
 
     async fn find_name(&self, folded: &str) -> Result<Option<RoomId>, StoreError> {
         Ok(self.names.get(folded).filter(|holder| holder.freed.is_none()).map(|holder| holder.room))
+    }
+
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        let closed = |holder: &NameHolder| {
+            holder.freed.is_none_or(|at| wall.0 < at.0.saturating_add(NAME_RESERVED_MILLIS))
+        };
+        Ok(self.names.get(folded).is_some_and(closed))
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        let rest = self.names.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        Ok(rest.take(limit as usize).map(|(name, _)| name.clone()).collect())
     }
 
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {

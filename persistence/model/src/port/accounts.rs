@@ -25,6 +25,20 @@ pub trait AccountStore {
     /// See the trait.
     async fn account_of_name(&self, folded: &str) -> Result<Option<Account>, StoreError>;
 
+    /// Whether a folded name cannot be had at `wall`: an account has it, or gave it up less than
+    /// [`NAME_RESERVED_MILLIS`](crate::NAME_RESERVED_MILLIS) ago.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError>;
+
+    /// A page of folded names in an order of the store's own, those that were given up among them. `after` is the last one of the page before,
+    /// empty for the start.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError>;
+
     /// The accounts that exist of `users`, in their order.
     ///
     /// # Errors

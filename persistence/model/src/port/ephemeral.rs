@@ -182,10 +182,10 @@ pub trait Ephemeral: Send + Sync {
     /// See the module.
     fn mirrored_presence(&self, now: Now, users: Vec<UserId>) -> Call<'_, Vec<bool>>;
 
-    /// Notes that a name exists; `name` is its folded form.
+    /// Notes that a name exists. Noting it again changes nothing.
     ///
     /// # Errors
-    /// See the module.
+    /// See the module. Whoever loses a name by that must not ask any more until all are noted again.
     fn add_name(&self, name: String) -> Call<'_, ()>;
 
     /// Whether a name may exist. `false` is certain only while nothing was lost, so it may spare a question and must not
@@ -194,4 +194,7 @@ pub trait Ephemeral: Send + Sync {
     /// # Errors
     /// See the module; then it may.
     fn may_have_name(&self, name: String) -> Call<'_, bool>;
+
+    /// Whether there are more names than the filter tells apart: then it may have every name.
+    fn names_are_full(&self) -> bool;
 }

@@ -24,6 +24,7 @@ fn service_with(policies: Policies, shared: Option<Arc<dyn Ephemeral>>) -> Servi
         server: Arc::clone(&server),
         keys: Keys::new(ring),
         vault: Vault::new(server, shared),
+        names: Names::new(Arc::<lynk_model::local::LocalEphemeral>::default(), [0; 16]).0,
         on_ended: Box::new(|_, _, _| {}),
         counts: Arc::default(),
     };
@@ -202,6 +203,16 @@ impl AccountStore for Counting {
         self.store.account_of_name(folded).await
     }
 
+    async fn name_is_taken(&self, folded: &str, wall: Millis) -> Result<bool, StoreError> {
+        self.count();
+        self.store.name_is_taken(folded, wall).await
+    }
+
+    async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.count();
+        self.store.names(after, limit).await
+    }
+
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         self.count();
         self.store.accounts(users).await
@@ -285,8 +296,9 @@ fn known_and_unknown_numbers_cost_the_same_work() {
     let mut policies = Policies::default();
     policies.codes.attempts_per_address_minute = 0;
     policies.codes.per_address_hour = 0;
-    let Service { store, runtime, server, keys, vault, on_ended, random, .. } = service(policies.clone());
-    let shared = Shared { server, keys, vault, on_ended, counts: Arc::default() };
+    let Service { store, runtime, server, keys, vault, names, on_ended, random, .. } =
+        service(policies.clone());
+    let shared = Shared { server, keys, vault, names, on_ended, counts: Arc::default() };
     let store = Counting { store, calls: Cell::new(0) };
     let mut service = Service::new(store, runtime, shared, policies, random);
     let from = address(1);

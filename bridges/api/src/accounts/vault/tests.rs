@@ -87,6 +87,9 @@ impl Ephemeral for Shared {
     fn may_have_name(&self, name: String) -> Call<'_, bool> {
         self.call(|store| store.may_have_name(name))
     }
+    fn names_are_full(&self) -> bool {
+        false
+    }
 }
 
 /// A process: its vault, and random bytes of its own.

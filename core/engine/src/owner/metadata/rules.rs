@@ -109,7 +109,7 @@ pub(super) fn plan(
     let limits = &config.limits;
     match command {
         Command::Create { kind, name, level, visibility, .. } => {
-            check_name(name, limits)?;
+            check_room_name(name, limits.room_name_chars_max)?;
             let level = check_level(level.unwrap_or(config.default_level), config)?;
             let visibility = visibility.unwrap_or(match kind {
                 RoomKind::Public | RoomKind::Direct => HistoryVisibility::All,
@@ -299,7 +299,7 @@ fn plan_settings(
     require(role, Action::Settings)?;
     let Some(row) = &room.info else { return Err(ErrorCode::RoomNotFound.into()) };
     if let Some(name) = name {
-        check_name(name, &config.limits)?;
+        check_room_name(name, config.limits.room_name_chars_max)?;
     }
     let slow_mode_seconds = slow_mode_seconds.unwrap_or(row.slow_mode_seconds);
     if slow_mode_seconds > SLOW_MODE_SECONDS_MAX {
@@ -364,14 +364,18 @@ fn check_space(room: &Room, limits: &Limits) -> Result<(), Reject> {
     Err(Reject::because(ErrorCode::LimitReached, "the room has as many members as it may"))
 }
 
-fn check_name(name: &str, limits: &Limits) -> Result<(), Reject> {
+/// Whether a room may be called so, whoever else is.
+///
+/// # Errors
+/// The text is empty, holds control characters, or is longer than `chars_max`.
+pub fn check_room_name(name: &str, chars_max: u32) -> Result<(), Reject> {
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(Reject::because(
             ErrorCode::InvalidField,
             "field `name` is empty or has control characters",
         ));
     }
-    if name.chars().count() > limits.room_name_chars_max as usize {
+    if name.chars().count() > chars_max as usize {
         return Err(ErrorCode::TooLarge.into());
     }
     Ok(())
