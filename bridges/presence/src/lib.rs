@@ -34,8 +34,8 @@ pub use online::Online;
 
 use mirror::Mirror;
 
-/// Least time between two calls.
-pub const PACE: Duration = Duration::from_secs(1);
+/// Least time between two calls: 16 in a second.
+pub const PACE: Duration = Duration::from_millis(62);
 /// News of one shard that the bridge has not taken.
 pub const NEWS_MAX: usize = 4_096;
 /// Parts of a lease that one round of who stays may take: two may fail before the lease ends.

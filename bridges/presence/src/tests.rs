@@ -160,10 +160,7 @@ fn a_store_that_is_away_is_asked_seldom_and_costs_shards_nothing() {
     let paced = calls.iter().take_while(|(_, count)| *count > 0).count();
     assert!(paced >= 3, "{paced} calls for 300 users");
     for pair in calls[..3].windows(2) {
-        assert!(
-            pair[1].0.duration_since(pair[0].0) >= PACE - Duration::from_millis(1),
-            "at most one in a second"
-        );
+        assert!(pair[1].0.duration_since(pair[0].0) >= PACE - Duration::from_millis(1));
     }
     let [told, _, failed] = numbers(&counts);
     assert!(told == 0.0 && failed >= 300.0, "{told} {failed}");

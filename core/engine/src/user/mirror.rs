@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::io::PresenceNews;
 
 /// Users that stay and are told in one second by all shards together: the mirror takes no more.
-const TOLD_PER_SECOND_MAX: u32 = 128;
+const TOLD_PER_SECOND_MAX: u32 = 2_048;
 /// Places of users that one call looks at; the rest follows at once, with other input between.
 const PLACES_MAX: u32 = 1_024;
 

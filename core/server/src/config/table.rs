@@ -327,7 +327,7 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "store.presence_lease",
         Field::U64(|c| &mut c.outside.presence_lease_millis, Unit::Millis, 3_000, 10 * MINUTE),
-        "How long the users of a process that was killed seem online to other processes (`store.ephemeral`). About 43 users per second of it are mirrored, as leases are held by at most 128 changes a second.",
+        "How long the users of a process that was killed seem online to other processes (`store.ephemeral`). About 680 users per second of it are mirrored, as leases are held by at most 2,048 changes a second.",
     ),
     key(
         "store.start_wait",
