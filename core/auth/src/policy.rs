@@ -105,6 +105,33 @@ impl CodePolicy {
     }
 }
 
+/// How second factors are tried, and how long a proof of who somebody is counts as recent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FactorPolicy {
+    /// Who issues codes, as apps show it.
+    pub issuer: String,
+    /// Wrong codes of an account in an hour, of which the last one locks its second factor until there are fewer.
+    pub wrong_hour: u32,
+    /// Wrong codes of an account in a day.
+    pub wrong_day: u32,
+    /// How long an app that was shown a secret may take until its first code.
+    pub enrolment_millis: u64,
+    /// How old a proof may be for what is sensitive.
+    pub recent_millis: u64,
+}
+
+impl Default for FactorPolicy {
+    fn default() -> Self {
+        Self {
+            issuer: "Lynk".to_owned(),
+            wrong_hour: 5,
+            wrong_day: 10,
+            enrolment_millis: 10 * 60_000,
+            recent_millis: 5 * 60_000,
+        }
+    }
+}
+
 /// How long sessions and their tokens live.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionPolicy {
@@ -149,6 +176,15 @@ impl SessionPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guessing_a_second_factor_is_bounded_as_guessing_a_code_is() {
+        let policy = FactorPolicy::default();
+        // A day that begins in the middle of a slice has those of both ends.
+        let guesses = policy.wrong_day * crate::TOTP_CODES_GOOD;
+        assert!(guesses <= TRIES_PER_NUMBER_DAY_MAX, "{guesses}");
+        assert!(policy.wrong_hour <= policy.wrong_day);
+    }
 
     #[test]
     fn the_defaults_hold_and_guessing_is_bounded() {
