@@ -35,4 +35,14 @@ impl BlockList {
             "SELECT EXISTS (SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1))";
         Ok(self.0.prepare_cached(sql)?.query_row((one.0, other.0), |row| row.get(0))?)
     }
+
+    /// Whom a user blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn blocked_by(&self, user: UserId) -> Result<Vec<UserId>, Fault> {
+        let mut statement = self.0.prepare_cached("SELECT user FROM blocks WHERE by = ?1 ORDER BY user")?;
+        let rows = statement.query_map([user.0], |row| row.get(0).map(UserId))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
 }
