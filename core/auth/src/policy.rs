@@ -1,6 +1,6 @@
 //! What an operator may set about signing in.
 
-use crate::SESSION_TOKEN_MILLIS_MAX;
+use crate::{SESSION_TOKEN_MILLIS_MAX, TOTP_CODES_GOOD};
 
 /// Parts of a unit of currency in which money is counted: hundredths of a cent, as carriers price messages. Of which
 /// currency is for the operator to know; it is that of all prices and of the budget.
@@ -132,6 +132,22 @@ impl Default for FactorPolicy {
     }
 }
 
+impl FactorPolicy {
+    /// The first broken relation between the values, as a sentence for an operator; `None` when all hold.
+    #[must_use]
+    pub fn broken_relation(&self) -> Option<&'static str> {
+        let relations = [
+            (self.issuer.len() <= 64, "issuer must not be longer than 64 bytes"),
+            (
+                self.wrong_day.saturating_mul(TOTP_CODES_GOOD) <= TRIES_PER_NUMBER_DAY_MAX,
+                "wrong_day times three must not exceed 50: guessing would succeed too often",
+            ),
+            (self.wrong_hour <= self.wrong_day, "wrong_hour must not exceed wrong_day"),
+        ];
+        relations.into_iter().find(|(holds, _)| !holds).map(|(_, text)| text)
+    }
+}
+
 /// How long sessions and their tokens live.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionPolicy {
@@ -179,11 +195,13 @@ mod tests {
 
     #[test]
     fn guessing_a_second_factor_is_bounded_as_guessing_a_code_is() {
-        let policy = FactorPolicy::default();
-        // A day that begins in the middle of a slice has those of both ends.
-        let guesses = policy.wrong_day * crate::TOTP_CODES_GOOD;
-        assert!(guesses <= TRIES_PER_NUMBER_DAY_MAX, "{guesses}");
-        assert!(policy.wrong_hour <= policy.wrong_day);
+        assert_eq!(FactorPolicy::default().broken_relation(), None);
+        let daring = FactorPolicy { wrong_day: 17, ..FactorPolicy::default() };
+        assert!(daring.broken_relation().expect("51 codes").contains("guessing"));
+        let hasty = FactorPolicy { wrong_hour: 11, ..FactorPolicy::default() };
+        assert!(hasty.broken_relation().expect("more an hour than a day").contains("wrong_hour"));
+        let wordy = FactorPolicy { issuer: "ä".repeat(33), ..FactorPolicy::default() };
+        assert!(wordy.broken_relation().expect("66 bytes").contains("issuer"));
     }
 
     #[test]
