@@ -7,13 +7,15 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, start as start_accounts,
+    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Painter, Painting, Parts, Pictures, Policies,
+    start as start_accounts,
 };
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
+use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
 use lynk_domain::UserId;
 use lynk_embedded::BlockList;
-use lynk_model::port::{AccountStore, Ephemeral, LastFault};
+use lynk_model::port::{Ephemeral, FactorStore, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
@@ -22,6 +24,9 @@ use crate::config::{Config, SmsConsole, SmsProvider};
 use crate::data_dir::{DataDir, Keys, refused};
 use crate::exit::Failure;
 
+/// When to come back for a picture.
+const PAINTER_RETRY_MILLIS: u32 = 250;
+
 /// File of codes in the data directory.
 const SMS_FILE: &str = "dev-sms.txt";
 
@@ -29,6 +34,8 @@ const SMS_FILE: &str = "dev-sms.txt";
 pub(crate) struct Started {
     pub(crate) state: AccountsState,
     pub(crate) thread: AccountsThread,
+    /// Who makes pictures, and the threads that do.
+    pub(crate) compute: (Compute, ComputeThreads),
     /// The carrier of codes, where there is one.
     pub(crate) sms: Option<Arc<SmsCounts>>,
 }
@@ -37,7 +44,7 @@ pub(crate) struct Started {
 ///
 /// # Errors
 /// What stands in the way, and its cure.
-pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
+pub(crate) fn start<S: FactorStore + LastFault + Send + 'static>(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
@@ -47,23 +54,48 @@ pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
     shared: Option<Arc<dyn Ephemeral>>,
 ) -> Result<Started, Failure> {
     let (sender, counts) = sms(config, dir)?;
+    let (compute, compute_threads) = Compute::start(1)?;
     let parts = Parts {
         store,
         runtime,
         secret: dir.secret()?,
+        factor_keys: dir.factor_keys()?,
         ring: keys.ring(config.auth_scope())?,
         shared,
-        policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
+        policies: Policies {
+            codes: config.codes.clone(),
+            sessions: config.sessions.clone(),
+            factors: config.factors.clone(),
+        },
         sms: sender,
         blocks,
         shards,
+        painter: Arc::new(QrPainter(compute.clone())),
         clock: system_clock(),
     };
     let (state, thread) = start_accounts(parts).map_err(|error| {
         Failure::dependency(error.to_string())
             .cure("`lynk verify` tells whether the data directory is damaged")
     })?;
-    Ok(Started { state, thread, sms: counts })
+    Ok(Started { state, thread, compute: (compute, compute_threads), sms: counts })
+}
+
+/// QR codes by the threads of `compute`.
+struct QrPainter(Compute);
+
+impl Painter for QrPainter {
+    fn qr(&self, text: String) -> Painting {
+        let compute = self.0.clone();
+        Box::pin(async move {
+            match compute.run(move || qr(&text)).await {
+                Ok(Ok(Qr { svg, png })) => Ok(Pictures { svg, png }),
+                // The configuration bounds the issuer, and names are short.
+                Ok(Err(_)) => Err(ErrorCode::Internal.into()),
+                Err(ComputeError::Busy) => Err(Reject::after(ErrorCode::Busy, PAINTER_RETRY_MILLIS)),
+                Err(_) => Err(ErrorCode::Draining.into()),
+            }
+        })
+    }
 }
 
 /// Who sends codes, and what it counts, where it is a carrier.
@@ -111,22 +143,17 @@ impl StoredBlocks {
     }
 }
 
-impl Blocks for StoredBlocks {
-    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
-        let (list, users) = (Arc::clone(&self.0), users.to_vec());
+impl StoredBlocks {
+    /// Has `look` carried out on a thread that may block.
+    fn read(
+        &self,
+        look: impl FnOnce(&BlockList) -> Result<BTreeSet<UserId>, lynk_embedded::Fault> + Send + 'static,
+    ) -> Across<'static> {
+        let list = Arc::clone(&self.0);
         Box::pin(async move {
-            let look = move || {
-                let list = list.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut across = BTreeSet::new();
-                for user in users {
-                    if list.stands_between(asker, user)? {
-                        across.insert(user);
-                    }
-                }
-                Ok::<_, lynk_embedded::Fault>(across)
-            };
+            let look = move || look(&list.lock().unwrap_or_else(PoisonError::into_inner));
             match tokio::task::spawn_blocking(look).await {
-                Ok(Ok(across)) => Ok(across),
+                Ok(Ok(users)) => Ok(users),
                 Ok(Err(error)) => {
                     tracing::error!(event = "block_list_failed", %error, "the block list cannot be read");
                     Err(Reject::after(ErrorCode::Unavailable, 1_000))
@@ -134,5 +161,24 @@ impl Blocks for StoredBlocks {
                 Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
             }
         })
+    }
+}
+
+impl Blocks for StoredBlocks {
+    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+        let users = users.to_vec();
+        self.read(move |list| {
+            let mut across = BTreeSet::new();
+            for user in users {
+                if list.stands_between(asker, user)? {
+                    across.insert(user);
+                }
+            }
+            Ok(across)
+        })
+    }
+
+    fn by<'a>(&'a self, user: UserId) -> Across<'a> {
+        self.read(move |list| Ok(list.blocked_by(user)?.into_iter().collect()))
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use lynk_api::ApiBridge;
 use lynk_api::accounts::{AccountsState, AccountsThread, Blocks};
 use lynk_auth::KeySet;
+use lynk_compute::{Compute, ComputeThreads};
 use lynk_connection::Settings;
 use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
 use lynk_embedded::MessageLogOptions;
@@ -21,7 +22,7 @@ use lynk_journal::{
     DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
     RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
 };
-use lynk_model::port::{AccountStore, LastFault, MessageStore, RoomStore};
+use lynk_model::port::{FactorStore, LastFault, MessageStore, RoomStore};
 use lynk_reactor::{
     ApiPort, Chat, JournalPort, Plan, ShardHandle, ShardSpec, StartError, StorePort, monotonic_now,
 };
@@ -36,6 +37,7 @@ use crate::data_dir::{DataDir, Keys};
 use crate::events::{self, Publishing};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
+use crate::operator;
 use crate::stores::{self, Messages, SharedEphemeral};
 use crate::{memory, os};
 
@@ -102,6 +104,7 @@ pub(crate) struct Running {
     api: ApiBridge,
     pub(crate) accounts: AccountsState,
     accounts_thread: AccountsThread,
+    compute: (Compute, ComputeThreads),
     /// Ends the bridge of what waits for minutes.
     finish_shared: Option<Box<dyn FnOnce() + Send>>,
     store: StoreBridge,
@@ -224,7 +227,7 @@ impl Boot<'_> {
     where
         M: MessageStore + LastFault + Clone + Send + 'static,
         R: RoomStore + LastFault + Clone + Send + 'static,
-        A: AccountStore + LastFault + Send + 'static,
+        A: FactorStore + LastFault + Send + 'static,
     {
         let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
         let root = self.dir.root().join("journal");
@@ -294,7 +297,7 @@ impl Boot<'_> {
             Some(SharedEphemeral { store, bridge, finish }) => (Some(store), vec![bridge], Some(finish)),
         };
         let to = mailboxes.shards.clone();
-        let accounts::Started { state: accounts, thread: accounts_thread, sms } =
+        let accounts::Started { state: accounts, thread: accounts_thread, compute, sms } =
             accounts::start(config, self.dir, loaded, to, accounts, blocks, shared)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
         let shards = self.shards(plan, &recovered, ports.into_iter().zip(apis), journals, &flush)?;
@@ -307,6 +310,7 @@ impl Boot<'_> {
             events: publishing.as_ref().map(Publishing::view),
             api: counts,
             accounts: Arc::clone(accounts.counts()),
+            compute: Arc::clone(compute.0.counts()),
             bridges,
             sms,
             journal: disk_use,
@@ -318,7 +322,8 @@ impl Boot<'_> {
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
         let control = tap
             .map(|tap| {
-                Control::start(control::Parts { config: config.clone(), root, installation, log, tap })
+                let parts = control::Parts { config: config.clone(), root, installation, log, tap };
+                Control::start(parts, operator::asker(accounts.clone()))
             })
             .transpose()?;
         Ok(Running {
@@ -326,6 +331,7 @@ impl Boot<'_> {
             api,
             accounts,
             accounts_thread,
+            compute,
             finish_shared: finish,
             store,
             control,
@@ -626,9 +632,13 @@ impl Running {
                 std::panic::resume_unwind(panic);
             }
         }
-        // The bridge was the other one that asked it.
+        // The bridge and the operator were the others that asked it.
+        self.control.iter().for_each(Control::close_accounts);
         drop(self.accounts);
         self.accounts_thread.join();
+        let (compute, compute_threads) = self.compute;
+        drop(compute);
+        compute_threads.join();
         if let Some(finish) = self.finish_shared {
             finish();
         }

@@ -42,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) events: Option<crate::events::View>,
     pub(crate) api: Arc<lynk_api::Counts>,
     pub(crate) accounts: Arc<lynk_api::accounts::AccountCounts>,
+    pub(crate) compute: Arc<lynk_compute::ComputeCounts>,
     /// Bridges that a configuration asks for.
     pub(crate) bridges: Vec<Bridge>,
     /// The carrier of codes, where there is one.
@@ -212,6 +213,7 @@ mod tests {
             events: None,
             api: Arc::default(),
             accounts: Arc::default(),
+            compute: Arc::default(),
             bridges: Vec::new(),
             sms: Some(Arc::default()),
             journal: DiskUse::new(used, 1_000),

@@ -42,6 +42,7 @@ fn collect(health: &Health) -> Snapshot {
         }
         parts.api.add_to(&mut snapshot);
         parts.accounts.add_to(&mut snapshot);
+        parts.compute.add_to(&mut snapshot);
         for bridge in &parts.bridges {
             (bridge.add_to)(&mut snapshot);
         }

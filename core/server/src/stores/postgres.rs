@@ -134,21 +134,21 @@ impl PostgresBlocks {
     }
 }
 
-impl Blocks for PostgresBlocks {
-    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+impl PostgresBlocks {
+    /// All blocks that a user is in: who blocks whom.
+    fn pairs(
+        &self,
+        user: UserId,
+    ) -> impl Future<Output = Result<Vec<(UserId, UserId)>, Reject>> + Send + use<> {
         let rooms = self.0.clone();
-        Box::pin(async move {
+        async move {
             let runtime = Handle::current();
             // The store's futures stay on one thread, which those of a handler do not promise.
             let read = tokio::task::spawn_blocking(move || {
-                runtime.block_on(rooms.blocks(asker)).map_err(|_| rooms.take_fault())
+                runtime.block_on(rooms.blocks(user)).map_err(|_| rooms.take_fault())
             });
             match read.await {
-                Ok(Ok(pairs)) => {
-                    let others: BTreeSet<_> =
-                        pairs.into_iter().map(|(by, of)| if by == asker { of } else { by }).collect();
-                    Ok(users.iter().copied().filter(|user| others.contains(user)).collect())
-                }
+                Ok(Ok(pairs)) => Ok(pairs),
                 Ok(Err(fault)) => {
                     let detail = fault.map(|fault| fault.to_string()).unwrap_or_default();
                     tracing::error!(event = "block_list_failed", detail, "the block list cannot be read");
@@ -156,6 +156,24 @@ impl Blocks for PostgresBlocks {
                 }
                 Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
             }
+        }
+    }
+}
+
+impl Blocks for PostgresBlocks {
+    fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {
+        let pairs = self.pairs(asker);
+        Box::pin(async move {
+            let others: BTreeSet<_> =
+                pairs.await?.into_iter().map(|(by, of)| if by == asker { of } else { by }).collect();
+            Ok(users.iter().copied().filter(|user| others.contains(user)).collect())
+        })
+    }
+
+    fn by<'a>(&'a self, user: UserId) -> Across<'a> {
+        let pairs = self.pairs(user);
+        Box::pin(async move {
+            Ok(pairs.await?.into_iter().filter(|(by, _)| *by == user).map(|(_, of)| of).collect())
         })
     }
 }
