@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use lynk_auth::{Code, Grant, KeySet, RefreshToken, Scope, ServerSecret, SigningKey};
+use lynk_auth::{Code, FactorKeys, Grant, KeySet, RecoveryCode, RefreshToken, Scope, ServerSecret, SigningKey};
 use lynk_domain::{Millis, Phone, SessionId, UserId};
 
 const NOW: Millis = Millis(1_795_456_131_000);
@@ -78,6 +78,13 @@ fuzz_target!(|data: &[u8]| {
                 assert_eq!(code.reveal(), text);
                 assert!(text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit()));
             }
+            if let Some(code) = RecoveryCode::parse(text) {
+                let shown = code.reveal();
+                assert_eq!(RecoveryCode::parse(&shown), Some(code));
+                let typed: String = text.chars().filter(|c| !matches!(c, '-' | ' ')).collect();
+                assert!(typed.eq_ignore_ascii_case(&shown.replace('-', "")));
+            }
+            assert!(FactorKeys::new([5; 32], []).open(UserId([1; 16]), rest).is_err());
         }
         _ => {
             if let Some(phone) = Phone::from_e164(text) {

@@ -1,4 +1,4 @@
-//! Accounts over HTTP: sign-in by telephone, tokens, sessions, tickets for the socket, and looking people up.
+//! Accounts over HTTP: sign-in by telephone, second factors, tokens, sessions, tickets for the socket, and looking people up.
 //!
 //! Thread: handlers on the API's runtime, the work on the accounts' thread (`desk`), which owns the store. [`start`] makes
 //! both ends; [`router`] is the first of them, and the rest of the server takes what it needs from [`AccountsState`]: the
@@ -12,10 +12,13 @@ mod carrier;
 mod console;
 mod counts;
 mod desk;
+mod export;
+mod factors;
 mod handlers;
 mod names;
 mod number;
 mod operations;
+mod operator;
 mod service;
 mod shared;
 mod vault;
@@ -32,11 +35,11 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
-use lynk_auth::{ADDRESSES_MAX, CodePolicy, KeyRing, ServerSecret, SmsSender};
+use lynk_auth::{ADDRESSES_MAX, CodePolicy, FactorKeys, KeyRing, ServerSecret, SmsSender};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
 use lynk_model::local::{CODES_MAX, NAME_FILTER_BYTES, ONCE_MAX};
-use lynk_model::port::{AccountStore, Ephemeral, LastFault};
+use lynk_model::port::{Ephemeral, FactorStore, LastFault};
 use lynk_protocol::Reject;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -47,10 +50,12 @@ use crate::{Authority, Clock, Shards};
 pub use console::ConsoleSms;
 pub use counts::AccountCounts;
 pub use operations::operations;
+pub use operator::{AccountFacts, OperatorAction, Whom};
 pub use service::Policies;
 pub use shared::{Keys, Tickets};
 
 use desk::Desk;
+use factors::handlers as second;
 use service::{Service, Shared};
 use shared::Pace;
 use vault::Vault;
@@ -58,7 +63,7 @@ use vault::Vault;
 /// Messages on their way to the carrier at a time; further requests for codes answer `busy`.
 const SENDING_MAX: usize = 64;
 
-/// Bytes that the tables of accounts may take at most: codes that wait, tickets and registrations, addresses and
+/// Bytes that the tables of accounts may take at most: codes that wait, tickets, registrations and challenges, addresses and
 /// accounts that are counted, the filter of names, SQLite's cache. Sessions that ended are not counted: each needed a sign-in.
 #[must_use]
 pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
@@ -71,7 +76,7 @@ pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
     let codes = u64::from(codes.messages_hour).saturating_mul(2).min(CODES_MAX as u64) * CODE;
     codes
         + NAME_FILTER_BYTES as u64
-        + 2 * ONCE_MAX as u64 * ONE_TIME
+        + 3 * ONCE_MAX as u64 * ONE_TIME
         + 2 * ADDRESSES_MAX as u64 * ADDRESS
         + CACHE
 }
@@ -83,6 +88,9 @@ pub type Across<'a> = Pin<Box<dyn Future<Output = Result<BTreeSet<UserId>, Rejec
 pub trait Blocks: Send + Sync {
     /// Those of `users` (at most 100) that are across a block from `asker`, on either side.
     fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a>;
+
+    /// Whom a user blocks.
+    fn by<'a>(&'a self, user: UserId) -> Across<'a>;
 }
 
 /// Nobody blocks anybody.
@@ -93,6 +101,34 @@ impl Blocks for NoBlocks {
     fn across<'a>(&'a self, _: UserId, _: &'a [UserId]) -> Across<'a> {
         Box::pin(async { Ok(BTreeSet::new()) })
     }
+
+    fn by<'a>(&'a self, _: UserId) -> Across<'a> {
+        Box::pin(async { Ok(BTreeSet::new()) })
+    }
+}
+
+/// One text as two pictures that a camera reads. `Debug` shows nothing of them: the text may be a secret.
+#[derive(Clone)]
+pub struct Pictures {
+    /// An SVG document.
+    pub svg: String,
+    /// A PNG file.
+    pub png: Vec<u8>,
+}
+
+impl fmt::Debug for Pictures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pictures(redacted)")
+    }
+}
+
+/// Pictures on their way.
+pub type Painting = Pin<Box<dyn Future<Output = Result<Pictures, Reject>> + Send>>;
+
+/// Makes pictures somewhere else than on the API's runtime.
+pub trait Painter: Send + Sync {
+    /// The QR code of a text; refused with `busy` when there is no room for the work.
+    fn qr(&self, text: String) -> Painting;
 }
 
 /// What accounts are started from.
@@ -103,6 +139,8 @@ pub struct Parts<S> {
     pub runtime: Runtime,
     /// The server's secret.
     pub secret: [u8; 32],
+    /// The keys under which secrets of second factors are sealed.
+    pub factor_keys: FactorKeys,
     /// The key that signs, and those that are accepted.
     pub ring: KeyRing,
     /// Where what waits for minutes is kept for several processes; `None` keeps it in this one.
@@ -121,6 +159,8 @@ pub struct Parts<S> {
     pub room_name_chars_max: u32,
     /// Is told which sessions end, and says which have.
     pub shards: Shards,
+    /// Who makes pictures.
+    pub painter: Arc<dyn Painter>,
     /// The time.
     pub clock: Clock,
 }
@@ -149,6 +189,7 @@ pub struct AccountsState {
     names: Arc<Names>,
     room_names: Arc<dyn RoomNames>,
     room_name_chars_max: u32,
+    painter: Arc<dyn Painter>,
     clock: Clock,
 }
 
@@ -237,11 +278,11 @@ impl AccountsThread {
 ///
 /// # Panics
 /// Later, on the thread: when the operating system gives no random bytes.
-pub fn start<S: AccountStore + LastFault + Send + 'static>(
+pub fn start<S: FactorStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
-    let Parts { store, runtime, secret, ring, shared, policies, sms, blocks, .. } = parts;
-    let Parts { names, room_names, room_name_chars_max, shards, clock, .. } = parts;
+    let Parts { store, runtime, secret, factor_keys, ring, shared, policies, sms, blocks, .. } = parts;
+    let Parts { names, room_names, room_name_chars_max, shards, painter, clock, .. } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
     let vault = Vault::new(Arc::clone(&server), shared);
@@ -250,6 +291,7 @@ pub fn start<S: AccountStore + LastFault + Send + 'static>(
     let counts = Arc::<AccountCounts>::default();
     let shared = Shared {
         server: Arc::clone(&server),
+        factor_keys,
         keys: Arc::clone(&keys),
         vault: Arc::clone(&vault),
         names: Arc::clone(&names),
@@ -283,6 +325,7 @@ pub fn start<S: AccountStore + LastFault + Send + 'static>(
         names,
         room_names,
         room_name_chars_max,
+        painter,
         clock,
     };
     Ok((state, AccountsThread(thread)))
@@ -294,10 +337,17 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/auth/code", post(handlers::code))
         .route("/v1/auth/verify", post(handlers::verify))
         .route("/v1/auth/register", post(handlers::register))
+        .route("/v1/auth/second_factor", post(second::second_factor))
+        .route("/v1/auth/step_up/code", post(second::step_up_code))
+        .route("/v1/auth/step_up", post(second::step_up))
         .route("/v1/auth/refresh", post(handlers::refresh))
         .route("/v1/auth/logout", post(handlers::logout))
         .route("/v1/auth/ticket", post(handlers::ticket))
         .route("/v1/me", get(handlers::me))
+        .route("/v1/me/totp", get(second::standing).post(second::begin).delete(second::turn_off))
+        .route("/v1/me/export", post(export::export))
+        .route("/v1/me/totp/confirm", post(second::confirm))
+        .route("/v1/me/totp/recovery", post(second::new_recovery))
         .route("/v1/sessions", get(handlers::sessions))
         .route("/v1/sessions/{session}", delete(handlers::end_session))
         .route("/v1/sessions/revoke_others", post(handlers::end_others))

@@ -198,7 +198,9 @@ pub fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::Banned
         | ErrorCode::Muted
         | ErrorCode::Blocked
-        | ErrorCode::NotAMember => StatusCode::FORBIDDEN,
+        | ErrorCode::NotAMember
+        | ErrorCode::StepUpRequired
+        | ErrorCode::AccountSuspended => StatusCode::FORBIDDEN,
         ErrorCode::RoomNotFound
         | ErrorCode::MessageNotFound
         | ErrorCode::UserNotFound

@@ -91,6 +91,9 @@ pub const GRANTS: &[Grant] = &[
     grant(ACCOUNTS, "accounts", "counters", EVERY),
     grant(ACCOUNTS, "accounts", "audit", FIXED),
     grant(ACCOUNTS, "accounts", "outbox", FIXED),
+    grant(ACCOUNTS, "accounts", "factors", EVERY),
+    grant(ACCOUNTS, "accounts", "recovery", FIXED),
+    grant(ACCOUNTS, "accounts", "suspended", FIXED),
     grant(ACCOUNTS, "lynk", "schema_version", READ),
 ];
 

@@ -49,6 +49,12 @@ pub const STEPS: &[Step] = &[
         oldest: 1,
         sql: include_str!("../steps/0002_outbox_of_accounts.sql"),
     },
+    Step {
+        version: 3,
+        name: "second factors",
+        oldest: 2,
+        sql: include_str!("../steps/0003_second_factors.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

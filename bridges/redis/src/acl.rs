@@ -36,7 +36,7 @@ pub const GRANTS: &[Grant] = &[
     grant("code:*", "codes that wait", &["hset", "hmget", "hincrby", "pexpire", "exists", "del"]),
     grant("number:*", "the code that a number has", &["get", "set", "del"]),
     grant("wait:*", "numbers that wait for their next code", &["pttl", "set"]),
-    grant("once:*", "tickets and registrations", &["hset", "hget", "hmget", "pexpire", "del"]),
+    grant("once:*", "tickets, registrations, challenges", &["hset", "hget", "hmget", "pexpire", "del"]),
     grant("owner:*", "whose they are", &["rpush", "lpop", "llen", "lrange", "lrem", "pexpire", "del"]),
     grant("count:*", "counters", &["hgetall", "hincrby", "hdel", "pexpire"]),
     grant("online:*", "who is online", &["zadd", "zrem", "zcount", "pexpire"]),

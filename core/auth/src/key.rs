@@ -238,6 +238,16 @@ impl KeyRing {
         &self.set
     }
 
+    /// Signs a token for the ring's scope whose user proved who it is at `authenticated`.
+    #[must_use]
+    pub fn issue_authenticated(
+        &self,
+        grant: &crate::Grant,
+        authenticated: lynk_domain::Millis,
+    ) -> crate::Token {
+        self.signing.issue_authenticated(&self.set.scope, grant, authenticated)
+    }
+
     /// Signs a token for the ring's scope.
     #[must_use]
     pub fn issue(&self, grant: &crate::Grant) -> crate::Token {

@@ -1,5 +1,5 @@
-//! Who somebody is: one-time codes, access tokens, refresh families, single-use tokens, how often each may be tried, and the
-//! port to whoever sends codes ([`SmsSender`]).
+//! Who somebody is: one-time codes, codes of authenticator apps, access tokens, refresh families, single-use tokens, how often
+//! each may be tried, and the port to whoever sends codes ([`SmsSender`]).
 //! Sans-I/O: time, random bytes and key bytes are passed in.
 //!
 //! Thread: any. A shard holds its [`KeySet`] behind an `Arc` and swaps it whole on reload; a [`KeyRing`] stays
@@ -29,20 +29,27 @@
 
 mod attempts;
 mod code;
+mod factor;
 mod key;
 mod one_time;
 mod policy;
+mod recovery;
 mod refresh;
 mod sealed;
 mod secret;
 mod sms;
 mod token;
+mod totp;
 
 pub use attempts::{ADDRESSES_MAX, Attempts, address_key};
 pub use code::{Code, CodeRequest};
+pub use factor::{FACTOR_KEYS_MAX, FactorError, FactorKeys, OpenedFactor, SEALED_FACTOR_BYTES};
 pub use key::{KEYS_MAX, KeyError, KeyRing, KeySet, Pkcs8, PublicKey, Scope, SigningKey};
 pub use one_time::OneTimeKind;
-pub use policy::{CodePolicy, CountryPrice, SessionPolicy, TEN_THOUSANDTHS, TRIES_PER_NUMBER_DAY_MAX};
+pub use policy::{
+    CodePolicy, CountryPrice, FactorPolicy, SessionPolicy, TEN_THOUSANDTHS, TRIES_PER_NUMBER_DAY_MAX,
+};
+pub use recovery::{RECOVERY_CODES, RECOVERY_RANDOM_BYTES, RecoveryCode};
 pub use refresh::{REFRESH_PREFIX, Refresh, RefreshToken, new_family, refresh};
 pub use sealed::SEAL_RANDOM_BYTES;
 pub use secret::{Opaque, ServerSecret};
@@ -51,3 +58,4 @@ pub use token::{
     Claims, Grant, NOT_BEFORE_LEEWAY_MILLIS, SESSION_TOKEN_MILLIS_MAX, TOKEN_BYTES_MAX, TOKEN_MILLIS_MAX,
     Token, TokenError,
 };
+pub use totp::{TOTP_CODES_GOOD, TOTP_SECRET_BYTES, TOTP_STEP_MILLIS, TotpHash, TotpSecret, hotp};

@@ -1,4 +1,5 @@
-//! Tokens that are good once, and for a short time: socket tickets, and registrations between a proved number and a name.
+//! Tokens that are good once, and for a short time: socket tickets, registrations between a proved number and a name,
+//! challenges between a proved number and a second factor.
 //! Who keeps them sees keyed hashes only.
 
 use crate::secret::{SECRET_BYTES, decode, mac};
@@ -18,6 +19,8 @@ impl OneTimeKind {
     pub const TICKET: Self = Self { prefix: "lt1_", life_millis: 30_000 };
     /// Turns one proved number into an account.
     pub const REGISTRATION: Self = Self { prefix: "lg1_", life_millis: 10 * 60_000 };
+    /// Waits for the second factor of an account whose number was proved.
+    pub const CHALLENGE: Self = Self { prefix: "lc1_", life_millis: 5 * 60_000 };
 
     /// A token out of 32 random bytes, and what it is kept under.
     #[must_use]

@@ -1,6 +1,6 @@
 //! What an operator may set about signing in.
 
-use crate::SESSION_TOKEN_MILLIS_MAX;
+use crate::{SESSION_TOKEN_MILLIS_MAX, TOTP_CODES_GOOD};
 
 /// Parts of a unit of currency in which money is counted: hundredths of a cent, as carriers price messages. Of which
 /// currency is for the operator to know; it is that of all prices and of the budget.
@@ -105,6 +105,49 @@ impl CodePolicy {
     }
 }
 
+/// How second factors are tried, and how long a proof of who somebody is counts as recent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FactorPolicy {
+    /// Who issues codes, as apps show it.
+    pub issuer: String,
+    /// Wrong codes of an account in an hour, of which the last one locks its second factor until there are fewer.
+    pub wrong_hour: u32,
+    /// Wrong codes of an account in a day.
+    pub wrong_day: u32,
+    /// How long an app that was shown a secret may take until its first code.
+    pub enrolment_millis: u64,
+    /// How old a proof may be for what is sensitive.
+    pub recent_millis: u64,
+}
+
+impl Default for FactorPolicy {
+    fn default() -> Self {
+        Self {
+            issuer: "Lynk".to_owned(),
+            wrong_hour: 5,
+            wrong_day: 10,
+            enrolment_millis: 10 * 60_000,
+            recent_millis: 5 * 60_000,
+        }
+    }
+}
+
+impl FactorPolicy {
+    /// The first broken relation between the values, as a sentence for an operator; `None` when all hold.
+    #[must_use]
+    pub fn broken_relation(&self) -> Option<&'static str> {
+        let relations = [
+            (self.issuer.len() <= 64, "issuer must not be longer than 64 bytes"),
+            (
+                self.wrong_day.saturating_mul(TOTP_CODES_GOOD) <= TRIES_PER_NUMBER_DAY_MAX,
+                "wrong_day times three must not exceed 50: guessing would succeed too often",
+            ),
+            (self.wrong_hour <= self.wrong_day, "wrong_hour must not exceed wrong_day"),
+        ];
+        relations.into_iter().find(|(holds, _)| !holds).map(|(_, text)| text)
+    }
+}
+
 /// How long sessions and their tokens live.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionPolicy {
@@ -149,6 +192,17 @@ impl SessionPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guessing_a_second_factor_is_bounded_as_guessing_a_code_is() {
+        assert_eq!(FactorPolicy::default().broken_relation(), None);
+        let daring = FactorPolicy { wrong_day: 17, ..FactorPolicy::default() };
+        assert!(daring.broken_relation().expect("51 codes").contains("guessing"));
+        let hasty = FactorPolicy { wrong_hour: 11, ..FactorPolicy::default() };
+        assert!(hasty.broken_relation().expect("more an hour than a day").contains("wrong_hour"));
+        let wordy = FactorPolicy { issuer: "ä".repeat(33), ..FactorPolicy::default() };
+        assert!(wordy.broken_relation().expect("66 bytes").contains("issuer"));
+    }
 
     #[test]
     fn the_defaults_hold_and_guessing_is_bounded() {

@@ -19,6 +19,7 @@ pub struct ServerSecret {
     pub(crate) refresh_tag: Key,
     pub(crate) refresh_next: Key,
     pub(crate) one_time: Key,
+    pub(crate) recovery: Key,
     subject: Key,
     pub(crate) sealing: LessSafeKey,
 }
@@ -35,6 +36,7 @@ impl ServerSecret {
             refresh_tag: derive("lynk refresh tag"),
             refresh_next: derive("lynk refresh successor"),
             one_time: derive("lynk one-time token"),
+            recovery: derive("lynk recovery code"),
             subject: derive("lynk subject"),
             sealing: crate::sealed::sealing_key(sign(&root, b"lynk sealed value").as_ref()),
         }
@@ -119,6 +121,7 @@ mod tests {
             &secret.refresh_tag,
             &secret.refresh_next,
             &secret.one_time,
+            &secret.recovery,
             &secret.subject,
         ];
         let mut tags: Vec<_> = keys.iter().map(|key| mac(key, &[b"x"])).collect();

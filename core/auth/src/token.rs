@@ -76,6 +76,8 @@ pub struct Claims {
     pub session: SessionId,
     /// Epoch of the session when it was issued; a token without one counts as 0.
     pub epoch: u32,
+    /// When the user last proved who it is (`auth_time`), wall clock; 0 when the token does not say.
+    pub authenticated: Millis,
     /// Until when (`exp`), wall clock.
     pub expires: Millis,
 }
@@ -140,6 +142,8 @@ struct Payload<'a> {
     sid: Cow<'a, str>,
     #[serde(default)]
     epoch: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
     iat: u64,
     nbf: u64,
     exp: u64,
@@ -167,9 +171,19 @@ fn append(out: &mut String, part: &impl Serialize) {
 }
 
 impl SigningKey {
-    /// Signs a token for `scope`.
+    /// Signs a token for `scope` that does not say when its user last proved who it is.
     #[must_use]
     pub fn issue(&self, scope: &Scope, grant: &Grant) -> Token {
+        self.sign(scope, grant, None)
+    }
+
+    /// Signs a token for `scope` whose user proved who it is at `authenticated`; rounded down to seconds.
+    #[must_use]
+    pub fn issue_authenticated(&self, scope: &Scope, grant: &Grant, authenticated: Millis) -> Token {
+        self.sign(scope, grant, Some(authenticated.0 / 1_000))
+    }
+
+    fn sign(&self, scope: &Scope, grant: &Grant, auth_time: Option<u64>) -> Token {
         let kid = self.public();
         let header = Header { alg: ALGORITHM.into(), typ: TOKEN_TYPE.into(), kid: kid.kid().into() };
         let issued = grant.issued.0 / 1_000;
@@ -179,6 +193,7 @@ impl SigningKey {
             sub: grant.user.to_string().into(),
             sid: grant.session.to_string().into(),
             epoch: grant.epoch,
+            auth_time,
             iat: issued,
             nbf: issued,
             exp: grant.expires.0 / 1_000,
@@ -233,8 +248,9 @@ impl KeySet {
         let in_order = payload.iat <= payload.exp && payload.nbf < payload.exp && payload.exp <= SECONDS_MAX;
         // Whoever stole a key signs any end: a socket that it opened must not outlive the key by more than a day.
         let brief = payload.exp.saturating_sub(payload.iat) <= TOKEN_MILLIS_MAX / 1_000;
+        let authenticated = payload.auth_time.unwrap_or_default();
         let named = !payload.jti.is_empty() && payload.jti.len() <= TOKEN_ID_BYTES_MAX;
-        if !ours || !in_order || !brief || !named {
+        if !ours || !in_order || !brief || !named || authenticated > payload.iat {
             return Err(TokenError::Claims);
         }
         let user = UserId::parse(&payload.sub).filter(|user| !user.is_nil()).ok_or(TokenError::Claims)?;
@@ -247,7 +263,8 @@ impl KeySet {
         if payload.nbf.max(payload.iat) * 1_000 > wall.0.saturating_add(NOT_BEFORE_LEEWAY_MILLIS) {
             return Err(TokenError::NotYet);
         }
-        Ok(Claims { user, session, epoch: payload.epoch, expires })
+        let authenticated = Millis(authenticated * 1_000);
+        Ok(Claims { user, session, epoch: payload.epoch, authenticated, expires })
     }
 }
 

@@ -71,11 +71,15 @@ pub enum ErrorCode {
     UserNotFound = 31,
     /// No such session of this account, or it has ended.
     SessionNotFound = 32,
+    /// The operation needs a proof of the last minutes of who asks.
+    StepUpRequired = 33,
+    /// An operator suspended the account.
+    AccountSuspended = 34,
 }
 
 impl ErrorCode {
     /// Every code, in numeric order.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::BadRequest,
         Self::UnknownOp,
         Self::InvalidField,
@@ -108,6 +112,8 @@ impl ErrorCode {
         Self::InvalidCode,
         Self::UserNotFound,
         Self::SessionNotFound,
+        Self::StepUpRequired,
+        Self::AccountSuspended,
     ];
 
     /// The code on the wire.
@@ -166,6 +172,14 @@ impl ErrorCode {
             }
             Self::UserNotFound => ("user_not_found", false, "no such user"),
             Self::SessionNotFound => ("session_not_found", false, "you have no such session"),
+            Self::StepUpRequired => (
+                "step_up_required",
+                false,
+                "prove again who you are: POST /v1/auth/step_up gives a token with which to repeat this",
+            ),
+            Self::AccountSuspended => {
+                ("account_suspended", false, "this account is suspended; ask the operator of the server")
+            }
         }
     }
 }

@@ -9,14 +9,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Parts, Policies, start as start_accounts,
+    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Painter, Painting, Parts, Pictures, Policies,
+    start as start_accounts,
 };
 use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
+use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
 use lynk_domain::{Millis, UserId};
 use lynk_embedded::{Fault, RoomsBeside};
-use lynk_model::port::{AccountStore, Ephemeral, LastFault};
+use lynk_model::port::{Ephemeral, FactorStore, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
@@ -24,6 +26,9 @@ use tokio::runtime::Runtime;
 use crate::config::{Config, SmsConsole, SmsProvider};
 use crate::data_dir::{DataDir, Keys, refused};
 use crate::exit::Failure;
+
+/// When to come back for a picture.
+const PAINTER_RETRY_MILLIS: u32 = 250;
 
 /// File of codes in the data directory.
 const SMS_FILE: &str = "dev-sms.txt";
@@ -44,6 +49,8 @@ pub(crate) struct Beside {
 pub(crate) struct Started {
     pub(crate) state: AccountsState,
     pub(crate) thread: AccountsThread,
+    /// Who makes pictures, and the threads that do.
+    pub(crate) compute: (Compute, ComputeThreads),
     /// The carrier of codes, where there is one.
     pub(crate) sms: Option<Arc<SmsCounts>>,
 }
@@ -52,7 +59,7 @@ pub(crate) struct Started {
 ///
 /// # Errors
 /// What stands in the way, and its cure.
-pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
+pub(crate) fn start<S: FactorStore + LastFault + Send + 'static>(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
@@ -62,26 +69,51 @@ pub(crate) fn start<S: AccountStore + LastFault + Send + 'static>(
     shared: Option<Arc<dyn Ephemeral>>,
 ) -> Result<Started, Failure> {
     let (sender, counts) = sms(config, dir)?;
+    let (compute, compute_threads) = Compute::start(1)?;
     let parts = Parts {
         store,
         runtime,
         secret: dir.secret()?,
+        factor_keys: dir.factor_keys()?,
         ring: keys.ring(config.auth_scope())?,
         shared,
-        policies: Policies { codes: config.codes.clone(), sessions: config.sessions.clone() },
+        policies: Policies {
+            codes: config.codes.clone(),
+            sessions: config.sessions.clone(),
+            factors: config.factors.clone(),
+        },
         sms: sender,
         blocks: Arc::clone(&rooms) as _,
         names,
         room_names: rooms,
         room_name_chars_max: config.limits.room_name_chars_max,
         shards,
+        painter: Arc::new(QrPainter(compute.clone())),
         clock: system_clock(),
     };
     let (state, thread) = start_accounts(parts).map_err(|error| {
         Failure::dependency(error.to_string())
             .cure("`lynk verify` tells whether the data directory is damaged")
     })?;
-    Ok(Started { state, thread, sms: counts })
+    Ok(Started { state, thread, compute: (compute, compute_threads), sms: counts })
+}
+
+/// QR codes by the threads of `compute`.
+struct QrPainter(Compute);
+
+impl Painter for QrPainter {
+    fn qr(&self, text: String) -> Painting {
+        let compute = self.0.clone();
+        Box::pin(async move {
+            match compute.run(move || qr(&text)).await {
+                Ok(Ok(Qr { svg, png })) => Ok(Pictures { svg, png }),
+                // The configuration bounds the issuer, and names are short.
+                Ok(Err(_)) => Err(ErrorCode::Internal.into()),
+                Err(ComputeError::Busy) => Err(Reject::after(ErrorCode::Busy, PAINTER_RETRY_MILLIS)),
+                Err(_) => Err(ErrorCode::Draining.into()),
+            }
+        })
+    }
 }
 
 /// Who sends codes, and what it counts, where it is a carrier.
@@ -159,6 +191,10 @@ impl Blocks for StoredRooms {
             }
             Ok(across)
         })
+    }
+
+    fn by<'a>(&'a self, user: UserId) -> Across<'a> {
+        self.read(move |rooms| Ok(rooms.blocked_by(user)?.into_iter().collect()))
     }
 }
 

@@ -13,6 +13,7 @@ use lynk_api::ApiBridge;
 use lynk_api::accounts::{AccountsState, AccountsThread};
 use lynk_api::names::{NameOf, Names, NamesThread, RoomNames};
 use lynk_auth::KeySet;
+use lynk_compute::{Compute, ComputeThreads};
 use lynk_connection::Settings;
 use lynk_domain::{Limits, Millis, Nanos, Now, ShardId, shard_of_room};
 use lynk_embedded::MessageLogOptions;
@@ -23,7 +24,7 @@ use lynk_journal::{
     RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
 };
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{AccountStore, LastFault, MessageStore, RoomStore};
+use lynk_model::port::{FactorStore, LastFault, MessageStore, RoomStore};
 use lynk_presence::PresenceBridge;
 use lynk_reactor::{
     ApiPort, Chat, JournalPort, Plan, PresencePort, ShardHandle, ShardSpec, StartError, StorePort,
@@ -40,6 +41,7 @@ use crate::data_dir::{DataDir, Keys};
 use crate::events::{self, Publishing};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
+use crate::operator;
 use crate::presence::{self, Mirror};
 use crate::stores::{self, Messages, SharedEphemeral};
 use crate::{memory, os};
@@ -108,6 +110,7 @@ pub(crate) struct Running {
     pub(crate) accounts: AccountsState,
     accounts_thread: AccountsThread,
     filled: NamesThread,
+    compute: (Compute, ComputeThreads),
     /// Ends the bridge of what waits for minutes.
     finish_shared: Option<Box<dyn FnOnce() + Send>>,
     presence: PresenceBridge,
@@ -231,7 +234,7 @@ impl Boot<'_> {
     where
         M: MessageStore + LastFault + Clone + Send + 'static,
         R: RoomStore + LastFault + Clone + Send + 'static,
-        A: AccountStore + LastFault + Send + 'static,
+        A: FactorStore + LastFault + Send + 'static,
     {
         let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
         let root = self.dir.root().join("journal");
@@ -309,7 +312,7 @@ impl Boot<'_> {
         let to = mailboxes.shards.clone();
         let room_names: Arc<dyn RoomNames> = Arc::clone(&beside) as _;
         let beside = Beside { rooms: beside, names: Arc::clone(&names) };
-        let accounts::Started { state: accounts, thread: accounts_thread, sms } =
+        let accounts::Started { state: accounts, thread: accounts_thread, compute, sms } =
             accounts::start(config, self.dir, loaded, to, accounts, beside, shared)?;
         let filled = filler.start(accounts.clone(), room_names)?;
         let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
@@ -326,6 +329,7 @@ impl Boot<'_> {
             accounts: Arc::clone(accounts.counts()),
             presence: presence.counts(),
             names,
+            compute: Arc::clone(compute.0.counts()),
             bridges,
             sms,
             journal: disk_use,
@@ -337,7 +341,8 @@ impl Boot<'_> {
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
         let control = tap
             .map(|tap| {
-                Control::start(control::Parts { config: config.clone(), root, installation, log, tap })
+                let parts = control::Parts { config: config.clone(), root, installation, log, tap };
+                Control::start(parts, operator::asker(accounts.clone()))
             })
             .transpose()?;
         Ok(Running {
@@ -346,6 +351,7 @@ impl Boot<'_> {
             accounts,
             accounts_thread,
             filled,
+            compute,
             finish_shared: finish,
             presence,
             store,
@@ -650,10 +656,14 @@ impl Running {
             }
         }
         self.presence.finish();
-        // The bridge was the other one that asked it.
+        // The bridge and the operator were the others that asked it.
         self.filled.finish();
+        self.control.iter().for_each(Control::close_accounts);
         drop(self.accounts);
         self.accounts_thread.join();
+        let (compute, compute_threads) = self.compute;
+        drop(compute);
+        compute_threads.join();
         if let Some(finish) = self.finish_shared {
             finish();
         }

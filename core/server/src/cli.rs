@@ -3,6 +3,7 @@
 //! Every command: help with two examples, `-o json` where there is an answer to read, and the exit codes 0 done, 1 failed,
 //! 2 usage, 3 configuration, 4 something outside is missing or refuses.
 
+mod accounts;
 mod bench;
 mod certs;
 mod chat;
@@ -59,6 +60,12 @@ enum Command {
     /// List or rotate the keys that sign access tokens.
     #[command(after_help = "Examples:\n  lynk keys list\n  lynk keys rotate --overlap 24h", subcommand)]
     Keys(keys::KeysCommand),
+    /// Look at accounts, suspend them, and help who has lost an authenticator app; asks the server that runs.
+    #[command(
+        after_help = "Examples:\n  lynk accounts show --user alice\n  lynk accounts suspend --user alice --reason spam",
+        subcommand
+    )]
+    Accounts(accounts::AccountsCommand),
     /// Make, renew and revoke the certificates that outside systems and Lynk show each other.
     #[command(after_help = "Examples:\n  lynk certs init --for all\n  lynk certs list --check", subcommand)]
     Certs(certs::CertsCommand),
@@ -230,6 +237,7 @@ pub fn main() -> ExitCode {
         Command::Chat(args) => args.run(),
         Command::Token(args) => args.run(),
         Command::Keys(command) => command.run(),
+        Command::Accounts(command) => command.run(),
         Command::Certs(command) => command.run(),
         Command::Init(command) => command.run(),
         Command::Health(args) => args.run(),

@@ -22,7 +22,7 @@ mod value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use lynk_auth::{CodePolicy, SessionPolicy};
+use lynk_auth::{CodePolicy, FactorPolicy, SessionPolicy};
 use lynk_domain::{AckLevel, Limits};
 use lynk_http::Network;
 
@@ -86,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) codes: CodePolicy,
     /// How long sessions and their tokens live.
     pub(crate) sessions: SessionPolicy,
+    /// How second factors are tried.
+    pub(crate) factors: FactorPolicy,
     /// Who sends one-time codes.
     pub(crate) sms_provider: SmsProvider,
     /// Where the console provider shows them.
@@ -141,6 +143,7 @@ impl Default for Config {
             auth_audience: "lynk".to_owned(),
             codes: CodePolicy::default(),
             sessions: SessionPolicy::default(),
+            factors: FactorPolicy::default(),
             sms_provider: SmsProvider::Console,
             sms_console: SmsConsole::Auto,
             twilio: TwilioConfig::default(),
@@ -320,6 +323,9 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
     }
     if let Some(broken) = config.sessions.broken_relation() {
         problems.push(Problem::new("[sessions]", broken));
+    }
+    if let Some(broken) = config.factors.broken_relation() {
+        problems.push(Problem::new("[factors]", broken));
     }
     for country in &config.codes.countries {
         if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_alphabetic()) {

@@ -5,7 +5,8 @@
 //! VERSION         layout version of the directory, decimal
 //! INSTALLATION    random name of this directory, for outside stores that keep the drain positions of several
 //! STORES          which stores its data is in
-//! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; server.secret; files 0600
+//! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; server.secret; factor.key seals
+//!                 second factors, factor-*.key open them beside it; files 0600
 //! control         socket by which commands ask the server; 0600
 //! crashes         last crashes, for the crash-loop guard
 //! journal/        write-ahead log
@@ -23,7 +24,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lynk_auth::{KeyRing, KeySet, Scope, SigningKey};
+use lynk_auth::{FACTOR_KEYS_MAX, FactorKeys, KeyRing, KeySet, Scope, SigningKey};
 
 use crate::exit::Failure;
 use crate::os;
@@ -33,6 +34,8 @@ pub(crate) const VERSION: u32 = 1;
 
 /// File of the key that signs.
 pub(crate) const SIGNING_KEY: &str = "access.p8";
+/// File of the key that seals secrets of second factors.
+pub(crate) const FACTOR_KEY: &str = "factor.key";
 /// File of the server's secret: what codes and opaque tokens are hashed with.
 const SECRET: &str = "server.secret";
 
@@ -149,23 +152,45 @@ impl DataDir {
     /// # Errors
     /// It is readable for others, or not 32 bytes.
     pub(crate) fn secret(&self) -> Result<[u8; 32], Failure> {
+        self.key_of(
+            SECRET,
+            "restore the file from where it was copied; without it every session ends and limits on codes begin anew",
+        )
+    }
+
+    /// The keys of second factors; the one that seals is made if there is none.
+    ///
+    /// # Errors
+    /// One is readable for others, or not 32 bytes, or there are too many.
+    pub(crate) fn factor_keys(&self) -> Result<FactorKeys, Failure> {
+        let cure = "restore the file from where it was copied; without it accounts with an authenticator app sign in with recovery codes only";
+        let current = self.key_of(FACTOR_KEY, cure)?;
+        let dir = self.root.join("keys");
+        let mut earlier = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(|error| refused(&dir, &error))? {
+            let path = entry.map_err(|error| refused(&dir, &error))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("factor-") && name.ends_with(".key") {
+                earlier.push(read_secret(&path, cure)?);
+            }
+        }
+        if earlier.len() >= FACTOR_KEYS_MAX {
+            return Err(Failure::dependency(format!("{} holds too many factor-*.key", dir.display()))
+                .cure("remove the oldest: secrets are sealed anew when they are used"));
+        }
+        Ok(FactorKeys::new(current, earlier))
+    }
+
+    /// A file of 32 bytes in `keys/`; made if there is none.
+    fn key_of(&self, file: &str, cure: &'static str) -> Result<[u8; 32], Failure> {
         let dir = self.root.join("keys");
         check_private(&dir)?;
-        let path = dir.join(SECRET);
+        let path = dir.join(file);
         if !path.exists() {
             write_new(&path, &os::random::<32>()?, 0o600)?;
             sync_dir(&dir)?;
         }
-        check_private(&path)?;
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(64).read_to_end(&mut bytes))
-            .map_err(|error| refused(&path, &error))?;
-        bytes.try_into().map_err(|_| {
-            Failure::dependency(format!("{} does not hold 32 bytes", path.display())).cure(
-                "restore the file from where it was copied; without it every session ends and limits on codes begin anew",
-            )
-        })
+        read_secret(&path, cure)
     }
 }
 
@@ -237,6 +262,17 @@ impl Keys {
                 .cure("`lynk keys rotate` drops those that are not needed any more")
         })
     }
+}
+
+fn read_secret(path: &Path, cure: &'static str) -> Result<[u8; 32], Failure> {
+    check_private(path)?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(64).read_to_end(&mut bytes))
+        .map_err(|error| refused(path, &error))?;
+    bytes
+        .try_into()
+        .map_err(|_| Failure::dependency(format!("{} does not hold 32 bytes", path.display())).cure(cure))
 }
 
 pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {

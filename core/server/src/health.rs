@@ -46,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) presence: Arc<lynk_presence::PresenceCounts>,
     /// The filter of names.
     pub(crate) names: Arc<lynk_api::names::Names>,
+    pub(crate) compute: Arc<lynk_compute::ComputeCounts>,
     /// Bridges that a configuration asks for.
     pub(crate) bridges: Vec<Bridge>,
     /// The carrier of codes, where there is one.
@@ -219,6 +220,7 @@ mod tests {
             presence: Arc::default(),
             names: lynk_api::names::Names::new(Arc::<lynk_model::local::LocalEphemeral>::default(), [0; 16])
                 .0,
+            compute: Arc::default(),
             bridges: Vec::new(),
             sms: Some(Arc::default()),
             journal: DiskUse::new(used, 1_000),

@@ -31,6 +31,7 @@ mod keys;
 mod log;
 mod memory;
 mod metrics;
+mod operator;
 mod os;
 mod out;
 mod people;

@@ -44,6 +44,7 @@ fn collect(health: &Health) -> Snapshot {
         parts.accounts.add_to(&mut snapshot);
         parts.presence.add_to(&mut snapshot);
         parts.names.add_to(&mut snapshot);
+        parts.compute.add_to(&mut snapshot);
         for bridge in &parts.bridges {
             (bridge.add_to)(&mut snapshot);
         }

@@ -214,7 +214,8 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   constructor(options?: LynkAccountOptions);
   readonly session?: SessionTokens;
   requestCode(phone: string): Promise<{ request_id: string; expires_in_ms: number; resend_in_ms: number }>;
-  verify(request: string, code: string, device?: string): Promise<{ status: 'signed_in'; user: User } | { status: 'new'; registration: string }>;
+  verify(request: string, code: string, device?: string): Promise<{ status: 'signed_in'; user: User } | { status: 'second_factor'; challenge: string; expires_in_ms: number } | { status: 'new'; registration: string }>;
+  secondFactor(challenge: string, shown: SecondFactor, device?: string): Promise<{ status: 'signed_in'; user: User }>;
   register(registration: string, userName: string, displayName?: string, device?: string): Promise<{ status: 'signed_in'; user: User }>;
   /** Rejects with `retryable: false` only when the session is over. */
   token(want?: { force?: boolean; signal?: AbortSignal }): Promise<string>;
@@ -232,7 +233,20 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   /** Answered within 15 s, or it rejects with `network`. `signal` calls it off before, where there is `AbortSignal.any`. */
   call(method: string, path: string, body?: unknown, token?: string, signal?: AbortSignal): Promise<any>;
   authorised(method: string, path: string, body?: unknown): Promise<any>;
+  /** `prove` is asked when the server wants a recent proof; it resolves with the token of `stepUp`. */
+  sensitive(method: string, path: string, body: unknown, prove: () => Promise<string>): Promise<any>;
+  stepUpCode(): Promise<{ request_id: string; expires_in_ms: number; resend_in_ms: number }>;
+  stepUp(shown: SecondFactor | { request_id: string; code: string }): Promise<string>;
+  totp(): Promise<{ enabled: boolean; enabled_at: number | null; recovery_codes_left: number }>;
+  beginTotp(prove: () => Promise<string>): Promise<{ secret: string; uri: string; qr_svg: string; qr_png: string; expires_in_ms: number }>;
+  confirmTotp(code: string): Promise<RecoveryCodes>;
+  endTotp(shown: SecondFactor): Promise<{ other_sessions: number }>;
+  newRecoveryCodes(prove: () => Promise<string>): Promise<RecoveryCodes>;
+  export(prove: () => Promise<string>): AsyncGenerator<{ format: 'lynk.export.v1'; made_at: number; account?: object; rooms: object[]; messages: object[]; next?: string }>;
 }
+
+export type SecondFactor = { code: string } | { recovery_code: string };
+export interface RecoveryCodes { recovery_codes: string[]; other_sessions: number }
 
 /** What a client has of one room. No I/O. */
 export class RoomFlow {

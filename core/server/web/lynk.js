@@ -719,8 +719,16 @@ export class LynkAccount extends Emitter {
   /** A call as the user who is signed in; a token that was refused is replaced once. */
   async authorised(method, path, body) {
     try { return await this.call(method, path, body, await this.token()); } catch (error) {
-      if (error.status !== 401 || error.final) throw error;
+      // A wrong code is refused with 401, too: it must not be tried twice.
+      if (error.status !== 401 || error.final || error.code === 'invalid_code') throw error;
       return this.call(method, path, body, await this.token({ force: true }));
+    }
+  }
+  /** A call that may need a recent proof of who asks: `prove` then resolves with the token of `stepUp`, or rejects to give it up. */
+  async sensitive(method, path, body, prove) {
+    try { return await this.authorised(method, path, body); } catch (error) {
+      if (error.code !== 'step_up_required') throw error;
+      return this.call(method, path, body, await prove());
     }
   }
   #signedIn(answer) {
@@ -764,10 +772,16 @@ export class LynkAccount extends Emitter {
     this.emit('signedout', { reason: this.#leaving ? 'signed out' : reason });
   }
   requestCode(phone) { return this.call('POST', '/auth/code', { phone }); }
-  /** Resolves with `{status: 'signed_in', user}` or `{status: 'new', registration}`. */
+  /** Resolves with `{status: 'signed_in', user}`, `{status: 'second_factor', challenge}` or `{status: 'new', registration}`. */
   async verify(request_id, code, device) {
     const answer = await this.call('POST', '/auth/verify', { request_id, code, ...(device && { device }) });
     if (answer.status === 'signed_in') this.#signedIn(answer);
+    return answer;
+  }
+  /** Signs in to an account with an authenticator app; `shown` is `{code}` or `{recovery_code}`. */
+  async secondFactor(challenge, shown, device) {
+    const answer = await this.call('POST', '/auth/second_factor', { challenge, ...shown, ...(device && { device }) });
+    this.#signedIn(answer);
     return answer;
   }
   async register(registration, user_name, display_name, device) {
@@ -781,6 +795,24 @@ export class LynkAccount extends Emitter {
     if (this.session) await this.authorised('POST', '/auth/logout').catch(() => {});
     this.signedOut('signed out');
     this.#leaving = false;
+  }
+  /** Sends a code to the account's own telephone, for `stepUp`; for accounts without an app. */
+  stepUpCode() { return this.authorised('POST', '/auth/step_up/code'); }
+  /** Proves again who it is, with `{request_id, code}`, `{code}` or `{recovery_code}`; resolves with a token for what is sensitive. */
+  async stepUp(shown) { return (await this.authorised('POST', '/auth/step_up', shown)).access_token; }
+  totp() { return this.authorised('GET', '/me/totp'); }
+  beginTotp(prove) { return this.sensitive('POST', '/me/totp', undefined, prove); }
+  confirmTotp(code) { return this.authorised('POST', '/me/totp/confirm', { code }); }
+  endTotp(shown) { return this.authorised('DELETE', '/me/totp', shown); }
+  newRecoveryCodes(prove) { return this.sensitive('POST', '/me/totp/recovery', undefined, prove); }
+  /** What the server has of the account, page by page; `prove` as for `sensitive`, before the first. */
+  async *export(prove) {
+    let page = await this.sensitive('POST', '/me/export', {}, prove);
+    for (;;) {
+      yield page;
+      if (!page.next) return;
+      page = await this.authorised('POST', '/me/export', { cursor: page.next });
+    }
   }
   ticket() { return this.authorised('POST', '/auth/ticket'); }
   me() { return this.authorised('GET', '/me'); }

@@ -45,6 +45,12 @@ const TOPICS: Label = Label {
 /// What goes over journals to make events, in the order of `lynk_model::event`.
 const STREAMS: Label = Label { name: "stream", values: &["received", "created"] };
 
+/// What becomes of second factors.
+const FACTOR_OUTCOMES: Label = Label { name: "outcome", values: &["good", "wrong", "locked", "unreadable"] };
+
+/// What becomes of work for the processor.
+const COMPUTE_OUTCOMES: Label = Label { name: "outcome", values: &["done", "busy"] };
+
 /// Kinds of failure of Kafka.
 const KAFKA_ERRORS: Label =
     Label { name: "error", values: &["unavailable", "refused", "unknown", "corrupt"] };
@@ -86,6 +92,8 @@ const ERROR_CODES: Label = Label {
         "invalid_code",
         "user_not_found",
         "session_not_found",
+        "step_up_required",
+        "account_suspended",
     ],
 };
 
@@ -370,6 +378,8 @@ catalogue! {
     AccountsCodesCancelled Counter "lynk_accounts_codes_cancelled_total":
         "Codes that ended because the carrier told that their message does not arrive.";
     AccountsProofs Counter "lynk_accounts_proofs_total" by GOOD_OR_BAD: "Codes that somebody entered.";
+    AccountsFactors Counter "lynk_accounts_second_factors_total" by FACTOR_OUTCOMES:
+        "Second factors that somebody showed; locked: not compared, after too many wrong ones; unreadable: the key that sealed it is not there.";
     AccountsRegistered Counter "lynk_accounts_registered_total": "Accounts made.";
     AccountsRefreshes Counter "lynk_accounts_refreshes_total" by REFRESH_OUTCOMES:
         "Refresh tokens presented; reused: after its grace, so that its session is over.";
@@ -378,6 +388,10 @@ catalogue! {
         "Time of an operation on the accounts' thread.";
     AccountsStoreFailures Counter "lynk_accounts_store_failures_total": "Failures of the store of accounts.";
     AccountsStoreDegraded Gauge "lynk_accounts_store_degraded": "1 while the store of accounts fails.";
+    ComputeJobs Counter "lynk_compute_jobs_total" by COMPUTE_OUTCOMES:
+        "Pieces of work for the processor (QR codes); busy: too much waited.";
+    ComputeWaiting Gauge "lynk_compute_jobs_waiting": "Pieces of work that wait for a thread.";
+    ComputeSeconds Histogram "lynk_compute_job_duration_seconds": "Time of a piece of work on its thread.";
     RedisCalls Counter "lynk_redis_calls_total" by REDIS_OUTCOMES:
         "Calls to Redis, by what became of them; away: not sent because Redis was; unknown: sent, and no answer came; shed: no room.";
     RedisSeconds Histogram "lynk_redis_call_duration_seconds": "Time of a call that was answered.";

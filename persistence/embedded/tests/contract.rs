@@ -48,6 +48,17 @@ fn accounts_pass_the_contract_of_their_port() {
 }
 
 #[test]
+fn second_factors_pass_the_contract_of_their_port() {
+    let mut directories = Vec::new();
+    contract::factor_store(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let accounts = Accounts::open(directory.path()).expect("opens");
+        directories.push(directory);
+        accounts
+    });
+}
+
+#[test]
 fn the_message_log_can_be_copied() {
     let mut directories = Vec::new();
     contract::message_dump(|| {

@@ -108,11 +108,27 @@ pub enum AuditKind {
     RefreshReuse = 6,
     /// An account was removed.
     Removed = 7,
+    /// An authenticator app was confirmed: sign-in asks for it.
+    FactorOn = 8,
+    /// The authenticator app is asked for no more.
+    FactorOff = 9,
+    /// Recovery codes were made; earlier ones are void.
+    RecoveryMade = 10,
+    /// A recovery code was used.
+    RecoveryUsed = 11,
+    /// Too many wrong codes: the second factor is locked for a time.
+    FactorLocked = 12,
+    /// An operator suspended the account.
+    Suspended = 13,
+    /// An operator ended the suspension.
+    Resumed = 14,
+    /// An export of the account's data was begun.
+    Exported = 15,
 }
 
 impl AuditKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::Registered,
         Self::SignedIn,
         Self::SignedOut,
@@ -120,7 +136,37 @@ impl AuditKind {
         Self::Displaced,
         Self::RefreshReuse,
         Self::Removed,
+        Self::FactorOn,
+        Self::FactorOff,
+        Self::RecoveryMade,
+        Self::RecoveryUsed,
+        Self::FactorLocked,
+        Self::Suspended,
+        Self::Resumed,
+        Self::Exported,
     ];
+
+    /// What it is called in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::SignedIn => "signed_in",
+            Self::SignedOut => "signed_out",
+            Self::Revoked => "revoked",
+            Self::Displaced => "displaced",
+            Self::RefreshReuse => "refresh_reuse",
+            Self::Removed => "removed",
+            Self::FactorOn => "totp_on",
+            Self::FactorOff => "totp_off",
+            Self::RecoveryMade => "recovery_codes_made",
+            Self::RecoveryUsed => "recovery_code_used",
+            Self::FactorLocked => "totp_locked",
+            Self::Suspended => "suspended",
+            Self::Resumed => "unsuspended",
+            Self::Exported => "exported",
+        }
+    }
 
     /// The kind of a stored number.
     #[must_use]
@@ -140,6 +186,32 @@ pub struct AuditEvent {
     pub session: SessionId,
     /// What.
     pub kind: AuditKind,
+}
+
+/// An authenticator app of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Factor {
+    /// Whose.
+    pub user: UserId,
+    /// Its secret, sealed by the caller.
+    pub sealed: Vec<u8>,
+    /// When the secret was made.
+    pub enrolled: Millis,
+    /// When a code of it was shown for the first time; until then it waits, and nobody is asked for it.
+    pub confirmed: Option<Millis>,
+    /// The last step of which a code was accepted; 0 for none. No code of it or of an earlier one is good.
+    pub last_step: u64,
+}
+
+/// What became of an app's secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Enrolled {
+    /// It waits for its first code, in place of one that waited.
+    Waits,
+    /// The account has an app.
+    HasOne,
+    /// There is no such account.
+    NoAccount,
 }
 
 /// Slices of a counter's window. What lies in a slice that the window only touches counts.

@@ -11,6 +11,7 @@ mod accounts;
 mod copies;
 mod ephemeral;
 mod events;
+mod factors;
 mod history;
 mod joins;
 mod messages;
@@ -36,6 +37,10 @@ pub use ephemeral::{
     wait,
 };
 pub use events::{every_event, every_event_comes_back_as_it_was, order_is_kept_and_repetitions_are_known};
+pub use factors::{
+    a_recovery_code_is_used_once, a_step_is_accepted_once, a_suspended_account_has_no_sessions,
+    an_app_waits_until_it_is_confirmed, what_is_removed_leaves_nothing,
+};
 pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
 pub use messages::{
@@ -52,8 +57,8 @@ pub use rooms::{
 
 use crate::event::Event;
 use crate::port::{
-    AccountDump, AccountFill, AccountStore, EventSink, MessageDump, MessageStore, RoomDump, RoomFill,
-    RoomStore,
+    AccountDump, AccountFill, AccountStore, EventSink, FactorStore, MessageDump, MessageStore, RoomDump,
+    RoomFill, RoomStore,
 };
 
 /// All that `page` gives, page after page; each begins after the last item of the one before.
@@ -108,6 +113,15 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     new_accounts_wait_until_they_are_published(&mut open());
 }
 
+/// All suites of the port of second factors. `open` makes an empty store.
+pub fn factor_store<S: FactorStore>(mut open: impl FnMut() -> S) {
+    an_app_waits_until_it_is_confirmed(&mut open());
+    a_step_is_accepted_once(&mut open());
+    a_recovery_code_is_used_once(&mut open());
+    what_is_removed_leaves_nothing(&mut open());
+    a_suspended_account_has_no_sessions(&mut open());
+}
+
 /// All suites of the event port. `read` gives all that was published so far.
 pub fn event_sink<S: EventSink>(sink: &mut S, read: &mut dyn FnMut(&mut S) -> Vec<Event>) {
     every_event_comes_back_as_it_was(sink, read);
@@ -143,7 +157,7 @@ pub fn room_dump<R: RoomStore + RoomFill, D: RoomDump>(mut store: R, snapshot: i
 }
 
 /// All suites of copying accounts. `snapshot` dumps the store as it is now.
-pub fn account_dump<A: AccountStore + AccountFill, D: AccountDump>(mut store: A, snapshot: impl Fn(&A) -> D) {
+pub fn account_dump<A: FactorStore + AccountFill, D: AccountDump>(mut store: A, snapshot: impl Fn(&A) -> D) {
     filled_accounts_equal_their_source(&mut store, snapshot);
 }
 
@@ -171,6 +185,7 @@ mod tests {
     #[test]
     fn the_reference_account_store_passes() {
         super::account_store(MemoryAccounts::default);
+        super::factor_store(MemoryAccounts::default);
     }
 
     #[test]

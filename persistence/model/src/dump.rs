@@ -12,7 +12,7 @@ mod encode;
 
 use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 
-use crate::account::{Account, AuditEvent, Session};
+use crate::account::{Account, AuditEvent, Factor, Session};
 use crate::{
     FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Position, RoomHead, StoredEvent,
 };
@@ -135,6 +135,22 @@ pub enum AccountsRow {
         /// When it was made.
         created: Millis,
     },
+    /// An authenticator app, with its secret as it is sealed.
+    Factor(Factor),
+    /// A recovery code that was not used.
+    Recovery {
+        /// Whose.
+        user: UserId,
+        /// Keyed hash.
+        proof: [u8; 32],
+    },
+    /// A suspended account.
+    Suspended {
+        /// Whose.
+        user: UserId,
+        /// Since when.
+        since: Millis,
+    },
 }
 
 /// Where a dump of the relational side goes on. The default is its begin.
@@ -184,6 +200,12 @@ pub enum AccountsMark {
     Audit(u64),
     /// After the row of the outbox with this number.
     Outbox(u64),
+    /// After the app of this user.
+    Factors(UserId),
+    /// After this recovery code of this user.
+    Recovery(UserId, [u8; 32]),
+    /// After this suspended account.
+    Suspended(UserId),
 }
 
 impl Default for AccountsMark {
@@ -202,7 +224,10 @@ impl AccountsMark {
             Self::Sessions(_) => Some(Self::Counters([0; 16], 0)),
             Self::Counters(..) => Some(Self::Audit(0)),
             Self::Audit(_) => Some(Self::Outbox(0)),
-            Self::Outbox(_) => None,
+            Self::Outbox(_) => Some(Self::Factors(UserId::NIL)),
+            Self::Factors(_) => Some(Self::Recovery(UserId::NIL, [0; 32])),
+            Self::Recovery(..) => Some(Self::Suspended(UserId::NIL)),
+            Self::Suspended(_) => None,
         }
     }
 }

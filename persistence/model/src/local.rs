@@ -45,6 +45,7 @@ struct Tables {
     codes: codes::Codes,
     tickets: once::Once,
     registrations: once::Once,
+    challenges: once::Once,
     counters: counters::Counters,
     present: presence::Present,
     names: names::NameFilter,
@@ -55,6 +56,7 @@ impl Tables {
         match kind {
             OnceKind::Ticket => &mut self.tickets,
             OnceKind::Registration => &mut self.registrations,
+            OnceKind::Challenge => &mut self.challenges,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod events;
+mod factors;
 mod messages;
 mod rooms;
 

@@ -4,6 +4,7 @@ mod accounts;
 mod dump;
 mod ephemeral;
 mod events;
+mod factors;
 
 pub use accounts::AccountStore;
 pub use dump::{AccountDump, AccountFill, MessageDump, RoomDump, RoomFill, key_of};
@@ -11,6 +12,7 @@ pub use ephemeral::{
     Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
 };
 pub use events::EventSink;
+pub use factors::FactorStore;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -36,6 +36,19 @@ pub(super) enum Refreshed {
     Refused,
 }
 
+/// What became of a second factor that was shown, in the order of the metric's label.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tried {
+    /// It was right.
+    Good,
+    /// It was not.
+    Wrong,
+    /// There were too many wrong ones: it was not compared.
+    Locked,
+    /// The key that sealed it is not there, or it is damaged.
+    Unreadable,
+}
+
 /// Totals since the start, a gauge, and whether the store works.
 #[derive(Debug, Default)]
 pub struct AccountCounts {
@@ -50,6 +63,7 @@ pub struct AccountCounts {
     cancelled: AtomicU64,
     /// Good, and bad.
     proofs: [AtomicU64; 2],
+    factors: [AtomicU64; 4],
     registered: AtomicU64,
     refreshes: [AtomicU64; 4],
     waiting: AtomicU64,
@@ -90,6 +104,16 @@ impl AccountCounts {
         self.proofs[usize::from(!good)].fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn tried(&self, how: Tried) {
+        self.factors[how as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Second factors that were compared and wrong: a test bounds guesses by it.
+    #[cfg(test)]
+    pub(super) fn compared_wrong(&self) -> u64 {
+        self.factors[Tried::Wrong as usize].load(Ordering::Relaxed)
+    }
+
     pub(super) fn registered(&self) {
         self.registered.fetch_add(1, Ordering::Relaxed);
     }
@@ -120,6 +144,7 @@ impl AccountCounts {
         for (metric, counts) in [
             (Metric::AccountsCodes, &self.codes[..]),
             (Metric::AccountsProofs, &self.proofs[..]),
+            (Metric::AccountsFactors, &self.factors[..]),
             (Metric::AccountsRefreshes, &self.refreshes[..]),
             (Metric::SmsCallsRefused, &self.calls_refused[..]),
         ] {

@@ -75,6 +75,26 @@ impl Desk {
         }
     }
 
+    /// As [`Self::ask`], for a thread without a runtime. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(super) fn ask_here<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut dyn Actions) -> Result<T, Reject> + Send + 'static,
+    ) -> Result<T, Reject> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |service| {
+            // Nobody may be waiting any more.
+            let _ = answer.send(ask(service));
+        });
+        match self.send(job) {
+            Ok(()) => answered.blocking_recv().unwrap_or_else(|_| Err(ErrorCode::Draining.into())),
+            Err(TrySendError::Full(_)) => Err(Reject::after(ErrorCode::Busy, FULL_RETRY_MILLIS)),
+            Err(TrySendError::Disconnected(_)) => Err(ErrorCode::Draining.into()),
+        }
+    }
+
     /// Has `ask` carried out some time, if there is room.
     pub(super) fn tell(&self, ask: impl FnOnce(&mut dyn Actions) + Send + 'static) {
         let _ = self.send(Box::new(ask));

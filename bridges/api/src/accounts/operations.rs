@@ -1,23 +1,29 @@
 //! What the account operations look like from outside; a test compares the list with the router.
 
 use axum::http::Method;
-use lynk_protocol::ErrorCode::{
-    self, Busy, Draining, Forbidden, Internal, InvalidCode, InvalidField, InvalidToken, NameTaken,
-    NotSignedIn, RateLimited, SessionNotFound, TokenExpired, Unavailable, Unknown, UserNotFound,
-};
+use lynk_protocol::ErrorCode;
 
-use super::{available, wire};
+use super::{available, export, factors, wire};
 use crate::{Operation, SchemaOf, object_of, schema_of};
 
 /// What the store may answer.
 macro_rules! errors {
     ($($code:ident),*) => {{
-        const CODES: &[ErrorCode] = &[$($code,)* Busy, Unavailable, Unknown, Draining, Internal];
+        use lynk_protocol::ErrorCode;
+        const CODES: &[ErrorCode] = &[
+            $(ErrorCode::$code,)*
+            ErrorCode::Busy,
+            ErrorCode::Unavailable,
+            ErrorCode::Unknown,
+            ErrorCode::Draining,
+            ErrorCode::Internal,
+        ];
         CODES
     }};
 }
+pub(super) use errors;
 
-fn public(
+pub(super) fn public(
     method: Method,
     path: &'static str,
     name: &'static str,
@@ -37,7 +43,7 @@ fn public(
     }
 }
 
-fn signed_in(
+pub(super) fn signed_in(
     method: Method,
     path: &'static str,
     name: &'static str,
@@ -51,7 +57,7 @@ fn signed_in(
 /// Every operation of accounts, in the order of the reference.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    signing_in().into_iter().chain(sessions()).chain(people()).collect()
+    signing_in().into_iter().chain(factors::operations()).chain(sessions()).chain(people()).collect()
 }
 
 fn signing_in() -> [Operation; 4] {
@@ -69,10 +75,10 @@ fn signing_in() -> [Operation; 4] {
             Method::POST,
             "/v1/auth/verify",
             "verify_code",
-            "Prove a number by its code: signs in, or allows to register.",
+            "Prove a number by its code: signs in, asks for the second factor, or allows to register.",
             Some(schema_of::<wire::VerifyBody>),
             (200, Some(schema_of::<wire::Verified>)),
-            errors!(InvalidField, InvalidCode, RateLimited),
+            errors!(InvalidField, InvalidCode, AccountSuspended, RateLimited),
         ),
         public(
             Method::POST,
@@ -81,7 +87,7 @@ fn signing_in() -> [Operation; 4] {
             "Make the account of a number that was proved, and sign in to it.",
             Some(schema_of::<wire::RegisterBody>),
             (201, Some(schema_of::<wire::SignedIn>)),
-            errors!(InvalidField, InvalidToken, NameTaken, RateLimited),
+            errors!(InvalidField, InvalidToken, NameTaken, AccountSuspended, RateLimited),
         ),
         public(
             Method::POST,
@@ -95,7 +101,7 @@ fn signing_in() -> [Operation; 4] {
     ]
 }
 
-fn sessions() -> [Operation; 6] {
+fn sessions() -> [Operation; 7] {
     [
         signed_in(
             Method::POST,
@@ -121,6 +127,17 @@ fn sessions() -> [Operation; 6] {
             (200, Some(schema_of::<wire::Me>)),
             errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
         ),
+        Operation {
+            request: Some(schema_of::<export::ExportBody>),
+            ..signed_in(
+                Method::POST,
+                "/v1/me/export",
+                "export",
+                "A page of what the server has of the account: the account first, then rooms, then own messages.",
+                (200, Some(schema_of::<export::ExportPage>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired, InvalidField, RateLimited),
+            )
+        },
         signed_in(
             Method::GET,
             "/v1/sessions",

@@ -13,25 +13,28 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lynk_auth::{
-    Attempts, Claims, Code, CodePolicy, CodeRequest, Grant, Opaque, Refresh, RefreshToken,
-    SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, Sms, address_key, new_family, refresh,
+    Attempts, Claims, Code, CodePolicy, CodeRequest, FactorKeys, FactorPolicy, Grant, Opaque, Refresh,
+    RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, Sms, address_key, new_family,
+    refresh,
 };
 use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
 use lynk_model::account::{Account, AuditKind, Charge, Charged, NewSession, Registered, Session, Which};
-use lynk_model::port::{AccountStore, LastFault};
+use lynk_model::port::{FactorStore, LastFault};
 use lynk_model::{StoreError, fold_name};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
 
 use super::counts::{AccountCounts, Refreshed};
+use super::export::ExportActions;
+use super::operator::OperatorActions;
 use super::shared::{Keys, OnEnded};
 use super::vault::{Found, NoCode, Vault};
 use super::wire::Issued;
 use crate::names::{NameOf, Names};
 
-const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
-const DAY_MILLIS: u64 = 24 * HOUR_MILLIS;
+pub(super) const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
+pub(super) const DAY_MILLIS: u64 = 24 * HOUR_MILLIS;
 
 /// Turns of one refresh against others of the same family. Each other one had the newest token too.
 const REFRESH_TURNS_MAX: usize = 4;
@@ -46,6 +49,8 @@ pub struct Policies {
     pub codes: CodePolicy,
     /// Of sessions.
     pub sessions: SessionPolicy,
+    /// Of second factors.
+    pub factors: FactorPolicy,
 }
 
 /// A request for a code that was taken: the answer's id, and the message to send, if one is.
@@ -59,6 +64,7 @@ pub(super) struct Requested {
 #[derive(Debug)]
 pub(super) enum Proved {
     SignedIn(Issued, Account),
+    SecondFactor(Opaque),
     New(Opaque),
 }
 
@@ -72,7 +78,7 @@ pub(super) struct Registration {
 }
 
 /// What is done on the accounts' thread.
-pub(super) trait Actions {
+pub(super) trait Actions: OperatorActions + ExportActions {
     /// `price` is what the message would cost, in ten-thousandths.
     fn request_code(
         &mut self,
@@ -110,6 +116,7 @@ pub(super) struct Service<S> {
     pub(super) runtime: Runtime,
     pub(super) policies: Policies,
     pub(super) server: Arc<ServerSecret>,
+    pub(super) factor_keys: FactorKeys,
     pub(super) keys: Arc<Keys>,
     pub(super) vault: Arc<Vault>,
     pub(super) names: Arc<Names>,
@@ -130,6 +137,7 @@ impl<S> fmt::Debug for Service<S> {
 /// Parts that a [`Service`] shares with the rest of the server.
 pub(super) struct Shared {
     pub(super) server: Arc<ServerSecret>,
+    pub(super) factor_keys: FactorKeys,
     pub(super) keys: Arc<Keys>,
     pub(super) vault: Arc<Vault>,
     pub(super) names: Arc<Names>,
@@ -137,11 +145,11 @@ pub(super) struct Shared {
     pub(super) counts: Arc<AccountCounts>,
 }
 
-fn wait(code: ErrorCode, millis: u64) -> Reject {
+pub(super) fn wait(code: ErrorCode, millis: u64) -> Reject {
     Reject::after(code, u32::try_from(millis).unwrap_or(u32::MAX))
 }
 
-impl<S: AccountStore + LastFault> Service<S> {
+impl<S: FactorStore + LastFault> Service<S> {
     pub(super) fn new(
         store: S,
         runtime: Runtime,
@@ -149,12 +157,13 @@ impl<S: AccountStore + LastFault> Service<S> {
         policies: Policies,
         random: Random,
     ) -> Self {
-        let Shared { server, keys, vault, names, on_ended, counts } = shared;
+        let Shared { server, factor_keys, keys, vault, names, on_ended, counts } = shared;
         Self {
             store,
             runtime,
             policies,
             server,
+            factor_keys,
             keys,
             vault,
             names,
@@ -180,19 +189,19 @@ impl<S: AccountStore + LastFault> Service<S> {
         Ok(())
     }
 
-    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    pub(super) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         (self.random)(&mut bytes);
         bytes
     }
 
     /// What a read of the store returned. That reads work says nothing of writes: a full disk refuses only those.
-    fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
+    pub(super) fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
         self.judged(result, !self.write_failed.get())
     }
 
     /// What a write to the store returned.
-    fn wrote<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
+    pub(super) fn wrote<T>(&self, result: Result<T, StoreError>) -> Result<T, Reject> {
         self.write_failed.set(result.is_err());
         self.judged(result, true)
     }
@@ -224,14 +233,14 @@ impl<S: AccountStore + LastFault> Service<S> {
         Err(reject)
     }
 
-    fn attempt(&mut self, now: Now, from: IpAddr) -> Result<(), Reject> {
+    pub(super) fn attempt(&mut self, now: Now, from: IpAddr) -> Result<(), Reject> {
         let per_minute = self.policies.codes.attempts_per_address_minute;
         let limited = |millis| wait(ErrorCode::RateLimited, millis);
         self.attempts.take(now.mono, from, per_minute).map_err(limited)?;
         self.runtime.block_on(self.vault.attempt(now, address_key(from), per_minute)).map_err(limited)
     }
 
-    fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, Reject> {
+    pub(super) fn charge(&mut self, charges: &[Charge], wall: Millis) -> Result<Charged, Reject> {
         if charges.is_empty() {
             return Ok(Charged::Done);
         }
@@ -245,7 +254,7 @@ impl<S: AccountStore + LastFault> Service<S> {
     }
 
     /// Ends the loose ends of sessions that ended.
-    fn ended(&self, now: Now, ended: &[Revocation]) {
+    pub(super) fn ended(&self, now: Now, ended: &[Revocation]) {
         let until = Millis(now.wall.0.saturating_add(SESSION_TOKEN_MILLIS_MAX));
         for revocation in ended {
             self.runtime.block_on(self.vault.drop_tickets(now, revocation.session));
@@ -254,12 +263,22 @@ impl<S: AccountStore + LastFault> Service<S> {
     }
 
     /// An access token for a session, and the refresh token that goes with it.
-    fn issue(&mut self, now: Now, user: UserId, epoch: u32, refresh: &RefreshToken, ends: Millis) -> Issued {
+    /// `authenticated` is when the session was opened.
+    fn issue(
+        &mut self,
+        now: Now,
+        user: UserId,
+        epoch: u32,
+        refresh: &RefreshToken,
+        ends: Millis,
+        authenticated: Millis,
+    ) -> Issued {
         let expires = Millis(now.wall.0.saturating_add(self.policies.sessions.access_millis)).min(ends);
         let grant =
             Grant { user, session: refresh.session(), epoch, id: self.bytes(), issued: now.wall, expires };
         Issued {
-            access: self.keys.current().issue(&grant),
+            // A clock that was set back must not make tokens of the future.
+            access: self.keys.current().issue_authenticated(&grant, authenticated.min(now.wall)),
             // The token holds whole seconds.
             access_expires: Millis(expires.0 / 1_000 * 1_000),
             refresh: refresh.reveal(&self.server),
@@ -277,26 +296,39 @@ impl<S: AccountStore + LastFault> Service<S> {
         (NewSession { session, device, created: now.wall, family, sessions_max }, first)
     }
 
-    fn sign_in(&mut self, now: Now, account: Account, device: String) -> Result<Proved, Reject> {
+    pub(super) fn sign_in(
+        &mut self,
+        now: Now,
+        account: Account,
+        device: String,
+    ) -> Result<(Issued, Account), Reject> {
+        self.not_suspended(account.user)?;
         let (session, first) = self.new_session(now, device);
         let opened = self.runtime.block_on(self.store.open_session(account.user, &session));
         let displaced = self.wrote(opened)?;
         self.ended(now, &displaced);
-        let issued = self.issue(now, account.user, 1, &first, session.family.ends());
-        Ok(Proved::SignedIn(issued, account))
+        self.still_not_suspended(now, account.user, session.session)?;
+        let issued = self.issue(now, account.user, 1, &first, session.family.ends(), now.wall);
+        Ok((issued, account))
     }
 
     fn prove(&mut self, now: Now, phone: &Phone, device: String) -> Result<Proved, Reject> {
         let found = self.runtime.block_on(self.store.account_of_phone(phone));
         if let Some(account) = self.stored(found)? {
-            return self.sign_in(now, account, device);
+            if self.app(account.user)?.is_some() {
+                let made =
+                    self.runtime.block_on(self.vault.put_challenge(now, account.user, &mut *self.random));
+                return made.map(Proved::SecondFactor).map_err(|_| wait(ErrorCode::Busy, 1_000));
+            }
+            let (issued, account) = self.sign_in(now, account, device)?;
+            return Ok(Proved::SignedIn(issued, account));
         }
         let made = self.runtime.block_on(self.vault.put_registration(now, phone, &mut *self.random));
         made.map(Proved::New).map_err(|_| wait(ErrorCode::Busy, 1_000))
     }
 
     /// The session of an access token; what has no session any more, or another epoch, is not signed in.
-    fn session_of(&self, claims: &Claims) -> Result<Session, Reject> {
+    pub(super) fn session_of(&self, claims: &Claims) -> Result<Session, Reject> {
         let found = self.stored(self.runtime.block_on(self.store.session(claims.session)))?;
         found
             .filter(|session| session.user == claims.user && session.epoch == claims.epoch)
@@ -304,7 +336,7 @@ impl<S: AccountStore + LastFault> Service<S> {
     }
 }
 
-impl<S: AccountStore + LastFault> Actions for Service<S> {
+impl<S: FactorStore + LastFault> Actions for Service<S> {
     fn request_code(
         &mut self,
         now: Now,
@@ -426,7 +458,7 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
             Registered::Made => {
                 self.counts.registered();
                 self.names.note(NameOf::User, &folded(&account.user_name));
-                (self.issue(now, account.user, 1, &first, session.family.ends()), account)
+                (self.issue(now, account.user, 1, &first, session.family.ends(), now.wall), account)
             }
             Registered::NameTaken => return Err(ErrorCode::NameTaken.into()),
             // An earlier try of which the answer was lost, or another device of the number was faster: whoever proved the
@@ -434,6 +466,12 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
             Registered::PhoneTaken => match self.prove(now, &account.phone, asked.device.clone())? {
                 Proved::SignedIn(issued, account) => (issued, account),
                 Proved::New(_) => return Err(wait(ErrorCode::Busy, 1_000)),
+                Proved::SecondFactor(_) => {
+                    return Err(Reject::because(
+                        ErrorCode::InvalidToken,
+                        "the number has an account that asks for a second factor; prove the number again",
+                    ));
+                }
             },
         };
         // All registrations of the number: it has its account.
@@ -459,13 +497,15 @@ impl<S: AccountStore + LastFault> Actions for Service<S> {
                     ));
                     if self.wrote(rotated)? {
                         self.counts.refreshed(Refreshed::Turned);
-                        return Ok(self.issue(now, session.user, session.epoch, &next, turned.ends()));
+                        let (user, epoch, ends) = (session.user, session.epoch, turned.ends());
+                        return Ok(self.issue(now, user, epoch, &next, ends, session.created));
                     }
                     // Somebody else turned it, or ended it, in between: look again.
                 }
                 Refresh::Repeat { next } => {
                     self.counts.refreshed(Refreshed::Repeated);
-                    return Ok(self.issue(now, session.user, session.epoch, &next, session.family.ends()));
+                    let (user, epoch, ends) = (session.user, session.epoch, session.family.ends());
+                    return Ok(self.issue(now, user, epoch, &next, ends, session.created));
                 }
                 Refresh::Reuse => {
                     let which = Which::One(session.session);

@@ -1,4 +1,4 @@
-//! What waits for minutes: codes, registrations, tickets. Kept in the memory of this process, or in a store that several
+//! What waits for minutes: codes, registrations, tickets, challenges. Kept in the memory of this process, or in a store that several
 //! processes share.
 //!
 //! Thread: the accounts' thread and the API's; a call waits for the shared store, if there is one, and for nothing else.
@@ -81,6 +81,9 @@ struct Kind {
 const TICKET: Kind = Kind { form: OneTimeKind::TICKET, kept: OnceKind::Ticket, purpose: "ticket" };
 const REGISTRATION: Kind =
     Kind { form: OneTimeKind::REGISTRATION, kept: OnceKind::Registration, purpose: "registration" };
+
+const CHALLENGE: Kind =
+    Kind { form: OneTimeKind::CHALLENGE, kept: OnceKind::Challenge, purpose: "challenge" };
 
 /// See the module.
 pub(super) struct Vault {
@@ -317,6 +320,16 @@ impl Vault {
         self.drop_owner(now, REGISTRATION, self.owner(phone)).await;
     }
 
+    /// A token with which a user whose number was proved shows the second factor.
+    pub(super) async fn put_challenge(&self, now: Now, user: UserId, fill: Fill<'_>) -> Result<Opaque, Full> {
+        self.put(now, CHALLENGE, user.0, &user.0, fill).await
+    }
+
+    /// Who a challenge is for; with `take` it is used up by that.
+    pub(super) async fn challenge(&self, now: Now, text: &str, take: bool) -> Found<UserId> {
+        self.find(now, CHALLENGE, text, take).await.map(|user| user.try_into().ok().map(UserId))
+    }
+
     /// A ticket for the socket of a session.
     pub(super) async fn put_ticket(&self, now: Now, claims: &Claims, fill: Fill<'_>) -> Result<Opaque, Full> {
         self.put(now, TICKET, claims.session.0, &encode(claims), fill).await
@@ -343,9 +356,9 @@ fn look(
     if take { store.take_once(now, kind, key) } else { store.look_once(now, kind, key) }
 }
 
-/// User, session, epoch and end, big-endian.
+/// User, session, epoch and end, big-endian. A ticket proves nothing again.
 fn encode(claims: &Claims) -> Vec<u8> {
-    let Claims { user, session, epoch, expires } = claims;
+    let Claims { user, session, epoch, expires, .. } = claims;
     [&user.0[..], &session.0, &epoch.to_be_bytes(), &expires.0.to_be_bytes()].concat()
 }
 
@@ -357,6 +370,7 @@ fn decode(value: &[u8]) -> Option<Claims> {
         user: UserId(*user),
         session: SessionId(*session),
         epoch: u32::from_be_bytes(*epoch),
+        authenticated: Millis(0),
         expires: Millis(u64::from_be_bytes(rest.try_into().ok()?)),
     })
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One line, without characters that turn the direction of what comes after.
-const LINE: &str = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029\u202A-\u202E\u2066-\u2069]*$";
+pub(super) const LINE: &str = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029\u202A-\u202E\u2066-\u2069]*$";
 
 /// `POST /v1/auth/code`
 #[derive(Deserialize, JsonSchema)]
@@ -138,6 +138,13 @@ pub(super) enum Verified {
         tokens: Tokens,
         /// Who it is.
         user: User,
+    },
+    /// The account has an authenticator app: `second_factor` signs in.
+    SecondFactor {
+        /// Good for one sign-in.
+        challenge: String,
+        /// How long.
+        expires_in_ms: u64,
     },
     /// The number has none yet: `register` makes it.
     New {

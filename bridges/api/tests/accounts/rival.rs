@@ -10,9 +10,9 @@ use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 use lynk_embedded::Accounts;
 use lynk_model::StoreError;
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
 };
-use lynk_model::port::{AccountStore, LastFault, ready};
+use lynk_model::port::{AccountStore, FactorStore, LastFault, ready};
 
 /// What the rival does, after a session was read and before the reader does anything with it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -55,6 +55,79 @@ impl Raced {
                 assert_eq!(ready(store.rotate(session.session, generation, &family, wall)), Ok(true));
             }
         }
+    }
+}
+
+impl FactorStore for Raced {
+    async fn factor(&self, user: UserId) -> Result<Option<Factor>, StoreError> {
+        ready(self.store.borrow().factor(user))
+    }
+
+    async fn enrol(&mut self, user: UserId, sealed: &[u8], wall: Millis) -> Result<Enrolled, StoreError> {
+        self.store.get_mut().enrol(user, sealed, wall).await
+    }
+
+    async fn confirm(
+        &mut self,
+        seen: &Factor,
+        step: u64,
+        proofs: &[[u8; 32]],
+        by: SessionId,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.store.get_mut().confirm(seen, step, proofs, by, wall).await
+    }
+
+    async fn accept_step(
+        &mut self,
+        seen: &Factor,
+        step: u64,
+        sealed: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        self.store.get_mut().accept_step(seen, step, sealed).await
+    }
+
+    async fn use_recovery(
+        &mut self,
+        user: UserId,
+        proof: &[u8; 32],
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.store.get_mut().use_recovery(user, proof, wall).await
+    }
+
+    async fn recovery_left(&self, user: UserId) -> Result<u32, StoreError> {
+        ready(self.store.borrow().recovery_left(user))
+    }
+
+    async fn replace_recovery(
+        &mut self,
+        user: UserId,
+        proofs: &[[u8; 32]],
+        by: SessionId,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.store.get_mut().replace_recovery(user, proofs, by, wall).await
+    }
+
+    async fn remove_factor(&mut self, user: UserId, by: SessionId, wall: Millis) -> Result<bool, StoreError> {
+        self.store.get_mut().remove_factor(user, by, wall).await
+    }
+
+    async fn note(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        self.store.get_mut().note(event).await
+    }
+
+    async fn suspended(&self, user: UserId) -> Result<Option<Millis>, StoreError> {
+        ready(self.store.borrow().suspended(user))
+    }
+
+    async fn suspend(&mut self, user: UserId, wall: Millis) -> Result<Option<Vec<Revocation>>, StoreError> {
+        self.store.get_mut().suspend(user, wall).await
+    }
+
+    async fn resume(&mut self, user: UserId, wall: Millis) -> Result<bool, StoreError> {
+        self.store.get_mut().resume(user, wall).await
     }
 }
 

@@ -128,6 +128,10 @@ impl Blocks for Apart {
         let found: BTreeSet<UserId> = users.iter().filter(apart).copied().collect();
         Box::pin(async { Ok(found) })
     }
+
+    fn by<'a>(&'a self, user: UserId) -> Across<'a> {
+        self.across(user, &self.0)
+    }
 }
 
 #[test]

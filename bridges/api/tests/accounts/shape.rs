@@ -86,22 +86,27 @@ fn a_refusal_repeats_nothing_of_the_body() {
 #[test]
 fn the_listed_operations_are_those_of_the_router() {
     let server = Server::new();
+    let made = server.sign_up("+4915112345601", "alice");
+    let token = text(&made, "access_token");
     let mut seen = std::collections::BTreeSet::new();
     for operation in operations() {
         let method = operation.method.as_str();
         assert!(seen.insert((method.to_owned(), operation.path)), "{} twice", operation.path);
         let id = "01010101-0101-4101-8101-010101010101";
         let path = operation.path.replace("{session}", id).replace("{user_name}", "nobody");
-        let body = operation.request.is_some().then(|| json!({}));
+        // Nothing that any of them needs, and one field of another type.
+        let body = operation.request.is_some().then(|| json!({ "cursor": 1 }));
         let answer = server.call(method, &path, None, body.as_ref());
         assert!(answer.status != 405 && answer.body["code"] != "unknown_op", "{method} {path}");
         assert_eq!(operation.auth, answer.body["code"] == "not_signed_in", "{method} {path}");
         if operation.request.is_some() {
-            assert_eq!(answer.code(400), "invalid_field");
+            let token = operation.auth.then_some(token);
+            let answer = server.call(method, &path, token, body.as_ref());
+            assert_eq!(answer.code(400), "invalid_field", "{method} {path}");
         }
         assert!(operation.summary.ends_with('.'), "{}", operation.summary);
     }
-    assert_eq!(seen.len(), 15);
+    assert_eq!(seen.len(), 24);
 }
 
 /// Schemas whole, without references.

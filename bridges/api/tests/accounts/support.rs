@@ -9,17 +9,22 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use lynk_api::accounts::{AccountsState, AccountsThread, Blocks, NoBlocks, Parts, Policies, router, start};
+use lynk_api::accounts::{
+    AccountsState, AccountsThread, Blocks, NoBlocks, Painter, Painting, Parts, Pictures, Policies, router,
+    start,
+};
 use lynk_api::names::{Names, NamesThread, NoRooms};
 use lynk_api::{ApiOptions, Client, Clock, Counts, Shards, finish, open};
 use lynk_auth::{
-    KeyRing, Scope, Sending, SigningKey, Sms, SmsCall, SmsCallError, SmsError, SmsReport, SmsSender,
+    FactorKeys, KeyRing, Scope, Sending, SigningKey, Sms, SmsCall, SmsCallError, SmsError, SmsReport,
+    SmsSender,
 };
+use lynk_compute::{Compute, ComputeThreads};
 use lynk_domain::{Millis, Nanos, Now, SessionId};
 use lynk_embedded::Accounts;
 use lynk_http::Policy;
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{AccountStore, LastFault};
+use lynk_model::port::{FactorStore, LastFault};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,6 +32,7 @@ pub(crate) const START: u64 = 1_795_456_131_000;
 /// An origin that may use the server.
 pub(crate) const LISTED: &str = "https://app.example:8443";
 pub(crate) const SECRET: [u8; 32] = [0x5e; 32];
+pub(crate) const FACTOR_KEY: [u8; 32] = [0xfa; 32];
 
 /// Keeps what was sent instead of sending it.
 #[derive(Default)]
@@ -78,6 +84,20 @@ impl SmsSender for Carrier {
     }
 }
 
+/// Real pictures, by real threads.
+struct Painted(Compute);
+
+impl Painter for Painted {
+    fn qr(&self, text: String) -> Painting {
+        let compute = self.0.clone();
+        Box::pin(async move {
+            let lynk_compute::Qr { svg, png } =
+                compute.run(move || lynk_compute::qr(&text)).await.expect("room").expect("short");
+            Ok(Pictures { svg, png })
+        })
+    }
+}
+
 /// An answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -122,7 +142,7 @@ pub(crate) struct Server {
     /// Milliseconds that the wall clock is ahead of where it began besides.
     skew: Arc<AtomicU64>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
-    threads: Option<(JoinHandle<()>, NamesThread, AccountsThread)>,
+    threads: Option<(JoinHandle<()>, NamesThread, AccountsThread, ComputeThreads)>,
     pub(crate) names: Arc<Names>,
 }
 
@@ -156,11 +176,32 @@ impl Server {
     }
 
     /// A server on any store.
-    pub(crate) fn on<S: AccountStore + LastFault + Send + 'static>(
+    pub(crate) fn on<S: FactorStore + LastFault + Send + 'static>(
         store: S,
         data: Arc<TempDir>,
         policies: Policies,
         blocks: Arc<dyn Blocks>,
+        wall: u64,
+    ) -> Self {
+        let keys = FactorKeys::new(FACTOR_KEY, []);
+        Self::made_of(store, data, (policies, blocks, keys), wall)
+    }
+
+    /// A server with other keys of second factors.
+    pub(crate) fn on_keys(
+        store: Accounts,
+        data: Arc<TempDir>,
+        policies: Policies,
+        wall: u64,
+        keys: FactorKeys,
+    ) -> Self {
+        Self::made_of(store, data, (policies, Arc::new(NoBlocks), keys), wall)
+    }
+
+    fn made_of<S: FactorStore + LastFault + Send + 'static>(
+        store: S,
+        data: Arc<TempDir>,
+        (policies, blocks, factor_keys): (Policies, Arc<dyn Blocks>, FactorKeys),
         wall: u64,
     ) -> Self {
         let (millis, skew) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(wall)));
@@ -175,10 +216,12 @@ impl Server {
         let carrier = Arc::new(Carrier::default());
         let (_, shards, _) = open(Vec::new(), 1, &Arc::new(Counts::default())).expect("descriptors");
         let (names, filler) = Names::new(Arc::<LocalEphemeral>::default(), [0; 16]);
+        let (compute, compute_threads) = Compute::start(1).expect("a thread");
         let parts = Parts {
             store,
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             secret: SECRET,
+            factor_keys,
             ring: ring(1),
             shared: None,
             policies,
@@ -188,6 +231,7 @@ impl Server {
             room_names: Arc::new(NoRooms),
             room_name_chars_max: 100,
             shards: shards.clone(),
+            painter: Arc::new(Painted(compute)),
             clock,
         };
         let (state, accounts) = start(parts).expect("starts");
@@ -218,7 +262,7 @@ impl Server {
             millis,
             skew,
             stop: Some(stop),
-            threads: Some((http, filled, accounts)),
+            threads: Some((http, filled, accounts, compute_threads)),
             names,
         }
     }
@@ -226,11 +270,12 @@ impl Server {
     /// Ends it, the owner of the store last.
     pub(crate) fn end(mut self) {
         drop(self.stop.take());
-        let (http, filled, accounts) = self.threads.take().expect("runs");
+        let (http, filled, accounts, compute) = self.threads.take().expect("runs");
         http.join().expect("ends well");
         filled.finish();
         drop(self.state);
         accounts.join();
+        compute.join();
     }
 
     pub(crate) fn advance(&self, millis: u64) {

@@ -9,7 +9,7 @@ use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage};
 use lynk_model::port::{AccountDump, AccountFill, LastFault, StoreFault};
 use tokio_postgres::Row;
 
-use super::{PostgresAccounts, read, write};
+use super::{PostgresAccounts, factors, read, write};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Held, Session, Verdict};
@@ -82,6 +82,21 @@ async fn ask(session: &Session, mark: &AccountsMark, limit: i64) -> Result<Vec<R
             let sql = "SELECT id, user_id, created FROM accounts.outbox WHERE id > $1 ORDER BY id LIMIT $2";
             session.rows(sql, &[&bits(*after), &limit]).await
         }
+        AccountsMark::Factors(after) => {
+            let sql = "SELECT user_id, sealed, enrolled, confirmed, last_step FROM accounts.factors
+                WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+            session.rows(sql, &[&uuid(after.0), &limit]).await
+        }
+        AccountsMark::Recovery(user, proof) => {
+            let sql = "SELECT user_id, proof FROM accounts.recovery
+                WHERE (user_id, proof) > ($1, $2) ORDER BY user_id, proof LIMIT $3";
+            session.rows(sql, &[&uuid(user.0), &proof.as_slice(), &limit]).await
+        }
+        AccountsMark::Suspended(after) => {
+            let sql = "SELECT user_id, since FROM accounts.suspended
+                WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+            session.rows(sql, &[&uuid(after.0), &limit]).await
+        }
     }
 }
 
@@ -117,6 +132,20 @@ fn one(mark: &AccountsMark, row: &Row) -> Result<(AccountsRow, AccountsMark), Fa
         AccountsMark::Outbox(_) => {
             let (user, created) = (UserId(id(row, 1)?), Millis(number(row, 2)?));
             (AccountsRow::Waiting { user, created }, AccountsMark::Outbox(number(row, 0)?))
+        }
+        AccountsMark::Factors(_) => {
+            let app = factors::factor(row)?;
+            let mark = AccountsMark::Factors(app.user);
+            (AccountsRow::Factor(app), mark)
+        }
+        AccountsMark::Recovery(..) => {
+            let (user, proof): (_, &[u8]) = (UserId(id(row, 0)?), get(row, 1)?);
+            let proof = proof.try_into().map_err(|_| Fault::corrupt("not a hash"))?;
+            (AccountsRow::Recovery { user, proof }, AccountsMark::Recovery(user, proof))
+        }
+        AccountsMark::Suspended(_) => {
+            let (user, since) = (UserId(id(row, 0)?), Millis(number(row, 1)?));
+            (AccountsRow::Suspended { user, since }, AccountsMark::Suspended(user))
         }
     })
 }
@@ -168,6 +197,18 @@ async fn put(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
         AccountsRow::Waiting { user, created } => {
             let sql = "INSERT INTO accounts.outbox (user_id, created) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING";
             session.execute(sql, &[&uuid(user.0), &bits(created.0)]).await?
+        }
+        AccountsRow::Factor(app) => factors::put(session, app).await?,
+        AccountsRow::Recovery { user, proof } => {
+            let sql = "INSERT INTO accounts.recovery (user_id, proof) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            session.execute(sql, &[&uuid(user.0), &proof.as_slice()]).await?
+        }
+        AccountsRow::Suspended { user, since } => {
+            // The role may not change it, only make and remove it.
+            let id = uuid(user.0);
+            session.execute("DELETE FROM accounts.suspended WHERE user_id = $1", &[&id]).await?;
+            let sql = "INSERT INTO accounts.suspended (user_id, since) VALUES ($1, $2)";
+            session.execute(sql, &[&id, &bits(since.0)]).await?
         }
     };
     Ok(())

@@ -12,7 +12,7 @@ use crate::Fault;
 use crate::column::{bits, get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Params};
 
-async fn one<T>(
+pub(super) async fn one<T>(
     database: &Database,
     sql: &str,
     params: Params<'_>,

@@ -20,7 +20,7 @@ use crate::locks::{Locks, Of, TAKE};
 /// Rows of each kind that one call drops because their time is over, so that no call pays for many.
 const PRUNED_MAX: i64 = 64;
 
-async fn note(
+pub(super) async fn note(
     session: &Session,
     user: UserId,
     of: SessionId,
@@ -87,7 +87,7 @@ async fn take_name(session: &Session, account: &Account, folded: &str) -> Result
     Ok(session.execute(take, &[&folded, &uuid(account.user.0)]).await? == 1)
 }
 
-fn of_account(user: UserId) -> Vec<i64> {
+pub(super) fn of_account(user: UserId) -> Vec<i64> {
     Locks::default().with(Of::Account, &user.0).sorted()
 }
 
@@ -106,6 +106,7 @@ pub(super) async fn remove(
             }
             let free = "UPDATE accounts.names SET freed = $2 WHERE user_id = $1 AND freed IS NULL";
             session.execute(free, &[&id, &bits(wall.0)]).await?;
+            super::factors::forget(session, user).await?;
             let ended = end_sessions(session, user, Which::All, AuditKind::Removed, wall).await?;
             note(session, user, SessionId::NIL, AuditKind::Removed, wall).await?;
             Ok(Verdict::Commit(ended))
@@ -219,7 +220,7 @@ pub(super) async fn revoke(
 }
 
 /// Ends sessions that have not ended: raises their epoch, and notes each.
-async fn end_sessions(
+pub(super) async fn end_sessions(
     session: &Session,
     user: UserId,
     which: Which,

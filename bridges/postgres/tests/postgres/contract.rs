@@ -31,6 +31,18 @@ fn accounts_pass_the_contract_of_their_port() {
 }
 
 #[test]
+fn second_factors_pass_the_contract_of_their_port() {
+    let Some(services) = services("second_factors_pass_the_contract_of_their_port") else { return };
+    let mut databases = Vec::new();
+    contract::factor_store(|| {
+        let database = services.database();
+        let accounts = database.accounts();
+        databases.push(database);
+        accounts
+    });
+}
+
+#[test]
 fn rooms_and_accounts_can_be_copied() {
     let Some(services) = services("rooms_and_accounts_can_be_copied") else { return };
     let database = services.database();

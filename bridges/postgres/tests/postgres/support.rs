@@ -14,10 +14,10 @@ use lynk_domain::{
     Seq, SessionId, UserId,
 };
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
 };
 use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage, RoomsMark, RoomsRow};
-use lynk_model::port::{AccountDump, AccountFill, AccountStore, RoomDump, RoomFill, RoomStore};
+use lynk_model::port::{AccountDump, AccountFill, AccountStore, FactorStore, RoomDump, RoomFill, RoomStore};
 use lynk_model::{
     LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
 };
@@ -362,6 +362,77 @@ impl AccountStore for Waiting<PostgresAccounts> {
     async fn mark_published(&mut self, users: &[UserId]) -> Result<(), StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.mark_published(users))
+    }
+}
+
+impl FactorStore for Waiting<PostgresAccounts> {
+    async fn factor(&self, user: UserId) -> Result<Option<Factor>, StoreError> {
+        self.wait(self.store.factor(user))
+    }
+    async fn enrol(&mut self, user: UserId, sealed: &[u8], wall: Millis) -> Result<Enrolled, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.enrol(user, sealed, wall))
+    }
+    async fn confirm(
+        &mut self,
+        seen: &Factor,
+        step: u64,
+        proofs: &[[u8; 32]],
+        by: SessionId,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.confirm(seen, step, proofs, by, wall))
+    }
+    async fn accept_step(
+        &mut self,
+        seen: &Factor,
+        step: u64,
+        sealed: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.accept_step(seen, step, sealed))
+    }
+    async fn use_recovery(
+        &mut self,
+        user: UserId,
+        proof: &[u8; 32],
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.use_recovery(user, proof, wall))
+    }
+    async fn recovery_left(&self, user: UserId) -> Result<u32, StoreError> {
+        self.wait(self.store.recovery_left(user))
+    }
+    async fn replace_recovery(
+        &mut self,
+        user: UserId,
+        proofs: &[[u8; 32]],
+        by: SessionId,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.replace_recovery(user, proofs, by, wall))
+    }
+    async fn remove_factor(&mut self, user: UserId, by: SessionId, wall: Millis) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.remove_factor(user, by, wall))
+    }
+    async fn note(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.note(event))
+    }
+    async fn suspended(&self, user: UserId) -> Result<Option<Millis>, StoreError> {
+        self.wait(self.store.suspended(user))
+    }
+    async fn suspend(&mut self, user: UserId, wall: Millis) -> Result<Option<Vec<Revocation>>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.suspend(user, wall))
+    }
+    async fn resume(&mut self, user: UserId, wall: Millis) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.resume(user, wall))
     }
 }
 

@@ -65,6 +65,22 @@ fn an_issued_token_verifies_with_its_claims() {
 }
 
 #[test]
+fn a_token_says_when_its_user_was_asked_last_and_not_later_than_it_was_issued() {
+    assert_eq!(verify(&issue()).expect("good").authenticated, Millis(0), "it does not say");
+    let token = key(1).issue_authenticated(&Scope::default(), &grant(), Millis(WALL.0 - 60_000));
+    let at = verify(token.reveal()).expect("good").authenticated;
+    assert_eq!(at, Millis((WALL.0 - 60_000) / 1_000 * 1_000));
+    for (to, told) in [
+        (r#""auth_time":1795456131,"iat""#, Ok(Millis(1_795_456_131_000))),
+        (r#""auth_time":1795456132,"iat""#, Err(TokenError::Claims)),
+        (r#""auth_time":-1,"iat""#, Err(TokenError::Malformed)),
+        (r#""auth_time":"1795456131","iat""#, Err(TokenError::Malformed)),
+    ] {
+        assert_eq!(verify(&with_claim(r#""iat""#, to)).map(|claims| claims.authenticated), told, "{to}");
+    }
+}
+
+#[test]
 fn the_key_is_chosen_by_name_among_the_accepted_ones() {
     let token = key(2).issue(&Scope::default(), &grant());
     let both = set(&[&key(1), &key(2)]);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::ConfigArgs;
 use crate::config::MessagesIn;
 use crate::copies::{Progress, backup, control, copies_soon, moving, offline, restore};
-use crate::data_dir::{DataDir, server_of};
+use crate::data_dir::{DataDir, FACTOR_KEY, server_of};
 use crate::exit::Failure;
 use crate::out::{Form, put, put_json};
 use crate::stores;
@@ -158,9 +158,14 @@ impl RestoreArgs {
         match self.output {
             Form::Json => put_json(&done),
             Form::Text => put(&format!(
-                "{}: restored as of {}; put keys/ into it before the start, or everybody's tokens are void\n",
+                "{}: restored as of {}{}\n",
                 config.data_dir.display(),
-                moment(&done)
+                moment(&done),
+                match config.data_dir.join("keys").join(FACTOR_KEY).exists() {
+                    true => "; keys/ is there",
+                    false =>
+                        "; put the old keys/ into it before the start: without it everybody's tokens are void, and who has an authenticator app cannot sign in with it",
+                }
             )),
         }
     }

@@ -26,6 +26,7 @@ fn about(section: &str) -> &'static str {
             "One-time codes by SMS: how many are sent, and how often one may be tried. Windows slide: a day is any 24 to 25 hours, an hour any 60 to 63 minutes."
         }
         "sessions" => "What a sign-in leads to: a session with access and refresh tokens.",
+        "factors" => "Authenticator apps as a second factor. `docs/accounts.md` has their limits.",
         "sms" => "Who sends the codes.",
         "twilio" => {
             "The account that sends codes with `sms.provider = \"twilio\"`. `docs/sms.md` has the set-up."

@@ -234,6 +234,11 @@ pub(crate) static KEYS: &[Key] = &[
         "Sessions of one account; a further sign-in ends the one that was not used for longest.",
     ),
     key(
+        "factors.issuer",
+        Field::Text(|c| &mut c.factors.issuer),
+        "What authenticator apps show beside the name of an account: at most 64 bytes; a colon becomes a space.",
+    ),
+    key(
         "sms.provider",
         Field::Choice(|c| &mut c.sms_provider),
         "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `twilio`: section `[twilio]`. `none`: there are no codes.",

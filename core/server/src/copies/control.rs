@@ -4,8 +4,9 @@
 //! asks; lines of JSON answer: `{"stage": …}` while it goes on, at last `{"done": …}` or `{"failed": …, "cure": …, "exit": …}`. An asker that
 //! goes away gives up what it asked for.
 //!
-//! Thread: `control`. Limits: one asker at a time, further ones wait; a question has [`QUESTION_BYTES_MAX`] and [`QUESTION_TIME`]. What can
-//! fail: the socket cannot be made, which a start refuses.
+//! Thread: `control`, and one beside it that makes copies, one at a time; further askers wait. Questions are read, and those about accounts
+//! answered, on threads of their own, so that a suspension waits for no backup. Limits: [`ASKERS_MAX`] connections whose question is not read yet, further ones are
+//! closed; a question has [`QUESTION_BYTES_MAX`] and [`QUESTION_TIME`]. What can fail: the socket cannot be made, which a start refuses.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -13,8 +14,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,6 +40,15 @@ const FIRST_WORD_TIME: Duration = Duration::from_secs(2);
 /// Time between two looks for an asker.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Connections at a time that have not asked, or ask about accounts.
+const ASKERS_MAX: usize = 16;
+
+/// Answers questions about accounts.
+pub(crate) type AskAccounts = Arc<dyn Fn(&Value) -> Result<Value, Failure> + Send + Sync>;
+
+/// Who answers them, until accounts end.
+type Accounts = Arc<Mutex<Option<AskAccounts>>>;
+
 /// Path of the socket by way of the open directory: the path of a socket may have 107 bytes only.
 fn short_path(directory: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))
@@ -57,6 +68,7 @@ pub(crate) struct Control {
     stop: Arc<AtomicBool>,
     /// A move ended the server and then failed.
     failed: Arc<AtomicBool>,
+    accounts: Accounts,
     thread: JoinHandle<()>,
     root: PathBuf,
 }
@@ -66,7 +78,7 @@ impl Control {
     ///
     /// # Errors
     /// The socket cannot be made.
-    pub(crate) fn start(parts: Parts) -> Result<Self, Failure> {
+    pub(crate) fn start(parts: Parts, accounts: AskAccounts) -> Result<Self, Failure> {
         let path = parts.root.join(SOCKET);
         let failed = |error: std::io::Error| refused(&path, &error);
         let directory = File::open(&parts.root).map_err(failed)?;
@@ -81,10 +93,17 @@ impl Control {
         let (stop, root) = (Arc::new(AtomicBool::new(false)), parts.root.clone());
         let failed = Arc::new(AtomicBool::new(false));
         let flags = (Arc::clone(&stop), Arc::clone(&failed));
+        let accounts = Arc::new(Mutex::new(Some(accounts)));
+        let answers = Arc::clone(&accounts);
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || serve(&listener, parts, &flags.0, &flags.1))?;
-        Ok(Self { stop, failed, thread, root })
+            .spawn(move || serve(&listener, parts, &flags.0, &flags.1, &answers))?;
+        Ok(Self { stop, failed, accounts, thread, root })
+    }
+
+    /// Answers nothing about accounts any more: they can end.
+    pub(crate) fn close_accounts(&self) {
+        drop(self.accounts.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Takes no further questions.
@@ -112,11 +131,82 @@ impl Control {
     }
 }
 
-fn serve(listener: &UnixListener, mut parts: Parts, stop: &AtomicBool, failed: &AtomicBool) {
-    while !stop.load(Ordering::Acquire) {
-        match listener.accept() {
-            Ok((stream, _)) => answer(&stream, &mut parts, stop, failed),
-            Err(_) => std::thread::sleep(LOOK),
+fn serve(
+    listener: &UnixListener,
+    mut parts: Parts,
+    stop: &AtomicBool,
+    failed: &AtomicBool,
+    accounts: &Accounts,
+) {
+    let (asked, questions) = channel::<Asked>();
+    let askers = Arc::new(());
+    std::thread::scope(|scope| {
+        let parts = &mut parts;
+        scope.spawn(move || {
+            while !stop.load(Ordering::Acquire) {
+                if let Ok((stream, question)) = questions.recv_timeout(LOOK) {
+                    answer(&stream, &question, parts, stop, failed);
+                }
+            }
+        });
+        while !stop.load(Ordering::Acquire) {
+            let Ok((stream, _)) = listener.accept() else {
+                std::thread::sleep(LOOK);
+                continue;
+            };
+            // Whoever is one too many is told by the end of the connection.
+            if Arc::strong_count(&askers) > ASKERS_MAX {
+                continue;
+            }
+            let (asked, accounts, one_of_them) = (asked.clone(), Arc::clone(accounts), Arc::clone(&askers));
+            let read = move || {
+                read(stream, &accounts, &asked);
+                drop(one_of_them);
+            };
+            // Without a thread the connection ends.
+            let _thread = std::thread::Builder::new().name("asker".to_owned()).spawn(read);
+        }
+    });
+}
+
+/// A connection with what it asked for.
+type Asked = (UnixStream, Value);
+
+/// Reads a question, and answers it if it is about accounts; others get in line.
+fn read(stream: UnixStream, accounts: &Accounts, asked: &Sender<Asked>) {
+    let set = stream
+        .set_nonblocking(false)
+        .and_then(|()| stream.set_read_timeout(Some(QUESTION_TIME)))
+        .and_then(|()| stream.set_write_timeout(Some(ANSWER_TIME)));
+    if set.is_err() || !may_ask(&stream) {
+        return;
+    }
+    let mut line = String::new();
+    if BufReader::new((&stream).take(QUESTION_BYTES_MAX)).read_line(&mut line).is_err() {
+        return;
+    }
+    let question = serde_json::from_str::<Value>(&line);
+    let answer = match question {
+        Ok(question) if question["op"] == "accounts" => {
+            let ask = accounts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let ends = || Failure::dependency("the server ends").cure("ask the one that comes after it");
+            ask.ok_or_else(ends).and_then(|ask| ask(&question))
+        }
+        Ok(question) => {
+            let _the_server_ends = asked.send((stream, question));
+            return;
+        }
+        Err(_) => Err(Failure::new(Exit::Usage, "the question is no JSON")),
+    };
+    let _gone = (&stream).write_all(format!("{}\n", last_word(&answer)).as_bytes());
+}
+
+/// The line that ends an answer.
+fn last_word(result: &Result<Value, Failure>) -> Value {
+    match result {
+        Ok(done) => json!({"done": done}),
+        Err(failure) => {
+            json!({"failed": failure.what(), "cure": failure.cure_text(), "exit": failure.exit() as u8})
         }
     }
 }
@@ -127,39 +217,16 @@ fn may_ask(stream: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == ours || peer.uid.is_root())
 }
 
-fn answer(stream: &UnixStream, parts: &mut Parts, stop: &AtomicBool, failed: &AtomicBool) {
-    let set = stream
-        .set_nonblocking(false)
-        .and_then(|()| stream.set_read_timeout(Some(QUESTION_TIME)))
-        .and_then(|()| stream.set_write_timeout(Some(ANSWER_TIME)));
-    if set.is_err() || !may_ask(stream) {
-        return;
-    }
-    let mut line = String::new();
-    if BufReader::new(stream.take(QUESTION_BYTES_MAX)).read_line(&mut line).is_err() {
-        return;
-    }
+fn answer(stream: &UnixStream, asked: &Value, parts: &mut Parts, stop: &AtomicBool, failed: &AtomicBool) {
     let mut say = |value: &Value| (&mut &*stream).write_all(format!("{value}\n").as_bytes()).is_ok();
     // It may have gone away while another one had its turn.
     if !say(&json!({"stage": "the server begins"})) {
         return;
     }
-    let result = match serde_json::from_str::<Value>(&line) {
-        Ok(asked) => {
-            let result = carry_out(&asked, parts, stop, Progress::new(&mut say));
-            let ended_for_it = asked["op"] == "move" && stop.load(Ordering::Acquire);
-            failed.store(ended_for_it && result.is_err(), Ordering::Release);
-            result
-        }
-        Err(_) => Err(Failure::new(Exit::Usage, "the question is no JSON")),
-    };
-    let last = match &result {
-        Ok(done) => json!({"done": done}),
-        Err(failure) => {
-            json!({"failed": failure.what(), "cure": failure.cure_text(), "exit": failure.exit() as u8})
-        }
-    };
-    let _gone = say(&last);
+    let result = carry_out(asked, parts, stop, Progress::new(&mut say));
+    let ended_for_it = asked["op"] == "move" && stop.load(Ordering::Acquire);
+    failed.store(ended_for_it && result.is_err(), Ordering::Release);
+    let _gone = say(&last_word(&result));
 }
 
 /// A question for a move to the stores of a configuration, which the server reads itself.

@@ -175,6 +175,13 @@ impl Blocks for RoomsBeside {
             Ok(users.into_iter().filter(|user| others.contains(user)).collect())
         })
     }
+
+    fn by<'a>(&'a self, user: UserId) -> Across<'a> {
+        self.read(async move |rooms| {
+            let pairs = rooms.blocks(user).await?;
+            Ok(pairs.into_iter().filter(|(by, _)| *by == user).map(|(_, of)| of).collect())
+        })
+    }
 }
 
 impl RoomNames for RoomsBeside {

@@ -10,6 +10,8 @@ mod bad_input;
 mod chat;
 mod command_line;
 mod credentials;
+mod export;
+mod factors;
 mod http;
 mod life;
 mod people;

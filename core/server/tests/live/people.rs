@@ -9,12 +9,12 @@ use crate::support::{Chatter, NO_RATES, PATIENCE, Server};
 
 const CODES: [&str; 2] = ["--set", "sms.console=file"];
 
-fn start(data: &Path, options: &[&str]) -> Server {
+pub(crate) fn start(data: &Path, options: &[&str]) -> Server {
     Server::start(data, &[&NO_RATES[..], &CODES, options].concat())
 }
 
 /// Codes that were sent to a number.
-fn codes(data: &Path, number: &str) -> Vec<String> {
+pub(crate) fn codes(data: &Path, number: &str) -> Vec<String> {
     let text = std::fs::read_to_string(data.join("dev-sms.txt")).unwrap_or_default();
     let code = |line: &str| Some(line.split_once(&format!("{number} "))?.1.to_owned());
     text.lines().filter_map(code).collect()

@@ -18,7 +18,7 @@ export function openDialog(title, body, { wide = false, onclose } = {}) {
 }
 
 /** A dialog that is a form. `submit` gets the form's values and may reject; `done` what it resolved with. */
-export function formDialog({ title, about, fields, label, submit, done }) {
+export function formDialog({ title, about, fields, label, submit, done, onclose }) {
   const error = h('p', { class: 'error', role: 'alert', id: 'dialog-error' });
   const button = h('button', { type: 'submit', class: 'primary' }, label);
   const form = h('form', { novalidate: true, onsubmit: async (event) => {
@@ -40,7 +40,7 @@ export function formDialog({ title, about, fields, label, submit, done }) {
     }
   } }, about && h('p', { class: 'about' }, about), ...fields, error,
   h('footer', {}, h('button', { type: 'button', class: 'secondary', onclick: () => dialog.close() }, 'Cancel'), button));
-  const dialog = openDialog(title, form);
+  const dialog = openDialog(title, form, { onclose });
   $('input', form)?.focus();
   return dialog;
 }
@@ -92,7 +92,7 @@ export function askText({ title, about, name, label, button, value = '', submit,
 }
 
 /** Asks before something that cannot be undone. */
-export function confirmDialog({ title, about, label, run }) {
+export function confirmDialog({ title, about, label, run, onclose }) {
   const error = h('p', { class: 'error', role: 'alert' });
   const yes = h('button', { type: 'button', class: 'primary danger', onclick: async () => {
     yes.disabled = true;
@@ -102,6 +102,6 @@ export function confirmDialog({ title, about, label, run }) {
     }
   } }, label);
   const dialog = openDialog(title, h('div', {}, h('p', { class: 'about' }, about), error,
-    h('footer', {}, h('button', { type: 'button', class: 'secondary', onclick: () => dialog.close() }, 'Cancel'), yes)));
+    h('footer', {}, h('button', { type: 'button', class: 'secondary', onclick: () => dialog.close() }, 'Cancel'), yes)), { onclose });
   yes.focus();
 }

@@ -4,6 +4,7 @@ import { confirmDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
 import { avatar, count, dayLabel, explain, fullTime, listTime } from './format.js';
 import { settings } from './storage.js';
+import { prove, twoStep } from './twostep.js';
 
 const KEYS = [
   ['Everywhere', [['Ctrl+K', 'Find a conversation'], ['Alt+↑ / Alt+↓', 'Previous or next conversation'], ['Alt+N', 'New conversation'], ['Alt+I', 'Details of the conversation'], ['Ctrl+,', 'Settings'], ['Ctrl+/', 'This list'], ['Escape', 'Close, cancel, or back to the message field']]],
@@ -36,7 +37,9 @@ export function showSettings(chat, account) {
     h('section', { class: 'profile' }, avatar(me.user, me.display_name || me.user_name, { size: 'big' }), h('div', {}, h('strong', { dir: 'auto' }, me.display_name || me.user_name), h('span', { class: 'hint' }, `@${me.user_name}`), phone)),
     h('section', {}, h('h3', { id: 'theme-title' }, 'Appearance'), h('div', { class: 'pills', role: 'radiogroup', 'aria-labelledby': 'theme-title' }, choice('system', 'System'), choice('light', 'Light'), choice('dark', 'Dark'))),
     h('section', {}, h('h3', {}, 'Notifications'), h('label', { class: 'switch' }, notify, h('span', {}, 'Show new messages while this page is in the background'))),
+    twoStep(account, () => dialog.close(), () => showSettings(chat, account)),
     h('section', {}, h('h3', {}, 'Where you are signed in'), sessions, others),
+    h('section', {}, h('h3', {}, 'Your data'), h('p', { class: 'hint' }, 'Your account, your rooms and the messages you wrote in them, as one JSON file.'), h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); takeOut(account); } }, icon('down'), 'Download my data')),
     h('section', { class: 'ends' }, h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); showShortcuts(); } }, 'Keyboard shortcuts'),
       h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); leave(); } }, icon('leave'), 'Sign out'))), { wide: true });
 
@@ -68,6 +71,24 @@ export function showSettings(chat, account) {
   };
   load();
   account.me().then((user) => { phone.textContent = user.phone ?? ''; }, () => {});
+}
+
+/** Everything that the server has of the account, into a file. */
+async function takeOut(account) {
+  const all = { format: 'lynk.export.v1', rooms: [], messages: [] };
+  try {
+    for await (const page of account.export(() => prove(account))) {
+      if (page.account) Object.assign(all, { made_at: page.made_at, account: page.account });
+      all.rooms.push(...page.rooms);
+      all.messages.push(...page.messages);
+    }
+    const url = URL.createObjectURL(new Blob([JSON.stringify(all, null, 2)], { type: 'application/json' }));
+    h('a', { href: url, download: 'lynk-export.json' }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    toast(`Downloaded: ${count(all.rooms.length, 'room')}, ${count(all.messages.length, 'message')}`);
+  } catch (error) {
+    if (!error.quiet) toast(explain(error), { kind: 'error' });
+  }
 }
 
 function setTheme(value) {

@@ -104,6 +104,7 @@ export function showSignIn(root, account, done, notice) {
         if (input.value.length !== 6) throw bad('code', 'The code has six digits.');
         const answer = await account.verify(request.request_id, input.value, deviceName());
         if (answer.status === 'new') askName(answer.registration);
+        else if (answer.status === 'second_factor') askSecond(answer.challenge);
         else done();
       }, [h('label', { for: 'code' }, 'Six-digit code'), input, h('p', { class: 'again' }, again)]);
     const until = Date.now() + (request.resend_in_ms ?? 60_000);
@@ -116,6 +117,31 @@ export function showSignIn(root, account, done, notice) {
     };
     const timer = setInterval(countDown, 1000);
     countDown();
+  };
+
+  /** The second step of accounts with an authenticator app: its code, or a recovery code. */
+  const askSecond = (challenge, recovery = false) => {
+    const input = recovery
+      ? h('input', { id: 'recovery', class: 'code', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '24', required: true, 'aria-describedby': 'form-error' })
+      : h('input', { id: 'second', class: 'code', inputmode: 'numeric', autocomplete: 'one-time-code', maxlength: '7', required: true, 'aria-describedby': 'form-error',
+        oninput: () => {
+          input.value = input.value.replace(/\D/g, '').slice(0, 6);
+          if (input.value.length === 6) form.requestSubmit();
+        } });
+    const id = input.id;
+    const form = step('Two-step sign-in', recovery ? 'Enter one of the recovery codes you saved. Each works once.' : 'Enter the code that your authenticator app shows for Lynk.', [id], 'Continue', async () => {
+      const typed = input.value.trim();
+      if (!recovery && typed.length !== 6) throw bad(id, 'The code has six digits.');
+      if (recovery && !/^[a-z2-7]{10}$/i.test(typed.replace(/[ -]/g, ''))) throw bad(id, 'A recovery code has ten letters and digits, such as abcde-fgh23.');
+      try {
+        await account.secondFactor(challenge, recovery ? { recovery_code: typed } : { code: typed }, deviceName());
+      } catch (failure) {
+        throw failure.code === 'invalid_code' ? bad(id, recovery ? 'That code is not right, or it was used. If it should be, start again.' : 'That code is not right. The app shows a new one every 30 seconds, and each works once. After many tries, wait or use a recovery code.') : failure;
+      }
+      done();
+    }, [h('label', { for: id }, recovery ? 'Recovery code' : 'Six-digit code of the app'), input,
+      h('p', { class: 'again' }, h('button', { type: 'button', class: 'link', onclick: () => askSecond(challenge, !recovery) }, recovery ? 'Use the app' : 'Use a recovery code'), ' · ',
+        h('button', { type: 'button', class: 'link', onclick: () => askPhone(phone) }, 'Start again'))]);
   };
 
   const askName = (registration) => {

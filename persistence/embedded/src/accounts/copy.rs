@@ -10,7 +10,7 @@ use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage};
 use lynk_model::port::{AccountDump, AccountFill, LastFault, StoreFault};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Accounts, read, write};
+use super::{Accounts, factors, read, write};
 use crate::sqlite::{bits, commit, number, snapshot, unreadable};
 use crate::{Fault, OpenError};
 
@@ -128,6 +128,36 @@ fn page(connection: &Connection, mark: &AccountsMark, limit: u32) -> Result<Rows
             })?;
             rows.collect::<rusqlite::Result<_>>()
         }
+        AccountsMark::Factors(after) => {
+            let sql = "SELECT user, sealed, enrolled, confirmed, last_step FROM factors
+                WHERE user > ?1 ORDER BY user LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![after.0, limit], |row| {
+                let app = factors::factor(row)?;
+                let mark = AccountsMark::Factors(app.user);
+                Ok((AccountsRow::Factor(app), mark))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+        AccountsMark::Recovery(user, proof) => {
+            let sql = "SELECT user, proof FROM recovery WHERE (user, proof) > (?1, ?2)
+                ORDER BY user, proof LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![user.0, proof, limit], |row| {
+                let (user, proof) = (UserId(row.get(0)?), row.get(1)?);
+                Ok((AccountsRow::Recovery { user, proof }, AccountsMark::Recovery(user, proof)))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
+        AccountsMark::Suspended(after) => {
+            let sql = "SELECT user, since FROM suspended WHERE user > ?1 ORDER BY user LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![after.0, limit], |row| {
+                let (user, since) = (UserId(row.get(0)?), Millis(number(row, 1)?));
+                Ok((AccountsRow::Suspended { user, since }, AccountsMark::Suspended(user)))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
     };
     Ok(found?)
 }
@@ -174,6 +204,15 @@ fn fill(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> 
             AccountsRow::Waiting { user, created } => {
                 let sql = "INSERT INTO outbox (user, created) VALUES (?1, ?2) ON CONFLICT (user) DO NOTHING";
                 tx.prepare_cached(sql)?.execute(params![user.0, bits(created.0)])?;
+            }
+            AccountsRow::Factor(app) => factors::put(&tx, app)?,
+            AccountsRow::Recovery { user, proof } => {
+                let sql = "INSERT OR REPLACE INTO recovery (user, proof) VALUES (?1, ?2)";
+                tx.prepare_cached(sql)?.execute(params![user.0, proof])?;
+            }
+            AccountsRow::Suspended { user, since } => {
+                let sql = "INSERT OR REPLACE INTO suspended (user, since) VALUES (?1, ?2)";
+                tx.prepare_cached(sql)?.execute(params![user.0, bits(since.0)])?;
             }
         }
     }

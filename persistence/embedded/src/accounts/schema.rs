@@ -71,4 +71,27 @@ CREATE TABLE outbox (
     created INTEGER NOT NULL
 ) STRICT;
 ",
+    r"
+-- Authenticator apps. `sealed` is the secret under a key that is not here; `confirmed` is NULL while it waits for its first
+-- code; no code of `last_step` or of an earlier one is good.
+CREATE TABLE factors (
+    user BLOB NOT NULL PRIMARY KEY,
+    sealed BLOB NOT NULL,
+    enrolled INTEGER NOT NULL,
+    confirmed INTEGER,
+    last_step INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Recovery codes that were not used, as keyed hashes.
+CREATE TABLE recovery (
+    user BLOB NOT NULL,
+    proof BLOB NOT NULL,
+    PRIMARY KEY (user, proof)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE suspended (
+    user BLOB NOT NULL PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];

@@ -14,15 +14,15 @@ use crate::sqlite::{bits, commit, number};
 /// Rows of each kind that one call drops because their time is over, so that no call pays for many.
 const PRUNED_MAX: u32 = 64;
 
-fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Fault> {
+pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Fault> {
     Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
-fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, Fault> {
+pub(super) fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, Fault> {
     Ok(tx.prepare_cached(sql)?.execute(params)?)
 }
 
-fn note(
+pub(super) fn note(
     tx: &Transaction<'_>,
     user: UserId,
     session: SessionId,
@@ -103,6 +103,7 @@ pub(super) fn remove(
         "UPDATE names SET freed = ?2 WHERE user = ?1 AND freed IS NULL",
         params![user.0, bits(wall.0)],
     )?;
+    super::factors::forget(&tx, user)?;
     let ended = end_sessions(&tx, user, Which::All, AuditKind::Removed, wall)?;
     note(&tx, user, SessionId::NIL, AuditKind::Removed, wall)?;
     commit(tx)?;
@@ -202,7 +203,7 @@ pub(super) fn revoke(
 }
 
 /// Ends sessions that have not ended: raises their epoch, and notes each.
-fn end_sessions(
+pub(super) fn end_sessions(
     tx: &Transaction<'_>,
     user: UserId,
     which: Which,

@@ -51,4 +51,14 @@ impl RoomsBeside {
     pub fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, Fault> {
         names::page(&self.0, after, limit)
     }
+
+    /// Whom a user blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn blocked_by(&self, user: UserId) -> Result<Vec<UserId>, Fault> {
+        let mut statement = self.0.prepare_cached("SELECT user FROM blocks WHERE by = ?1 ORDER BY user")?;
+        let rows = statement.query_map([user.0], |row| row.get(0).map(UserId))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
 }

@@ -6,18 +6,18 @@ use super::pages;
 use crate::account::{
     Account, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered, Session, Which,
 };
-use crate::port::{AccountStore, ready};
+use crate::port::{AccountStore, FactorStore, ready};
 use crate::{NAME_RESERVED_MILLIS, fold_name};
 
 const START: u64 = 1_795_456_131_000;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-const ALICE: UserId = UserId([1; 16]);
-const BOB: UserId = UserId([2; 16]);
-const CAROL: UserId = UserId([3; 16]);
+pub(super) const ALICE: UserId = UserId([1; 16]);
+pub(super) const BOB: UserId = UserId([2; 16]);
+pub(super) const CAROL: UserId = UserId([3; 16]);
 
-fn at(millis: u64) -> Millis {
+pub(super) fn at(millis: u64) -> Millis {
     Millis(START + millis)
 }
 
@@ -25,7 +25,7 @@ fn phone(n: u8) -> Phone {
     Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number")
 }
 
-fn id(n: u8) -> SessionId {
+pub(super) fn id(n: u8) -> SessionId {
     SessionId([n; 16])
 }
 
@@ -59,7 +59,7 @@ fn new_session(n: u8, wall: u64) -> NewSession {
     }
 }
 
-fn register<S: AccountStore>(store: &mut S, user: UserId, name: &str, wall: u64) -> Registered {
+pub(super) fn register<S: AccountStore>(store: &mut S, user: UserId, name: &str, wall: u64) -> Registered {
     let session = new_session(user.0[0] + 100, wall);
     ready(store.register(&account(user, name, wall), &session)).expect("takes it")
 }
@@ -300,7 +300,7 @@ pub fn new_accounts_wait_until_they_are_published<S: AccountStore>(store: &mut S
 }
 
 /// Three accounts, one of them removed and the event of another out, sessions of every fate, counters of one and of more.
-pub(super) fn some_of_everything<S: AccountStore>(store: &mut S) {
+pub(super) fn some_of_everything<S: FactorStore>(store: &mut S) {
     assert_eq!(register(store, BOB, "Bob", 0), Registered::Made);
     assert_eq!(register(store, ALICE, "Alice", 1), Registered::Made);
     assert_eq!(register(store, CAROL, "Carol", 2), Registered::Made);
@@ -318,10 +318,11 @@ pub(super) fn some_of_everything<S: AccountStore>(store: &mut S) {
     for minute in [0, 10, 20] {
         assert_eq!(charge(store, &[hour], minute * MINUTE), Charged::Done);
     }
+    super::factors::some_of_everything(store);
 }
 
 /// What a copy of [`some_of_everything`] must take as its source does.
-pub(super) fn more_of_everything<S: AccountStore>(store: &mut S) {
+pub(super) fn more_of_everything<S: FactorStore>(store: &mut S) {
     let name_of_the_removed = register(store, UserId([4; 16]), "bob", DAY);
     assert_eq!(name_of_the_removed, Registered::NameTaken);
     assert_eq!(register(store, UserId([4; 16]), "dave", DAY), Registered::Made);
@@ -329,10 +330,11 @@ pub(super) fn more_of_everything<S: AccountStore>(store: &mut S) {
     assert_eq!(charge(store, &[hour], 21 * MINUTE), Charged::Done);
     assert!(matches!(charge(store, &[hour], 22 * MINUTE), Charged::Refused { .. }));
     ready(store.revoke(ALICE, Which::All, AuditKind::Revoked, at(3 * HOUR))).expect("revokes");
+    super::factors::more_of_everything(store);
 }
 
 /// Compares what can be asked for.
-pub(super) fn the_same_is_answered<A: AccountStore, B: AccountStore>(one: &A, other: &B) {
+pub(super) fn the_same_is_answered<A: FactorStore, B: FactorStore>(one: &A, other: &B) {
     for user in [ALICE, BOB, CAROL] {
         assert_eq!(ready(one.accounts(&[user])), ready(other.accounts(&[user])));
         assert_eq!(ready(one.sessions(user, at(0))), ready(other.sessions(user, at(0))));
@@ -350,4 +352,5 @@ pub(super) fn the_same_is_answered<A: AccountStore, B: AccountStore>(one: &A, ot
     }
     assert_eq!(ready(one.revoked_since(at(0))), ready(other.revoked_since(at(0))));
     assert_eq!(ready(one.unpublished(10)), ready(other.unpublished(10)), "and in the same order");
+    super::factors::the_same_is_answered(one, other);
 }

@@ -9,7 +9,7 @@ use super::messages::{println_seed, same_log};
 use crate::dump::{AccountsMark, LogRow, RoomsMark};
 use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
 use crate::port::{
-    AccountDump, AccountFill, AccountStore, MessageDump, MessageStore as _, RoomDump, RoomFill, RoomStore,
+    AccountDump, AccountFill, FactorStore, MessageDump, MessageStore as _, RoomDump, RoomFill, RoomStore,
     ready,
 };
 use crate::{MetaEvent, StoreError};
@@ -213,7 +213,7 @@ async fn copy_accounts<D: AccountDump, F: AccountFill>(dump: &mut D, fill: &mut 
 }
 
 /// Accounts that are filled from the reference are dumped as they were filled, and go on as the reference does. The store must be empty.
-pub fn filled_accounts_equal_their_source<A: AccountStore + AccountFill, D: AccountDump>(
+pub fn filled_accounts_equal_their_source<A: FactorStore + AccountFill, D: AccountDump>(
     store: &mut A,
     snapshot: impl Fn(&A) -> D,
 ) {

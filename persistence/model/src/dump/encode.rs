@@ -281,6 +281,24 @@ impl AccountsRow {
                 out.id(user.0);
                 out.number(created.0);
             }
+            Self::Factor(app) => {
+                out.byte(7);
+                out.id(app.user.0);
+                out.bytes(&app.sealed);
+                out.number(app.enrolled.0);
+                out.time(app.confirmed);
+                out.number(app.last_step);
+            }
+            Self::Recovery { user, proof } => {
+                out.byte(8);
+                out.id(user.0);
+                out.bytes(proof);
+            }
+            Self::Suspended { user, since } => {
+                out.byte(9);
+                out.id(user.0);
+                out.number(since.0);
+            }
         }
     }
 }

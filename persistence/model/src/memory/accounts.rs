@@ -1,10 +1,11 @@
 //! [`MemoryAccounts`]: accounts as tables. See the parent module.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 
+use super::factors::Factors;
 use crate::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered,
     Session, Which,
@@ -25,6 +26,7 @@ pub struct MemoryAccounts {
     audit: Vec<AuditEvent>,
     /// Accounts whose event waits, in the order in which they were made.
     outbox: Vec<(UserId, Millis)>,
+    pub(super) factors: Factors,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +42,11 @@ impl Kept {
 }
 
 impl MemoryAccounts {
-    fn note(&mut self, user: UserId, session: SessionId, kind: AuditKind, at: Millis) {
+    pub(super) fn has_account(&self, user: UserId) -> bool {
+        self.accounts.contains_key(&user)
+    }
+
+    pub(super) fn note(&mut self, user: UserId, session: SessionId, kind: AuditKind, at: Millis) {
         self.audit.push(AuditEvent { at, user, session, kind });
     }
 
@@ -58,7 +64,7 @@ impl MemoryAccounts {
         self.note(user, new.session, AuditKind::SignedIn, new.created);
     }
 
-    fn end_sessions(
+    pub(super) fn end_sessions(
         &mut self,
         user: UserId,
         which: Which,
@@ -106,7 +112,7 @@ impl AccountStore for MemoryAccounts {
     }
 
     async fn names(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
-        let rest = self.names.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        let rest = self.names.range::<str, _>((Excluded(after), Unbounded));
         Ok(rest.take(limit as usize).map(|(name, _)| name.clone()).collect())
     }
 
@@ -142,6 +148,7 @@ impl AccountStore for MemoryAccounts {
                 *freed = Some(wall);
             }
         }
+        self.factors.forget(user);
         let ended = self.end_sessions(user, Which::All, AuditKind::Removed, wall);
         self.note(user, SessionId::NIL, AuditKind::Removed, wall);
         Ok(ended)
@@ -286,6 +293,25 @@ impl AccountDump for MemoryAccounts {
                 };
                 rows.map(row).collect()
             }
+            AccountsMark::Factors(after) => {
+                let rows = self.factors.apps.range((Excluded(*after), Unbounded)).take(limit);
+                rows.map(|(user, app)| (AccountsRow::Factor(app.clone()), AccountsMark::Factors(*user)))
+                    .collect()
+            }
+            AccountsMark::Recovery(user, proof) => {
+                let rows = self.factors.recovery.range((Excluded((*user, *proof)), Unbounded)).take(limit);
+                let row = |&(user, proof): &(UserId, [u8; 32])| {
+                    (AccountsRow::Recovery { user, proof }, AccountsMark::Recovery(user, proof))
+                };
+                rows.map(row).collect()
+            }
+            AccountsMark::Suspended(after) => {
+                let rows = self.factors.suspended.range((Excluded(*after), Unbounded)).take(limit);
+                let row = |(&user, &since): (&UserId, &Millis)| {
+                    (AccountsRow::Suspended { user, since }, AccountsMark::Suspended(user))
+                };
+                rows.map(row).collect()
+            }
         };
         let next = if rows.len() < limit { mark.next_table() } else { rows.last().map(|(_, at)| at.clone()) };
         Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
@@ -318,6 +344,15 @@ impl AccountFill for MemoryAccounts {
                     if self.outbox.iter().all(|(other, _)| other != user) {
                         self.outbox.push((*user, *created));
                     }
+                }
+                AccountsRow::Factor(app) => {
+                    self.factors.apps.insert(app.user, app.clone());
+                }
+                AccountsRow::Recovery { user, proof } => {
+                    self.factors.recovery.insert((*user, *proof));
+                }
+                AccountsRow::Suspended { user, since } => {
+                    self.factors.suspended.insert(*user, *since);
                 }
             }
         }

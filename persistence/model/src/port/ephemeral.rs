@@ -80,6 +80,8 @@ pub enum OnceKind {
     Ticket = 1,
     /// Turns one proved number into an account; the owner is the number.
     Registration = 2,
+    /// Turns a proved number and a second factor into a session; the owner is the user.
+    Challenge = 3,
 }
 
 /// A token to be kept.

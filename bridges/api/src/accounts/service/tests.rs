@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use lynk_auth::{KeyRing, Scope, SigningKey};
+use lynk_auth::{KeyRing, Scope, SigningKey, TOTP_CODES_GOOD, TOTP_STEP_MILLIS, TotpSecret};
 use lynk_domain::Nanos;
+use lynk_model::account::{AuditEvent, Enrolled, Factor};
 use lynk_model::memory::MemoryAccounts;
-use lynk_model::port::Ephemeral;
+use lynk_model::port::{AccountStore, Ephemeral};
 
+use crate::accounts::factors::service::{Again, FactorActions as _, Shown};
 use crate::accounts::vault::tests::Shared as SharedStore;
 
 use super::*;
@@ -22,6 +24,7 @@ fn service_with(policies: Policies, shared: Option<Arc<dyn Ephemeral>>) -> Servi
     let ring = KeyRing::new(Scope::default(), SigningKey::generate([1; 32]).0, []).expect("one key");
     let shared = Shared {
         server: Arc::clone(&server),
+        factor_keys: FactorKeys::new([8; 32], []),
         keys: Keys::new(ring),
         vault: Vault::new(server, shared),
         names: Names::new(Arc::<lynk_model::local::LocalEphemeral>::default(), [0; 16]).0,
@@ -178,6 +181,65 @@ fn whoever_flushes_the_shared_store_guesses_no_more_often() {
     assert!(guesses <= 25, "{guesses}");
 }
 
+/// An account with an app, the claims of its session, and the app's secret.
+fn with_app(service: &mut Service<MemoryAccounts>) -> (Claims, TotpSecret) {
+    let asked = service.request_code(at(0), address(1), &number(1), 0).expect("asked");
+    let code = asked.sms.expect("sent").code;
+    let proved = service.verify(at(0), address(1), asked.request, &code, String::new());
+    let Ok(Proved::New(token)) = proved else { panic!("a new number") };
+    let (token, name) = (token.reveal().to_owned(), "alice".to_owned());
+    let asked = Registration { token, user_name: name.clone(), display_name: name, device: String::new() };
+    let (issued, account) = service.register(at(0), address(1), &asked).expect("registers");
+    let claims = Claims {
+        user: account.user,
+        session: issued.session,
+        epoch: 1,
+        authenticated: at(0).wall,
+        expires: issued.access_expires,
+    };
+    let (secret, _) = service.enrol(at(0), &claims).expect("begins");
+    let code = secret.code(at(0).wall.0 / TOTP_STEP_MILLIS);
+    service.confirm(at(0), address(1), &claims, &code).expect("confirms");
+    (claims, secret)
+}
+
+/// A code that is not good around `now`.
+fn not_of(secret: &TotpSecret, now: Now) -> Code {
+    let step = now.wall.0 / TOTP_STEP_MILLIS;
+    let good = [step - 1, step, step + 1].map(|step| secret.code(step));
+    (0..4).map(|n| Code::new([n; 16])).find(|code| !good.contains(code)).expect("one of four")
+}
+
+/// Somebody who has the telephone, a stolen token and all addresses tries codes of the app for three days, one every ten seconds.
+#[test]
+fn guessing_odds_of_a_second_factor_stay_under_five_in_a_hundred_thousand() {
+    const DAY: u64 = 24 * HOUR_MILLIS;
+    let mut policies = Policies::default();
+    policies.codes.attempts_per_address_minute = 0;
+    let mut service = service(policies);
+    let (claims, secret) = with_app(&mut service);
+    let wrong = |service: &Service<MemoryAccounts>| service.counts.compared_wrong();
+    let mut compared = Vec::new();
+    for step in 1..3 * DAY / 10_000 {
+        let now = at(step * 10_000);
+        let before = wrong(&service);
+        let guess = Again::Second(Shown::Code(not_of(&secret, now)));
+        let told = service.step_up(now, address(step as u32), &claims, &guess);
+        assert_eq!(told.expect_err("wrong, or locked").code, ErrorCode::InvalidCode);
+        if wrong(&service) > before {
+            compared.push(step * 10_000);
+        }
+    }
+    let worst = (0..compared.len())
+        .map(|first| compared[first..].iter().take_while(|at| **at < compared[first] + DAY).count())
+        .max()
+        .expect("some were compared");
+    assert_eq!(worst, 10, "guesses in any day");
+    assert!(compared.len() >= 20, "and the lock ends: {}", compared.len());
+    let odds = f64::from(TOTP_CODES_GOOD) * worst as f64 / 1_000_000.0;
+    assert!(odds <= 5e-5, "{odds}");
+}
+
 /// A store that counts what it is asked.
 struct Counting {
     store: MemoryAccounts,
@@ -275,11 +337,7 @@ impl AccountStore for Counting {
         self.store.charge(charges, wall).await
     }
 
-    async fn audit(
-        &self,
-        user: UserId,
-        limit: u32,
-    ) -> Result<Vec<lynk_model::account::AuditEvent>, StoreError> {
+    async fn audit(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         self.count();
         self.store.audit(user, limit).await
     }
@@ -291,14 +349,99 @@ impl AccountStore for Counting {
     }
 }
 
+impl FactorStore for Counting {
+    async fn factor(&self, user: UserId) -> Result<Option<Factor>, StoreError> {
+        self.count();
+        self.store.factor(user).await
+    }
+
+    async fn enrol(&mut self, user: UserId, sealed: &[u8], wall: Millis) -> Result<Enrolled, StoreError> {
+        self.count();
+        self.store.enrol(user, sealed, wall).await
+    }
+
+    async fn confirm(
+        &mut self,
+        seen: &Factor,
+        step: u64,
+        proofs: &[[u8; 32]],
+        by: SessionId,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.count();
+        self.store.confirm(seen, step, proofs, by, wall).await
+    }
+
+    async fn accept_step(
+        &mut self,
+        seen: &Factor,
+        step: u64,
+        sealed: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        self.count();
+        self.store.accept_step(seen, step, sealed).await
+    }
+
+    async fn use_recovery(
+        &mut self,
+        user: UserId,
+        proof: &[u8; 32],
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.count();
+        self.store.use_recovery(user, proof, wall).await
+    }
+
+    async fn recovery_left(&self, user: UserId) -> Result<u32, StoreError> {
+        self.count();
+        self.store.recovery_left(user).await
+    }
+
+    async fn replace_recovery(
+        &mut self,
+        user: UserId,
+        proofs: &[[u8; 32]],
+        by: SessionId,
+        wall: Millis,
+    ) -> Result<bool, StoreError> {
+        self.count();
+        self.store.replace_recovery(user, proofs, by, wall).await
+    }
+
+    async fn remove_factor(&mut self, user: UserId, by: SessionId, wall: Millis) -> Result<bool, StoreError> {
+        self.count();
+        self.store.remove_factor(user, by, wall).await
+    }
+
+    async fn note(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        self.count();
+        self.store.note(event).await
+    }
+
+    async fn suspended(&self, user: UserId) -> Result<Option<Millis>, StoreError> {
+        self.count();
+        self.store.suspended(user).await
+    }
+
+    async fn suspend(&mut self, user: UserId, wall: Millis) -> Result<Option<Vec<Revocation>>, StoreError> {
+        self.count();
+        self.store.suspend(user, wall).await
+    }
+
+    async fn resume(&mut self, user: UserId, wall: Millis) -> Result<bool, StoreError> {
+        self.count();
+        self.store.resume(user, wall).await
+    }
+}
+
 #[test]
 fn known_and_unknown_numbers_cost_the_same_work() {
     let mut policies = Policies::default();
     policies.codes.attempts_per_address_minute = 0;
     policies.codes.per_address_hour = 0;
-    let Service { store, runtime, server, keys, vault, names, on_ended, random, .. } =
+    let Service { store, runtime, server, factor_keys, keys, vault, names, on_ended, random, .. } =
         service(policies.clone());
-    let shared = Shared { server, keys, vault, names, on_ended, counts: Arc::default() };
+    let shared = Shared { server, factor_keys, keys, vault, names, on_ended, counts: Arc::default() };
     let store = Counting { store, calls: Cell::new(0) };
     let mut service = Service::new(store, runtime, shared, policies, random);
     let from = address(1);

@@ -144,7 +144,13 @@ impl Process {
 }
 
 fn claims(n: u8) -> Claims {
-    Claims { user: UserId([n; 16]), session: SessionId([n + 1; 16]), epoch: 7, expires: Millis(9_000) }
+    Claims {
+        user: UserId([n; 16]),
+        session: SessionId([n + 1; 16]),
+        epoch: 7,
+        authenticated: Millis(0),
+        expires: Millis(9_000),
+    }
 }
 
 fn wrong(code: &Code) -> Code {

@@ -1,0 +1,75 @@
+//! Questions about accounts that come through the control socket, and their answers as JSON.
+//!
+//! Thread: one of `control`. What can fail: no such account, the store; every failure names its cure.
+
+use std::sync::Arc;
+
+use lynk_api::accounts::{AccountFacts, AccountsState, OperatorAction, Whom};
+use lynk_domain::{Millis, UserId};
+use lynk_protocol::ErrorCode;
+use serde_json::{Value, json};
+
+use crate::copies::control::AskAccounts;
+use crate::exit::{Exit, Failure};
+
+/// What may be asked, with the word for it.
+pub(crate) const ACTIONS: [(&str, OperatorAction); 4] = [
+    ("show", OperatorAction::Show),
+    ("suspend", OperatorAction::Suspend),
+    ("unsuspend", OperatorAction::Resume),
+    ("end-totp", OperatorAction::EndFactor),
+];
+
+/// Answers questions with `accounts`.
+pub(crate) fn asker(accounts: AccountsState) -> AskAccounts {
+    Arc::new(move |question| answer(&accounts, question))
+}
+
+fn answer(accounts: &AccountsState, question: &Value) -> Result<Value, Failure> {
+    let wrong = || {
+        Failure::new(Exit::Usage, "the server does not know this question")
+            .cure("use the lynk that the server runs")
+    };
+    let word = question["action"].as_str().ok_or_else(wrong)?;
+    let (word, action) = ACTIONS.into_iter().find(|(known, _)| *known == word).ok_or_else(wrong)?;
+    let user = question["user"].as_str().ok_or_else(wrong)?;
+    let whom = UserId::parse(user).map_or_else(|| Whom::Name(user.to_owned()), Whom::User);
+    let facts = accounts.operate(whom, action).map_err(|reject| {
+        let failure = Failure::dependency(reject.message().to_owned());
+        match reject.code {
+            ErrorCode::UserNotFound => failure.cure("name the account by its user name or its id"),
+            _ => failure.cure("see the server's log, and ask again"),
+        }
+    })?;
+    if facts.changed {
+        let reason = question["reason"].as_str().unwrap_or_default();
+        tracing::info!(event = "account_changed", action = word, user = %facts.account.user, reason, "an operator changed an account");
+    }
+    Ok(told(&facts))
+}
+
+fn told(facts: &AccountFacts) -> Value {
+    let millis = |at: Option<Millis>| at.map(|at| at.0);
+    let account = &facts.account;
+    let audit: Vec<Value> = facts
+        .audit
+        .iter()
+        .map(|event| {
+            let session = (!event.session.is_nil()).then(|| event.session.to_string());
+            json!({"at": event.at.0, "what": event.kind.name(), "session": session})
+        })
+        .collect();
+    json!({
+        "user": account.user.to_string(),
+        "user_name": account.user_name,
+        "display_name": account.display_name,
+        "phone": account.phone.masked(),
+        "created_at": account.created.0,
+        "sessions": facts.sessions,
+        "totp_since": millis(facts.app),
+        "recovery_codes_left": facts.recovery_left,
+        "suspended_since": millis(facts.suspended),
+        "changed": facts.changed,
+        "audit": audit,
+    })
+}

@@ -1,0 +1,139 @@
+/** Two-step sign-in: turning an authenticator app on and off, its recovery codes, and proving again who one is. */
+
+import { confirmDialog, formDialog, openDialog } from './dialogs.js';
+import { h, icon, toast } from './dom.js';
+import { count, explain, fullTime } from './format.js';
+
+const SVG = 'http://www.w3.org/2000/svg';
+const say = (message) => { throw new Error(message); };
+
+/** The section of the settings. `leave` closes them before a dialog opens, `back` shows them again. */
+export function twoStep(account, leave, back) {
+  const body = h('div', { class: 'two-step' }, h('p', { class: 'hint' }, 'Loading…'));
+  const button = (label, action, kind = 'secondary') => h('button', { type: 'button', class: kind, onclick: () => { leave(); action(account, back); } }, label);
+  const load = async () => {
+    try {
+      const state = await account.totp();
+      const left = state.recovery_codes_left;
+      body.replaceChildren(...(state.enabled
+        ? [h('p', { class: 'hint' }, icon('lock'), ` On since ${fullTime(state.enabled_at)}. Signing in asks for a code of your app.`),
+          h('p', { class: left > 2 ? 'hint' : 'hint warn' }, left ? `${count(left, 'recovery code')} left.` : 'No recovery codes left: make new ones, or a lost phone locks you out.'),
+          h('div', { class: 'actions' }, button('New recovery codes', newCodes), button('Turn off', turnOff, 'secondary danger'))]
+        : [h('p', { class: 'hint' }, 'Signing in asks for a code of an authenticator app as well, so that who has your phone number alone cannot be you.'), button('Turn on', turnOn)]));
+    } catch (error) {
+      body.replaceChildren(h('p', { class: 'error' }, icon('warning'), h('span', {}, explain(error)), h('button', { type: 'button', class: 'link', onclick: load }, 'Try again')));
+    }
+  };
+  load();
+  return h('section', {}, h('h3', {}, 'Two-step sign-in'), body);
+}
+
+const digits = (id, label, props = {}) => [h('label', { for: id }, label), h('input', { id, name: 'code', class: 'code', inputmode: 'numeric', autocomplete: 'one-time-code', maxlength: '7', 'aria-describedby': 'dialog-error', ...props })];
+
+/** `{code}` or `{recovery_code}` of what was typed. */
+function shownOf(typed) {
+  const text = typed.trim();
+  if (/^\d{3} ?\d{3}$/.test(text)) return { code: text.replace(' ', '') };
+  if (/^[a-z2-7]{10}$/i.test(text.replace(/[ -]/g, ''))) return { recovery_code: text };
+  return say('Enter the six digits of the app, or a recovery code such as abcde-fgh23.');
+}
+
+/** Asks for a proof; resolves with a token, rejects when it is called off. */
+export function prove(account) {
+  return new Promise((resolve, reject) => {
+    let proof;
+    const options = (about, fields, submit) => formDialog({
+      title: 'Is it you?', about, label: 'Continue', fields, submit,
+      done: (token) => { proof = token; },
+      onclose: () => { if (proof) resolve(proof); else reject(Object.assign(new Error('called off'), { quiet: true })); },
+    });
+    (async () => {
+      const { enabled } = await account.totp();
+      if (enabled) {
+        options('Before this change, enter the code of your authenticator app, or a recovery code.',
+          [h('label', { for: 'proof-code' }, 'Code'), h('input', { id: 'proof-code', name: 'code', class: 'code', autocomplete: 'one-time-code', autocapitalize: 'none', spellcheck: 'false', maxlength: '24', 'aria-describedby': 'dialog-error' })],
+          ({ code }) => account.stepUp(shownOf(code)));
+        return;
+      }
+      const { request_id } = await account.stepUpCode();
+      options('Before this change, enter the code that is on its way to your phone by SMS.', digits('proof-code', 'Six-digit code'),
+        ({ code }) => (/^\d{6}$/.test(code.trim()) ? account.stepUp({ request_id, code: code.trim() }) : say('The code has six digits.')));
+    })().catch(reject);
+  });
+}
+
+const failed = (error) => { if (!error.quiet) toast(explain(error), { kind: 'error' }); };
+
+/** The picture of a code, built from the one path that the server draws. */
+function picture(document) {
+  const svg = globalThis.document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', /viewBox="([\d ]+)"/.exec(document)?.[1] ?? '0 0 1 1');
+  svg.setAttribute('class', 'qr');
+  svg.setAttribute('role', 'img');
+  svg.setAttribute('aria-label', 'QR code for your authenticator app');
+  svg.setAttribute('shape-rendering', 'crispEdges');
+  const path = globalThis.document.createElementNS(SVG, 'path');
+  path.setAttribute('d', / d="([MhvHVz\d .-]+)"/.exec(document)?.[1] ?? '');
+  svg.append(path);
+  return svg;
+}
+
+async function turnOn(account, back) {
+  try {
+    const begun = await account.beginTotp(() => prove(account));
+    formDialog({
+      title: 'Turn on two-step sign-in', label: 'Turn on',
+      about: 'Scan this with an authenticator app, then enter the code that it shows.',
+      fields: [picture(begun.qr_svg),
+        h('details', {}, h('summary', {}, 'The app cannot scan?'),
+          h('p', { class: 'hint' }, 'Enter this key in the app (time-based, 6 digits), or ', h('a', { href: begun.uri }, 'open an app on this device'), '.'),
+          h('code', { class: 'secret' }, begun.secret.match(/.{1,4}/g).join(' '))),
+        ...digits('totp-code', 'Six-digit code of the app')],
+      submit: ({ code }) => (/^\d{3} ?\d{3}$/.test(code.trim()) ? account.confirmTotp(code.replace(/\D/g, '')) : say('The code has six digits.')),
+      done: (made) => showCodes(account, made, back),
+    });
+  } catch (error) { failed(error); }
+}
+
+async function newCodes(account, back) {
+  try { showCodes(account, await account.newRecoveryCodes(() => prove(account)), back); } catch (error) { failed(error); }
+}
+
+/** Recovery codes: shown this once. */
+function showCodes(account, { recovery_codes: codes, other_sessions: others }, back) {
+  const text = `Lynk recovery codes of @${account.session.user.user_name}\nEach signs in once in place of a code of the app.\n\n${codes.join('\n')}\n`;
+  const copy = h('button', { type: 'button', class: 'secondary', onclick: async () => {
+    try { await navigator.clipboard.writeText(text); toast('Copied'); } catch { toast('Your browser does not let this page copy. Mark the codes and copy them.', { kind: 'error' }); }
+  } }, icon('copy'), 'Copy');
+  const save = h('button', { type: 'button', class: 'secondary', onclick: () => {
+    const url = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+    h('a', { href: url, download: 'lynk-recovery-codes.txt' }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  } }, icon('down'), 'Download');
+  const dialog = openDialog('Your recovery codes', h('div', {},
+    h('p', { class: 'about' }, 'Each of these signs you in once if your phone is lost. They are not shown again: keep them where you keep important papers.'),
+    h('ol', { class: 'codes' }, codes.map((code) => h('li', {}, h('code', {}, code)))),
+    h('div', { class: 'actions' }, copy, save),
+    h('footer', {}, h('button', { type: 'button', class: 'primary', onclick: () => dialog.close() }, 'I have saved them'))), {
+    onclose: () => { if (others) offerOthers(account, others, back); else back(); },
+  });
+}
+
+/** After a change of how one signs in: whoever is signed in elsewhere was asked for less. */
+function offerOthers(account, others, back) {
+  confirmDialog({
+    title: 'Sign out everywhere else?', about: `You are signed in in ${count(others, 'other place')}. They stay signed in without the change unless you end them.`, label: 'Sign out everywhere else',
+    run: async () => { const { revoked } = await account.revokeOthers(); toast(`${count(revoked, 'session')} ended`); },
+    onclose: back,
+  });
+}
+
+function turnOff(account, back) {
+  formDialog({
+    title: 'Turn off two-step sign-in?', label: 'Turn off',
+    about: 'Your phone number alone will sign you in. Enter a code of your app, or a recovery code.',
+    fields: [h('label', { for: 'off-code' }, 'Code'), h('input', { id: 'off-code', name: 'code', class: 'code', autocomplete: 'one-time-code', autocapitalize: 'none', spellcheck: 'false', maxlength: '24', 'aria-describedby': 'dialog-error' })],
+    submit: ({ code }) => account.endTotp(shownOf(code)),
+    done: ({ other_sessions: others }) => { toast('Two-step sign-in is off'); if (others) offerOthers(account, others, back); else back(); },
+  });
+}

@@ -1,0 +1,173 @@
+/** Two-step sign-in, as a person with an authenticator app goes through it. */
+
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { openBrowser, Person, Server, sleep } from './harness.mjs';
+
+let browser;
+let server;
+let eve;
+
+before(async () => {
+  server = await Server.start();
+  browser = await openBrowser();
+  eve = await Person.arrive(browser, server, { name: 'Eve Moreau', user: 'eve' });
+});
+after(async () => {
+  await eve?.leave();
+  await browser?.close();
+  await server?.stop();
+});
+
+const look = async (name) => {
+  await eve.shot(name);
+  await eve.axe(name);
+};
+
+/** What an app makes of a secret: RFC 6238 with SHA-1, 6 digits, 30 s. */
+class App {
+  #key;
+  #last = 0;
+
+  constructor(base32) {
+    const bits = [...base32.replaceAll(' ', '')].map((char) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(char).toString(2).padStart(5, '0')).join('');
+    this.#key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
+  }
+
+  code(step) {
+    const counter = Buffer.alloc(8);
+    counter.writeBigUInt64BE(BigInt(step));
+    const tag = createHmac('sha1', this.#key).update(counter).digest();
+    return String((tag.readUInt32BE(tag.at(-1) & 15) & 0x7fff_ffff) % 1_000_000).padStart(6, '0');
+  }
+
+  /** A code that was not used yet; waits for the next one when both that are good now were. */
+  async next() {
+    for (;;) {
+      const step = Math.floor(Date.now() / 30_000) + 1;
+      if (step > this.#last) {
+        this.#last = Math.max(step - 1, this.#last + 1);
+        return this.code(this.#last);
+      }
+      await sleep(1_000);
+    }
+  }
+}
+
+const settings = async () => {
+  await eve.page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await eve.page.getByRole('heading', { name: 'Two-step sign-in' }).waitFor();
+};
+
+const signOut = async () => {
+  await settings();
+  await eve.page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await eve.page.getByRole('dialog').getByRole('button', { name: 'Sign out', exact: true }).click();
+  await eve.page.getByLabel('Phone number').waitFor();
+};
+
+const proveNumber = async () => {
+  const { page } = eve;
+  await sleep(1_100);
+  await page.getByLabel('Phone number').fill(eve.phone);
+  await page.getByRole('button', { name: 'Send the code' }).click();
+  await page.getByLabel('Six-digit code').waitFor();
+  await page.getByLabel('Six-digit code').fill(await server.code(eve.phone));
+  await page.getByRole('heading', { name: 'Two-step sign-in' }).waitFor();
+};
+
+test('two-step sign-in is turned on, asked for, and turned off', async () => {
+  const { page } = eve;
+  await eve.signUp();
+  await settings();
+  await page.getByRole('button', { name: 'Turn on' }).waitFor();
+  await look('twostep-off');
+  await page.getByRole('button', { name: 'Turn on' }).click();
+  await page.getByRole('img', { name: 'QR code for your authenticator app' }).waitFor();
+  assert.match(await page.locator('.qr path').getAttribute('d'), /^M\d+ \d+h/);
+  await page.getByText('The app cannot scan?').click();
+  await look('twostep-enrol');
+  const app = new App(await page.locator('code.secret').textContent());
+  await page.getByLabel('Six-digit code of the app').fill('12');
+  await page.getByRole('button', { name: 'Turn on' }).click();
+  await page.getByRole('alert').filter({ hasText: 'The code has six digits' }).waitFor();
+  await page.getByLabel('Six-digit code of the app').fill(await app.next());
+  await page.getByRole('button', { name: 'Turn on' }).click();
+  await page.getByRole('heading', { name: 'Your recovery codes' }).waitFor();
+  await look('twostep-codes');
+  const codes = await page.locator('.codes code').allTextContents();
+  assert.equal(new Set(codes).size, 10);
+  await page.getByRole('button', { name: 'Copy' }).click();
+  assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes(codes[9]));
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);
+  assert.equal(download.suggestedFilename(), 'lynk-recovery-codes.txt');
+  assert.ok(readFileSync(await download.path(), 'utf8').includes(codes[0]));
+  await page.getByRole('button', { name: 'I have saved them' }).click();
+  await page.getByText('10 recovery codes left.').waitFor();
+  await look('twostep-on');
+  await page.keyboard.press('Escape');
+
+  await signOut();
+  await proveNumber();
+  await look('signin-second');
+  await page.getByLabel('Six-digit code of the app').fill('000000');
+  await page.getByRole('alert').filter({ hasText: 'That code is not right' }).waitFor();
+  await look('signin-second-wrong');
+  await page.getByLabel('Six-digit code of the app').fill(await app.next());
+  await eve.online();
+
+  await signOut();
+  await proveNumber();
+  await page.getByRole('button', { name: 'Use a recovery code' }).click();
+  await look('signin-recovery');
+  await page.getByLabel('Recovery code').fill(codes[4].toUpperCase());
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await eve.online();
+  await settings();
+  await page.getByText('9 recovery codes left.').waitFor();
+  await page.getByRole('button', { name: 'Turn off' }).click();
+  await look('twostep-turn-off');
+  await page.getByLabel('Code', { exact: true }).fill(codes[4]);
+  await page.getByRole('dialog').getByRole('button', { name: 'Turn off' }).click();
+  await page.getByRole('alert').filter({ hasText: 'That code is not right' }).waitFor();
+  await page.getByLabel('Code', { exact: true }).fill(codes[5]);
+  await page.getByRole('dialog').getByRole('button', { name: 'Turn off' }).click();
+  await page.getByRole('button', { name: 'Turn on' }).waitFor();
+  await page.keyboard.press('Escape');
+});
+
+test('a change that needs it asks who one is', async () => {
+  const { page } = eve;
+  // Of a session whose sign-in is long ago: its refreshed token has no recent proof, and the server says so once.
+  let asked = 0;
+  await page.route('**/v1/me/totp', (route) => {
+    if (route.request().method() !== 'POST' || asked++ > 0) return route.continue();
+    return route.fulfill({ status: 403, contentType: 'application/json', body: JSON.stringify({ code: 'step_up_required', message: 'prove again who you are', retryable: false, request_id: '0000000000000000' }) });
+  });
+  await sleep(1_100);
+  await settings();
+  await page.getByRole('button', { name: 'Turn on' }).click();
+  await page.getByRole('heading', { name: 'Is it you?' }).waitFor();
+  await look('step-up');
+  await page.getByLabel('Six-digit code').fill(await server.code(eve.phone));
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('img', { name: 'QR code for your authenticator app' }).waitFor();
+  assert.equal(asked, 2, 'and repeats what was asked for');
+  await page.keyboard.press('Escape');
+  await page.unroute('**/v1/me/totp');
+});
+
+test('a person takes out what the server has', async () => {
+  const { page } = eve;
+  await eve.createRoom('Notes');
+  await eve.say('to be kept');
+  await eve.sees('to be kept');
+  await settings();
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download my data' }).click()]);
+  const all = JSON.parse(readFileSync(await download.path(), 'utf8'));
+  assert.equal(all.account.user_name, eve.user);
+  assert.equal(all.rooms.length, 1);
+  assert.deepEqual(all.messages.map(({ text }) => text), ['to be kept']);
+});
