@@ -13,7 +13,7 @@
 //!
 //! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
 //! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `subscribe` commands that read ·
-//! `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out ·
+//! `mentions`, `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out ·
 //! `replicas` what waits for the message store.
 
 mod backlog;
@@ -22,6 +22,7 @@ mod change;
 mod history;
 mod keys;
 mod load;
+mod mentions;
 mod metadata;
 mod quiet;
 mod reads;
@@ -178,6 +179,11 @@ impl Owner {
             _ => None,
         };
         self.books.refused(cx, room, to, mail);
+    }
+
+    /// A block was set or lifted somewhere: what was counted without its mentions is counted again.
+    pub(crate) fn blocks_changed(&mut self) {
+        self.books.blocks = self.books.blocks.wrapping_add(1).max(1);
     }
 
     /// A store answered.

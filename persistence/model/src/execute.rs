@@ -9,9 +9,14 @@ use lynk_domain::{Key, MessageId, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
-    Body, BodyError, FoundKey, LoadedRoom, MetaTransaction, Overlay, OwnedRecord, PageQuery, PageReply,
-    RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
+    Body, BodyError, FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, MetaTransaction, Overlay, OwnedRecord,
+    PageQuery, PageReply, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
 };
+
+/// Mentions that are read at a time.
+const MENTIONS_READ: u32 = 256;
+/// How often, for one count.
+const MENTION_READS_MAX: u32 = 4;
 
 /// A use of a key of which the message log knows nothing yet.
 const UNKNOWN_USE: FoundKey =
@@ -79,11 +84,14 @@ where
             let touched = Overlay::touched(&undrained).map_err(corrupt)?;
             let overlay = overlay(messages, *room, &undrained).await?;
             let stored = messages.count_not_unread(*room, *user, *after, &touched).await?;
+            let mentions =
+                count_mentions(messages, rooms, (*room, *user, *after), &touched, overlay.as_ref());
+            let mentions = mentions.await?;
             let NotUnread { own, deleted, cursor_n, next: _ } = match overlay {
                 Some(overlay) => overlay.join_not_unread(*user, *after, stored),
                 None => stored,
             };
-            StoreReply::NotUnread { own, deleted, cursor_n }
+            StoreReply::NotUnread { own, deleted, cursor_n, mentions }
         }
         StoreRequest::Memberships { user, after, limit } => {
             StoreReply::Memberships(rooms.memberships(*user, *after, *limit).await?)
@@ -105,6 +113,42 @@ where
             StoreReply::Confirmed
         }
     })
+}
+
+/// Messages that mention a user in the store and among records, counted up to [`MENTIONS_COUNTED_MAX`] without those across a
+/// block; `None` when the store of rooms cannot tell which those are. Behind [`MENTIONS_READ`] times [`MENTION_READS_MAX`] of them no
+/// more are looked for.
+async fn count_mentions<M, R>(
+    messages: &M,
+    rooms: &R,
+    (room, user, after): (RoomId, UserId, Seq),
+    touched: &BTreeSet<Seq>,
+    overlay: Option<&Overlay>,
+) -> Result<Option<u32>, StoreError>
+where
+    M: MessageStore,
+    R: RoomStore,
+{
+    let mut found: Vec<(Seq, UserId)> = overlay.map_or_else(Vec::new, |o| o.mentions(user, after).collect());
+    let (mut counted, mut from, mut apart) = (0, after, BTreeMap::new());
+    for _ in 0..MENTION_READS_MAX {
+        let stored = messages.mentions(room, user, from, touched, MENTIONS_READ).await?;
+        let whole = stored.len() < MENTIONS_READ as usize;
+        from = stored.last().map_or(from, |(seq, _)| *seq);
+        found.extend(stored);
+        let new: BTreeSet<UserId> =
+            found.iter().map(|(_, sender)| *sender).filter(|sender| !apart.contains_key(sender)).collect();
+        if !new.is_empty() {
+            let new: Vec<UserId> = new.into_iter().collect();
+            let Ok(hidden) = rooms.apart(user, &new).await else { return Ok(None) };
+            apart.extend(new.into_iter().map(|sender| (sender, hidden.contains(&sender))));
+        }
+        counted += found.drain(..).filter(|(_, sender)| apart.get(sender) == Some(&false)).count();
+        if whole || counted >= MENTIONS_COUNTED_MAX as usize {
+            break;
+        }
+    }
+    Ok(Some((counted as u32).min(MENTIONS_COUNTED_MAX)))
 }
 
 /// Reads the records at `places`. One whose journal is gone was drained, so the store has it.

@@ -33,6 +33,9 @@ pub struct PageQuery {
     pub all: bool,
 }
 
+/// Mentions are counted up to here: then there are as many or more.
+pub const MENTIONS_COUNTED_MAX: u32 = 100;
+
 /// A question to the store bridge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoreRequest {
@@ -78,7 +81,8 @@ pub enum StoreRequest {
         /// It is of a metadata command: the room store knows the hash of its content.
         metadata: bool,
     },
-    /// Messages after `after` that do not count as unread for `user`: own ones, and deleted ones of others.
+    /// Messages after `after` that do not count as unread for `user`: own ones, and deleted ones of others. And those that
+    /// mention `user` and do count.
     CountNotUnread {
         /// The room.
         room: RoomId,
@@ -247,6 +251,9 @@ pub enum StoreReply {
         deleted: u64,
         /// Ordinal of the last message at or before the cursor.
         cursor_n: Ordinal,
+        /// Messages after the cursor that mention the user, at most [`MENTIONS_COUNTED_MAX`]: not deleted, not own, not across
+        /// a block. `None` when it is not known who stands across one.
+        mentions: Option<u32>,
     },
     /// To `Memberships`, ordered by room id; fewer than the limit means the end.
     Memberships(Vec<Membership>),

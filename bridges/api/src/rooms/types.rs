@@ -277,16 +277,24 @@ object! {
         #[serde(default, deserialize_with = "maybe_whole")]
         #[schemars(range(max = MAX_SAFE_INTEGER))]
         reply_to: Option<u64>,
+        /// Members whom it mentions; the same one once.
+        #[serde(default)] mentions: Option<Vec<Id>>,
+        /// It mentions everybody; for moderators and above.
+        #[serde(default)] mention_all: Option<bool>,
     }
 }
 object! {
-    /// The new text of a message.
+    /// What a message says now: what is missing here is no longer in it.
     EditMessage {
         /// Idempotency key.
         key: Key,
         /// Text.
         #[schemars(length(min = 1))]
         text: String,
+        /// Members whom it mentions; the same one once.
+        #[serde(default)] mentions: Option<Vec<Id>>,
+        /// It mentions everybody; for moderators and above.
+        #[serde(default)] mention_all: Option<bool>,
     }
 }
 object! {
@@ -403,6 +411,8 @@ object! {
         #[serde(default)] room: Option<Id>,
         /// How many.
         #[serde(default)] unread: Option<u64>,
+        /// Those of them that mention the caller; 100 for as many or more.
+        #[serde(default)] mentions: Option<u32>,
     }
 }
 object! {
@@ -426,6 +436,8 @@ object! {
         #[serde(default)] read: Option<u64>,
         /// Unread messages.
         #[serde(default)] unread: Option<u64>,
+        /// Those of them that mention the caller; 100 for as many or more.
+        #[serde(default)] mentions: Option<u32>,
         /// Time of the last event.
         #[serde(default)] active: Option<Time>,
     }
@@ -547,6 +559,12 @@ pub(crate) struct Event {
     /// Text of a message that is not deleted, or of an edit.
     #[serde(default)]
     pub(crate) text: Option<String>,
+    /// Users whom a message or an edit mentions.
+    #[serde(default)]
+    pub(crate) mentions: Option<Vec<Id>>,
+    /// Whether it mentions everybody.
+    #[serde(default)]
+    pub(crate) mention_all: Option<bool>,
     /// Seq of the message that is answered.
     #[serde(default)]
     pub(crate) reply_to: Option<u64>,

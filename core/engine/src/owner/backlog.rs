@@ -146,12 +146,12 @@ impl Backlog {
         self.records.range(first..).filter(wanted).map(|r| r.at).collect()
     }
 
-    /// Messages after `seq` and deletes of such.
+    /// Messages after `seq`, and edits and deletes of such.
     pub(super) fn unread_after(&self, seq: Seq) -> Vec<RecordAt> {
         let first = self.records.partition_point(|r| r.seq <= seq);
         let wanted = |r: &&Undrained| match r.kind {
             RecordKind::Message => true,
-            RecordKind::Delete => r.target == Seq(0) || r.target > seq,
+            RecordKind::Edit | RecordKind::Delete => r.target == Seq(0) || r.target > seq,
             _ => false,
         };
         self.records.range(first..).filter(wanted).map(|r| r.at).collect()

@@ -18,6 +18,7 @@ use super::quiet::Aging;
 use super::release::{Item, Release};
 use super::replicas::Replicas;
 use super::room::Room;
+use super::send::Said;
 use crate::EngineConfig;
 use crate::context::Context;
 use crate::io::JournalState;
@@ -125,6 +126,8 @@ pub(super) struct Books {
     pub(super) aging: Aging,
     /// The shard is about to stop: positions do not wait for their second.
     pub(super) draining: bool,
+    /// Version of the blocks among users, as far as this shard has heard; never 0.
+    pub(super) blocks: u32,
     /// Shards that missed events of a room; at most rooms × shards.
     pub(super) lagging: Vec<(RoomId, ShardId)>,
 }
@@ -171,6 +174,7 @@ impl Books {
             wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
             aging: Aging::default(),
             draining: false,
+            blocks: 1,
             lagging: Vec::new(),
         }
     }
@@ -227,8 +231,9 @@ impl Books {
         found: Found,
     ) {
         match command {
-            Command::Send { key, text, reply_to, .. } => {
-                self.send(cx, room, ask, *key, text, *reply_to, found);
+            Command::Send { key, text, reply_to, parts, .. } => {
+                let said = Said { reply_to: reply_to.unwrap_or_default(), text, parts };
+                self.send(cx, room, ask, *key, said, found);
             }
             Command::Edit { .. } | Command::Delete { .. } | Command::React { .. } => {
                 self.change(cx, room, ask, command, found);
@@ -331,6 +336,7 @@ impl Books {
             time: Some(used.wall).filter(|wall| wall.0 > 0),
             level: Some(room.level()),
             unread: None,
+            mentions: None,
             version: 0,
             repeated: ask.from.slot.api_number().is_some(),
         };

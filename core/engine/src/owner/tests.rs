@@ -2,6 +2,7 @@
 
 mod chaos;
 mod durable;
+mod mentions;
 mod metadata;
 mod paging;
 mod random;
@@ -197,7 +198,13 @@ impl World {
         if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);
         }
-        let reply = ready(execute(request, &self.messages, &mut self.rooms, &mut self.journal));
+        let mut reply = ready(execute(request, &self.messages, &mut self.rooms, &mut self.journal));
+        if let StoreReply::NotUnread { mentions: mentions @ Some(1..), .. } = &mut reply
+            && self.store == Store::RoomsAway
+        {
+            // Nobody can tell who stands across a block.
+            *mentions = None;
+        }
         let outcome_lost = self.store == Store::Unsure && matches!(request, StoreRequest::Apply(_));
         if outcome_lost { StoreReply::Failed(StoreError::Unknown) } else { reply }
     }

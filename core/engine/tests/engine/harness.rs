@@ -256,7 +256,7 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Event { .. } => StoreReply::Event(None),
         StoreRequest::FindKey { .. } => StoreReply::Key(None),
         StoreRequest::CountNotUnread { .. } => {
-            StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0) }
+            StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0), mentions: Some(0) }
         }
         StoreRequest::Memberships { .. } => StoreReply::Memberships(Vec::new()),
         StoreRequest::Blocks { .. } => StoreReply::Blocks(Vec::new()),

@@ -65,6 +65,36 @@ fn after_is_a_seq_in_history_and_an_id_elsewhere() {
 }
 
 #[test]
+fn mentions_are_a_set_of_users_and_none_when_there_are_none() {
+    const OTHER: &str = "c6570214-468b-58cf-974c-e7b638713f41";
+    let parts = |op: &str, fields: &str| {
+        let text = format!(r#"{{"op":"{op}","room":"{ROOM}","key":"{ROOM}","seq":1,"text":"hi"{fields}}}"#);
+        match decode(&text).command {
+            Ok(Command::Send { parts, .. } | Command::Edit { parts, .. }) => Ok(parts),
+            Err(reject) => Err(reject.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    let user = |text| UserId::parse(text).expect("an id");
+    for op in ["send", "edit"] {
+        for none in ["", r#","mentions":[]"#, r#","mention_all":false"#, r#","mentions":null"#] {
+            assert_eq!(parts(op, none), Ok(Parts::default()), "{none}");
+        }
+        let named = parts(op, &format!(r#","mentions":["{ROOM}","{OTHER}","{ROOM}"]"#)).expect("users");
+        assert_eq!(named.mentions.users(), [user(OTHER), user(ROOM)]);
+        assert!(!named.mentions.all());
+        assert!(parts(op, r#","mention_all":true"#).expect("everybody").mentions.all());
+        for bad in
+            [r#","mentions":["x"]"#, r#","mentions":"all""#, r#","mention_all":1"#, r#","mentions":[7]"#]
+        {
+            assert_eq!(parts(op, bad), Err(ErrorCode::InvalidField), "{bad}");
+        }
+        let many = vec![format!(r#""{ROOM}""#); lynk_model::MENTIONED_USERS_MAX + 1].join(",");
+        assert_eq!(parts(op, &format!(r#","mentions":[{many}]"#)), Err(ErrorCode::TooLarge));
+    }
+}
+
+#[test]
 fn an_encoded_error_tells_what_it_answers() {
     let room = RoomId::parse(ROOM).expect("an id");
     for room in [None, Some(room)] {

@@ -12,6 +12,7 @@ mod command_line;
 mod credentials;
 mod http;
 mod life;
+mod messages;
 mod people;
 mod rooms;
 mod secrets;

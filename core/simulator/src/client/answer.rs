@@ -313,7 +313,9 @@ impl Device {
         for event in item.events.iter().filter(|e| e.reason.as_deref() != Some("reset")) {
             self.absorb(room, event, s)?;
         }
-        self.check_unread(room, item.read, item.top, item.unread, pending, s)
+        self.check_unread(room, item.read, item.top, item.unread, pending, s)?;
+        let Some(mentions) = item.mentioned() else { return Ok(()) };
+        s.ledger.mentions_are(self.user, room, (item.read, item.top), mentions, Some(pending.issued))
     }
 
     /// The unread count must be that of some moment between question and answer; of now when nothing changes.

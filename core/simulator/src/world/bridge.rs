@@ -321,6 +321,17 @@ impl MessageStore for Faulty<'_> {
         self.messages.count_not_unread(room, user, after, except).await
     }
 
+    async fn mentions(
+        &self,
+        room: lynk_domain::RoomId,
+        user: lynk_domain::UserId,
+        after: lynk_domain::Seq,
+        except: &std::collections::BTreeSet<lynk_domain::Seq>,
+        limit: u32,
+    ) -> Result<Vec<(lynk_domain::Seq, lynk_domain::UserId)>, StoreError> {
+        self.messages.mentions(room, user, after, except, limit).await
+    }
+
     async fn head(&self, room: lynk_domain::RoomId) -> Result<RoomHead, StoreError> {
         self.messages.head(room).await
     }

@@ -8,7 +8,9 @@ use super::history::{History, Random, records};
 use super::messages::{println_seed, queries};
 use crate::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
 use crate::port::{MessageStore, RecordSource as _, ready};
-use crate::{Body, OwnedRecord, PageReply, RecordAt, SourceId, StoreReply, StoreRequest, execute};
+use crate::{
+    Body, OwnedRecord, PageReply, RecordAt, SourceId, StoreReply, StoreRequest, execute,
+};
 
 /// Puts each record into the store, into a journal, or into both; then every request must be answered as by
 /// the reference model with all records. A page may be cut earlier, and must be right for what it covers.
