@@ -21,6 +21,7 @@ use history::history_of;
 pub use proof::Proof;
 pub use refused::refused_command;
 
+use crate::time::Moment;
 use crate::{ErrorCode, Reject};
 
 /// Largest integer that every JSON client reads exactly.
@@ -437,6 +438,7 @@ struct Envelope<'a> {
     epoch: Option<u32>,
     before: Option<u64>,
     after: Option<AfterField<'a>>,
+    at: Option<Moment>,
     limit: Option<u32>,
     all: Option<bool>,
     #[serde(borrow)]

@@ -11,6 +11,7 @@ mod command;
 mod encode;
 mod frame;
 mod json;
+mod time;
 
 pub use code::{CloseCode, ErrorCode, Reject};
 pub use command::{Command, Decoded, History, MAX_SAFE_INTEGER, OPS, Proof, Resume, decode, refused_command};
@@ -22,3 +23,4 @@ pub use encode::{
 };
 pub use frame::{FRAME_HEADROOM, Frame, FramePool};
 pub use json::Json;
+pub use time::parse_time;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{Key, MessageId, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
@@ -70,6 +70,9 @@ where
                 None => stored,
             };
             StoreReply::Event(joined.map(Box::new))
+        }
+        StoreRequest::FindTime { room, at, from, to, undrained } => {
+            find_time(messages, records, *room, *at, (*from, *to), undrained).await?
         }
         StoreRequest::FindKey { room, sender, key, metadata } => {
             let mut found = messages.find_key(*room, *sender, *key).await?;
@@ -303,6 +306,59 @@ async fn find_intents<M: MessageStore>(
         }
     }
     Ok(open)
+}
+
+/// Searches by halves: each step looks at the first message behind the middle of what is left.
+async fn find_time<M: MessageStore, S: RecordSource>(
+    messages: &M,
+    records: &mut S,
+    room: RoomId,
+    at: Millis,
+    (from, to): (Seq, Seq),
+    undrained: &[(Seq, RecordAt)],
+) -> Result<StoreReply, StoreError> {
+    let (mut after, mut newer) = (Seq(from.0.saturating_sub(1)), to.next());
+    let (mut low, mut high) = (from, to);
+    while low <= high {
+        let middle = Seq(low.0 + (high.0 - low.0) / 2);
+        match first_message(messages, records, room, (middle, high), undrained).await? {
+            Some((seq, wall)) if wall < at => {
+                (after, low) = (seq, seq.next());
+                continue;
+            }
+            Some((seq, _)) => newer = seq,
+            None => {}
+        }
+        high = Seq(middle.0.saturating_sub(1));
+    }
+    Ok(StoreReply::Time { after, to: Seq(newer.0 - 1) })
+}
+
+/// The first message of a range in the store and among records, with its time.
+async fn first_message<M: MessageStore, S: RecordSource>(
+    messages: &M,
+    records: &mut S,
+    room: RoomId,
+    (from, to): (Seq, Seq),
+    undrained: &[(Seq, RecordAt)],
+) -> Result<Option<(Seq, Millis)>, StoreError> {
+    let mut waiting = None;
+    let first = undrained.partition_point(|(seq, _)| *seq < from);
+    for (seq, at) in undrained[first..].iter().take_while(|(seq, _)| *seq <= to) {
+        match records.read(at.source, at.lsn)? {
+            Some(record) if record.head.room == room => {
+                waiting = Some((*seq, record.head.wall));
+                break;
+            }
+            Some(_) => return Err(StoreError::Corrupt),
+            // Its journal is gone, so the store has it.
+            None => {}
+        }
+    }
+    let query = PageQuery { room, from, to, backward: false, limit: 1, bytes: u32::MAX, all: false };
+    let stored = messages.page(&query).await?.events;
+    let stored = stored.first().map(|event| (event.seq, event.wall));
+    Ok(waiting.into_iter().chain(stored).min())
 }
 
 /// Where the events of outbox rows are that were journaled and not confirmed: the window may have gone past them.

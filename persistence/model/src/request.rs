@@ -3,7 +3,7 @@
 //! A request carries a [`RequestId`] chosen by the shard; exactly one reply with that id returns, unless the
 //! bridge thread dies, which ends the process. Requests of one shard are answered in any order.
 
-use lynk_domain::{Epoch, Key, MessageId, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::{
     Ban, MemberRow, MetaOutcome, MetaTransaction, Mute, OutboxRow, OwnedRecord, RecordAt, RoomRow,
@@ -69,6 +69,19 @@ pub enum StoreRequest {
         seq: Seq,
         /// Records about it that the store may not have yet.
         undrained: Vec<RecordAt>,
+    },
+    /// Between which messages of a range a wall time lies.
+    FindTime {
+        /// The room.
+        room: RoomId,
+        /// The time.
+        at: Millis,
+        /// Lowest seq of the range.
+        from: Seq,
+        /// Highest seq of the range.
+        to: Seq,
+        /// Messages of the range that the store may not have yet, ascending by seq; perhaps not all.
+        undrained: Vec<(Seq, RecordAt)>,
     },
     /// What `sender` used `key` for, when memory does not know all of it.
     FindKey {
@@ -241,6 +254,13 @@ pub enum StoreReply {
     Page(Box<PageReply>),
     /// To `Event`; `None` when there is no such event.
     Event(Option<Box<StoredEvent>>),
+    /// To `FindTime`.
+    Time {
+        /// The last message that was met and is older than the time; the seq before the range when there is none.
+        after: Seq,
+        /// The seq before the first message that was met and is not older; the end of the range when there is none.
+        to: Seq,
+    },
     /// To `FindKey`; `None` when the key was not used. The seq is 0 when only the room store knows the use.
     Key(Option<FoundKey>),
     /// To `CountNotUnread`.

@@ -112,6 +112,28 @@ impl JsonSchema for Time {
     }
 }
 
+/// A time that a query names: RFC 3339 with any offset, or milliseconds since 1970.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub(crate) struct Moment(pub(crate) String);
+
+impl JsonSchema for Moment {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER},
+        ]})
+    }
+}
+
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -338,7 +360,7 @@ object! {
 object! {
     /// Which part of the past.
     HistoryPage {
-        /// Events before this seq, newest first. Without `before` and `after` the newest.
+        /// Events before this seq, newest first. Without `before`, `after` and `at` the newest.
         #[serde(default)]
         #[schemars(range(max = MAX_SAFE_INTEGER))]
         before: Option<u64>,
@@ -346,6 +368,8 @@ object! {
         #[serde(default)]
         #[schemars(range(max = MAX_SAFE_INTEGER))]
         after: Option<u64>,
+        /// Events from the first message on that is not older than this time, oldest first.
+        #[serde(default)] at: Option<Moment>,
         /// History number that the seq belongs to.
         #[serde(default)]
         #[schemars(range(max = u32::MAX))]

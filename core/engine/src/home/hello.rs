@@ -10,7 +10,7 @@
 //!   "reactions_standing":2000,"mentions_per_message":50,"history_page":100,"history_page_max":500,"reply_bytes":262144,"subscriptions":1000,"commands_in_flight":32,
 //!   "room_members":100000,"presence_watch":500,"presence_room_members":500,"resume_bytes":65536,
 //!   "connections_per_account":30},
-//!  "features":["direct","history","memberships","mentions","positions","presence","reactions","receipts","resume","sync","typing"]}
+//!  "features":["direct","history","history_at","memberships","mentions","positions","presence","reactions","receipts","resume","sync","typing"]}
 //! ```
 
 use std::borrow::Cow;
@@ -37,9 +37,10 @@ const TICKET_NANOS: u64 = 3 * Nanos::SECOND;
 /// Longest ticket that is asked about; ours have 47 bytes.
 const TICKET_BYTES_MAX: usize = 128;
 /// What this server can do beyond sending and receiving.
-const FEATURES: [&str; 11] = [
+const FEATURES: [&str; 12] = [
     "direct",
     "history",
+    "history_at",
     "memberships",
     "mentions",
     "positions",

@@ -11,6 +11,7 @@ use lynk_model::{Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, 
 use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
 
 use super::backlog::{Drains, Undrained};
+use super::by_time::TimeWait;
 use super::change::{Target, TargetWait};
 use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
@@ -95,6 +96,7 @@ pub(super) enum Pending {
     Key(Held),
     Target(Box<TargetWait>),
     Page(Box<PageWait>),
+    Time(Box<TimeWait>),
     Count { user: UserId, after: Seq },
     Apply,
     Rows,
@@ -272,6 +274,7 @@ impl Books {
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
+            Pending::Time(wait) => self.time_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),
             Pending::Apply => self.applied(cx, room, reply),
             Pending::Rows => self.rows_read(cx, room, reply),

@@ -97,6 +97,21 @@ impl Books {
         if foreign || asked.after.is_some_and(|after| after > room.top) {
             return self.answer_reset(cx, room, ask);
         }
+        match asked.at {
+            Some(at) => self.history_from(cx, room, ask, asked, at, floor),
+            None => self.history_page(cx, room, ask, asked, floor),
+        }
+    }
+
+    /// A page by seqs of this epoch, for a member that sees the log from `floor` on.
+    pub(super) fn history_page(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        asked: &History,
+        floor: Seq,
+    ) {
         let limits = &cx.shared.config.limits;
         let below = |before: Seq| Seq(before.0.saturating_sub(1)).min(room.top);
         let span = Span {

@@ -197,7 +197,7 @@ impl Window {
     }
 
     /// Every entry, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter()
     }
 

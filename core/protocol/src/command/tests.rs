@@ -1,3 +1,5 @@
+use lynk_domain::Millis;
+
 use super::*;
 
 const ROOM: &str = "c6570214-468b-58cf-974c-e7b638713f42";
@@ -62,6 +64,36 @@ fn after_is_a_seq_in_history_and_an_id_elsewhere() {
     let text = format!(r#"{{"id":1,"op":"sync","after":"{ROOM}"}}"#);
     assert!(matches!(decode(&text).command, Ok(Command::Sync { after: Some(_), .. })));
     assert_eq!(reject(r#"{"id":1,"op":"sync","after":5}"#).1, ErrorCode::InvalidField);
+}
+
+#[test]
+fn a_history_is_asked_for_by_one_place() {
+    let history =
+        |place: &str| match decode(&format!(r#"{{"op":"history","room":"{ROOM}",{place}}}"#)).command {
+            Ok(Command::History(history)) => Ok(history),
+            Err(reject) => Err(reject.code),
+            other => panic!("{other:?}"),
+        };
+    for at in [
+        "1700000000123",
+        r#""1700000000123""#,
+        r#""2023-11-14T22:13:20.123Z""#,
+        r#""2023-11-14T23:13:20.123+01:00""#,
+    ] {
+        let asked = history(&format!(r#""at":{at}"#)).expect("a time");
+        assert_eq!((asked.at, asked.before, asked.after), (Some(Millis(1_700_000_000_123)), None, None));
+    }
+    for bad in [
+        r#""at":1,"before":2"#,
+        r#""at":1,"after":2"#,
+        r#""before":1,"after":2"#,
+        r#""at":"yesterday""#,
+        r#""at":-1"#,
+        r#""at":9007199254740992"#,
+        r#""at":1,"limit":0"#,
+    ] {
+        assert_eq!(history(bad), Err(ErrorCode::InvalidField), "{bad}");
+    }
 }
 
 #[test]

@@ -64,3 +64,41 @@ fn mentions_are_seen_and_counted_over_sockets_and_http_also_after_a_restart() {
     assert_eq!(read["unread"], 2);
     assert!(server.stop().success());
 }
+
+#[test]
+fn the_past_is_found_by_time_over_sockets_and_http() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let options = [&NO_RATES[..], &["--shards", "2", "--set", "limits.room_window_events_max=100"]].concat();
+    let mut server = Server::start(temp.path(), &options);
+    let mut alice = Chatter::sign_in(&server);
+    let room = alice.create();
+    let said: Vec<Value> = (0..300).map(|i| alice.say(&room, &format!("text {i}"))).collect();
+    for restarted in [false, true] {
+        if restarted {
+            assert!(server.stop().success());
+            server = Server::start(temp.path(), &options);
+            alice = Chatter::sign_in_as(&server, alice.user, json!([]));
+        }
+        let mut http = http_of(&server, &alice);
+        for index in [0, 1, 77, 150, 299] {
+            let time = said[index]["time"].as_str().expect("a time");
+            // Others may have been said in the same millisecond.
+            let first = said.iter().position(|one| one["time"] == time).expect("it is there");
+            let page = alice.ask(json!({"op": "history", "room": room, "at": time, "limit": 2}));
+            assert_eq!(page["events"][0]["seq"], said[first]["seq"], "{time}: {page}");
+            let path = format!("/v1/rooms/{room}/messages?at={time}&limit=2");
+            let over_http = http.good("GET", &path, Value::Null, 200);
+            assert_eq!(over_http["events"], page["events"]);
+        }
+        let path = |at: &str| format!("/v1/rooms/{room}/messages?at={at}");
+        let page = http.good("GET", &path("0"), Value::Null, 200);
+        assert_eq!(page["covers"]["from"], 1);
+        let page = http.good("GET", &path("9007199254740991"), Value::Null, 200);
+        assert_eq!((&page["events"], &page["more"]), (&json!([]), &json!(false)));
+        for bad in ["yesterday", "-1", "1.5", "9007199254740992", "", "2026-11-23"] {
+            http.bad("GET", &path(bad), Value::Null, 400, "invalid_field");
+        }
+        http.bad("GET", &format!("{}&after=3", path("0")), Value::Null, 400, "invalid_field");
+    }
+    assert!(server.stop().success());
+}

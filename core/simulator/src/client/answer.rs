@@ -347,7 +347,12 @@ impl Device {
         s: &mut Around<'_>,
     ) -> Result<(), String> {
         let (all, backward, fill) = match pending.question {
-            Question::Browse { all, backward, .. } => (all, backward, None),
+            Question::Browse { all, backward, at, .. } => {
+                if let Some(at) = at {
+                    s.ledger.begins_at(room, self.user, item, at)?;
+                }
+                (all, backward, None)
+            }
             Question::Fill { after, .. } => (true, false, Some(after + 1)),
             _ => (true, false, None),
         };

@@ -250,15 +250,17 @@ impl Device {
     fn browse(&mut self, s: &Around<'_>, room: RoomId) {
         let top = self.views.get(&room).map_or(0, |v| v.top);
         let (all, limit) = (self.random.chance(500), self.random.between(1, 50));
-        let at = self.random.between(0, top + 1);
-        let (range, backward) = match self.random.below(3) {
-            0 => (String::new(), true),
-            1 => (format!(",\"before\":{at}"), true),
-            _ => (format!(",\"after\":{at}"), false),
+        let seq = self.random.between(0, top + 1);
+        let time = s.server_wall.0.saturating_sub(self.random.below(2_000));
+        let (range, backward, at) = match self.random.below(4) {
+            0 => (String::new(), true, None),
+            1 => (format!(",\"before\":{seq}"), true, None),
+            2 => (format!(",\"after\":{seq}"), false, None),
+            _ => (format!(",\"at\":{time}"), false, Some(time)),
         };
         let fields =
             format!(",\"op\":\"history\",\"room\":\"{room}\"{range},\"all\":{all},\"limit\":{limit}");
-        self.ask(s, Question::Browse { room, all, backward }, &fields);
+        self.ask(s, Question::Browse { room, all, backward, at }, &fields);
     }
 
     fn presence(&mut self, s: &Around<'_>, room: RoomId) {

@@ -212,6 +212,8 @@ pub(crate) enum Question {
         room: RoomId,
         all: bool,
         backward: bool,
+        /// From a time on.
+        at: Option<u64>,
     },
     Sync,
     Presence,

@@ -203,6 +203,32 @@ impl Ledger {
         complete(room, item, covers, asked.all).map_err(told)
     }
 
+    /// A page that was asked for by time begins behind the last message that is older. Where the clock went back the time lies in several
+    /// places, and nothing is said.
+    ///
+    /// # Errors
+    /// When an older message is in it, or one that is not older lies before it.
+    pub(crate) fn begins_at(&self, room: RoomId, user: UserId, item: &Item, at: u64) -> Check {
+        let truth = self.of(Some(room))?;
+        let said = |entry: &&Entry| matches!(entry.said, Said::Message { .. });
+        let walls: Vec<(u64, u64)> = truth.events.values().filter(said).map(|e| (e.seq, e.wall.0)).collect();
+        let Some(covers) = item.covers.filter(|_| walls.is_sorted_by_key(|(_, wall)| *wall)) else {
+            return Ok(());
+        };
+        // What a member may not see is told as a gap from the beginning on.
+        let hidden = item.events.iter().filter(|e| e.ev == Ev::Gap).filter_map(Item::range);
+        let first = hidden.map(|gap| gap.to + 1).max().unwrap_or(covers.from).max(covers.from);
+        for (seq, wall) in walls {
+            let inside = (first..=covers.to).contains(&seq);
+            if seq < covers.from && wall >= at || inside && wall < at {
+                return Err(format!(
+                    "{room}: {user} asked for {at}; message {seq} is of {wall}, and the page begins at {first}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing changes any more: messages of a page must read exactly as the log makes them.
     ///
     /// # Errors

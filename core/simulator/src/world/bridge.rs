@@ -35,6 +35,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::LoadRoom { .. } => "load_room",
         StoreRequest::Page { .. } => "page",
         StoreRequest::Event { .. } => "event",
+        StoreRequest::FindTime { .. } => "find_time",
         StoreRequest::FindKey { .. } => "find_key",
         StoreRequest::FindName { .. } => "find_name",
         StoreRequest::CountNotUnread { .. } => "count_not_unread",

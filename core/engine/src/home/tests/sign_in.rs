@@ -26,7 +26,7 @@ fn hello_is_answered_with_the_announced_numbers() {
             "resume_bytes": 65_536, "connections_per_account": 30,
         },
         "features": [
-            "direct", "history", "memberships", "mentions", "positions", "presence",
+            "direct", "history", "history_at", "memberships", "mentions", "positions", "presence",
             "reactions", "receipts", "resume", "sync", "typing",
         ],
     });
