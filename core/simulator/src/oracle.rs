@@ -134,6 +134,11 @@ impl Ledger {
             return Err(format!("{}: key {} was refused for good and made an event", head.room, head.key));
         }
         if head.kind == RecordKind::Message
+            && let Ok(Body::Message { reply_to, .. }) = Body::decode(head.kind, record.payload)
+        {
+            room.answers(head.sender, reply_to.0)?;
+        }
+        if head.kind == RecordKind::Message
             && let Ok(Body::Message { parts, .. }) = Body::decode(head.kind, record.payload)
             && let Some(stranger) = parts
                 .mentions

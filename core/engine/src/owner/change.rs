@@ -1,4 +1,4 @@
-//! `edit`, `delete`, `react`: events about an earlier message.
+//! `edit`, `delete`, `react`: events about an earlier message; and where that message is, also for whoever answers it.
 //!
 //! Thread: the shard. A message inside the window is judged from memory; an older one is read from the store
 //! first, while the connection's next commands wait. Limits: `reactions_per_message_max`, `emoji_bytes_max`,
@@ -284,6 +284,15 @@ impl Target {
         let MessageView { deleted, parts, reactions, .. } = view;
         Some(Self { author: event.sender, deleted: deleted > Seq(0), mentions: parts.mentions, reactions })
     }
+}
+
+/// Whether a message is at `target` and stands, where the window knows.
+pub(super) fn stands_in_window(room: &Room, target: Seq) -> Option<bool> {
+    if target <= room.top && target < room.window.start() {
+        return None;
+    }
+    let entry = room.window.get(target);
+    Some(entry.is_some_and(|entry| matches!(&entry.kind, Kind::Message(posted) if posted.deleted == Seq(0))))
 }
 
 /// What the window knows of a message: `Some(None)` when it knows that there is none.

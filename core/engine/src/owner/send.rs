@@ -10,6 +10,7 @@ use lynk_model::{Body, FoundKey, Parts, RecordKind, StoreReply, StoreRequest};
 use lynk_protocol::{Done, ErrorCode, Reject, encode_message, encode_ok};
 
 use super::books::{Ask, Books, Found, Held, Pending, store_reject};
+use super::change::stands_in_window;
 use super::keys::{Lookup, Used};
 use super::mentions::may_mention;
 use super::release::Item;
@@ -54,11 +55,26 @@ impl Books {
             Ok(made) => made,
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
-        let asked = matches!(found, Found::Key(None));
+        let asked = !matches!(found, Found::Unasked);
         if !asked && self.keys.look_up(&scope, made, room.known_since) == Lookup::Ask {
             return self.ask_key(cx, room, ask, key, false);
         }
-        match self.may_send(cx, room, ask.user, said) {
+        if let Err(reject) = self.may_send(cx, room, ask.user, said) {
+            return self.refuse(cx, room, ask, reject);
+        }
+        if said.reply_to > Seq(0) {
+            let stands = match (stands_in_window(room, said.reply_to), found) {
+                (Some(stands), _) => stands,
+                (None, Found::Target(target)) => target.is_some_and(|target| !target.deleted),
+                (None, _) => return self.ask_target(cx, room, ask.hold(), said.reply_to, 1),
+            };
+            let seen = room.members.get(&ask.user).map(|member| room.visible_from(member));
+            if !stands || seen.is_none_or(|seen| said.reply_to < seen) {
+                let reject = "`reply_to` is no message that you can answer";
+                return self.refuse(cx, room, ask, Reject::because(ErrorCode::MessageNotFound, reject));
+            }
+        }
+        match self.may_be_now(cx, room, ask.user) {
             Ok(()) => self.accept(cx, room, ask, key, said, hash),
             Err(reject) => self.refuse(cx, room, ask, reject),
         }
@@ -102,18 +118,21 @@ impl Books {
         }
     }
 
+    /// What a message may be refused for, whenever it is looked at.
     fn may_send(&self, cx: &Context<'_>, room: &Room, user: UserId, said: Said<'_>) -> Result<(), Reject> {
         let limits = &cx.shared.config.limits;
-        let Member { role, posted, .. } = *room.may_post(user, cx.now.wall)?;
+        let role = room.may_post(user, cx.now.wall)?.role;
         check_text(said.text, limits)?;
         may_mention(room, role, &said.parts.mentions, &Parts::NONE.mentions, limits)?;
-        if said.reply_to > room.top {
-            return Err(Reject::because(ErrorCode::MessageNotFound, "`reply_to` is beyond the last event"));
-        }
-        slow_mode(room, role, posted, cx.now)?;
         self.may_append(cx)?;
-        self.may_wait(cx, room)?;
-        room.keep_pace(cx.now, limits.messages_per_room_per_second)
+        self.may_wait(cx, room)
+    }
+
+    /// Whether the pace of the member and of the room allow a message now; counts it.
+    fn may_be_now(&self, cx: &Context<'_>, room: &mut Room, user: UserId) -> Result<(), Reject> {
+        let Member { role, posted, .. } = *room.member(user, cx.now.wall)?;
+        slow_mode(room, role, posted, cx.now)?;
+        room.keep_pace(cx.now, cx.shared.config.limits.messages_per_room_per_second)
     }
 
     fn accept(

@@ -1,5 +1,6 @@
 //! The owner driven directly: the test is its home shards, its journal, its store bridge and its clock.
 
+mod answers;
 mod by_time;
 mod chaos;
 mod durable;

@@ -358,6 +358,36 @@ impl RoomTruth {
         unread.count() as u64
     }
 
+    /// The next message answers the one at `target`; 0 for none.
+    ///
+    /// # Errors
+    /// When that is no message, is deleted, or was before its sender's time.
+    pub(crate) fn answers(&self, sender: UserId, target: u64) -> Result<(), String> {
+        if target == 0 {
+            return Ok(());
+        }
+        let told = |what: &str| {
+            Err(format!("{}: a message of {sender} answers {target}, which is {what}", self.room))
+        };
+        if !self.events.get(&target).is_some_and(|e| matches!(e.said, Said::Message { .. })) {
+            return told("no message");
+        }
+        if self
+            .events
+            .range(target..)
+            .any(|(_, e)| matches!(e.said, Said::Delete { target: at } if at == target))
+        {
+            return told("deleted");
+        }
+        let since_join = self.settings_before(u64::MAX).visibility == HistoryVisibility::SinceJoin;
+        if since_join
+            && !self.members.get(&sender).is_some_and(|s| s.last().is_some_and(|s| s.from <= target))
+        {
+            return told("not visible");
+        }
+        Ok(())
+    }
+
     /// Messages above `read` up to `top` that mention `user`, by their authors: for each how many did so in every state since `issued`
     /// (`None`: now), and in any.
     pub(crate) fn mentions(
