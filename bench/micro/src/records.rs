@@ -1,7 +1,7 @@
 //! Messages as shards would write them: rooms of very different activity, ids that do not compress, words that do.
 
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId, uuid_v7};
-use lynk_model::{Body, OwnedRecord, RecordHead, RecordKind};
+use lynk_model::{Body, OwnedRecord, Parts, RecordHead, RecordKind};
 
 const WORDS: [&str; 16] = [
     "lunch", "at", "noon", "then", "we", "look", "over", "the", "plan", "again", "maybe", "call", "me",
@@ -55,7 +55,8 @@ impl Generator {
             text.push(' ');
         }
         let id = MessageId(self.uuid());
-        let body = Body::Message { id, n: Ordinal(seq.0), reply_to: Seq(0), text: &text };
+        let body =
+            Body::Message { id, n: Ordinal(seq.0), reply_to: Seq(0), text: &text, parts: Parts::none() };
         let mut payload = Vec::with_capacity(200);
         body.encode(&mut payload);
         let mut sender = [0x77; 16];

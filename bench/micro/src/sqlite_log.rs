@@ -50,11 +50,11 @@ impl SqliteLog {
             for record in batch {
                 let head = &record.head;
                 let body = Body::decode(head.kind, record.payload).context("a payload")?;
-                let Body::Message { id, n, reply_to, text } = body else { continue };
+                let Body::Message { id, n, reply_to, text, parts } = body else { continue };
                 let (seq, n, wall) = (head.seq.0 as i64, n.0 as i64, head.wall.0 as i64);
                 message.execute(params![head.room.0, seq, id.0, n, wall, head.sender.0, head.key.0, text])?;
                 own.execute(params![head.room.0, head.sender.0, seq])?;
-                let hash = content_hash(reply_to, text) as i64;
+                let hash = content_hash(reply_to, text, &parts) as i64;
                 key.execute(params![head.room.0, head.sender.0, head.key.0, wall, seq, n, id.0, hash])?;
                 heads.insert(head.room, (seq, n));
             }

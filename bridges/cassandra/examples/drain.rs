@@ -15,7 +15,7 @@ use lynk_bridge::Secret;
 use lynk_cassandra::{CassandraMessages, Connect, Identity, Limits, Migration, Replication, Tls, migrate};
 use lynk_domain::{Key, Lsn, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::MessageStore as _;
-use lynk_model::{Body, OwnedRecord, PageQuery, Record, RecordHead, RecordKind};
+use lynk_model::{Body, OwnedRecord, PageQuery, Parts, Record, RecordHead, RecordKind};
 
 type Failure = Box<dyn Error>;
 
@@ -58,8 +58,14 @@ impl World {
         let mut sender = [3; 16];
         sender[0] = (self.random.draw() % 50) as u8;
         let mut payload = Vec::with_capacity(40 + self.text.len());
-        Body::Message { id: MessageId(key), n: Ordinal(seq.0), reply_to: Seq(0), text: &self.text }
-            .encode(&mut payload);
+        Body::Message {
+            id: MessageId(key),
+            n: Ordinal(seq.0),
+            reply_to: Seq(0),
+            text: &self.text,
+            parts: Parts::none(),
+        }
+        .encode(&mut payload);
         let (kind, wall, sender) = (RecordKind::Message, Millis(self.wall), UserId(sender));
         let head = RecordHead { kind, flags: 0, room, seq, rev: seq, wall, sender, key: Key(key) };
         OwnedRecord { head, payload }

@@ -21,7 +21,7 @@ use crate::place::{self, FINAL, bound, number, unsigned, uuid};
 use crate::read::{MessageCells, message_row, react};
 use crate::statement::Row;
 use crate::store::Shared;
-use crate::write::{INTENT_LIFE_SECONDS, Partition, bucket_of, micros, requests};
+use crate::write::{INTENT_LIFE_SECONDS, Partition, bucket_of, mentioned, micros, post, requests};
 use crate::{Fault, value};
 
 /// Row of `cursors` with the epoch.
@@ -48,7 +48,7 @@ impl Shared {
     }
 
     pub(crate) async fn log_rows(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<LogRow>, Fault> {
-        type Cells = (i64, Option<Vec<u8>>, Option<String>, Option<i64>, Option<i64>);
+        type Cells = (i64, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>, Option<i64>, Option<i64>);
         let (from, to) = (bound(from), bound(to));
         let mut found = Vec::new();
         if from > to {
@@ -65,9 +65,9 @@ impl Shared {
                 self.rows::<(i64, Vec<u8>)>(&reads.events_up, values),
             )?;
             let mut messages: BTreeMap<Seq, MessageState> = BTreeMap::new();
-            for (seq, facts, text, edited, deleted) in rows {
+            for (seq, facts, text, parts, edited, deleted) in rows {
                 let seq = Seq(unsigned(seq)?);
-                let cells: MessageCells = (facts, text, edited, deleted);
+                let cells: MessageCells = (facts, text, parts, edited, deleted);
                 messages.entry(seq).or_default().row = message_row(seq, cells)?;
             }
             for reaction in &reactions {
@@ -179,12 +179,20 @@ impl<'a> Filling<'a> {
         let row = &state.row;
         if let Some(facts) = &row.facts {
             let stamp = number(seq.0)?;
-            let post = Row::Post { at, facts: value::encode_facts(facts), text: row.posted_text(), stamp };
-            self.put(partition, post);
+            let (text, parts) = row.posted();
+            self.put(partition, post(at, facts, text, parts, stamp));
+            for row in mentioned(at, parts, stamp) {
+                self.put(partition, row);
+            }
             self.put(partition, Row::Sent { at, sender: uuid(facts.sender.0), stamp });
         }
         if row.edited != Seq(0) {
-            self.put(partition, Row::Edit { at, text: &row.text, rev: number(row.edited.0)? });
+            let rev = number(row.edited.0)?;
+            for row in mentioned(at, &row.parts, rev) {
+                self.put(partition, row);
+            }
+            let parts = value::encode_parts(&row.parts);
+            self.put(partition, Row::Edit { at, text: &row.text, parts, rev });
         }
         if row.deleted != Seq(0) {
             let rev = number(row.deleted.0)?;
@@ -202,7 +210,7 @@ impl<'a> Filling<'a> {
     fn event(&mut self, event: &StoredEvent) -> Result<(), Fault> {
         let (partition, at) = bucket_of(self.room, event.seq)?;
         let body = match &event.body {
-            StoredBody::Edit { target, .. } => Body::Edit { target: *target, text: "" },
+            StoredBody::Edit { target, .. } => Body::edit_of(*target),
             StoredBody::Delete { target } => Body::Delete { target: *target },
             StoredBody::Reaction { target, on, emoji } => Body::Reaction { target: *target, on: *on, emoji },
             StoredBody::Meta { version, event } => Body::Meta { version: *version, event: event.clone() },

@@ -53,6 +53,7 @@ pub const GRANTS: &[Grant] = &[
     grant("reactions", WRITE),
     grant("sent", WRITE),
     grant("deleted", WRITE),
+    grant("mentioned", WRITE),
     grant("used_keys", WRITE),
     grant("positions", WRITE),
     grant("intents", WRITE),

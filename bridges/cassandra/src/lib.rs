@@ -16,6 +16,7 @@ mod connect;
 mod copy;
 mod fault;
 pub mod grants;
+mod mentions;
 mod page;
 mod place;
 mod read;

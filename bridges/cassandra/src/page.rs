@@ -80,7 +80,7 @@ impl Shared {
 
     /// Reads one part: messages with their reactions, and events.
     async fn part(&self, part: Part) -> Result<Read, Fault> {
-        type MessageRow = (i64, Option<Vec<u8>>, Option<String>, Option<i64>, Option<i64>);
+        type MessageRow = (i64, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>, Option<i64>, Option<i64>);
         let Part { room, bucket, low, high, backward, all, rows } = part;
         let reads = &self.statements.reads;
         let values = (uuid(room.0), bucket, low, high, rows as i32);
@@ -105,11 +105,11 @@ impl Shared {
         let inside = |seq: i64| end.is_none_or(|end| if backward { seq >= end } else { seq <= end });
         let met = !messages.is_empty() || !events.is_empty();
         let mut read = Read { messages: BTreeMap::new(), events: BTreeMap::new(), end, met };
-        for (seq, facts, text, edited, deleted) in messages {
+        for (seq, facts, text, parts, edited, deleted) in messages {
             // Changes of a message that has not come are not shown.
             if facts.is_some() && inside(seq) {
                 let seq = Seq(unsigned(seq)?);
-                let row = message_row(seq, (facts, text, edited, deleted))?;
+                let row = message_row(seq, (facts, text, parts, edited, deleted))?;
                 read.messages.insert(seq, MessageState { row, reactions: Vec::new() });
             }
         }
@@ -140,9 +140,12 @@ impl Shared {
     ) -> Result<Vec<StoredEvent>, Fault> {
         let mut elsewhere = BTreeSet::new();
         for event in events.values_mut() {
-            if let StoredBody::Edit { target, text } = &mut event.body {
+            if let StoredBody::Edit { target, text, parts } = &mut event.body {
                 match messages.get(target) {
-                    Some(state) => text.clone_from(&state.row.text),
+                    Some(state) => {
+                        text.clone_from(&state.row.text);
+                        parts.clone_from(&state.row.parts);
+                    }
                     None => {
                         elsewhere.insert(number(target.0)?);
                     }
@@ -150,12 +153,13 @@ impl Shared {
             }
         }
         if !elsewhere.is_empty() {
-            let texts: BTreeMap<i64, String> = self.texts(room, elsewhere).await?.into_iter().collect();
+            let said: BTreeMap<_, _> = self.said(room, elsewhere).await?.into_iter().collect();
             for event in events.values_mut() {
-                if let StoredBody::Edit { target, text } = &mut event.body
-                    && let Some(now) = texts.get(&number(target.0)?)
+                if let StoredBody::Edit { target, text, parts } = &mut event.body
+                    && let Some((now, beside)) = said.get(&number(target.0)?)
                 {
                     text.clone_from(now);
+                    parts.clone_from(beside);
                 }
             }
         }

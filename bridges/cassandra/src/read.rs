@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::NotUnread;
 use lynk_model::{
-    FoundKey, MessageFacts, MessageRow, MessageState, MetaTransaction, ReadState, Record, RecordHead,
+    FoundKey, MessageFacts, MessageRow, MessageState, MetaTransaction, Parts, ReadState, Record, RecordHead,
     RecordKind, RoomHead, StoredBody, StoredEvent,
 };
 use scylla::deserialize::row::DeserializeRow;
@@ -28,16 +28,16 @@ use crate::{Fault, value};
 /// Seqs that one statement names at most.
 pub(crate) const NAMED_MAX: usize = 100;
 /// Buckets that one count reads at a time.
-const BUCKETS_AT_A_TIME: usize = 16;
+pub(crate) const BUCKETS_AT_A_TIME: usize = 16;
 /// Messages that are looked at, at a time, for the nearest one of a seq: those of which only a change has arrived do not count.
 const NEAREST_ROWS: i32 = 16;
 
 /// Columns of a message that changes may have made before it came.
-pub(crate) type MessageCells = (Option<Vec<u8>>, Option<String>, Option<i64>, Option<i64>);
+pub(crate) type MessageCells = (Option<Vec<u8>>, Option<String>, Option<Vec<u8>>, Option<i64>, Option<i64>);
 
 /// A message's row out of its cells.
 pub(crate) fn message_row(seq: Seq, cells: MessageCells) -> Result<MessageRow, Fault> {
-    let (facts, text, edited, deleted) = cells;
+    let (facts, text, parts, edited, deleted) = cells;
     let facts = facts.as_deref().map(value::decode_facts).transpose()?;
     let (edited, deleted) = (Seq(unsigned(edited.unwrap_or(0))?), Seq(unsigned(deleted.unwrap_or(0))?));
     // The rev of a message's own record is its seq.
@@ -48,6 +48,7 @@ pub(crate) fn message_row(seq: Seq, cells: MessageCells) -> Result<MessageRow, F
         edited,
         deleted,
         text: text.unwrap_or_default(),
+        parts: parts.as_deref().map(value::decode_parts).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -243,22 +244,33 @@ impl Shared {
         )?;
         let Some((event,)) = event else { return Ok(message.and_then(|state| state.view(room, seq))) };
         let mut event = value::decode_event(room, seq, &event)?;
-        if let StoredBody::Edit { target, text } = &mut event.body {
+        if let StoredBody::Edit { target, text, parts } = &mut event.body {
             let named = BTreeSet::from([number(target.0)?]);
-            if let Some((_, now)) = self.texts(room, named).await?.pop() {
-                *text = now;
+            if let Some((_, said)) = self.said(room, named).await?.pop() {
+                (*text, *parts) = said;
             }
         }
         Ok(Some(event))
     }
 
-    /// Texts of messages, where there are any.
-    pub(crate) async fn texts(&self, room: RoomId, seqs: BTreeSet<i64>) -> Result<Vec<(i64, String)>, Fault> {
-        type Cells = (i64, Option<String>);
+    /// What messages say, where there is anything.
+    pub(crate) async fn said(
+        &self,
+        room: RoomId,
+        seqs: BTreeSet<i64>,
+    ) -> Result<Vec<(i64, (String, Parts))>, Fault> {
+        type Cells = (i64, Option<String>, Option<Vec<u8>>);
         let named = self.named(room, seqs, |shared, values| async move {
-            shared.rows::<Cells>(&shared.statements.reads.texts_of, values).await
+            shared.rows::<Cells>(&shared.statements.reads.said_of, values).await
         });
-        Ok(named.await?.into_iter().filter_map(|(seq, text)| Some((seq, text?))).collect())
+        let mut found = Vec::new();
+        for (seq, text, parts) in named.await? {
+            if let Some(text) = text {
+                let parts = parts.as_deref().map(value::decode_parts).transpose()?.unwrap_or_default();
+                found.push((seq, (text, parts)));
+            }
+        }
+        Ok(found)
     }
 
     /// Facts of messages, where they have arrived.
@@ -277,7 +289,7 @@ impl Shared {
     }
 
     /// What `ask` tells of seqs, by bucket and in statements of [`NAMED_MAX`], some at a time.
-    async fn named<'s, T, F>(
+    pub(crate) async fn named<'s, T, F>(
         &'s self,
         room: RoomId,
         seqs: BTreeSet<i64>,

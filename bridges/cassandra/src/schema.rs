@@ -1,7 +1,7 @@
 //! The tables, and how they come to be.
 //!
-//! Thread: whoever migrates, on a runtime. Steps are numbered and go forward only. Each may be repeated, so a migration that was cut off
-//! is run again; two at a time are not tried, because a cluster does not order changes of its schema. The role that migrates owns the
+//! Thread: whoever migrates, on a runtime. Steps are numbered and go forward only. Each may be repeated (a column that is there is not
+//! added again), so a migration that was cut off is run again; two at a time are not tried, because a cluster does not order changes of its schema. The role that migrates owns the
 //! keyspace; the role that serves is granted what it needs, table by table.
 //!
 //! What can fail: the server, or a right that the role does not have.
@@ -12,7 +12,7 @@ use crate::connect::{self, Connect, ConnectError, check_name};
 use crate::{Fault, FaultKind, grants};
 
 /// Version of the tables that this program makes and needs.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
 
 /// How often rows are kept, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,36 +38,51 @@ struct Step {
     /// The oldest program that can use the tables after this step, by the version that it knows.
     usable_by: i32,
     statements: &'static [&'static str],
+    /// Columns that it adds: table, name, type.
+    columns: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const STEPS: &[Step] = &[Step {
-    version: 1,
-    usable_by: 1,
-    statements: &[
-        "CREATE TABLE IF NOT EXISTS {ks}.messages (room uuid, bucket bigint, seq bigint, facts blob, body text, edited bigint, \
+const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        usable_by: 1,
+        columns: &[],
+        statements: &[
+            "CREATE TABLE IF NOT EXISTS {ks}.messages (room uuid, bucket bigint, seq bigint, facts blob, body text, edited bigint, \
          deleted bigint, PRIMARY KEY ((room, bucket), seq))",
-        "CREATE TABLE IF NOT EXISTS {ks}.events (room uuid, bucket bigint, seq bigint, event blob, \
+            "CREATE TABLE IF NOT EXISTS {ks}.events (room uuid, bucket bigint, seq bigint, event blob, \
          PRIMARY KEY ((room, bucket), seq))",
-        "CREATE TABLE IF NOT EXISTS {ks}.reactions (room uuid, bucket bigint, target bigint, user_id uuid, emoji text, rev bigint, \
+            "CREATE TABLE IF NOT EXISTS {ks}.reactions (room uuid, bucket bigint, target bigint, user_id uuid, emoji text, rev bigint, \
          standing boolean, PRIMARY KEY ((room, bucket), target, user_id, emoji))",
-        "CREATE TABLE IF NOT EXISTS {ks}.sent (room uuid, bucket bigint, sender_id uuid, seq bigint, \
+            "CREATE TABLE IF NOT EXISTS {ks}.sent (room uuid, bucket bigint, sender_id uuid, seq bigint, \
          PRIMARY KEY ((room, bucket), sender_id, seq))",
-        "CREATE TABLE IF NOT EXISTS {ks}.deleted (room uuid, bucket bigint, seq bigint, PRIMARY KEY ((room, bucket), seq))",
-        // Whole files leave when their day is over: these are the only rows that expire in masses.
-        "CREATE TABLE IF NOT EXISTS {ks}.used_keys (shard int, slot int, room uuid, sender_id uuid, used_key uuid, used blob, \
+            "CREATE TABLE IF NOT EXISTS {ks}.deleted (room uuid, bucket bigint, seq bigint, PRIMARY KEY ((room, bucket), seq))",
+            // Whole files leave when their day is over: these are the only rows that expire in masses.
+            "CREATE TABLE IF NOT EXISTS {ks}.used_keys (shard int, slot int, room uuid, sender_id uuid, used_key uuid, used blob, \
          PRIMARY KEY ((shard, slot), room, sender_id, used_key)) WITH gc_grace_seconds = 86400 AND compaction = \
          {'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS', 'compaction_window_size': 1}",
-        "CREATE TABLE IF NOT EXISTS {ks}.positions (room uuid, user_id uuid, read_to blob, delivered_to bigint, \
+            "CREATE TABLE IF NOT EXISTS {ks}.positions (room uuid, user_id uuid, read_to blob, delivered_to bigint, \
          PRIMARY KEY (room, user_id)) WITH compaction = {'class': 'LeveledCompactionStrategy'}",
-        "CREATE TABLE IF NOT EXISTS {ks}.intents (room uuid, actor_id uuid, used_key uuid, intent blob, \
+            "CREATE TABLE IF NOT EXISTS {ks}.intents (room uuid, actor_id uuid, used_key uuid, intent blob, \
          PRIMARY KEY (room, actor_id, used_key)) WITH gc_grace_seconds = 86400",
-        // One row each of what is overwritten all the time.
-        "CREATE TABLE IF NOT EXISTS {ks}.heads (shard int, room uuid, top bigint, top_n bigint, version bigint, reserved bigint, \
+            // One row each of what is overwritten all the time.
+            "CREATE TABLE IF NOT EXISTS {ks}.heads (shard int, room uuid, top bigint, top_n bigint, version bigint, reserved bigint, \
          PRIMARY KEY (shard, room)) WITH compaction = {'class': 'LeveledCompactionStrategy'}",
-        "CREATE TABLE IF NOT EXISTS {ks}.cursors (source text PRIMARY KEY, lsn bigint) \
+            "CREATE TABLE IF NOT EXISTS {ks}.cursors (source text PRIMARY KEY, lsn bigint) \
          WITH compaction = {'class': 'LeveledCompactionStrategy'}",
-    ],
-}];
+        ],
+    },
+    Step {
+        version: 2,
+        // A program of version 1 shows texts without what is beside them.
+        usable_by: 1,
+        columns: &[("messages", "parts", "blob")],
+        statements: &[
+            "CREATE TABLE IF NOT EXISTS {ks}.mentioned (room uuid, bucket bigint, user_id uuid, seq bigint, \
+         PRIMARY KEY ((room, bucket), user_id, seq))",
+        ],
+    },
+];
 
 /// Brings the tables to [`VERSION`], makes the keyspace when there is none, and grants. Returns the version that was there before, 0 for
 /// none. `connect` names a role that may do that. Repeating it is harmless.
@@ -96,6 +111,11 @@ pub async fn migrate(connect: &Connect, migration: &Migration) -> Result<i32, Co
     for step in STEPS.iter().filter(|step| step.version > found) {
         for statement in step.statements {
             run(statement.replace("{ks}", keyspace)).await?;
+        }
+        for (table, column, kind) in step.columns {
+            if !has_column(&session, keyspace, table, column).await? {
+                run(format!("ALTER TABLE {keyspace}.{table} ADD {column} {kind}")).await?;
+            }
         }
         let Step { version, usable_by, .. } = step;
         // The version is its own timestamp, so it does not go back.
@@ -141,6 +161,19 @@ async fn has_keyspace(session: &Session, keyspace: &str) -> Result<bool, Connect
     let query = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
     let found = session.query_unpaged(query, (keyspace,)).await.map_err(|error| Fault::of_read(&error))?;
     let rows = found.into_rows_result().map_err(Fault::from)?;
+    Ok(rows.rows_num() > 0)
+}
+
+async fn has_column(
+    session: &Session,
+    keyspace: &str,
+    table: &str,
+    column: &str,
+) -> Result<bool, ConnectError> {
+    let query = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ? \
+                 AND column_name = ?";
+    let found = session.query_unpaged(query, (keyspace, table, column)).await;
+    let rows = found.map_err(|error| Fault::of_read(&error))?.into_rows_result().map_err(Fault::from)?;
     Ok(rows.rows_num() > 0)
 }
 

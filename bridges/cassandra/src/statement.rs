@@ -46,9 +46,11 @@ macro_rules! statements {
 statements! {
     /// What changes rows.
     Writes {
+        post_parts = "INSERT INTO {ks}.messages (room, bucket, seq, facts, body, parts) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+        mentioned = "INSERT INTO {ks}.mentioned (room, bucket, user_id, seq) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
         post = "INSERT INTO {ks}.messages (room, bucket, seq, facts, body) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?";
-        edit = "UPDATE {ks}.messages USING TIMESTAMP ? SET body = ?, edited = ? WHERE room = ? AND bucket = ? AND seq = ?";
-        empty = "UPDATE {ks}.messages USING TIMESTAMP ? SET body = '' WHERE room = ? AND bucket = ? AND seq = ?";
+        edit = "UPDATE {ks}.messages USING TIMESTAMP ? SET body = ?, parts = ?, edited = ? WHERE room = ? AND bucket = ? AND seq = ?";
+        empty = "UPDATE {ks}.messages USING TIMESTAMP ? SET body = '', parts = 0x WHERE room = ? AND bucket = ? AND seq = ?";
         delete = "UPDATE {ks}.messages USING TIMESTAMP ? SET deleted = ? WHERE room = ? AND bucket = ? AND seq = ?";
         deleted = "INSERT INTO {ks}.deleted (room, bucket, seq) VALUES (?, ?, ?) USING TIMESTAMP ?";
         sent = "INSERT INTO {ks}.sent (room, bucket, sender_id, seq) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
@@ -70,18 +72,20 @@ statements! {
 statements! {
     /// What asks.
     Reads {
-        message = "SELECT facts, body, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq = ?";
-        messages_up = "SELECT seq, facts, body, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq ASC LIMIT ?";
-        messages_down = "SELECT seq, facts, body, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq DESC LIMIT ?";
+        message = "SELECT facts, body, parts, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq = ?";
+        messages_up = "SELECT seq, facts, body, parts, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq ASC LIMIT ?";
+        messages_down = "SELECT seq, facts, body, parts, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq DESC LIMIT ?";
         facts_up = "SELECT seq, facts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq ASC LIMIT ?";
         facts_down = "SELECT seq, facts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq DESC LIMIT ?";
         facts_of = "SELECT seq, facts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq IN ?";
-        texts_of = "SELECT seq, body FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq IN ?";
+        said_of = "SELECT seq, body, parts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq IN ?";
         event = "SELECT event FROM {ks}.events WHERE room = ? AND bucket = ? AND seq = ?";
         events_up = "SELECT seq, event FROM {ks}.events WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq ASC LIMIT ?";
         events_down = "SELECT seq, event FROM {ks}.events WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq DESC LIMIT ?";
         reactions = "SELECT target, user_id, emoji, rev, standing FROM {ks}.reactions WHERE room = ? AND bucket = ? AND target >= ? AND target <= ?";
         sent = "SELECT seq FROM {ks}.sent WHERE room = ? AND bucket = ? AND sender_id = ? AND seq >= ?";
+        mentioned = "SELECT seq FROM {ks}.mentioned WHERE room = ? AND bucket = ? AND user_id = ? AND seq >= ?";
+        mentions_of = "SELECT seq, facts, parts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq IN ?";
         deleted = "SELECT seq FROM {ks}.deleted WHERE room = ? AND bucket = ? AND seq >= ?";
         used_key = "SELECT used FROM {ks}.used_keys WHERE shard = ? AND slot = ? AND room = ? AND sender_id = ? AND used_key = ?";
         positions = "SELECT user_id, read_to, delivered_to FROM {ks}.positions WHERE room = ?";
@@ -110,7 +114,9 @@ pub(crate) struct At {
 #[derive(Debug)]
 pub(crate) enum Row<'a> {
     Post { at: At, facts: Vec<u8>, text: &'a str, stamp: i64 },
-    Edit { at: At, text: &'a str, rev: i64 },
+    PostParts { at: At, facts: Vec<u8>, text: &'a str, parts: Vec<u8>, stamp: i64 },
+    Edit { at: At, text: &'a str, parts: Vec<u8>, rev: i64 },
+    Mentioned { at: At, user: Uuid, stamp: i64 },
     Empty { at: At, stamp: i64 },
     Delete { at: At, rev: i64 },
     Deleted { at: At, stamp: i64 },
@@ -132,6 +138,8 @@ impl Row<'_> {
     pub(crate) fn statement<'s>(&self, writes: &'s Writes) -> &'s PreparedStatement {
         match self {
             Self::Post { .. } => &writes.post,
+            Self::PostParts { .. } => &writes.post_parts,
+            Self::Mentioned { .. } => &writes.mentioned,
             Self::Edit { .. } => &writes.edit,
             Self::Empty { .. } => &writes.empty,
             Self::Delete { .. } => &writes.delete,
@@ -154,7 +162,8 @@ impl Row<'_> {
     pub(crate) fn bytes(&self) -> usize {
         let content = match self {
             Self::Post { facts, text, .. } => facts.len() + text.len(),
-            Self::Edit { text, .. } => text.len(),
+            Self::PostParts { facts, text, parts, .. } => facts.len() + text.len() + parts.len(),
+            Self::Edit { text, parts, .. } => text.len() + parts.len(),
             Self::Event { event, .. } => event.len(),
             Self::Reaction { emoji, .. } => emoji.len(),
             Self::UsedKey { used, .. } => used.len(),
@@ -175,8 +184,15 @@ impl SerializeRow for Row<'_> {
             Self::Post { at: At { room, bucket, seq }, facts, text, stamp } => {
                 (room, bucket, seq, facts.as_slice(), text, stamp).serialize(context, writer)
             }
-            Self::Edit { at: At { room, bucket, seq }, text, rev } => {
-                (rev, text, rev, room, bucket, seq).serialize(context, writer)
+            Self::PostParts { at: At { room, bucket, seq }, facts, text, parts, stamp } => {
+                (room, bucket, seq, facts.as_slice(), text, parts.as_slice(), stamp)
+                    .serialize(context, writer)
+            }
+            Self::Mentioned { at: At { room, bucket, seq }, user, stamp } => {
+                (room, bucket, user, seq, stamp).serialize(context, writer)
+            }
+            Self::Edit { at: At { room, bucket, seq }, text, parts, rev } => {
+                (rev, text, parts.as_slice(), rev, room, bucket, seq).serialize(context, writer)
             }
             Self::Empty { at: At { room, bucket, seq }, stamp } => {
                 (stamp, room, bucket, seq).serialize(context, writer)

@@ -172,6 +172,17 @@ impl MessageStore for CassandraMessages {
         self.note(self.shared.count_not_unread(room, user, after, except).await)
     }
 
+    async fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+        limit: u32,
+    ) -> Result<Vec<(Seq, UserId)>, StoreError> {
+        self.note(self.shared.mentions(room, user, after, except, limit).await)
+    }
+
     async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError> {
         self.note(self.shared.head(room).await)
     }

@@ -3,7 +3,8 @@
 //! | column | after the version 1 |
 //! |---|---|
 //! | `messages.facts` | flags u8, id 16, n u64, wall u64, sender 16, then reply_to u64 and key 16 by their flags |
-//! | `events.event` | record kind u8, rev u64, wall u64, sender 16, key 16, the record's [`Body`]; an edit's text is empty |
+//! | `messages.parts` | no version: [`Parts`], or nothing at all when there are none |
+//! | `events.event` | record kind u8, rev u64, wall u64, sender 16, key 16, the record's [`Body`]; an edit says nothing |
 //! | `used_keys.used` | wall u64, seq u64, n u64, id 16, content hash u64 (0: not known) |
 //! | `intents.intent` | wall u64, the record's [`Body`] |
 //! | `positions.read_to` | no version: round u64, seq u64, big-endian, so that a greater position is a greater value |
@@ -12,7 +13,9 @@
 
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::body_hash;
-use lynk_model::{Body, FoundKey, MessageFacts, OwnedRecord, Position, RecordHead, RecordKind, StoredEvent};
+use lynk_model::{
+    Body, FoundKey, MessageFacts, OwnedRecord, Parts, Position, RecordHead, RecordKind, StoredEvent,
+};
 
 use crate::Fault;
 
@@ -78,6 +81,27 @@ pub(crate) fn decode_facts(value: &[u8]) -> Result<MessageFacts, Fault> {
     Ok(MessageFacts { id, n, reply_to, wall, sender, key })
 }
 
+/// No bytes for no parts: an edit that says nothing more must outlive what was said before.
+pub(crate) fn encode_parts(parts: &Parts) -> Vec<u8> {
+    let mut out = Vec::new();
+    if !parts.is_empty() {
+        parts.encode(&mut out);
+    }
+    out
+}
+
+pub(crate) fn decode_parts(value: &[u8]) -> Result<Parts, Fault> {
+    if value.is_empty() {
+        return Ok(Parts::default());
+    }
+    let (parts, rest) = Parts::decode(value).map_err(Fault::corrupt)?;
+    if rest.is_empty() {
+        Ok(parts)
+    } else {
+        Err(Fault::corrupt("a stored message has bytes behind its parts"))
+    }
+}
+
 /// As [`encode_event`], of an event that is stored already; `body` is its own.
 pub(crate) fn encode_stored(event: &StoredEvent, body: &Body<'_>) -> Vec<u8> {
     let kind = match body {
@@ -98,7 +122,7 @@ pub(crate) fn encode_event(head: &RecordHead, body: &Body<'_>) -> Vec<u8> {
     out.extend_from_slice(&head.sender.0);
     out.extend_from_slice(&head.key.0);
     match body {
-        Body::Edit { target, .. } => Body::Edit { target: *target, text: "" }.encode(&mut out),
+        Body::Edit { target, .. } => Body::edit_of(*target).encode(&mut out),
         other => other.encode(&mut out),
     }
     out
@@ -176,6 +200,8 @@ pub(crate) fn decode_read(value: &[u8]) -> Result<(u64, Seq), Fault> {
 
 #[cfg(test)]
 mod tests {
+    use lynk_model::Mentions;
+
     use super::*;
 
     #[test]
@@ -202,6 +228,17 @@ mod tests {
     }
 
     #[test]
+    fn parts_survive_and_none_are_nothing() {
+        let parts = Parts { mentions: Mentions::new(true, vec![UserId([3; 16])]) };
+        let value = encode_parts(&parts);
+        assert_eq!(decode_parts(&value).expect("decodes"), parts);
+        assert!(decode_parts(&value[..value.len() - 1]).is_err());
+        assert!(decode_parts(&[value.as_slice(), &[0]].concat()).is_err());
+        assert!(encode_parts(&Parts::default()).is_empty());
+        assert_eq!(decode_parts(&[]).expect("decodes"), Parts::default());
+    }
+
+    #[test]
     fn events_keys_intents_and_positions_survive() {
         let head = RecordHead {
             kind: RecordKind::Edit,
@@ -213,7 +250,7 @@ mod tests {
             sender: UserId([2; 16]),
             key: Key([3; 16]),
         };
-        let body = Body::Edit { target: Seq(5), text: "written" };
+        let body = Body::Edit { target: Seq(5), text: "written", parts: Parts::none() };
         let value = encode_event(&head, &body);
         assert!(!value.windows(7).any(|window| window == b"written"), "an edit's text is not kept twice");
         let event = decode_event(head.room, head.seq, &value).expect("decodes");

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lynk_domain::{Lsn, Millis, RoomId, Seq, UserId};
-use lynk_model::{Body, MessageFacts, Position, Record, RecordHead, RecordKind, RoomHead};
+use lynk_model::{Body, MessageFacts, Parts, Position, Record, RecordHead, RecordKind, RoomHead};
 use scylla::statement::batch::{Batch, BatchType};
 
 use crate::connect::KEY_LIFE_MIN;
@@ -76,17 +76,21 @@ impl<'a> Plan<'a> {
         let body = Body::decode(head.kind, record.payload).map_err(Fault::corrupt)?;
         self.heads.entry(head.room).or_default().absorb(head.kind, head.seq, &body);
         match &body {
-            Body::Message { id, n, reply_to, text } => {
+            Body::Message { id, n, reply_to, text, parts } => {
                 let facts = MessageFacts::of(head, *id, *n, *reply_to);
                 let (partition, at) = bucket_of(head.room, head.seq)?;
                 let (stamp, sender) = (number(head.rev.0)?, uuid(head.sender.0));
-                self.put(partition, Row::Post { at, facts: value::encode_facts(&facts), text, stamp });
+                self.put(partition, post(at, &facts, text, parts, stamp));
+                self.mention(partition, at, parts, stamp);
                 self.put(partition, Row::Sent { at, sender, stamp });
                 return self.use_key(head, &body);
             }
-            Body::Edit { target, text } => {
+            Body::Edit { target, text, parts } => {
                 let (partition, at) = bucket_of(head.room, *target)?;
-                self.put(partition, Row::Edit { at, text, rev: number(head.rev.0)? });
+                let rev = number(head.rev.0)?;
+                self.mention(partition, at, parts, rev);
+                let parts = value::encode_parts(parts);
+                self.put(partition, Row::Edit { at, text, parts, rev });
             }
             Body::Delete { target } => {
                 let (partition, at) = bucket_of(head.room, *target)?;
@@ -108,6 +112,14 @@ impl<'a> Plan<'a> {
         let event = value::encode_event(head, &body);
         self.put(partition, Row::Event { at, event, rev: number(head.rev.0)? });
         self.use_key(head, &body)
+    }
+
+    fn mention(&mut self, partition: Partition, at: At, parts: &Parts, stamp: i64) {
+        if parts.is_empty() {
+            return;
+        }
+        let rows = self.partitions.entry(partition).or_default();
+        rows.extend(mentioned(at, parts, stamp));
     }
 
     /// Keys and intents are written once, and their time of the event is their timestamp: files of expired ones are told by it.
@@ -166,6 +178,23 @@ impl<'a> Plan<'a> {
         }
         Ok(self.partitions.into_values())
     }
+}
+
+/// The row of a message's own record.
+pub(crate) fn post<'a>(at: At, facts: &MessageFacts, text: &'a str, parts: &Parts, stamp: i64) -> Row<'a> {
+    let facts = value::encode_facts(facts);
+    if parts.is_empty() {
+        return Row::Post { at, facts, text, stamp };
+    }
+    Row::PostParts { at, facts, text, parts: value::encode_parts(parts), stamp }
+}
+
+/// Rows that find a message by whom it mentions; nil stands for everybody. They stay when an edit takes a mention back: whoever finds
+/// one asks the message.
+pub(crate) fn mentioned<'a>(at: At, parts: &Parts, stamp: i64) -> Vec<Row<'a>> {
+    let all = parts.mentions.all().then_some(UserId::NIL);
+    let users = all.into_iter().chain(parts.mentions.users().iter().copied());
+    users.map(|user| Row::Mentioned { at, user: uuid(user.0), stamp }).collect()
 }
 
 pub(crate) fn bucket_of(room: RoomId, seq: Seq) -> Result<(Partition, At), Fault> {
@@ -293,7 +322,7 @@ mod tests {
 
     fn rows(count: usize, text: &'static str) -> Vec<Row<'static>> {
         let at = At { room: uuid([0; 16]), bucket: 0, seq: 1 };
-        (0..count).map(|_| Row::Edit { at, text, rev: 1 }).collect()
+        (0..count).map(|_| Row::Edit { at, text, parts: Vec::new(), rev: 1 }).collect()
     }
 
     #[test]

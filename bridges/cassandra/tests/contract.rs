@@ -40,6 +40,7 @@ suites!(
     cursor_moves_with_its_rows_and_never_back,
     unreadable_batches_write_nothing,
     not_unread_is_counted_exactly,
+    mentions_are_those_of_messages_as_they_stand,
     keys_lead_to_their_event,
     intents_are_kept_beside_the_log,
     a_later_round_of_reading_replaces_an_earlier_one,

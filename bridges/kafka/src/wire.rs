@@ -6,8 +6,8 @@
 use lynk_domain::{
     AckLevel, HistoryVisibility, Key, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
 };
-use lynk_model::MetaEvent;
 use lynk_model::event::{Event, EventBody, Subject, Topic};
+use lynk_model::{Mentions, MetaEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,12 @@ pub(crate) struct Posted {
     /// Place of the message it answers; absent for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reply_to: Option<u64>,
+    /// Users that it mentions; absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mentions: Option<Vec<String>>,
+    /// It mentions everybody in the room; absent when it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mention_all: Option<bool>,
     /// Its text, where texts are published and it is not too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
@@ -84,6 +90,12 @@ pub(crate) struct Updated {
 pub(crate) enum Change {
     /// It has new text.
     Edited {
+        /// Users that it mentions now; absent for none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mentions: Option<Vec<String>>,
+        /// It mentions everybody in the room now; absent when it does not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mention_all: Option<bool>,
         /// The text, where texts are published and it is not too long.
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<String>,
@@ -289,15 +301,20 @@ impl Wire {
             Self::Updated(Updated { head: head.clone(), place: place.clone(), target: target.0, change })
         };
         match &event.body {
-            EventBody::Posted { id, n, reply_to, text } => Self::Posted(Posted {
+            EventBody::Posted { id, n, reply_to, mentions, text } => Self::Posted(Posted {
                 head,
                 place,
                 message: id.to_string(),
                 n: n.0,
                 reply_to: (reply_to.0 != 0).then_some(reply_to.0),
+                mentions: named(mentions),
+                mention_all: mentions.all().then_some(true),
                 text: text.clone(),
             }),
-            EventBody::Edited { target, text } => updated(*target, Change::Edited { text: text.clone() }),
+            EventBody::Edited { target, mentions, text } => {
+                let (mentions, mention_all) = (named(mentions), mentions.all().then_some(true));
+                updated(*target, Change::Edited { mentions, mention_all, text: text.clone() })
+            }
             EventBody::Deleted { target } => updated(*target, Change::Deleted),
             EventBody::Reacted { target, on, emoji } => {
                 updated(*target, Change::Reacted { on: *on, emoji: emoji.clone() })
@@ -338,6 +355,7 @@ impl Wire {
                     id: MessageId::parse(&wire.message)?,
                     n: Ordinal(wire.n),
                     reply_to: Seq(wire.reply_to.unwrap_or(0)),
+                    mentions: mentions_of(wire.mentions, wire.mention_all)?,
                     text: wire.text,
                 };
                 of_room(&wire.head, &wire.place, body)
@@ -345,7 +363,9 @@ impl Wire {
             Self::Updated(wire) => {
                 let target = Seq(wire.target);
                 let body = match wire.change {
-                    Change::Edited { text } => EventBody::Edited { target, text },
+                    Change::Edited { mentions, mention_all, text } => {
+                        EventBody::Edited { target, mentions: mentions_of(mentions, mention_all)?, text }
+                    }
                     Change::Deleted => EventBody::Deleted { target },
                     Change::Reacted { on, emoji } => EventBody::Reacted { target, on, emoji },
                 };
@@ -368,6 +388,18 @@ impl Wire {
             }
         }
     }
+}
+
+fn named(mentions: &Mentions) -> Option<Vec<String>> {
+    let users = mentions.users();
+    (!users.is_empty()).then(|| users.iter().map(UserId::to_string).collect())
+}
+
+/// `None` when an id is none.
+fn mentions_of(users: Option<Vec<String>>, all: Option<bool>) -> Option<Mentions> {
+    let users = users.unwrap_or_default();
+    let users = users.iter().map(|user| UserId::parse(user)).collect::<Option<_>>()?;
+    Some(Mentions::new(all == Some(true), users))
 }
 
 fn time(at: Millis) -> Option<u64> {

@@ -108,6 +108,10 @@ impl RoomStore for PostgresRooms {
         self.database.noted(load::blocks(&self.database, user).await)
     }
 
+    async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.database.noted(load::apart(&self.database, user, others).await)
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.database.noted(load::may_see(&self.database, watcher, user).await)
     }

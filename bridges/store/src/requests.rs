@@ -77,6 +77,7 @@ impl Needs {
             StoreRequest::LoadRoom { .. } => (true, true),
             StoreRequest::Page { .. }
             | StoreRequest::Event { .. }
+            | StoreRequest::FindTime { .. }
             | StoreRequest::FindKey { .. }
             | StoreRequest::CountNotUnread { .. } => (true, false),
             StoreRequest::Memberships { .. }

@@ -15,6 +15,8 @@ pub struct Limits {
     pub reactions_per_message_max: u32,
     /// Reactions that stand on one message, of all users together: a message is told with all of them.
     pub reactions_standing_max: u32,
+    /// Users that one message may mention by name.
+    pub mentions_per_message_max: u32,
     /// Longest emoji, in bytes.
     pub emoji_bytes_max: u32,
     /// Items of a history page when the client names none.
@@ -98,6 +100,7 @@ impl Default for Limits {
             reason_chars_max: 300,
             reactions_per_message_max: 20,
             reactions_standing_max: 2_000,
+            mentions_per_message_max: 50,
             emoji_bytes_max: 64,
             history_page_default: 100,
             history_page_max: 500,

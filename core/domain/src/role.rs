@@ -54,6 +54,8 @@ pub enum Action {
     DeleteOthers,
     /// Pin or unpin a message.
     Pin,
+    /// Mention everybody in the room.
+    MentionAll,
     /// Add a user to a room that cannot be joined freely.
     Invite,
     /// Remove a member, or mute or unmute one.
@@ -73,7 +75,12 @@ pub enum Action {
 pub fn allowed(role: Role, action: Action) -> bool {
     let least = match action {
         Action::Post => Role::Member,
-        Action::DeleteOthers | Action::Pin | Action::Invite | Action::Kick | Action::Ban => Role::Moderator,
+        Action::DeleteOthers
+        | Action::Pin
+        | Action::MentionAll
+        | Action::Invite
+        | Action::Kick
+        | Action::Ban => Role::Moderator,
         Action::SetRole | Action::Settings => Role::Admin,
         Action::Transfer => Role::Owner,
     };

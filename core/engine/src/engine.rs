@@ -168,10 +168,13 @@ fn take_mail(
         | Mail::Here { .. }
         | Mail::HereUsers { .. }
         | Mail::Peeked { .. } => home.mail(cx, from, mail),
+        Mail::BlockChanged { .. } => {
+            owner.blocks_changed();
+            users.mail(cx, mail);
+        }
         Mail::SignedIn { .. }
         | Mail::SignedOut { .. }
         | Mail::Watch { .. }
-        | Mail::BlockChanged { .. }
         | Mail::Notice { .. }
         | Mail::IpAcquire { .. }
         | Mail::IpRelease { .. } => users.mail(cx, mail),

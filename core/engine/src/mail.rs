@@ -203,7 +203,8 @@ pub enum Mail {
         /// Is online.
         online: bool,
     },
-    /// A block was set or lifted, told to both users' shards by the owner of their 1:1: ask the store what holds now.
+    /// A block was set or lifted, told to every shard by the owner of the 1:1: the two users' ask the store what holds now, and
+    /// what any counted by the blocks before is counted again.
     /// Full: repeated; it says nothing that a later one would contradict.
     BlockChanged {
         /// Who blocks.
@@ -310,6 +311,8 @@ pub struct RoomNumbers {
     pub read: Seq,
     /// Unread messages; `u64::MAX` when it is not known yet.
     pub unread: u64,
+    /// Those that mention the user, as they are counted; `None` when it is not known yet.
+    pub mentions: Option<u32>,
     /// Wall time of the last event, for ordering a list by activity.
     pub active: lynk_domain::Millis,
 }

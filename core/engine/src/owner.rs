@@ -12,16 +12,18 @@
 //! an answer to the client; nothing here ends the process.
 //!
 //! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
-//! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `subscribe` commands that read ·
-//! `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out ·
+//! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `by_time`, `subscribe` commands that read ·
+//! `mentions`, `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out ·
 //! `replicas` what waits for the message store.
 
 mod backlog;
 mod books;
+mod by_time;
 mod change;
 mod history;
 mod keys;
 mod load;
+mod mentions;
 mod metadata;
 mod quiet;
 mod reads;
@@ -178,6 +180,11 @@ impl Owner {
             _ => None,
         };
         self.books.refused(cx, room, to, mail);
+    }
+
+    /// A block was set or lifted somewhere: what was counted without its mentions is counted again.
+    pub(crate) fn blocks_changed(&mut self) {
+        self.books.blocks = self.books.blocks.wrapping_add(1).max(1);
     }
 
     /// A store answered.

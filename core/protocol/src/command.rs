@@ -7,15 +7,21 @@ use std::borrow::Cow;
 use std::fmt;
 
 use lynk_domain::{AckLevel, Cursor, Epoch, HistoryVisibility, Key, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::Parts;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+mod history;
+mod parts;
 mod proof;
 mod refused;
 
+pub use history::History;
+use history::history_of;
 pub use proof::Proof;
 pub use refused::refused_command;
 
+use crate::time::Moment;
 use crate::{ErrorCode, Reject};
 
 /// Largest integer that every JSON client reads exactly.
@@ -39,23 +45,6 @@ pub struct Resume {
     pub room: RoomId,
     /// What the client has; `None` to start at the top.
     pub cursor: Option<Cursor>,
-}
-
-/// Which part of the past is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct History {
-    /// The room.
-    pub room: RoomId,
-    /// Events before this seq, newest first. `None` and no `after`: the newest page.
-    pub before: Option<Seq>,
-    /// Events after this seq, oldest first.
-    pub after: Option<Seq>,
-    /// Epoch of the client's cursor, when it has one.
-    pub epoch: Option<Epoch>,
-    /// Items at most; `None` for the server's default.
-    pub limit: Option<u32>,
-    /// Every event, or messages only.
-    pub all: bool,
 }
 
 /// What a client asks.
@@ -138,6 +127,8 @@ pub enum Command<'a> {
         text: Cow<'a, str>,
         /// The message it answers.
         reply_to: Option<Seq>,
+        /// What it says beside the text.
+        parts: Parts,
     },
     /// Changes one's own message.
     Edit {
@@ -149,6 +140,8 @@ pub enum Command<'a> {
         key: Key,
         /// New text.
         text: Cow<'a, str>,
+        /// What it says beside the text now.
+        parts: Parts,
     },
     /// Deletes a message.
     Delete {
@@ -439,10 +432,13 @@ struct Envelope<'a> {
     #[serde(borrow)]
     text: Option<Text<'a>>,
     reply_to: Option<u64>,
+    mentions: Option<Vec<Id>>,
+    mention_all: Option<bool>,
     seq: Option<u64>,
     epoch: Option<u32>,
     before: Option<u64>,
     after: Option<AfterField<'a>>,
+    at: Option<Moment>,
     limit: Option<u32>,
     all: Option<bool>,
     #[serde(borrow)]
@@ -631,6 +627,7 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> 
             room: e.room()?,
             key: e.key()?,
             reply_to: e.reply_to.map(|seq| seq_field("reply_to", seq)).transpose()?,
+            parts: e.parts()?,
             text: e.text()?,
         },
         "read" => Command::Read { room: e.room()?, seq: e.seq()? },
@@ -647,7 +644,13 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> 
             Command::Hello { proof, resume }
         }
         "refresh" => Command::Refresh { token: take(&mut e.token).ok_or_else(|| missing("token"))? },
-        "edit" => Command::Edit { room: e.room()?, seq: e.seq()?, key: e.key()?, text: e.text()? },
+        "edit" => Command::Edit {
+            room: e.room()?,
+            seq: e.seq()?,
+            key: e.key()?,
+            parts: e.parts()?,
+            text: e.text()?,
+        },
         "delete" => Command::Delete { room: e.room()?, seq: e.seq()?, key: e.key()? },
         "react" => Command::React {
             room: e.room()?,
@@ -669,29 +672,6 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> 
         "members" => Command::Members { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
         _ => return metadata_of(op, e),
     })
-}
-
-fn history_of<'a>(e: &Envelope<'a>) -> Result<Command<'a>, Reject> {
-    let after = match e.after {
-        None => None,
-        Some(AfterField::Seq(seq)) => Some(seq_field("after", seq)?),
-        Some(_) => return Err(invalid("after", "is not a seq")),
-    };
-    let before = e.before.map(|seq| seq_field("before", seq)).transpose()?;
-    if after.is_some() && before.is_some() {
-        return Err(invalid("before", "cannot be combined with `after`"));
-    }
-    if e.limit == Some(0) {
-        return Err(invalid("limit", "must be at least 1"));
-    }
-    Ok(Command::History(History {
-        room: e.room()?,
-        before,
-        after,
-        epoch: e.epoch.map(Epoch),
-        limit: e.limit,
-        all: e.all.unwrap_or(false),
-    }))
 }
 
 fn metadata_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> {

@@ -2,7 +2,7 @@
 //! name says head: then the caller adds items and [`encode_tail`].
 
 use lynk_domain::{AckLevel, Epoch, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{MetaEvent, Reaction, StoredBody, StoredEvent};
+use lynk_model::{MetaEvent, Parts, Reaction, StoredBody, StoredEvent};
 
 use crate::{Json, Reject};
 
@@ -54,6 +54,8 @@ pub struct Done {
     pub level: Option<AckLevel>,
     /// Unread messages after the command.
     pub unread: Option<u64>,
+    /// Those of them that mention the user, as they are counted.
+    pub mentions: Option<u32>,
     /// Metadata version of the event; 0 for none.
     pub version: u64,
     /// The first attempt's result. Told to HTTP requests only, for their status.
@@ -85,6 +87,7 @@ pub fn encode_ok(out: &mut Vec<u8>, re: u64, ok: &Done) {
     if let Some(unread) = ok.unread {
         json.key("unread").number(unread);
     }
+    encode_mentioned(&mut json, ok.mentions);
     if ok.version > 0 {
         json.key("version").number(ok.version);
     }
@@ -92,6 +95,13 @@ pub fn encode_ok(out: &mut Vec<u8>, re: u64, ok: &Done) {
         json.key("repeated").bool(true);
     }
     json.close(b'}');
+}
+
+/// `"mentions":…`: how many unread messages mention the user.
+fn encode_mentioned(json: &mut Json<'_>, mentions: Option<u32>) {
+    if let Some(mentions) = mentions {
+        json.key("mentions").number(u64::from(mentions));
+    }
 }
 
 /// `{"ev":"error","re":…,"room"?:…,"code":…,"message":…,"retryable":…}`. `room` is the one that the command named;
@@ -122,6 +132,7 @@ pub fn encode_message(
     time: Millis,
     reply_to: Seq,
     text: &str,
+    parts: &Parts,
 ) {
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text("message").key("room").id(&room.0).key("seq").number(seq.0);
@@ -129,7 +140,24 @@ pub fn encode_message(
     if reply_to.0 > 0 {
         json.key("reply_to").number(reply_to.0);
     }
-    json.key("text").text(text).close(b'}');
+    json.key("text").text(text);
+    encode_parts(&mut json, parts);
+    json.close(b'}');
+}
+
+/// What a message says beside its text: `"mentions":[…]`, `"mention_all":true`.
+pub fn encode_parts(json: &mut Json<'_>, parts: &Parts) {
+    let mentions = &parts.mentions;
+    if !mentions.users().is_empty() {
+        json.key("mentions").open(b'[');
+        for user in mentions.users() {
+            json.id(&user.0);
+        }
+        json.close(b']');
+    }
+    if mentions.all() {
+        json.key("mention_all").bool(true);
+    }
 }
 
 /// Any durable event in its current state.
@@ -153,11 +181,13 @@ pub fn encode_event(out: &mut Vec<u8>, event: &StoredEvent) {
                 json.key("deleted").number(view.deleted.0);
             } else {
                 json.key("text").text(&view.text);
+                encode_parts(&mut json, &view.parts);
             }
             encode_reactions(json.next_part(), &view.reactions);
         }
-        StoredBody::Edit { target, text } => {
+        StoredBody::Edit { target, text, parts } => {
             json.key("target").number(target.0).key("text").text(text);
+            encode_parts(&mut json, parts);
         }
         StoredBody::Delete { target } => {
             json.key("target").number(target.0);
@@ -295,6 +325,8 @@ pub struct OwnRead {
     pub top: Seq,
     /// Unread messages then; `None` when they must be counted.
     pub unread: Option<u64>,
+    /// Those of them that mention the user; `None` when they must be counted.
+    pub mentions: Option<u32>,
     /// The position was set back.
     pub marked: bool,
 }
@@ -307,6 +339,7 @@ pub fn encode_own_read(out: &mut Vec<u8>, read: &OwnRead) {
     if let Some(unread) = read.unread {
         json.key("unread").number(unread);
     }
+    encode_mentioned(&mut json, read.mentions);
     if read.marked {
         json.key("marked").bool(true);
     }
@@ -373,6 +406,8 @@ pub struct Subscribed {
     pub read: Seq,
     /// The user's unread messages; `None` while it is being counted.
     pub unread: Option<u64>,
+    /// Those of them that mention the user; `None` while they are being counted.
+    pub mentions: Option<u32>,
     /// The user's role.
     pub role: Role,
     /// Members of the room.
@@ -391,6 +426,7 @@ pub fn encode_subscribed_head(out: &mut Vec<u8>, s: &Subscribed) {
     if let Some(unread) = s.unread {
         json.key("unread").number(unread);
     }
+    encode_mentioned(&mut json, s.mentions);
     json.key("role").text(s.role.name()).key("members").number(s.members).key("events").open(b'[');
 }
 
@@ -455,6 +491,7 @@ mod tests {
             Millis(1),
             Seq(2),
             "\"",
+            Parts::NONE,
         );
         encode_tail(&mut out, Seq(1), Seq(4), false);
         let value: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");

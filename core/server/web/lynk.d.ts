@@ -77,6 +77,10 @@ export interface MessageEvent extends RoomEvent {
   id: Id;
   text?: string;
   reply_to?: number;
+  /** Users whom it mentions. */
+  mentions?: Id[];
+  /** It mentions everybody in the room. */
+  mention_all?: boolean;
   /** The `seq` of the last edit. */
   edited?: number;
   /** The `seq` of the delete. */
@@ -87,14 +91,14 @@ export interface MessageEvent extends RoomEvent {
 export interface Gap { ev: 'gap'; room?: Id; from: number; to: number; reason: string }
 
 export interface Subscribed {
-  room: Id; epoch: number; top: number; top_n: number; read: number; unread?: number; role: string; members: number;
+  room: Id; epoch: number; top: number; top_n: number; read: number; unread?: number; mentions?: number; role: string; members: number;
   events: (RoomEvent | Gap)[]; covers: { from: number; to: number }; more: boolean;
 }
 
 export interface HistoryPage { room: Id; epoch: number; events: (RoomEvent | Gap)[]; covers: { from: number; to: number }; more: boolean }
 
 export interface SyncRow {
-  room: Id; kind: string; name: string; role: string; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; active?: Time;
+  room: Id; kind: string; name: string; role: string; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; mentions?: number; active?: Time;
 }
 
 export interface LynkEvents {
@@ -113,14 +117,17 @@ export interface LynkEvents {
   added: { room: Id; version: number; kind: string; name: string; role: string; peer?: Id };
   /** One is in the room no longer. */
   removed: { room: Id; version: number };
-  /** `top`, `unread` (at the event `top`) and `marked` (it was set back by `mark_unread`) are there when the user is oneself. */
-  read: { room: Id; user: Id; seq: number; top?: number; unread?: number; marked?: boolean };
+  /** `top`, `unread` and `mentions` (at the event `top`) and `marked` (it was set back by `mark_unread`) are there when the user is oneself. */
+  read: { room: Id; user: Id; seq: number; top?: number; unread?: number; mentions?: number; marked?: boolean };
   delivered: { room: Id; user: Id; seq: number };
   presence: { user: Id; online: boolean };
   outbox: { entry?: OutboxEntry; failed?: LynkError; removed?: boolean; loaded?: boolean };
   /** The outbox store failed. */
   error: unknown;
 }
+
+/** Whom a message mentions; `mentionAll` is for moderators and above. */
+export interface Whom { mentions?: Id[]; mentionAll?: boolean }
 
 export interface Submitted { id: string; done: Promise<Record<string, any>> }
 
@@ -161,8 +168,9 @@ export class Lynk extends Emitter<LynkEvents> {
   submit(op: string, fields: Record<string, unknown>): Submitted;
   retry(id: string): void;
   discard(id: string): void;
-  send(room: Id, text: string, options?: { replyTo?: number }): Submitted;
-  edit(room: Id, seq: number, text: string): Submitted;
+  send(room: Id, text: string, options?: { replyTo?: number } & Whom): Submitted;
+  /** Says all of the message again: whom `whom` does not name is mentioned no longer. */
+  edit(room: Id, seq: number, text: string, whom?: Whom): Submitted;
   delete(room: Id, seq: number): Submitted;
   react(room: Id, seq: number, emoji: string, on?: boolean): Submitted;
   read(room: Id, seq: number): void;
@@ -173,7 +181,7 @@ export class Lynk extends Emitter<LynkEvents> {
   find(name: string): Promise<{ room: Id }>;
   join(room: Id): Promise<Record<string, any>>;
   leave(room: Id): Promise<Record<string, any>>;
-  history(room: Id, options?: { before?: number; after?: number; epoch?: number; limit?: number; all?: boolean }): Promise<HistoryPage>;
+  history(room: Id, options?: { before?: number; after?: number; at?: number | Time; epoch?: number; limit?: number; all?: boolean }): Promise<HistoryPage>;
   members(room: Id, options?: { after?: Id; limit?: number }): Promise<{ count: number; members: { user: Id; role: string; read?: number; delivered?: number }[]; more: boolean }>;
   here(room: Id): Promise<{ count: number; sample: boolean; users: Id[] }>;
   watch(users: Id[]): Promise<Record<string, any>>;

@@ -88,6 +88,7 @@ class Emitter {
   }
 }
 
+const mentioned = ({ mentions, mentionAll }) => ({ ...(mentions?.length && { mentions }), ...(mentionAll && { mention_all: true }) });
 const spanOf = (event) => (event.ev === 'gap' ? [event.from, event.to] : [event.seq, event.seq]);
 
 /**
@@ -545,7 +546,7 @@ export class Lynk extends Emitter {
     if (!ev || !ok.seq || !room) return undefined;
     const event = { ev, own: true, room, seq: ok.seq, from: this.hello?.user ?? ok.from, time: ok.time ?? new Date(this.serverNow).toISOString() };
     for (const name of ['n', 'id', 'level']) if (ok[name] !== undefined) event[name] = ok[name];
-    for (const name of ['text', 'emoji', 'user', 'role', 'reason', 'reply_to', 'name', 'visibility', 'slow_mode_seconds']) {
+    for (const name of ['text', 'emoji', 'user', 'role', 'reason', 'reply_to', 'mentions', 'mention_all', 'name', 'visibility', 'slow_mode_seconds']) {
       if (fields[name] !== undefined) event[name] = fields[name];
     }
     if (op === 'leave' || op === 'join') event.user = event.from;
@@ -646,8 +647,8 @@ export class Lynk extends Emitter {
   }
 
   // ---- words for the common commands ----
-  send(room, text, { replyTo } = {}) { return this.submit('send', { room, text, ...(replyTo && { reply_to: replyTo }) }); }
-  edit(room, seq, text) { return this.submit('edit', { room, seq, text }); }
+  send(room, text, { replyTo, ...whom } = {}) { return this.submit('send', { room, text, ...(replyTo && { reply_to: replyTo }), ...mentioned(whom) }); }
+  edit(room, seq, text, whom = {}) { return this.submit('edit', { room, seq, text, ...mentioned(whom) }); }
   delete(room, seq) { return this.submit('delete', { room, seq }); }
   react(room, seq, emoji, on = true) { return this.submit('react', { room, seq, emoji, on }); }
   read(room, seq) { this.tell('read', { room, seq }); }

@@ -13,7 +13,7 @@ use lynk_domain::Seq;
 use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, RoomKind, UserId};
 use lynk_model::memory::MemoryMessages;
 use lynk_model::port::{MessageStore, ready};
-use lynk_model::{MetaChange, MetaEvent, MetaTransaction, Record, RecordKind};
+use lynk_model::{Body, MENTIONS_COUNTED_MAX, MetaChange, MetaEvent, MetaTransaction, Record, RecordKind};
 
 use crate::client::Change;
 use crate::wire::SyncRoom;
@@ -61,6 +61,8 @@ pub(crate) struct Ledger {
     granted: BTreeSet<(RoomId, UserId)>,
     /// Blocks as the relational store has them: (who blocks, whom).
     stored_blocks: BTreeSet<(UserId, UserId)>,
+    /// Blocks that it had at some time.
+    ever_blocked: BTreeSet<(UserId, UserId)>,
     /// How far the message store has each journal.
     drained: BTreeMap<Journal, u64>,
 }
@@ -92,6 +94,7 @@ impl Ledger {
             }
             MetaChange::Block { by, user, on: true } => {
                 self.stored_blocks.insert((*by, *user));
+                self.ever_blocked.insert((*by, *user));
             }
             MetaChange::Block { by, user, on: false } => {
                 self.stored_blocks.remove(&(*by, *user));
@@ -129,6 +132,21 @@ impl Ledger {
         };
         if self.refused.contains(&(head.sender, head.room, head.key)) {
             return Err(format!("{}: key {} was refused for good and made an event", head.room, head.key));
+        }
+        if head.kind == RecordKind::Message
+            && let Ok(Body::Message { reply_to, .. }) = Body::decode(head.kind, record.payload)
+        {
+            room.answers(head.sender, reply_to.0)?;
+        }
+        if head.kind == RecordKind::Message
+            && let Ok(Body::Message { parts, .. }) = Body::decode(head.kind, record.payload)
+            && let Some(stranger) = parts
+                .mentions
+                .users()
+                .iter()
+                .find(|user| !room.is_member(**user) && !self.granted.contains(&(head.room, **user)))
+        {
+            return Err(format!("{}: a message mentions {stranger}, who is no member", head.room));
         }
         if head.kind == RecordKind::Message
             && let Some(peer) = room.peer(head.sender)
@@ -242,9 +260,9 @@ impl Ledger {
                     .ok()
                     .flatten()
                     .ok_or_else(|| format!("{}: message {seq} is drained and not stored", room.room))?;
-                let told = (row.row.text.as_str(), row.row.deleted.0);
-                if told != (current.text.as_str(), current.deleted) {
-                    let expected = (&current.text, current.deleted);
+                let told = (row.row.text.as_str(), &row.row.parts.mentions, row.row.deleted.0);
+                let expected = (current.text.as_str(), &current.mentions, current.deleted);
+                if told != expected {
                     return Err(format!(
                         "{}: message {seq} is stored as {told:?}, not {expected:?}",
                         room.room
@@ -269,10 +287,13 @@ impl Ledger {
             return if lost { Ok(()) } else { Err(format!("{room}: event {seq} is acknowledged and gone")) };
         };
         let same = match (&entry.said, change) {
-            (Said::Message { text, reply_to, .. }, Change::Send { text: sent, reply_to: to }) => {
-                text == sent && reply_to == to
+            (
+                Said::Message { text, reply_to, mentions, .. },
+                Change::Send { text: sent, reply_to: to, mentions: whom },
+            ) => (text, reply_to, mentions) == (sent, to, whom),
+            (Said::Edit { target, text, mentions }, Change::Edit { seq, text: sent, mentions: whom }) => {
+                (target, text, mentions) == (seq, sent, whom)
             }
-            (Said::Edit { target, text }, Change::Edit { seq, text: sent }) => target == seq && text == sent,
             (Said::Delete { target }, Change::Delete { seq }) => target == seq,
             (Said::Reaction { target, on, emoji }, Change::React { seq, emoji: sent, on: set }) => {
                 target == seq && on == set && emoji == sent
@@ -374,6 +395,9 @@ impl Ledger {
         for room in told {
             let Some(truth) = room.room.and_then(|id| self.rooms.get(&id)) else { continue };
             let (Some(top), Some(read), Some(unread)) = (room.top, room.read, room.unread) else { continue };
+            if let Some(mentions) = room.mentions {
+                self.mentions_are(user, truth.room, (read, top), mentions, None)?;
+            }
             let expected = truth.unread(user, read, top, |_| true);
             // The top of a room that reserves its numbers may lie beyond its last event.
             let top_right = top == truth.top() || truth.ever_memory && top > truth.top();
@@ -386,6 +410,37 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// How many unread messages mention a user, as an engine counted between `issued` and now; now exactly, when nothing changes any more
+    /// and `issued` is `None`. Messages of somebody on the other side of a block do not count; where a block was set or lifted, they may.
+    ///
+    /// # Errors
+    /// When it is another number.
+    pub(crate) fn mentions_are(
+        &self,
+        user: UserId,
+        room: RoomId,
+        (read, top): (u64, u64),
+        told: u64,
+        issued: Option<Step>,
+    ) -> Check {
+        let Some(truth) = self.rooms.get(&room).filter(|truth| !truth.lost_any) else { return Ok(()) };
+        let (mut least, mut most) = (0, 0);
+        for (author, (always, ever)) in truth.mentions(user, (read, top), issued) {
+            let pairs = [(author, user), (user, author)];
+            let apart = pairs.iter().any(|pair| self.stored_blocks.contains(pair));
+            let unsure = issued.is_some() && pairs.iter().any(|pair| self.ever_blocked.contains(pair));
+            least += if apart || unsure { 0 } else { always };
+            most += if apart && !unsure { 0 } else { ever };
+        }
+        let cap = u64::from(MENTIONS_COUNTED_MAX);
+        if (least.min(cap)..=most.min(cap)).contains(&told) {
+            return Ok(());
+        }
+        Err(format!(
+            "{room}: {told} mentions of {user} from {read} to {top}, a recount says {least} to {most}"
+        ))
     }
 
     /// Whether a member may read what was before it joined, in every setting that was valid since `step`.

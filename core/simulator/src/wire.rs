@@ -1,6 +1,7 @@
 //! What the server says, read by an independent decoder: the simulator must not trust the encoder under test.
 
 use lynk_domain::{AckLevel, MessageId, RoomId, UserId};
+use lynk_model::Mentions;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,13 @@ pub(crate) enum Members {
     List(Vec<UserId>),
 }
 
+/// `mentions` is a list of users in messages and edits, and a number where unread ones are counted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Mentioned {
+    Users(Vec<UserId>),
+    Count(u64),
+}
+
 /// A range of seqs, both ends included; empty when `from > to`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub(crate) struct Range {
@@ -113,6 +121,7 @@ pub(crate) struct SyncRoom {
     pub(crate) top: Option<u64>,
     pub(crate) read: Option<u64>,
     pub(crate) unread: Option<u64>,
+    pub(crate) mentions: Option<u64>,
 }
 
 /// Any frame, and any item of a page.
@@ -132,6 +141,9 @@ pub(crate) struct Item {
     pub(crate) to: u64,
     pub(crate) time: Option<String>,
     pub(crate) text: Option<String>,
+    #[serde(deserialize_with = "mentioned")]
+    pub(crate) mentions: Option<Mentioned>,
+    pub(crate) mention_all: bool,
     pub(crate) reply_to: u64,
     pub(crate) edited: u64,
     pub(crate) deleted: u64,
@@ -177,6 +189,23 @@ impl Item {
     pub(crate) fn sender(&self) -> Option<UserId> {
         match self.from {
             Some(From::User(user)) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Whom a message or an edit mentions.
+    pub(crate) fn whom(&self) -> Mentions {
+        let users = match &self.mentions {
+            Some(Mentioned::Users(users)) => users.clone(),
+            _ => Vec::new(),
+        };
+        Mentions::new(self.mention_all, users)
+    }
+
+    /// How many unread messages mention the user who is told.
+    pub(crate) fn mentioned(&self) -> Option<u64> {
+        match self.mentions {
+            Some(Mentioned::Count(count)) => Some(count),
             _ => None,
         }
     }
@@ -252,6 +281,27 @@ fn from<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<From>, D::E
     deserializer.deserialize_any(V)
 }
 
+fn mentioned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mentioned>, D::Error> {
+    struct V;
+    impl<'de> Visitor<'de> for V {
+        type Value = Option<Mentioned>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a number or a list of users")
+        }
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+            Ok(Some(Mentioned::Count(value)))
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut users = Vec::new();
+            while let Some(user) = list.next_element::<Id>()? {
+                users.push(UserId(user.0));
+            }
+            Ok(Some(Mentioned::Users(users)))
+        }
+    }
+    deserializer.deserialize_any(V)
+}
+
 fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Members>, D::Error> {
     #[derive(Deserialize)]
     struct Row {
@@ -281,6 +331,7 @@ fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Members>
 mod tests {
     use super::*;
     use lynk_domain::{Epoch, Millis, Ordinal, Seq};
+    use lynk_model::Parts;
 
     #[test]
     fn frames_of_the_encoder_read_back() {
@@ -300,6 +351,7 @@ mod tests {
             Millis(9),
             Seq(0),
             "a\"b",
+            &Parts { mentions: Mentions::new(true, vec![user]) },
         );
         lynk_protocol::encode_tail(&mut out, Seq(1), Seq(5), true);
         let item = Item::parse(&out).expect("valid");
@@ -308,6 +360,7 @@ mod tests {
         assert_eq!(item.events[0].range(), Some(Range { from: 1, to: 4 }));
         assert_eq!(item.events[1].text.as_deref(), Some("a\"b"));
         assert_eq!(item.events[1].sender(), Some(user));
+        assert_eq!(item.events[1].whom(), Mentions::new(true, vec![user]));
     }
 
     #[test]

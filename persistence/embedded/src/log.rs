@@ -39,11 +39,18 @@ use crate::{Fault, FaultKind, KEY_LIFE_MILLIS, OpenError};
 use key::Table;
 use write::{HeadCache, NewHeads, Pending};
 
-/// Newest format of keys and values that this build knows: 1, and 2 once the epoch of all rooms was raised, because a program that does not know
-/// that row would answer clients with epochs of an earlier life of their rooms.
-const FORMAT: u32 = 2;
+/// Newest format of keys and values that this build knows: 1, and what it needs to say [more](format).
+const FORMAT: u32 = format::PARTS;
 /// Format of a new log.
 const FORMAT_NEW: u32 = 1;
+
+/// Formats that a log comes to have when it holds what programs of an earlier one do not know.
+mod format {
+    /// The epoch of all rooms was raised: who does not know that row answers clients with epochs of an earlier life of their rooms.
+    pub(super) const EPOCH: u32 = 2;
+    /// Messages say more than a text: who does not know that cannot read their rows.
+    pub(super) const PARTS: u32 = 3;
+}
 /// Memtables waiting for their flush at which an append waits. fjall itself waits at 4, without end when its
 /// worker has died.
 const SEALED_MEMTABLES_MAX: usize = 3;
@@ -180,6 +187,15 @@ impl Engine {
         let key = key::prefix(RoomId::NIL, Table::Format);
         batch.insert(&self.keyspace, key, FORMAT_NEW.to_le_bytes());
         Ok(batch.commit()?)
+    }
+
+    /// Notes in a batch that the log holds what programs of formats before `needed` do not know.
+    fn need_format(&self, batch: &mut fjall::OwnedWriteBatch, needed: u32) -> Result<(), Fault> {
+        if self.format()?.is_none_or(|known| known < needed) {
+            let key = key::prefix(RoomId::NIL, Table::Format);
+            batch.insert(&self.keyspace, key, needed.to_le_bytes());
+        }
+        Ok(())
     }
 
     /// Waits until a write would not make fjall wait: its own waiting never ends when a worker has died.
@@ -447,6 +463,9 @@ impl MessageStore for MessageLog {
             for record in batch {
                 pending.apply(heads, record)?;
             }
+            if pending.says_more() {
+                engine.need_format(rows, format::PARTS)?;
+            }
             pending.finish(rows);
             let cursor = cursor.max(read::cursor(&engine.keyspace, source)?);
             rows.insert(&engine.keyspace, key::cursor(source), cursor.0.to_le_bytes());
@@ -491,6 +510,17 @@ impl MessageStore for MessageLog {
         self.read(|keyspace| read::count_not_unread(keyspace, room, user, after, except))
     }
 
+    async fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+        limit: u32,
+    ) -> Result<Vec<(Seq, UserId)>, StoreError> {
+        self.read(|keyspace| read::mentions(keyspace, room, user, after, except, limit))
+    }
+
     async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError> {
         self.read(|keyspace| read::head(keyspace, room))
     }
@@ -516,6 +546,7 @@ mod tests {
     use lynk_domain::Epoch;
     use lynk_model::contract::{History, records};
     use lynk_model::port::{MessageDump as _, ready};
+    use lynk_model::{Mentions, Parts};
 
     use super::*;
 
@@ -541,6 +572,29 @@ mod tests {
         drop(log);
         let log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
         assert_eq!((format(&log), ready(log.epoch())), (Some(2), Ok(Epoch(7))));
+    }
+
+    #[test]
+    fn a_log_with_mentions_has_the_format_that_earlier_programs_refuse() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut log = MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens");
+        let format = |log: &MessageLog| log.with_engine(Engine::format).expect("readable");
+        let mut history = History::new(1);
+        let sender = history.users[0];
+        history.post(sender, Seq(0), "text");
+        ready(log.append("1/0", Lsn(1), &records(&history.records))).expect("appends");
+        assert_eq!(format(&log), Some(1));
+        let parts = Parts { mentions: Mentions::new(true, Vec::new()) };
+        history.post_with(sender, Seq(0), "text", parts);
+        ready(log.append("1/0", Lsn(2), &records(&history.records))).expect("appends");
+        assert_eq!(format(&log), Some(3));
+        ready(log.raise_epoch(Epoch(7))).expect("raises");
+        assert_eq!(format(&log), Some(3), "it does not go back");
+        let other = tempfile::tempdir().expect("a directory");
+        let mut copy = MessageLog::open(other.path(), MessageLogOptions::default()).expect("opens");
+        let rows = ready(log.log_rows(history.room, Seq(0), Seq(9))).expect("readable");
+        ready(copy.fill_log(history.room, &rows)).expect("fills");
+        assert_eq!(format(&copy), Some(3));
     }
 
     #[test]

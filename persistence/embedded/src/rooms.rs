@@ -132,6 +132,10 @@ impl RoomStore for Rooms {
         self.noted(load::blocks(&self.connection(), user))
     }
 
+    async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.noted(load::apart(&self.connection(), user, others))
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.noted(load::may_see(&self.connection(), watcher, user))
     }

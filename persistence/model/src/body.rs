@@ -1,23 +1,28 @@
 //! Payloads of records, and the rows they become in a store.
 //!
-//! Layout, little-endian, first byte of every payload is the body format version (1):
+//! Layout, little-endian, first byte of every payload is the body format version:
+//! 1, or 2 for a message or an edit that says more than a text.
 //!
 //! | kind | after the version byte |
 //! |---|---|
-//! | Message | id 16, n u64, reply_to u64 (0: none), text to the end |
-//! | Edit | target u64, text to the end |
+//! | Message | id 16, n u64, reply_to u64 (0: none), in version 2 [`Parts`], text to the end |
+//! | Edit | target u64, in version 2 [`Parts`], text to the end |
 //! | Delete | target u64 |
 //! | Reaction | target u64, on u8, emoji to the end |
 //! | Meta | version u64, then [`MetaEvent`](crate::MetaEvent) |
 //! | Reserve, Read, Delivered | nothing |
 //! | Intent | hash of the command u64, then [`MetaEvent`](crate::MetaEvent) |
 
+use std::borrow::Cow;
+
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
-use crate::{MetaEvent, Record, RecordKind};
+use crate::{MetaEvent, Parts, Record, RecordKind};
 
-/// Version byte that this build writes and reads.
+/// Version byte of payloads.
 const BODY_VERSION: u8 = 1;
+/// Version byte of messages and edits that say more than a text.
+const BODY_VERSION_PARTS: u8 = 2;
 
 /// A decoded payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +37,8 @@ pub enum Body<'a> {
         reply_to: Seq,
         /// Text as sent.
         text: &'a str,
+        /// What it says beside the text.
+        parts: Cow<'a, Parts>,
     },
     /// New text of a message.
     Edit {
@@ -39,6 +46,8 @@ pub enum Body<'a> {
         target: Seq,
         /// The new text.
         text: &'a str,
+        /// What it says beside the text now.
+        parts: Cow<'a, Parts>,
     },
     /// A message's content is gone.
     Delete {
@@ -132,18 +141,26 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Body<'a> {
+    /// An edit as its own row has it: what it says is in its message's row.
+    #[must_use]
+    pub fn edit_of(target: Seq) -> Self {
+        Self::Edit { target, text: "", parts: Parts::none() }
+    }
+
     /// Appends the encoded payload to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(BODY_VERSION);
+        out.push(self.version());
         match self {
-            Self::Message { id, n, reply_to, text } => {
+            Self::Message { id, n, reply_to, text, parts } => {
                 out.extend_from_slice(&id.0);
                 out.extend_from_slice(&n.0.to_le_bytes());
                 out.extend_from_slice(&reply_to.0.to_le_bytes());
+                encode_parts(parts, out);
                 out.extend_from_slice(text.as_bytes());
             }
-            Self::Edit { target, text } => {
+            Self::Edit { target, text, parts } => {
                 out.extend_from_slice(&target.0.to_le_bytes());
+                encode_parts(parts, out);
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Delete { target } => out.extend_from_slice(&target.0.to_le_bytes()),
@@ -171,17 +188,22 @@ impl<'a> Body<'a> {
     pub fn decode(kind: RecordKind, payload: &'a [u8]) -> Result<Self, BodyError> {
         let mut r = Reader(payload);
         let version = r.u8()?;
-        if version != BODY_VERSION {
-            return Err(BodyError::Version(version));
-        }
+        let has_parts = match (version, kind) {
+            (BODY_VERSION, _) => false,
+            (BODY_VERSION_PARTS, RecordKind::Message | RecordKind::Edit) => true,
+            _ => return Err(BodyError::Version(version)),
+        };
         Ok(match kind {
             RecordKind::Message => Self::Message {
                 id: MessageId(r.take()?),
                 n: Ordinal(r.u64()?),
                 reply_to: Seq(r.u64()?),
+                parts: decode_parts(has_parts, &mut r)?,
                 text: r.rest()?,
             },
-            RecordKind::Edit => Self::Edit { target: Seq(r.u64()?), text: r.rest()? },
+            RecordKind::Edit => {
+                Self::Edit { target: Seq(r.u64()?), parts: decode_parts(has_parts, &mut r)?, text: r.rest()? }
+            }
             RecordKind::Delete => Self::Delete { target: Seq(r.u64()?) },
             RecordKind::Reaction => {
                 Self::Reaction { target: Seq(r.u64()?), on: r.u8()? != 0, emoji: r.rest()? }
@@ -191,6 +213,23 @@ impl<'a> Body<'a> {
             RecordKind::Reserve | RecordKind::Read | RecordKind::Delivered => Self::Empty,
         })
     }
+
+    fn version(&self) -> u8 {
+        match self {
+            Self::Message { parts, .. } | Self::Edit { parts, .. } if !parts.is_empty() => BODY_VERSION_PARTS,
+            _ => BODY_VERSION,
+        }
+    }
+}
+
+fn encode_parts(parts: &Parts, out: &mut Vec<u8>) {
+    if !parts.is_empty() {
+        parts.encode(out);
+    }
+}
+
+fn decode_parts<'a>(has_parts: bool, r: &mut Reader<'_>) -> Result<Cow<'a, Parts>, BodyError> {
+    Ok(if has_parts { Cow::Owned(Parts::read(r)?) } else { Parts::none() })
 }
 
 /// Who reacted with what.
@@ -213,6 +252,8 @@ pub struct MessageView {
     pub reply_to: Seq,
     /// Current text; empty when deleted.
     pub text: String,
+    /// What it says beside the text now; nothing when deleted.
+    pub parts: Parts,
     /// Seq of the last edit; 0 for none.
     pub edited: Seq,
     /// Seq of the delete; 0 when it stands.
@@ -221,17 +262,19 @@ pub struct MessageView {
     pub reactions: Vec<Reaction>,
 }
 
-/// What a stored event says now. An edit's text is not stored twice: it is the target's current text.
+/// What a stored event says now. What an edit says is not stored twice: it is what the target says now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoredBody {
     /// A message in its current state.
     Message(MessageView),
-    /// An edit: the target's current text, empty when it was deleted since.
+    /// An edit: what the target says now, which is nothing when it was deleted since.
     Edit {
         /// Seq of the message.
         target: Seq,
         /// The target's text now.
         text: String,
+        /// What the target says beside it now.
+        parts: Parts,
     },
     /// A delete.
     Delete {
@@ -282,16 +325,19 @@ impl StoredEvent {
     /// When the record's payload cannot be decoded.
     pub fn of_record(record: &Record<'_>) -> Result<Option<Self>, BodyError> {
         let body = match Body::decode(record.head.kind, record.payload)? {
-            Body::Message { id, n, reply_to, text } => StoredBody::Message(MessageView {
+            Body::Message { id, n, reply_to, text, parts } => StoredBody::Message(MessageView {
                 id,
                 n,
                 reply_to,
                 text: text.to_owned(),
+                parts: parts.into_owned(),
                 edited: Seq(0),
                 deleted: Seq(0),
                 reactions: Vec::new(),
             }),
-            Body::Edit { target, text } => StoredBody::Edit { target, text: text.to_owned() },
+            Body::Edit { target, text, parts } => {
+                StoredBody::Edit { target, text: text.to_owned(), parts: parts.into_owned() }
+            }
             Body::Delete { target } => StoredBody::Delete { target },
             Body::Reaction { target, on, emoji } => {
                 StoredBody::Reaction { target, on, emoji: emoji.to_owned() }
@@ -315,22 +361,23 @@ impl StoredEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mentions;
     use lynk_domain::Role;
 
     #[test]
     fn every_body_survives_encoding() {
         let user = UserId([9; 16]);
+        let mentions: Cow<'_, Parts> = Cow::Owned(Parts { mentions: Mentions::new(true, vec![user]) });
+        let message = |parts| {
+            let (id, n, reply_to) = (MessageId([1; 16]), Ordinal(3), Seq(2));
+            Body::Message { id, n, reply_to, text: "hé\u{1F600}", parts }
+        };
+        let none = Parts::none();
         let bodies = [
-            (
-                RecordKind::Message,
-                Body::Message {
-                    id: MessageId([1; 16]),
-                    n: Ordinal(3),
-                    reply_to: Seq(2),
-                    text: "hé\u{1F600}",
-                },
-            ),
-            (RecordKind::Edit, Body::Edit { target: Seq(7), text: "" }),
+            (RecordKind::Message, message(none.clone())),
+            (RecordKind::Message, message(mentions.clone())),
+            (RecordKind::Edit, Body::Edit { target: Seq(7), text: "", parts: none }),
+            (RecordKind::Edit, Body::Edit { target: Seq(7), text: "", parts: mentions }),
             (RecordKind::Delete, Body::Delete { target: Seq(7) }),
             (RecordKind::Reaction, Body::Reaction { target: Seq(7), on: true, emoji: "👍" }),
             (
@@ -349,6 +396,15 @@ mod tests {
                 let _ = Body::decode(kind, &bytes[..cut]);
             }
         }
-        assert_eq!(Body::decode(RecordKind::Edit, &[2, 0]), Err(BodyError::Version(2)));
+        assert_eq!(Body::decode(RecordKind::Edit, &[3, 0]), Err(BodyError::Version(3)));
+        assert_eq!(Body::decode(RecordKind::Delete, &[2, 0]), Err(BodyError::Version(2)));
+    }
+
+    #[test]
+    fn a_text_alone_has_the_payload_that_it_always_had() {
+        let mut bytes = Vec::new();
+        let parts = Parts::none();
+        Body::Edit { target: Seq(258), text: "hi", parts }.encode(&mut bytes);
+        assert_eq!(bytes, [1, 2, 1, 0, 0, 0, 0, 0, 0, b'h', b'i']);
     }
 }

@@ -46,8 +46,8 @@ pub use joins::joined_answers_equal_those_of_a_full_store;
 pub use messages::{
     a_later_round_of_reading_replaces_an_earlier_one, a_page_says_exactly_what_it_covers,
     cursor_moves_with_its_rows_and_never_back, deleted_text_never_returns, intents_are_kept_beside_the_log,
-    keys_lead_to_their_event, not_unread_is_counted_exactly, replay_in_any_order_equals_in_order_once,
-    same_log, unreadable_batches_write_nothing,
+    keys_lead_to_their_event, mentions_are_those_of_messages_as_they_stand, not_unread_is_counted_exactly,
+    replay_in_any_order_equals_in_order_once, same_log, unreadable_batches_write_nothing,
 };
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, blocks_need_no_room,
@@ -82,6 +82,7 @@ pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
     cursor_moves_with_its_rows_and_never_back(&mut open());
     unreadable_batches_write_nothing(&mut open());
     not_unread_is_counted_exactly(&mut open());
+    mentions_are_those_of_messages_as_they_stand(&mut open());
     keys_lead_to_their_event(&mut open());
     intents_are_kept_beside_the_log(&mut open());
     a_later_round_of_reading_replaces_an_earlier_one(&mut open());

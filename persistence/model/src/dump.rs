@@ -14,7 +14,7 @@ use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 
 use crate::account::{Account, AuditEvent, Factor, Session};
 use crate::{
-    FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Position, RoomHead, StoredEvent,
+    FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position, RoomHead, StoredEvent,
 };
 
 /// A row of the message log. The room is named beside it.
@@ -27,7 +27,7 @@ pub enum LogRow {
         /// Its state.
         state: MessageState,
     },
-    /// Any other event. Edits have no text: it is the message's.
+    /// Any other event. Edits say nothing: what they said is the message's.
     Event(StoredEvent),
     /// What a key was used for.
     Key {
@@ -245,21 +245,23 @@ impl MessageRow {
     /// Applies everything that `other`, a state of the same row, has had applied.
     pub fn merge(&mut self, other: &Self) {
         if other.edited != Seq(0) {
-            self.edit(other.edited, &other.text);
+            self.edit(other.edited, &other.text, &other.parts);
         }
         if other.deleted != Seq(0) {
             self.delete(other.deleted);
         }
         if let Some(facts) = other.facts {
-            self.post(Seq(0), facts, other.posted_text());
+            let (text, parts) = other.posted();
+            self.post(Seq(0), facts, text, parts);
         }
         self.rev = self.rev.max(other.rev);
     }
 
-    /// The text as posted, as far as it is known: it is not once the message was edited or deleted.
+    /// What was posted, as far as it is known: it is not once the message was edited or deleted.
     #[must_use]
-    pub fn posted_text(&self) -> &str {
-        if self.edited == Seq(0) && self.deleted == Seq(0) { &self.text } else { "" }
+    pub fn posted(&self) -> (&str, &Parts) {
+        let changed = self.edited != Seq(0) || self.deleted != Seq(0);
+        if changed { ("", Parts::NONE) } else { (&self.text, &self.parts) }
     }
 }
 
@@ -308,7 +310,7 @@ mod tests {
     use lynk_domain::{MessageId, Ordinal};
 
     use super::*;
-    use crate::MessageFacts;
+    use crate::{Mentions, MessageFacts};
 
     #[test]
     fn merging_two_states_equals_applying_the_records_of_both() {
@@ -323,10 +325,13 @@ mod tests {
                 key: Key::NIL,
             }
         }
+        fn all() -> Parts {
+            Parts { mentions: Mentions::new(true, Vec::new()) }
+        }
         let steps: [Step; 4] = [
-            |r| r.post(Seq(3), facts(), "first"),
-            |r| r.edit(Seq(5), "second"),
-            |r| r.edit(Seq(7), "third"),
+            |r| r.post(Seq(3), facts(), "first", &all()),
+            |r| r.edit(Seq(5), "second", Parts::NONE),
+            |r| r.edit(Seq(7), "third", &all()),
             |r| r.delete(Seq(6)),
         ];
         let of = |chosen: u32| {

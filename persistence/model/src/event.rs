@@ -10,7 +10,7 @@ use std::fmt;
 
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
-use crate::{Body, BodyError, MetaEvent, Record};
+use crate::{Body, BodyError, Mentions, MetaEvent, Record};
 
 /// Where an event is published; also its type. The names are public.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -115,6 +115,8 @@ pub enum EventBody {
         n: Ordinal,
         /// The message it answers; 0 for none.
         reply_to: Seq,
+        /// Whom it mentions.
+        mentions: Mentions,
         /// Its text, where texts are published.
         text: Option<String>,
     },
@@ -122,6 +124,8 @@ pub enum EventBody {
     Edited {
         /// Seq of the message.
         target: Seq,
+        /// Whom it mentions now.
+        mentions: Mentions,
         /// The new text, where texts are published.
         text: Option<String>,
     },
@@ -198,15 +202,17 @@ impl Event {
         let kept = |text: &str| texts.then(|| text.to_owned());
         let head = &record.head;
         let (topic, body) = match (stream, Body::decode(head.kind, record.payload)?) {
-            (_, Body::Message { id, n, reply_to, text }) => {
+            (_, Body::Message { id, n, reply_to, text, parts }) => {
+                let mentions = parts.into_owned().mentions;
                 let topic = match stream {
                     Stream::Received => Topic::MessageReceived,
                     Stream::Created => Topic::MessageCreated,
                 };
-                (topic, EventBody::Posted { id, n, reply_to, text: kept(text) })
+                (topic, EventBody::Posted { id, n, reply_to, mentions, text: kept(text) })
             }
-            (Stream::Created, Body::Edit { target, text }) => {
-                (Topic::MessageUpdated, EventBody::Edited { target, text: kept(text) })
+            (Stream::Created, Body::Edit { target, text, parts }) => {
+                let mentions = parts.into_owned().mentions;
+                (Topic::MessageUpdated, EventBody::Edited { target, mentions, text: kept(text) })
             }
             (Stream::Created, Body::Delete { target }) => {
                 (Topic::MessageUpdated, EventBody::Deleted { target })
@@ -271,7 +277,7 @@ fn without_reason(event: MetaEvent) -> MetaEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OwnedRecord, RecordHead, RecordKind};
+    use crate::{OwnedRecord, Parts, RecordHead, RecordKind};
 
     fn record(kind: RecordKind, body: &Body<'_>) -> OwnedRecord {
         let head = RecordHead {
@@ -289,6 +295,11 @@ mod tests {
         OwnedRecord { head, payload }
     }
 
+    fn message(text: &str) -> Body<'_> {
+        let (id, n, reply_to) = (MessageId([4; 16]), Ordinal(1), Seq(0));
+        Body::Message { id, n, reply_to, text, parts: Parts::none() }
+    }
+
     fn topics(record: &OwnedRecord) -> [Option<Topic>; 2] {
         Stream::ALL.map(|stream| {
             Event::of_record(stream, &record.borrow(), false).expect("decodes").map(|event| event.topic)
@@ -298,14 +309,14 @@ mod tests {
     #[test]
     fn each_record_makes_an_event_of_one_topic_in_each_stream_at_most() {
         let user = UserId([9; 16]);
-        let message = Body::Message { id: MessageId([4; 16]), n: Ordinal(1), reply_to: Seq(0), text: "hush" };
+        let message = message("hush");
         let meta = Body::Meta { version: 2, event: MetaEvent::Left { user } };
         let intent = Body::Intent { content_hash: 1, event: MetaEvent::Left { user } };
         for (kind, body, expected) in [
             (RecordKind::Message, &message, [Some(Topic::MessageReceived), Some(Topic::MessageCreated)]),
             (
                 RecordKind::Edit,
-                &Body::Edit { target: Seq(1), text: "hush" },
+                &Body::Edit { target: Seq(1), text: "hush", parts: Parts::none() },
                 [None, Some(Topic::MessageUpdated)],
             ),
             (RecordKind::Delete, &Body::Delete { target: Seq(1) }, [None, Some(Topic::MessageUpdated)]),
@@ -329,11 +340,8 @@ mod tests {
         let user = UserId([9; 16]);
         let reason = || "because hush".to_owned();
         let cases = [
-            (
-                RecordKind::Message,
-                Body::Message { id: MessageId([4; 16]), n: Ordinal(1), reply_to: Seq(0), text: "hush" },
-            ),
-            (RecordKind::Edit, Body::Edit { target: Seq(1), text: "hush" }),
+            (RecordKind::Message, message("hush")),
+            (RecordKind::Edit, Body::Edit { target: Seq(1), text: "hush", parts: Parts::none() }),
             (RecordKind::Reaction, Body::Reaction { target: Seq(1), on: true, emoji: "hush" }),
             (
                 RecordKind::Meta,
@@ -366,7 +374,7 @@ mod tests {
         let user = UserId([2; 16]);
         let made = Event::of_account(user, Millis(1));
         assert_eq!(made.idempotency_key(), format!("user.created/{user}"));
-        let body = Body::Message { id: MessageId([4; 16]), n: Ordinal(1), reply_to: Seq(0), text: "a" };
+        let body = message("a");
         let message = record(RecordKind::Message, &body);
         let of = |stream| {
             let event =

@@ -5,13 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{Key, MessageId, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
-    Body, BodyError, FoundKey, LoadedRoom, MetaTransaction, Overlay, OwnedRecord, PageQuery, PageReply,
-    RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
+    Body, BodyError, FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, MetaTransaction, Overlay, OwnedRecord,
+    PageQuery, PageReply, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
 };
+
+/// Mentions that are read at a time.
+const MENTIONS_READ: u32 = 256;
+/// How often, for one count.
+const MENTION_READS_MAX: u32 = 4;
 
 /// A use of a key of which the message log knows nothing yet.
 const UNKNOWN_USE: FoundKey =
@@ -66,6 +71,9 @@ where
             };
             StoreReply::Event(joined.map(Box::new))
         }
+        StoreRequest::FindTime { room, at, from, to, undrained } => {
+            find_time(messages, records, *room, *at, (*from, *to), undrained).await?
+        }
         StoreRequest::FindKey { room, sender, key, metadata } => {
             let mut found = messages.find_key(*room, *sender, *key).await?;
             // That it was used is known without the room store, which may be away.
@@ -79,11 +87,14 @@ where
             let touched = Overlay::touched(&undrained).map_err(corrupt)?;
             let overlay = overlay(messages, *room, &undrained).await?;
             let stored = messages.count_not_unread(*room, *user, *after, &touched).await?;
+            let mentions =
+                count_mentions(messages, rooms, (*room, *user, *after), &touched, overlay.as_ref());
+            let mentions = mentions.await?;
             let NotUnread { own, deleted, cursor_n, next: _ } = match overlay {
                 Some(overlay) => overlay.join_not_unread(*user, *after, stored),
                 None => stored,
             };
-            StoreReply::NotUnread { own, deleted, cursor_n }
+            StoreReply::NotUnread { own, deleted, cursor_n, mentions }
         }
         StoreRequest::Memberships { user, after, limit } => {
             StoreReply::Memberships(rooms.memberships(*user, *after, *limit).await?)
@@ -105,6 +116,42 @@ where
             StoreReply::Confirmed
         }
     })
+}
+
+/// Messages that mention a user in the store and among records, counted up to [`MENTIONS_COUNTED_MAX`] without those across a
+/// block; `None` when the store of rooms cannot tell which those are. Behind [`MENTIONS_READ`] times [`MENTION_READS_MAX`] of them no
+/// more are looked for.
+async fn count_mentions<M, R>(
+    messages: &M,
+    rooms: &R,
+    (room, user, after): (RoomId, UserId, Seq),
+    touched: &BTreeSet<Seq>,
+    overlay: Option<&Overlay>,
+) -> Result<Option<u32>, StoreError>
+where
+    M: MessageStore,
+    R: RoomStore,
+{
+    let mut found: Vec<(Seq, UserId)> = overlay.map_or_else(Vec::new, |o| o.mentions(user, after).collect());
+    let (mut counted, mut from, mut apart) = (0, after, BTreeMap::new());
+    for _ in 0..MENTION_READS_MAX {
+        let stored = messages.mentions(room, user, from, touched, MENTIONS_READ).await?;
+        let whole = stored.len() < MENTIONS_READ as usize;
+        from = stored.last().map_or(from, |(seq, _)| *seq);
+        found.extend(stored);
+        let new: BTreeSet<UserId> =
+            found.iter().map(|(_, sender)| *sender).filter(|sender| !apart.contains_key(sender)).collect();
+        if !new.is_empty() {
+            let new: Vec<UserId> = new.into_iter().collect();
+            let Ok(hidden) = rooms.apart(user, &new).await else { return Ok(None) };
+            apart.extend(new.into_iter().map(|sender| (sender, hidden.contains(&sender))));
+        }
+        counted += found.drain(..).filter(|(_, sender)| apart.get(sender) == Some(&false)).count();
+        if whole || counted >= MENTIONS_COUNTED_MAX as usize {
+            break;
+        }
+    }
+    Ok(Some((counted as u32).min(MENTIONS_COUNTED_MAX)))
 }
 
 /// Reads the records at `places`. One whose journal is gone was drained, so the store has it.
@@ -259,6 +306,59 @@ async fn find_intents<M: MessageStore>(
         }
     }
     Ok(open)
+}
+
+/// Searches by halves: each step looks at the first message behind the middle of what is left.
+async fn find_time<M: MessageStore, S: RecordSource>(
+    messages: &M,
+    records: &mut S,
+    room: RoomId,
+    at: Millis,
+    (from, to): (Seq, Seq),
+    undrained: &[(Seq, RecordAt)],
+) -> Result<StoreReply, StoreError> {
+    let (mut after, mut newer) = (Seq(from.0.saturating_sub(1)), to.next());
+    let (mut low, mut high) = (from, to);
+    while low <= high {
+        let middle = Seq(low.0 + (high.0 - low.0) / 2);
+        match first_message(messages, records, room, (middle, high), undrained).await? {
+            Some((seq, wall)) if wall < at => {
+                (after, low) = (seq, seq.next());
+                continue;
+            }
+            Some((seq, _)) => newer = seq,
+            None => {}
+        }
+        high = Seq(middle.0.saturating_sub(1));
+    }
+    Ok(StoreReply::Time { after, to: Seq(newer.0 - 1) })
+}
+
+/// The first message of a range in the store and among records, with its time.
+async fn first_message<M: MessageStore, S: RecordSource>(
+    messages: &M,
+    records: &mut S,
+    room: RoomId,
+    (from, to): (Seq, Seq),
+    undrained: &[(Seq, RecordAt)],
+) -> Result<Option<(Seq, Millis)>, StoreError> {
+    let mut waiting = None;
+    let first = undrained.partition_point(|(seq, _)| *seq < from);
+    for (seq, at) in undrained[first..].iter().take_while(|(seq, _)| *seq <= to) {
+        match records.read(at.source, at.lsn)? {
+            Some(record) if record.head.room == room => {
+                waiting = Some((*seq, record.head.wall));
+                break;
+            }
+            Some(_) => return Err(StoreError::Corrupt),
+            // Its journal is gone, so the store has it.
+            None => {}
+        }
+    }
+    let query = PageQuery { room, from, to, backward: false, limit: 1, bytes: u32::MAX, all: false };
+    let stored = messages.page(&query).await?.events;
+    let stored = stored.first().map(|event| (event.seq, event.wall));
+    Ok(waiting.into_iter().chain(stored).min())
 }
 
 /// Where the events of outbox rows are that were journaled and not confirmed: the window may have gone past them.

@@ -78,13 +78,13 @@ impl Overlay {
         let body = Body::decode(head.kind, &record.payload)?;
         self.head.absorb(head.kind, head.seq, &body);
         match body {
-            Body::Message { id, n, reply_to, text } => {
+            Body::Message { id, n, reply_to, text, parts } => {
                 let facts = MessageFacts::of(head, id, n, reply_to);
-                self.messages.entry(head.seq).or_default().row.post(head.rev, facts, text);
+                self.messages.entry(head.seq).or_default().row.post(head.rev, facts, text, &parts);
                 return Ok(());
             }
-            Body::Edit { target, text } => {
-                self.messages.entry(target).or_default().row.edit(head.rev, text);
+            Body::Edit { target, text, parts } => {
+                self.messages.entry(target).or_default().row.edit(head.rev, text, &parts);
             }
             Body::Delete { target } => {
                 self.messages.entry(target).or_default().row.delete(head.rev);
@@ -142,12 +142,13 @@ impl Overlay {
         messages.chain(events.map(|(seq, event)| (*seq, event.clone())))
     }
 
-    /// Gives an edit its target's current text, where the records touch the target.
+    /// Lets an edit say what its target says now, where the records touch the target.
     fn freshen(&self, mut event: StoredEvent) -> StoredEvent {
-        if let StoredBody::Edit { target, text } = &mut event.body
+        if let StoredBody::Edit { target, text, parts } = &mut event.body
             && let Some(state) = self.messages.get(target)
         {
             text.clone_from(&state.row.text);
+            parts.clone_from(&state.row.parts);
         }
         event
     }
@@ -182,6 +183,13 @@ impl Overlay {
             None => stored.cursor_n.max(self.ordinal_at(after)),
         };
         joined
+    }
+
+    /// Touched messages after `after` that mention `user` as they stand, with their senders; what
+    /// [`MessageStore::mentions`](crate::port::MessageStore::mentions) tells of the others.
+    pub fn mentions(&self, user: UserId, after: Seq) -> impl Iterator<Item = (Seq, UserId)> + '_ {
+        let later = self.messages.range((Bound::Excluded(after), Bound::Unbounded));
+        later.filter_map(move |(seq, state)| Some((*seq, state.row.mentioner_of(user)?)))
     }
 
     /// Ordinal of the last touched message at or before `seq`; 0 for none.

@@ -20,6 +20,7 @@ pub mod local;
 pub mod memory;
 mod meta;
 mod name;
+mod parts;
 pub mod port;
 mod record;
 mod request;
@@ -33,9 +34,10 @@ pub use meta::{
     OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, rooms_max,
 };
 pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique};
+pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{
-    FoundKey, LoadedRoom, Membership, PageQuery, PageReply, ReadState, RequestId, RoomHead, StoreError,
-    StoreReply, StoreRequest,
+    FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery, PageReply, ReadState, RequestId,
+    RoomHead, StoreError, StoreReply, StoreRequest,
 };
 pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, Position, ReactionRow};

@@ -25,14 +25,25 @@ use lynk_domain::{Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    Body, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, ReadState, Record,
-    RecordKind, RoomHead, SourceId, StoreError, StoredEvent,
+    Body, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, Parts, ReadState,
+    Record, RecordKind, RoomHead, SourceId, StoreError, StoredEvent,
 };
 
-/// Hash of what a `send` says, kept with its key: FNV-1a over reply_to and text. Part of the stored format.
+/// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
+/// stored format.
 #[must_use]
-pub fn content_hash(reply_to: Seq, text: &str) -> u64 {
-    fnv(&[&reply_to.0.to_le_bytes(), text.as_bytes()])
+pub fn content_hash(reply_to: Seq, text: &str, parts: &Parts) -> u64 {
+    said(fnv(&[&reply_to.0.to_le_bytes(), text.as_bytes()]), parts)
+}
+
+/// Goes on hashing with what is said beside a text. No text holds the byte between the two.
+fn said(hash: u64, parts: &Parts) -> u64 {
+    if parts.is_empty() {
+        return hash;
+    }
+    let mut bytes = vec![0xff];
+    parts.encode(&mut bytes);
+    fnv_from(hash, &[&bytes])
 }
 
 /// Hash of what a command says, kept with its key: [`content_hash`] of a message, FNV-1a over kind, target and content of
@@ -46,8 +57,10 @@ pub fn body_hash(body: &Body<'_>) -> Option<u64> {
         Some(fnv(&parts))
     };
     match body {
-        Body::Message { reply_to, text, .. } => Some(content_hash(*reply_to, text)),
-        Body::Edit { target, text } => change(RecordKind::Edit, target, &[text.as_bytes()]),
+        Body::Message { reply_to, text, parts, .. } => Some(content_hash(*reply_to, text, parts)),
+        Body::Edit { target, text, parts } => {
+            change(RecordKind::Edit, target, &[text.as_bytes()]).map(|hash| said(hash, parts))
+        }
         Body::Delete { target } => change(RecordKind::Delete, target, &[]),
         Body::Reaction { target, on, emoji } => {
             change(RecordKind::Reaction, target, &[&[u8::from(*on)], emoji.as_bytes()])
@@ -57,9 +70,15 @@ pub fn body_hash(body: &Body<'_>) -> Option<u64> {
 }
 
 fn fnv(parts: &[&[u8]]) -> u64 {
-    parts.iter().copied().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    fnv_from(0xcbf2_9ce4_8422_2325, parts)
+}
+
+fn fnv_from(start: u64, parts: &[&[u8]]) -> u64 {
+    parts
+        .iter()
+        .copied()
+        .flatten()
+        .fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// What [`MessageStore::count_not_unread`] counted.
@@ -142,6 +161,20 @@ pub trait MessageStore {
         after: Seq,
         except: &BTreeSet<Seq>,
     ) -> Result<NotUnread, StoreError>;
+
+    /// Messages after `after` that mention `user` as they stand now, with their senders: not deleted ones, not the user's own.
+    /// The first `limit`, ascending, without looking at those in `except`.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+        limit: u32,
+    ) -> Result<Vec<(Seq, UserId)>, StoreError>;
 
     /// Highest numbers of a room, zeroes when it has no event.
     ///
@@ -234,6 +267,12 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError>;
+
+    /// Those of `others` who stand across a block of `user`, either way.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 
     /// Whether `watcher` may see whether `user` is online: both are members of a room, and neither blocks the other. A
     /// 1:1 that `watcher` opened does not count, or anybody could make one to see it.

@@ -3,7 +3,7 @@
 //! A request carries a [`RequestId`] chosen by the shard; exactly one reply with that id returns, unless the
 //! bridge thread dies, which ends the process. Requests of one shard are answered in any order.
 
-use lynk_domain::{Epoch, Key, MessageId, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::{
     Ban, MemberRow, MetaOutcome, MetaTransaction, Mute, OutboxRow, OwnedRecord, RecordAt, RoomRow,
@@ -32,6 +32,9 @@ pub struct PageQuery {
     /// Every event, or messages only.
     pub all: bool,
 }
+
+/// Mentions are counted up to here: then there are as many or more.
+pub const MENTIONS_COUNTED_MAX: u32 = 100;
 
 /// A question to the store bridge.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +70,19 @@ pub enum StoreRequest {
         /// Records about it that the store may not have yet.
         undrained: Vec<RecordAt>,
     },
+    /// Between which messages of a range a wall time lies.
+    FindTime {
+        /// The room.
+        room: RoomId,
+        /// The time.
+        at: Millis,
+        /// Lowest seq of the range.
+        from: Seq,
+        /// Highest seq of the range.
+        to: Seq,
+        /// Messages of the range that the store may not have yet, ascending by seq; perhaps not all.
+        undrained: Vec<(Seq, RecordAt)>,
+    },
     /// What `sender` used `key` for, when memory does not know all of it.
     FindKey {
         /// The room.
@@ -78,7 +94,8 @@ pub enum StoreRequest {
         /// It is of a metadata command: the room store knows the hash of its content.
         metadata: bool,
     },
-    /// Messages after `after` that do not count as unread for `user`: own ones, and deleted ones of others.
+    /// Messages after `after` that do not count as unread for `user`: own ones, and deleted ones of others. And those that
+    /// mention `user` and do count.
     CountNotUnread {
         /// The room.
         room: RoomId,
@@ -237,6 +254,13 @@ pub enum StoreReply {
     Page(Box<PageReply>),
     /// To `Event`; `None` when there is no such event.
     Event(Option<Box<StoredEvent>>),
+    /// To `FindTime`.
+    Time {
+        /// The last message that was met and is older than the time; the seq before the range when there is none.
+        after: Seq,
+        /// The seq before the first message that was met and is not older; the end of the range when there is none.
+        to: Seq,
+    },
     /// To `FindKey`; `None` when the key was not used. The seq is 0 when only the room store knows the use.
     Key(Option<FoundKey>),
     /// To `CountNotUnread`.
@@ -247,6 +271,9 @@ pub enum StoreReply {
         deleted: u64,
         /// Ordinal of the last message at or before the cursor.
         cursor_n: Ordinal,
+        /// Messages after the cursor that mention the user, at most [`MENTIONS_COUNTED_MAX`]: not deleted, not own, not across
+        /// a block. `None` when it is not known who stands across one.
+        mentions: Option<u32>,
     },
     /// To `Memberships`, ordered by room id; fewer than the limit means the end.
     Memberships(Vec<Membership>),

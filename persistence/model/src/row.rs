@@ -10,7 +10,8 @@
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
 use crate::{
-    MessageView, MetaEvent, PageQuery, PageReply, Reaction, RecordHead, RecordKind, StoredBody, StoredEvent,
+    MessageView, MetaEvent, PageQuery, PageReply, Parts, Reaction, RecordHead, RecordKind, StoredBody,
+    StoredEvent,
 };
 
 /// What a message's own record says, except its text.
@@ -51,33 +52,47 @@ pub struct MessageRow {
     pub deleted: Seq,
     /// Current text; empty when deleted, or when neither the message nor an edit has arrived.
     pub text: String,
+    /// What it says beside the text now; nothing where there is no text.
+    pub parts: Parts,
 }
 
 impl MessageRow {
     /// Applies the message's own record. Returns whether the row changed.
-    pub fn post(&mut self, rev: Seq, facts: MessageFacts, text: &str) -> bool {
+    pub fn post(&mut self, rev: Seq, facts: MessageFacts, text: &str, parts: &Parts) -> bool {
         if self.facts.is_some() {
             return false;
         }
         self.facts = Some(facts);
         self.rev = self.rev.max(rev);
         if self.edited == Seq(0) && self.deleted == Seq(0) {
-            text.clone_into(&mut self.text);
+            self.say(text, parts);
         }
         true
     }
 
     /// Applies an edit. Returns whether the row changed.
-    pub fn edit(&mut self, rev: Seq, text: &str) -> bool {
+    pub fn edit(&mut self, rev: Seq, text: &str, parts: &Parts) -> bool {
         if rev <= self.edited {
             return false;
         }
         self.edited = rev;
         self.rev = self.rev.max(rev);
         if self.deleted == Seq(0) {
-            text.clone_into(&mut self.text);
+            self.say(text, parts);
         }
         true
+    }
+
+    fn say(&mut self, text: &str, parts: &Parts) {
+        text.clone_into(&mut self.text);
+        self.parts.clone_from(parts);
+    }
+
+    /// Who mentions `user` with this message as it stands; `None` when nobody does. Nobody mentions himself.
+    #[must_use]
+    pub fn mentioner_of(&self, user: UserId) -> Option<UserId> {
+        let facts = self.facts.filter(|facts| facts.sender != user)?;
+        self.parts.mentions.concern(user).then_some(facts.sender)
     }
 
     /// Applies a delete. Returns whether the row changed.
@@ -89,6 +104,7 @@ impl MessageRow {
         self.rev = self.rev.max(rev);
         // The memory goes too, not only the length: deleted text must not linger in a buffer.
         self.text = String::new();
+        self.parts = Parts::default();
         true
     }
 }
@@ -172,6 +188,7 @@ impl MessageState {
                 n: facts.n,
                 reply_to: facts.reply_to,
                 text: self.row.text.clone(),
+                parts: self.row.parts.clone(),
                 edited: self.row.edited,
                 deleted: self.row.deleted,
                 reactions: standing.map(|r| Reaction { emoji: r.emoji.clone(), user: r.user }).collect(),
@@ -181,15 +198,16 @@ impl MessageState {
 }
 
 impl StoredEvent {
-    /// Bytes that count against [`PageQuery::bytes`]: text, names and reasons, and 36 bytes (a user id as
-    /// text) beside the emoji of each reaction.
+    /// Bytes that count against [`PageQuery::bytes`]: text and what is beside it, names and reasons, and 36 bytes (a user id
+    /// as text) beside the emoji of each reaction.
     #[must_use]
     pub fn content_bytes(&self) -> u64 {
         let bytes = match &self.body {
             StoredBody::Message(view) => {
-                view.text.len() + view.reactions.iter().map(|r| 36 + r.emoji.len()).sum::<usize>()
+                let reactions = view.reactions.iter().map(|r| 36 + r.emoji.len()).sum::<usize>();
+                view.text.len() + view.parts.content_bytes() + reactions
             }
-            StoredBody::Edit { text, .. } => text.len(),
+            StoredBody::Edit { text, parts, .. } => text.len() + parts.content_bytes(),
             StoredBody::Delete { .. } => 0,
             StoredBody::Reaction { emoji, .. } => emoji.len(),
             StoredBody::Meta { event, .. } => match event {
@@ -261,6 +279,7 @@ impl<'q> PageBuilder<'q> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mentions;
 
     fn facts(n: u64) -> MessageFacts {
         MessageFacts {
@@ -273,13 +292,17 @@ mod tests {
         }
     }
 
+    fn mentions(user: u8) -> Parts {
+        Parts { mentions: Mentions::new(false, vec![UserId([user; 16])]) }
+    }
+
     #[test]
     fn a_row_is_the_same_for_every_order_of_its_records() {
         type Step = fn(&mut MessageRow) -> bool;
         let steps: [Step; 4] = [
-            |r| r.post(Seq(3), facts(1), "first"),
-            |r| r.edit(Seq(5), "second"),
-            |r| r.edit(Seq(7), "third"),
+            |r| r.post(Seq(3), facts(1), "first", &mentions(1)),
+            |r| r.edit(Seq(5), "second", Parts::NONE),
+            |r| r.edit(Seq(7), "third", &mentions(2)),
             |r| r.delete(Seq(6)),
         ];
         for chosen in 0..16u32 {
@@ -304,7 +327,7 @@ mod tests {
                 assert_eq!(row, expected);
             }
             if chosen & 8 != 0 {
-                assert_eq!(expected.text, "");
+                assert_eq!((expected.text, expected.parts), (String::new(), Parts::default()));
             }
         }
     }
@@ -316,7 +339,7 @@ mod tests {
         state.react(Seq(8), user, false, "x");
         assert!(state.reactions.iter().all(|r| r.on && r.rev == Seq(9)));
         state.react(Seq(10), user, false, "x");
-        state.row.post(Seq(1), facts(1), "t");
+        state.row.post(Seq(1), facts(1), "t", Parts::NONE);
         let view = state.view(RoomId::NIL, Seq(1)).expect("posted");
         assert!(matches!(view.body, StoredBody::Message(m) if m.reactions.is_empty()));
     }

@@ -112,6 +112,28 @@ impl JsonSchema for Time {
     }
 }
 
+/// A time that a query names: RFC 3339 with any offset, or milliseconds since 1970.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub(crate) struct Moment(pub(crate) String);
+
+impl JsonSchema for Moment {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER},
+        ]})
+    }
+}
+
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -277,16 +299,24 @@ object! {
         #[serde(default, deserialize_with = "maybe_whole")]
         #[schemars(range(max = MAX_SAFE_INTEGER))]
         reply_to: Option<u64>,
+        /// Members whom it mentions; the same one once.
+        #[serde(default)] mentions: Option<Vec<Id>>,
+        /// It mentions everybody; for moderators and above.
+        #[serde(default)] mention_all: Option<bool>,
     }
 }
 object! {
-    /// The new text of a message.
+    /// What a message says now: what is missing here is no longer in it.
     EditMessage {
         /// Idempotency key.
         key: Key,
         /// Text.
         #[schemars(length(min = 1))]
         text: String,
+        /// Members whom it mentions; the same one once.
+        #[serde(default)] mentions: Option<Vec<Id>>,
+        /// It mentions everybody; for moderators and above.
+        #[serde(default)] mention_all: Option<bool>,
     }
 }
 object! {
@@ -330,7 +360,7 @@ object! {
 object! {
     /// Which part of the past.
     HistoryPage {
-        /// Events before this seq, newest first. Without `before` and `after` the newest.
+        /// Events before this seq, newest first. Without `before`, `after` and `at` the newest.
         #[serde(default)]
         #[schemars(range(max = MAX_SAFE_INTEGER))]
         before: Option<u64>,
@@ -338,6 +368,8 @@ object! {
         #[serde(default)]
         #[schemars(range(max = MAX_SAFE_INTEGER))]
         after: Option<u64>,
+        /// Events from the first message on that is not older than this time, oldest first.
+        #[serde(default)] at: Option<Moment>,
         /// History number that the seq belongs to.
         #[serde(default)]
         #[schemars(range(max = u32::MAX))]
@@ -403,6 +435,8 @@ object! {
         #[serde(default)] room: Option<Id>,
         /// How many.
         #[serde(default)] unread: Option<u64>,
+        /// Those of them that mention the caller; 100 for as many or more.
+        #[serde(default)] mentions: Option<u32>,
     }
 }
 object! {
@@ -426,6 +460,8 @@ object! {
         #[serde(default)] read: Option<u64>,
         /// Unread messages.
         #[serde(default)] unread: Option<u64>,
+        /// Those of them that mention the caller; 100 for as many or more.
+        #[serde(default)] mentions: Option<u32>,
         /// Time of the last event.
         #[serde(default)] active: Option<Time>,
     }
@@ -547,6 +583,12 @@ pub(crate) struct Event {
     /// Text of a message that is not deleted, or of an edit.
     #[serde(default)]
     pub(crate) text: Option<String>,
+    /// Users whom a message or an edit mentions.
+    #[serde(default)]
+    pub(crate) mentions: Option<Vec<Id>>,
+    /// Whether it mentions everybody.
+    #[serde(default)]
+    pub(crate) mention_all: Option<bool>,
     /// Seq of the message that is answered.
     #[serde(default)]
     pub(crate) reply_to: Option<u64>,

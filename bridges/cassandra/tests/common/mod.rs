@@ -215,6 +215,16 @@ impl MessageStore for Blocking {
     ) -> Result<NotUnread, StoreError> {
         self.runtime.block_on(self.store.count_not_unread(room, user, after, except))
     }
+    async fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+        limit: u32,
+    ) -> Result<Vec<(Seq, UserId)>, StoreError> {
+        self.runtime.block_on(self.store.mentions(room, user, after, except, limit))
+    }
     async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError> {
         self.runtime.block_on(self.store.head(room))
     }

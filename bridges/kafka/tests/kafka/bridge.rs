@@ -18,7 +18,7 @@ use lynk_model::account::{Account, NewSession};
 use lynk_model::event::{Stream, Subject, Topic};
 use lynk_model::memory::{MemoryAccounts, MemoryMessages};
 use lynk_model::port::{AccountStore as _, MessageStore as _, ready};
-use lynk_model::{Body, MetaEvent, OwnedRecord, RecordHead, RecordKind, StoreError};
+use lynk_model::{Body, MetaEvent, OwnedRecord, Parts, RecordHead, RecordKind, StoreError};
 
 use crate::support::{PATIENCE, Server, check_room, room, server};
 
@@ -184,7 +184,13 @@ fn messages(room: RoomId, seqs: std::ops::RangeInclusive<u64>) -> Vec<OwnedRecor
     seqs.map(|seq| {
         let mut id = room.0;
         id[8..].copy_from_slice(&seq.to_be_bytes());
-        let body = Body::Message { id: MessageId(id), n: Ordinal(seq), reply_to: Seq(0), text: &text };
+        let body = Body::Message {
+            id: MessageId(id),
+            n: Ordinal(seq),
+            reply_to: Seq(0),
+            text: &text,
+            parts: Parts::none(),
+        };
         record(room, RecordKind::Message, seq, &body)
     })
     .collect()

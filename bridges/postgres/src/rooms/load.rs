@@ -161,6 +161,23 @@ pub(super) async fn blocks(database: &Database, user: UserId) -> Result<Vec<(Use
     all(&rows, pair)
 }
 
+/// Those of `others` across a block of `user`.
+pub(super) async fn apart(
+    database: &Database,
+    user: UserId,
+    others: &[UserId],
+) -> Result<Vec<UserId>, Fault> {
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT other FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (other, place)
+        WHERE EXISTS (SELECT 1 FROM rooms.blocks WHERE by_user = $1 AND user_id = other)
+            OR EXISTS (SELECT 1 FROM rooms.blocks WHERE by_user = other AND user_id = $1) ORDER BY place";
+    let (user, others) = (uuid(user.0), others.iter().map(|other| uuid(other.0)).collect::<Vec<_>>());
+    let rows = database.read(async |session| session.rows(sql, &[&user, &others]).await).await?;
+    all(&rows, |row| Ok(UserId(id(row, 0)?)))
+}
+
 pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (

@@ -283,6 +283,9 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn blocks(&self, user: UserId) -> Result<Vec<(UserId, UserId)>, StoreError> {
         self.wait(self.store.blocks(user))
     }
+    async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.wait(self.store.apart(user, others))
+    }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
     }

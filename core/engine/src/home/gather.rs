@@ -405,7 +405,7 @@ impl Here {
 }
 
 /// `{"ev":"sync","re":…,"rooms":[{"room":…,"kind":…,"name":…,"role":…,"peer"?:…,"epoch"?:…,"top"?:…,"read"?:…,
-/// "unread"?:…,"active"?:…}],"next"?:room}`. `next` is there when more rooms may follow; a room whose owner could not
+/// "unread"?:…,"mentions"?:…,"active"?:…}],"next"?:room}`. `next` is there when more rooms may follow; a room whose owner could not
 /// tell its numbers comes without them.
 fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbers>)], limit: u32) {
     let mut json = Json::new(out);
@@ -421,6 +421,9 @@ fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbe
             json.key("read").number(numbers.read.0);
             if numbers.unread != u64::MAX {
                 json.key("unread").number(numbers.unread);
+            }
+            if let Some(mentions) = numbers.mentions {
+                json.key("mentions").number(u64::from(mentions));
             }
             json.key("active").time(numbers.active);
         }

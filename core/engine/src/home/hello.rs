@@ -7,10 +7,10 @@
 //!  "heartbeat_ms":25000,"resume_events":100,"dedupe_window_ms":600000,"key_age_max_ms":604800000,
 //!  "key_ahead_max_ms":60000,"commands_per_second":50,
 //!  "limits":{"message_chars":8000,"frame_bytes":131072,"room_name_chars":100,"reactions_per_message":20,
-//!   "reactions_standing":2000,"history_page":100,"history_page_max":500,"reply_bytes":262144,"subscriptions":1000,"commands_in_flight":32,
+//!   "reactions_standing":2000,"mentions_per_message":50,"history_page":100,"history_page_max":500,"reply_bytes":262144,"subscriptions":1000,"commands_in_flight":32,
 //!   "room_members":100000,"presence_watch":500,"presence_room_members":500,"resume_bytes":65536,
 //!   "connections_per_account":30},
-//!  "features":["direct","history","memberships","positions","presence","reactions","receipts","resume","sync","typing"]}
+//!  "features":["direct","history","history_at","memberships","mentions","positions","presence","reactions","receipts","resume","sync","typing"]}
 //! ```
 
 use std::borrow::Cow;
@@ -37,10 +37,12 @@ const TICKET_NANOS: u64 = 3 * Nanos::SECOND;
 /// Longest ticket that is asked about; ours have 47 bytes.
 const TICKET_BYTES_MAX: usize = 128;
 /// What this server can do beyond sending and receiving.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 12] = [
     "direct",
     "history",
+    "history_at",
     "memberships",
+    "mentions",
     "positions",
     "presence",
     "reactions",
@@ -357,6 +359,7 @@ fn encode_greeting(
         ("room_name_chars", limits.room_name_chars_max),
         ("reactions_per_message", limits.reactions_per_message_max),
         ("reactions_standing", limits.reactions_standing_max),
+        ("mentions_per_message", limits.mentions_per_message_max),
         ("history_page", limits.history_page_default),
         ("history_page_max", limits.history_page_max),
         ("reply_bytes", limits.reply_bytes_max),

@@ -139,6 +139,15 @@ impl Backlog {
         (changes.len() <= max).then_some(changes)
     }
 
+    /// Messages in `from..=to`, all or `max` of them that are evenly apart; and whether some are left out.
+    pub(super) fn messages(&self, from: Seq, to: Seq, max: usize) -> (Vec<(Seq, RecordAt)>, bool) {
+        let first = self.records.partition_point(|r| r.seq < from);
+        let last = self.records.partition_point(|r| r.seq <= to).max(first);
+        let messages = || self.records.range(first..last).filter(|r| r.kind == RecordKind::Message);
+        let every = messages().count().div_ceil(max.max(1)).max(1);
+        (messages().step_by(every).map(|r| (r.seq, r.at)).collect(), every > 1)
+    }
+
     /// The event at `seq` and changes of it.
     pub(super) fn about(&self, seq: Seq) -> Vec<RecordAt> {
         let first = self.records.partition_point(|r| r.seq < seq);
@@ -146,12 +155,12 @@ impl Backlog {
         self.records.range(first..).filter(wanted).map(|r| r.at).collect()
     }
 
-    /// Messages after `seq` and deletes of such.
+    /// Messages after `seq`, and edits and deletes of such.
     pub(super) fn unread_after(&self, seq: Seq) -> Vec<RecordAt> {
         let first = self.records.partition_point(|r| r.seq <= seq);
         let wanted = |r: &&Undrained| match r.kind {
             RecordKind::Message => true,
-            RecordKind::Delete => r.target == Seq(0) || r.target > seq,
+            RecordKind::Edit | RecordKind::Delete => r.target == Seq(0) || r.target > seq,
             _ => false,
         };
         self.records.range(first..).filter(wanted).map(|r| r.at).collect()

@@ -11,6 +11,7 @@ use lynk_model::{Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, 
 use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
 
 use super::backlog::{Drains, Undrained};
+use super::by_time::TimeWait;
 use super::change::{Target, TargetWait};
 use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
@@ -18,6 +19,7 @@ use super::quiet::Aging;
 use super::release::{Item, Release};
 use super::replicas::Replicas;
 use super::room::Room;
+use super::send::Said;
 use crate::EngineConfig;
 use crate::context::Context;
 use crate::io::JournalState;
@@ -94,6 +96,7 @@ pub(super) enum Pending {
     Key(Held),
     Target(Box<TargetWait>),
     Page(Box<PageWait>),
+    Time(Box<TimeWait>),
     Count { user: UserId, after: Seq },
     Apply,
     Rows,
@@ -125,6 +128,8 @@ pub(super) struct Books {
     pub(super) aging: Aging,
     /// The shard is about to stop: positions do not wait for their second.
     pub(super) draining: bool,
+    /// Version of the blocks among users, as far as this shard has heard; never 0.
+    pub(super) blocks: u32,
     /// Shards that missed events of a room; at most rooms × shards.
     pub(super) lagging: Vec<(RoomId, ShardId)>,
 }
@@ -171,6 +176,7 @@ impl Books {
             wheel: WheelOf(Wheel::new(Nanos(0), GRANULE_NANOS)),
             aging: Aging::default(),
             draining: false,
+            blocks: 1,
             lagging: Vec::new(),
         }
     }
@@ -227,8 +233,9 @@ impl Books {
         found: Found,
     ) {
         match command {
-            Command::Send { key, text, reply_to, .. } => {
-                self.send(cx, room, ask, *key, text, *reply_to, found);
+            Command::Send { key, text, reply_to, parts, .. } => {
+                let said = Said { reply_to: reply_to.unwrap_or_default(), text, parts };
+                self.send(cx, room, ask, *key, said, found);
             }
             Command::Edit { .. } | Command::Delete { .. } | Command::React { .. } => {
                 self.change(cx, room, ask, command, found);
@@ -267,6 +274,7 @@ impl Books {
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
+            Pending::Time(wait) => self.time_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),
             Pending::Apply => self.applied(cx, room, reply),
             Pending::Rows => self.rows_read(cx, room, reply),
@@ -331,6 +339,7 @@ impl Books {
             time: Some(used.wall).filter(|wall| wall.0 > 0),
             level: Some(room.level()),
             unread: None,
+            mentions: None,
             version: 0,
             repeated: ask.from.slot.api_number().is_some(),
         };

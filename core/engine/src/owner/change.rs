@@ -1,16 +1,22 @@
-//! `edit`, `delete`, `react`: events about an earlier message.
+//! `edit`, `delete`, `react`: events about an earlier message; and where that message is, also for whoever answers it.
 //!
 //! Thread: the shard. A message inside the window is judged from memory; an older one is read from the store
 //! first, while the connection's next commands wait. Limits: `reactions_per_message_max`, `emoji_bytes_max`,
 //! [`TARGET_TRIES_MAX`]. What can fail: every check answers with a [`Reject`].
 
+use std::borrow::Cow;
+
 use lynk_domain::{Action, Key, Limits, Millis, Role, Seq, UserId, allowed};
 use lynk_model::port::body_hash;
-use lynk_model::{Body, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody, StoredEvent};
+use lynk_model::{
+    Body, Mentions, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody,
+    StoredEvent,
+};
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_event, encode_ok};
 
 use super::books::{Ask, Books, Found, Held, Pending, store_reject};
 use super::keys::Used;
+use super::mentions::may_mention;
 use super::reads::Deleted;
 use super::release::Item;
 use super::room::{Member, Room};
@@ -26,6 +32,7 @@ const TARGET_TRIES_MAX: u8 = 3;
 pub(super) struct Target {
     pub(super) author: UserId,
     pub(super) deleted: bool,
+    pub(super) mentions: Mentions,
     pub(super) reactions: Vec<Reaction>,
 }
 
@@ -49,7 +56,7 @@ struct Change<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum What<'a> {
-    Edit(&'a str),
+    Edit(&'a str, &'a Parts),
     Delete,
     React(&'a str, bool),
 }
@@ -57,7 +64,9 @@ enum What<'a> {
 impl<'a> Change<'a> {
     fn of(command: &'a Command<'_>) -> Option<Self> {
         Some(match command {
-            Command::Edit { seq, key, text, .. } => Self { target: *seq, key: *key, what: What::Edit(text) },
+            Command::Edit { seq, key, text, parts, .. } => {
+                Self { target: *seq, key: *key, what: What::Edit(text, parts) }
+            }
             Command::Delete { seq, key, .. } => Self { target: *seq, key: *key, what: What::Delete },
             Command::React { seq, key, emoji, on, .. } => {
                 Self { target: *seq, key: *key, what: What::React(emoji, *on) }
@@ -68,7 +77,7 @@ impl<'a> Change<'a> {
 
     fn kind(&self) -> RecordKind {
         match self.what {
-            What::Edit(_) => RecordKind::Edit,
+            What::Edit(..) => RecordKind::Edit,
             What::Delete => RecordKind::Delete,
             What::React(..) => RecordKind::Reaction,
         }
@@ -77,7 +86,7 @@ impl<'a> Change<'a> {
     fn body(&self) -> Body<'a> {
         let target = self.target;
         match self.what {
-            What::Edit(text) => Body::Edit { target, text },
+            What::Edit(text, parts) => Body::Edit { target, text, parts: Cow::Borrowed(parts) },
             What::Delete => Body::Delete { target },
             What::React(emoji, on) => Body::Reaction { target, on, emoji },
         }
@@ -86,7 +95,9 @@ impl<'a> Change<'a> {
     fn stored(&self) -> StoredBody {
         let target = self.target;
         match self.what {
-            What::Edit(text) => StoredBody::Edit { target, text: text.to_owned() },
+            What::Edit(text, parts) => {
+                StoredBody::Edit { target, text: text.to_owned(), parts: parts.clone() }
+            }
             What::Delete => StoredBody::Delete { target },
             What::React(emoji, on) => StoredBody::Reaction { target, on, emoji: emoji.to_owned() },
         }
@@ -128,8 +139,8 @@ impl Books {
         };
         let verdict = judge(room, ask.user, &change, target.as_ref(), cx.now.wall, &cx.shared.config.limits);
         let pace = cx.shared.config.limits.messages_per_room_per_second;
-        match verdict.and_then(|author| room.keep_pace(cx.now, pace).map(|()| author)) {
-            Ok(author) => self.commit_change(cx, room, ask, &change, author, hash),
+        match verdict.and_then(|before| room.keep_pace(cx.now, pace).map(|()| before)) {
+            Ok(before) => self.commit_change(cx, room, ask, &change, before, hash),
             Err(reject) => self.refuse(cx, room, ask, reject),
         }
     }
@@ -145,7 +156,7 @@ impl Books {
         match change.what {
             // A muted or blocked user may still take back what was said.
             What::Delete => room.member(user, cx.now.wall).map(drop)?,
-            What::Edit(text) => {
+            What::Edit(text, _) => {
                 room.may_post(user, cx.now.wall)?;
                 check_text(text, limits)?;
             }
@@ -211,7 +222,7 @@ impl Books {
         room: &mut Room,
         ask: &Ask<'_>,
         change: &Change<'_>,
-        author: UserId,
+        before: &Target,
         hash: u64,
     ) {
         let (wall, user, target) = (cx.now.wall, ask.user, change.target);
@@ -219,13 +230,16 @@ impl Books {
         let seq = event.seq;
         let pool = &mut cx.shared.pool;
         let kind = match change.what {
-            What::Edit(text) => {
-                room.window.edit(pool, room.id, target, seq, text);
+            What::Edit(text, parts) => {
+                room.window.edit(pool, room.id, target, seq, (text, parts));
+                room.mention_changes.push(target, before.author, &before.mentions, &parts.mentions);
                 Kind::Edit { target }
             }
             What::Delete => {
                 room.window.delete(pool, room.id, target, seq);
-                room.deletes.push(Deleted { target, author, rev: seq });
+                room.deletes.push(Deleted { target, author: before.author, rev: seq });
+                let none = &Parts::NONE.mentions;
+                room.mention_changes.push(target, before.author, &before.mentions, none);
                 room.spoil_counts();
                 Kind::Delete { target }
             }
@@ -267,8 +281,18 @@ impl Target {
     /// The message that the store returned; `None` for an event that is no message.
     fn of(event: StoredEvent) -> Option<Self> {
         let StoredBody::Message(view) = event.body else { return None };
-        Some(Self { author: event.sender, deleted: view.deleted > Seq(0), reactions: view.reactions })
+        let MessageView { deleted, parts, reactions, .. } = view;
+        Some(Self { author: event.sender, deleted: deleted > Seq(0), mentions: parts.mentions, reactions })
     }
+}
+
+/// Whether a message is at `target` and stands, where the window knows.
+pub(super) fn stands_in_window(room: &Room, target: Seq) -> Option<bool> {
+    if target <= room.top && target < room.window.start() {
+        return None;
+    }
+    let entry = room.window.get(target);
+    Some(entry.is_some_and(|entry| matches!(&entry.kind, Kind::Message(posted) if posted.deleted == Seq(0))))
 }
 
 /// What the window knows of a message: `Some(None)` when it knows that there is none.
@@ -284,21 +308,22 @@ pub(super) fn target_in_window(room: &Room, target: Seq) -> Option<Option<Target
         Kind::Message(posted) => Some(Target {
             author: entry.sender,
             deleted: posted.deleted > Seq(0),
+            mentions: posted.parts.as_ref().map_or_else(Mentions::default, |parts| parts.mentions.clone()),
             reactions: posted.reactions.clone(),
         }),
         _ => None,
     }))
 }
 
-/// Whether the change may be made to its message; returns the message's author.
-fn judge(
+/// Whether the change may be made to its message; returns the message as it stands.
+fn judge<'t>(
     room: &Room,
     user: UserId,
     change: &Change<'_>,
-    target: Option<&Target>,
+    target: Option<&'t Target>,
     wall: Millis,
     limits: &Limits,
-) -> Result<UserId, Reject> {
+) -> Result<&'t Target, Reject> {
     let member = room.member(user, wall)?;
     let seen = change.target >= room.visible_from(member);
     let Some(target) = target.filter(|_| seen) else { return Err(ErrorCode::MessageNotFound.into()) };
@@ -306,14 +331,15 @@ fn judge(
     match change.what {
         What::Delete if target.deleted => return Err(ErrorCode::Conflict.into()),
         _ if target.deleted => return Err(ErrorCode::MessageNotFound.into()),
-        What::Edit(_) if target.author != user => return Err(ErrorCode::Forbidden.into()),
+        What::Edit(..) if target.author != user => return Err(ErrorCode::Forbidden.into()),
         What::Delete if target.author != user && !may_delete(role) => {
             return Err(ErrorCode::Forbidden.into());
         }
+        What::Edit(_, parts) => may_mention(room, role, &parts.mentions, &target.mentions, limits)?,
         What::React(emoji, on) => judge_reaction(target, user, emoji, on, limits)?,
-        _ => {}
+        What::Delete => {}
     }
-    Ok(target.author)
+    Ok(target)
 }
 
 fn may_delete(role: Role) -> bool {

@@ -9,7 +9,7 @@
 use std::ops::Bound;
 
 use lynk_domain::{RoomId, Seq, UserId};
-use lynk_model::{PageQuery, PageReply, StoreReply, StoreRequest, StoredBody, StoredEvent};
+use lynk_model::{PageQuery, PageReply, Parts, StoreReply, StoreRequest, StoredBody, StoredEvent};
 use lynk_protocol::{
     ErrorCode, History, Json, Reject, encode_event, encode_gap, encode_history_head, encode_tail,
 };
@@ -97,6 +97,21 @@ impl Books {
         if foreign || asked.after.is_some_and(|after| after > room.top) {
             return self.answer_reset(cx, room, ask);
         }
+        match asked.at {
+            Some(at) => self.history_from(cx, room, ask, asked, at, floor),
+            None => self.history_page(cx, room, ask, asked, floor),
+        }
+    }
+
+    /// A page by seqs of this epoch, for a member that sees the log from `floor` on.
+    pub(super) fn history_page(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        asked: &History,
+        floor: Seq,
+    ) {
         let limits = &cx.shared.config.limits;
         let below = |before: Seq| Seq(before.0.saturating_sub(1)).min(room.top);
         let span = Span {
@@ -275,15 +290,19 @@ fn window_reaches(room: &Room, wait: &PageWait) -> bool {
     member && room.window.range(room.window.start(), wait.span.to).any(|e| wait.span.all || e.is_message())
 }
 
-/// Takes the text out of an event whose message was deleted after it was read.
+/// Takes what it says out of an event whose message was deleted after it was read.
 fn strike(event: &mut StoredEvent, target: Seq, rev: Seq) {
     match &mut event.body {
         StoredBody::Message(view) if event.seq == target => {
             view.deleted = rev;
             view.text = String::new();
+            view.parts = Parts::default();
             view.reactions.clear();
         }
-        StoredBody::Edit { target: edited, text } if *edited == target => *text = String::new(),
+        StoredBody::Edit { target: edited, text, parts } if *edited == target => {
+            *text = String::new();
+            *parts = Parts::default();
+        }
         _ => {}
     }
 }

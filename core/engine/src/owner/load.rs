@@ -326,7 +326,7 @@ impl Books {
                 }
                 StoredBody::Message(view) => {
                     (used.n, used.id) = (view.n, view.id);
-                    used.hash = Some(content_hash(view.reply_to, &view.text));
+                    used.hash = Some(content_hash(view.reply_to, &view.text, &view.parts));
                 }
                 StoredBody::Delete { target } => used.hash = body_hash(&Body::Delete { target: *target }),
                 StoredBody::Reaction { target, on, emoji } => {

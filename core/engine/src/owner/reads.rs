@@ -20,6 +20,7 @@ use lynk_protocol::{
 use smallvec::SmallVec;
 
 use super::books::{APPENDED_BYTES_MAX, Ask, Books, Pending, Timer, append_position};
+use super::mentions::Mentioned;
 use super::release::{Item, whisper};
 use super::room::{Member, Room};
 use super::window::Kind;
@@ -98,6 +99,9 @@ pub(super) struct Counting {
     user: UserId,
     /// The read position it is for.
     after: Seq,
+    /// Changes of mentions when the store was asked, and the version of blocks.
+    seen: u64,
+    blocks: u32,
     /// The room changed under it.
     spoiled: bool,
     tries: u8,
@@ -112,9 +116,20 @@ enum Waiter {
 }
 
 impl Room {
+    /// Whether the window holds every event after `read`.
+    pub(super) fn window_covers(&self, read: Seq) -> bool {
+        read >= self.top || self.window.start() <= read.next()
+    }
+
+    /// The member's unread messages, and those that mention the member; each `None` when it must be counted.
+    fn numbers(&self, user: UserId, blocks: u32) -> (Option<u64>, Option<u32>) {
+        let Some(member) = self.members.get(&user) else { return (None, None) };
+        (self.unread(user, member), self.mentions(user, member, blocks))
+    }
+
     /// Counts what is not unread after `read`, as far as the window reaches.
     fn count_in_window(&self, user: UserId, read: Seq) -> Option<Count> {
-        if read < self.top && self.window.start() > read.next() {
+        if !self.window_covers(read) {
             return None;
         }
         let mut count = Count { read_n: self.top_n, own: 0, deleted: 0, seen: self.deletes.total() };
@@ -150,6 +165,7 @@ impl Room {
         if let Some(member) = self.members.get_mut(&user) {
             member.read = read;
             member.count = count;
+            member.mentioned = Mentioned::default();
         }
     }
 
@@ -200,8 +216,8 @@ impl Books {
         *room.rounds.entry(ask.user).or_default() += 1;
         room.set_read(ask.user, Seq(seq.0.saturating_sub(1)));
         self.position_moved(cx, room, ask.user, |member| member.moved.0 = true);
-        let unread = room.members.get(&ask.user).map(|member| room.unread(ask.user, member));
-        if unread == Some(None) {
+        let (unread, mentions) = room.numbers(ask.user, self.blocks);
+        if unread.is_none() || mentions.is_none() {
             let waiter = Waiter::Unread { to: ask.from, re: ask.re };
             if self.count(cx, room, ask.user, Some(waiter)) {
                 return;
@@ -211,9 +227,9 @@ impl Books {
     }
 
     fn ok_unread(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
-        let unread = room.members.get(&ask.user).and_then(|member| room.unread(ask.user, member));
+        let (unread, mentions) = room.numbers(ask.user, self.blocks);
         if !ask.silent {
-            let done = Done { room: Some(room.id), unread, ..Done::default() };
+            let done = Done { room: Some(room.id), unread, mentions, ..Done::default() };
             let frame = cx.shared.pool.frame(|out| encode_ok(out, ask.re, &done));
             self.answer_behind(cx, room, ask.from, frame);
         }
@@ -305,8 +321,9 @@ impl Books {
         user: UserId,
     ) {
         room.touched = true;
-        let unread = room.members.get(&user).map(|member| room.unread(user, member));
-        if unread == Some(None) && self.count(cx, room, user, Some(Waiter::Peek { gather, to })) {
+        let (unread, mentions) = room.numbers(user, self.blocks);
+        let unknown = unread.is_none() || mentions.is_none();
+        if unknown && self.count(cx, room, user, Some(Waiter::Peek { gather, to })) {
             return;
         }
         self.peeked(cx, room, gather, to, user);
@@ -318,6 +335,7 @@ impl Books {
             top: room.top,
             read: member.read,
             unread: room.unread(user, member).unwrap_or(u64::MAX),
+            mentions: room.mentions(user, member, self.blocks),
             active: room.active,
         });
         let mail = Box::new(Mail::Peeked { gather, room: room.id, numbers });
@@ -337,12 +355,13 @@ impl Books {
         }
         let after = member.read;
         let waiting = waiter.into_iter().collect();
-        room.counting.push(Counting { user, after, spoiled: false, tries: 1, waiting });
+        let (seen, blocks) = (room.mention_changes.total(), self.blocks);
+        room.counting.push(Counting { user, after, seen, blocks, spoiled: false, tries: 1, waiting });
         self.ask_count(cx, room, user, after);
         true
     }
 
-    /// Has the store count for a member when its unread number is not known; nobody waits for it.
+    /// Has the store count for a member whose numbers are not known; nobody waits for it.
     pub(super) fn count_ahead(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
         self.count(cx, room, user, None);
     }
@@ -366,9 +385,12 @@ impl Books {
             return;
         };
         let counting = &mut room.counting[index];
-        if let (StoreReply::NotUnread { own, deleted, cursor_n }, Some(member)) =
+        if let (StoreReply::NotUnread { own, deleted, cursor_n, mentions }, Some(member)) =
             (reply, room.members.get_mut(&user))
         {
+            if let Some(count) = mentions.filter(|_| member.read == after) {
+                member.mentioned = Mentioned { seen: counting.seen, blocks: counting.blocks, count };
+            }
             if !counting.spoiled && member.read == after {
                 let seen = room.deletes.total();
                 member.count = Some(Count { read_n: cursor_n, own, deleted, seen });
@@ -376,6 +398,7 @@ impl Books {
                 counting.tries += 1;
                 counting.spoiled = false;
                 counting.after = member.read;
+                (counting.seen, counting.blocks) = (room.mention_changes.total(), self.blocks);
                 let after = member.read;
                 return self.ask_count(cx, room, user, after);
             }
@@ -384,8 +407,8 @@ impl Books {
             match waiter {
                 Waiter::Peek { gather, to } => self.peeked(cx, room, gather, to, user),
                 Waiter::Unread { to, re } => {
-                    let unread = room.members.get(&user).and_then(|member| room.unread(user, member));
-                    let done = Done { room: Some(room.id), unread, ..Done::default() };
+                    let (unread, mentions) = room.numbers(user, self.blocks);
+                    let done = Done { room: Some(room.id), unread, mentions, ..Done::default() };
                     let frame = cx.shared.pool.frame(|out| encode_ok(out, re, &done));
                     self.answer_behind(cx, room, to, frame);
                 }
@@ -441,6 +464,7 @@ impl Books {
             seq: member.read,
             top: room.top,
             unread: room.unread(user, member),
+            mentions: room.mentions(user, member, self.blocks),
             marked: member.read < member.read_told,
         };
         let frame = cx.shared.pool.frame(|out| encode_own_read(out, &read));

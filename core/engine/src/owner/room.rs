@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 
 use super::backlog::Backlog;
 use super::books::{Ask, Held};
+use super::mentions::{MentionChanges, Mentioned};
 use super::metadata::Metadata;
 use super::reads::{Count, Counting, Deletes};
 use super::release::Sub;
@@ -36,6 +37,8 @@ pub(super) struct Member {
     pub(super) delivered: Seq,
     /// What of the messages after `read` is not unread; `None` when it must be counted.
     pub(super) count: Option<Count>,
+    /// What of those mentions the member.
+    pub(super) mentioned: Mentioned,
     /// Wall time of the last message, for slow mode.
     pub(super) posted: Millis,
     /// When `read` or `delivered` was journaled last.
@@ -56,6 +59,7 @@ impl Member {
             read_told: Seq(0),
             delivered: Seq(0),
             count: None,
+            mentioned: Mentioned::default(),
             posted: Millis(0),
             journaled: Nanos(0),
             moved: (false, false),
@@ -153,6 +157,7 @@ pub(super) struct Room {
     /// Those next ones, at most `room_load_waiting_max`.
     pub(super) held: VecDeque<Held>,
     pub(super) deletes: Deletes,
+    pub(super) mention_changes: MentionChanges,
     /// Counts that are being made; bounded where it is filled.
     pub(super) counting: Vec<Counting>,
     /// Members whose `moved` is set.
@@ -205,6 +210,7 @@ impl Room {
             busy: SmallVec::new(),
             held: VecDeque::new(),
             deletes: Deletes::default(),
+            mention_changes: MentionChanges::default(),
             counting: Vec::new(),
             moved: Vec::new(),
             moved_timer: false,

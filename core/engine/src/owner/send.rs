@@ -2,32 +2,42 @@
 //!
 //! Thread: the shard. What can fail: every check answers with a [`Reject`]; a refused key is not remembered.
 
+use std::borrow::Cow;
+
 use lynk_domain::{Key, Limits, MessageId, Millis, Now, Ordinal, Role, Seq, UserId};
 use lynk_model::port::content_hash;
-use lynk_model::{Body, FoundKey, RecordKind, StoreReply, StoreRequest};
+use lynk_model::{Body, FoundKey, Parts, RecordKind, StoreReply, StoreRequest};
 use lynk_protocol::{Done, ErrorCode, Reject, encode_message, encode_ok};
 
 use super::books::{Ask, Books, Found, Held, Pending, store_reject};
+use super::change::stands_in_window;
 use super::keys::{Lookup, Used};
+use super::mentions::may_mention;
 use super::release::Item;
 use super::room::{Member, Room};
 use super::window::{Entry, Kind, Posted};
 use crate::context::Context;
 
+/// What a `send` says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a> {
+    /// The message it answers; 0 for none.
+    pub(super) reply_to: Seq,
+    pub(super) text: &'a str,
+    pub(super) parts: &'a Parts,
+}
+
 impl Books {
-    #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
     pub(super) fn send(
         &mut self,
         cx: &mut Context<'_>,
         room: &mut Room,
         ask: &Ask<'_>,
         key: Key,
-        text: &str,
-        reply_to: Option<Seq>,
+        said: Said<'_>,
         found: Found,
     ) {
-        let reply_to = reply_to.unwrap_or_default();
-        let hash = content_hash(reply_to, text);
+        let hash = content_hash(said.reply_to, said.text, said.parts);
         let scope = Self::scope(room, ask.user, key);
         // A retry is answered even when its sender may no longer post.
         if let Some(used) = self.keys.used(&scope) {
@@ -45,12 +55,27 @@ impl Books {
             Ok(made) => made,
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
-        let asked = matches!(found, Found::Key(None));
+        let asked = !matches!(found, Found::Unasked);
         if !asked && self.keys.look_up(&scope, made, room.known_since) == Lookup::Ask {
             return self.ask_key(cx, room, ask, key, false);
         }
-        match self.may_send(cx, room, ask.user, text, reply_to) {
-            Ok(()) => self.accept(cx, room, ask, key, text, reply_to, hash),
+        if let Err(reject) = self.may_send(cx, room, ask.user, said) {
+            return self.refuse(cx, room, ask, reject);
+        }
+        if said.reply_to > Seq(0) {
+            let stands = match (stands_in_window(room, said.reply_to), found) {
+                (Some(stands), _) => stands,
+                (None, Found::Target(target)) => target.is_some_and(|target| !target.deleted),
+                (None, _) => return self.ask_target(cx, room, ask.hold(), said.reply_to, 1),
+            };
+            let seen = room.members.get(&ask.user).map(|member| room.visible_from(member));
+            if !stands || seen.is_none_or(|seen| said.reply_to < seen) {
+                let reject = "`reply_to` is no message that you can answer";
+                return self.refuse(cx, room, ask, Reject::because(ErrorCode::MessageNotFound, reject));
+            }
+        }
+        match self.may_be_now(cx, room, ask.user) {
+            Ok(()) => self.accept(cx, room, ask, key, said, hash),
             Err(reject) => self.refuse(cx, room, ask, reject),
         }
     }
@@ -93,41 +118,37 @@ impl Books {
         }
     }
 
-    fn may_send(
-        &self,
-        cx: &Context<'_>,
-        room: &mut Room,
-        user: UserId,
-        text: &str,
-        reply_to: Seq,
-    ) -> Result<(), Reject> {
+    /// What a message may be refused for, whenever it is looked at.
+    fn may_send(&self, cx: &Context<'_>, room: &Room, user: UserId, said: Said<'_>) -> Result<(), Reject> {
         let limits = &cx.shared.config.limits;
-        let Member { role, posted, .. } = *room.may_post(user, cx.now.wall)?;
-        check_text(text, limits)?;
-        if reply_to > room.top {
-            return Err(Reject::because(ErrorCode::MessageNotFound, "`reply_to` is beyond the last event"));
-        }
-        slow_mode(room, role, posted, cx.now)?;
+        let role = room.may_post(user, cx.now.wall)?.role;
+        check_text(said.text, limits)?;
+        may_mention(room, role, &said.parts.mentions, &Parts::NONE.mentions, limits)?;
         self.may_append(cx)?;
-        self.may_wait(cx, room)?;
-        room.keep_pace(cx.now, limits.messages_per_room_per_second)
+        self.may_wait(cx, room)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
+    /// Whether the pace of the member and of the room allow a message now; counts it.
+    fn may_be_now(&self, cx: &Context<'_>, room: &mut Room, user: UserId) -> Result<(), Reject> {
+        let Member { role, posted, .. } = *room.member(user, cx.now.wall)?;
+        slow_mode(room, role, posted, cx.now)?;
+        room.keep_pace(cx.now, cx.shared.config.limits.messages_per_room_per_second)
+    }
+
     fn accept(
         &mut self,
         cx: &mut Context<'_>,
         room: &mut Room,
         ask: &Ask<'_>,
         key: Key,
-        text: &str,
-        reply_to: Seq,
+        said: Said<'_>,
         hash: u64,
     ) {
+        let Said { reply_to, text, parts } = said;
         let (wall, user) = (cx.now.wall, ask.user);
         let id = MessageId(cx.shared.new_id(cx.now));
         let n = Ordinal(room.top_n.0 + 1);
-        let body = Body::Message { id, n, reply_to, text };
+        let body = Body::Message { id, n, reply_to, text, parts: Cow::Borrowed(parts) };
         let event = self.append(cx, room, RecordKind::Message, wall, user, key, Seq(0), &body);
         let seq = event.seq;
         room.top_n = n;
@@ -138,11 +159,16 @@ impl Books {
             }
         }
         room.spoil_counts_of(user);
+        if !parts.is_empty() {
+            room.mention_changes.push(seq, user, &Parts::NONE.mentions, &parts.mentions);
+        }
         let used = Used { seq, n, id, hash: Some(hash), wall, at: Some(event.at) };
         self.keys.insert(Self::scope(room, user, key), used, wall, &self.drains);
 
         let pool = &mut cx.shared.pool;
-        let frame = pool.lend(|out| encode_message(out, room.id, seq, n, id, user, wall, reply_to, text));
+        let frame = pool.lend(|out| {
+            encode_message(out, room.id, seq, n, id, user, wall, reply_to, text, parts);
+        });
         let done = Done {
             room: Some(room.id),
             seq,
@@ -153,7 +179,7 @@ impl Books {
             ..Done::default()
         };
         let ok = pool.frame(|out| encode_ok(out, ask.re, &done));
-        let kind = Kind::Message(Posted::new(n, id, reply_to, &frame));
+        let kind = Kind::Message(Posted::new(n, id, reply_to, parts, &frame));
         let entry = Entry { seq, wall, sender: user, frame: frame.clone(), kind };
         self.keep(cx, room, entry);
         cx.shared.counters.messages += 1;

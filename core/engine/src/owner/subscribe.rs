@@ -28,6 +28,7 @@ impl Books {
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
         let unread = room.unread(ask.user, &member);
+        let mentions = room.mentions(ask.user, &member, self.blocks);
         let head = Subscribed {
             re: ask.re,
             room: room.id,
@@ -36,13 +37,14 @@ impl Books {
             top_n: room.top_n,
             read: member.read,
             unread,
+            mentions,
             role: member.role,
             members: room.members.len() as u64,
         };
         let frame = encode_missed(cx, room, &member, &head, cursor);
         let (to, epoch, top) = (ask.from, room.epoch, room.top);
         self.emit(cx, room, room.depends, Item::Subscribed { to, epoch, top, frame });
-        if unread.is_none() {
+        if unread.is_none() || mentions.is_none() {
             self.count_ahead(cx, room, ask.user);
         }
     }

@@ -1,7 +1,10 @@
 //! The owner driven directly: the test is its home shards, its journal, its store bridge and its clock.
 
+mod answers;
+mod by_time;
 mod chaos;
 mod durable;
+mod mentions;
 mod metadata;
 mod paging;
 mod random;
@@ -197,7 +200,13 @@ impl World {
         if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);
         }
-        let reply = ready(execute(request, &self.messages, &mut self.rooms, &mut self.journal));
+        let mut reply = ready(execute(request, &self.messages, &mut self.rooms, &mut self.journal));
+        if let StoreReply::NotUnread { mentions: mentions @ Some(1..), .. } = &mut reply
+            && self.store == Store::RoomsAway
+        {
+            // Nobody can tell who stands across a block.
+            *mentions = None;
+        }
         let outcome_lost = self.store == Store::Unsure && matches!(request, StoreRequest::Apply(_));
         if outcome_lost { StoreReply::Failed(StoreError::Unknown) } else { reply }
     }

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lynk_domain::{Limits, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
-use lynk_model::{MessageView, Reaction, StoredBody, StoredEvent};
-use lynk_protocol::{Frame, FramePool, Json, encode_event, encode_gap, encode_reactions};
+use lynk_model::{MessageView, Parts, Reaction, StoredBody, StoredEvent};
+use lynk_protocol::{Frame, FramePool, Json, encode_event, encode_gap, encode_parts, encode_reactions};
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub(super) struct Posted {
     pub(super) reply_to: Seq,
     pub(super) edited: Seq,
     pub(super) deleted: Seq,
+    /// What it says beside its text; nothing when deleted.
+    pub(super) parts: Option<Box<Parts>>,
     /// Sorted by emoji, then user.
     pub(super) reactions: Vec<Reaction>,
     /// Length of the JSON up to where the reactions go.
@@ -60,10 +62,15 @@ pub(super) struct Posted {
 
 impl Posted {
     /// A message that was just posted and encoded as `frame`.
-    pub(super) fn new(n: Ordinal, id: MessageId, reply_to: Seq, frame: &Frame) -> Self {
+    pub(super) fn new(n: Ordinal, id: MessageId, reply_to: Seq, parts: &Parts, frame: &Frame) -> Self {
         let prefix = frame.payload().len() as u32 - 1;
-        Self { n, id, reply_to, edited: Seq(0), deleted: Seq(0), reactions: Vec::new(), prefix }
+        let (edited, deleted) = (Seq(0), Seq(0));
+        Self { n, id, reply_to, edited, deleted, parts: boxed(parts), reactions: Vec::new(), prefix }
     }
+}
+
+fn boxed(parts: &Parts) -> Option<Box<Parts>> {
+    (!parts.is_empty()).then(|| Box::new(parts.clone()))
 }
 
 impl Entry {
@@ -103,8 +110,9 @@ impl Entry {
                 let mut tail = Vec::new();
                 encode_reactions(&mut tail, &view.reactions);
                 let prefix = (frame.payload().len() - 1 - tail.len()) as u32;
-                let MessageView { id, n, reply_to, edited, deleted, reactions, .. } = view;
-                Kind::Message(Posted { n, id, reply_to, edited, deleted, reactions, prefix })
+                let MessageView { id, n, reply_to, edited, deleted, parts, reactions, text: _ } = view;
+                let parts = boxed(&parts);
+                Kind::Message(Posted { n, id, reply_to, edited, deleted, parts, reactions, prefix })
             }
             StoredBody::Edit { target, .. } => Kind::Edit { target },
             StoredBody::Delete { target } => Kind::Delete { target },
@@ -189,7 +197,7 @@ impl Window {
     }
 
     /// Every entry, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter()
     }
 
@@ -204,14 +212,22 @@ impl Window {
             })
     }
 
-    /// Gives the message at `target`, and the edits of it, the text that they show now.
-    pub(super) fn edit(&mut self, pool: &mut FramePool, room: RoomId, target: Seq, rev: Seq, text: &str) {
+    /// Lets the message at `target`, and the edits of it, say what it says now.
+    pub(super) fn edit(
+        &mut self,
+        pool: &mut FramePool,
+        room: RoomId,
+        target: Seq,
+        rev: Seq,
+        (text, parts): (&str, &Parts),
+    ) {
         self.rewrite(pool, target, |pool, entry| {
             if let Kind::Message(posted) = &mut entry.kind {
                 posted.edited = rev;
+                posted.parts = boxed(parts);
                 entry.frame = encode_posted(pool, room, entry.seq, entry.sender, entry.wall, posted, text);
             } else {
-                entry.frame = encode_edit(pool, room, entry, target, text);
+                entry.frame = encode_edit(pool, room, entry, target, text, parts);
             }
         });
     }
@@ -221,10 +237,11 @@ impl Window {
         self.rewrite(pool, target, |pool, entry| {
             if let Kind::Message(posted) = &mut entry.kind {
                 posted.deleted = rev;
+                posted.parts = None;
                 posted.reactions = Vec::new();
                 entry.frame = encode_posted(pool, room, entry.seq, entry.sender, entry.wall, posted, "");
             } else {
-                entry.frame = encode_edit(pool, room, entry, target, "");
+                entry.frame = encode_edit(pool, room, entry, target, "", Parts::NONE);
             }
         });
     }
@@ -298,6 +315,7 @@ fn encode_posted(
             json.key("deleted").number(posted.deleted.0);
         } else {
             json.key("text").text(text);
+            encode_parts(&mut json, posted.parts.as_deref().unwrap_or(Parts::NONE));
         }
         prefix = out.len() - start;
         encode_reactions(out, &posted.reactions);
@@ -307,8 +325,15 @@ fn encode_posted(
     frame
 }
 
-fn encode_edit(pool: &mut FramePool, room: RoomId, entry: &Entry, target: Seq, text: &str) -> Arc<Frame> {
-    let body = StoredBody::Edit { target, text: text.to_owned() };
+fn encode_edit(
+    pool: &mut FramePool,
+    room: RoomId,
+    entry: &Entry,
+    target: Seq,
+    text: &str,
+    parts: &Parts,
+) -> Arc<Frame> {
+    let body = StoredBody::Edit { target, text: text.to_owned(), parts: parts.clone() };
     let event = StoredEvent {
         room,
         seq: entry.seq,

@@ -254,9 +254,10 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         }
         StoreRequest::Page { .. } => StoreReply::Page(Box::default()),
         StoreRequest::Event { .. } => StoreReply::Event(None),
+        StoreRequest::FindTime { from, to, .. } => StoreReply::Time { after: Seq(from.0 - 1), to: *to },
         StoreRequest::FindKey { .. } => StoreReply::Key(None),
         StoreRequest::CountNotUnread { .. } => {
-            StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0) }
+            StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0), mentions: Some(0) }
         }
         StoreRequest::Memberships { .. } => StoreReply::Memberships(Vec::new()),
         StoreRequest::Blocks { .. } => StoreReply::Blocks(Vec::new()),

@@ -1,3 +1,5 @@
+use lynk_domain::Millis;
+
 use super::*;
 
 const ROOM: &str = "c6570214-468b-58cf-974c-e7b638713f42";
@@ -62,6 +64,66 @@ fn after_is_a_seq_in_history_and_an_id_elsewhere() {
     let text = format!(r#"{{"id":1,"op":"sync","after":"{ROOM}"}}"#);
     assert!(matches!(decode(&text).command, Ok(Command::Sync { after: Some(_), .. })));
     assert_eq!(reject(r#"{"id":1,"op":"sync","after":5}"#).1, ErrorCode::InvalidField);
+}
+
+#[test]
+fn a_history_is_asked_for_by_one_place() {
+    let history =
+        |place: &str| match decode(&format!(r#"{{"op":"history","room":"{ROOM}",{place}}}"#)).command {
+            Ok(Command::History(history)) => Ok(history),
+            Err(reject) => Err(reject.code),
+            other => panic!("{other:?}"),
+        };
+    for at in [
+        "1700000000123",
+        r#""1700000000123""#,
+        r#""2023-11-14T22:13:20.123Z""#,
+        r#""2023-11-14T23:13:20.123+01:00""#,
+    ] {
+        let asked = history(&format!(r#""at":{at}"#)).expect("a time");
+        assert_eq!((asked.at, asked.before, asked.after), (Some(Millis(1_700_000_000_123)), None, None));
+    }
+    for bad in [
+        r#""at":1,"before":2"#,
+        r#""at":1,"after":2"#,
+        r#""before":1,"after":2"#,
+        r#""at":"yesterday""#,
+        r#""at":-1"#,
+        r#""at":9007199254740992"#,
+        r#""at":1,"limit":0"#,
+    ] {
+        assert_eq!(history(bad), Err(ErrorCode::InvalidField), "{bad}");
+    }
+}
+
+#[test]
+fn mentions_are_a_set_of_users_and_none_when_there_are_none() {
+    const OTHER: &str = "c6570214-468b-58cf-974c-e7b638713f41";
+    let parts = |op: &str, fields: &str| {
+        let text = format!(r#"{{"op":"{op}","room":"{ROOM}","key":"{ROOM}","seq":1,"text":"hi"{fields}}}"#);
+        match decode(&text).command {
+            Ok(Command::Send { parts, .. } | Command::Edit { parts, .. }) => Ok(parts),
+            Err(reject) => Err(reject.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    let user = |text| UserId::parse(text).expect("an id");
+    for op in ["send", "edit"] {
+        for none in ["", r#","mentions":[]"#, r#","mention_all":false"#, r#","mentions":null"#] {
+            assert_eq!(parts(op, none), Ok(Parts::default()), "{none}");
+        }
+        let named = parts(op, &format!(r#","mentions":["{ROOM}","{OTHER}","{ROOM}"]"#)).expect("users");
+        assert_eq!(named.mentions.users(), [user(OTHER), user(ROOM)]);
+        assert!(!named.mentions.all());
+        assert!(parts(op, r#","mention_all":true"#).expect("everybody").mentions.all());
+        for bad in
+            [r#","mentions":["x"]"#, r#","mentions":"all""#, r#","mention_all":1"#, r#","mentions":[7]"#]
+        {
+            assert_eq!(parts(op, bad), Err(ErrorCode::InvalidField), "{bad}");
+        }
+        let many = vec![format!(r#""{ROOM}""#); lynk_model::MENTIONED_USERS_MAX + 1].join(",");
+        assert_eq!(parts(op, &format!(r#","mentions":[{many}]"#)), Err(ErrorCode::TooLarge));
+    }
 }
 
 #[test]

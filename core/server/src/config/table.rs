@@ -474,6 +474,7 @@ pub(crate) static KEYS: &[Key] = &[
         100_000,
         "Reactions that stand on one message; the next answers `limit_reached`."
     ),
+    count!(mentions_per_message_max, 0, 1_000, "Users that one message may mention by name."),
     bytes!(emoji_bytes_max, 4, 1_024, "Longest emoji."),
     count!(history_page_default, 1, 10_000, "Items of a history page when the client names no limit."),
     count!(history_page_max, 1, 10_000, "Items of a history page at most."),

@@ -14,6 +14,7 @@ mod export;
 mod factors;
 mod http;
 mod life;
+mod messages;
 mod people;
 mod rooms;
 mod secrets;

@@ -6,6 +6,7 @@
 import { Lynk, parseTime } from '../lynk.js';
 import { Outbox, settings, Storage } from './storage.js';
 import { explain } from './format.js';
+import { ALL, fold, mentionsIn } from './mentions.js';
 import { Room } from './room.js';
 
 const PAGE = 60;
@@ -125,7 +126,7 @@ export class Chat {
       // What the server had and says less of was set back, on another device. What it may not have is told again.
       const unsent = room.read > (reply.read ?? 0) && !this.#isKept(room, this.#lostAt);
       if (!unsent) Object.assign(room, { read: reply.read ?? 0, acked: reply.read ?? 0 });
-      if (reply.unread !== undefined) room.unread = unsent ? room.recount(this.me) ?? reply.unread : reply.unread;
+      this.#adopt(room, unsent ? room.recount(this.me) ?? reply : reply);
       if (unsent) this.#tell(id, 'read', room.read);
       if (reply.top === 0) room.low = 1;
       room.top = reply.top;
@@ -187,15 +188,21 @@ export class Chat {
     return true;
   }
 
-  #readElsewhere(id, seq, { top = 0, unread, marked } = {}) {
+  /** Takes numbers as they were told; one that is missing is still being counted. */
+  #adopt(room, { unread, mentions }) {
+    if (unread !== undefined) room.unread = unread;
+    if (mentions !== undefined) room.mentions = mentions; else if (!unread) room.mentions = 0; else this.#syncSoon();
+  }
+
+  #readElsewhere(id, seq, { top = 0, unread, mentions, marked } = {}) {
     const room = this.rooms.get(id);
     if (!room || (marked ? seq === room.read : seq <= room.read)) return;
     room.read = seq;
     if (marked) Object.assign(room, { acked: seq, markedAt: Date.now() });
     const counted = room.recount(this.me);
-    // The number counts up to `top`: what is still on its way would be counted twice.
-    if (counted !== undefined) room.unread = counted;
-    else if (unread !== undefined && top <= (this.lynk.cursor(id)?.seq ?? 0)) room.unread = unread;
+    // The numbers count up to `top`: what is still on its way would be counted twice.
+    if (counted) this.#adopt(room, counted);
+    else if (unread !== undefined && top <= (this.lynk.cursor(id)?.seq ?? 0)) this.#adopt(room, { unread, mentions });
     else this.#syncSoon();
     this.#changed(room);
   }
@@ -300,7 +307,7 @@ export class Chat {
     for (const row of rows) {
       const known = this.rooms.has(row.room);
       const room = known ? this.rooms.get(row.room) : new Room(row.room);
-      const before = `${room.name} ${room.kind} ${room.unread} ${room.role}`;
+      const before = `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role}`;
       Object.assign(room, { kind: row.kind ?? room.kind, name: row.name ?? room.name, peer: row.peer ?? room.peer, role: row.role ?? room.role });
       room.active = Math.max(room.active, parseTime(row.active) || 0);
       room.top = row.top ?? room.top;
@@ -308,14 +315,14 @@ export class Chat {
       if (room.peer) this.name(room.peer);
       const cursor = this.lynk.cursor(row.room);
       if (!cursor) {
-        room.unread = row.unread ?? room.unread;
+        Object.assign(room, { unread: row.unread ?? room.unread, mentions: row.mentions ?? room.mentions });
         room.read = Math.max(room.read, row.read ?? 0);
         this.lynk.follow(row.room);
       } else if (cursor.seq === row.top && row.read !== undefined && row.unread !== undefined && !(room.markedAt >= asked)
         && (row.read >= room.read || this.#isKept(room, asked))) {
-        Object.assign(room, { read: row.read, acked: row.read, unread: row.unread });
+        Object.assign(room, { read: row.read, acked: row.read, unread: row.unread, mentions: row.mentions ?? room.mentions });
       }
-      changed ||= !known || before !== `${room.name} ${room.kind} ${room.unread} ${room.role}`;
+      changed ||= !known || before !== `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role}`;
     }
     for (const id of [...this.rooms.keys()]) if (!ids.has(id) && !this.rooms.get(id).fresh) this.#removeRoom(id);
     for (const room of this.rooms.values()) room.fresh = false;
@@ -419,6 +426,16 @@ export class Chat {
     return true;
   }
 
+  /** The first message that is not older than a time, or the newest one; `undefined` where there is none. */
+  async messageAt(id, millis) {
+    for (const place of [{ at: millis }, {}]) {
+      const page = await this.lynk.history(id, { ...place, limit: 1 });
+      const message = page.events.find((event) => event.ev === 'message');
+      if (message) return message.seq;
+    }
+    return undefined;
+  }
+
   /** Own messages of a room that were not acknowledged yet, oldest first. */
   waiting(id) {
     return this.lynk?.outbox.filter((entry) => entry.op === 'send' && entry.fields.room === id && !this.#shadows.has(entry.id)) ?? [];
@@ -431,7 +448,32 @@ export class Chat {
 
   send(id, text, replyTo) {
     this.typing(id, false);
-    return this.lynk.send(id, text, { replyTo });
+    return this.lynk.send(id, text, { replyTo, ...this.#whom(id, text) });
+  }
+
+  edit(id, seq, text) { return this.lynk.edit(id, seq, text, this.#whom(id, text)); }
+
+  /** Members that can be mentioned, as far as they are known: those who spoke last first. */
+  peopleOf(room) {
+    if (room.direct) return [];
+    const spoke = room.order.map((seq) => room.items.get(seq)).filter((item) => item.ev === 'message').map((item) => item.from).reverse();
+    const known = [...new Set([...spoke.filter((user) => room.people.has(user)), ...room.people])].map((user) => this.users.get(user));
+    return known.filter((user) => user?.user_name && user.id !== this.me).map((user) => ({ id: user.id, tag: user.user_name, name: user.display_name || user.user_name }));
+  }
+
+  #whom(id, text) {
+    const room = this.rooms.get(id);
+    if (!room || room.direct || !text.includes('@')) return {};
+    const people = new Map(this.peopleOf(room).map(({ id: user, tag }) => [fold(tag), user]));
+    return mentionsIn(text, (name) => people.get(name), room.manages);
+  }
+
+  /** How to show `@name` of a message: `me`, `other`, or not at all. */
+  mentionOf(message, name) {
+    const wanted = fold(name);
+    if (message.mention_all && wanted === ALL) return 'me';
+    const user = message.mentions?.find((mentioned) => fold(this.users.get(mentioned)?.user_name ?? '') === wanted);
+    return user && (user === this.me ? 'me' : 'other');
   }
 
   react(id, seq, emoji) {
@@ -467,17 +509,18 @@ export class Chat {
   }
 
   async markUnread(id, seq) {
-    const { unread } = await this.lynk.request('mark_unread', { room: id, seq });
+    const numbers = await this.lynk.request('mark_unread', { room: id, seq });
     const room = this.rooms.get(id);
     this.#told.delete(`read ${id}`);
-    Object.assign(room, { read: seq - 1, acked: seq - 1, markedAt: Date.now(), unread });
+    Object.assign(room, { read: seq - 1, acked: seq - 1, markedAt: Date.now() });
+    this.#adopt(room, numbers);
     this.#changed(room);
   }
 
   #recount(room) {
-    const unread = room.recount(this.me);
-    if (unread !== undefined) room.unread = unread;
-    else { if (room.read >= (this.lynk.cursor(room.id)?.seq ?? Infinity)) room.unread = 0; this.sync(); }
+    const counted = room.recount(this.me);
+    if (counted) this.#adopt(room, counted);
+    else { if (room.read >= (this.lynk.cursor(room.id)?.seq ?? Infinity)) this.#adopt(room, { unread: 0 }); this.sync(); }
   }
 
   #tell(id, op, seq) {
@@ -574,6 +617,7 @@ export class Chat {
     if (!room || !hello || room.asked === hello.session || !hello.features?.includes('positions')) return;
     room.asked = hello.session;
     const { members } = await this.lynk.members(id, { limit: 500 }).catch(() => ({ members: [] }));
+    for (const { user } of members) { room.people.add(user); this.name(user); }
     this.learnReceipts(room, members);
   }
 

@@ -3,10 +3,13 @@
 import { $, h, icon, iconButton, toast } from './dom.js';
 import { chooseEmoji } from './emoji.js';
 import { avatar, count, explain, listOf } from './format.js';
+import { ALL, Completer } from './mentions.js';
 import { settings } from './storage.js';
 import { Timeline } from './timeline.js';
 
 const HERE_EVERY_MS = 15_000;
+/** Pages of 500 loaded at most to reach a day. */
+const FAR_PAGES = 20;
 
 export class Conversation {
   #chat;
@@ -18,6 +21,7 @@ export class Conversation {
   #above;
   #send;
   #counter;
+  #completer;
   #typing;
   #reply;
   #editing;
@@ -37,10 +41,11 @@ export class Conversation {
     this.#typing = h('div', { class: 'typing-line' });
     this.#field = h('textarea', { id: 'composer', rows: '1', 'aria-label': 'Message', dir: 'auto', enterkeyhint: matchMedia('(pointer: coarse)').matches ? 'enter' : 'send',
       oninput: () => this.#typed(), onkeydown: (event) => this.#key(event), onblur: () => this.#room && this.#chat.typing(this.#room.id, false) });
+    this.#completer = new Completer(this.#field, () => this.#people(), () => this.#typed());
     this.#send = iconButton('send', 'Send', () => this.#submit(), { class: 'icon-button send' });
     this.#send.addEventListener('pointerdown', (event) => event.preventDefault());
     this.form = h('form', { class: 'composer', onsubmit: (event) => { event.preventDefault(); this.#submit(); } }, this.#above,
-      h('div', { class: 'compose-line' }, iconButton('smile', 'Emoji', () => this.#emoji()), h('div', { class: 'field' }, this.#field, this.#counter), this.#send));
+      h('div', { class: 'compose-line' }, iconButton('smile', 'Emoji', () => this.#emoji()), h('div', { class: 'field' }, this.#field, this.#counter), this.#send), this.#completer.element);
     this.#kept = [this.#head, this.#timeline.element, this.#typing, this.form];
     this.element = h('main', { class: 'conversation', 'aria-label': 'Conversation' });
     chat.on('room', (room) => { if (room && room === this.#room) this.#heading(); });
@@ -75,6 +80,10 @@ export class Conversation {
   end() { clearInterval(this.#clock); }
   focus() { this.#field.focus(); }
   seen() { this.#timeline.seen(); }
+
+  async goTo(seq) {
+    if (!(await this.#timeline.reveal(seq, FAR_PAGES))) toast('That is too far back to be shown here. Try a later day.', { kind: 'error' });
+  }
 
   // ---- who is there ----
 
@@ -133,8 +142,14 @@ export class Conversation {
 
   #typed() {
     this.#grown();
+    this.#completer.update();
     this.#keepDraft();
     if (!this.#editing) this.#chat.typing(this.#room.id, this.#field.value.trim() !== '');
+  }
+
+  #people() {
+    const people = this.#chat.peopleOf(this.#room);
+    return this.#room.manages ? [...people, { tag: ALL, name: 'Everybody in this room' }] : people;
   }
 
   #keepDraft() {
@@ -143,6 +158,7 @@ export class Conversation {
 
   #key(event) {
     if (event.isComposing || event.keyCode === 229) return;
+    if (this.#completer.key(event)) return;
     const plain = !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey;
     if (event.key === 'Enter' && (plain || event.ctrlKey || event.metaKey)) {
       // On a touch keyboard Enter is a new line: there is a button for sending.
@@ -161,7 +177,7 @@ export class Conversation {
     if (!room || !text || [...text].length > this.#limit()) return;
     try {
       if (this.#editing) {
-        if (text !== this.#editing.text) this.#chat.lynk.edit(room.id, this.#editing.seq, text);
+        if (text !== this.#editing.text) this.#chat.edit(room.id, this.#editing.seq, text);
         this.cancel();
       } else {
         this.#chat.send(room.id, text, this.#reply?.seq);

@@ -1,7 +1,7 @@
 /** The side panel of a conversation: members, and what one may do with the room. */
 
 import { eachFrame, h, icon, iconButton, reconcile, toast } from './dom.js';
-import { askText, confirmDialog } from './dialogs.js';
+import { askDay, askText, confirmDialog } from './dialogs.js';
 import { avatar, count, explain } from './format.js';
 import { openMenu } from './menu.js';
 
@@ -71,6 +71,7 @@ export class Details {
         h('div', { class: 'face' }, room.direct ? avatar(room.peer, chat.title(room), { size: 'big' }) : h('span', { class: 'square' }, avatar(room.id, chat.title(room), { size: 'big' })),
           h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? '')),
         h('div', { class: 'deeds' },
+          this.#deed('clock', 'Go to a day', () => this.#day()),
           !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),
           !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Rename the room', () => this.#rename()),
           !room.direct && this.#deed('leave', 'Leave the room', () => this.#leave(), true),
@@ -139,6 +140,13 @@ export class Details {
       over && { icon: 'leave', label: 'Remove from the room', danger: true, run: () => confirmDialog({ title: `Remove ${member.name}?`, about: 'They can come back unless you ban them.', label: 'Remove', run: run('kick', {}, `${member.name} was removed`) }) },
       over && { icon: 'warning', label: 'Ban', danger: true, run: () => confirmDialog({ title: `Ban ${member.name}?`, about: 'They are removed and cannot come back.', label: 'Ban', run: run('ban', {}, `${member.name} is banned`) }) },
     ]);
+  }
+
+  #day() {
+    const room = this.#room;
+    askDay({ title: 'Go to a day', about: 'Shows the first message of that day, or the next one after it.', label: 'Day', button: 'Go',
+      submit: (millis) => this.#chat.messageAt(room.id, millis),
+      done: (seq) => { if (seq && room === this.#room) this.#window.conversation.goTo(seq); } });
   }
 
   #invite() {

@@ -91,6 +91,16 @@ export function askText({ title, about, name, label, button, value = '', submit,
   formDialog({ title, about, label: button, done, fields: text(name, label, { value, maxlength: 100, autocapitalize: 'none' }), submit: (values) => submit(values[name].trim()) });
 }
 
+/** A day of the calendar; resolves through `done` with what `submit` makes of the first moment of it. */
+export function askDay({ title, about, label, button, submit, done }) {
+  const today = new Date(Date.now() - new Date().getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
+  formDialog({ title, about, label: button, done, fields: text('day', label, { type: 'date', value: today, max: today }),
+    submit: ({ day }) => {
+      const millis = day ? new Date(`${day}T00:00`).getTime() : NaN;
+      return Number.isNaN(millis) ? say('Choose a day.') : submit(millis);
+    } });
+}
+
 /** Asks before something that cannot be undone. */
 export function confirmDialog({ title, about, label, run, onclose }) {
   const error = h('p', { class: 'error', role: 'alert' });

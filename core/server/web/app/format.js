@@ -1,6 +1,7 @@
 /** Times, names and texts as people read them. */
 
 import { h } from './dom.js';
+import { namesIn } from './mentions.js';
 
 const hours = new Intl.DateTimeFormat(undefined, { hour: 'numeric' }).resolvedOptions().hourCycle?.startsWith('h2') ? '2-digit' : 'numeric';
 const clock = new Intl.DateTimeFormat(undefined, { hour: hours, minute: '2-digit' });
@@ -72,9 +73,19 @@ export function avatar(id, name, { size = '', online } = {}) {
 
 const LINK = /\b(?:https?:\/\/|www\.)[^\s<>"'`]+/giu;
 
-/** Nodes for a text: plain text, with web addresses as links. */
-export function richText(text) {
+/** Nodes for a text: plain text, with web addresses as links, and `@name` marked where `mentionOf(name)` says how. */
+export function richText(text, mentionOf) {
   const nodes = [];
+  const plain = (part) => {
+    let done = 0;
+    for (const { name, index, length } of mentionOf ? namesIn(part) : []) {
+      const kind = mentionOf(name);
+      if (!kind) continue;
+      nodes.push(part.slice(done, index), h('span', { class: `mention ${kind}` }, part.slice(index, index + length)));
+      done = index + length;
+    }
+    nodes.push(part.slice(done));
+  };
   let last = 0;
   for (const match of text.matchAll(LINK)) {
     let url = match[0];
@@ -86,10 +97,11 @@ export function richText(text) {
     }
     const href = url.toLowerCase().startsWith('www.') ? `https://${url}` : url;
     if (!URL.canParse(href)) continue;
-    nodes.push(text.slice(last, match.index), h('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow' }, url));
+    plain(text.slice(last, match.index));
+    nodes.push(h('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow' }, url));
     last = match.index + url.length;
   }
-  nodes.push(text.slice(last));
+  plain(text.slice(last));
   return nodes.filter((node) => node !== '');
 }
 

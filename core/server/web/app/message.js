@@ -4,6 +4,7 @@ import { chooseEmoji, QUICK } from './emoji.js';
 import { confirmDialog, openDialog } from './dialogs.js';
 import { h, icon, iconButton, toast } from './dom.js';
 import { avatar, count, explain, fullTime, isJumbo, listOf, richText, timeOf, tintOf } from './format.js';
+import { namesIn } from './mentions.js';
 import { openMenu } from './menu.js';
 
 const TICKS = { waiting: ['clock', 'Waiting to be sent'], failed: ['warning', 'Not sent'], sent: ['sent', 'Sent'], delivered: ['both', 'Delivered'], read: ['both', 'Read'] };
@@ -37,7 +38,8 @@ export function messageRow(chat, room, message, { first, last }, actions) {
     by: reach && !room.direct ? [reach.read.length, reach.delivered.length] : undefined,
     name: !mine && !room.direct && first ? chat.name(message.from) : undefined,
     quote: message.reply_to && !message.deleted ? quoteOf(chat, room, message.reply_to) : undefined,
-    sender: mine ? 'You' : chat.name(message.from),
+    sender: mine ? 'You' : chat.name(message.from), calls: room.calls(message, chat.me),
+    marked: (message.mentions || message.mention_all) && [...namesIn(text ?? '')].map(({ name }) => chat.mentionOf(message, name)),
   };
   return { key: `m-${message.seq}`, sign: JSON.stringify(show), make: () => makeRow(chat, room, message, show, actions) };
 }
@@ -46,11 +48,12 @@ function makeRow(chat, room, message, show, actions) {
   const { mine } = show;
   const jumbo = !show.deleted && !show.quote && isJumbo(show.text ?? '');
   const read = show.by?.[0] ? `Read by ${show.by[0]}` : show.by?.[1] ? `Delivered to ${show.by[1]}` : undefined;
-  const body = h('div', { class: `bubble ${jumbo ? 'jumbo' : ''}` },
+  const body = h('div', { class: `bubble ${jumbo ? 'jumbo' : ''} ${show.calls ? 'calls' : ''}` },
+    show.calls && h('span', { class: 'unseen' }, 'Mentions you. '),
     show.name && h('span', { class: `sender tint-${tintOf(message.from)}`, dir: 'auto' }, show.name),
     !show.name && h('span', { class: 'unseen' }, `${show.sender}: `),
     show.quote && quoteElement(show.quote, () => actions.reveal(message.reply_to)),
-    show.deleted ? h('span', { class: 'text gone' }, mine ? 'You deleted this message' : 'This message was deleted') : h('span', { class: 'text', dir: 'auto' }, richText(show.text ?? '')),
+    show.deleted ? h('span', { class: 'text gone' }, mine ? 'You deleted this message' : 'This message was deleted') : h('span', { class: 'text', dir: 'auto' }, richText(show.text ?? '', show.marked && ((name) => chat.mentionOf(message, name)))),
     h('span', { class: 'meta' }, show.edited && !show.deleted && h('span', {}, 'edited'), h('time', { datetime: new Date(show.time).toISOString(), title: fullTime(show.time) }, timeOf(show.time)),
       mine && !show.deleted && tick(show.state, read)));
   const run = (name) => doing(name, chat, room, message, row, actions);
@@ -140,7 +143,7 @@ export function waitingRow(chat, room, entry, { first, last }, actions) {
   return {
     key: `w-${entry.id}`, sign: JSON.stringify(show), make: () => h('li', { class: `row mine waiting ${first ? 'first' : ''} ${last ? 'last' : ''}`, tabindex: '-1' },
       h('div', { class: 'stack' }, h('div', { class: 'line' }, h('div', { class: `bubble ${!quote && isJumbo(show.text) ? 'jumbo' : ''}` }, h('span', { class: 'unseen' }, 'You: '), quote && quoteElement(quote),
-        h('span', { class: 'text', dir: 'auto' }, richText(show.text)), h('span', { class: 'meta' }, h('time', {}, timeOf(entry.created)), tick(failed ? 'failed' : 'waiting')))),
+        h('span', { class: 'text', dir: 'auto' }, richText(show.text, (name) => chat.mentionOf(entry.fields, name))), h('span', { class: 'meta' }, h('time', {}, timeOf(entry.created)), tick(failed ? 'failed' : 'waiting')))),
       failed && h('div', { class: 'failure', role: 'alert' }, h('span', {}, `Not sent. ${explain(entry.failed)}`),
         h('button', { type: 'button', class: 'link', onclick: () => chat.lynk.retry(entry.id) }, 'Send again'),
         h('button', { type: 'button', class: 'link', onclick: () => { chat.lynk.discard(entry.id); actions.compose(entry.fields.text); } }, 'Edit'),

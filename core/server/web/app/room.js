@@ -19,6 +19,10 @@ export class Room {
     this.active = 0;
     this.read = 0;
     this.unread = 0;
+    /** Unread messages that mention this user. */
+    this.mentions = 0;
+    /** Users who are known to be members. */
+    this.people = new Set();
     /** Messages and notes by `seq`, ascending. */
     this.items = new Map();
     this.order = [];
@@ -79,6 +83,11 @@ export class Room {
     }
   }
 
+  /** Whether a message mentions the user here. */
+  calls(message, me) { return message.from !== me && !message.deleted && Boolean(message.mention_all || message.mentions?.includes(me)); }
+
+  #call(more, counted, seq) { if (!counted && seq > this.read) this.mentions = Math.max(0, this.mentions + more); }
+
   /** Applies an event that is the next one. `me` is the user here; `counted`: the unread number speaks for it already. */
   apply(event, me, counted) {
     this.version++;
@@ -90,13 +99,22 @@ export class Room {
         this.#insert(this.#item(event));
         this.typing.delete(event.from);
         if (!counted && event.from !== me && !event.deleted && event.seq > this.read) this.unread++;
+        if (this.calls(event, me)) this.#call(1, counted, event.seq);
         break;
       case 'edit':
-        if (target && !target.deleted) Object.assign(target, { text: event.text, edited: true });
+        if (target && !target.deleted) {
+          const before = this.calls(target, me);
+          Object.assign(target, { text: event.text, edited: true, mentions: event.mentions, mention_all: event.mention_all });
+          this.#call(this.calls(target, me) - before, counted, target.seq);
+        }
         break;
       case 'delete':
         if (!counted && event.target > this.read && target && target.from !== me && !target.deleted) this.unread = Math.max(0, this.unread - 1);
-        if (target) { Object.assign(target, { deleted: true, text: undefined }); target.reactions?.clear(); }
+        if (target) {
+          if (this.calls(target, me)) this.#call(-1, counted, target.seq);
+          Object.assign(target, { deleted: true, text: undefined });
+          target.reactions?.clear();
+        }
         break;
       case 'reaction':
         if (target?.reactions) this.react(target, event.emoji, event.from, event.on);
@@ -108,11 +126,13 @@ export class Room {
       case 'joined':
         if (this.members !== undefined && !counted) this.members++;
         if (event.user === me) this.role = event.role ?? this.role;
+        this.people.add(event.user);
         this.#insert(this.#item(event));
         break;
       case 'left': case 'kicked': case 'banned':
         if (this.members !== undefined && !counted) this.members = Math.max(0, this.members - 1);
         this.receipts.delete(event.user);
+        this.people.delete(event.user);
         this.typing.delete(event.user);
         this.#insert(this.#item(event));
         break;
@@ -157,15 +177,18 @@ export class Room {
     this.low = page.more ? Math.min(this.low ?? from, from) : 1;
   }
 
-  /** Unread messages by what is here; `undefined` when that does not reach far enough. */
+  /** `{unread, mentions}` by what is here; `undefined` when that does not reach far enough. */
   recount(me) {
     if (this.low === undefined || this.low > this.read + 1) return undefined;
     let unread = 0;
+    let mentions = 0;
     for (let i = this.order.length - 1; i >= 0 && this.order[i] > this.read; i--) {
       const item = this.items.get(this.order[i]);
-      if (item.ev === 'message' && item.from !== me && !item.deleted) unread++;
+      if (item.ev !== 'message' || item.from === me || item.deleted) continue;
+      unread++;
+      if (this.calls(item, me)) mentions++;
     }
-    return unread;
+    return { unread, mentions };
   }
 
   receipt(kind, user, seq) {
@@ -205,7 +228,7 @@ export class Room {
     const low = kept.length < this.order.length ? kept[0] : this.low;
     return {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
-      unread: this.unread, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil,
+      unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil,
       items: kept.map((seq) => {
         const item = this.items.get(seq);
         return item.reactions ? { ...item, reactions: [...item.reactions].map(([emoji, users]) => [emoji, [...users]]) } : item;

@@ -247,21 +247,23 @@ export class Timeline {
     this.#jump.setAttribute('aria-label', room.unread > 0 ? `Jump to the newest message, ${room.unread} unread` : 'Jump to the newest message');
   }
 
-  /** Shows a message, loading the past until it is there. */
-  async reveal(seq) {
+  /** Shows a message, loading the past until it is there. Resolves with whether it is. */
+  async reveal(seq, far = 0) {
     const room = this.#room;
-    for (let pages = 0; pages < REACH_PAGES && room === this.#room && !room.items.has(seq) && !room.atStart; pages++) {
-      if (!(await this.#chat.older(room.id, 100))) break;
+    const limit = far ? 500 : 100;
+    for (let pages = 0; pages < (far || REACH_PAGES) && room === this.#room && !room.items.has(seq) && !room.atStart; pages++) {
+      if (!(await this.#chat.older(room.id, limit))) break;
     }
-    if (room !== this.#room) return;
+    if (room !== this.#room) return false;
     this.#atEnd = false;
     this.render();
     const row = this.#row(`m-${seq}`);
-    if (!row) return;
+    if (!row) return false;
     row.scrollIntoView({ block: 'center' });
     row.focus({ preventScroll: true });
     row.classList.add('flash');
     setTimeout(() => row.classList.remove('flash'), 1_600);
+    return true;
   }
 
   /** Tells what this person has seen: what is in sight of a window that is looked at. */

@@ -313,7 +313,9 @@ impl Device {
         for event in item.events.iter().filter(|e| e.reason.as_deref() != Some("reset")) {
             self.absorb(room, event, s)?;
         }
-        self.check_unread(room, item.read, item.top, item.unread, pending, s)
+        self.check_unread(room, item.read, item.top, item.unread, pending, s)?;
+        let Some(mentions) = item.mentioned() else { return Ok(()) };
+        s.ledger.mentions_are(self.user, room, (item.read, item.top), mentions, Some(pending.issued))
     }
 
     /// The unread count must be that of some moment between question and answer; of now when nothing changes.
@@ -345,7 +347,12 @@ impl Device {
         s: &mut Around<'_>,
     ) -> Result<(), String> {
         let (all, backward, fill) = match pending.question {
-            Question::Browse { all, backward, .. } => (all, backward, None),
+            Question::Browse { all, backward, at, .. } => {
+                if let Some(at) = at {
+                    s.ledger.begins_at(room, self.user, item, at)?;
+                }
+                (all, backward, None)
+            }
             Question::Fill { after, .. } => (true, false, Some(after + 1)),
             _ => (true, false, None),
         };

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use lynk_domain::{Key, Millis, RoomId, SessionId, UserId, uuid_v7};
 use lynk_engine::{ApiInput, Principal, Slot};
+use lynk_model::Mentions;
 
 use super::intent::Change;
 use super::{Around, Stepped};
@@ -129,14 +130,15 @@ impl Caller {
     fn choose(&mut self, s: &Around<'_>) -> Option<Intent> {
         if let Some((room, key, text, _)) = self.known.clone().filter(|_| self.random.chance(150)) {
             // Asked again long after the answer, as a script that crashed would.
-            let change = Change::Send { text, reply_to: 0 };
+            let change = Change::Send { text, reply_to: 0, mentions: Mentions::default() };
             return Some(Intent { room, key, change, attempts: 1 });
         }
         let room = self.random.pick(&s.directory.rooms).copied()?;
         let key = Key(uuid_v7(s.wall.0, self.random.bytes()));
         let change = if self.joined.contains(&room) {
             self.said += 1;
-            Change::Send { text: format!("call {} of {}", self.said, self.user), reply_to: 0 }
+            let text = format!("call {} of {}", self.said, self.user);
+            Change::Send { text, reply_to: 0, mentions: Mentions::default() }
         } else {
             Change::Join
         };

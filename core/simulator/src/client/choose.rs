@@ -1,6 +1,7 @@
 //! What a good client does next: drawn by weight, aimed at rooms and messages it knows.
 
 use lynk_domain::{RoomId, UserId};
+use lynk_model::Mentions;
 
 use super::intent::{Change, Intent, Question};
 use super::{Around, Device};
@@ -192,6 +193,19 @@ impl Device {
         text
     }
 
+    /// Now and then somebody, mostly members; seldom everybody.
+    fn mentions(&mut self, s: &Around<'_>, room: RoomId) -> Mentions {
+        let mut users = Vec::new();
+        while self.random.chance(250) && users.len() < 4 {
+            let other = self.random.pick(&s.directory.users).copied().unwrap_or_default();
+            let member = s.ledger.room(room).is_some_and(|truth| truth.is_member(other));
+            if member || self.random.chance(50) {
+                users.push(other);
+            }
+        }
+        Mentions::new(self.random.chance(40), users)
+    }
+
     fn act_in(&mut self, s: &mut Around<'_>, act: Act, room: RoomId) {
         match act {
             Act::Typing => {
@@ -236,15 +250,17 @@ impl Device {
     fn browse(&mut self, s: &Around<'_>, room: RoomId) {
         let top = self.views.get(&room).map_or(0, |v| v.top);
         let (all, limit) = (self.random.chance(500), self.random.between(1, 50));
-        let at = self.random.between(0, top + 1);
-        let (range, backward) = match self.random.below(3) {
-            0 => (String::new(), true),
-            1 => (format!(",\"before\":{at}"), true),
-            _ => (format!(",\"after\":{at}"), false),
+        let seq = self.random.between(0, top + 1);
+        let time = s.server_wall.0.saturating_sub(self.random.below(2_000));
+        let (range, backward, at) = match self.random.below(4) {
+            0 => (String::new(), true, None),
+            1 => (format!(",\"before\":{seq}"), true, None),
+            2 => (format!(",\"after\":{seq}"), false, None),
+            _ => (format!(",\"at\":{time}"), false, Some(time)),
         };
         let fields =
             format!(",\"op\":\"history\",\"room\":\"{room}\"{range},\"all\":{all},\"limit\":{limit}");
-        self.ask(s, Question::Browse { room, all, backward }, &fields);
+        self.ask(s, Question::Browse { room, all, backward, at }, &fields);
     }
 
     fn presence(&mut self, s: &Around<'_>, room: RoomId) {
@@ -263,9 +279,12 @@ impl Device {
             Act::Send => {
                 let reply = self.random.chance(150);
                 let reply_to = if reply { self.message(room, false).unwrap_or(0) } else { 0 };
-                Change::Send { text: self.text(), reply_to }
+                Change::Send { text: self.text(), reply_to, mentions: self.mentions(s, room) }
             }
-            Act::Edit => Change::Edit { seq: self.message(room, true)?, text: self.text() },
+            Act::Edit => {
+                let seq = self.message(room, true)?;
+                Change::Edit { seq, text: self.text(), mentions: self.mentions(s, room) }
+            }
             Act::Delete => Change::Delete { seq: self.message(room, true)? },
             Act::React => Change::React {
                 seq: self.message(room, false)?,

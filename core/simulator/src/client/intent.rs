@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use lynk_domain::{Key, RoomId, UserId};
+use lynk_model::Mentions;
 
 use crate::oracle::Step;
 
@@ -10,8 +11,8 @@ use crate::oracle::Step;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
     Create { name: String, kind: &'static str, level: &'static str, visibility: &'static str },
-    Send { text: String, reply_to: u64 },
-    Edit { seq: u64, text: String },
+    Send { text: String, reply_to: u64, mentions: Mentions },
+    Edit { seq: u64, text: String, mentions: Mentions },
     Delete { seq: u64 },
     React { seq: u64, emoji: &'static str, on: bool },
     Join,
@@ -78,6 +79,9 @@ impl Change {
             }
             _ => {}
         }
+        if let Self::Send { mentions, .. } | Self::Edit { mentions, .. } = self {
+            mention(mentions, out);
+        }
         if let Some(user) = self.subject() {
             let _infallible = write!(out, ",\"user\":\"{user}\"");
         }
@@ -112,6 +116,16 @@ impl Change {
             | Self::Block { user, .. } => Some(*user),
             _ => None,
         }
+    }
+}
+
+fn mention(mentions: &Mentions, out: &mut String) {
+    if !mentions.users().is_empty() {
+        let users: Vec<String> = mentions.users().iter().map(|user| format!("\"{user}\"")).collect();
+        let _infallible = write!(out, ",\"mentions\":[{}]", users.join(","));
+    }
+    if mentions.all() {
+        out.push_str(",\"mention_all\":true");
     }
 }
 
@@ -198,6 +212,8 @@ pub(crate) enum Question {
         room: RoomId,
         all: bool,
         backward: bool,
+        /// From a time on.
+        at: Option<u64>,
     },
     Sync,
     Presence,
@@ -222,10 +238,11 @@ mod tests {
     #[test]
     fn every_change_is_a_command_that_the_server_decodes() {
         let user = UserId([3; 16]);
+        let mentions = Mentions::new(true, vec![user]);
         let changes = [
             Change::Create { name: "a\"b".into(), kind: "public", level: "local", visibility: "all" },
-            Change::Send { text: "t\n".into(), reply_to: 3 },
-            Change::Edit { seq: 1, text: "e".into() },
+            Change::Send { text: "t\n".into(), reply_to: 3, mentions: mentions.clone() },
+            Change::Edit { seq: 1, text: "e".into(), mentions },
             Change::Delete { seq: 1 },
             Change::React { seq: 1, emoji: "👍", on: false },
             Change::Join,

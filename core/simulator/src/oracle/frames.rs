@@ -1,7 +1,7 @@
 //! Compares what leaves an engine, and what a client is answered, with the truth.
 
 use lynk_domain::{HistoryVisibility, Millis, RoomId, UserId};
-use lynk_model::MetaEvent;
+use lynk_model::{Mentions, MetaEvent};
 
 use super::{Check, Entry, Ledger, RoomTruth, Said, Step};
 use crate::wire::{Ev, Item, Range};
@@ -33,7 +33,10 @@ impl Ledger {
             }
             Ev::History => item.events.iter().try_for_each(|event| self.deliver_item(item.room, event)),
             Ev::Gap | Ev::Resync => self.deliver_item(item.room, item),
-            Ev::Read if item.unread.is_some() && users.iter().any(|user| item.user != Some(*user)) => {
+            Ev::Read
+                if (item.unread.is_some() || item.mentions.is_some())
+                    && users.iter().any(|user| item.user != Some(*user)) =>
+            {
                 Err("an unread number goes to another user".to_owned())
             }
             Ev::Read | Ev::Delivered => self.position(item.room, item.seq),
@@ -200,6 +203,32 @@ impl Ledger {
         complete(room, item, covers, asked.all).map_err(told)
     }
 
+    /// A page that was asked for by time begins behind the last message that is older. Where the clock went back the time lies in several
+    /// places, and nothing is said.
+    ///
+    /// # Errors
+    /// When an older message is in it, or one that is not older lies before it.
+    pub(crate) fn begins_at(&self, room: RoomId, user: UserId, item: &Item, at: u64) -> Check {
+        let truth = self.of(Some(room))?;
+        let said = |entry: &&Entry| matches!(entry.said, Said::Message { .. });
+        let walls: Vec<(u64, u64)> = truth.events.values().filter(said).map(|e| (e.seq, e.wall.0)).collect();
+        let Some(covers) = item.covers.filter(|_| walls.is_sorted_by_key(|(_, wall)| *wall)) else {
+            return Ok(());
+        };
+        // What a member may not see is told as a gap from the beginning on.
+        let hidden = item.events.iter().filter(|e| e.ev == Ev::Gap).filter_map(Item::range);
+        let first = hidden.map(|gap| gap.to + 1).max().unwrap_or(covers.from).max(covers.from);
+        for (seq, wall) in walls {
+            let inside = (first..=covers.to).contains(&seq);
+            if seq < covers.from && wall >= at || inside && wall < at {
+                return Err(format!(
+                    "{room}: {user} asked for {at}; message {seq} is of {wall}, and the page begins at {first}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing changes any more: messages of a page must read exactly as the log makes them.
     ///
     /// # Errors
@@ -215,10 +244,11 @@ impl Ledger {
                 .flat_map(|group| group.users.iter().map(|user| (group.emoji.clone(), *user)))
                 .collect();
             let text = event.text.as_deref().unwrap_or_default();
-            let told = (text, event.edited, event.deleted, &reactions);
+            let told = (text, &event.whom(), event.edited, event.deleted, &reactions);
             let deleted = current.deleted > 0;
             let edited = if deleted { event.edited } else { current.edited };
-            let expected = (current.text.as_str(), edited, current.deleted, &current.reactions);
+            let (text, whom) = (current.text.as_str(), &current.mentions);
+            let expected = (text, whom, edited, current.deleted, &current.reactions);
             if told != expected {
                 return Err(format!("{room}: message {} reads {told:?}, not {expected:?}", event.seq));
             }
@@ -296,17 +326,17 @@ fn matches(room: &RoomTruth, entry: &Entry, item: &Item) -> Check {
         return Err(format!("from {:?}, not {}", item.from, entry.sender));
     }
     match &entry.said {
-        Said::Message { id, n, reply_to, text } => {
+        Said::Message { id, n, reply_to, text, mentions } => {
             let same = (item.ev, item.id, item.n, item.reply_to) == (Ev::Message, Some(*id), *n, *reply_to);
             if !same {
                 return Err("not that message".to_owned());
             }
-            message_text(room, entry.seq, item, text)
+            message_text(room, entry.seq, item, (text, mentions))
         }
         Said::Edit { target, .. } => {
             let same = (item.ev, item.target) == (Ev::Edit, *target);
             let text = item.text.as_deref().unwrap_or_default();
-            if same && edit_text(room, entry.seq, *target, text) {
+            if same && edit_text(room, entry.seq, *target, (text, &item.whom())) {
                 Ok(())
             } else {
                 Err("not that edit".to_owned())
@@ -324,11 +354,11 @@ fn matches(room: &RoomTruth, entry: &Entry, item: &Item) -> Check {
     }
 }
 
-fn message_text(room: &RoomTruth, seq: u64, item: &Item, original: &str) -> Check {
+fn message_text(room: &RoomTruth, seq: u64, item: &Item, original: (&str, &Mentions)) -> Check {
     if item.deleted > 0 {
         let by = room.events.get(&item.deleted);
         let right = by.is_some_and(|e| matches!(e.said, Said::Delete { target } if target == seq));
-        return if right && item.text.is_none() && item.reactions.is_empty() {
+        return if right && item.text.is_none() && item.reactions.is_empty() && item.whom().is_empty() {
             Ok(())
         } else {
             Err(format!("deleted by {} with text {:?}", item.deleted, item.text))
@@ -336,14 +366,15 @@ fn message_text(room: &RoomTruth, seq: u64, item: &Item, original: &str) -> Chec
     }
     let expected = if item.edited > 0 {
         match room.events.get(&item.edited).map(|e| &e.said) {
-            Some(Said::Edit { target, text }) if *target == seq => text,
+            Some(Said::Edit { target, text, mentions }) if *target == seq => (text.as_str(), mentions),
             _ => return Err(format!("edited by {}, which is no edit of it", item.edited)),
         }
     } else {
         original
     };
-    if item.text.as_deref() != Some(expected) {
-        return Err(format!("text {:?}, not {expected:?}", item.text));
+    let told = (item.text.as_deref().unwrap_or_default(), &item.whom());
+    if told != expected {
+        return Err(format!("says {told:?}, not {expected:?}"));
     }
     for group in &item.reactions {
         for user in &group.users {
@@ -360,10 +391,12 @@ fn message_text(room: &RoomTruth, seq: u64, item: &Item, original: &str) -> Chec
 }
 
 /// An edit shows its own text, that of a later edit, or nothing once the message is deleted.
-fn edit_text(room: &RoomTruth, seq: u64, target: u64, text: &str) -> bool {
+fn edit_text(room: &RoomTruth, seq: u64, target: u64, (text, whom): (&str, &Mentions)) -> bool {
     room.events.range(seq..).any(|(_, e)| match &e.said {
-        Said::Edit { target: at, text: edited } => *at == target && edited == text,
-        Said::Delete { target: at } => *at == target && text.is_empty(),
+        Said::Edit { target: at, text: edited, mentions } => {
+            *at == target && edited == text && mentions == whom
+        }
+        Said::Delete { target: at } => *at == target && text.is_empty() && whom.is_empty(),
         _ => false,
     })
 }

@@ -1,5 +1,7 @@
+use std::borrow::Cow;
+
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomKind, Seq};
-use lynk_model::{Body, RecordHead, RoomRow};
+use lynk_model::{Body, Mentions, Parts, RecordHead, RoomRow};
 
 use super::*;
 use crate::wire::Item;
@@ -57,8 +59,13 @@ impl Book {
     }
 
     fn post(&mut self, sender: UserId, text: &str) -> Check {
+        self.say(sender, text, Parts::none())
+    }
+
+    fn say(&mut self, sender: UserId, text: &str, parts: Cow<'_, Parts>) -> Check {
         self.n += 1;
-        let body = Body::Message { id: MessageId([9; 16]), n: Ordinal(self.n), reply_to: Seq(0), text };
+        let (id, n, reply_to) = (MessageId([9; 16]), Ordinal(self.n), Seq(0));
+        let body = Body::Message { id, n, reply_to, text, parts };
         self.append(sender, RecordKind::Message, &body)
     }
 
@@ -138,7 +145,13 @@ fn a_committed_record_must_survive_and_an_uncommitted_one_may_not_be_known() {
 
 #[test]
 fn seqs_are_neither_skipped_nor_given_twice() {
-    let message = Body::Message { id: MessageId([9; 16]), n: Ordinal(1), reply_to: Seq(0), text: "x" };
+    let message = Body::Message {
+        id: MessageId([9; 16]),
+        n: Ordinal(1),
+        reply_to: Seq(0),
+        text: "x",
+        parts: Parts::none(),
+    };
     for seq in [1, 3] {
         let mut book = Book::new(AckLevel::Local);
         assert!(book.append_at(seq, Key([9; 16]), ANN, RecordKind::Message, &message).is_err(), "{seq}");
@@ -206,6 +219,31 @@ fn unread_counts_what_others_said_and_did_not_take_back() {
     assert_eq!(room.unread(BEN, 1, 6, |_| false), 3);
     assert_eq!(room.unread(ANN, 1, 6, |_| true), 1);
     assert_eq!(room.unread(BEN, 4, 6, |_| true), 0);
+}
+
+#[test]
+fn mentions_are_counted_as_they_stand_and_not_across_a_block() {
+    let mut book = Book::new(AckLevel::Local);
+    let of = |users: &[UserId]| Cow::Owned(Parts { mentions: Mentions::new(false, users.to_vec()) });
+    for text in ["a", "b", "c"] {
+        book.say(ANN, text, of(&[BEN])).expect("appends");
+    }
+    book.say(BEN, "myself", of(&[BEN])).expect("appends");
+    let edit = Body::Edit { target: Seq(2), text: "a", parts: Parts::none() };
+    book.append(ANN, RecordKind::Edit, &edit).expect("appends");
+    let is = |book: &Book, told, issued| book.ledger.mentions_are(BEN, ROOM, (1, 6), told, issued);
+    assert!(is(&book, 2, None).is_ok() && is(&book, 3, None).is_err() && is(&book, 1, None).is_err());
+    assert!(is(&book, 3, Some(0)).is_ok(), "when it was asked for");
+    book.commit();
+    assert!(is(&book, 3, Some(10)).is_err(), "the edit was known by then");
+    let block = |on| transaction(MetaChange::Block { by: BEN, user: ANN, on });
+    book.ledger.transaction(&block(true));
+    assert!(is(&book, 0, None).is_ok() && is(&book, 2, None).is_err());
+    assert!(is(&book, 2, Some(10)).is_ok(), "it may have been counted before the block");
+    book.ledger.transaction(&block(false));
+    assert!(is(&book, 2, None).is_ok() && is(&book, 0, None).is_err());
+    let what = book.say(ANN, "stranger", of(&[UserId([8; 16])])).expect_err("no member");
+    assert!(what.contains("who is no member"), "{what}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::{AckLevel, HistoryVisibility, Key, MessageId, Millis, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Body, MetaEvent, Record, RecordKind};
+use lynk_model::{Body, Mentions, MetaEvent, Record, RecordKind};
 
 /// Number of a step of the world; orders everything that happens in it.
 pub(crate) type Step = u64;
@@ -17,8 +17,8 @@ pub(crate) type Journal = (u32, u16);
 /// What an event of a room says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
-    Message { id: MessageId, n: u64, reply_to: u64, text: String },
-    Edit { target: u64, text: String },
+    Message { id: MessageId, n: u64, reply_to: u64, text: String, mentions: Mentions },
+    Edit { target: u64, text: String, mentions: Mentions },
     Delete { target: u64 },
     Reaction { target: u64, on: bool, emoji: String },
     Meta { version: u64, event: MetaEvent },
@@ -63,6 +63,7 @@ pub(crate) struct Current {
     pub(crate) n: u64,
     pub(crate) sender: UserId,
     pub(crate) text: String,
+    pub(crate) mentions: Mentions,
     pub(crate) edited: u64,
     pub(crate) deleted: u64,
     pub(crate) reactions: BTreeSet<(String, UserId)>,
@@ -299,14 +300,16 @@ impl RoomTruth {
         let mut messages: BTreeMap<u64, Current> = BTreeMap::new();
         for (seq, entry) in self.events.iter().filter(|(_, e)| counts(e)) {
             match &entry.said {
-                Said::Message { n, text, .. } => {
+                Said::Message { n, text, mentions, .. } => {
+                    let (text, mentions) = (text.clone(), mentions.clone());
                     let current =
-                        Current { n: *n, sender: entry.sender, text: text.clone(), ..Current::default() };
+                        Current { n: *n, sender: entry.sender, text, mentions, ..Current::default() };
                     messages.insert(*seq, current);
                 }
-                Said::Edit { target, text } => {
+                Said::Edit { target, text, mentions } => {
                     if let Some(m) = messages.get_mut(target).filter(|m| m.deleted == 0) {
                         m.text.clone_from(text);
+                        m.mentions.clone_from(mentions);
                         m.edited = *seq;
                     }
                 }
@@ -314,6 +317,7 @@ impl RoomTruth {
                     if let Some(m) = messages.get_mut(target).filter(|m| m.deleted == 0) {
                         m.deleted = *seq;
                         m.text.clear();
+                        m.mentions = Mentions::default();
                         m.reactions.clear();
                     }
                 }
@@ -354,6 +358,72 @@ impl RoomTruth {
         unread.count() as u64
     }
 
+    /// The next message answers the one at `target`; 0 for none.
+    ///
+    /// # Errors
+    /// When that is no message, is deleted, or was before its sender's time.
+    pub(crate) fn answers(&self, sender: UserId, target: u64) -> Result<(), String> {
+        if target == 0 {
+            return Ok(());
+        }
+        let told = |what: &str| {
+            Err(format!("{}: a message of {sender} answers {target}, which is {what}", self.room))
+        };
+        if !self.events.get(&target).is_some_and(|e| matches!(e.said, Said::Message { .. })) {
+            return told("no message");
+        }
+        if self
+            .events
+            .range(target..)
+            .any(|(_, e)| matches!(e.said, Said::Delete { target: at } if at == target))
+        {
+            return told("deleted");
+        }
+        let since_join = self.settings_before(u64::MAX).visibility == HistoryVisibility::SinceJoin;
+        if since_join
+            && !self.members.get(&sender).is_some_and(|s| s.last().is_some_and(|s| s.from <= target))
+        {
+            return told("not visible");
+        }
+        Ok(())
+    }
+
+    /// Messages above `read` up to `top` that mention `user`, by their authors: for each how many did so in every state since `issued`
+    /// (`None`: now), and in any.
+    pub(crate) fn mentions(
+        &self,
+        user: UserId,
+        (read, top): (u64, u64),
+        issued: Option<Step>,
+    ) -> BTreeMap<UserId, (u64, u64)> {
+        let mut counts: BTreeMap<UserId, (u64, u64)> = BTreeMap::new();
+        if top <= read {
+            return counts;
+        }
+        let old = |entry: &Entry| issued.is_none_or(|step| entry.committed.is_some_and(|at| at <= step));
+        for (seq, entry) in self.events.range(read + 1..=top).filter(|(_, e)| e.sender != user) {
+            let Said::Message { mentions, .. } = &entry.said else { continue };
+            let mut states = vec![mentions.concern(user)];
+            let mut gone = false;
+            for (_, change) in self.events.range(seq + 1..) {
+                let now = match &change.said {
+                    Said::Edit { target, mentions, .. } if target == seq => !gone && mentions.concern(user),
+                    Said::Delete { target } if target == seq => false,
+                    _ => continue,
+                };
+                gone |= matches!(change.said, Said::Delete { .. });
+                if old(change) {
+                    states.clear();
+                }
+                states.push(now);
+            }
+            let (always, ever) = counts.entry(entry.sender).or_default();
+            *always += u64::from(states.iter().all(|state| *state));
+            *ever += u64::from(states.iter().any(|state| *state));
+        }
+        counts
+    }
+
     /// The user of the pair that is not `user`, in a 1:1.
     pub(crate) fn peer(&self, user: UserId) -> Option<UserId> {
         (self.kind == RoomKind::Direct).then(|| self.founders.iter().find(|f| **f != user).copied())?
@@ -364,10 +434,13 @@ impl RoomTruth {
 fn said(record: &Record<'_>) -> Result<Said, String> {
     let body = Body::decode(record.head.kind, record.payload).map_err(|e| format!("a record: {e}"))?;
     Ok(match body {
-        Body::Message { id, n, reply_to, text } => {
-            Said::Message { id, n: n.0, reply_to: reply_to.0, text: text.to_owned() }
+        Body::Message { id, n, reply_to, text, parts } => {
+            let (text, mentions) = (text.to_owned(), parts.into_owned().mentions);
+            Said::Message { id, n: n.0, reply_to: reply_to.0, text, mentions }
         }
-        Body::Edit { target: Seq(target), text } => Said::Edit { target, text: text.to_owned() },
+        Body::Edit { target: Seq(target), text, parts } => {
+            Said::Edit { target, text: text.to_owned(), mentions: parts.into_owned().mentions }
+        }
         Body::Delete { target: Seq(target) } => Said::Delete { target },
         Body::Reaction { target: Seq(target), on, emoji } => {
             Said::Reaction { target, on, emoji: emoji.to_owned() }

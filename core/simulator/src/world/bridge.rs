@@ -35,6 +35,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::LoadRoom { .. } => "load_room",
         StoreRequest::Page { .. } => "page",
         StoreRequest::Event { .. } => "event",
+        StoreRequest::FindTime { .. } => "find_time",
         StoreRequest::FindKey { .. } => "find_key",
         StoreRequest::FindName { .. } => "find_name",
         StoreRequest::CountNotUnread { .. } => "count_not_unread",
@@ -319,6 +320,17 @@ impl MessageStore for Faulty<'_> {
         except: &std::collections::BTreeSet<lynk_domain::Seq>,
     ) -> Result<lynk_model::port::NotUnread, StoreError> {
         self.messages.count_not_unread(room, user, after, except).await
+    }
+
+    async fn mentions(
+        &self,
+        room: lynk_domain::RoomId,
+        user: lynk_domain::UserId,
+        after: lynk_domain::Seq,
+        except: &std::collections::BTreeSet<lynk_domain::Seq>,
+        limit: u32,
+    ) -> Result<Vec<(lynk_domain::Seq, lynk_domain::UserId)>, StoreError> {
+        self.messages.mentions(room, user, after, except, limit).await
     }
 
     async fn head(&self, room: lynk_domain::RoomId) -> Result<RoomHead, StoreError> {

@@ -17,7 +17,8 @@ use lynk_model::{
 
 use super::key::{self, Table};
 use super::value::{self, KeyRow};
-use super::{FORMAT, HeadCache, MessageLog, NewHeads, read};
+use super::write::{index_mentions, mentioned_by};
+use super::{HeadCache, MessageLog, NewHeads, format, read};
 use crate::Fault;
 
 impl MessageDump for MessageLog {
@@ -30,7 +31,14 @@ impl MessageDump for MessageLog {
     }
 
     async fn fill_log(&mut self, room: RoomId, rows: &[LogRow]) -> Result<(), StoreError> {
-        self.write_as(None, |engine, heads, batch| fill(&engine.keyspace, heads, batch, room, rows))
+        let says_more =
+            |row: &LogRow| matches!(row, LogRow::Message { state, .. } if !state.row.parts.is_empty());
+        self.write_as(None, |engine, heads, batch| {
+            if rows.iter().any(says_more) {
+                engine.need_format(batch, format::PARTS)?;
+            }
+            fill(&engine.keyspace, heads, batch, room, rows)
+        })
     }
 
     async fn settle(&mut self) -> Result<(), StoreError> {
@@ -48,7 +56,7 @@ impl MessageDump for MessageLog {
             let key = key::prefix(RoomId::NIL, Table::Head);
             batch.insert(&engine.keyspace, key, value::encode_head(&floor));
             if epoch > Epoch(0) {
-                batch.insert(&engine.keyspace, key::prefix(RoomId::NIL, Table::Format), FORMAT.to_le_bytes());
+                engine.need_format(batch, format::EPOCH)?;
             }
             Ok(NewHeads::new())
         })
@@ -150,8 +158,10 @@ fn message(
     let stored = keyspace.get(at)?.map(|value| value::decode_message(seq, &value)).transpose()?;
     let mut row = stored.clone().unwrap_or_default();
     row.merge(&state.row);
-    if row != stored.unwrap_or_default() {
+    let stored = stored.unwrap_or_default();
+    if row != stored {
         batch.insert(keyspace, at, value::encode_message(seq, &row));
+        index_mentions(keyspace, batch, (room, seq), mentioned_by(&stored), &row);
         if let Some(facts) = row.facts {
             batch.insert(keyspace, key::own(room, facts.sender, seq), []);
             if row.deleted != Seq(0) {
@@ -178,7 +188,7 @@ fn event(
     let at = key::by_seq(room, Table::Event, event.seq);
     let known = keyspace.get(at)?.map(|value| value::decode_event_rev(&value)).transpose()?;
     let (kind, body) = match &event.body {
-        StoredBody::Edit { target, .. } => (RecordKind::Edit, Body::Edit { target: *target, text: "" }),
+        StoredBody::Edit { target, .. } => (RecordKind::Edit, Body::edit_of(*target)),
         StoredBody::Delete { target } => (RecordKind::Delete, Body::Delete { target: *target }),
         StoredBody::Reaction { target, on, emoji } => {
             (RecordKind::Reaction, Body::Reaction { target: *target, on: *on, emoji })

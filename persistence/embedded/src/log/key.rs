@@ -16,6 +16,7 @@
 //! | 9 cursor (nil room) | source name | lsn u64 |
 //! | 10 format (nil room) | nothing | u32 |
 //! | 11 intent | actor 16, key 16 | wall u64, then the record's [`Body`](lynk_model::Body) |
+//! | 12 mentioned | user 16 (nil: everybody), seq 8 | sender 16: finds messages that mention a user as they stand |
 
 use std::ops::RangeInclusive;
 
@@ -39,6 +40,7 @@ pub(super) enum Table {
     Cursor = 9,
     Format = 10,
     Intent = 11,
+    Mentioned = 12,
 }
 
 /// `room ‖ table`.
@@ -83,6 +85,11 @@ pub(super) fn reactions(room: RoomId, from: Seq, to: Seq) -> (Vec<u8>, Vec<u8>) 
 
 pub(super) fn own(room: RoomId, sender: UserId, seq: Seq) -> Vec<u8> {
     join(room, Table::Own, &[&sender.0, &seq.0.to_be_bytes()])
+}
+
+/// `user` is nil where everybody is mentioned.
+pub(super) fn mentioned(room: RoomId, user: UserId, seq: Seq) -> Vec<u8> {
+    join(room, Table::Mentioned, &[&user.0, &seq.0.to_be_bytes()])
 }
 
 pub(super) fn idempotency(room: RoomId, sender: UserId, key: Key) -> Vec<u8> {

@@ -83,12 +83,13 @@ pub(super) fn event(keyspace: &Keyspace, room: RoomId, seq: Seq) -> Result<Optio
     Ok(message(keyspace, room, seq)?.and_then(|state| state.view(room, seq)))
 }
 
-/// Gives an edit its target's current text.
+/// Lets an edit say what its target says now.
 fn render(keyspace: &Keyspace, mut event: StoredEvent) -> Result<StoredEvent, Fault> {
-    if let StoredBody::Edit { target, text } = &mut event.body
+    if let StoredBody::Edit { target, text, parts } = &mut event.body
         && let Some(value) = keyspace.get(key::by_seq(event.room, Table::Message, *target))?
     {
-        *text = value::decode_message(*target, &value)?.text;
+        let row = value::decode_message(*target, &value)?;
+        (*text, *parts) = (row.text, row.parts);
     }
     Ok(event)
 }
@@ -267,6 +268,43 @@ pub(super) fn count_not_unread(
         }
     }
     Ok(counted)
+}
+
+/// Messages that name the user, merged with those that name everybody.
+pub(super) fn mentions(
+    keyspace: &Keyspace,
+    room: RoomId,
+    user: UserId,
+    after: Seq,
+    except: &BTreeSet<Seq>,
+    limit: u32,
+) -> Result<Vec<(Seq, UserId)>, Fault> {
+    let first = Seq(after.0.saturating_add(1));
+    let rows = |of: UserId| {
+        let range = key::mentioned(room, of, first)..=key::mentioned(room, of, Seq(u64::MAX));
+        SeqRows::new(keyspace.range(range), false)
+    };
+    let (mut named, mut everybody) = (rows(user)?, rows(UserId::NIL)?);
+    let mut found = Vec::new();
+    while found.len() < limit as usize {
+        let next = match (&named.ahead, &everybody.ahead) {
+            (None, None) => break,
+            (Some((one, _)), Some((other, _))) if one == other => {
+                named.step()?;
+                everybody.step()?
+            }
+            (Some((one, _)), Some((other, _))) if other < one => everybody.step()?,
+            (None, Some(_)) => everybody.step()?,
+            (Some(_), _) => named.step()?,
+        };
+        let Some((seq, sender)) = next else { break };
+        let sender = sender.first_chunk().ok_or_else(|| Fault::corrupt("a stored mention is short"))?;
+        let sender = UserId(*sender);
+        if sender != user && !except.contains(&seq) {
+            found.push((seq, sender));
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>, Fault> {

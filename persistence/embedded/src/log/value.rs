@@ -1,18 +1,19 @@
 //! Values of the message log. Part of the stored format; numbers little-endian, first byte a format version.
 //!
 //! Message: version 1, flags u8, then each field whose flag is set: rev u64 (else the seq), edited u64,
-//! deleted u64, facts (id 16, n u64, wall u64, sender 16, then reply_to u64 and key 16 by their own flags);
-//! the text to the end. A reader refuses flags it does not know.
+//! deleted u64, facts (id 16, n u64, wall u64, sender 16, then reply_to u64 and key 16 by their own flags),
+//! [`Parts`]; the text to the end. A reader refuses flags it does not know.
 //!
 //! Event: version 1, record kind u8, rev u64, wall u64, sender 16, key 16, then the record's
-//! [`Body`](lynk_model::Body); an edit's text is empty.
+//! [`Body`](lynk_model::Body); an edit says nothing.
 //!
 //! The others: version 1, then the fields that `key` names, in that order. Cursors and the format are bare numbers, and
-//! the index rows `own` and `deleted` hold nothing more than `key` says.
+//! the index rows `own`, `deleted` and `mentioned` hold nothing more than `key` says.
 
 use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::{
-    Body, MessageFacts, MessageRow, OwnedRecord, Position, RecordHead, RecordKind, RoomHead, StoredEvent,
+    Body, MessageFacts, MessageRow, OwnedRecord, Parts, Position, RecordHead, RecordKind, RoomHead,
+    StoredEvent,
 };
 
 use crate::Fault;
@@ -25,7 +26,8 @@ const HAS_EDITED: u8 = 4;
 const HAS_DELETED: u8 = 8;
 const HAS_REPLY: u8 = 16;
 const HAS_KEY: u8 = 32;
-const KNOWN_FLAGS: u8 = 63;
+const HAS_PARTS: u8 = 64;
+const KNOWN_FLAGS: u8 = 127;
 
 /// Takes fixed-width fields off the front of a value.
 struct Fields<'a>(&'a [u8]);
@@ -52,6 +54,11 @@ impl<'a> Fields<'a> {
             other => Err(Fault::corrupt(format_args!("a stored row has format {other}"))),
         }
     }
+    fn parts(&mut self) -> Result<Parts, Fault> {
+        let (parts, rest) = Parts::decode(self.0).map_err(Fault::corrupt)?;
+        self.0 = rest;
+        Ok(parts)
+    }
     fn text(self) -> Result<&'a str, Fault> {
         std::str::from_utf8(self.0).map_err(Fault::corrupt)
     }
@@ -69,7 +76,8 @@ pub(super) fn encode_message(seq: Seq, row: &MessageRow) -> Vec<u8> {
         | flag(row.edited != Seq(0), HAS_EDITED)
         | flag(row.deleted != Seq(0), HAS_DELETED)
         | flag(facts.is_some_and(|f| f.reply_to != Seq(0)), HAS_REPLY)
-        | flag(facts.is_some_and(|f| !f.key.is_nil()), HAS_KEY);
+        | flag(facts.is_some_and(|f| !f.key.is_nil()), HAS_KEY)
+        | flag(!row.parts.is_empty(), HAS_PARTS);
     out.extend_from_slice(&[VERSION, flags]);
     for (bit, seq) in [(HAS_REV, row.rev), (HAS_EDITED, row.edited), (HAS_DELETED, row.deleted)] {
         if flags & bit != 0 {
@@ -87,6 +95,9 @@ pub(super) fn encode_message(seq: Seq, row: &MessageRow) -> Vec<u8> {
         if flags & HAS_KEY != 0 {
             out.extend_from_slice(&facts.key.0);
         }
+    }
+    if flags & HAS_PARTS != 0 {
+        row.parts.encode(&mut out);
     }
     out.extend_from_slice(row.text.as_bytes());
     out
@@ -121,7 +132,8 @@ fn decode_message_head(seq: Seq, value: &[u8]) -> Result<(MessageRow, Fields<'_>
     } else {
         None
     };
-    Ok((MessageRow { facts, rev, edited, deleted, text: String::new() }, fields))
+    let parts = if flags & HAS_PARTS != 0 { fields.parts()? } else { Parts::default() };
+    Ok((MessageRow { facts, rev, edited, deleted, text: String::new(), parts }, fields))
 }
 
 pub(super) fn encode_event(head: &RecordHead, body: &Body<'_>) -> Vec<u8> {
@@ -132,7 +144,7 @@ pub(super) fn encode_event(head: &RecordHead, body: &Body<'_>) -> Vec<u8> {
     out.extend_from_slice(&head.sender.0);
     out.extend_from_slice(&head.key.0);
     match body {
-        Body::Edit { target, .. } => Body::Edit { target: *target, text: "" }.encode(&mut out),
+        Body::Edit { target, .. } => Body::edit_of(*target).encode(&mut out),
         other => other.encode(&mut out),
     }
     out
@@ -269,6 +281,8 @@ pub(super) fn decode_u32(value: &[u8]) -> Result<u32, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use lynk_model::Mentions;
+
     use super::*;
 
     #[test]
@@ -285,15 +299,18 @@ mod tests {
         for facts in [None, Some(facts), Some(full)] {
             for (rev, edited, deleted, text) in [(7, 0, 0, "hé"), (9, 9, 0, "x"), (11, 9, 11, "")] {
                 let (rev, edited, deleted) = (Seq(rev), Seq(edited), Seq(deleted));
-                let row = MessageRow { facts, rev, edited, deleted, text: text.to_owned() };
-                let value = encode_message(Seq(7), &row);
-                assert_eq!(decode_message(Seq(7), &value).expect("decodes"), row);
-                for cut in 0..value.len() {
-                    let _ = decode_message(Seq(7), &value[..cut]);
+                for users in [vec![], vec![UserId([8; 16]), UserId([9; 16])]] {
+                    let parts = Parts { mentions: Mentions::new(false, users) };
+                    let row = MessageRow { facts, rev, edited, deleted, text: text.to_owned(), parts };
+                    let value = encode_message(Seq(7), &row);
+                    assert_eq!(decode_message(Seq(7), &value).expect("decodes"), row);
+                    for cut in 0..value.len() {
+                        let _ = decode_message(Seq(7), &value[..cut]);
+                    }
                 }
             }
         }
-        assert!(decode_message(Seq(7), &[VERSION, 64]).is_err(), "an unknown flag is refused");
+        assert!(decode_message(Seq(7), &[VERSION, 128]).is_err(), "an unknown flag is refused");
         assert!(decode_message(Seq(7), &[2, 0]).is_err(), "a newer format is refused");
     }
 

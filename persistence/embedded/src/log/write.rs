@@ -9,7 +9,9 @@ use std::collections::hash_map::Entry;
 use fjall::Keyspace;
 use lynk_domain::{RoomId, Seq, UserId};
 use lynk_model::port::{body_hash, content_hash};
-use lynk_model::{Body, MessageFacts, MessageRow, Position, Record, RecordHead, RecordKind, RoomHead};
+use lynk_model::{
+    Body, Mentions, MessageFacts, MessageRow, Parts, Position, Record, RecordHead, RecordKind, RoomHead,
+};
 
 use super::key::{self, Table};
 use super::value::{self, KeyRow};
@@ -57,6 +59,8 @@ struct Heads {
 #[derive(Default)]
 struct Touched {
     row: MessageRow,
+    /// Whom it mentioned as it was stored.
+    mentioned: Mentions,
     changed: bool,
 }
 
@@ -70,6 +74,8 @@ pub(super) struct Pending<'a> {
     positions: HashMap<(RoomId, UserId), Position>,
     /// Index rows.
     index: Vec<(Vec<u8>, Vec<u8>)>,
+    /// A message of it says more than a text.
+    says_more: bool,
 }
 
 impl<'a> Pending<'a> {
@@ -82,7 +88,13 @@ impl<'a> Pending<'a> {
             reactions: HashMap::new(),
             positions: HashMap::new(),
             index: Vec::new(),
+            says_more: false,
         }
+    }
+
+    /// Whether a message of the batch says more than a text.
+    pub(super) fn says_more(&self) -> bool {
+        self.says_more
     }
 
     /// Applies one record.
@@ -99,12 +111,15 @@ impl<'a> Pending<'a> {
         heads.now.absorb(head.kind, head.seq, &body);
         let stored_top = heads.stored.top;
         match &body {
-            Body::Message { id, n, reply_to, text } => {
-                return self.post(head, MessageFacts::of(head, *id, *n, *reply_to), text, stored_top);
+            Body::Message { id, n, reply_to, text, parts } => {
+                self.says_more |= !parts.is_empty();
+                let facts = MessageFacts::of(head, *id, *n, *reply_to);
+                return self.post(head, facts, text, parts, stored_top);
             }
-            Body::Edit { target, text } => {
+            Body::Edit { target, text, parts } => {
+                self.says_more |= !parts.is_empty();
                 let touched = self.message(head.room, *target, stored_top)?;
-                touched.changed |= touched.row.edit(head.rev, text);
+                touched.changed |= touched.row.edit(head.rev, text, parts);
             }
             Body::Delete { target } => {
                 let touched = self.message(head.room, *target, stored_top)?;
@@ -139,6 +154,7 @@ impl<'a> Pending<'a> {
             && let Some(value) = self.keyspace.get(key::by_seq(room, Table::Message, seq))?
         {
             touched.row = value::decode_message(seq, &value)?;
+            touched.mentioned = mentioned_by(&touched.row).clone();
         }
         Ok(entry.insert(touched))
     }
@@ -148,10 +164,11 @@ impl<'a> Pending<'a> {
         head: &RecordHead,
         facts: MessageFacts,
         text: &str,
+        parts: &Parts,
         stored_top: Seq,
     ) -> Result<(), Fault> {
         let touched = self.message(head.room, head.seq, stored_top)?;
-        if !touched.row.post(head.rev, facts, text) {
+        if !touched.row.post(head.rev, facts, text, parts) {
             return Ok(());
         }
         touched.changed = true;
@@ -159,7 +176,7 @@ impl<'a> Pending<'a> {
             self.index_deleted(head.room, head.seq, head.sender);
         }
         self.index.push((key::own(head.room, head.sender, head.seq), Vec::new()));
-        self.index_key(head, Some(content_hash(facts.reply_to, text)));
+        self.index_key(head, Some(content_hash(facts.reply_to, text, parts)));
         Ok(())
     }
 
@@ -233,6 +250,10 @@ impl<'a> Pending<'a> {
         for ((room, seq), touched) in self.messages.iter().filter(|(_, touched)| touched.changed) {
             let value = value::encode_message(*seq, &touched.row);
             rows.push((key::by_seq(*room, Table::Message, *seq).to_vec(), value));
+            let now = mentioned_by(&touched.row);
+            if *now != touched.mentioned {
+                index_mentions(self.keyspace, batch, (*room, *seq), &touched.mentioned, &touched.row);
+            }
         }
         for ((room, seq), (_, value)) in self.events.drain() {
             rows.push((key::by_seq(room, Table::Event, seq).to_vec(), value));
@@ -257,4 +278,35 @@ impl<'a> Pending<'a> {
     pub(super) fn into_heads(self) -> NewHeads {
         self.heads.into_iter().map(|(room, heads)| (room, heads.now)).collect()
     }
+}
+
+/// Whom a row mentions in the index: nobody while its own record has not arrived.
+pub(super) fn mentioned_by(row: &MessageRow) -> &Mentions {
+    if row.facts.is_some() { &row.parts.mentions } else { &Parts::NONE.mentions }
+}
+
+/// Brings the index of mentions from what was stored of a row to what it says now.
+pub(super) fn index_mentions(
+    keyspace: &Keyspace,
+    batch: &mut fjall::OwnedWriteBatch,
+    (room, seq): (RoomId, Seq),
+    stored: &Mentions,
+    row: &MessageRow,
+) {
+    let now = mentioned_by(row);
+    let names = |mentions: &Mentions, user: UserId| {
+        if user.is_nil() { mentions.all() } else { mentions.names(user) }
+    };
+    for user in named(stored).filter(|user| !names(now, *user)) {
+        batch.remove(keyspace, key::mentioned(room, user, seq));
+    }
+    let sender = row.facts.map_or(UserId::NIL, |facts| facts.sender);
+    for user in named(now).filter(|user| !names(stored, *user)) {
+        batch.insert(keyspace, key::mentioned(room, user, seq), sender.0);
+    }
+}
+
+/// The users of index rows: nil for everybody.
+fn named(mentions: &Mentions) -> impl Iterator<Item = UserId> + '_ {
+    mentions.all().then_some(UserId::NIL).into_iter().chain(mentions.users().iter().copied())
 }

@@ -152,6 +152,20 @@ pub(super) fn blocks(connection: &Connection, user: UserId) -> Result<Vec<(UserI
     all(connection, sql, [user.0], pair)
 }
 
+/// Those of `others` across a block of `user`.
+pub(super) fn apart(connection: &Connection, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, Fault> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM blocks WHERE by = ?1 AND user = ?2)
+        OR EXISTS (SELECT 1 FROM blocks WHERE by = ?2 AND user = ?1)";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut apart = Vec::new();
+    for other in others {
+        if statement.query_row((user.0, other.0), |row| row.get(0))? {
+            apart.push(*other);
+        }
+    }
+    Ok(apart)
+}
+
 pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (

@@ -16,8 +16,8 @@ use lynk_journal::{
 use lynk_model::memory::MemoryEvents;
 use lynk_model::port::{MessageStore, NotUnread};
 use lynk_model::{
-    Body, FoundKey, MessageState, MetaTransaction, OwnedRecord, PageQuery, PageReply, ReadState, Record,
-    RecordHead, RecordKind, RoomHead, StoreError, StoredEvent,
+    Body, FoundKey, MessageState, MetaTransaction, OwnedRecord, PageQuery, PageReply, Parts, ReadState,
+    Record, RecordHead, RecordKind, RoomHead, StoreError, StoredEvent,
 };
 
 pub(crate) const ROOT: &str = "/journal";
@@ -74,7 +74,13 @@ pub(crate) fn record_at(generation: u32, shard: u16, lsn: u64) -> OwnedRecord {
         key: Key(key),
     };
     let text: String = (0..length).map(|_| char::from(b' ' + random.below(90) as u8)).collect();
-    let body = Body::Message { id: MessageId(key), n: Ordinal(lsn), reply_to: Seq(0), text: &text };
+    let body = Body::Message {
+        id: MessageId(key),
+        n: Ordinal(lsn),
+        reply_to: Seq(0),
+        text: &text,
+        parts: Parts::none(),
+    };
     let mut payload = Vec::new();
     body.encode(&mut payload);
     OwnedRecord { head, payload }
@@ -173,6 +179,17 @@ impl MessageStore for MemoryStore {
         _: Seq,
         _: &BTreeSet<Seq>,
     ) -> Result<NotUnread, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn mentions(
+        &self,
+        _: RoomId,
+        _: UserId,
+        _: Seq,
+        _: &BTreeSet<Seq>,
+        _: u32,
+    ) -> Result<Vec<(Seq, UserId)>, StoreError> {
         Err(StoreError::Unavailable)
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use lynk_domain::{Key, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
-use crate::MetaEvent;
 use crate::event::{Event, EventBody, Subject, Topic};
 use crate::port::{EventSink, ready};
+use crate::{Mentions, MetaEvent};
 
 const ROOMS: u64 = 5;
 
@@ -30,6 +30,7 @@ fn posted(room: u64, seq: u64, text: Option<&str>) -> Event {
         id: MessageId([seq as u8; 16]),
         n: Ordinal(seq),
         reply_to: Seq(seq / 2),
+        mentions: Mentions::new(seq == 3, (1..seq.min(4) as u8).map(|byte| UserId([byte; 16])).collect()),
         text: text.map(str::to_owned),
     };
     of_room(Topic::MessageCreated, room, seq, body)
@@ -40,12 +41,13 @@ fn posted(room: u64, seq: u64, text: Option<&str>) -> Event {
 pub fn every_event() -> Vec<Event> {
     let user = UserId([7; 16]);
     let target = Seq(3);
+    let edited = |mentions, text| EventBody::Edited { target, mentions, text };
     let mut events = vec![
         Event { topic: Topic::MessageReceived, ..posted(1, 1, None) },
         posted(1, 2, None),
         posted(1, 3, Some("hé \u{1F600}\n\"quoted\"")),
-        of_room(Topic::MessageUpdated, 1, 4, EventBody::Edited { target, text: None }),
-        of_room(Topic::MessageUpdated, 1, 5, EventBody::Edited { target, text: Some(String::new()) }),
+        of_room(Topic::MessageUpdated, 1, 4, edited(Mentions::default(), None)),
+        of_room(Topic::MessageUpdated, 1, 5, edited(Mentions::new(true, vec![user]), Some(String::new()))),
         of_room(Topic::MessageUpdated, 1, 6, EventBody::Deleted { target }),
         of_room(Topic::MessageUpdated, 1, 7, EventBody::Reacted { target, on: true, emoji: None }),
         of_room(

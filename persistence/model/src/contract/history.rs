@@ -1,8 +1,10 @@
 //! Random but valid histories of rooms.
 
+use std::borrow::Cow;
+
 use lynk_domain::{Key, MessageId, Millis, Ordinal, Role, RoomId, Seq, UserId};
 
-use crate::{Body, MetaEvent, OwnedRecord, Record, RecordHead, RecordKind};
+use crate::{Body, Mentions, MetaEvent, OwnedRecord, Parts, Record, RecordHead, RecordKind};
 
 /// SplitMix64: enough to vary tests, and the same on every machine.
 pub struct Random(pub u64);
@@ -78,7 +80,11 @@ impl History {
         let at = random.below(self.messages.len() as u64) as usize;
         let target = self.messages.get(at).copied();
         match (random.below(12), target) {
-            (0, Some(target)) => self.edit(user, target, &format!("edited {}", random.below(100))),
+            (0, Some(target)) => {
+                let text = format!("edited {}", random.below(100));
+                let parts = self.parts(random);
+                self.edit_with(user, target, &text, parts);
+            }
             (1, Some(target)) => self.delete(user, target),
             (2 | 3, Some(target)) => {
                 let emoji = ["👍", "👍🏽", "x"][random.below(3) as usize];
@@ -103,9 +109,19 @@ impl History {
             _ => {
                 let reply_to = target.filter(|_| random.below(2) == 0).unwrap_or_default();
                 let text = "text ".repeat(random.below(9) as usize);
-                self.post(user, reply_to, &text);
+                let parts = self.parts(random);
+                self.post_with(user, reply_to, &text, parts);
             }
         }
+    }
+
+    /// Mentions now and then, sometimes of everybody.
+    fn parts(&self, random: &mut Random) -> Parts {
+        let users = match random.below(3) {
+            0 => self.users.iter().filter(|_| random.below(3) == 0).copied().collect(),
+            _ => Vec::new(),
+        };
+        Parts { mentions: Mentions::new(random.below(12) == 0, users) }
     }
 
     fn push(&mut self, kind: RecordKind, seq: Seq, sender: UserId, key: Key, body: &Body<'_>) {
@@ -124,18 +140,29 @@ impl History {
 
     /// A message; returns its seq.
     pub fn post(&mut self, sender: UserId, reply_to: Seq, text: &str) -> Seq {
+        self.post_with(sender, reply_to, text, Parts::default())
+    }
+
+    /// A message that says more than a text; returns its seq.
+    pub fn post_with(&mut self, sender: UserId, reply_to: Seq, text: &str, parts: Parts) -> Seq {
         let (seq, n) = (self.take(), self.next_n);
         self.next_n = Ordinal(n.0 + 1);
         self.messages.push(seq);
-        let body = Body::Message { id: message_id(seq), n, reply_to, text };
+        let parts = Cow::Owned(parts);
+        let body = Body::Message { id: message_id(seq), n, reply_to, text, parts };
         self.push(RecordKind::Message, seq, sender, key_of(seq), &body);
         seq
     }
 
     /// New text for a message.
     pub fn edit(&mut self, sender: UserId, target: Seq, text: &str) {
-        let seq = self.take();
-        self.push(RecordKind::Edit, seq, sender, key_of(seq), &Body::Edit { target, text });
+        self.edit_with(sender, target, text, Parts::default());
+    }
+
+    /// New text for a message, and what is beside it.
+    pub fn edit_with(&mut self, sender: UserId, target: Seq, text: &str, parts: Parts) {
+        let (seq, parts) = (self.take(), Cow::Owned(parts));
+        self.push(RecordKind::Edit, seq, sender, key_of(seq), &Body::Edit { target, text, parts });
     }
 
     /// A message's end.

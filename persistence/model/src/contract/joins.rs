@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use lynk_domain::{Lsn, Seq};
+use lynk_domain::{Lsn, Millis, Seq};
 
 use super::history::{History, Random, records};
 use super::messages::{println_seed, queries};
 use crate::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
 use crate::port::{MessageStore, RecordSource as _, ready};
-use crate::{Body, OwnedRecord, PageReply, RecordAt, SourceId, StoreReply, StoreRequest, execute};
+use crate::{
+    Body, OwnedRecord, PageReply, RecordAt, RecordKind, SourceId, StoreReply, StoreRequest, execute,
+};
 
 /// Puts each record into the store, into a journal, or into both; then every request must be answered as by
 /// the reference model with all records. A page may be cut earlier, and must be right for what it covers.
@@ -44,6 +46,7 @@ pub fn joined_answers_equal_those_of_a_full_store<M: MessageStore>(store: &mut M
         asked.pages();
         asked.events();
         asked.unread();
+        asked.times();
         asked.load();
     }
 }
@@ -131,6 +134,39 @@ impl<M: MessageStore> Asked<'_, M> {
                 let undrained = Vec::new();
                 let expected = self.expected(&StoreRequest::CountNotUnread { room, user, after, undrained });
                 assert_eq!(joined, expected, "not unread of {user:?} after {after:?}");
+            }
+        }
+    }
+
+    /// A time is found where a full store has it, also when only some of the undrained messages are named at first.
+    fn times(&mut self) {
+        let (room, top) = (self.history.room, self.history.top());
+        let mut waiting = Vec::new();
+        for at in &self.undrained {
+            let record = self.journals.read(at.source, at.lsn).expect("readable");
+            if let Some(record) = record.filter(|record| record.head.kind == RecordKind::Message) {
+                waiting.push((record.head.seq, *at));
+            }
+        }
+        waiting.sort_unstable();
+        let first = self.history.records[0].head.wall;
+        for millis in (0..=self.history.records.len() as u64 + 1).step_by(3) {
+            let at = Millis(first.0 - 1 + millis);
+            for from in [Seq(1), Seq(top.0 / 2)] {
+                let of = |from, to, undrained| StoreRequest::FindTime { room, at, from, to, undrained };
+                let full = self.expected(&of(from, top, Vec::new()));
+                assert_eq!(self.ask(&of(from, top, waiting.clone())), full, "{at:?} from {from:?}");
+                let (mut from, mut to) = (from, top);
+                for every in [5, 1] {
+                    let inside = waiting.iter().filter(|(seq, _)| from <= *seq && *seq <= to);
+                    let undrained = inside.step_by(every).copied().collect();
+                    let StoreReply::Time { after, to: before } = self.ask(&of(from, to, undrained)) else {
+                        panic!("a time answers a time");
+                    };
+                    (from, to) = (after.next(), before);
+                }
+                let StoreReply::Time { after, .. } = full else { panic!("a time answers a time") };
+                assert_eq!(from, after.next(), "{at:?} in two steps");
             }
         }
     }

@@ -9,8 +9,8 @@ use super::history::{History, Random, key_of, message_id, records};
 use crate::memory::MemoryMessages;
 use crate::port::{MessageStore, NotUnread, body_hash, content_hash, ready};
 use crate::{
-    Body, FoundKey, MetaChange, MetaEvent, MetaTransaction, OwnedRecord, PageQuery, PageReply, ReadState,
-    RecordHead, RecordKind, StoreError, StoredBody, StoredEvent,
+    Body, FoundKey, Mentions, MetaChange, MetaEvent, MetaTransaction, OwnedRecord, PageQuery, PageReply,
+    Parts, ReadState, RecordHead, RecordKind, StoreError, StoredBody, StoredEvent,
 };
 
 /// Appends records and moves the cursor of source `source` to `cursor`.
@@ -44,6 +44,13 @@ pub fn same_log<A: MessageStore, B: MessageStore>(history: &History, a: &A, b: &
                     ready(b.count_not_unread(room, *user, after, &except)),
                     "not unread of {user:?} after {after:?}"
                 );
+                for limit in [1, 3, 1_000] {
+                    assert_eq!(
+                        ready(a.mentions(room, *user, after, &except, limit)),
+                        ready(b.mentions(room, *user, after, &except, limit)),
+                        "mentions of {user:?} after {after:?}"
+                    );
+                }
             }
         }
         for seq in (1..=top.0).map(Seq) {
@@ -278,6 +285,40 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
     assert_eq!(stranger, Ok(NotUnread::default()));
 }
 
+/// Messages that mention a user as they stand: what an edit takes back or a delete ends does not count.
+pub fn mentions_are_those_of_messages_as_they_stand<M: MessageStore>(store: &mut M) {
+    let mut history = History::new(7);
+    let [me, other, third] = [0, 1, 2].map(|index| history.users[index]);
+    let of = |all, users: &[UserId]| Parts { mentions: Mentions::new(all, users.to_vec()) };
+    let named = history.post_with(other, Seq(0), "one", of(false, &[me, third]));
+    let everybody = history.post_with(third, Seq(0), "all", of(true, &[me]));
+    history.post_with(me, Seq(0), "myself", of(true, &[me]));
+    let taken_back = history.post_with(other, Seq(0), "oops", of(false, &[me]));
+    history.edit_with(other, taken_back, "for another", of(false, &[third]));
+    let added = history.post(other, Seq(0), "to nobody");
+    history.edit_with(other, added, "to me", of(false, &[me]));
+    let deleted = history.post_with(other, Seq(0), "gone", of(true, &[]));
+    history.delete(other, deleted);
+    let found = |store: &M, user, after, except: &[Seq], limit| {
+        let except = except.iter().copied().collect();
+        ready(store.mentions(history.room, user, after, &except, limit)).expect("readable")
+    };
+    // Changes come before what they change, and again after it.
+    let mut records: Vec<OwnedRecord> = history.records.iter().rev().cloned().collect();
+    records.extend(history.records.iter().cloned());
+    for (cursor, record) in (1..).zip(&records) {
+        append(store, "1/0", cursor, std::slice::from_ref(record));
+    }
+    let all = [(named, other), (everybody, third), (added, other)];
+    assert_eq!(found(store, me, Seq(0), &[], 100), all);
+    assert_eq!(found(store, me, Seq(0), &[], 2), all[..2]);
+    assert_eq!(found(store, me, Seq(0), &[named], 1), all[1..2]);
+    assert_eq!(found(store, me, named, &[], 100), all[1..]);
+    assert_eq!(found(store, third, Seq(0), &[], 100), [(named, other), (Seq(3), me), (taken_back, other)]);
+    assert_eq!(found(store, me, history.top(), &[], 100), []);
+    assert_eq!(found(store, history.users[3], everybody, &[], 100), [(Seq(3), me)], "everybody is meant");
+}
+
 /// A used key leads to its event as sent, in its room and for its sender only.
 pub fn keys_lead_to_their_event<M: MessageStore>(store: &mut M) {
     let mut history = History::new(6);
@@ -293,13 +334,12 @@ pub fn keys_lead_to_their_event<M: MessageStore>(store: &mut M) {
         n: Ordinal(1),
         id: message_id(seq),
         wall: history.records[0].head.wall.0,
-        content_hash: Some(content_hash(Seq(0), "as sent")),
+        content_hash: Some(content_hash(Seq(0), "as sent", Parts::NONE)),
     };
     assert_eq!(find(sender, key_of(seq)), Some(expected));
     assert_eq!(find(other, key_of(seq)), None);
-    for (seq, body) in
-        [(edit, Body::Edit { target: seq, text: "edited" }), (delete, Body::Delete { target: seq })]
-    {
+    let edited = Body::Edit { target: seq, text: "edited", parts: Parts::none() };
+    for (seq, body) in [(edit, edited), (delete, Body::Delete { target: seq })] {
         let wall = history.records[seq.0 as usize - 1].head.wall.0;
         let (n, id) = (Ordinal(0), MessageId::NIL);
         let expected = FoundKey { seq, n, id, wall, content_hash: body_hash(&body) };

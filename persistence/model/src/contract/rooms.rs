@@ -287,6 +287,12 @@ pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
     let block = |number, on| command(direct, number, MetaChange::Block { by: GUEST, user: OWNER, on });
     applied(store, &block(4, true));
     assert_eq!(both(store), (false, false));
+    let third = UserId([7; 16]);
+    let apart = |store: &R, user, others: &[UserId]| ready(store.apart(user, others)).expect("readable");
+    assert_eq!(apart(store, OWNER, &[third, GUEST, OWNER]), [GUEST], "whoever blocks");
+    assert_eq!(apart(store, GUEST, &[OWNER, third]), [OWNER]);
+    assert_eq!(apart(store, third, &[OWNER, GUEST]), []);
+    assert_eq!(apart(store, OWNER, &[]), []);
     applied(store, &block(5, false));
     let leave = MetaEvent::Left { user: GUEST };
     applied(store, &command(ROOM, 6, MetaChange::Event(leave)));

@@ -58,6 +58,9 @@ fn message(out: &mut Out<'_>, state: &MessageState) {
     out.number(row.edited.0);
     out.number(row.deleted.0);
     out.bytes(row.text.as_bytes());
+    let mut parts = Vec::new();
+    row.parts.encode(&mut parts);
+    out.bytes(&parts);
     out.number(state.reactions.len() as u64);
     for reaction in &state.reactions {
         out.bytes(reaction.emoji.as_bytes());
@@ -75,8 +78,8 @@ fn stored_event(out: &mut Out<'_>, event: &StoredEvent) {
     out.id(event.key.0);
     let mut bytes = Vec::new();
     match &event.body {
-        // A log row of this kind has no text, and messages are rows of their own.
-        StoredBody::Edit { target, .. } => Body::Edit { target: *target, text: "" }.encode(&mut bytes),
+        // A log row of this kind says nothing, and messages are rows of their own.
+        StoredBody::Edit { target, .. } => Body::edit_of(*target).encode(&mut bytes),
         StoredBody::Delete { target } => Body::Delete { target: *target }.encode(&mut bytes),
         StoredBody::Reaction { target, on, emoji } => {
             Body::Reaction { target: *target, on: *on, emoji }.encode(&mut bytes);

@@ -8,8 +8,8 @@ use lynk_domain::{Epoch, Key, Lsn, MessageId, Ordinal, RoomId, Seq, UserId};
 use crate::dump::LogRow;
 use crate::port::{LastFault, MessageDump, MessageStore, NotUnread, body_hash};
 use crate::{
-    Body, FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Position,
-    ReadState, Record, RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
+    Body, FoundKey, MessageFacts, MessageState, MetaTransaction, PageBuilder, PageQuery, PageReply, Parts,
+    Position, ReadState, Record, RecordHead, RecordKind, RoomHead, StoreError, StoredBody, StoredEvent,
 };
 
 /// [`MessageStore`] in memory.
@@ -26,7 +26,7 @@ pub struct MemoryMessages {
 struct RoomLog {
     head: RoomHead,
     messages: BTreeMap<Seq, MessageState>,
-    /// Events that are not messages. Edits keep no text.
+    /// Events that are not messages. Edits keep nothing of what they say.
     events: BTreeMap<Seq, StoredEvent>,
     positions: BTreeMap<UserId, Position>,
     keys: BTreeMap<(UserId, Key), FoundKey>,
@@ -38,14 +38,14 @@ impl RoomLog {
         let head = &record.head;
         self.head.absorb(head.kind, head.seq, body);
         match body {
-            Body::Message { id, n, reply_to, text } => {
+            Body::Message { id, n, reply_to, text, parts } => {
                 let facts = MessageFacts::of(head, *id, *n, *reply_to);
-                self.messages.entry(head.seq).or_default().row.post(head.rev, facts, text);
+                self.messages.entry(head.seq).or_default().row.post(head.rev, facts, text, parts);
                 self.keep_key(head, body, facts.n, facts.id);
                 return;
             }
-            Body::Edit { target, text } => {
-                self.messages.entry(*target).or_default().row.edit(head.rev, text);
+            Body::Edit { target, text, parts } => {
+                self.messages.entry(*target).or_default().row.edit(head.rev, text, parts);
             }
             Body::Delete { target } => {
                 self.messages.entry(*target).or_default().row.delete(head.rev);
@@ -69,8 +69,9 @@ impl RoomLog {
         }
         self.keep_key(head, body, Ordinal(0), MessageId::NIL);
         if let Ok(Some(mut event)) = StoredEvent::of_record(record) {
-            if let StoredBody::Edit { text, .. } = &mut event.body {
+            if let StoredBody::Edit { text, parts, .. } = &mut event.body {
                 text.clear();
+                *parts = Parts::default();
             }
             let old = self.events.get(&event.seq);
             if old.is_none_or(|old| event.rev > old.rev) {
@@ -97,13 +98,14 @@ impl RoomLog {
         message.or_else(|| self.events.get(&seq).map(|event| self.render(event)))
     }
 
-    /// An event as it reads now: an edit shows its target's current text.
+    /// An event as it reads now: an edit says what its target says now.
     fn render(&self, event: &StoredEvent) -> StoredEvent {
         let mut event = event.clone();
-        if let StoredBody::Edit { target, text } = &mut event.body
+        if let StoredBody::Edit { target, text, parts } = &mut event.body
             && let Some(state) = self.messages.get(target)
         {
             text.clone_from(&state.row.text);
+            parts.clone_from(&state.row.parts);
         }
         event
     }
@@ -195,6 +197,21 @@ impl MessageStore for MemoryMessages {
             }
         }
         Ok(counted)
+    }
+
+    async fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        except: &BTreeSet<Seq>,
+        limit: u32,
+    ) -> Result<Vec<(Seq, UserId)>, StoreError> {
+        let Some(log) = self.rooms.get(&room) else { return Ok(Vec::new()) };
+        let later = log.messages.range((Bound::Excluded(after), Bound::Unbounded));
+        let later = later.filter(|(seq, _)| !except.contains(seq));
+        let found = later.filter_map(|(seq, state)| Some((*seq, state.row.mentioner_of(user)?)));
+        Ok(found.take(limit as usize).collect())
     }
 
     async fn head(&self, room: RoomId) -> Result<RoomHead, StoreError> {

@@ -307,6 +307,13 @@ impl RoomStore for MemoryRooms {
         Ok(self.blocks.keys().filter(named).copied().collect())
     }
 
+    async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        let apart = |other: &&UserId| {
+            [(user, **other), (**other, user)].iter().any(|pair| self.blocks.contains_key(pair))
+        };
+        Ok(others.iter().filter(apart).copied().collect())
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
         let shared = |room: &Room| {

@@ -25,7 +25,14 @@ fn sync_lists_rooms_with_the_numbers_of_their_owners() {
     let peer = user_of(THERE, 9);
     rig.reply(StoreReply::Memberships(vec![membership(rooms[0], UserId::NIL), membership(rooms[1], peer)]));
     assert_eq!(rig.story(1), Vec::<String>::new());
-    let numbers = RoomNumbers { epoch: Epoch(1), top: Seq(12), read: Seq(10), unread: 2, active: Millis(0) };
+    let numbers = RoomNumbers {
+        epoch: Epoch(1),
+        top: Seq(12),
+        read: Seq(10),
+        unread: 2,
+        mentions: Some(1),
+        active: Millis(0),
+    };
     for (_, mail) in std::mem::take(&mut rig.mail) {
         let Mail::Peek { gather, room, user: whose, .. } = mail else { panic!("{mail:?}") };
         assert_eq!(whose, user);
@@ -37,7 +44,7 @@ fn sync_lists_rooms_with_the_numbers_of_their_owners() {
         "ev": "sync", "re": 5,
         "rooms": [
             {"room": rooms[0].to_string(), "kind": "public", "name": "n", "role": "member",
-             "epoch": 1, "top": 12, "read": 10, "unread": 2, "active": "1970-01-01T00:00:00.000Z"},
+             "epoch": 1, "top": 12, "read": 10, "unread": 2, "mentions": 1, "active": "1970-01-01T00:00:00.000Z"},
             {"room": rooms[1].to_string(), "kind": "direct", "name": "n", "role": "member",
              "peer": peer.to_string()},
         ],

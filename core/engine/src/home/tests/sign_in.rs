@@ -19,13 +19,16 @@ fn hello_is_answered_with_the_announced_numbers() {
         "key_age_max_ms": 604_800_000, "key_ahead_max_ms": 60_000, "commands_per_second": 50,
         "limits": {
             "message_chars": 8_000, "frame_bytes": 131_072, "room_name_chars": 100,
-            "reactions_per_message": 20, "reactions_standing": 2_000,
+            "reactions_per_message": 20, "reactions_standing": 2_000, "mentions_per_message": 50,
             "history_page": 100, "history_page_max": 500,
             "reply_bytes": 262_144, "subscriptions": 1_000, "commands_in_flight": 32,
             "room_members": 100_000, "presence_watch": 500, "presence_room_members": 500,
             "resume_bytes": 65_536, "connections_per_account": 30,
         },
-        "features": ["direct", "history", "memberships", "positions", "presence", "reactions", "receipts", "resume", "sync", "typing"],
+        "features": [
+            "direct", "history", "history_at", "memberships", "mentions", "positions", "presence",
+            "reactions", "receipts", "resume", "sync", "typing",
+        ],
     });
     assert_eq!(ok, expected);
 }

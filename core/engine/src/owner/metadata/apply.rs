@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lynk_domain::{Key, Lsn, Role, RoomKind, Seq, UserId, shard_of_user};
+use lynk_domain::{Key, Lsn, Role, RoomKind, Seq, ShardId, UserId, shard_of_user};
 use lynk_model::{
     Body, LoadedRoom, MetaChange, MetaEvent, MetaTransaction, OutboxRow, RecordHead, RecordKind, StoredBody,
     StoredEvent,
@@ -268,18 +268,15 @@ impl Books {
         room.cut_off.extend(event.subject().filter(|_| event.removes_subject()));
     }
 
-    /// A block was written or lifted: the 1:1 and both users' shards learn it.
+    /// A block was written or lifted: the 1:1 and every shard learn it.
     pub(super) fn block_applied(&mut self, cx: &mut Context<'_>, room: &mut Room, change: &MetaChange) {
         let MetaChange::Block { by, user, on } = *change else { return };
         room.blocks.retain(|pair| *pair != (by, user));
         if on {
             room.blocks.push((by, user));
         }
-        let shards = cx.shared.config.shard_count;
-        let (first, second) = (shard_of_user(by, shards), shard_of_user(user, shards));
-        cx.post(first, Mail::BlockChanged { by, user });
-        if second != first {
-            cx.post(second, Mail::BlockChanged { by, user });
+        for shard in 0..cx.shared.config.shard_count {
+            cx.post(ShardId(shard), Mail::BlockChanged { by, user });
         }
     }
 }
