@@ -7,12 +7,11 @@ use std::fmt;
 
 use lynk_domain::{Millis, RoomId};
 use lynk_model::StoreError;
-use lynk_model::dump::{AccountsMark, AccountsRow, LogRow, RoomsMark};
-use lynk_model::port::{AccountDump, MessageDump, RoomDump};
+use lynk_model::dump::LogRow;
+use lynk_model::port::MessageDump;
 use ring::digest::{SHA256, digest};
 
 use crate::log::pages;
-use crate::tables::{PAGE_ROWS, Pages};
 
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,6 +29,15 @@ impl Digest {
             *sum = sum.wrapping_add(u64::from_le_bytes(*part));
         }
         self.rows += 1;
+    }
+
+    /// Takes a row away that was added, by its encoding.
+    pub fn take_away(&mut self, row: &[u8]) {
+        let hash = digest(&SHA256, row);
+        for (sum, part) in self.sum.iter_mut().zip(hash.as_ref().as_chunks::<8>().0) {
+            *sum = sum.wrapping_sub(u64::from_le_bytes(*part));
+        }
+        self.rows = self.rows.wrapping_sub(1);
     }
 
     fn add_log(&mut self, row: &LogRow, since: Millis, bytes: &mut Vec<u8>) {
@@ -67,44 +75,5 @@ pub async fn digest_room<M: MessageDump>(
     }
     let ends = store.log_ends(room).await?;
     ends.iter().for_each(|row| found.add_log(row, since, &mut bytes));
-    Ok(found)
-}
-
-/// Digest of the relational side.
-///
-/// # Errors
-/// What the store says.
-pub async fn digest_rooms<D: RoomDump>(dump: &mut D) -> Result<Digest, StoreError> {
-    let (mut found, mut bytes) = (Digest::default(), Vec::new());
-    let (mut mark, mut pages) = (Some(RoomsMark::default()), Pages::first());
-    while let Some(at) = mark {
-        let page = dump.rows(&at, pages.0).await?;
-        pages.noted(&page.rows);
-        for row in &page.rows {
-            bytes.clear();
-            row.encode(&mut bytes);
-            found.add(&bytes);
-        }
-        mark = page.next;
-    }
-    Ok(found)
-}
-
-/// Digest of accounts, with or without sessions.
-///
-/// # Errors
-/// What the store says.
-pub async fn digest_accounts<D: AccountDump>(dump: &mut D, sessions: bool) -> Result<Digest, StoreError> {
-    let (mut found, mut bytes) = (Digest::default(), Vec::new());
-    let mut mark = Some(AccountsMark::default());
-    while let Some(at) = mark {
-        let page = dump.rows(&at, PAGE_ROWS).await?;
-        for row in page.rows.iter().filter(|row| sessions || !matches!(row, AccountsRow::Session { .. })) {
-            bytes.clear();
-            row.encode(&mut bytes);
-            found.add(&bytes);
-        }
-        mark = page.next;
-    }
     Ok(found)
 }

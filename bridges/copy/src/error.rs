@@ -1,5 +1,6 @@
 //! Why a copy failed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ pub enum CopyError {
     /// A store did not do its part.
     Store {
         /// Which.
-        which: &'static str,
+        which: Cow<'static, str>,
         /// What it means.
         error: StoreError,
         /// What it said.
@@ -48,8 +49,8 @@ pub enum CopyError {
 
 impl CopyError {
     /// A store's failure with what it remembers of it.
-    pub fn store<S: LastFault>(which: &'static str, store: &S, error: StoreError) -> Self {
-        Self::Store { which, error, fault: store.last_fault() }
+    pub fn store<S: LastFault>(which: impl Into<Cow<'static, str>>, store: &S, error: StoreError) -> Self {
+        Self::Store { which: which.into(), error, fault: store.last_fault() }
     }
 
     pub(crate) fn disk(path: &Path, error: std::io::Error) -> Self {

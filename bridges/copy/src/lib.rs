@@ -1,6 +1,7 @@
 //! Copies of whole stores: what backup, restore and move have in common.
 //!
-//! - [`copy_log`], [`copy_rooms`] and [`copy_accounts`] read one store page by page and fill another, whatever the two are.
+//! - [`copy_log`] and [`copy_tables`] read one store page by page and fill another, whatever the two are.
+//! - [`bring_tables`] brings a copy of tables to a later state by what differs.
 //! - [`Digest`] tells whether two stores hold the same, room by room, in whatever order they keep it.
 //! - [`Part`] is a directory that is there as a whole or not at all; [`Manifest`] lists its files with their hashes.
 //!
@@ -13,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod digest;
 mod error;
 mod log;
@@ -20,9 +22,10 @@ mod manifest;
 mod part;
 mod tables;
 
-pub use digest::{Digest, digest_accounts, digest_room, digest_rooms};
+pub use changes::{Brought, bring_tables};
+pub use digest::{Digest, digest_room};
 pub use error::CopyError;
 pub use log::{LogCopied, NoTee, PAGE_SEQS, Tee, apply_tee, copy_log, each_room, finish};
 pub use manifest::{FileEntry, MANIFEST, Manifest, hash_file, read_manifest, seal, take_files};
 pub use part::{Part, sync_tree};
-pub use tables::{PAGE_ROWS, Tables, copy_accounts, copy_rooms};
+pub use tables::{PAGE_ROWS, Tables, copy_tables, digest_tables};

@@ -232,6 +232,19 @@ impl Held {
     }
 }
 
+/// How many rows tables have, each in the time of one call.
+pub(crate) async fn count(held: &Held, tables: &[&str]) -> Result<u64, StoreError> {
+    let mut sum = 0;
+    for table in tables {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let count = async |session: &Session| {
+            session.row(&sql, &[]).await?.as_ref().map_or(Ok(0), |row| crate::column::number(row, 0))
+        };
+        sum += held.read(count).await?;
+    }
+    Ok(sum)
+}
+
 /// A connection that is in use.
 pub(crate) struct Session {
     object: Option<Object>,

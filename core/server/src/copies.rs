@@ -13,7 +13,11 @@ pub(crate) mod control;
 pub(crate) mod moving;
 pub(crate) mod offline;
 pub(crate) mod restore;
+#[cfg_attr(not(feature = "postgres"), path = "copies/no_tables.rs")]
+pub(crate) mod tables;
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lynk_copy::{CopyError, LogCopied};
@@ -21,16 +25,42 @@ use lynk_domain::Millis;
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::data_dir::refused;
 use crate::exit::{Exit, Failure};
 
 /// File with a line for each room of a backup: room, rows, digest.
 pub(crate) const HASHES: &str = "HASHES";
+/// Directory in the data directory that has copies of the tables while a move goes on.
+const MOVE_PART: &str = "move.part";
 /// How old a key may be to count when two stores are compared: less than any store keeps it, so that none is forgotten between two looks.
 const KEYS_COMPARED_MILLIS: u64 = 5 * 24 * 60 * 60 * 1_000;
 /// Longest wait for an outside store that does not answer.
 const STORE_WAIT_MILLIS: u64 = 10_000;
 /// Time between two words about how far it is.
 const TELL: Duration = Duration::from_secs(1);
+
+/// How many rows of tables were moved.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct MovedTables {
+    pub(crate) rooms: u64,
+    pub(crate) accounts: u64,
+    /// Rows that were written or taken out because they had changed since they were copied.
+    pub(crate) changes: u64,
+    /// Those of them that were when the server had ended.
+    pub(crate) late: u64,
+}
+
+/// Removes what a move left that was killed. Nobody else may be moving.
+///
+/// # Errors
+/// The directory refuses.
+pub(crate) fn remove_move_part(root: &Path) -> Result<(), Failure> {
+    let part = root.join(MOVE_PART);
+    match std::fs::remove_dir_all(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(refused(&part, &error)),
+        _ => Ok(()),
+    }
+}
 
 /// The configuration, for one who waits for the answer: a store that is away is told soon.
 pub(crate) fn copies_soon(mut config: Config) -> Config {
@@ -52,13 +82,22 @@ pub(crate) fn keys_since() -> Millis {
 /// Tells whoever asked how far a copy is; `false` when nobody listens any more.
 pub(crate) struct Progress<'a> {
     tell: &'a mut dyn FnMut(&Value) -> bool,
+    /// Looks whether somebody listens, without telling anything.
+    listens: Option<&'a dyn Fn() -> bool>,
     last: Option<Instant>,
+    /// Of which rows were told last.
+    stage: Option<&'static str>,
     gone: bool,
 }
 
 impl<'a> Progress<'a> {
     pub(crate) fn new(tell: &'a mut dyn FnMut(&Value) -> bool) -> Self {
-        Self { tell, last: None, gone: false }
+        Self { tell, listens: None, last: None, stage: None, gone: false }
+    }
+
+    /// With a look for whoever listens: between two words there may be a second.
+    pub(crate) fn looking(self, listens: &'a dyn Fn() -> bool) -> Self {
+        Self { listens: Some(listens), ..self }
     }
 
     /// Tells at once.
@@ -77,6 +116,15 @@ impl<'a> Progress<'a> {
         self.now_and_then(|| json!({"stage": stage, "rooms": rooms}));
     }
 
+    /// Tells at once of a stage that begins, and now and then how many rows are done.
+    pub(crate) fn rows(&mut self, stage: &'static str, rows: u64) {
+        if self.stage != Some(stage) {
+            self.stage = Some(stage);
+            return self.say(stage);
+        }
+        self.now_and_then(|| json!({"stage": stage, "rows": rows}));
+    }
+
     fn now_and_then(&mut self, told: impl FnOnce() -> Value) {
         if self.last.is_none_or(|at| at.elapsed() >= TELL) {
             self.last = Some(Instant::now());
@@ -86,7 +134,7 @@ impl<'a> Progress<'a> {
 
     /// Whether nobody listens any more: the copy is given up.
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone
+        self.gone || self.listens.is_some_and(|listens| !listens())
     }
 }
 

@@ -13,6 +13,7 @@
 //! messages/       message log
 //! rooms.sqlite    rooms, members, bans, blocks
 //! accounts.sqlite accounts, sessions, counters of codes; 0600
+//! move.part/      0700; copies of rooms and accounts while they are moved; what a killed move left goes with the next start
 //! dev-sms.txt     codes that the console provider showed; 0600
 //! ```
 //!
@@ -55,6 +56,7 @@ impl DataDir {
         make_dir(root, 0o750)?;
         let lock = lock(root)?;
         check_version(root)?;
+        crate::copies::remove_move_part(root)?;
         make_dir(&root.join("keys"), 0o700)?;
         Ok(Self { root: root.to_owned(), _lock: lock })
     }

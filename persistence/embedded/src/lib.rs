@@ -31,6 +31,22 @@ pub use rooms::{Rooms, RoomsBeside, RoomsSnapshot};
 /// which they may lie ahead, and an hour for clocks.
 pub(crate) const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
 
+/// Writes the rooms and the accounts of `data`, each as it is at one moment, to files of the same names in `to`, for their owner only, while
+/// their owner goes on. `to` has none yet. [`RoomsSnapshot`] and [`AccountsSnapshot`] read them there. They are as large as what is in the
+/// old ones, and not synced: no power failure needs to find them.
+///
+/// # Errors
+/// What SQLite or the disk says; a part may be left.
+pub fn copy_tables(data: &Path, to: &Path) -> Result<(), OpenError> {
+    for file in TABLE_FILES {
+        sqlite::copy(&data.join(file), &to.join(file))?;
+    }
+    Ok(())
+}
+
+/// The files of the tables.
+pub const TABLE_FILES: [&str; 2] = ["rooms.sqlite", "accounts.sqlite"];
+
 /// Opens or creates both stores, at the same time: a first start is mostly waiting for some forty syncs.
 ///
 /// # Errors

@@ -54,6 +54,26 @@ pub(crate) fn snapshot(path: &Path, touch: &str) -> Result<Connection, OpenError
     opened.map_err(|error| OpenError::Engine { path: path.to_owned(), fault: error.into() })
 }
 
+/// Writes the file at `path`, as it is now, to a new file for its owner only, while others go on with the old one. The write-ahead log of the
+/// old one does not become smaller meanwhile, which takes as long as the disk takes for so many bytes. The new one is not synced.
+///
+/// # Errors
+/// What SQLite or the disk says.
+pub(crate) fn copy(path: &Path, to: &Path) -> Result<(), OpenError> {
+    let engine = |fault: Fault| OpenError::Engine { path: path.to_owned(), fault };
+    // SQLite takes an empty file for none, and leaves its mode.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    made.map_err(|error| OpenError::Engine { path: to.to_owned(), fault: error.into() })?;
+    let name = to.to_str().ok_or_else(|| engine(Fault::corrupt("a path that is no text")))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let copied = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.execute("VACUUM INTO ?1", [name])
+    });
+    copied.map_err(|error| engine(error.into()))?;
+    Ok(())
+}
+
 /// One more connection to a file that [`open`] has opened and holds open. It must not go through that again: the write-ahead log, which would
 /// be replaced, is in use.
 ///

@@ -1,7 +1,15 @@
 //! The embedded stores pass the suites of their ports.
 
-use lynk_embedded::{Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Rooms, RoomsSnapshot};
+use std::cell::RefCell;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use lynk_embedded::{
+    Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Rooms, RoomsSnapshot, TABLE_FILES, copy_tables,
+};
 use lynk_model::contract;
+use lynk_model::dump::DumpRow as _;
+use lynk_model::port::{Dump, ready};
 
 #[test]
 fn the_message_log_passes_the_contract_of_its_port() {
@@ -71,12 +79,66 @@ fn the_message_log_can_be_copied() {
 
 #[test]
 fn rooms_and_accounts_can_be_copied() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let data = directory.path();
-    let rooms = Rooms::open(data).expect("opens");
-    contract::room_dump(rooms, |_| RoomsSnapshot::open(data).expect("opens"));
-    let accounts = Accounts::open(data).expect("opens");
-    contract::account_dump(accounts, |_| AccountsSnapshot::open(data).expect("opens"));
+    let directories = RefCell::new(Vec::new());
+    let new = || {
+        directories.borrow_mut().push(tempfile::tempdir().expect("a directory"));
+        newest(&directories)
+    };
+    contract::room_dump(
+        || Rooms::open(&new()).expect("opens"),
+        |_| RoomsSnapshot::open(&newest(&directories)).expect("opens"),
+    );
+    contract::account_dump(
+        || Accounts::open(&new()).expect("opens"),
+        |_| AccountsSnapshot::open(&newest(&directories)).expect("opens"),
+    );
+}
+
+/// The directory of the suite that runs.
+fn newest(directories: &RefCell<Vec<tempfile::TempDir>>) -> PathBuf {
+    directories.borrow().last().expect("there is one").path().to_owned()
+}
+
+#[test]
+fn tables_are_copied_as_they_are_at_one_moment_while_others_write() {
+    let (directory, other) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let (data, to) = (directory.path(), other.path());
+    let (mut rooms, mut accounts) = (Rooms::open(data).expect("opens"), Accounts::open(data).expect("opens"));
+    contract::random_commands_match_the_reference(&mut rooms, 1..3);
+    contract::an_account_is_found_by_what_is_unique(&mut accounts);
+    let (mut before, mut accounts_before) =
+        (RoomsSnapshot::open(data).expect("opens"), AccountsSnapshot::open(data).expect("opens"));
+    copy_tables(data, to).expect("copies");
+    // What is written later is in the old ones only, and there is nothing that holds the writers up.
+    contract::random_commands_match_the_reference(&mut rooms, 3..5);
+    contract::a_family_turns_once_from_each_generation(&mut accounts);
+    let (mut copied, mut accounts_copied) =
+        (RoomsSnapshot::open(to).expect("opens"), AccountsSnapshot::open(to).expect("opens"));
+    assert_eq!(rows(&mut copied), rows(&mut before));
+    assert_eq!(rows(&mut accounts_copied), rows(&mut accounts_before));
+    assert_ne!(rows(&mut copied), rows(&mut RoomsSnapshot::open(data).expect("opens")));
+    assert_ne!(rows(&mut accounts_copied), rows(&mut AccountsSnapshot::open(data).expect("opens")));
+    for file in TABLE_FILES {
+        let mode = std::fs::metadata(to.join(file)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    assert!(copy_tables(data, to).is_err(), "nothing is written over");
+}
+
+/// Encoded rows of tables.
+fn rows<D: Dump>(dump: &mut D) -> Vec<Vec<u8>> {
+    let (mut rows, mut mark) = (Vec::new(), Some(Default::default()));
+    while let Some(at) = mark {
+        let page = ready(dump.rows(&at, 50)).expect("readable");
+        rows.extend(page.rows.iter().map(|(row, _)| {
+            let mut bytes = Vec::new();
+            row.encode(&mut bytes);
+            bytes
+        }));
+        mark = page.next;
+    }
+    rows
 }
 
 #[test]

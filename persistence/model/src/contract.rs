@@ -26,7 +26,8 @@ pub use accounts::{
 };
 pub use copies::{
     a_copy_made_while_records_arrive_equals_its_source, epochs_are_raised_for_all_rooms,
-    filled_accounts_equal_their_source, filled_rooms_equal_their_source,
+    filled_accounts_equal_their_source, filled_accounts_follow_their_source, filled_rooms_equal_their_source,
+    filled_rooms_follow_their_source,
 };
 pub use ephemeral::{
     Bench, a_code_is_good_once_and_for_so_many_tries, a_code_is_restored_and_cancelled,
@@ -152,14 +153,22 @@ pub fn message_dump<M: MessageDump>(mut open: impl FnMut() -> M) {
     epochs_are_raised_for_all_rooms(&mut open());
 }
 
-/// All suites of copying rooms. `snapshot` dumps the store as it is now.
-pub fn room_dump<R: RoomStore + RoomFill, D: RoomDump>(mut store: R, snapshot: impl Fn(&R) -> D) {
-    filled_rooms_equal_their_source(&mut store, snapshot);
+/// All suites of copying rooms. `open` makes an empty store, `snapshot` dumps it as it is now.
+pub fn room_dump<R: RoomStore + RoomFill, D: RoomDump>(
+    mut open: impl FnMut() -> R,
+    snapshot: impl Fn(&R) -> D,
+) {
+    filled_rooms_equal_their_source(&mut open(), &snapshot);
+    filled_rooms_follow_their_source(&mut open(), &snapshot);
 }
 
-/// All suites of copying accounts. `snapshot` dumps the store as it is now.
-pub fn account_dump<A: FactorStore + AccountFill, D: AccountDump>(mut store: A, snapshot: impl Fn(&A) -> D) {
-    filled_accounts_equal_their_source(&mut store, snapshot);
+/// All suites of copying accounts. `open` makes an empty store, `snapshot` dumps it as it is now.
+pub fn account_dump<A: FactorStore + AccountFill, D: AccountDump>(
+    mut open: impl FnMut() -> A,
+    snapshot: impl Fn(&A) -> D,
+) {
+    filled_accounts_equal_their_source(&mut open(), &snapshot);
+    filled_accounts_follow_their_source(&mut open(), &snapshot);
 }
 
 #[cfg(test)]
@@ -169,8 +178,8 @@ mod tests {
     #[test]
     fn the_reference_stores_can_be_copied() {
         super::message_dump(MemoryMessages::default);
-        super::room_dump(MemoryRooms::default(), MemoryRooms::clone);
-        super::account_dump(MemoryAccounts::default(), MemoryAccounts::clone);
+        super::room_dump(MemoryRooms::default, MemoryRooms::clone);
+        super::account_dump(MemoryAccounts::default, MemoryAccounts::clone);
     }
 
     #[test]

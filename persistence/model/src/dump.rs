@@ -153,8 +153,8 @@ pub enum AccountsRow {
     },
 }
 
-/// Where a dump of the relational side goes on. The default is its begin.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Where a dump of the relational side goes on. The default is its begin. Marks are in the order of the dump.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum RoomsMark {
     /// After this room.
     Rooms(RoomId),
@@ -172,10 +172,8 @@ impl Default for RoomsMark {
     }
 }
 
-impl RoomsMark {
-    /// The begin of the next table; `None` after the last.
-    #[must_use]
-    pub fn next_table(&self) -> Option<Self> {
+impl DumpMark for RoomsMark {
+    fn next_table(&self) -> Option<Self> {
         match self {
             Self::Rooms(_) => Some(Self::Names(Vec::new())),
             Self::Names(_) => Some(Self::Blocks(UserId::NIL, UserId::NIL)),
@@ -185,8 +183,8 @@ impl RoomsMark {
     }
 }
 
-/// Where a dump of accounts goes on. The default is its begin.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Where a dump of accounts goes on. The default is its begin. Marks are in the order of the dump.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum AccountsMark {
     /// After this account.
     Accounts(UserId),
@@ -214,10 +212,8 @@ impl Default for AccountsMark {
     }
 }
 
-impl AccountsMark {
-    /// The begin of the next table; `None` after the last.
-    #[must_use]
-    pub fn next_table(&self) -> Option<Self> {
+impl DumpMark for AccountsMark {
+    fn next_table(&self) -> Option<Self> {
         match self {
             Self::Accounts(_) => Some(Self::Names(String::new())),
             Self::Names(_) => Some(Self::Sessions(SessionId::NIL)),
@@ -235,10 +231,92 @@ impl AccountsMark {
 /// A page of a dump.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DumpPage<R, M> {
-    /// Rows, all of one table.
-    pub rows: Vec<R>,
+    /// Rows, all of one table, each with the mark behind it.
+    pub rows: Vec<(R, M)>,
     /// Where it goes on; `None` at the end.
     pub next: Option<M>,
+}
+
+/// A row of tables that are dumped and filled as a whole: [`RoomsRow`] or [`AccountsRow`].
+pub trait DumpRow: Clone + PartialEq + Sized {
+    /// Where a dump goes on.
+    type Mark: DumpMark;
+    /// What the tables are called in messages.
+    const TABLES: &'static str;
+
+    /// Appends the row's encoding: two rows with one encoding are the same.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// Appends what tells the row from all others of its store: a row is put in place of the one with its key.
+    fn key(&self, out: &mut Vec<u8>);
+
+    /// How much it weighs in a page: the rows that a store has for it, about.
+    fn weight(&self) -> usize;
+
+    /// Whether it is what people count the tables by: a room, an account.
+    fn is_counted(&self) -> bool;
+}
+
+/// Where a dump goes on. The default is its begin; marks ascend with the dump.
+pub trait DumpMark: Clone + Default + Ord {
+    /// The begin of the next table; `None` after the last.
+    #[must_use]
+    fn next_table(&self) -> Option<Self>;
+}
+
+impl<R, M: DumpMark> DumpPage<R, M> {
+    /// The page at `mark` that has these rows of `limit` that were asked for.
+    #[must_use]
+    pub fn at(mark: &M, rows: Vec<(R, M)>, limit: u32) -> Self {
+        let whole = rows.len() >= limit as usize;
+        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
+        Self { rows, next }
+    }
+}
+
+impl DumpRow for RoomsRow {
+    type Mark = RoomsMark;
+    const TABLES: &'static str = "rooms";
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        Self::encode(self, out);
+    }
+
+    fn key(&self, out: &mut Vec<u8>) {
+        Self::key(self, out);
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Room(room) => 1 + room.members.len() + room.bans.len(),
+            _ => 1,
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        matches!(self, Self::Room(_))
+    }
+}
+
+impl DumpRow for AccountsRow {
+    type Mark = AccountsMark;
+    const TABLES: &'static str = "accounts";
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        Self::encode(self, out);
+    }
+
+    fn key(&self, out: &mut Vec<u8>) {
+        Self::key(self, out);
+    }
+
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn is_counted(&self) -> bool {
+        matches!(self, Self::Account(_))
+    }
 }
 
 impl MessageRow {

@@ -7,7 +7,9 @@ mod events;
 mod factors;
 
 pub use accounts::AccountStore;
-pub use dump::{AccountDump, AccountFill, MessageDump, RoomDump, RoomFill, key_of};
+pub use dump::{
+    AccountDump, AccountFill, Dump, Fill, MarkOf, MessageDump, PageOf, RoomDump, RoomFill, key_of,
+};
 pub use ephemeral::{
     Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
 };

@@ -2,17 +2,18 @@
 //!
 //! Thread: that of whoever copies. A page is filled in one transaction. What can fail: see [`Fault`].
 
+use futures_util::future::try_join_all;
 use lynk_domain::{Millis, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::account::{AuditEvent, AuditKind, Session as Opened};
 use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage};
-use lynk_model::port::{AccountDump, AccountFill, LastFault, StoreFault};
+use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
 use tokio_postgres::Row;
 
 use super::{PostgresAccounts, factors, read, write};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
-use crate::database::{Held, Session, Verdict};
+use crate::database::{Held, Session, Verdict, count};
 
 /// Accounts as they were at one moment, while others go on. It takes a connection of the pool, and keeps the server from cleaning up what is
 /// newer.
@@ -35,7 +36,9 @@ impl LastFault for AccountsSnapshot {
     }
 }
 
-impl AccountDump for AccountsSnapshot {
+impl Dump for AccountsSnapshot {
+    type Row = AccountsRow;
+
     async fn rows(
         &mut self,
         mark: &AccountsMark,
@@ -46,9 +49,28 @@ impl AccountDump for AccountsSnapshot {
             rows.iter().map(|row| one(mark, row)).collect::<Result<Vec<_>, Fault>>()
         });
         let rows = found.await?;
-        let whole = rows.len() >= limit as usize;
-        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
-        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+        Ok(DumpPage::at(mark, rows, limit))
+    }
+
+    async fn find(&mut self, rows: &[AccountsRow]) -> Result<Vec<AccountsRow>, StoreError> {
+        let found =
+            self.0.read(async |session| try_join_all(rows.iter().map(|row| under_key(session, row))).await);
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    async fn count(&mut self) -> Result<u64, StoreError> {
+        let tables = [
+            "accounts.accounts",
+            "accounts.names",
+            "accounts.sessions",
+            "accounts.counters",
+            "accounts.audit",
+            "accounts.outbox",
+            "accounts.factors",
+            "accounts.recovery",
+            "accounts.suspended",
+        ];
+        count(&self.0, &tables).await
     }
 }
 
@@ -150,7 +172,59 @@ fn one(mark: &AccountsMark, row: &Row) -> Result<(AccountsRow, AccountsMark), Fa
     })
 }
 
-impl AccountFill for PostgresAccounts {
+/// The row that is there under the key of another.
+async fn under_key(session: &Session, row: &AccountsRow) -> Result<Option<AccountsRow>, Fault> {
+    let (of, found) = match row {
+        AccountsRow::Account(account) => {
+            let sql = "SELECT user_id, phone, user_name, display_name, created FROM accounts.accounts WHERE user_id = $1";
+            (AccountsMark::Accounts(account.user), session.row(sql, &[&uuid(account.user.0)]).await?)
+        }
+        AccountsRow::Name { folded, .. } => {
+            let sql = "SELECT folded, user_id, freed FROM accounts.names WHERE folded = $1";
+            (AccountsMark::Names(String::new()), session.row(sql, &[folded]).await?)
+        }
+        AccountsRow::Session { session: of, .. } => {
+            let sql = "SELECT session, user_id, device, created, last_used, epoch, generation, hash, rotations, idle_expires,
+                    expires, revoked
+                FROM accounts.sessions WHERE session = $1";
+            (AccountsMark::Sessions(of.session), session.row(sql, &[&uuid(of.session.0)]).await?)
+        }
+        AccountsRow::Counter { key, slice, .. } => {
+            let sql = "SELECT key, slice, count, until FROM accounts.counters WHERE key = $1 AND slice = $2";
+            let found = session.row(sql, &[&key.as_slice(), &bits(*slice)]).await?;
+            (AccountsMark::Counters(*key, *slice), found)
+        }
+        AccountsRow::Audit(event) => {
+            let sql = "SELECT id, at, user_id, session, kind FROM accounts.audit
+                WHERE user_id = $2 AND at = $1 AND session = $3 AND kind = $4";
+            let (user, of) = (uuid(event.user.0), uuid(event.session.0));
+            let found = session.row(sql, &[&bits(event.at.0), &user, &of, &(event.kind as i16)]).await?;
+            (AccountsMark::Audit(0), found)
+        }
+        AccountsRow::Waiting { user, .. } => {
+            let sql = "SELECT id, user_id, created FROM accounts.outbox WHERE user_id = $1";
+            (AccountsMark::Outbox(0), session.row(sql, &[&uuid(user.0)]).await?)
+        }
+        AccountsRow::Factor(app) => {
+            let sql = "SELECT user_id, sealed, enrolled, confirmed, last_step FROM accounts.factors WHERE user_id = $1";
+            (AccountsMark::Factors(app.user), session.row(sql, &[&uuid(app.user.0)]).await?)
+        }
+        AccountsRow::Recovery { user, proof } => {
+            let sql = "SELECT user_id, proof FROM accounts.recovery WHERE user_id = $1 AND proof = $2";
+            let found = session.row(sql, &[&uuid(user.0), &proof.as_slice()]).await?;
+            (AccountsMark::Recovery(*user, *proof), found)
+        }
+        AccountsRow::Suspended { user, .. } => {
+            let sql = "SELECT user_id, since FROM accounts.suspended WHERE user_id = $1";
+            (AccountsMark::Suspended(*user), session.row(sql, &[&uuid(user.0)]).await?)
+        }
+    };
+    Ok(found.map(|row| one(&of, &row)).transpose()?.map(|(row, _)| row))
+}
+
+impl Fill for PostgresAccounts {
+    type Row = AccountsRow;
+
     async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
         let filled = self.database.change(async |session| {
             // One after the other: lines of the audit log, and the outbox, keep their order.
@@ -161,17 +235,68 @@ impl AccountFill for PostgresAccounts {
         });
         self.database.noted(filled.await)
     }
+
+    async fn take_out(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+        let gone = self.database.change(async |session| {
+            try_join_all(rows.iter().map(|row| take_out(session, row))).await?;
+            Ok(Verdict::Commit(()))
+        });
+        self.database.noted(gone.await)
+    }
+}
+
+async fn take_out(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
+    match row {
+        AccountsRow::Account(account) => {
+            let sql = "DELETE FROM accounts.accounts WHERE user_id = $1";
+            session.execute(sql, &[&uuid(account.user.0)]).await?
+        }
+        // Nor may the role.
+        AccountsRow::Name { .. } => return Err(Fault::corrupt("names are never taken out")),
+        AccountsRow::Session { session: of, .. } => {
+            let sql = "DELETE FROM accounts.sessions WHERE session = $1";
+            session.execute(sql, &[&uuid(of.session.0)]).await?
+        }
+        AccountsRow::Counter { key, slice, .. } => {
+            let sql = "DELETE FROM accounts.counters WHERE key = $1 AND slice = $2";
+            session.execute(sql, &[&key.as_slice(), &bits(*slice)]).await?
+        }
+        AccountsRow::Audit(event) => {
+            let sql =
+                "DELETE FROM accounts.audit WHERE user_id = $2 AND at = $1 AND session = $3 AND kind = $4";
+            let (user, of) = (uuid(event.user.0), uuid(event.session.0));
+            session.execute(sql, &[&bits(event.at.0), &user, &of, &(event.kind as i16)]).await?
+        }
+        AccountsRow::Waiting { user, .. } => {
+            let sql = "DELETE FROM accounts.outbox WHERE user_id = $1";
+            session.execute(sql, &[&uuid(user.0)]).await?
+        }
+        AccountsRow::Factor(app) => {
+            let sql = "DELETE FROM accounts.factors WHERE user_id = $1";
+            session.execute(sql, &[&uuid(app.user.0)]).await?
+        }
+        AccountsRow::Recovery { user, proof } => {
+            let sql = "DELETE FROM accounts.recovery WHERE user_id = $1 AND proof = $2";
+            session.execute(sql, &[&uuid(user.0), &proof.as_slice()]).await?
+        }
+        AccountsRow::Suspended { user, .. } => {
+            let sql = "DELETE FROM accounts.suspended WHERE user_id = $1";
+            session.execute(sql, &[&uuid(user.0)]).await?
+        }
+    };
+    Ok(())
 }
 
 async fn put(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
     match row {
         AccountsRow::Account(account) => {
             // The role may not change accounts, only make and remove them.
-            let user = uuid(account.user.0);
-            session.execute("DELETE FROM accounts.accounts WHERE user_id = $1", &[&user]).await?;
+            let (user, phone, created) =
+                (uuid(account.user.0), account.phone.as_e164(), bits(account.created.0));
+            let sql = "DELETE FROM accounts.accounts WHERE user_id = $1 OR phone = $2";
+            session.execute(sql, &[&user, &phone]).await?;
             let sql = "INSERT INTO accounts.accounts (user_id, phone, user_name, display_name, created)
                 VALUES ($1, $2, $3, $4, $5)";
-            let (phone, created) = (account.phone.as_e164(), bits(account.created.0));
             session
                 .execute(sql, &[&user, &phone, &account.user_name, &account.display_name, &created])
                 .await?

@@ -6,7 +6,7 @@
 use futures_util::future::try_join_all;
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
-use lynk_model::port::{LastFault, RoomDump, RoomFill, StoreFault};
+use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
 use lynk_model::{LoadedRoom, StoreError};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{PostgresRooms, load};
 use crate::Fault;
 use crate::column::{bits, get, id, number, uuid};
-use crate::database::{Held, Session, Verdict};
+use crate::database::{Held, Session, Verdict, count};
 
 /// Rooms as they were at one moment, while others go on. It takes a connection of the pool, and keeps the server from cleaning up what is newer.
 pub struct RoomsSnapshot(Held);
@@ -37,16 +37,26 @@ impl LastFault for RoomsSnapshot {
 
 type Rows = Vec<(RoomsRow, RoomsMark)>;
 
-impl RoomDump for RoomsSnapshot {
+impl Dump for RoomsSnapshot {
+    type Row = RoomsRow;
+
     async fn rows(
         &mut self,
         mark: &RoomsMark,
         limit: u32,
     ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError> {
         let rows = self.0.read(async |session| page(session, mark, i64::from(limit)).await).await?;
-        let whole = rows.len() >= limit as usize;
-        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
-        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+        Ok(DumpPage::at(mark, rows, limit))
+    }
+
+    async fn find(&mut self, rows: &[RoomsRow]) -> Result<Vec<RoomsRow>, StoreError> {
+        let found =
+            self.0.read(async |session| try_join_all(rows.iter().map(|row| under_key(session, row))).await);
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    async fn count(&mut self) -> Result<u64, StoreError> {
+        count(&self.0, &["rooms.rooms", "rooms.names", "rooms.blocks", "rooms.results"]).await
     }
 }
 
@@ -100,6 +110,32 @@ fn one(mark: &RoomsMark, row: &Row) -> Result<(RoomsRow, RoomsMark), Fault> {
     })
 }
 
+/// The row that is there under the key of another.
+async fn under_key(session: &Session, row: &RoomsRow) -> Result<Option<RoomsRow>, Fault> {
+    let (of, found) = match row {
+        RoomsRow::Room(loaded) => {
+            let room = loaded.row.as_ref().map_or(RoomId::NIL, |row| row.room);
+            let there = LoadedRoom { blocks: Vec::new(), ..load::room_in(session, room).await? };
+            return Ok(there.row.is_some().then(|| RoomsRow::Room(Box::new(there))));
+        }
+        RoomsRow::Name { folded, .. } => {
+            let sql = "SELECT digest, folded, room, freed FROM rooms.names WHERE digest = sha256($1)";
+            (RoomsMark::Names(Vec::new()), session.row(sql, &[&folded.as_bytes()]).await?)
+        }
+        RoomsRow::Block { by, user, .. } => {
+            let sql = "SELECT by_user, user_id, room FROM rooms.blocks WHERE by_user = $1 AND user_id = $2";
+            (RoomsMark::Blocks(*by, *user), session.row(sql, &[&uuid(by.0), &uuid(user.0)]).await?)
+        }
+        RoomsRow::Result { actor, room, key, .. } => {
+            let sql = "SELECT actor, room, key, content_hash, version, seq, wall FROM rooms.results
+                WHERE actor = $1 AND room = $2 AND key = $3";
+            let found = session.row(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?;
+            (RoomsMark::Results(*actor, *room, *key), found)
+        }
+    };
+    Ok(found.map(|row| one(&of, &row)).transpose()?.map(|(row, _)| row))
+}
+
 async fn rooms(session: &Session, after: RoomId, limit: i64) -> Result<Rows, Fault> {
     let sql = "SELECT room FROM rooms.rooms WHERE room > $1 ORDER BY room LIMIT $2";
     let mut found = Vec::new();
@@ -111,7 +147,9 @@ async fn rooms(session: &Session, after: RoomId, limit: i64) -> Result<Rows, Fau
     Ok(found)
 }
 
-impl RoomFill for PostgresRooms {
+impl Fill for PostgresRooms {
+    type Row = RoomsRow;
+
     async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
         let filled = self.database.change(async |session| {
             try_join_all(rows.iter().map(|row| put(session, row))).await?;
@@ -119,6 +157,32 @@ impl RoomFill for PostgresRooms {
         });
         self.database.noted(filled.await)
     }
+
+    async fn take_out(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+        let gone = self.database.change(async |session| {
+            try_join_all(rows.iter().map(|row| take_out(session, row))).await?;
+            Ok(Verdict::Commit(()))
+        });
+        self.database.noted(gone.await)
+    }
+}
+
+async fn take_out(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
+    match row {
+        // Nor may the role.
+        RoomsRow::Room(_) | RoomsRow::Name { .. } => {
+            return Err(Fault::corrupt("rooms and names are never taken out"));
+        }
+        RoomsRow::Block { by, user, .. } => {
+            let sql = "DELETE FROM rooms.blocks WHERE by_user = $1 AND user_id = $2";
+            session.execute(sql, &[&uuid(by.0), &uuid(user.0)]).await?
+        }
+        RoomsRow::Result { actor, room, key, .. } => {
+            let sql = "DELETE FROM rooms.results WHERE actor = $1 AND room = $2 AND key = $3";
+            session.execute(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?
+        }
+    };
+    Ok(())
 }
 
 async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {

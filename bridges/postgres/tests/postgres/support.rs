@@ -16,8 +16,7 @@ use lynk_domain::{
 use lynk_model::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
 };
-use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage, RoomsMark, RoomsRow};
-use lynk_model::port::{AccountDump, AccountFill, AccountStore, FactorStore, RoomDump, RoomFill, RoomStore};
+use lynk_model::port::{AccountStore, Dump, FactorStore, Fill, MarkOf, PageOf, RoomStore};
 use lynk_model::{
     LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
 };
@@ -516,38 +515,35 @@ pub(crate) fn new_session(n: u8) -> NewSession {
     }
 }
 
-impl RoomFill for Waiting<PostgresRooms> {
-    async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+impl<F: Fill> Fill for Waiting<F> {
+    type Row = F::Row;
+
+    async fn fill(&mut self, rows: &[F::Row]) -> Result<(), StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.fill(rows))
     }
-}
 
-impl AccountFill for Waiting<PostgresAccounts> {
-    async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+    async fn take_out(&mut self, rows: &[F::Row]) -> Result<(), StoreError> {
         let runtime = Rc::clone(&self.runtime);
-        runtime.block_on(self.store.fill(rows))
+        runtime.block_on(self.store.take_out(rows))
     }
 }
 
-impl RoomDump for Waiting<lynk_postgres::RoomsSnapshot> {
-    async fn rows(
-        &mut self,
-        mark: &RoomsMark,
-        limit: u32,
-    ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError> {
+impl<D: Dump> Dump for Waiting<D> {
+    type Row = D::Row;
+
+    async fn rows(&mut self, mark: &MarkOf<D>, limit: u32) -> Result<PageOf<D>, StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.rows(mark, limit))
     }
-}
 
-impl AccountDump for Waiting<lynk_postgres::AccountsSnapshot> {
-    async fn rows(
-        &mut self,
-        mark: &AccountsMark,
-        limit: u32,
-    ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError> {
+    async fn find(&mut self, rows: &[D::Row]) -> Result<Vec<D::Row>, StoreError> {
         let runtime = Rc::clone(&self.runtime);
-        runtime.block_on(self.store.rows(mark, limit))
+        runtime.block_on(self.store.find(rows))
+    }
+
+    async fn count(&mut self) -> Result<u64, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.count())
     }
 }

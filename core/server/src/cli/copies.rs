@@ -72,12 +72,21 @@ pub(crate) struct MoveArgs {
 /// Progress goes to standard error: the answer is alone on standard output.
 pub(super) fn show(told: &Value) {
     let stage = told["stage"].as_str().unwrap_or_default();
-    let line = match (told["rooms"].as_u64(), told["rows"].as_u64()) {
-        (Some(rooms), Some(rows)) => format!("{stage}: {rooms} rooms, {rows} rows\n"),
-        (Some(rooms), None) => format!("{stage}: {rooms} rooms\n"),
-        _ => format!("{stage}\n"),
+    let line = match (&told["rooms"], &told["rows"]) {
+        (Value::Null, Value::Null) => format!("{stage}\n"),
+        (Value::Null, rows) => format!("{stage}: {}\n", counted(rows, "row")),
+        (rooms, Value::Null) => format!("{stage}: {}\n", counted(rooms, "room")),
+        (rooms, rows) => format!("{stage}: {}, {}\n", counted(rooms, "room"), counted(rows, "row")),
     };
     let _nobody_looks = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// A number of things by the name of one.
+fn counted(number: &Value, one: &str) -> String {
+    match number.as_u64().unwrap_or_default() {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    }
 }
 
 fn moment(told: &Value) -> String {
@@ -133,10 +142,10 @@ impl BackupArgs {
         match self.output {
             Form::Json => put_json(&done),
             Form::Text => put(&format!(
-                "{}: {} rooms and {} accounts as of {}; keys/ is not in it\n",
+                "{}: {} and {} as of {}; keys/ is not in it\n",
                 to.display(),
-                done["rooms"],
-                done["accounts"],
+                counted(&done["rooms"], "room"),
+                counted(&done["accounts"], "account"),
                 moment(&done)
             )),
         }
@@ -195,9 +204,9 @@ impl MoveArgs {
         match self.output {
             Form::Json => put_json(&done),
             Form::Text => put(&format!(
-                "moved {} rooms and {} accounts; start the server with this configuration now: {}\n",
-                done["rooms"],
-                done["accounts"],
+                "moved {} and {}; start the server with this configuration now: {}\n",
+                counted(&done["rooms"], "room"),
+                counted(&done["accounts"], "account"),
                 done["moved"].as_str().unwrap_or_default()
             )),
         }
@@ -228,5 +237,16 @@ impl MoveArgs {
             true
         };
         moving::run(&moved, None, Progress::new(&mut tell))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_told_as_several() {
+        let told = |number: u64| counted(&json!(number), "account");
+        assert_eq!([told(0), told(1), told(2)], ["0 accounts", "1 account", "2 accounts"]);
     }
 }

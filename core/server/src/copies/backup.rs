@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lynk_copy::{
-    CopyError, LogCopied, Manifest, NoTee, Part, Tables, Tee, apply_tee, copy_accounts, copy_log, copy_rooms,
-    digest_room, each_room, finish, seal,
+    CopyError, LogCopied, Manifest, NoTee, Part, Tables, Tee, apply_tee, copy_log, copy_tables, digest_room,
+    each_room, finish, seal,
 };
 use lynk_domain::{Lsn, Millis};
 use lynk_embedded::{Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Rooms, RoomsSnapshot};
@@ -25,6 +25,7 @@ use lynk_store::{Tap, TapEnded, Teed};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use super::restore::is_backed_up;
 use super::{HASHES, Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir;
@@ -185,9 +186,9 @@ where
         }
     };
     progress.borrow_mut().say("copying rooms and accounts");
-    let of_rooms = copy_rooms(&mut rooms, &mut target.rooms).await?;
-    // What signs in is not in a backup: whoever has one must not be anybody, and what was ended since must not begin again.
-    let of_accounts = copy_accounts(&mut accounts, &mut target.accounts, false).await?;
+    let each = &mut async |_| if progress.borrow().is_gone() { Err(CopyError::Ended) } else { Ok(()) };
+    let of_rooms = copy_tables(&mut rooms, &mut target.rooms, |_| true, each).await?;
+    let of_accounts = copy_tables(&mut accounts, &mut target.accounts, is_backed_up, each).await?;
     finish(&mut target.log).await?;
     let epoch = target.log.epoch().await.map_err(|error| CopyError::store("the copy", &target.log, error))?;
     progress.borrow_mut().say("hashing");
@@ -215,8 +216,8 @@ fn told_of(
     took: Duration,
 ) -> Value {
     json!({
-        "backup": path.display().to_string(), "taken_unix_millis": taken.0, "logs": rooms, "rooms": of_rooms.first,
-        "accounts": of_accounts.first, "rows": copied.rows, "new_records": copied.records,
+        "backup": path.display().to_string(), "taken_unix_millis": taken.0, "logs": rooms, "rooms": of_rooms.counted,
+        "accounts": of_accounts.counted, "rows": copied.rows, "new_records": copied.records,
         "milliseconds": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     })
 }
@@ -275,7 +276,7 @@ async fn append_journals(
         let mut after = *drained;
         while after < *last {
             let read = tap.read(*source, after, *last, &mut batch);
-            read.map_err(|error| CopyError::Store { which: "the journal", error, fault: None })?;
+            read.map_err(|error| CopyError::Store { which: "the journal".into(), error, fault: None })?;
             assert!(!batch.is_empty(), "a record that is committed can be read, or the read fails");
             after = batch.last();
             apply_tee(log, &mut Once(Some(batch.to_owned_records())), copied).await?;

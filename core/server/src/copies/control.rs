@@ -217,13 +217,20 @@ fn may_ask(stream: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == ours || peer.uid.is_root())
 }
 
+/// Whether the one at the other end is there. It has said all that it had to say.
+fn listens(stream: &UnixStream) -> bool {
+    use rustix::net::{RecvFlags, recv};
+    !matches!(recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 0)))
+}
+
 fn answer(stream: &UnixStream, asked: &Value, parts: &mut Parts, stop: &AtomicBool, failed: &AtomicBool) {
     let mut say = |value: &Value| (&mut &*stream).write_all(format!("{value}\n").as_bytes()).is_ok();
     // It may have gone away while another one had its turn.
     if !say(&json!({"stage": "the server begins"})) {
         return;
     }
-    let result = carry_out(asked, parts, stop, Progress::new(&mut say));
+    let listens = || listens(stream);
+    let result = carry_out(asked, parts, stop, Progress::new(&mut say).looking(&listens));
     let ended_for_it = asked["op"] == "move" && stop.load(Ordering::Acquire);
     failed.store(ended_for_it && result.is_err(), Ordering::Release);
     let _gone = say(&last_word(&result));

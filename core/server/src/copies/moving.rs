@@ -2,15 +2,15 @@
 //!
 //! 1. While the server serves, the message log is copied, and every batch that is drained meanwhile is appended to the copy as well.
 //! 2. With `--verify` every room is compared by its hash. For one that differs because it gets records meanwhile the drain is held, so that
-//!    both sides hold the same ones; nobody waits for it. A room that is too large for a hold is compared in step 3.
-//! 3. The server drains its connections and ends, as on SIGTERM; what it drains last goes to both sides. Only now rooms and accounts are
-//!    copied: nobody can change them any more, so there is no second pass that could miss something. They are compared, and so are the rooms
-//!    that got records since step 2.
-//! 4. The drain positions of the journals are told to the new log, and `STORES` is rewritten in one step. Before that step the old stores are the
+//!    both sides hold the same ones; nobody waits for it. A room that is too large for a hold is compared in step 4.
+//! 3. Still while the server serves, rooms and accounts are copied as they are at one moment, compared, and caught up with (`tables`).
+//! 4. The server drains its connections and ends, as on SIGTERM; what it drains last goes to both sides. What changed in rooms and accounts
+//!    since step 3 is brought over, and proven; the rooms that got records since step 2 are compared.
+//! 5. The drain positions of the journals are told to the new log, and `STORES` is rewritten in one step. Before that step the old stores are the
 //!    only ones, after it the new ones are. The next start needs a configuration that names those.
 //!
-//! So the service pauses for the drain, the copy of rooms and accounts, and the start. A move that fails leaves the old stores as they are; its
-//! target has to be emptied before the next try.
+//! So the service pauses for the drain, for what changed lately, and for the start. A move that fails leaves the old stores as they are; its
+//! target has to be emptied before the next try. Without a server nothing changes, and each store is copied once.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use lynk_copy::{CopyError, LogCopied, NoTee, Tee, apply_tee, copy_log, digest_room, each_room, finish};
 use lynk_domain::{Lsn, Millis, RoomId};
-use lynk_embedded::{AccountsSnapshot, MessageLog, RoomsSnapshot};
+use lynk_embedded::MessageLog;
 use lynk_model::OwnedRecord;
 use lynk_model::port::{LastFault, MessageDump, MessageStore as _, source_name};
 use lynk_store::{Tap, TapEnded};
@@ -28,8 +28,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::backup::TapTee;
-use super::restore::{differs, empty_log, fill_tables};
-use super::{Progress, keys_kept, keys_since};
+use super::restore::{differs, empty_log};
+use super::tables::Relational;
+use super::{MovedTables, Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir;
 use crate::exit::{Exit, Failure};
@@ -90,66 +91,79 @@ pub(crate) fn run(
     let runtime = crate::stores::runtime()?;
     let progress = RefCell::new(progress);
     progress.borrow_mut().say("connecting to the new stores");
-    let tables = open_tables(moved.to, relational, &runtime)?;
+    let mut relational = open_tables(moved, relational, &runtime)?;
     let log = moved.log.as_ref().filter(|_| messages);
     let done = match log {
-        Some(log) => with_log(moved, log, server, &runtime, &progress)?,
+        Some(log) => with_log(moved, log, server, &mut relational, &runtime, &progress)?,
         None => {
-            wait_for_end(server, &progress)?;
+            without_log(server, &mut relational, &runtime, &progress)?;
             LogCopied::default()
         }
     };
-    let (rooms, accounts) = move_tables(moved, tables, &runtime, &progress)?;
+    let tables = finish_tables(relational, &runtime, &progress)?;
     data_dir::replace(&moved.root.join("STORES"), crate::stores::wanted(moved.to).as_bytes(), 0o640)?;
     Ok(json!({
         "moved": crate::stores::wanted(moved.to).trim().replace('\n', ", "), "logs": done.rooms, "rows": done.rows,
-        "new_records": done.records, "rooms": rooms, "accounts": accounts, "verified": moved.verify,
+        "new_records": done.records, "rooms": tables.rooms, "accounts": tables.accounts, "changes": tables.changes, "late_changes": tables.late,
+        "verified": moved.verify,
     }))
 }
 
-#[cfg(feature = "postgres")]
-type Tables = Option<crate::stores::postgres::Tables>;
-#[cfg(not(feature = "postgres"))]
-type Tables = Option<()>;
-
 /// Connects before anything else, so that what is missing is known while everything still serves.
-fn open_tables(config: &Config, wanted: bool, runtime: &Runtime) -> Result<Tables, Failure> {
+fn open_tables(moved: &Move<'_>, wanted: bool, runtime: &Runtime) -> Result<Option<Relational>, Failure> {
     #[cfg(feature = "postgres")]
-    return wanted.then(|| crate::stores::postgres::Tables::open(config, runtime)).transpose();
+    {
+        let open = || crate::stores::postgres::Tables::open(moved.to, runtime);
+        let tables = wanted.then(open).transpose()?;
+        Ok(tables.map(|tables| Relational::new(tables, moved.root)))
+    }
     #[cfg(not(feature = "postgres"))]
     {
-        let _ = (config, wanted, runtime);
+        let _ = (moved, wanted, runtime);
         Ok(None)
     }
 }
 
-fn move_tables(
-    moved: &Move<'_>,
-    tables: Tables,
+/// Moves what there is besides a message log; ends when the server has ended and nothing changes any more.
+fn without_log(
+    server: Option<Server<'_>>,
+    relational: &mut Option<Relational>,
     runtime: &Runtime,
     progress: &RefCell<Progress<'_>>,
-) -> Result<(u64, u64), Failure> {
-    let Some(tables) = tables else { return Ok((0, 0)) };
-    #[cfg(feature = "postgres")]
-    {
-        progress.borrow_mut().say("copying rooms and accounts");
-        let failed = |error: lynk_embedded::OpenError| Failure::dependency(error.to_string());
-        let mut rooms = RoomsSnapshot::open(moved.root).map_err(failed)?;
-        let mut accounts = AccountsSnapshot::open(moved.root).map_err(failed)?;
-        let (mut rooms_to, mut accounts_to) = (tables.rooms.clone(), tables.accounts.clone());
-        let filled = fill_tables(
-            (&mut rooms, &mut accounts),
-            (&mut rooms_to, &mut accounts_to),
-            async || tables.snapshots().await,
-            true,
-        );
-        runtime.block_on(filled)
+) -> Result<(), Failure> {
+    let Some(Server { ended, .. }) = server else { return Ok(()) };
+    if let Some(relational) = relational {
+        let mut each = async |stage, rows| {
+            progress.borrow_mut().rows(stage, rows);
+            let over = progress.borrow().is_gone() || ended.load(Ordering::Acquire);
+            if over { Err(CopyError::Ended) } else { Ok(()) }
+        };
+        runtime.block_on(async {
+            relational.copy_whole(&mut each).await?;
+            relational.catch_up(&mut each).await
+        })?;
     }
-    #[cfg(not(feature = "postgres"))]
-    {
-        let _ = (moved, tables, runtime, progress);
-        Ok((0, 0))
+    progress.borrow_mut().say("ending the server");
+    end_server(progress)?;
+    while !ended.load(Ordering::Acquire) {
+        std::thread::sleep(LOOK);
     }
+    Ok(())
+}
+
+/// Ends the move of rooms and accounts, which nobody changes any more.
+fn finish_tables(
+    relational: Option<Relational>,
+    runtime: &Runtime,
+    progress: &RefCell<Progress<'_>>,
+) -> Result<MovedTables, Failure> {
+    let Some(relational) = relational else { return Ok(MovedTables::default()) };
+    let mut each = async |stage, rows| {
+        // Whoever asked may be gone: it goes on without.
+        progress.borrow_mut().rows(stage, rows);
+        Ok(())
+    };
+    runtime.block_on(relational.finish(&mut each))
 }
 
 /// Moves the message log; ends when the server has ended and both sides hold everything.
@@ -157,6 +171,7 @@ fn with_log(
     moved: &Move<'_>,
     log: &MessageLog,
     server: Option<Server<'_>>,
+    relational: &mut Option<Relational>,
     runtime: &Runtime,
     progress: &RefCell<Progress<'_>>,
 ) -> Result<LogCopied, Failure> {
@@ -164,7 +179,7 @@ fn with_log(
     {
         let mut target = crate::stores::cassandra::log(moved.to, moved.installation.clone(), runtime)?;
         runtime.block_on(async {
-            let copied = copy(moved, log, &mut target, server, progress).await?;
+            let copied = copy(moved, log, &mut target, server, relational, progress).await?;
             tell_positions(moved.root, log, &mut target).await?;
             finish(&mut target).await?;
             Ok(copied)
@@ -172,7 +187,7 @@ fn with_log(
     }
     #[cfg(not(feature = "cassandra"))]
     {
-        let _ = (moved, log, server, runtime, progress);
+        let _ = (moved, log, server, relational, runtime, progress);
         unreachable!("the configuration is refused by a build without it")
     }
 }
@@ -198,6 +213,7 @@ async fn copy<T: MessageDump + LastFault>(
     log: &MessageLog,
     target: &mut T,
     server: Option<Server<'_>>,
+    relational: &mut Option<Relational>,
     progress: &RefCell<Progress<'_>>,
 ) -> Result<LogCopied, Failure> {
     empty_log(target).await?;
@@ -220,7 +236,21 @@ async fn copy<T: MessageDump + LastFault>(
         progress.borrow_mut().say("comparing rooms");
         compare(log, target, tap, &mut noting, since, &mut copied).await?;
     }
+    if let Some(relational) = relational {
+        let mut each = async |stage, rows| {
+            progress.borrow_mut().rows(stage, rows);
+            apply_tee(target, &mut noting, &mut copied).await
+        };
+        relational.copy_whole(&mut each).await?;
+    }
     wait_for_drain(target, tap, &mut noting, &mut copied).await?;
+    if let Some(relational) = relational {
+        let mut each = async |stage, rows| {
+            progress.borrow_mut().rows(stage, rows);
+            apply_tee(target, &mut noting, &mut copied).await
+        };
+        relational.catch_up(&mut each).await?;
+    }
     progress.borrow_mut().say("ending the server");
     noting.tee.may_end = true;
     end_server(progress)?;
@@ -347,17 +377,6 @@ async fn compare<T: MessageDump + LastFault>(
         }
     }
     differs(differ)
-}
-
-/// Waits until the server has ended, which is asked of it here.
-fn wait_for_end(server: Option<Server<'_>>, progress: &RefCell<Progress<'_>>) -> Result<(), Failure> {
-    let Some(Server { ended, .. }) = server else { return Ok(()) };
-    progress.borrow_mut().say("ending the server");
-    end_server(progress)?;
-    while !ended.load(Ordering::Acquire) {
-        std::thread::sleep(LOOK);
-    }
-    Ok(())
 }
 
 /// Tells the new log how far the journals are drained: what is left of their files is in it.

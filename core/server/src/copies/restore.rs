@@ -12,12 +12,13 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use lynk_copy::{
-    CopyError, Manifest, NoTee, copy_accounts, copy_log, copy_rooms, digest_accounts, digest_room,
-    digest_rooms, each_room, finish, read_manifest, sync_tree, take_files,
+    CopyError, Manifest, NoTee, Tables, copy_log, copy_tables, digest_room, digest_tables, each_room, finish,
+    read_manifest, sync_tree, take_files,
 };
 use lynk_domain::{Epoch, Millis};
 use lynk_embedded::{Accounts, AccountsSnapshot, MessageLog, OpenError, Rooms, RoomsSnapshot};
-use lynk_model::port::{AccountDump, AccountFill, LastFault, MessageDump, RoomDump, RoomFill};
+use lynk_model::dump::AccountsRow;
+use lynk_model::port::{AccountDump, AccountFill, Dump, LastFault, MessageDump, RoomDump, RoomFill};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -154,7 +155,7 @@ async fn same_rooms<M: MessageDump + LastFault>(
     });
     let found = found.await?;
     if found != hashes.len() as u64 {
-        differ.push(format!("{found} rooms, not {}", hashes.len()));
+        differ.push(format!("rooms: {found}, not {}", hashes.len()));
     }
     differs(differ)
 }
@@ -178,10 +179,9 @@ where
     R: RoomDump + LastFault,
     A: AccountDump + LastFault,
 {
-    let of_rooms = digest_rooms(rooms).await;
-    let of_rooms = of_rooms.map_err(|error| CopyError::store("rooms", rooms, error))?;
-    let of_accounts = digest_accounts(accounts, false).await;
-    let of_accounts = of_accounts.map_err(|error| CopyError::store("accounts", accounts, error))?;
+    let each = &mut async |_| Ok(());
+    let of_rooms = digest_tables(rooms, "the backup's", |_| true, each).await?.digest;
+    let of_accounts = digest_tables(accounts, "the backup's", is_backed_up, each).await?.digest;
     let mut differ = Vec::new();
     for (what, found, told) in
         [("rooms", of_rooms, &manifest.relational), ("accounts", of_accounts, &manifest.accounts)]
@@ -191,6 +191,17 @@ where
         }
     }
     differs(differ)
+}
+
+/// What signs in is not in a backup: whoever has one must not be anybody, and what was ended since must not begin again.
+pub(crate) fn is_backed_up(row: &AccountsRow) -> bool {
+    !matches!(row, AccountsRow::Session { .. })
+}
+
+/// Tables that must be empty are not.
+pub(crate) fn rows_already() -> Failure {
+    Failure::new(Exit::Dependency, "the tables that are to be filled have rows already")
+        .cure("name a new database and run `lynk migrate`")
 }
 
 /// Fills an empty message log, compares it, and raises its epoch.
@@ -257,7 +268,7 @@ where
     let rooms = rooms.await?;
     let filled = each_room(target, async |_| Ok(())).await?;
     if rooms != filled {
-        differ.push(format!("{rooms} rooms and {filled}"));
+        differ.push(format!("rooms: {rooms} and {filled}"));
     }
     differs(differ)?;
     Ok(rooms)
@@ -272,7 +283,7 @@ pub(crate) async fn fill_tables<R, A, RF, AF, RD, AD>(
     (rooms, accounts): (&mut R, &mut A),
     (rooms_to, accounts_to): (&mut RF, &mut AF),
     look: impl AsyncFn() -> Result<(RD, AD), Failure>,
-    sessions: bool,
+    kept: fn(&AccountsRow) -> bool,
 ) -> Result<(u64, u64), Failure>
 where
     R: RoomDump + LastFault,
@@ -282,31 +293,41 @@ where
     RD: RoomDump + LastFault,
     AD: AccountDump + LastFault,
 {
-    let digests = async || {
-        let (mut rooms, mut accounts) = look().await?;
-        let of_rooms = digest_rooms(&mut rooms).await;
-        let of_rooms = of_rooms.map_err(|error| CopyError::store("the copy's rooms", &rooms, error))?;
-        let of_accounts = digest_accounts(&mut accounts, sessions).await;
-        let of_accounts =
-            of_accounts.map_err(|error| CopyError::store("the copy's accounts", &accounts, error))?;
-        Ok::<_, Failure>((of_rooms, of_accounts))
-    };
-    let (before, also) = digests().await?;
-    if before.rows + also.rows > 0 {
-        return Err(Failure::new(Exit::Dependency, "the tables that are to be filled have rows already")
-            .cure("name a new database and run `lynk migrate`"));
+    let each = &mut async |_| Ok(());
+    let (mut rooms_there, mut accounts_there) = look().await?;
+    if count(&mut rooms_there).await? + count(&mut accounts_there).await? > 0 {
+        return Err(rows_already());
     }
-    let of_rooms = copy_rooms(rooms, rooms_to).await?;
-    let of_accounts = copy_accounts(accounts, accounts_to, sessions).await?;
-    let (after, also) = digests().await?;
+    let of_rooms = copy_tables(rooms, rooms_to, |_| true, each).await?;
+    let of_accounts = copy_tables(accounts, accounts_to, kept, each).await?;
+    drop((rooms_there, accounts_there));
+    let (mut rooms_there, mut accounts_there) = look().await?;
+    let rooms = digest_tables(&mut rooms_there, "the copy's", |_| true, each).await?;
+    let accounts = digest_tables(&mut accounts_there, "the copy's", |_| true, each).await?;
+    same_tables_filled((of_rooms, rooms), (of_accounts, accounts))?;
+    Ok((of_rooms.counted, of_accounts.counted))
+}
+
+/// How many rows tables have that are to be filled.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn count<D: Dump + LastFault>(there: &mut D) -> Result<u64, CopyError> {
+    there.count().await.map_err(|error| CopyError::store("what is to be filled", there, error))
+}
+
+/// Compares what was filled with what it was filled from: rooms, and accounts.
+///
+/// # Errors
+/// They differ.
+pub(crate) fn same_tables_filled(rooms: (Tables, Tables), accounts: (Tables, Tables)) -> Result<(), Failure> {
     let mut differ = Vec::new();
-    for (what, one, other) in [("rooms", of_rooms.digest, after), ("accounts", of_accounts.digest, also)] {
+    for (what, (one, other)) in [("rooms", rooms), ("accounts", accounts)] {
         if one != other {
-            differ.push(format!("the tables of {what}: {one} and {other}"));
+            differ.push(format!("the tables of {what}: {} and {}", one.digest, other.digest));
         }
     }
-    differs(differ)?;
-    Ok((of_rooms.first, of_accounts.first))
+    differs(differ)
 }
 
 fn fill_postgres(
@@ -323,7 +344,7 @@ fn fill_postgres(
             (rooms, accounts),
             (&mut rooms_to, &mut accounts_to),
             async || tables.snapshots().await,
-            false,
+            is_backed_up,
         );
         runtime.block_on(filled)?;
         Ok(())

@@ -1,9 +1,12 @@
 //! Embedded stores.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{Chatter, Server};
@@ -145,29 +148,46 @@ fn what_is_damaged_or_in_the_way_is_refused_and_named() {
     let _serves = Server::start(&path("copy"), &[]);
 }
 
+/// The asker is killed when the copy has just begun, and the server stands still from then until it is gone: the copy of so many messages takes
+/// seconds.
 #[test]
 fn an_asker_that_goes_away_leaves_nothing_half_made() {
     let place = tempfile::tempdir().expect("a directory");
     let path = |name: &str| place.path().join(name);
     let server = start(&path("data"), &[]);
-    let Talk { pump, .. } = Talk::start(&server);
-    pump.wait_more(2_000);
-    drop(pump.stop());
+    let mut chatter = Chatter::sign_in(&server);
+    let room = chatter.create();
+    let text = "many words ".repeat(150);
+    for _ in 0..100 {
+        let sent: Vec<u64> = (0..200)
+            .map(|_| {
+                let key = crate::support::key().to_string();
+                chatter.tell(json!({"op": "send", "room": room, "key": key, "text": text}))
+            })
+            .collect();
+        for re in sent {
+            assert_eq!(chatter.answer(re)["ev"], "ok");
+        }
+        chatter.events.clear();
+    }
     let target = path("backup");
-    let mut asker = std::process::Command::new(crate::support::LYNK)
+    let mut asker = Command::new(crate::support::LYNK)
         .args(["backup", "--data", crate::tools::text(&path("data")), "--to", crate::tools::text(&target)])
+        .stderr(Stdio::piped())
         .spawn()
         .expect("lynk can be started");
-    server.wait_logged("backup_began");
+    let mut lines = BufReader::new(asker.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("copying messages")), "it begins with them");
+    server.signal(Signal::STOP);
+    assert!(path("backup.part").exists() && !target.exists(), "it is half made");
     asker.kill().expect("it runs");
     asker.wait().expect("it ends");
-    // Either it was done by then, or nothing is left of it.
-    let until = std::time::Instant::now() + crate::support::PATIENCE;
-    while server.logged("backup_failed").is_empty() && server.logged("backup_done").is_empty() {
-        assert!(std::time::Instant::now() < until, "the server goes on for ever");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    assert!(!path("backup.part").exists());
-    assert_eq!(target.exists(), !server.logged("backup_done").is_empty());
-    told(&backup(&path("data"), &path("another"), &[]));
+    server.signal(Signal::CONT);
+    server.wait_logged("backup_failed");
+    assert!(server.logged("backup_done").is_empty());
+    assert!(!path("backup.part").exists() && !target.exists(), "nothing is left of it");
+    // One that stays has it all.
+    let made = told(&backup(&path("data"), &target, &[]));
+    assert_eq!((made["rooms"].as_u64(), made["logs"].as_u64()), (Some(1), Some(1)), "{made}");
+    assert!(target.exists() && !path("backup.part").exists());
 }

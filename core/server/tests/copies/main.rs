@@ -4,7 +4,9 @@
 mod support;
 
 mod embedded;
+mod life;
 mod outside;
 #[path = "../outside/pump.rs"]
 mod pump;
+mod tables;
 mod tools;

@@ -36,10 +36,15 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) fn connect(address: &str) -> Self {
-        let socket = TcpStream::connect(address).expect("the server accepts");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        socket.set_nodelay(true).expect("a socket");
-        Self { socket, address: address.to_owned(), rest: Vec::new(), token: None }
+        Self::try_connect(address).expect("the server accepts")
+    }
+
+    /// A connection, unless nobody listens any more.
+    pub(crate) fn try_connect(address: &str) -> Option<Self> {
+        let socket = TcpStream::connect(address).ok()?;
+        socket.set_read_timeout(Some(PATIENCE)).ok()?;
+        socket.set_nodelay(true).ok()?;
+        Some(Self { socket, address: address.to_owned(), rest: Vec::new(), token: None })
     }
 
     /// The bytes of a request.
@@ -93,6 +98,36 @@ impl Http {
         let count = self.socket.read(&mut chunk).expect("the server answers");
         self.rest.extend_from_slice(&chunk[..count]);
         count > 0
+    }
+
+    /// One request that succeeds, on a connection of its own; `None` when the server ends instead.
+    pub(crate) fn attempt(
+        address: &str,
+        token: Option<&str>,
+        (method, path): (&str, &str),
+        body: &Value,
+    ) -> Option<Answer> {
+        let mut http = Self::try_connect(address)?;
+        http.token = token.map(str::to_owned);
+        let (lines, body) = match body {
+            Value::Null => ("Connection: close\r\n", Vec::new()),
+            body => {
+                ("Content-Type: application/json\r\nConnection: close\r\n", body.to_string().into_bytes())
+            }
+        };
+        let request = http.request(method, path, lines, &body);
+        http.socket.write_all(&request).ok()?;
+        let mut rest = Vec::new();
+        http.socket.read_to_end(&mut rest).ok()?;
+        http.rest = rest;
+        let answer = Some(()).filter(|()| !http.rest.is_empty()).and_then(|()| http.receive(false))?;
+        // It drains, or what it would ask has ended.
+        if answer.status == 503 {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!((200..300).contains(&answer.status), "{method} {path}: {} {text}", answer.status);
+        Some(answer)
     }
 
     /// One request and its answer.

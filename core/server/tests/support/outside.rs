@@ -80,6 +80,13 @@ impl Outside {
         options
     }
 
+    /// Options for a new database, empty and with tables; everything else is where it is without options.
+    pub(crate) fn empty_tables(&self) -> Vec<String> {
+        let options = options_of(self.relational(&self.database()));
+        migrate(&options);
+        options
+    }
+
     /// A new database; it goes when a later process makes one.
     fn database(&self) -> String {
         let (name, pid) = (format!("{:016x}", u64::from_be_bytes(super::random())), std::process::id());
@@ -103,17 +110,25 @@ impl Outside {
 
     fn stores(&self, database: &str, keyspace: &str) -> Vec<(&'static str, String)> {
         let value = |key| self.value(key).to_owned();
+        let mut settings = self.relational(database);
+        settings.extend([
+            ("store.messages", "cassandra".to_owned()),
+            ("cassandra.nodes", format!("{}:{}", value("CASSANDRA_HOST"), value("CASSANDRA_PORT"))),
+            ("cassandra.keyspace", keyspace.to_owned()),
+            ("cassandra.replicas", "1".to_owned()),
+        ]);
+        settings
+    }
+
+    fn relational(&self, database: &str) -> Vec<(&'static str, String)> {
+        let value = |key| self.value(key).to_owned();
         vec![
             ("store.relational", "postgres".to_owned()),
-            ("store.messages", "cassandra".to_owned()),
             ("credentials.dir", value("CREDENTIALS_DIR")),
             ("postgres.host", value("POSTGRES_HOST")),
             ("postgres.port", value("POSTGRES_PORT")),
             ("postgres.database", database.to_owned()),
             ("postgres.pool_size", "4".to_owned()),
-            ("cassandra.nodes", format!("{}:{}", value("CASSANDRA_HOST"), value("CASSANDRA_PORT"))),
-            ("cassandra.keyspace", keyspace.to_owned()),
-            ("cassandra.replicas", "1".to_owned()),
         ]
     }
 

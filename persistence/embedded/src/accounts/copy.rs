@@ -7,7 +7,7 @@ use lynk_domain::{Millis, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::account::{AuditEvent, AuditKind, Session};
 use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage};
-use lynk_model::port::{AccountDump, AccountFill, LastFault, StoreFault};
+use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Accounts, factors, read, write};
@@ -41,7 +41,9 @@ impl LastFault for AccountsSnapshot {
 
 type Rows = Vec<(AccountsRow, AccountsMark)>;
 
-impl AccountDump for AccountsSnapshot {
+impl Dump for AccountsSnapshot {
+    type Row = AccountsRow;
+
     async fn rows(
         &mut self,
         mark: &AccountsMark,
@@ -52,9 +54,7 @@ impl AccountDump for AccountsSnapshot {
             self.fault.replace(Some(fault));
             error
         })?;
-        let whole = rows.len() >= limit as usize;
-        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
-        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+        Ok(DumpPage::at(mark, rows, limit))
     }
 }
 
@@ -162,11 +162,56 @@ fn page(connection: &Connection, mark: &AccountsMark, limit: u32) -> Result<Rows
     Ok(found?)
 }
 
-impl AccountFill for Accounts {
+impl Fill for Accounts {
+    type Row = AccountsRow;
+
     async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
         let result = fill(&mut self.connection, rows);
         self.noted(result)
     }
+
+    async fn take_out(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+        let result = take_out(&mut self.connection, rows);
+        self.noted(result)
+    }
+}
+
+fn take_out(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for row in rows {
+        match row {
+            AccountsRow::Account(account) => {
+                tx.prepare_cached("DELETE FROM accounts WHERE user = ?1")?.execute([account.user.0])?;
+            }
+            AccountsRow::Name { .. } => return Err(Fault::corrupt("names are never taken out")),
+            AccountsRow::Session { session, .. } => {
+                tx.prepare_cached("DELETE FROM sessions WHERE session = ?1")?.execute([session.session.0])?;
+            }
+            AccountsRow::Counter { key, slice, .. } => {
+                let sql = "DELETE FROM counters WHERE key = ?1 AND slice = ?2";
+                tx.prepare_cached(sql)?.execute(params![key, bits(*slice)])?;
+            }
+            AccountsRow::Audit(event) => {
+                let sql = "DELETE FROM audit WHERE user = ?2 AND at = ?1 AND session = ?3 AND kind = ?4";
+                let (at, kind) = (bits(event.at.0), event.kind as u8);
+                tx.prepare_cached(sql)?.execute(params![at, event.user.0, event.session.0, kind])?;
+            }
+            AccountsRow::Waiting { user, .. } => {
+                tx.prepare_cached("DELETE FROM outbox WHERE user = ?1")?.execute([user.0])?;
+            }
+            AccountsRow::Factor(app) => {
+                tx.prepare_cached("DELETE FROM factors WHERE user = ?1")?.execute([app.user.0])?;
+            }
+            AccountsRow::Recovery { user, proof } => {
+                let sql = "DELETE FROM recovery WHERE user = ?1 AND proof = ?2";
+                tx.prepare_cached(sql)?.execute(params![user.0, proof])?;
+            }
+            AccountsRow::Suspended { user, .. } => {
+                tx.prepare_cached("DELETE FROM suspended WHERE user = ?1")?.execute([user.0])?;
+            }
+        }
+    }
+    commit(tx)
 }
 
 fn fill(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
-use lynk_model::port::{LastFault, RoomDump, RoomFill, StoreFault};
+use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
 use lynk_model::{LoadedRoom, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
@@ -40,7 +40,9 @@ impl LastFault for RoomsSnapshot {
 
 type Rows = Vec<(RoomsRow, RoomsMark)>;
 
-impl RoomDump for RoomsSnapshot {
+impl Dump for RoomsSnapshot {
+    type Row = RoomsRow;
+
     async fn rows(
         &mut self,
         mark: &RoomsMark,
@@ -57,9 +59,7 @@ impl RoomDump for RoomsSnapshot {
             self.fault.replace(Some(fault));
             error
         })?;
-        let whole = rows.len() >= limit as usize;
-        let next = if whole { rows.last().map(|(_, at)| at.clone()) } else { mark.next_table() };
-        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+        Ok(DumpPage::at(mark, rows, limit))
     }
 }
 
@@ -124,11 +124,38 @@ fn results(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-impl RoomFill for Rooms {
+impl Fill for Rooms {
+    type Row = RoomsRow;
+
     async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
         let result = fill(&mut self.connection(), rows);
         self.noted(result)
     }
+
+    async fn take_out(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+        let result = take_out(&mut self.connection(), rows);
+        self.noted(result)
+    }
+}
+
+fn take_out(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for row in rows {
+        match row {
+            RoomsRow::Room(_) | RoomsRow::Name { .. } => {
+                return Err(Fault::corrupt("rooms and names are never taken out"));
+            }
+            RoomsRow::Block { by, user, .. } => {
+                let sql = "DELETE FROM blocks WHERE by = ?1 AND user = ?2";
+                tx.prepare_cached(sql)?.execute(params![by.0, user.0])?;
+            }
+            RoomsRow::Result { actor, room, key, .. } => {
+                let sql = "DELETE FROM results WHERE actor = ?1 AND room = ?2 AND key = ?3";
+                tx.prepare_cached(sql)?.execute(params![actor.0, room.0, key.0])?;
+            }
+        }
+    }
+    commit(tx)
 }
 
 fn fill(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault> {

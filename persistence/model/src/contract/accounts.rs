@@ -333,6 +333,20 @@ pub(super) fn more_of_everything<S: FactorStore>(store: &mut S) {
     super::factors::more_of_everything(store);
 }
 
+/// Somebody goes, and somebody else, whose id is lower and another one's whose is higher, has the number.
+pub(super) fn numbers_that_pass_on<S: AccountStore>(store: &mut S) {
+    ready(store.remove(CAROL, at(DAY))).expect("removes");
+    let (low, high) = (UserId(1u128.to_be_bytes()), UserId([0xee; 16]));
+    for (user, name) in [(low, "erin"), (high, "frank")] {
+        let taken = Account { phone: phone(CAROL.0[0]), ..account(user, name, DAY) };
+        let made = ready(store.register(&taken, &new_session(0x70 + user.0[0] % 16, DAY)));
+        assert_eq!(made, Ok(Registered::Made));
+        if user == low {
+            ready(store.remove(user, at(DAY))).expect("removes");
+        }
+    }
+}
+
 /// Compares what can be asked for.
 pub(super) fn the_same_is_answered<A: FactorStore, B: FactorStore>(one: &A, other: &B) {
     for user in [ALICE, BOB, CAROL] {

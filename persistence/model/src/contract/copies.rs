@@ -1,18 +1,19 @@
 //! The suites of dumping and filling: what is filled from a dump answers as the store that it was dumped from.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use lynk_domain::{Epoch, Key, Lsn, Millis, RoomId, Seq};
 
 use super::history::{History, Random, records};
 use super::messages::{println_seed, same_log};
-use crate::dump::{AccountsMark, LogRow, RoomsMark};
+use crate::dump::{AccountsRow, DumpRow, LogRow, RoomsRow};
 use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
 use crate::port::{
-    AccountDump, AccountFill, FactorStore, MessageDump, MessageStore as _, RoomDump, RoomFill, RoomStore,
-    ready,
+    AccountDump, AccountFill, Dump, FactorStore, Fill, MarkOf, MessageDump, MessageStore as _, RoomDump,
+    RoomFill, RoomStore, ready,
 };
-use crate::{MetaEvent, StoreError};
+use crate::{MetaChange, MetaEvent, StoreError};
 
 /// Rows of a room in pages of so many seqs.
 fn dump<M: MessageDump>(store: &M, room: RoomId, step: u64) -> Vec<Vec<LogRow>> {
@@ -125,36 +126,82 @@ pub fn epochs_are_raised_for_all_rooms<M: MessageDump>(store: &mut M) {
     assert_eq!(ready(store.head(room)).expect("readable").top, Seq(2));
 }
 
-/// All rows of a dump, encoded, in pages of several sizes.
-fn rooms_rows<D: RoomDump>(dump: &mut D) -> Vec<Vec<u8>> {
-    let mut all: Option<Vec<Vec<u8>>> = None;
-    for limit in [1, 4, 1_000] {
-        let (mut rows, mut mark) = (Vec::new(), Some(RoomsMark::default()));
-        while let Some(at) = mark {
-            let page = ready(dump.rows(&at, limit)).expect("readable");
-            assert!(page.rows.len() <= limit as usize);
-            rows.extend(page.rows.iter().map(|row| {
-                let mut bytes = Vec::new();
-                row.encode(&mut bytes);
-                bytes
-            }));
-            mark = page.next;
-        }
-        rows.sort();
-        assert!(all.as_ref().is_none_or(|all| *all == rows), "pages of {limit} hold other rows");
-        all = Some(rows);
-    }
-    all.unwrap_or_default()
+fn encoding<R: DumpRow>(row: &R) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    row.encode(&mut bytes);
+    bytes
 }
 
-async fn copy_rooms<D: RoomDump, F: RoomFill>(dump: &mut D, fill: &mut F) -> Result<(), StoreError> {
-    let mut mark = Some(RoomsMark::default());
+fn key<R: DumpRow>(row: &R) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    row.key(&mut bytes);
+    bytes
+}
+
+/// The rows of a dump, in pages of one size.
+fn pages<D: Dump>(dump: &mut D, limit: u32) -> Vec<D::Row> {
+    let (mut rows, mut mark) = (Vec::new(), Some(MarkOf::<D>::default()));
     while let Some(at) = mark {
-        let page = dump.rows(&at, 3).await?;
-        fill.fill(&page.rows).await?;
+        let page = ready(dump.rows(&at, limit)).expect("readable");
+        assert!(page.rows.len() <= limit as usize);
+        let mut last = at;
+        for (row, mark) in page.rows {
+            assert!(mark > last, "marks ascend");
+            last = mark;
+            rows.push(row);
+        }
+        assert!(page.next.as_ref().is_none_or(|next| *next >= last), "so do tables");
+        mark = page.next;
+    }
+    rows
+}
+
+/// All rows of a dump by their keys, encoded, in pages of several sizes. What else a dump answers must agree with them.
+fn all_rows<D: Dump>(dump: &mut D) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let rows = pages(dump, 1_000);
+    let by_key = |rows: &[D::Row]| -> BTreeMap<Vec<u8>, Vec<u8>> {
+        rows.iter().map(|row| (key(row), encoding(row))).collect()
+    };
+    let all = by_key(&rows);
+    assert_eq!(all.len(), rows.len(), "a key is of one row");
+    for limit in [1, 4] {
+        let rows = pages(dump, limit);
+        assert_eq!((by_key(&rows), rows.len()), (all.clone(), all.len()), "pages of {limit} hold other rows");
+    }
+    assert_eq!(ready(dump.count()), Ok(rows.len() as u64));
+    let found = ready(dump.find(&rows)).expect("readable");
+    assert!(found == rows, "each is found under its key, and in the order in which it was asked for");
+    all
+}
+
+async fn copy<D: Dump, F: Fill<Row = D::Row>>(
+    dump: &mut D,
+    fill: &mut F,
+    limit: u32,
+) -> Result<(), StoreError> {
+    let mut mark = Some(MarkOf::<D>::default());
+    while let Some(at) = mark {
+        let page = dump.rows(&at, limit).await?;
+        let rows: Vec<D::Row> = page.rows.into_iter().map(|(row, _)| row).collect();
+        fill.fill(&rows).await?;
         mark = page.next;
     }
     Ok(())
+}
+
+/// Brings a store that was filled from `before` to what `after` has: what is gone is taken out, what is new or another is put in.
+fn follow<F: Fill>(store: &mut F, before: &mut impl Dump<Row = F::Row>, after: &mut impl Dump<Row = F::Row>) {
+    let (before, after) = (pages(before, 3), pages(after, 3));
+    let kept: BTreeMap<_, _> = after.iter().map(|row| (key(row), encoding(row))).collect();
+    let known: BTreeMap<_, _> = before.iter().map(|row| (key(row), encoding(row))).collect();
+    let gone: Vec<F::Row> = before.into_iter().filter(|row| !kept.contains_key(&key(row))).collect();
+    let put: Vec<F::Row> =
+        after.into_iter().filter(|row| known.get(&key(row)) != Some(&encoding(row))).collect();
+    assert!(!gone.is_empty() && !put.is_empty(), "there is something to do");
+    for _ in 0..2 {
+        ready(store.take_out(&gone)).expect("takes out, also what is not there any more");
+        ready(store.fill(&put)).expect("fills");
+    }
 }
 
 /// Rooms that are filled from the reference answer as it does, and are dumped as they were filled. `snapshot` dumps the store as it
@@ -168,48 +215,62 @@ pub fn filled_rooms_equal_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     let block = super::rooms::random_block();
     assert!(ready(source.apply(&block)).is_ok());
     for _ in 0..2 {
-        ready(copy_rooms(&mut source, store)).expect("copies");
+        ready(copy(&mut source, store, 3)).expect("copies");
     }
-    let expected = rooms_rows(&mut source);
+    let expected = all_rows(&mut source);
     let mut before = snapshot(store);
-    assert_eq!(rooms_rows(&mut before), expected);
+    assert_eq!(all_rows(&mut before), expected);
     let mut back = MemoryRooms::default();
-    ready(copy_rooms(&mut before, &mut back)).expect("copies");
+    ready(copy(&mut before, &mut back, 3)).expect("copies");
     assert_eq!(back, source);
     // It goes on as the source does, and the snapshot stays.
     super::rooms::random_commands_match_the_reference(store, 60..62);
-    assert_eq!(rooms_rows(&mut before), expected);
-    assert!(rooms_rows(&mut snapshot(store)).len() > expected.len());
+    assert_eq!(all_rows(&mut before), expected);
+    assert!(all_rows(&mut snapshot(store)).len() > expected.len());
 }
 
-fn accounts_rows<D: AccountDump>(dump: &mut D) -> Vec<Vec<u8>> {
-    let mut all: Option<Vec<Vec<u8>>> = None;
-    for limit in [1, 1_000] {
-        let (mut rows, mut mark) = (Vec::new(), Some(AccountsMark::default()));
-        while let Some(at) = mark {
-            let page = ready(dump.rows(&at, limit)).expect("readable");
-            rows.extend(page.rows.iter().map(|row| {
-                let mut bytes = Vec::new();
-                row.encode(&mut bytes);
-                bytes
-            }));
-            mark = page.next;
-        }
-        rows.sort();
-        assert!(all.as_ref().is_none_or(|all| *all == rows), "pages of {limit} hold other rows");
-        all = Some(rows);
+/// What changes in rooms after they were copied is brought over row by row. The store must be empty.
+pub fn filled_rooms_follow_their_source<R: RoomStore + RoomFill, D: RoomDump>(
+    store: &mut R,
+    snapshot: impl Fn(&R) -> D,
+) {
+    let mut source = MemoryRooms::default();
+    super::rooms::random_commands_match_the_reference(&mut source, 70..73);
+    let mut block = super::rooms::random_block();
+    assert!(ready(source.apply(&block)).is_ok());
+    ready(copy(&mut source, store, 3)).expect("copies");
+    let mut before = source.clone();
+    // Rooms that were there change, others come, results of keys and a block go.
+    let rows = pages(&mut before, 100);
+    let rooms: Vec<RoomId> = rows
+        .iter()
+        .filter_map(|row| match row {
+            RoomsRow::Room(room) => room.row.as_ref().map(|row| row.room),
+            _ => None,
+        })
+        .collect();
+    for (number, room) in (0..).zip(&rooms) {
+        super::rooms::change_some(&mut source, *room, number);
     }
-    all.unwrap_or_default()
-}
-
-async fn copy_accounts<D: AccountDump, F: AccountFill>(dump: &mut D, fill: &mut F) -> Result<(), StoreError> {
-    let mut mark = Some(AccountsMark::default());
-    while let Some(at) = mark {
-        let page = dump.rows(&at, 2).await?;
-        fill.fill(&page.rows).await?;
-        mark = page.next;
+    super::rooms::random_commands_match_the_reference(&mut source, 73..75);
+    let results = rows.iter().filter(|row| matches!(row, RoomsRow::Result { .. })).step_by(2).cloned();
+    ready(source.take_out(&results.collect::<Vec<_>>())).expect("takes out");
+    if let MetaChange::Block { on, .. } = &mut block.change {
+        (*on, block.key) = (false, Key([0x5a; 16]));
     }
-    Ok(())
+    assert!(ready(source.apply(&block)).is_ok());
+    follow(store, &mut before, &mut source);
+    assert_eq!(all_rows(&mut snapshot(store)), all_rows(&mut source));
+    let mut back = MemoryRooms::default();
+    ready(copy(&mut snapshot(store), &mut back, 3)).expect("copies");
+    assert_eq!(back, source);
+    // What no store ever takes out is not taken out so either, nor what is named beside it.
+    let expected = all_rows(&mut source);
+    for never in rows.iter().filter(|row| matches!(row, RoomsRow::Room(_) | RoomsRow::Name { .. })) {
+        let beside = rows.iter().find(|row| matches!(row, RoomsRow::Result { .. })).expect("some").clone();
+        assert_eq!(ready(store.take_out(&[beside, never.clone()])), Err(StoreError::Corrupt));
+    }
+    assert_eq!(all_rows(&mut snapshot(store)), expected);
 }
 
 /// Accounts that are filled from the reference are dumped as they were filled, and go on as the reference does. The store must be empty.
@@ -220,18 +281,65 @@ pub fn filled_accounts_equal_their_source<A: FactorStore + AccountFill, D: Accou
     let mut source = MemoryAccounts::default();
     super::accounts::some_of_everything(&mut source);
     for _ in 0..2 {
-        ready(copy_accounts(&mut source, store)).expect("copies");
+        ready(copy(&mut source, store, 2)).expect("copies");
     }
-    let expected = accounts_rows(&mut source);
+    let expected = all_rows(&mut source);
     let mut before = snapshot(store);
-    assert_eq!(accounts_rows(&mut before), expected);
+    assert_eq!(all_rows(&mut before), expected);
     let mut back = MemoryAccounts::default();
-    ready(copy_accounts(&mut before, &mut back)).expect("copies");
-    assert_eq!(accounts_rows(&mut back), expected);
+    ready(copy(&mut before, &mut back, 2)).expect("copies");
+    assert_eq!(all_rows(&mut back), expected);
     super::accounts::the_same_is_answered(store, &source);
     super::accounts::more_of_everything(&mut source);
     super::accounts::more_of_everything(store);
     super::accounts::the_same_is_answered(store, &source);
-    assert_eq!(accounts_rows(&mut before), expected, "a snapshot stays");
-    assert_eq!(accounts_rows(&mut snapshot(store)), accounts_rows(&mut source));
+    assert_eq!(all_rows(&mut before), expected, "a snapshot stays");
+    assert_eq!(all_rows(&mut snapshot(store)), all_rows(&mut source));
+}
+
+/// What changes in accounts after they were copied is brought over row by row. The store must be empty.
+pub fn filled_accounts_follow_their_source<A: FactorStore + AccountFill, D: AccountDump>(
+    store: &mut A,
+    snapshot: impl Fn(&A) -> D,
+) {
+    let mut source = MemoryAccounts::default();
+    super::accounts::some_of_everything(&mut source);
+    ready(copy(&mut source, store, 2)).expect("copies");
+    let mut before = source.clone();
+    super::accounts::more_of_everything(&mut source);
+    super::accounts::numbers_that_pass_on(&mut source);
+    // What is forgotten in time, and what is published.
+    let one_of_each = |of: fn(&AccountsRow) -> bool| pages(&mut before.clone(), 100).into_iter().find(of);
+    let gone = [
+        one_of_each(|row| matches!(row, AccountsRow::Session { .. })),
+        one_of_each(|row| matches!(row, AccountsRow::Counter { .. })),
+        one_of_each(|row| matches!(row, AccountsRow::Audit(_))),
+        one_of_each(|row| matches!(row, AccountsRow::Waiting { .. })),
+        one_of_each(|row| matches!(row, AccountsRow::Factor(_))),
+        one_of_each(|row| matches!(row, AccountsRow::Recovery { .. })),
+        one_of_each(|row| matches!(row, AccountsRow::Suspended { .. })),
+    ];
+    ready(source.take_out(&gone.map(|row| row.expect("some of everything")))).expect("takes out");
+    follow(store, &mut before, &mut source);
+    assert_eq!(all_rows(&mut snapshot(store)), all_rows(&mut source));
+    super::accounts::the_same_is_answered(store, &source);
+    // Two that stay may have changed their numbers for each other's.
+    let mut two: Vec<_> = pages(&mut source, 100)
+        .into_iter()
+        .filter(|row| matches!(row, AccountsRow::Account(_)))
+        .take(2)
+        .collect();
+    if let [AccountsRow::Account(one), AccountsRow::Account(other)] = &mut two[..] {
+        std::mem::swap(&mut one.phone, &mut other.phone);
+    }
+    for row in &two {
+        ready(store.fill(std::slice::from_ref(row))).expect("fills");
+        ready(source.fill(std::slice::from_ref(row))).expect("fills");
+    }
+    assert_eq!(ready(source.find(&two)).expect("readable").len(), 2);
+    let expected = all_rows(&mut source);
+    for name in pages(&mut source, 100).into_iter().filter(|row| matches!(row, AccountsRow::Name { .. })) {
+        assert_eq!(ready(store.take_out(&[name])), Err(StoreError::Corrupt));
+    }
+    assert_eq!(all_rows(&mut snapshot(store)), expected);
 }

@@ -390,3 +390,32 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
         change,
     }
 }
+
+/// Changes of a room that is there: some of its members, a mute, a pin, an event that is confirmed.
+pub(super) fn change_some<R: RoomStore>(store: &mut R, room: RoomId, number: u64) {
+    let member = UserId([1 + (number % 5) as u8; 16]);
+    let events = [
+        MetaEvent::Left { user: member },
+        MetaEvent::Joined { user: UserId([0x66; 16]), role: Role::Member },
+        MetaEvent::Muted { user: UserId([0x66; 16]), until: Millis(number) },
+        MetaEvent::Pinned { target: Seq(90 + number), on: true },
+    ];
+    let mut version = 0;
+    for (step, event) in (0..).zip(events).skip((number % 3) as usize) {
+        let mut key = [0x44; 16];
+        key[..8].copy_from_slice(&(number * 8 + step).to_be_bytes());
+        let command = MetaTransaction {
+            room,
+            actor: OWNER,
+            key: Key(key),
+            content_hash: 1,
+            wall: Millis(1),
+            change: MetaChange::Event(event),
+        };
+        let MetaOutcome::Applied { version: now, .. } = ready(store.apply(&command)).expect("answers") else {
+            panic!("{command:?}");
+        };
+        version = now;
+    }
+    ready(store.confirm(room, version, Seq(500))).expect("confirms");
+}

@@ -1,7 +1,7 @@
 //! The one encoding of rows, for digests. Not a stored format: two stores that are compared are read by one program.
 //!
 //! A tag, then the fields in order: numbers little-endian, lists and texts behind their length. What stores derive (the rev of a
-//! message) and what is the store's own (epochs) is left out.
+//! message) and what is the store's own (epochs) is left out. A key is the tag and the fields by which a store finds the row.
 
 use lynk_domain::{Millis, Role};
 
@@ -24,6 +24,10 @@ impl Out<'_> {
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
+    }
+    fn tagged(&mut self, tag: u8, bytes: &[u8]) {
+        self.byte(tag);
+        self.bytes(bytes);
     }
     fn time(&mut self, time: Option<Millis>) {
         match time {
@@ -241,6 +245,26 @@ impl RoomsRow {
             }
         }
     }
+
+    /// Appends what tells it from other rows.
+    pub fn key(&self, out: &mut Vec<u8>) {
+        let out = &mut Out(out);
+        match self {
+            Self::Room(loaded) => {
+                out.byte(1);
+                loaded.row.iter().for_each(|row| out.id(row.room.0));
+            }
+            Self::Name { folded, .. } => out.tagged(2, folded.as_bytes()),
+            Self::Block { by, user, .. } => {
+                out.tagged(3, &by.0);
+                out.id(user.0);
+            }
+            Self::Result { actor, room, key, .. } => {
+                out.tagged(4, &actor.0);
+                [room.0, key.0].into_iter().for_each(|id| out.id(id));
+            }
+        }
+    }
 }
 
 impl AccountsRow {
@@ -302,6 +326,27 @@ impl AccountsRow {
                 out.id(user.0);
                 out.number(since.0);
             }
+        }
+    }
+
+    /// Appends what tells it from other rows. A line of the audit log is told by all that it says: its number is each store's own.
+    pub fn key(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Audit(_) => self.encode(out),
+            Self::Account(account) => Out(out).tagged(1, &account.user.0),
+            Self::Name { folded, .. } => Out(out).tagged(2, folded.as_bytes()),
+            Self::Session { session, .. } => Out(out).tagged(3, &session.session.0),
+            Self::Counter { key, slice, .. } => {
+                Out(out).tagged(4, key);
+                Out(out).number(*slice);
+            }
+            Self::Waiting { user, .. } => Out(out).tagged(6, &user.0),
+            Self::Factor(app) => Out(out).tagged(7, &app.user.0),
+            Self::Recovery { user, proof } => {
+                Out(out).tagged(8, &user.0);
+                Out(out).bytes(proof);
+            }
+            Self::Suspended { user, .. } => Out(out).tagged(9, &user.0),
         }
     }
 }

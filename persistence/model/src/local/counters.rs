@@ -84,6 +84,11 @@ impl Slices {
         self.0.insert((key, slice), counted);
     }
 
+    /// Takes a slice out.
+    pub(crate) fn take_out(&mut self, key: [u8; 16], slice: u64) {
+        self.0.remove(&(key, slice));
+    }
+
     fn forget(&mut self, key: [u8; 16]) {
         let gone: Vec<_> = self.0.range((key, 0)..=(key, u64::MAX)).map(|(slice, _)| *slice).collect();
         for slice in gone {

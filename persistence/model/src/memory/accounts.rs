@@ -12,7 +12,7 @@ use crate::account::{
 };
 use crate::dump::{AccountsMark, AccountsRow, DumpPage};
 use crate::local::{Counted, Slices};
-use crate::port::{AccountDump, AccountFill, AccountStore, LastFault};
+use crate::port::{AccountStore, Dump, Fill, LastFault};
 use crate::{NAME_RESERVED_MILLIS, StoreError, fold_name};
 
 /// [`AccountStore`] in memory.
@@ -247,20 +247,22 @@ impl AccountStore for MemoryAccounts {
     }
 }
 
-impl AccountDump for MemoryAccounts {
+impl Dump for MemoryAccounts {
+    type Row = AccountsRow;
+
     async fn rows(
         &mut self,
         mark: &AccountsMark,
         limit: u32,
     ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError> {
-        let limit = limit as usize;
+        let size = limit as usize;
         let rows: Vec<(AccountsRow, AccountsMark)> = match mark {
             AccountsMark::Accounts(after) => {
-                let rows = self.accounts.iter().filter(|(user, _)| *user > after).take(limit);
+                let rows = self.accounts.iter().filter(|(user, _)| *user > after).take(size);
                 rows.map(|(u, a)| (AccountsRow::Account(a.clone()), AccountsMark::Accounts(*u))).collect()
             }
             AccountsMark::Names(after) => {
-                let rows = self.names.iter().filter(|(folded, _)| *folded > after).take(limit);
+                let rows = self.names.iter().filter(|(folded, _)| *folded > after).take(size);
                 let row = |(folded, (user, freed)): (&String, &(UserId, Option<Millis>))| {
                     let row = AccountsRow::Name { folded: folded.clone(), user: *user, freed: *freed };
                     (row, AccountsMark::Names(folded.clone()))
@@ -268,7 +270,7 @@ impl AccountDump for MemoryAccounts {
                 rows.map(row).collect()
             }
             AccountsMark::Sessions(after) => {
-                let rows = self.sessions.iter().filter(|(id, _)| *id > after).take(limit);
+                let rows = self.sessions.iter().filter(|(id, _)| *id > after).take(size);
                 let row = |(id, kept): (&SessionId, &Kept)| {
                     let row = AccountsRow::Session { session: kept.session.clone(), revoked: kept.revoked };
                     (row, AccountsMark::Sessions(*id))
@@ -276,53 +278,55 @@ impl AccountDump for MemoryAccounts {
                 rows.map(row).collect()
             }
             AccountsMark::Counters(key, slice) => {
-                let rows = self.counted.after(*key, *slice).take(limit);
+                let rows = self.counted.after(*key, *slice).take(size);
                 let row = |(&(key, slice), &Counted { count, until }): (&([u8; 16], u64), &Counted)| {
                     (AccountsRow::Counter { key, slice, count, until }, AccountsMark::Counters(key, slice))
                 };
                 rows.map(row).collect()
             }
             AccountsMark::Audit(after) => {
-                let rows = (1..).zip(&self.audit).filter(|(id, _)| id > after).take(limit);
+                let rows = (1..).zip(&self.audit).filter(|(id, _)| id > after).take(size);
                 rows.map(|(id, event)| (AccountsRow::Audit(*event), AccountsMark::Audit(id))).collect()
             }
             AccountsMark::Outbox(after) => {
-                let rows = (1..).zip(&self.outbox).filter(|(id, _)| id > after).take(limit);
+                let rows = (1..).zip(&self.outbox).filter(|(id, _)| id > after).take(size);
                 let row = |(id, &(user, created)): (u64, &(UserId, Millis))| {
                     (AccountsRow::Waiting { user, created }, AccountsMark::Outbox(id))
                 };
                 rows.map(row).collect()
             }
             AccountsMark::Factors(after) => {
-                let rows = self.factors.apps.range((Excluded(*after), Unbounded)).take(limit);
+                let rows = self.factors.apps.range((Excluded(*after), Unbounded)).take(size);
                 rows.map(|(user, app)| (AccountsRow::Factor(app.clone()), AccountsMark::Factors(*user)))
                     .collect()
             }
             AccountsMark::Recovery(user, proof) => {
-                let rows = self.factors.recovery.range((Excluded((*user, *proof)), Unbounded)).take(limit);
+                let rows = self.factors.recovery.range((Excluded((*user, *proof)), Unbounded)).take(size);
                 let row = |&(user, proof): &(UserId, [u8; 32])| {
                     (AccountsRow::Recovery { user, proof }, AccountsMark::Recovery(user, proof))
                 };
                 rows.map(row).collect()
             }
             AccountsMark::Suspended(after) => {
-                let rows = self.factors.suspended.range((Excluded(*after), Unbounded)).take(limit);
+                let rows = self.factors.suspended.range((Excluded(*after), Unbounded)).take(size);
                 let row = |(&user, &since): (&UserId, &Millis)| {
                     (AccountsRow::Suspended { user, since }, AccountsMark::Suspended(user))
                 };
                 rows.map(row).collect()
             }
         };
-        let next = if rows.len() < limit { mark.next_table() } else { rows.last().map(|(_, at)| at.clone()) };
-        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+        Ok(DumpPage::at(mark, rows, limit))
     }
 }
 
-impl AccountFill for MemoryAccounts {
+impl Fill for MemoryAccounts {
+    type Row = AccountsRow;
+
     async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
         for row in rows {
             match row {
                 AccountsRow::Account(account) => {
+                    self.accounts.retain(|_, other| other.phone != account.phone);
                     self.accounts.insert(account.user, account.clone());
                 }
                 AccountsRow::Name { folded, user, freed } => {
@@ -353,6 +357,30 @@ impl AccountFill for MemoryAccounts {
                 }
                 AccountsRow::Suspended { user, since } => {
                     self.factors.suspended.insert(*user, *since);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_out(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
+        if rows.iter().any(|row| matches!(row, AccountsRow::Name { .. })) {
+            return Err(StoreError::Corrupt);
+        }
+        for row in rows {
+            match row {
+                AccountsRow::Name { .. } => {}
+                AccountsRow::Account(account) => drop(self.accounts.remove(&account.user)),
+                AccountsRow::Session { session, .. } => drop(self.sessions.remove(&session.session)),
+                AccountsRow::Counter { key, slice, .. } => self.counted.take_out(*key, *slice),
+                AccountsRow::Audit(event) => self.audit.retain(|other| other != event),
+                AccountsRow::Waiting { user, .. } => self.outbox.retain(|(other, _)| other != user),
+                AccountsRow::Factor(app) => drop(self.factors.apps.remove(&app.user)),
+                AccountsRow::Recovery { user, proof } => {
+                    self.factors.recovery.remove(&(*user, *proof));
+                }
+                AccountsRow::Suspended { user, .. } => {
+                    self.factors.suspended.remove(user);
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
-use crate::port::{LastFault, RoomDump, RoomFill, RoomStore};
+use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
     BLOCKS_PER_USER_MAX, Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
     MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, RoomRow, StoreError, fold_name, name_is_unique,
@@ -326,7 +326,9 @@ impl RoomStore for MemoryRooms {
 
 impl LastFault for MemoryRooms {}
 
-impl RoomDump for MemoryRooms {
+impl Dump for MemoryRooms {
+    type Row = RoomsRow;
+
     async fn rows(
         &mut self,
         mark: &RoomsMark,
@@ -368,12 +370,13 @@ impl RoomDump for MemoryRooms {
                 }));
             }
         }
-        let next = if rows.len() < size { mark.next_table() } else { rows.last().map(|(_, at)| at.clone()) };
-        Ok(DumpPage { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+        Ok(DumpPage::at(mark, rows, limit))
     }
 }
 
-impl RoomFill for MemoryRooms {
+impl Fill for MemoryRooms {
+    type Row = RoomsRow;
+
     async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
         for row in rows {
             match row {
@@ -399,6 +402,22 @@ impl RoomFill for MemoryRooms {
                     let (content_hash, version, seq, wall) = (*content_hash, *version, *seq, *wall);
                     self.results
                         .insert((*actor, *room, *key), MetaResult { content_hash, version, seq, wall });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_out(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError> {
+        if rows.iter().any(|row| matches!(row, RoomsRow::Room(_) | RoomsRow::Name { .. })) {
+            return Err(StoreError::Corrupt);
+        }
+        for row in rows {
+            match row {
+                RoomsRow::Room(_) | RoomsRow::Name { .. } => {}
+                RoomsRow::Block { by, user, .. } => drop(self.blocks.remove(&(*by, *user))),
+                RoomsRow::Result { actor, room, key, .. } => {
+                    self.results.remove(&(*actor, *room, *key));
                 }
             }
         }

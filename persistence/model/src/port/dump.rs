@@ -1,9 +1,11 @@
 //! The ports by which whole stores are copied: into a backup, out of one, into other stores.
 
+use std::collections::BTreeMap;
+
 use lynk_domain::{Epoch, Millis, RoomId, Seq};
 
 use super::MessageStore;
-use crate::dump::{AccountsMark, AccountsRow, DumpPage, LogRow, RoomsMark, RoomsRow};
+use crate::dump::{AccountsRow, DumpPage, DumpRow, LogRow, RoomsRow};
 use crate::{Position, StoreError};
 
 /// A message log that can be read whole, and filled.
@@ -98,51 +100,100 @@ pub fn key_of(row: &LogRow) -> Option<(lynk_domain::UserId, lynk_domain::Key, Mi
     }
 }
 
-/// The relational side at one moment.
+/// Tables at one moment.
 #[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
-pub trait RoomDump {
-    /// The rows after a mark, `limit` at most.
+pub trait Dump {
+    /// What is in them.
+    type Row: DumpRow;
+
+    /// The rows after a mark, `limit` at most, in the order of their marks.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
-    async fn rows(
-        &mut self,
-        mark: &RoomsMark,
-        limit: u32,
-    ) -> Result<DumpPage<RoomsRow, RoomsMark>, StoreError>;
+    async fn rows(&mut self, mark: &MarkOf<Self>, limit: u32) -> Result<PageOf<Self>, StoreError>;
+
+    /// Those rows that are there under the keys of `rows`, in that order. A store that is far away looks for them; this reads everything.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn find(&mut self, rows: &[Self::Row]) -> Result<Vec<Self::Row>, StoreError> {
+        let key = |row: &Self::Row| {
+            let mut key = Vec::new();
+            row.key(&mut key);
+            key
+        };
+        let mut found: BTreeMap<Vec<u8>, Option<Self::Row>> =
+            rows.iter().map(|row| (key(row), None)).collect();
+        let mut mark = Some(MarkOf::<Self>::default());
+        while let Some(at) = mark {
+            let page = self.rows(&at, PAGE_ROWS).await?;
+            for (row, _) in page.rows {
+                if let Some(place) = found.get_mut(&key(&row)) {
+                    *place = Some(row);
+                }
+            }
+            mark = page.next;
+        }
+        Ok(rows.iter().filter_map(|row| found.get(&key(row))?.clone()).collect())
+    }
+
+    /// How many rows there are. A store that is far away counts them; this reads everything.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn count(&mut self) -> Result<u64, StoreError> {
+        let (mut count, mut mark) = (0, Some(MarkOf::<Self>::default()));
+        while let Some(at) = mark {
+            let page = self.rows(&at, PAGE_ROWS).await?;
+            count += page.rows.len() as u64;
+            mark = page.next;
+        }
+        Ok(count)
+    }
 }
+
+/// Rows of a page where nobody has said how many.
+const PAGE_ROWS: u32 = 100;
+
+/// Where a dump goes on.
+pub type MarkOf<D> = <<D as Dump>::Row as DumpRow>::Mark;
+/// A page of a dump.
+pub type PageOf<D> = DumpPage<<D as Dump>::Row, MarkOf<D>>;
+
+/// Tables that can be filled.
+#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
+pub trait Fill {
+    /// What is in them.
+    type Row: DumpRow;
+
+    /// Puts rows in, each in place of the one with its key, and of another account with its telephone number. Lines of the audit log, and
+    /// accounts in the outbox, that are there already are left out. Those of one call keep their order. Durable when it returns. Repeating
+    /// it is harmless.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unknown` or `Corrupt`.
+    async fn fill(&mut self, rows: &[Self::Row]) -> Result<(), StoreError>;
+
+    /// Takes rows out, each by its key, whatever else it says; one that is not there is none. Durable when it returns. Repeating it is
+    /// harmless. Rooms and unique names are never taken out of any store, so this is no way to do it either.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`; `Corrupt` for a room or a name, and nothing is taken out.
+    async fn take_out(&mut self, rows: &[Self::Row]) -> Result<(), StoreError>;
+}
+
+/// The relational side at one moment.
+pub trait RoomDump: Dump<Row = RoomsRow> {}
+impl<D: Dump<Row = RoomsRow>> RoomDump for D {}
 
 /// A relational side that can be filled.
-#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
-pub trait RoomFill {
-    /// Puts rows in, each in place of the one with its key. Durable when it returns. Repeating it is harmless.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Unknown` or `Corrupt`.
-    async fn fill(&mut self, rows: &[RoomsRow]) -> Result<(), StoreError>;
-}
+pub trait RoomFill: Fill<Row = RoomsRow> {}
+impl<F: Fill<Row = RoomsRow>> RoomFill for F {}
 
 /// Accounts at one moment.
-#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
-pub trait AccountDump {
-    /// The rows after a mark, `limit` at most.
-    ///
-    /// # Errors
-    /// `Unavailable` or `Corrupt`.
-    async fn rows(
-        &mut self,
-        mark: &AccountsMark,
-        limit: u32,
-    ) -> Result<DumpPage<AccountsRow, AccountsMark>, StoreError>;
-}
+pub trait AccountDump: Dump<Row = AccountsRow> {}
+impl<D: Dump<Row = AccountsRow>> AccountDump for D {}
 
 /// Accounts that can be filled.
-#[expect(async_fn_in_trait, reason = "called on one thread by concrete type; no Send bound is wanted")]
-pub trait AccountFill {
-    /// Puts rows in, each in place of the one with its key; lines of the audit log and accounts in the outbox that are there already are left
-    /// out. Those of one call keep their order. Durable when it returns. Repeating it is harmless.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Unknown` or `Corrupt`.
-    async fn fill(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError>;
-}
+pub trait AccountFill: Fill<Row = AccountsRow> {}
+impl<F: Fill<Row = AccountsRow>> AccountFill for F {}

@@ -1,0 +1,259 @@
+//! Rooms and accounts on their way from the embedded files into PostgreSQL, while the server serves.
+//!
+//! 1. [`Relational::copy_whole`]: the files are copied as they are at one moment, each by itself, into [`MOVE_PART`] of the data directory; all rows
+//!    of the copy go into PostgreSQL, which is then compared with it by digest. That takes as long as there are rows, and nobody waits.
+//! 2. [`Relational::catch_up`]: the files are copied again, and what differs from the copy before is brought over. It is repeated until little
+//!    differs, so that as little as can be is left for the end.
+//! 3. [`Relational::finish`], when the server has ended and nobody changes the files any more: what differs between the last copy and the files
+//!    themselves is brought over. Two local files are read for it, and PostgreSQL is written and read for as much as changed since.
+//!
+//! What is proven each time says [`bring_tables`]; the last time it is that PostgreSQL has what the files have. The two files need not be of one
+//! moment before: the last step takes both as they are at the end.
+//!
+//! Thread: that of the copy, on its runtime. Limits: two copies of the two files at a time on the disk of the data directory, which must have
+//! room for them and [`SPARE_BYTES`] more. [`MOVE_PART`] goes with this value, and with the next start when the process was killed.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use lynk_copy::{Brought, CopyError, Digest, bring_tables, copy_tables, digest_tables};
+use lynk_embedded::{AccountsSnapshot, OpenError, RoomsSnapshot, TABLE_FILES};
+
+use super::restore::{count, fill_tables, rows_already, same_tables_filled};
+use super::{MOVE_PART, MovedTables, remove_move_part};
+use crate::data_dir::refused;
+use crate::exit::Failure;
+use crate::stores::postgres::Tables;
+
+/// What must be free beside a copy: the server goes on writing.
+const SPARE_BYTES: u64 = 64 << 20;
+/// With fewer rows that differ nothing is won by another round.
+const FEW: u64 = 1_000;
+/// Rounds of one call at most.
+const ROUNDS_MAX: u32 = 5;
+
+const COPYING: &str = "copying rooms and accounts";
+const COMPARING: &str = "comparing rooms and accounts";
+const CHANGES: &str = "copying what changed in rooms and accounts";
+const LAST: &str = "copying the last changes of rooms and accounts";
+
+/// Copies of the files in a directory of their own, which goes with this.
+struct Files(PathBuf);
+
+impl Files {
+    fn open(&self) -> Result<(RoomsSnapshot, AccountsSnapshot), Failure> {
+        open(&self.0)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // What cannot be removed goes with the next start.
+        let _left = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What PostgreSQL holds.
+struct Held {
+    /// The files that it was made of.
+    files: Files,
+    rooms: Digest,
+    accounts: Digest,
+}
+
+/// See the module.
+pub(crate) struct Relational {
+    tables: Tables,
+    root: PathBuf,
+    held: Option<Held>,
+    /// How many copies were made: each has a name of its own.
+    copies: u32,
+    /// Rows that were brought over because they had changed.
+    changes: u64,
+}
+
+impl Drop for Relational {
+    fn drop(&mut self) {
+        self.held = None;
+        let _left = remove_move_part(&self.root);
+    }
+}
+
+fn failed(error: &OpenError) -> Failure {
+    Failure::dependency(error.to_string())
+}
+
+fn open(data: &Path) -> Result<(RoomsSnapshot, AccountsSnapshot), Failure> {
+    let opened = RoomsSnapshot::open(data).and_then(|rooms| Ok((rooms, AccountsSnapshot::open(data)?)));
+    opened.map_err(|error| failed(&error))
+}
+
+fn changes(brought: &Brought) -> u64 {
+    brought.gone + brought.put
+}
+
+impl Relational {
+    pub(crate) fn new(tables: Tables, root: &Path) -> Self {
+        Self { tables, root: root.to_owned(), held: None, copies: 0, changes: 0 }
+    }
+
+    /// Copies everything and compares it. `each` is called now and then with what is being done and how many rows that is.
+    ///
+    /// # Errors
+    /// PostgreSQL has rows already; what a store says; the disk; what `each` says.
+    pub(crate) async fn copy_whole(
+        &mut self,
+        each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
+    ) -> Result<(), Failure> {
+        let (mut rooms, mut accounts) = self.tables.snapshots().await?;
+        if count(&mut rooms).await? + count(&mut accounts).await? > 0 {
+            return Err(rows_already());
+        }
+        drop((rooms, accounts));
+        each(COPYING, 0).await?;
+        let files = self.copy_files()?;
+        let (mut rooms, mut accounts) = files.open()?;
+        let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
+        let told = &mut async |rows| each(COPYING, rows).await;
+        let of_rooms = copy_tables(&mut rooms, &mut rooms_to, |_| true, told).await?;
+        let told = &mut async |rows| each(COPYING, of_rooms.digest.rows + rows).await;
+        let of_accounts = copy_tables(&mut accounts, &mut accounts_to, |_| true, told).await?;
+
+        let (mut rooms, mut accounts) = self.tables.snapshots().await?;
+        let told = &mut async |rows| each(COMPARING, rows).await;
+        let rooms = digest_tables(&mut rooms, "the copy's", |_| true, told).await?;
+        let told = &mut async |rows| each(COMPARING, of_rooms.digest.rows + rows).await;
+        let accounts = digest_tables(&mut accounts, "the copy's", |_| true, told).await?;
+        same_tables_filled((of_rooms, rooms), (of_accounts, accounts))?;
+        self.held = Some(Held { files, rooms: rooms.digest, accounts: accounts.digest });
+        Ok(())
+    }
+
+    /// Brings over what has changed since, in rounds, until that is little.
+    ///
+    /// # Errors
+    /// As [`Self::copy_whole`].
+    pub(crate) async fn catch_up(
+        &mut self,
+        each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
+    ) -> Result<(), Failure> {
+        let mut before = u64::MAX;
+        for _ in 0..ROUNDS_MAX {
+            each(CHANGES, 0).await?;
+            let files = self.copy_files()?;
+            let (rooms, accounts) = self.bring(files.open()?, each).await?;
+            self.held = Some(Held { files, rooms: rooms.tables.digest, accounts: accounts.tables.digest });
+            let changed = changes(&rooms) + changes(&accounts);
+            // When it does not become less, people change as much as is brought over in the time.
+            if changed <= FEW || changed > before / 2 {
+                break;
+            }
+            before = changed;
+        }
+        Ok(())
+    }
+
+    /// Brings over what the files have that nobody changes any more.
+    ///
+    /// # Errors
+    /// What a store says, or the disk.
+    pub(crate) async fn finish(
+        mut self,
+        each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
+    ) -> Result<MovedTables, Failure> {
+        if self.held.is_none() {
+            // Nobody serves: there is one state of them.
+            let (mut rooms, mut accounts) = open(&self.root)?;
+            let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
+            each(COPYING, 0).await?;
+            let filled = fill_tables(
+                (&mut rooms, &mut accounts),
+                (&mut rooms_to, &mut accounts_to),
+                async || self.tables.snapshots().await,
+                |_| true,
+            );
+            let (rooms, accounts) = filled.await?;
+            return Ok(MovedTables { rooms, accounts, ..MovedTables::default() });
+        }
+        each(LAST, 0).await?;
+        let files = open(&self.root)?;
+        let (rooms, accounts) = self.bring(files, &mut async |_, rows| each(LAST, rows).await).await?;
+        Ok(MovedTables {
+            rooms: rooms.tables.counted,
+            accounts: accounts.tables.counted,
+            changes: self.changes,
+            late: changes(&rooms) + changes(&accounts),
+        })
+    }
+
+    /// Brings PostgreSQL from the files of before to those of now.
+    async fn bring(
+        &mut self,
+        (mut rooms, mut accounts): (RoomsSnapshot, AccountsSnapshot),
+        each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
+    ) -> Result<(Brought, Brought), Failure> {
+        let Some(held) = &self.held else {
+            return Err(Failure::dependency("nothing was copied yet"));
+        };
+        let (mut rooms_before, mut accounts_before) = held.files.open()?;
+        let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
+        let look = &mut async || {
+            let shown = self.tables.rooms.snapshot().await;
+            shown.map_err(|error| CopyError::store("the copy's rooms", &self.tables.rooms, error))
+        };
+        let told = &mut async |rows| each(CHANGES, rows).await;
+        let sides = (&mut rooms_before, &mut rooms);
+        let of_rooms = bring_tables(sides, &mut rooms_to, look, held.rooms, told).await?;
+        let look = &mut async || {
+            let shown = self.tables.accounts.snapshot().await;
+            shown.map_err(|error| CopyError::store("the copy's accounts", &self.tables.accounts, error))
+        };
+        let told = &mut async |rows| each(CHANGES, of_rooms.tables.digest.rows + rows).await;
+        let sides = (&mut accounts_before, &mut accounts);
+        let of_accounts = bring_tables(sides, &mut accounts_to, look, held.accounts, told).await?;
+        self.changes += changes(&of_rooms) + changes(&of_accounts);
+        Ok((of_rooms, of_accounts))
+    }
+
+    /// Copies the files as they are now.
+    fn copy_files(&mut self) -> Result<Files, Failure> {
+        let part = self.root.join(MOVE_PART);
+        if self.copies == 0 {
+            remove_move_part(&self.root)?;
+            let made = DirBuilder::new().mode(0o700).create(&part);
+            made.map_err(|error| refused(&part, &error))?;
+        }
+        self.room_for_files()?;
+        self.copies += 1;
+        let to = part.join(self.copies.to_string());
+        DirBuilder::new().mode(0o700).create(&to).map_err(|error| refused(&to, &error))?;
+        let files = Files(to);
+        lynk_embedded::copy_tables(&self.root, &files.0).map_err(|error| failed(&error))?;
+        Ok(files)
+    }
+
+    /// Refuses to fill the disk that the server writes to.
+    fn room_for_files(&self) -> Result<(), Failure> {
+        let size = |name: String| fs::metadata(self.root.join(name)).map_or(0, |file| file.len());
+        let needed = TABLE_FILES
+            .iter()
+            .map(|file| size((*file).to_owned()) + size(format!("{file}-wal")))
+            .sum::<u64>()
+            .saturating_add(SPARE_BYTES);
+        let state = rustix::fs::statvfs(&self.root).map_err(|error| refused(&self.root, &error.into()))?;
+        let free = state.f_bavail.saturating_mul(state.f_frsize);
+        if free >= needed {
+            return Ok(());
+        }
+        Err(Failure::dependency(format!(
+            "a copy of rooms and accounts needs {} MiB in {}, of which {} are free",
+            needed >> 20,
+            self.root.display(),
+            free >> 20
+        ))
+        .cure(
+            "free some space on its file system, or stop the server for the move, which needs no copy then",
+        ))
+    }
+}
