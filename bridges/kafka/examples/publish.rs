@@ -46,7 +46,13 @@ impl Rooms {
             at: Millis(1_795_456_131_000 + seq),
             by: UserId([1; 16]),
             command: Key([2; 16]),
-            body: EventBody::Posted { id: MessageId([3; 16]), n: Ordinal(seq), reply_to: Seq(0), text: None },
+            body: EventBody::Posted {
+                id: MessageId([3; 16]),
+                n: Ordinal(seq),
+                reply_to: Seq(0),
+                mentions: lynk_model::Mentions::default(),
+                text: None,
+            },
         }
     }
 }
