@@ -22,7 +22,7 @@ const MENTIONS: u8 = 1;
 
 /// Users that the mentions of one message may name at most, whatever is configured: they fit into a part.
 pub const MENTIONED_USERS_MAX: usize = 4_000;
-const _: () = assert!(1 + MENTIONED_USERS_MAX * 16 <= u16::MAX as usize);
+const _: () = assert!(MENTIONED_USERS_MAX * 16 < u16::MAX as usize);
 
 /// Whom a message mentions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

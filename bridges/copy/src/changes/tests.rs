@@ -99,8 +99,11 @@ impl<D: Fill> Fill for Shared<D> {
     }
 }
 
+/// The version of a row before and after, where it is there.
+type Fate = (Option<u64>, Option<u64>);
+
 /// What may have happened to a row since it was copied.
-const FATES: [(Option<u64>, Option<u64>); 5] =
+const FATES: [Fate; 5] =
     [(None, None), (Some(1), Some(1)), (Some(1), Some(2)), (Some(1), None), (None, Some(1))];
 
 /// Every combination of fates of five rows: at the begin, in the middle, at the end, in every table; everything held or nothing.
@@ -111,11 +114,11 @@ fn whatever_happened_to_rows_is_brought_over() {
         for combination in 0..FATES.len().pow(5) {
             let fates: Vec<_> =
                 (0..5).map(|place| FATES[combination / FATES.len().pow(place) % FATES.len()]).collect();
-            let is_gone = |fate: &(Option<u64>, Option<u64>)| *fate == FATES[3];
+            let is_gone = |fate: &Fate| *fate == FATES[3];
             if !may_go && fates.iter().any(is_gone) {
                 continue;
             }
-            let rows = |side: fn(&(Option<u64>, Option<u64>)) -> Option<u64>| -> Vec<RoomsRow> {
+            let rows = |side: fn(&Fate) -> Option<u64>| -> Vec<RoomsRow> {
                 // A row of another table before and after: tables end anywhere.
                 let others = [room(99, 7), result(99, 7)];
                 let of_side =

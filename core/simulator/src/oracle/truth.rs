@@ -380,9 +380,7 @@ impl RoomTruth {
             return told("deleted");
         }
         let since_join = self.settings_before(u64::MAX).visibility == HistoryVisibility::SinceJoin;
-        if since_join
-            && !self.members.get(&sender).is_some_and(|s| s.last().is_some_and(|s| s.from <= target))
-        {
+        if since_join && self.members.get(&sender).is_none_or(|s| s.last().is_none_or(|s| s.from > target)) {
             return told("not visible");
         }
         Ok(())
