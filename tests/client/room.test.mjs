@@ -16,16 +16,22 @@ test('unread counts what others wrote above the read cursor and did not delete',
   const made = room(message(1), message(2, { from: ME }), message(3), message(4));
   assert.equal(made.unread, 3);
   made.read = 1;
-  assert.equal(made.recount(ME), 2);
+  assert.deepEqual(made.recount(ME), { unread: 2, mentions: 0 });
   made.unread = 2;
   made.apply({ ev: 'delete', seq: 5, target: 4, from: YOU }, ME, false);
   assert.equal(made.unread, 1);
   made.apply({ ev: 'delete', seq: 6, target: 4, from: YOU }, ME, false);
   made.apply({ ev: 'delete', seq: 7, target: 2, from: ME }, ME, false);
-  assert.deepEqual([made.unread, made.recount(ME)], [1, 1], 'once, and own ones not at all');
+  assert.deepEqual([made.unread, made.recount(ME).unread], [1, 1], 'once, and own ones not at all');
   made.low = 3;
   made.read = 1;
   assert.equal(made.recount(ME), undefined, 'what is here does not reach far enough');
+});
+
+test('unread messages that mention oneself are counted besides', () => {
+  const made = room(message(1, { mentions: [ME] }), message(2, { mentions: [YOU] }), message(3, { mentions: [ME] }));
+  made.read = 1;
+  assert.deepEqual(made.recount(ME), { unread: 2, mentions: 1 });
 });
 
 test('what the server counted already is not counted again', () => {
