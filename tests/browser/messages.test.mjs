@@ -85,7 +85,7 @@ test('a day is looked for', async () => {
   await bob.page.getByRole('button', { name: 'Members', exact: true }).click();
   await bob.page.getByRole('button', { name: 'Go to a day' }).click();
   await look(bob, 'go-to-a-day-dark');
-  await bob.page.getByLabel('Day').fill('2020-01-01');
+  await bob.page.getByRole('textbox', { name: 'Day' }).fill('2020-01-01');
   await bob.page.getByRole('button', { name: 'Go', exact: true }).click();
   await until('the first message has the focus', () => bob.page.evaluate(() => document.activeElement?.textContent.includes('Ask @cyd')));
 });
