@@ -218,7 +218,8 @@ impl Filler {
     /// No thread, or no runtime.
     pub fn start(self, accounts: AccountsState, rooms: Arc<dyn RoomNames>) -> io::Result<NamesThread> {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            // Stores outside are asked over connections.
+            .enable_all()
             .max_blocking_threads(1)
             .thread_name("names-blocking")
             .build()?;

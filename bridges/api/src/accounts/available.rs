@@ -22,7 +22,6 @@ use crate::{ApiError, Caller, Client};
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct RoomNameQuery {
     /// As it would be given to `POST /v1/rooms`.
-    #[schemars(length(max = 1_000))]
     name: String,
 }
 
@@ -30,7 +29,6 @@ pub(super) struct RoomNameQuery {
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct UserNameQuery {
     /// As it would be given to `POST /v1/auth/register`.
-    #[schemars(length(max = 128))]
     user_name: String,
 }
 
