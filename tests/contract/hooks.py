@@ -52,16 +52,22 @@ def before_call(context, case, kwargs):
     if body.get("mentions") is not None:
         # Only members are mentioned, and of the rooms made up here nobody knows who is one.
         body["mentions"] = []
-    if case.operation.definition.raw.get("operationId") in ("end_totp", "second_factor", "step_up"):
-        # One of two codes; for a step-up without an app also the request that sent it.
+    name = case.operation.definition.raw.get("operationId")
+    if name in ("end_totp", "second_factor", "step_up"):
+        # One of two codes, a recovery code in its form; for a step-up without an app also the request that sent the other one.
         if body.get("recovery_code") is None:
             body.pop("recovery_code", None)
             body["code"] = body.get("code") or "123456"
+            if name == "step_up":
+                body["request_id"] = body.get("request_id") or WORLD["users"][0]
         else:
+            body["recovery_code"] = "aaaaa-aaaaa"
             body.pop("code", None)
-        if case.operation.definition.raw["operationId"] == "step_up":
-            body["request_id"] = body.get("request_id") or WORLD["users"][0]
+            body.pop("request_id", None)
         case.body = body
+    if name == "export":
+        # The first page; only the server makes cursors.
+        body.pop("cursor", None)
     if "seq" in body:
         # Every room has its first event, and only the server knows its last one.
         body["seq"] = 1
