@@ -54,8 +54,8 @@ def before_call(context, case, kwargs):
         body["mentions"] = []
     name = case.operation.definition.raw.get("operationId")
     if name in ("end_totp", "second_factor", "step_up"):
-        # One of two codes, a recovery code in its form; for a step-up without an app also the request that sent the other one.
-        if body.get("recovery_code") is None:
+        # One of two codes, a recovery code in its form; for a step-up, of an account without an app, that of a request.
+        if name == "step_up" or body.get("recovery_code") is None:
             body.pop("recovery_code", None)
             body["code"] = body.get("code") or "123456"
             if name == "step_up":
