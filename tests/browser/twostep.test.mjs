@@ -171,3 +171,21 @@ test('a person takes out what the server has', async () => {
   assert.equal(all.rooms.length, 1);
   assert.deepEqual(all.messages.map(({ text }) => text), ['to be kept']);
 });
+
+test('a person deletes the account, and gets a receipt', async () => {
+  const { page } = eve;
+  await settings();
+  await page.getByRole('button', { name: 'Delete my account' }).click();
+  await page.getByLabel('User name').fill('somebody');
+  await page.getByRole('button', { name: 'Delete for good' }).click();
+  await page.getByRole('alert').filter({ hasText: 'That is not your user name' }).waitFor();
+  await look('erase');
+  await page.getByLabel('User name').fill('EVE');
+  await page.getByRole('button', { name: 'Delete for good' }).click();
+  await page.getByRole('heading', { name: 'Your account is deleted' }).waitFor();
+  await page.getByRole('row', { name: /backups/ }).waitFor();
+  await look('erase-receipt');
+  await page.keyboard.press('Escape');
+  await page.getByLabel('Phone number').waitFor();
+  assert.equal(await page.evaluate(() => localStorage.getItem('lynk.session')), null);
+});

@@ -12,6 +12,8 @@ mod carrier;
 mod console;
 mod counts;
 mod desk;
+mod erase;
+mod eraser;
 mod export;
 mod factors;
 mod handlers;
@@ -36,10 +38,10 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
 use lynk_auth::{ADDRESSES_MAX, CodePolicy, FactorKeys, KeyRing, ServerSecret, SmsSender};
-use lynk_domain::UserId;
+use lynk_domain::{RoomId, UserId};
 use lynk_model::StoreError;
 use lynk_model::local::{CODES_MAX, NAME_FILTER_BYTES, ONCE_MAX};
-use lynk_model::port::{Ephemeral, FactorStore, LastFault};
+use lynk_model::port::{Ephemeral, ErasureStore, LastFault};
 use lynk_protocol::Reject;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -49,12 +51,14 @@ use crate::{Authority, Clock, Shards};
 
 pub use console::ConsoleSms;
 pub use counts::AccountCounts;
+pub use erase::{ErasePolicy, Place, Receipt};
 pub use operations::operations;
 pub use operator::{AccountFacts, OperatorAction, Whom};
 pub use service::Policies;
 pub use shared::{Keys, Tickets};
 
 use desk::Desk;
+use eraser::{Eraser, Means, Wake};
 use factors::handlers as second;
 use service::{Service, Shared};
 use shared::Pace;
@@ -84,16 +88,22 @@ pub fn memory_bytes_max(codes: &CodePolicy) -> u64 {
 /// An answer of [`Blocks`] on its way.
 pub type Across<'a> = Pin<Box<dyn Future<Output = Result<BTreeSet<UserId>, Reject>> + Send + 'a>>;
 
-/// Knows who blocks whom. Blocks live with the rooms; accounts only ask.
+/// An answer of [`Blocks::rooms`] on its way.
+pub type Listing<'a> = Pin<Box<dyn Future<Output = Result<Vec<RoomId>, Reject>> + Send + 'a>>;
+
+/// Knows who blocks whom, and which rooms there are. Both live with the rooms; accounts only ask.
 pub trait Blocks: Send + Sync {
     /// Those of `users` (at most 100) that are across a block from `asker`, on either side.
     fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a>;
 
     /// Whom a user blocks.
     fn by<'a>(&'a self, user: UserId) -> Across<'a>;
+
+    /// Rooms by id, after this one, `limit` at most; conversations of two as well.
+    fn rooms<'a>(&'a self, after: RoomId, limit: u32) -> Listing<'a>;
 }
 
-/// Nobody blocks anybody.
+/// Nobody blocks anybody, and there are no rooms.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoBlocks;
 
@@ -104,6 +114,10 @@ impl Blocks for NoBlocks {
 
     fn by<'a>(&'a self, _: UserId) -> Across<'a> {
         Box::pin(async { Ok(BTreeSet::new()) })
+    }
+
+    fn rooms<'a>(&'a self, _: RoomId, _: u32) -> Listing<'a> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
 
@@ -190,6 +204,7 @@ pub struct AccountsState {
     room_names: Arc<dyn RoomNames>,
     room_name_chars_max: u32,
     painter: Arc<dyn Painter>,
+    eraser: Wake,
     clock: Clock,
 }
 
@@ -258,14 +273,18 @@ impl std::error::Error for StartError {
     }
 }
 
-/// The accounts' thread. It ends when every [`AccountsState`] is gone.
+/// The accounts' thread, and the one that takes back what erased users said. The first ends when every [`AccountsState`] is gone.
 #[derive(Debug)]
-pub struct AccountsThread(JoinHandle<()>);
+pub struct AccountsThread {
+    accounts: JoinHandle<()>,
+    eraser: Eraser,
+}
 
 impl AccountsThread {
     /// Waits for the end. Blocks while there is an [`AccountsState`] left.
     pub fn join(self) {
-        if let Err(panic) = self.0.join() {
+        self.eraser.finish();
+        if let Err(panic) = self.accounts.join() {
             std::panic::resume_unwind(panic);
         }
     }
@@ -278,7 +297,7 @@ impl AccountsThread {
 ///
 /// # Panics
 /// Later, on the thread: when the operating system gives no random bytes.
-pub fn start<S: FactorStore + LastFault + Send + 'static>(
+pub fn start<S: ErasureStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
     let Parts { store, runtime, secret, factor_keys, ring, shared, policies, sms, blocks, .. } = parts;
@@ -303,6 +322,15 @@ pub fn start<S: FactorStore + LastFault + Send + 'static>(
     let mut service = Service::new(store, runtime, shared, policies.clone(), random);
     service.load_revocations(clock()).map_err(StartError::Store)?;
     let (desk, thread) = Desk::start(move || service, Arc::clone(&counts)).map_err(StartError::Thread)?;
+    let wake = Wake::default();
+    let means = Means {
+        desk: desk.clone(),
+        shards: shards.clone(),
+        blocks: Arc::clone(&blocks),
+        counts: Arc::clone(&counts),
+        clock: Arc::clone(&clock),
+    };
+    let eraser = Eraser::start(means, wake.clone()).map_err(StartError::Thread)?;
     let accepted = Arc::clone(&keys);
     let authority = Authority {
         keys: Arc::new(move || Arc::clone(accepted.current().accepted())),
@@ -326,9 +354,10 @@ pub fn start<S: FactorStore + LastFault + Send + 'static>(
         room_names,
         room_name_chars_max,
         painter,
+        eraser: wake,
         clock,
     };
-    Ok((state, AccountsThread(thread)))
+    Ok((state, AccountsThread { accounts: thread, eraser }))
 }
 
 /// The operations of accounts. To be given to the bridge as [`ApiParts::routes`](crate::ApiParts).
@@ -346,6 +375,7 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/me", get(handlers::me))
         .route("/v1/me/totp", get(second::standing).post(second::begin).delete(second::turn_off))
         .route("/v1/me/export", post(export::export))
+        .route("/v1/me/erase", post(erase::erase))
         .route("/v1/me/totp/confirm", post(second::confirm))
         .route("/v1/me/totp/recovery", post(second::new_recovery))
         .route("/v1/sessions", get(handlers::sessions))

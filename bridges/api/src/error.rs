@@ -149,6 +149,12 @@ impl From<Reject> for ApiError {
     }
 }
 
+impl From<ApiError> for Reject {
+    fn from(error: ApiError) -> Self {
+        Self { code: error.code, detail: error.message, retry_after_millis: error.retry_after_millis }
+    }
+}
+
 impl From<ErrorCode> for ApiError {
     fn from(code: ErrorCode) -> Self {
         Self::new(code)

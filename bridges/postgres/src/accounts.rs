@@ -7,6 +7,7 @@
 //! window. What can fail: see [`Fault`].
 
 mod copy;
+mod erasures;
 mod factors;
 mod read;
 mod write;

@@ -86,7 +86,7 @@ pub const GRANTS: &[Grant] = &[
     grant(ROOMS, "rooms", "outbox", FIXED),
     grant(ROOMS, "lynk", "schema_version", READ),
     grant(ACCOUNTS, "accounts", "accounts", FIXED),
-    grant(ACCOUNTS, "accounts", "names", KEEP),
+    grant(ACCOUNTS, "accounts", "names", EVERY),
     grant(ACCOUNTS, "accounts", "sessions", EVERY),
     grant(ACCOUNTS, "accounts", "counters", EVERY),
     grant(ACCOUNTS, "accounts", "audit", FIXED),
@@ -94,6 +94,7 @@ pub const GRANTS: &[Grant] = &[
     grant(ACCOUNTS, "accounts", "factors", EVERY),
     grant(ACCOUNTS, "accounts", "recovery", FIXED),
     grant(ACCOUNTS, "accounts", "suspended", FIXED),
+    grant(ACCOUNTS, "accounts", "erasures", KEEP),
     grant(ACCOUNTS, "lynk", "schema_version", READ),
 ];
 

@@ -53,6 +53,14 @@ impl PostgresRooms {
         self.database.check().await
     }
 
+    /// Rooms by id, after this one, `limit` at most; conversations of two as well.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.database.noted(load::rooms_after(&self.database, after, limit).await)
+    }
+
     /// The last failure since it was asked for, if there was one.
     #[must_use]
     pub fn take_fault(&self) -> Option<Fault> {

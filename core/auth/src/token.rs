@@ -254,7 +254,8 @@ impl KeySet {
             return Err(TokenError::Claims);
         }
         let user = UserId::parse(&payload.sub).filter(|user| !user.is_nil()).ok_or(TokenError::Claims)?;
-        let session = SessionId::parse(&payload.sid).filter(|sid| !sid.is_nil()).ok_or(TokenError::Claims)?;
+        let known = |sid: &SessionId| !sid.is_nil() && *sid != SessionId::SERVER;
+        let session = SessionId::parse(&payload.sid).filter(known).ok_or(TokenError::Claims)?;
         let expires = Millis(payload.exp * 1_000);
         if wall >= expires {
             return Err(TokenError::Expired);

@@ -154,6 +154,11 @@ impl IpPrefix {
     }
 }
 
+impl SessionId {
+    /// No session of anybody: the server itself, which takes back what an erased user said. No token has it.
+    pub const SERVER: Self = Self([0xff; 16]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

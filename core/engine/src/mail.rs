@@ -29,6 +29,20 @@ pub struct Principal {
     pub session: SessionId,
 }
 
+impl Principal {
+    /// The server, which takes back what an erased user said, in rooms that the user is no member of as well.
+    #[must_use]
+    pub fn eraser(user: UserId) -> Self {
+        Self { user, session: SessionId::SERVER }
+    }
+
+    /// Whether it is that.
+    #[must_use]
+    pub fn is_eraser(self) -> bool {
+        self.session == SessionId::SERVER
+    }
+}
+
 /// What the sending connection is told in place of the event that its command made.
 #[derive(Clone, Debug)]
 pub struct Own {

@@ -9,16 +9,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Painter, Painting, Parts, Pictures, Policies,
-    start as start_accounts,
+    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Listing, Painter, Painting, Parts, Pictures,
+    Policies, start as start_accounts,
 };
 use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
-use lynk_domain::{Millis, UserId};
+use lynk_domain::{Millis, RoomId, UserId};
 use lynk_embedded::{Fault, RoomsBeside};
-use lynk_model::port::{Ephemeral, FactorStore, LastFault};
+use lynk_model::port::{Ephemeral, ErasureStore, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
@@ -59,7 +59,7 @@ pub(crate) struct Started {
 ///
 /// # Errors
 /// What stands in the way, and its cure.
-pub(crate) fn start<S: FactorStore + LastFault + Send + 'static>(
+pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
@@ -81,6 +81,7 @@ pub(crate) fn start<S: FactorStore + LastFault + Send + 'static>(
             codes: config.codes.clone(),
             sessions: config.sessions.clone(),
             factors: config.factors.clone(),
+            erase: config.erase_policy(),
         },
         sms: sender,
         blocks: Arc::clone(&rooms) as _,
@@ -195,6 +196,10 @@ impl Blocks for StoredRooms {
 
     fn by<'a>(&'a self, user: UserId) -> Across<'a> {
         self.read(move |rooms| Ok(rooms.blocked_by(user)?.into_iter().collect()))
+    }
+
+    fn rooms<'a>(&'a self, after: RoomId, limit: u32) -> Listing<'a> {
+        self.read(move |rooms| rooms.rooms_after(after, limit))
     }
 }
 

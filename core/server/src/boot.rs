@@ -24,7 +24,7 @@ use lynk_journal::{
     RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
 };
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{FactorStore, LastFault, MessageStore, RoomStore};
+use lynk_model::port::{ErasureStore, LastFault, MessageStore, RoomStore};
 use lynk_presence::PresenceBridge;
 use lynk_reactor::{
     ApiPort, Chat, JournalPort, Plan, PresencePort, ShardHandle, ShardSpec, StartError, StorePort,
@@ -234,7 +234,7 @@ impl Boot<'_> {
     where
         M: MessageStore + LastFault + Clone + Send + 'static,
         R: RoomStore + LastFault + Clone + Send + 'static,
-        A: FactorStore + LastFault + Send + 'static,
+        A: ErasureStore + LastFault + Send + 'static,
     {
         let shard_count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
         let root = self.dir.root().join("journal");

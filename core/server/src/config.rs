@@ -22,6 +22,7 @@ mod value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use lynk_api::accounts::ErasePolicy;
 use lynk_auth::{CodePolicy, FactorPolicy, SessionPolicy};
 use lynk_domain::{AckLevel, Limits};
 use lynk_http::Network;
@@ -88,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) sessions: SessionPolicy,
     /// How second factors are tried.
     pub(crate) factors: FactorPolicy,
+    /// How long copies of what was erased live.
+    pub(crate) erase: ErasePolicy,
     /// Who sends one-time codes.
     pub(crate) sms_provider: SmsProvider,
     /// Where the console provider shows them.
@@ -144,6 +147,7 @@ impl Default for Config {
             codes: CodePolicy::default(),
             sessions: SessionPolicy::default(),
             factors: FactorPolicy::default(),
+            erase: ErasePolicy { events_kept_millis: 7 * 86_400_000, ..ErasePolicy::default() },
             sms_provider: SmsProvider::Console,
             sms_console: SmsConsole::Auto,
             twilio: TwilioConfig::default(),
@@ -215,6 +219,13 @@ impl TwilioConfig {
 }
 
 impl Config {
+    /// What receipts of erasures promise.
+    pub(crate) fn erase_policy(&self) -> ErasePolicy {
+        let events =
+            if self.outside.events.sink == EventsTo::None { 0 } else { self.erase.events_kept_millis };
+        ErasePolicy { events_kept_millis: events, ..self.erase.clone() }
+    }
+
     /// Who issues tokens and for whom.
     pub(crate) fn auth_scope(&self) -> lynk_auth::Scope {
         lynk_auth::Scope { issuer: self.auth_issuer.clone(), audience: self.auth_audience.clone() }

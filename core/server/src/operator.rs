@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use lynk_api::accounts::{AccountFacts, AccountsState, OperatorAction, Whom};
 use lynk_domain::{Millis, UserId};
-use lynk_protocol::ErrorCode;
+use lynk_model::account::Erasure;
+use lynk_protocol::{ErrorCode, Reject};
 use serde_json::{Value, json};
 
 use crate::copies::control::AskAccounts;
@@ -31,21 +32,49 @@ fn answer(accounts: &AccountsState, question: &Value) -> Result<Value, Failure> 
             .cure("use the lynk that the server runs")
     };
     let word = question["action"].as_str().ok_or_else(wrong)?;
+    if word == "erasures" {
+        let waiting = accounts.erasures().map_err(|reject| failed(&reject))?;
+        let waiting: Vec<Value> = waiting.iter().map(waits).collect();
+        return Ok(json!({ "waiting": waiting }));
+    }
+    if word == "erase" {
+        let user = question["user"].as_str().ok_or_else(wrong)?;
+        let receipt = accounts.erase(whom(user)).map_err(|reject| failed(&reject))?;
+        let reason = question["reason"].as_str().unwrap_or_default();
+        tracing::info!(
+            event = "account_changed",
+            action = word,
+            user = receipt.user,
+            reason,
+            "an operator changed an account"
+        );
+        return Ok(json!(receipt));
+    }
     let (word, action) = ACTIONS.into_iter().find(|(known, _)| *known == word).ok_or_else(wrong)?;
     let user = question["user"].as_str().ok_or_else(wrong)?;
-    let whom = UserId::parse(user).map_or_else(|| Whom::Name(user.to_owned()), Whom::User);
-    let facts = accounts.operate(whom, action).map_err(|reject| {
-        let failure = Failure::dependency(reject.message().to_owned());
-        match reject.code {
-            ErrorCode::UserNotFound => failure.cure("name the account by its user name or its id"),
-            _ => failure.cure("see the server's log, and ask again"),
-        }
-    })?;
+    let facts = accounts.operate(whom(user), action).map_err(|reject| failed(&reject))?;
     if facts.changed {
         let reason = question["reason"].as_str().unwrap_or_default();
         tracing::info!(event = "account_changed", action = word, user = %facts.account.user, reason, "an operator changed an account");
     }
     Ok(told(&facts))
+}
+
+fn whom(user: &str) -> Whom {
+    UserId::parse(user).map_or_else(|| Whom::Name(user.to_owned()), Whom::User)
+}
+
+fn failed(reject: &Reject) -> Failure {
+    let failure = Failure::dependency(reject.message().to_owned());
+    match reject.code {
+        ErrorCode::UserNotFound => failure.cure("name the account by its user name or its id"),
+        _ => failure.cure("see the server's log, and ask again"),
+    }
+}
+
+fn waits(erasure: &Erasure) -> Value {
+    let room = (!erasure.room.is_nil()).then(|| erasure.room.to_string());
+    json!({"user": erasure.user.to_string(), "begun_at": erasure.begun.0, "room": room})
 }
 
 fn told(facts: &AccountFacts) -> Value {

@@ -250,6 +250,7 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   confirmTotp(code: string): Promise<RecoveryCodes>;
   endTotp(shown: SecondFactor): Promise<{ other_sessions: number }>;
   newRecoveryCodes(prove: () => Promise<string>): Promise<RecoveryCodes>;
+  erase(userName: string, prove: () => Promise<string>): Promise<{ user: Id; erased_at: number; places: { place: string; what: string; until: number | null }[] }>;
   export(prove: () => Promise<string>): AsyncGenerator<{ format: 'lynk.export.v1'; made_at: number; account?: object; rooms: object[]; messages: object[]; next?: string }>;
 }
 

@@ -806,6 +806,15 @@ export class LynkAccount extends Emitter {
   confirmTotp(code) { return this.authorised('POST', '/me/totp/confirm', { code }); }
   endTotp(shown) { return this.authorised('DELETE', '/me/totp', shown); }
   newRecoveryCodes(prove) { return this.sensitive('POST', '/me/totp/recovery', undefined, prove); }
+  /** Erases the account for good; `userName` is its own. Resolves with the receipt; the session is over then. */
+  async erase(userName, prove) {
+    this.#leaving = true;
+    try {
+      const receipt = await this.sensitive('POST', '/me/erase', { user_name: userName }, prove);
+      this.signedOut('signed out');
+      return receipt;
+    } finally { this.#leaving = false; }
+  }
   /** What the server has of the account, page by page; `prove` as for `sensitive`, before the first. */
   async *export(prove) {
     let page = await this.sensitive('POST', '/me/export', {}, prove);

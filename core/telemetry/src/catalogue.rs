@@ -380,6 +380,8 @@ catalogue! {
     AccountsProofs Counter "lynk_accounts_proofs_total" by GOOD_OR_BAD: "Codes that somebody entered.";
     AccountsFactors Counter "lynk_accounts_second_factors_total" by FACTOR_OUTCOMES:
         "Second factors that somebody showed; locked: not compared, after too many wrong ones; unreadable: the key that sealed it is not there.";
+    AccountsErasures Gauge "lynk_accounts_erasures_waiting": "Erased accounts whose messages are not all taken back.";
+    AccountsErased Counter "lynk_accounts_erased_messages_total": "Messages of erased accounts that were taken back.";
     AccountsRegistered Counter "lynk_accounts_registered_total": "Accounts made.";
     AccountsRefreshes Counter "lynk_accounts_refreshes_total" by REFRESH_OUTCOMES:
         "Refresh tokens presented; reused: after its grace, so that its session is over.";

@@ -10,6 +10,7 @@
 //! they have left their window; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
 
 mod copy;
+mod erasures;
 mod factors;
 mod read;
 mod schema;

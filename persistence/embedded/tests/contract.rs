@@ -56,6 +56,17 @@ fn accounts_pass_the_contract_of_their_port() {
 }
 
 #[test]
+fn erasures_pass_the_contract_of_their_port() {
+    let mut directories = Vec::new();
+    contract::erasure_store(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let accounts = Accounts::open(directory.path()).expect("opens");
+        directories.push(directory);
+        accounts
+    });
+}
+
+#[test]
 fn second_factors_pass_the_contract_of_their_port() {
     let mut directories = Vec::new();
     contract::factor_store(|| {

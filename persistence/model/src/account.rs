@@ -2,7 +2,7 @@
 //!
 //! Thread: any. Plain data; telephone numbers and hashes are of types that do not print them.
 
-use lynk_domain::{Family, Millis, Phone, SessionId, UserId};
+use lynk_domain::{Family, Millis, Phone, RoomId, Seq, SessionId, UserId};
 
 /// Longest user name, in characters after NFKC.
 pub const USER_NAME_CHARS_MAX: usize = 32;
@@ -124,11 +124,13 @@ pub enum AuditKind {
     Resumed = 14,
     /// An export of the account's data was begun.
     Exported = 15,
+    /// The account is being erased.
+    Erased = 16,
 }
 
 impl AuditKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Registered,
         Self::SignedIn,
         Self::SignedOut,
@@ -144,6 +146,7 @@ impl AuditKind {
         Self::Suspended,
         Self::Resumed,
         Self::Exported,
+        Self::Erased,
     ];
 
     /// What it is called in answers.
@@ -165,6 +168,7 @@ impl AuditKind {
             Self::Suspended => "suspended",
             Self::Resumed => "unsuspended",
             Self::Exported => "exported",
+            Self::Erased => "erased",
         }
     }
 
@@ -212,6 +216,21 @@ pub enum Enrolled {
     HasOne,
     /// There is no such account.
     NoAccount,
+}
+
+/// An account that was erased, and how far what its user said is taken back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Erasure {
+    /// Whose.
+    pub user: UserId,
+    /// When the account was removed.
+    pub begun: Millis,
+    /// The room that is looked through, or was last; nil before the first. Those before it, in the order of ids, are done.
+    pub room: RoomId,
+    /// How far in that room.
+    pub seq: Seq,
+    /// When the last room was done.
+    pub done: Option<Millis>,
 }
 
 /// Slices of a counter's window. What lies in a slice that the window only touches counts.

@@ -10,6 +10,7 @@
 mod accounts;
 mod copies;
 mod ephemeral;
+mod erasures;
 mod events;
 mod factors;
 mod history;
@@ -37,6 +38,10 @@ pub use ephemeral::{
     names_that_were_added_are_found, presence_is_mirrored, shared_charges_count_together_and_never_too_many,
     wait,
 };
+pub use erasures::{
+    an_erased_account_is_gone_and_its_erasure_waits, an_erasure_goes_on_and_never_back,
+    names_that_are_free_are_forgotten,
+};
 pub use events::{every_event, every_event_comes_back_as_it_was, order_is_kept_and_repetitions_are_known};
 pub use factors::{
     a_recovery_code_is_used_once, a_step_is_accepted_once, a_suspended_account_has_no_sessions,
@@ -58,8 +63,8 @@ pub use rooms::{
 
 use crate::event::Event;
 use crate::port::{
-    AccountDump, AccountFill, AccountStore, EventSink, FactorStore, MessageDump, MessageStore, RoomDump,
-    RoomFill, RoomStore,
+    AccountDump, AccountFill, AccountStore, ErasureStore, EventSink, FactorStore, MessageDump, MessageStore,
+    RoomDump, RoomFill, RoomStore,
 };
 
 /// All that `page` gives, page after page; each begins after the last item of the one before.
@@ -124,6 +129,13 @@ pub fn factor_store<S: FactorStore>(mut open: impl FnMut() -> S) {
     a_suspended_account_has_no_sessions(&mut open());
 }
 
+/// All suites of the port of erasures. `open` makes an empty store.
+pub fn erasure_store<S: ErasureStore>(mut open: impl FnMut() -> S) {
+    an_erased_account_is_gone_and_its_erasure_waits(&mut open());
+    an_erasure_goes_on_and_never_back(&mut open());
+    names_that_are_free_are_forgotten(&mut open());
+}
+
 /// All suites of the event port. `read` gives all that was published so far.
 pub fn event_sink<S: EventSink>(sink: &mut S, read: &mut dyn FnMut(&mut S) -> Vec<Event>) {
     every_event_comes_back_as_it_was(sink, read);
@@ -163,7 +175,7 @@ pub fn room_dump<R: RoomStore + RoomFill, D: RoomDump>(
 }
 
 /// All suites of copying accounts. `open` makes an empty store, `snapshot` dumps it as it is now.
-pub fn account_dump<A: FactorStore + AccountFill, D: AccountDump>(
+pub fn account_dump<A: ErasureStore + AccountFill, D: AccountDump>(
     mut open: impl FnMut() -> A,
     snapshot: impl Fn(&A) -> D,
 ) {
@@ -196,6 +208,7 @@ mod tests {
     fn the_reference_account_store_passes() {
         super::account_store(MemoryAccounts::default);
         super::factor_store(MemoryAccounts::default);
+        super::erasure_store(MemoryAccounts::default);
     }
 
     #[test]

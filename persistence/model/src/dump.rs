@@ -12,7 +12,7 @@ mod encode;
 
 use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 
-use crate::account::{Account, AuditEvent, Factor, Session};
+use crate::account::{Account, AuditEvent, Erasure, Factor, Session};
 use crate::{
     FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position, RoomHead, StoredEvent,
 };
@@ -151,6 +151,8 @@ pub enum AccountsRow {
         /// Since when.
         since: Millis,
     },
+    /// An account that was erased.
+    Erasure(Erasure),
 }
 
 /// Where a dump of the relational side goes on. The default is its begin. Marks are in the order of the dump.
@@ -204,6 +206,8 @@ pub enum AccountsMark {
     Recovery(UserId, [u8; 32]),
     /// After this suspended account.
     Suspended(UserId),
+    /// After this erased account.
+    Erasures(UserId),
 }
 
 impl Default for AccountsMark {
@@ -223,7 +227,8 @@ impl DumpMark for AccountsMark {
             Self::Outbox(_) => Some(Self::Factors(UserId::NIL)),
             Self::Factors(_) => Some(Self::Recovery(UserId::NIL, [0; 32])),
             Self::Recovery(..) => Some(Self::Suspended(UserId::NIL)),
-            Self::Suspended(_) => None,
+            Self::Suspended(_) => Some(Self::Erasures(UserId::NIL)),
+            Self::Erasures(_) => None,
         }
     }
 }

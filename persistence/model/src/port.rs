@@ -3,6 +3,7 @@
 mod accounts;
 mod dump;
 mod ephemeral;
+mod erasures;
 mod events;
 mod factors;
 
@@ -13,6 +14,7 @@ pub use dump::{
 pub use ephemeral::{
     Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
 };
+pub use erasures::ErasureStore;
 pub use events::EventSink;
 pub use factors::FactorStore;
 

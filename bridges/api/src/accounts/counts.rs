@@ -65,6 +65,8 @@ pub struct AccountCounts {
     proofs: [AtomicU64; 2],
     factors: [AtomicU64; 4],
     registered: AtomicU64,
+    erasing: AtomicU64,
+    erased: AtomicU64,
     refreshes: [AtomicU64; 4],
     waiting: AtomicU64,
     seconds: Mutex<Histogram>,
@@ -114,6 +116,16 @@ impl AccountCounts {
         self.factors[Tried::Wrong as usize].load(Ordering::Relaxed)
     }
 
+    /// So many erasures are not done.
+    pub(super) fn erasing(&self, count: u64) {
+        self.erasing.store(count, Ordering::Relaxed);
+    }
+
+    /// A message of an erased account was taken back.
+    pub(super) fn erased(&self) {
+        self.erased.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn registered(&self) {
         self.registered.fetch_add(1, Ordering::Relaxed);
     }
@@ -156,6 +168,8 @@ impl AccountCounts {
         snapshot.add_fraction(Metric::AccountsSpent, spent);
         snapshot.add(Metric::AccountsOverBudget, self.over_budget.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsCodesCancelled, self.cancelled.load(Ordering::Relaxed));
+        snapshot.add(Metric::AccountsErasures, self.erasing.load(Ordering::Relaxed));
+        snapshot.add(Metric::AccountsErased, self.erased.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsRegistered, self.registered.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsWaiting, self.waiting.load(Ordering::Relaxed));
         let report = self.health.report();

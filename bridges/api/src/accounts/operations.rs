@@ -3,7 +3,7 @@
 use axum::http::Method;
 use lynk_protocol::ErrorCode;
 
-use super::{available, export, factors, wire};
+use super::{available, erase, export, factors, wire};
 use crate::{Operation, SchemaOf, object_of, schema_of};
 
 /// What the store may answer.
@@ -101,7 +101,7 @@ fn signing_in() -> [Operation; 4] {
     ]
 }
 
-fn sessions() -> [Operation; 7] {
+fn sessions() -> [Operation; 8] {
     [
         signed_in(
             Method::POST,
@@ -127,6 +127,17 @@ fn sessions() -> [Operation; 7] {
             (200, Some(schema_of::<wire::Me>)),
             errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
         ),
+        Operation {
+            request: Some(schema_of::<erase::EraseBody>),
+            ..signed_in(
+                Method::POST,
+                "/v1/me/erase",
+                "erase",
+                "Erase the account for good: it is gone at once, and what it said is taken back.",
+                (200, Some(schema_of::<erase::Receipt>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired, InvalidField, RateLimited),
+            )
+        },
         Operation {
             request: Some(schema_of::<export::ExportBody>),
             ..signed_in(

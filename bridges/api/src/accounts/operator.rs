@@ -73,6 +73,15 @@ pub(super) trait OperatorActions: FactorActions {
 
 impl<S: FactorStore + LastFault> OperatorActions for Service<S> {
     fn operate(&mut self, now: Now, whom: &Whom, action: OperatorAction) -> Result<AccountFacts, Reject> {
+        let account = self.account_of(whom)?;
+        let changed = self.carry_out(now, account.user, action)?;
+        self.facts(now, account, changed)
+    }
+}
+
+impl<S: FactorStore + LastFault> Service<S> {
+    /// Whom an operator means.
+    pub(super) fn account_of(&self, whom: &Whom) -> Result<Account, Reject> {
         let found = match whom {
             Whom::User(user) => {
                 let found = self.runtime.block_on(self.store.accounts(&[*user]));
@@ -83,13 +92,9 @@ impl<S: FactorStore + LastFault> OperatorActions for Service<S> {
                 self.stored(found)?
             }
         };
-        let account = found.ok_or(ErrorCode::UserNotFound)?;
-        let changed = self.carry_out(now, account.user, action)?;
-        self.facts(now, account, changed)
+        found.ok_or_else(|| ErrorCode::UserNotFound.into())
     }
-}
 
-impl<S: FactorStore + LastFault> Service<S> {
     fn carry_out(&mut self, now: Now, user: UserId, action: OperatorAction) -> Result<bool, Reject> {
         match action {
             OperatorAction::Show => Ok(false),

@@ -20,14 +20,14 @@ use lynk_auth::{
 use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
 use lynk_model::account::{Account, AuditKind, Charge, Charged, NewSession, Registered, Session, Which};
-use lynk_model::port::{FactorStore, LastFault};
+use lynk_model::port::{ErasureStore, FactorStore, LastFault};
 use lynk_model::{StoreError, fold_name};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
 
 use super::counts::{AccountCounts, Refreshed};
+use super::erase::{EraseActions, ErasePolicy};
 use super::export::ExportActions;
-use super::operator::OperatorActions;
 use super::shared::{Keys, OnEnded};
 use super::vault::{Found, NoCode, Vault};
 use super::wire::Issued;
@@ -51,6 +51,8 @@ pub struct Policies {
     pub sessions: SessionPolicy,
     /// Of second factors.
     pub factors: FactorPolicy,
+    /// How long copies of what was erased live.
+    pub erase: ErasePolicy,
 }
 
 /// A request for a code that was taken: the answer's id, and the message to send, if one is.
@@ -78,7 +80,7 @@ pub(super) struct Registration {
 }
 
 /// What is done on the accounts' thread.
-pub(super) trait Actions: OperatorActions + ExportActions {
+pub(super) trait Actions: EraseActions + ExportActions {
     /// `price` is what the message would cost, in ten-thousandths.
     fn request_code(
         &mut self,
@@ -336,7 +338,7 @@ impl<S: FactorStore + LastFault> Service<S> {
     }
 }
 
-impl<S: FactorStore + LastFault> Actions for Service<S> {
+impl<S: ErasureStore + LastFault> Actions for Service<S> {
     fn request_code(
         &mut self,
         now: Now,

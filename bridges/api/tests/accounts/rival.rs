@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use crate::support::{SECRET, START, Server, lax, text};
 use lynk_api::accounts::NoBlocks;
 use lynk_auth::{Refresh, RefreshToken, ServerSecret, SessionPolicy, refresh};
-use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
+use lynk_domain::{Family, Millis, Phone, Revocation, RoomId, Seq, SessionId, UserId};
 use lynk_embedded::Accounts;
 use lynk_model::StoreError;
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
+    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Erasure, Factor, NewSession, Registered,
+    Session, Which,
 };
-use lynk_model::port::{AccountStore, FactorStore, LastFault, ready};
+use lynk_model::port::{AccountStore, ErasureStore, FactorStore, LastFault, ready};
 
 /// What the rival does, after a session was read and before the reader does anything with it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -128,6 +129,34 @@ impl FactorStore for Raced {
 
     async fn resume(&mut self, user: UserId, wall: Millis) -> Result<bool, StoreError> {
         self.store.get_mut().resume(user, wall).await
+    }
+}
+
+impl ErasureStore for Raced {
+    async fn erase(&mut self, user: UserId, wall: Millis) -> Result<Option<Vec<Revocation>>, StoreError> {
+        self.store.get_mut().erase(user, wall).await
+    }
+
+    async fn erasure(&self, user: UserId) -> Result<Option<Erasure>, StoreError> {
+        ready(self.store.borrow().erasure(user))
+    }
+
+    async fn erasures(&self, limit: u32) -> Result<Vec<Erasure>, StoreError> {
+        ready(self.store.borrow().erasures(limit))
+    }
+
+    async fn advance_erasure(
+        &mut self,
+        user: UserId,
+        room: RoomId,
+        seq: Seq,
+        done: Option<Millis>,
+    ) -> Result<(), StoreError> {
+        self.store.get_mut().advance_erasure(user, room, seq, done).await
+    }
+
+    async fn forget_names(&mut self, wall: Millis, limit: u32) -> Result<u32, StoreError> {
+        self.store.get_mut().forget_names(wall, limit).await
     }
 }
 

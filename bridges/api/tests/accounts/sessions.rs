@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lynk_api::accounts::{Across, Blocks};
+use lynk_api::accounts::{Across, Blocks, Listing};
 use lynk_auth::{KeyRing, Scope, SigningKey};
 use lynk_domain::{SessionId, UserId};
 use lynk_engine::TicketOutcome;
@@ -131,6 +131,10 @@ impl Blocks for Apart {
 
     fn by<'a>(&'a self, user: UserId) -> Across<'a> {
         self.across(user, &self.0)
+    }
+
+    fn rooms<'a>(&'a self, _: lynk_domain::RoomId, _: u32) -> Listing<'a> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
 

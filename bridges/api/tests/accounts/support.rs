@@ -24,7 +24,7 @@ use lynk_domain::{Millis, Nanos, Now, SessionId};
 use lynk_embedded::Accounts;
 use lynk_http::Policy;
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{FactorStore, LastFault};
+use lynk_model::port::{ErasureStore, LastFault};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -176,7 +176,7 @@ impl Server {
     }
 
     /// A server on any store.
-    pub(crate) fn on<S: FactorStore + LastFault + Send + 'static>(
+    pub(crate) fn on<S: ErasureStore + LastFault + Send + 'static>(
         store: S,
         data: Arc<TempDir>,
         policies: Policies,
@@ -198,7 +198,7 @@ impl Server {
         Self::made_of(store, data, (policies, Arc::new(NoBlocks), keys), wall)
     }
 
-    fn made_of<S: FactorStore + LastFault + Send + 'static>(
+    fn made_of<S: ErasureStore + LastFault + Send + 'static>(
         store: S,
         data: Arc<TempDir>,
         (policies, blocks, factor_keys): (Policies, Arc<dyn Blocks>, FactorKeys),

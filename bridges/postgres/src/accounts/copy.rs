@@ -10,7 +10,7 @@ use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
 use tokio_postgres::Row;
 
-use super::{PostgresAccounts, factors, read, write};
+use super::{PostgresAccounts, erasures, factors, read, write};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Held, Session, Verdict, count};
@@ -69,6 +69,7 @@ impl Dump for AccountsSnapshot {
             "accounts.factors",
             "accounts.recovery",
             "accounts.suspended",
+            "accounts.erasures",
         ];
         count(&self.0, &tables).await
     }
@@ -116,6 +117,11 @@ async fn ask(session: &Session, mark: &AccountsMark, limit: i64) -> Result<Vec<R
         }
         AccountsMark::Suspended(after) => {
             let sql = "SELECT user_id, since FROM accounts.suspended
+                WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+            session.rows(sql, &[&uuid(after.0), &limit]).await
+        }
+        AccountsMark::Erasures(after) => {
+            let sql = "SELECT user_id, begun, room, seq, done FROM accounts.erasures
                 WHERE user_id > $1 ORDER BY user_id LIMIT $2";
             session.rows(sql, &[&uuid(after.0), &limit]).await
         }
@@ -169,6 +175,10 @@ fn one(mark: &AccountsMark, row: &Row) -> Result<(AccountsRow, AccountsMark), Fa
             let (user, since) = (UserId(id(row, 0)?), Millis(number(row, 1)?));
             (AccountsRow::Suspended { user, since }, AccountsMark::Suspended(user))
         }
+        AccountsMark::Erasures(_) => {
+            let one = erasures::erasure(row)?;
+            (AccountsRow::Erasure(one), AccountsMark::Erasures(one.user))
+        }
     })
 }
 
@@ -218,6 +228,10 @@ async fn under_key(session: &Session, row: &AccountsRow) -> Result<Option<Accoun
             let sql = "SELECT user_id, since FROM accounts.suspended WHERE user_id = $1";
             (AccountsMark::Suspended(*user), session.row(sql, &[&uuid(user.0)]).await?)
         }
+        AccountsRow::Erasure(one) => {
+            let sql = "SELECT user_id, begun, room, seq, done FROM accounts.erasures WHERE user_id = $1";
+            (AccountsMark::Erasures(one.user), session.row(sql, &[&uuid(one.user.0)]).await?)
+        }
     };
     Ok(found.map(|row| one(&of, &row)).transpose()?.map(|(row, _)| row))
 }
@@ -252,7 +266,11 @@ async fn take_out(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
             session.execute(sql, &[&uuid(account.user.0)]).await?
         }
         // Nor may the role.
-        AccountsRow::Name { .. } => return Err(Fault::corrupt("names are never taken out")),
+        AccountsRow::Erasure(_) => return Err(Fault::corrupt("erasures are never taken out")),
+        AccountsRow::Name { folded, .. } => {
+            let sql = "DELETE FROM accounts.names WHERE folded = $1";
+            session.execute(sql, &[folded]).await?
+        }
         AccountsRow::Session { session: of, .. } => {
             let sql = "DELETE FROM accounts.sessions WHERE session = $1";
             session.execute(sql, &[&uuid(of.session.0)]).await?
@@ -323,6 +341,7 @@ async fn put(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
             let sql = "INSERT INTO accounts.outbox (user_id, created) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING";
             session.execute(sql, &[&uuid(user.0), &bits(created.0)]).await?
         }
+        AccountsRow::Erasure(one) => erasures::put(session, one).await?,
         AccountsRow::Factor(app) => factors::put(session, app).await?,
         AccountsRow::Recovery { user, proof } => {
             let sql = "INSERT INTO accounts.recovery (user_id, proof) VALUES ($1, $2) ON CONFLICT DO NOTHING";

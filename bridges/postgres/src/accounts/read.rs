@@ -22,7 +22,7 @@ pub(super) async fn one<T>(
     row.as_ref().map(of).transpose()
 }
 
-async fn all<T>(
+pub(super) async fn all<T>(
     database: &Database,
     sql: &str,
     params: Params<'_>,

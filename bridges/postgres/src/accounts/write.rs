@@ -100,18 +100,30 @@ pub(super) async fn remove(
     database
         .change(async |session| {
             session.execute(TAKE, &[&locks]).await?;
-            let id = uuid(user.0);
-            if session.execute("DELETE FROM accounts.accounts WHERE user_id = $1", &[&id]).await? == 0 {
-                return Ok(Verdict::Rollback(Vec::new()));
-            }
-            let free = "UPDATE accounts.names SET freed = $2 WHERE user_id = $1 AND freed IS NULL";
-            session.execute(free, &[&id, &bits(wall.0)]).await?;
-            super::factors::forget(session, user).await?;
-            let ended = end_sessions(session, user, Which::All, AuditKind::Removed, wall).await?;
-            note(session, user, SessionId::NIL, AuditKind::Removed, wall).await?;
-            Ok(Verdict::Commit(ended))
+            Ok(match remove_in(session, user, wall).await? {
+                Some(ended) => Verdict::Commit(ended),
+                None => Verdict::Rollback(Vec::new()),
+            })
         })
         .await
+}
+
+/// Removes an account as a part of a transaction that has its lock; `None` when there is none.
+pub(super) async fn remove_in(
+    session: &Session,
+    user: UserId,
+    wall: Millis,
+) -> Result<Option<Vec<Revocation>>, Fault> {
+    let id = uuid(user.0);
+    if session.execute("DELETE FROM accounts.accounts WHERE user_id = $1", &[&id]).await? == 0 {
+        return Ok(None);
+    }
+    let free = "UPDATE accounts.names SET freed = $2 WHERE user_id = $1 AND freed IS NULL";
+    session.execute(free, &[&id, &bits(wall.0)]).await?;
+    super::factors::forget(session, user).await?;
+    let ended = end_sessions(session, user, Which::All, AuditKind::Removed, wall).await?;
+    note(session, user, SessionId::NIL, AuditKind::Removed, wall).await?;
+    Ok(Some(ended))
 }
 
 pub(super) async fn open_session(

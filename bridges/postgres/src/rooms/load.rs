@@ -153,6 +153,17 @@ pub(super) async fn result_hash(
     row.map(|row| number(&row, 0)).transpose()
 }
 
+pub(super) async fn rooms_after(
+    database: &Database,
+    after: RoomId,
+    limit: u32,
+) -> Result<Vec<RoomId>, Fault> {
+    let sql = "SELECT room FROM rooms.rooms WHERE room > $1 ORDER BY room LIMIT $2";
+    let (after, limit) = (uuid(after.0), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&after, &limit]).await).await?;
+    all(&rows, |row| Ok(RoomId(id(row, 0)?)))
+}
+
 pub(super) async fn blocks(database: &Database, user: UserId) -> Result<Vec<(UserId, UserId)>, Fault> {
     let sql = "SELECT by_user, user_id FROM rooms.blocks WHERE by_user = $1
         UNION SELECT by_user, user_id FROM rooms.blocks WHERE user_id = $1 ORDER BY 1, 2";

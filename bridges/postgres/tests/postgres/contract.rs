@@ -31,6 +31,18 @@ fn accounts_pass_the_contract_of_their_port() {
 }
 
 #[test]
+fn erasures_pass_the_contract_of_their_port() {
+    let Some(services) = services("erasures_pass_the_contract_of_their_port") else { return };
+    let mut databases = Vec::new();
+    contract::erasure_store(|| {
+        let database = services.database();
+        let accounts = database.accounts();
+        databases.push(database);
+        accounts
+    });
+}
+
+#[test]
 fn second_factors_pass_the_contract_of_their_port() {
     let Some(services) = services("second_factors_pass_the_contract_of_their_port") else { return };
     let mut databases = Vec::new();

@@ -14,9 +14,10 @@ use lynk_domain::{
     Seq, SessionId, UserId,
 };
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
+    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Erasure, Factor, NewSession, Registered,
+    Session, Which,
 };
-use lynk_model::port::{AccountStore, Dump, FactorStore, Fill, MarkOf, PageOf, RoomStore};
+use lynk_model::port::{AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, PageOf, RoomStore};
 use lynk_model::{
     LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
 };
@@ -435,6 +436,33 @@ impl FactorStore for Waiting<PostgresAccounts> {
     async fn resume(&mut self, user: UserId, wall: Millis) -> Result<bool, StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.resume(user, wall))
+    }
+}
+
+impl ErasureStore for Waiting<PostgresAccounts> {
+    async fn erase(&mut self, user: UserId, wall: Millis) -> Result<Option<Vec<Revocation>>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.erase(user, wall))
+    }
+    async fn erasure(&self, user: UserId) -> Result<Option<Erasure>, StoreError> {
+        self.wait(self.store.erasure(user))
+    }
+    async fn erasures(&self, limit: u32) -> Result<Vec<Erasure>, StoreError> {
+        self.wait(self.store.erasures(limit))
+    }
+    async fn advance_erasure(
+        &mut self,
+        user: UserId,
+        room: RoomId,
+        seq: Seq,
+        done: Option<Millis>,
+    ) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.advance_erasure(user, room, seq, done))
+    }
+    async fn forget_names(&mut self, wall: Millis, limit: u32) -> Result<u32, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.forget_names(wall, limit))
     }
 }
 

@@ -23,6 +23,7 @@ use super::room::{Member, Room};
 use super::send::check_text;
 use super::window::{Entry, Kind};
 use crate::context::Context;
+use crate::mail::Principal;
 
 /// A message is read again this often when it changes while it is read.
 const TARGET_TRIES_MAX: u8 = 3;
@@ -123,13 +124,13 @@ impl Books {
             self.keys.insert(scope, used, cx.now.wall, &self.drains);
             return self.repeat(cx, room, ask, &used, hash);
         }
-        if let Err(reject) = room.member(ask.user, cx.now.wall) {
+        if let Err(reject) = room.reach(ask.principal, cx.now.wall) {
             return self.refuse(cx, room, ask, reject);
         }
         if matches!(found, Found::Unasked) && self.must_ask_key(room, ask, change.key) {
             return self.ask_key(cx, room, ask, change.key, false);
         }
-        if let Err(reject) = self.may_change(cx, room, ask.user, &change) {
+        if let Err(reject) = self.may_change(cx, room, ask.principal, &change) {
             return self.refuse(cx, room, ask, reject);
         }
         let target = match (found, target_in_window(room, change.target)) {
@@ -137,7 +138,8 @@ impl Books {
             (Found::Target(target), None) => target,
             (_, None) => return self.ask_target(cx, room, ask.hold(), change.target, 1),
         };
-        let verdict = judge(room, ask.user, &change, target.as_ref(), cx.now.wall, &cx.shared.config.limits);
+        let verdict =
+            judge(room, ask.principal, &change, target.as_ref(), cx.now.wall, &cx.shared.config.limits);
         let pace = cx.shared.config.limits.messages_per_room_per_second;
         match verdict.and_then(|before| room.keep_pace(cx.now, pace).map(|()| before)) {
             Ok(before) => self.commit_change(cx, room, ask, &change, before, hash),
@@ -149,13 +151,14 @@ impl Books {
         &self,
         cx: &Context<'_>,
         room: &Room,
-        user: UserId,
+        principal: Principal,
         change: &Change<'_>,
     ) -> Result<(), Reject> {
+        let user = principal.user;
         let limits = &cx.shared.config.limits;
         match change.what {
             // A muted or blocked user may still take back what was said.
-            What::Delete => room.member(user, cx.now.wall).map(drop)?,
+            What::Delete => room.reach(principal, cx.now.wall)?,
             What::Edit(text, _) => {
                 room.may_post(user, cx.now.wall)?;
                 check_text(text, limits)?;
@@ -318,12 +321,16 @@ pub(super) fn target_in_window(room: &Room, target: Seq) -> Option<Option<Target
 /// Whether the change may be made to its message; returns the message as it stands.
 fn judge<'t>(
     room: &Room,
-    user: UserId,
+    principal: Principal,
     change: &Change<'_>,
     target: Option<&'t Target>,
     wall: Millis,
     limits: &Limits,
 ) -> Result<&'t Target, Reject> {
+    let user = principal.user;
+    if principal.is_eraser() {
+        return judge_erasure(user, change, target);
+    }
     let member = room.member(user, wall)?;
     let seen = change.target >= room.visible_from(member);
     let Some(target) = target.filter(|_| seen) else { return Err(ErrorCode::MessageNotFound.into()) };
@@ -340,6 +347,21 @@ fn judge<'t>(
         What::Delete => {}
     }
     Ok(target)
+}
+
+/// What an erased user said is taken back, and nothing else is done in its name.
+fn judge_erasure<'t>(
+    user: UserId,
+    change: &Change<'_>,
+    target: Option<&'t Target>,
+) -> Result<&'t Target, Reject> {
+    let target = target.ok_or(ErrorCode::MessageNotFound)?;
+    match change.what {
+        What::Delete if target.author != user => Err(ErrorCode::Forbidden.into()),
+        What::Delete if target.deleted => Err(ErrorCode::Conflict.into()),
+        What::Delete => Ok(target),
+        What::Edit(..) | What::React(..) => Err(ErrorCode::Forbidden.into()),
+    }
 }
 
 fn may_delete(role: Role) -> bool {

@@ -89,8 +89,8 @@ impl<'a> Items<'a> {
 
 impl Books {
     pub(super) fn history(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, asked: &History) {
-        let floor = match room.member(ask.user, cx.now.wall) {
-            Ok(member) => room.visible_from(member),
+        let floor = match room.first_visible(ask.principal, cx.now.wall) {
+            Ok(floor) => floor,
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
         let foreign = asked.epoch.is_some_and(|epoch| epoch != room.epoch);
@@ -220,7 +220,7 @@ impl Books {
             _ => return self.refuse_held(cx, room, &wait.held, ErrorCode::Internal.into()),
         };
         // Removed meanwhile: the removal was the last thing to be seen.
-        if let Err(reject) = room.member(wait.held.principal.user, cx.now.wall) {
+        if let Err(reject) = room.reach(wait.held.principal, cx.now.wall) {
             return self.refuse_held(cx, room, &wait.held, reject);
         }
         let Some(deletes) = room.deletes.since(wait.deletes) else {

@@ -21,7 +21,7 @@ use super::metadata::Metadata;
 use super::reads::{Count, Counting, Deletes};
 use super::release::Sub;
 use super::window::Window;
-use crate::mail::{ConnectionRef, Own};
+use crate::mail::{ConnectionRef, Own, Principal};
 
 /// A member and how far the member has come.
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +227,22 @@ impl Room {
             Some(member) => Ok(member),
             None => Err(self.outsider(user, wall)),
         }
+    }
+
+    /// Whether somebody may look at the room: a member, or the server that erases.
+    pub(super) fn reach(&self, principal: Principal, wall: Millis) -> Result<(), Reject> {
+        if principal.is_eraser() && self.info.is_some() {
+            return Ok(());
+        }
+        self.member(principal.user, wall).map(drop)
+    }
+
+    /// The first seq that somebody may see.
+    pub(super) fn first_visible(&self, principal: Principal, wall: Millis) -> Result<Seq, Reject> {
+        if principal.is_eraser() && self.info.is_some() {
+            return Ok(Seq(1));
+        }
+        self.member(principal.user, wall).map(|member| self.visible_from(member))
     }
 
     /// Why `user`, who is no member, is refused.

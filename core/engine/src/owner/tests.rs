@@ -4,6 +4,7 @@ mod answers;
 mod by_time;
 mod chaos;
 mod durable;
+mod erasing;
 mod mentions;
 mod metadata;
 mod paging;
@@ -69,6 +70,8 @@ pub(super) struct World {
     pub(super) heard: Vec<(ShardId, Mail)>,
     /// Mailboxes that take nothing.
     pub(super) full: Option<ShardId>,
+    /// Commands are the server's, in the name of an erased user.
+    pub(super) erasing: bool,
     last_re: u64,
     last_key: u64,
 }
@@ -113,6 +116,7 @@ impl World {
             out: Vec::new(),
             heard: Vec::new(),
             full: None,
+            erasing: false,
             last_re: 0,
             last_key: 0,
         }
@@ -163,7 +167,10 @@ impl World {
             | lynk_protocol::Command::Block { user: other, .. } => direct_room_id(user(i), *other),
             other => other.room().expect("a command about a room"),
         };
-        let principal = Principal { user: user(i), session: SessionId([i; 16]) };
+        let principal = match self.erasing {
+            true => Principal::eraser(user(i)),
+            false => Principal { user: user(i), session: SessionId([i; 16]) },
+        };
         let from = connection(i);
         if from.shard == ShardId(0) {
             self.with(|owner, cx| owner.command(cx, room, from, principal, re, &parsed, &raw));

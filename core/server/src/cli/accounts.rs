@@ -34,6 +34,27 @@ pub(crate) enum AccountsCommand {
         Whoever has the telephone number signs in with it alone afterwards: be sure who asks."
     )]
     EndTotp(ChangeArgs),
+    /// Erase an account for good, as its owner can; prints the receipt.
+    #[command(
+        after_help = "Examples:\n  lynk accounts erase --user alice --reason request-4711\n  lynk accounts erase --user 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0e -o json\n\n\
+        After a restore from a backup that is older than an erasure: erase the account again."
+    )]
+    Erase(ChangeArgs),
+    /// Tell which erasures are not done.
+    #[command(
+        after_help = "Examples:\n  lynk accounts erasures\n  lynk accounts erasures --data /var/lib/lynk -o json"
+    )]
+    Erasures(ErasuresArgs),
+}
+
+/// `lynk accounts erasures`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ErasuresArgs {
+    /// Form of the answer.
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    output: Form,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// `lynk accounts show`
@@ -62,24 +83,53 @@ pub(crate) struct ChangeArgs {
 impl AccountsCommand {
     /// Asks the server that runs.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let (action, args, reason) = match self {
-            Self::Show(args) => ("show", args, String::new()),
-            Self::Suspend(args) => ("suspend", args.account, args.reason),
-            Self::Unsuspend(args) => ("unsuspend", args.account, args.reason),
-            Self::EndTotp(args) => ("end-totp", args.account, args.reason),
+        let (action, user, reason, output, config) = match self {
+            Self::Show(args) => ("show", args.user, String::new(), args.output, args.config),
+            Self::Suspend(args) => of("suspend", args),
+            Self::Unsuspend(args) => of("unsuspend", args),
+            Self::EndTotp(args) => of("end-totp", args),
+            Self::Erase(args) => of("erase", args),
+            Self::Erasures(args) => ("erasures", String::new(), String::new(), args.output, args.config),
         };
-        let root = args.config.load()?.config.data_dir;
+        let root = config.load()?.config.data_dir;
         if server_of(&root).is_none() {
             return Err(Failure::dependency(format!("no server serves from {}", root.display()))
                 .cure("start it, or name its directory with --data"));
         }
-        let question = json!({"op": "accounts", "action": action, "user": args.user, "reason": reason});
+        let question = json!({"op": "accounts", "action": action, "user": user, "reason": reason});
         let told = control::ask(&root, &question, &mut |_| {})?;
-        match args.output {
-            Form::Json => put_json(&told),
-            Form::Text => put(&text(action, &told)),
+        match (output, action) {
+            (Form::Json, _) => put_json(&told),
+            (Form::Text, "erase") => put(&receipt(&told)),
+            (Form::Text, "erasures") => put(&erasures(&told)),
+            (Form::Text, _) => put(&text(action, &told)),
         }
     }
+}
+
+/// What a command that changes an account asks for.
+fn of(action: &'static str, args: ChangeArgs) -> (&'static str, String, String, Form, ConfigArgs) {
+    let ChangeArgs { reason, account: AccountArgs { user, output, config } } = args;
+    (action, user, reason, output, config)
+}
+
+fn receipt(told: &Value) -> String {
+    let mut out =
+        format!("{} was erased {}\n", told["user"].as_str().unwrap_or_default(), date(&told["erased_at"]));
+    for place in told["places"].as_array().into_iter().flatten() {
+        let until = if place["until"].is_null() { "stays".to_owned() } else { date(&place["until"]) };
+        let word = |name: &str| place[name].as_str().unwrap_or_default().to_owned();
+        out += &format!("  {until:24}  {}: {}\n", word("place"), word("what"));
+    }
+    out
+}
+
+fn erasures(told: &Value) -> String {
+    let waiting = told["waiting"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |one: &Value| {
+        format!("{}  since {}\n", one["user"].as_str().unwrap_or_default(), date(&one["begun_at"]))
+    };
+    if waiting.is_empty() { "all are done\n".to_owned() } else { waiting.iter().map(line).collect() }
 }
 
 fn date(millis: &Value) -> String {

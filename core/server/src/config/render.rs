@@ -27,6 +27,7 @@ fn about(section: &str) -> &'static str {
         }
         "sessions" => "What a sign-in leads to: a session with access and refresh tokens.",
         "factors" => "Authenticator apps as a second factor. `docs/accounts.md` has their limits.",
+        "erase" => "What a receipt says of copies that the server cannot remove when an account is erased.",
         "sms" => "Who sends the codes.",
         "twilio" => {
             "The account that sends codes with `sms.provider = \"twilio\"`. `docs/sms.md` has the set-up."

@@ -239,6 +239,26 @@ pub(crate) static KEYS: &[Key] = &[
         "What authenticator apps show beside the name of an account: at most 64 bytes; a colon becomes a space.",
     ),
     key(
+        "erase.files_kept",
+        Field::U64(|c| &mut c.erase.files_kept_millis, Unit::Millis, 0, 3_650 * DAY),
+        "What receipts of erasures promise of the message log's files: when they are rewritten without what was deleted. The operator sees to it.",
+    ),
+    key(
+        "erase.backups_kept",
+        Field::U64(|c| &mut c.erase.backups_kept_millis, Unit::Millis, 0, 3_650 * DAY),
+        "What they promise of backups: how old the oldest one gets.",
+    ),
+    key(
+        "erase.logs_kept",
+        Field::U64(|c| &mut c.erase.logs_kept_millis, Unit::Millis, 0, 3_650 * DAY),
+        "What they promise of the server's log.",
+    ),
+    key(
+        "erase.events_kept",
+        Field::U64(|c| &mut c.erase.events_kept_millis, Unit::Millis, 0, 3_650 * DAY),
+        "What they promise of events in other systems, where there are any: the retention of their topics.",
+    ),
+    key(
         "sms.provider",
         Field::Choice(|c| &mut c.sms_provider),
         "Who sends codes. `console`: nobody, they are shown on this machine, for development; refused when `listen.address` is not loopback. `twilio`: section `[twilio]`. `none`: there are no codes.",

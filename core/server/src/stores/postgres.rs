@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 
-use lynk_api::accounts::{Across, Blocks};
+use lynk_api::accounts::{Across, Blocks, Listing};
 use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames};
-use lynk_domain::{Millis, UserId};
+use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::StoreError;
 use lynk_model::port::RoomStore as _;
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
@@ -181,6 +181,10 @@ impl Blocks for RoomsBeside {
             let pairs = rooms.blocks(user).await?;
             Ok(pairs.into_iter().filter(|(by, _)| *by == user).map(|(_, of)| of).collect())
         })
+    }
+
+    fn rooms<'a>(&'a self, after: RoomId, limit: u32) -> Listing<'a> {
+        self.read(async move |rooms| rooms.rooms_after(after, limit).await)
     }
 }
 

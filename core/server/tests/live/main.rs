@@ -10,6 +10,7 @@ mod bad_input;
 mod chat;
 mod command_line;
 mod credentials;
+mod erase;
 mod export;
 mod factors;
 mod http;

@@ -1,6 +1,6 @@
 /** Settings: looks, notifications, sessions; and the list of keys. */
 
-import { confirmDialog, openDialog } from './dialogs.js';
+import { confirmDialog, formDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
 import { avatar, count, dayLabel, explain, fullTime, listTime } from './format.js';
 import { settings } from './storage.js';
@@ -39,7 +39,7 @@ export function showSettings(chat, account) {
     h('section', {}, h('h3', {}, 'Notifications'), h('label', { class: 'switch' }, notify, h('span', {}, 'Show new messages while this page is in the background'))),
     twoStep(account, () => dialog.close(), () => showSettings(chat, account)),
     h('section', {}, h('h3', {}, 'Where you are signed in'), sessions, others),
-    h('section', {}, h('h3', {}, 'Your data'), h('p', { class: 'hint' }, 'Your account, your rooms and the messages you wrote in them, as one JSON file.'), h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); takeOut(account); } }, icon('down'), 'Download my data')),
+    h('section', {}, h('h3', {}, 'Your data'), h('p', { class: 'hint' }, 'Your account, your rooms and the messages you wrote in them, as one JSON file.'), h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); takeOut(account); } }, icon('down'), 'Download my data'), ' ', h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); eraseAccount(account); } }, icon('trash'), 'Delete my account')),
     h('section', { class: 'ends' }, h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); showShortcuts(); } }, 'Keyboard shortcuts'),
       h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); leave(); } }, icon('leave'), 'Sign out'))), { wide: true });
 
@@ -89,6 +89,24 @@ async function takeOut(account) {
   } catch (error) {
     if (!error.quiet) toast(explain(error), { kind: 'error' });
   }
+}
+
+/** Asks twice, and shows what becomes of everything. */
+function eraseAccount(account) {
+  const { user_name: name } = account.session.user;
+  formDialog({
+    title: 'Delete your account?', label: 'Delete for good',
+    about: `Your account and everything you wrote is removed, in every room, also for others. Nobody can bring it back. Enter your user name, ${name}, to go on.`,
+    fields: [h('label', { for: 'erase-name' }, 'User name'), h('input', { id: 'erase-name', name: 'user', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '33', 'aria-describedby': 'dialog-error' })],
+    submit: async ({ user }) => {
+      if (user.trim().replace(/^@/, '').toLocaleLowerCase() !== name.toLocaleLowerCase()) throw new Error('That is not your user name.');
+      return account.erase(name, () => prove(account));
+    },
+    done: (receipt) => {
+      openDialog('Your account is deleted', h('div', {}, h('p', { class: 'about' }, 'This is where copies are, and until when. Keep it if you like.'),
+        h('table', { class: 'receipt' }, h('tbody', {}, receipt.places.map(({ place, what, until }) => h('tr', {}, h('th', { scope: 'row' }, place, h('span', { class: 'hint' }, what)), h('td', {}, until ? fullTime(until) : 'stays')))))), { wide: true });
+    },
+  });
 }
 
 function setTheme(value) {

@@ -10,7 +10,7 @@ use lynk_model::dump::{AccountsMark, AccountsRow, DumpPage};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Accounts, factors, read, write};
+use super::{Accounts, erasures, factors, read, write};
 use crate::sqlite::{bits, commit, number, snapshot, unreadable};
 use crate::{Fault, OpenError};
 
@@ -158,6 +158,16 @@ fn page(connection: &Connection, mark: &AccountsMark, limit: u32) -> Result<Rows
             })?;
             rows.collect::<rusqlite::Result<_>>()
         }
+        AccountsMark::Erasures(after) => {
+            let columns = erasures::COLUMNS;
+            let sql = format!("SELECT {columns} FROM erasures WHERE user > ?1 ORDER BY user LIMIT ?2");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![after.0, limit], |row| {
+                let one = erasures::erasure(row)?;
+                Ok((AccountsRow::Erasure(one), AccountsMark::Erasures(one.user)))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        }
     };
     Ok(found?)
 }
@@ -183,7 +193,10 @@ fn take_out(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fau
             AccountsRow::Account(account) => {
                 tx.prepare_cached("DELETE FROM accounts WHERE user = ?1")?.execute([account.user.0])?;
             }
-            AccountsRow::Name { .. } => return Err(Fault::corrupt("names are never taken out")),
+            AccountsRow::Name { folded, .. } => {
+                tx.prepare_cached("DELETE FROM names WHERE folded = ?1")?.execute([folded])?;
+            }
+            AccountsRow::Erasure(_) => return Err(Fault::corrupt("erasures are never taken out")),
             AccountsRow::Session { session, .. } => {
                 tx.prepare_cached("DELETE FROM sessions WHERE session = ?1")?.execute([session.session.0])?;
             }
@@ -250,6 +263,7 @@ fn fill(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> 
                 let sql = "INSERT INTO outbox (user, created) VALUES (?1, ?2) ON CONFLICT (user) DO NOTHING";
                 tx.prepare_cached(sql)?.execute(params![user.0, bits(created.0)])?;
             }
+            AccountsRow::Erasure(one) => erasures::put(&tx, one)?,
             AccountsRow::Factor(app) => factors::put(&tx, app)?,
             AccountsRow::Recovery { user, proof } => {
                 let sql = "INSERT OR REPLACE INTO recovery (user, proof) VALUES (?1, ?2)";

@@ -94,4 +94,16 @@ CREATE TABLE suspended (
     since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- Accounts that were erased, and how far what their users said is taken back: rooms before `room`, in the order of ids, are
+-- done, and `room` is up to `seq`.
+CREATE TABLE erasures (
+    user BLOB NOT NULL PRIMARY KEY,
+    begun INTEGER NOT NULL,
+    room BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    done INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX names_freed ON names (freed) WHERE freed IS NOT NULL;
+",
 ];

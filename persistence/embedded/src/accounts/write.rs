@@ -95,19 +95,29 @@ pub(super) fn remove(
     wall: Millis,
 ) -> Result<Vec<Revocation>, Fault> {
     let tx = begin(connection)?;
-    if execute(&tx, "DELETE FROM accounts WHERE user = ?1", [user.0])? == 0 {
-        return Ok(Vec::new());
+    let Some(ended) = remove_in(&tx, user, wall)? else { return Ok(Vec::new()) };
+    commit(tx)?;
+    Ok(ended)
+}
+
+/// Removes an account as a part of a transaction; `None` when there is none.
+pub(super) fn remove_in(
+    tx: &Transaction<'_>,
+    user: UserId,
+    wall: Millis,
+) -> Result<Option<Vec<Revocation>>, Fault> {
+    if execute(tx, "DELETE FROM accounts WHERE user = ?1", [user.0])? == 0 {
+        return Ok(None);
     }
     execute(
-        &tx,
+        tx,
         "UPDATE names SET freed = ?2 WHERE user = ?1 AND freed IS NULL",
         params![user.0, bits(wall.0)],
     )?;
-    super::factors::forget(&tx, user)?;
-    let ended = end_sessions(&tx, user, Which::All, AuditKind::Removed, wall)?;
-    note(&tx, user, SessionId::NIL, AuditKind::Removed, wall)?;
-    commit(tx)?;
-    Ok(ended)
+    super::factors::forget(tx, user)?;
+    let ended = end_sessions(tx, user, Which::All, AuditKind::Removed, wall)?;
+    note(tx, user, SessionId::NIL, AuditKind::Removed, wall)?;
+    Ok(Some(ended))
 }
 
 pub(super) fn open_session(

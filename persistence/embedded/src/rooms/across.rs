@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lynk_domain::{Millis, UserId};
+use lynk_domain::{Millis, RoomId, UserId};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{Fault, OpenError, names};
@@ -59,6 +59,17 @@ impl RoomsBeside {
     pub fn blocked_by(&self, user: UserId) -> Result<Vec<UserId>, Fault> {
         let mut statement = self.0.prepare_cached("SELECT user FROM blocks WHERE by = ?1 ORDER BY user")?;
         let rows = statement.query_map([user.0], |row| row.get(0).map(UserId))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Rooms by id, after this one, `limit` at most; conversations of two as well.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, Fault> {
+        let mut statement =
+            self.0.prepare_cached("SELECT room FROM rooms WHERE room > ?1 ORDER BY room LIMIT ?2")?;
+        let rows = statement.query_map((after.0, limit), |row| row.get(0).map(RoomId))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }

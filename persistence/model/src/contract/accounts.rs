@@ -6,7 +6,7 @@ use super::pages;
 use crate::account::{
     Account, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered, Session, Which,
 };
-use crate::port::{AccountStore, FactorStore, ready};
+use crate::port::{AccountStore, ErasureStore, ready};
 use crate::{NAME_RESERVED_MILLIS, fold_name};
 
 const START: u64 = 1_795_456_131_000;
@@ -300,7 +300,7 @@ pub fn new_accounts_wait_until_they_are_published<S: AccountStore>(store: &mut S
 }
 
 /// Three accounts, one of them removed and the event of another out, sessions of every fate, counters of one and of more.
-pub(super) fn some_of_everything<S: FactorStore>(store: &mut S) {
+pub(super) fn some_of_everything<S: ErasureStore>(store: &mut S) {
     assert_eq!(register(store, BOB, "Bob", 0), Registered::Made);
     assert_eq!(register(store, ALICE, "Alice", 1), Registered::Made);
     assert_eq!(register(store, CAROL, "Carol", 2), Registered::Made);
@@ -319,10 +319,11 @@ pub(super) fn some_of_everything<S: FactorStore>(store: &mut S) {
         assert_eq!(charge(store, &[hour], minute * MINUTE), Charged::Done);
     }
     super::factors::some_of_everything(store);
+    super::erasures::some_of_everything(store);
 }
 
 /// What a copy of [`some_of_everything`] must take as its source does.
-pub(super) fn more_of_everything<S: FactorStore>(store: &mut S) {
+pub(super) fn more_of_everything<S: ErasureStore>(store: &mut S) {
     let name_of_the_removed = register(store, UserId([4; 16]), "bob", DAY);
     assert_eq!(name_of_the_removed, Registered::NameTaken);
     assert_eq!(register(store, UserId([4; 16]), "dave", DAY), Registered::Made);
@@ -331,6 +332,7 @@ pub(super) fn more_of_everything<S: FactorStore>(store: &mut S) {
     assert!(matches!(charge(store, &[hour], 22 * MINUTE), Charged::Refused { .. }));
     ready(store.revoke(ALICE, Which::All, AuditKind::Revoked, at(3 * HOUR))).expect("revokes");
     super::factors::more_of_everything(store);
+    super::erasures::more_of_everything(store);
 }
 
 /// Somebody goes, and somebody else, whose id is lower and another one's whose is higher, has the number.
@@ -348,7 +350,7 @@ pub(super) fn numbers_that_pass_on<S: AccountStore>(store: &mut S) {
 }
 
 /// Compares what can be asked for.
-pub(super) fn the_same_is_answered<A: FactorStore, B: FactorStore>(one: &A, other: &B) {
+pub(super) fn the_same_is_answered<A: ErasureStore, B: ErasureStore>(one: &A, other: &B) {
     for user in [ALICE, BOB, CAROL] {
         assert_eq!(ready(one.accounts(&[user])), ready(other.accounts(&[user])));
         assert_eq!(ready(one.sessions(user, at(0))), ready(other.sessions(user, at(0))));
@@ -367,4 +369,5 @@ pub(super) fn the_same_is_answered<A: FactorStore, B: FactorStore>(one: &A, othe
     assert_eq!(ready(one.revoked_since(at(0))), ready(other.revoked_since(at(0))));
     assert_eq!(ready(one.unpublished(10)), ready(other.unpublished(10)), "and in the same order");
     super::factors::the_same_is_answered(one, other);
+    super::erasures::the_same_is_answered(one, other);
 }

@@ -10,7 +10,7 @@ use super::messages::{println_seed, same_log};
 use crate::dump::{AccountsRow, DumpRow, LogRow, RoomsRow};
 use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
 use crate::port::{
-    AccountDump, AccountFill, Dump, FactorStore, Fill, MarkOf, MessageDump, MessageStore as _, RoomDump,
+    AccountDump, AccountFill, Dump, ErasureStore, Fill, MarkOf, MessageDump, MessageStore as _, RoomDump,
     RoomFill, RoomStore, ready,
 };
 use crate::{MetaChange, MetaEvent, StoreError};
@@ -274,7 +274,7 @@ pub fn filled_rooms_follow_their_source<R: RoomStore + RoomFill, D: RoomDump>(
 }
 
 /// Accounts that are filled from the reference are dumped as they were filled, and go on as the reference does. The store must be empty.
-pub fn filled_accounts_equal_their_source<A: FactorStore + AccountFill, D: AccountDump>(
+pub fn filled_accounts_equal_their_source<A: ErasureStore + AccountFill, D: AccountDump>(
     store: &mut A,
     snapshot: impl Fn(&A) -> D,
 ) {
@@ -298,7 +298,7 @@ pub fn filled_accounts_equal_their_source<A: FactorStore + AccountFill, D: Accou
 }
 
 /// What changes in accounts after they were copied is brought over row by row. The store must be empty.
-pub fn filled_accounts_follow_their_source<A: FactorStore + AccountFill, D: AccountDump>(
+pub fn filled_accounts_follow_their_source<A: ErasureStore + AccountFill, D: AccountDump>(
     store: &mut A,
     snapshot: impl Fn(&A) -> D,
 ) {
@@ -311,6 +311,7 @@ pub fn filled_accounts_follow_their_source<A: FactorStore + AccountFill, D: Acco
     // What is forgotten in time, and what is published.
     let one_of_each = |of: fn(&AccountsRow) -> bool| pages(&mut before.clone(), 100).into_iter().find(of);
     let gone = [
+        one_of_each(|row| matches!(row, AccountsRow::Name { freed: Some(_), .. })),
         one_of_each(|row| matches!(row, AccountsRow::Session { .. })),
         one_of_each(|row| matches!(row, AccountsRow::Counter { .. })),
         one_of_each(|row| matches!(row, AccountsRow::Audit(_))),
@@ -338,8 +339,16 @@ pub fn filled_accounts_follow_their_source<A: FactorStore + AccountFill, D: Acco
     }
     assert_eq!(ready(source.find(&two)).expect("readable").len(), 2);
     let expected = all_rows(&mut source);
-    for name in pages(&mut source, 100).into_iter().filter(|row| matches!(row, AccountsRow::Name { .. })) {
-        assert_eq!(ready(store.take_out(&[name])), Err(StoreError::Corrupt));
+    let mut beside = None;
+    for row in pages(&mut source, 100) {
+        match row {
+            AccountsRow::Session { .. } => beside = Some(row),
+            AccountsRow::Erasure(_) => {
+                let beside = beside.clone().expect("sessions come first");
+                assert_eq!(ready(store.take_out(&[beside, row])), Err(StoreError::Corrupt));
+            }
+            _ => {}
+        }
     }
     assert_eq!(all_rows(&mut snapshot(store)), expected);
 }

@@ -326,6 +326,14 @@ impl AccountsRow {
                 out.id(user.0);
                 out.number(since.0);
             }
+            Self::Erasure(one) => {
+                out.byte(10);
+                out.id(one.user.0);
+                out.number(one.begun.0);
+                out.id(one.room.0);
+                out.number(one.seq.0);
+                out.time(one.done);
+            }
         }
     }
 
@@ -347,6 +355,7 @@ impl AccountsRow {
                 Out(out).bytes(proof);
             }
             Self::Suspended { user, .. } => Out(out).tagged(9, &user.0),
+            Self::Erasure(one) => Out(out).tagged(10, &one.user.0),
         }
     }
 }

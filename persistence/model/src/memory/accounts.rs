@@ -42,6 +42,17 @@ impl Kept {
 }
 
 impl MemoryAccounts {
+    /// Forgets names that were given up for longer than they stay closed.
+    pub(super) fn forget_freed(&mut self, wall: Millis, limit: u32) -> u32 {
+        let over = |at: &Millis| at.0.saturating_add(NAME_RESERVED_MILLIS) <= wall.0;
+        let freed = self.names.iter().filter(|(_, (_, freed))| freed.as_ref().is_some_and(over));
+        let names: Vec<String> = freed.take(limit as usize).map(|(folded, _)| folded.clone()).collect();
+        for folded in &names {
+            self.names.remove(folded);
+        }
+        names.len() as u32
+    }
+
     pub(super) fn has_account(&self, user: UserId) -> bool {
         self.accounts.contains_key(&user)
     }
@@ -314,6 +325,10 @@ impl Dump for MemoryAccounts {
                 };
                 rows.map(row).collect()
             }
+            AccountsMark::Erasures(after) => {
+                let rows = self.factors.erasures.range((Excluded(*after), Unbounded)).take(size);
+                rows.map(|(user, one)| (AccountsRow::Erasure(*one), AccountsMark::Erasures(*user))).collect()
+            }
         };
         Ok(DumpPage::at(mark, rows, limit))
     }
@@ -358,18 +373,22 @@ impl Fill for MemoryAccounts {
                 AccountsRow::Suspended { user, since } => {
                     self.factors.suspended.insert(*user, *since);
                 }
+                AccountsRow::Erasure(one) => {
+                    self.factors.erasures.insert(one.user, *one);
+                }
             }
         }
         Ok(())
     }
 
     async fn take_out(&mut self, rows: &[AccountsRow]) -> Result<(), StoreError> {
-        if rows.iter().any(|row| matches!(row, AccountsRow::Name { .. })) {
+        if rows.iter().any(|row| matches!(row, AccountsRow::Erasure(_))) {
             return Err(StoreError::Corrupt);
         }
         for row in rows {
             match row {
-                AccountsRow::Name { .. } => {}
+                AccountsRow::Erasure(_) => {}
+                AccountsRow::Name { folded, .. } => drop(self.names.remove(folded)),
                 AccountsRow::Account(account) => drop(self.accounts.remove(&account.user)),
                 AccountsRow::Session { session, .. } => drop(self.sessions.remove(&session.session)),
                 AccountsRow::Counter { key, slice, .. } => self.counted.take_out(*key, *slice),

@@ -3,12 +3,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{Millis, Revocation, SessionId, UserId};
+use lynk_domain::{Millis, Revocation, RoomId, Seq, SessionId, UserId};
 
 use super::MemoryAccounts;
 use crate::StoreError;
-use crate::account::{AuditEvent, AuditKind, Enrolled, Factor, Which};
-use crate::port::FactorStore;
+use crate::account::{AuditEvent, AuditKind, Enrolled, Erasure, Factor, Which};
+use crate::port::{AccountStore as _, ErasureStore, FactorStore};
 
 /// The tables.
 #[derive(Clone, Default, Debug)]
@@ -16,6 +16,7 @@ pub(super) struct Factors {
     pub(super) apps: BTreeMap<UserId, Factor>,
     pub(super) recovery: BTreeSet<(UserId, [u8; 32])>,
     pub(super) suspended: BTreeMap<UserId, Millis>,
+    pub(super) erasures: BTreeMap<UserId, Erasure>,
 }
 
 impl Factors {
@@ -158,5 +159,48 @@ impl FactorStore for MemoryAccounts {
             self.note(user, SessionId::NIL, AuditKind::Resumed, wall);
         }
         Ok(was)
+    }
+}
+
+impl ErasureStore for MemoryAccounts {
+    async fn erase(&mut self, user: UserId, wall: Millis) -> Result<Option<Vec<Revocation>>, StoreError> {
+        if !self.has_account(user) {
+            return Ok(None);
+        }
+        let ended = self.remove(user, wall).await?;
+        self.note(user, SessionId::NIL, AuditKind::Erased, wall);
+        let erasure = Erasure { user, begun: wall, room: RoomId::NIL, seq: Seq(0), done: None };
+        self.factors.erasures.insert(user, erasure);
+        Ok(Some(ended))
+    }
+
+    async fn erasure(&self, user: UserId) -> Result<Option<Erasure>, StoreError> {
+        Ok(self.factors.erasures.get(&user).copied())
+    }
+
+    async fn erasures(&self, limit: u32) -> Result<Vec<Erasure>, StoreError> {
+        let mut waiting: Vec<_> =
+            self.factors.erasures.values().filter(|one| one.done.is_none()).copied().collect();
+        waiting.sort_by_key(|one| (one.begun, one.user));
+        waiting.truncate(limit as usize);
+        Ok(waiting)
+    }
+
+    async fn advance_erasure(
+        &mut self,
+        user: UserId,
+        room: RoomId,
+        seq: Seq,
+        done: Option<Millis>,
+    ) -> Result<(), StoreError> {
+        if let Some(one) = self.factors.erasures.get_mut(&user).filter(|one| one.done.is_none()) {
+            (one.room, one.seq) = (one.room, one.seq).max((room, seq));
+            one.done = done;
+        }
+        Ok(())
+    }
+
+    async fn forget_names(&mut self, wall: Millis, limit: u32) -> Result<u32, StoreError> {
+        Ok(self.forget_freed(wall, limit))
     }
 }

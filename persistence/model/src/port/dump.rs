@@ -175,10 +175,10 @@ pub trait Fill {
     async fn fill(&mut self, rows: &[Self::Row]) -> Result<(), StoreError>;
 
     /// Takes rows out, each by its key, whatever else it says; one that is not there is none. Durable when it returns. Repeating it is
-    /// harmless. Rooms and unique names are never taken out of any store, so this is no way to do it either.
+    /// harmless. Rooms, their names, and erasures are never taken out of any store, so this is no way to do it either.
     ///
     /// # Errors
-    /// `Unavailable` or `Unknown`; `Corrupt` for a room or a name, and nothing is taken out.
+    /// `Unavailable` or `Unknown`; `Corrupt` for a room, a room's name or an erasure, and nothing is taken out.
     async fn take_out(&mut self, rows: &[Self::Row]) -> Result<(), StoreError>;
 }
 

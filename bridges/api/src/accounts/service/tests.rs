@@ -3,7 +3,8 @@ use std::net::Ipv4Addr;
 
 use lynk_auth::{KeyRing, Scope, SigningKey, TOTP_CODES_GOOD, TOTP_STEP_MILLIS, TotpSecret};
 use lynk_domain::Nanos;
-use lynk_model::account::{AuditEvent, Enrolled, Factor};
+use lynk_domain::{RoomId, Seq};
+use lynk_model::account::{AuditEvent, Enrolled, Erasure, Factor};
 use lynk_model::memory::MemoryAccounts;
 use lynk_model::port::{AccountStore, Ephemeral};
 
@@ -431,6 +432,34 @@ impl FactorStore for Counting {
     async fn resume(&mut self, user: UserId, wall: Millis) -> Result<bool, StoreError> {
         self.count();
         self.store.resume(user, wall).await
+    }
+}
+
+impl ErasureStore for Counting {
+    async fn erase(&mut self, user: UserId, wall: Millis) -> Result<Option<Vec<Revocation>>, StoreError> {
+        self.store.erase(user, wall).await
+    }
+
+    async fn erasure(&self, user: UserId) -> Result<Option<Erasure>, StoreError> {
+        self.store.erasure(user).await
+    }
+
+    async fn erasures(&self, limit: u32) -> Result<Vec<Erasure>, StoreError> {
+        self.store.erasures(limit).await
+    }
+
+    async fn advance_erasure(
+        &mut self,
+        user: UserId,
+        room: RoomId,
+        seq: Seq,
+        done: Option<Millis>,
+    ) -> Result<(), StoreError> {
+        self.store.advance_erasure(user, room, seq, done).await
+    }
+
+    async fn forget_names(&mut self, wall: Millis, limit: u32) -> Result<u32, StoreError> {
+        self.store.forget_names(wall, limit).await
     }
 }
 
