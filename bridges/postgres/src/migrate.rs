@@ -56,6 +56,12 @@ pub const STEPS: &[Step] = &[
         sql: include_str!("../steps/0003_second_factors.sql"),
     },
     Step { version: 4, name: "erasures", oldest: 3, sql: include_str!("../steps/0004_erasures.sql") },
+    Step {
+        version: 5,
+        name: "settings of rooms",
+        oldest: 4,
+        sql: include_str!("../steps/0005_rooms_settings.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.
