@@ -334,6 +334,45 @@ test('settings change the theme at once, and it stays', async () => {
   assert.equal(await background(), light);
 });
 
+test('a profile changes, and people are found by the beginnings of their names', async () => {
+  const { page } = ada;
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await page.getByRole('button', { name: 'Edit your profile' }).click();
+  const form = page.getByRole('dialog', { name: 'Your profile' });
+  await form.getByLabel('User name').fill('bob');
+  await form.getByRole('status').filter({ hasText: 'Somebody is called bob already' }).waitFor();
+  await form.getByRole('button', { name: 'Save' }).click();
+  await form.getByRole('alert').filter({ hasText: 'That name is taken' }).waitFor();
+  await look(ada, 'profile-name-taken');
+  await form.getByLabel('User name').fill('ada');
+  await form.getByLabel('Your name').fill('Ada King');
+  await form.getByLabel('About you').fill('I count.\nAnd I write.');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await form.waitFor({ state: 'detached' });
+  await page.getByRole('dialog', { name: 'Settings' }).getByText('Ada King').waitFor();
+  await page.getByRole('dialog', { name: 'Settings' }).getByText('And I write.').waitFor();
+  await look(ada, 'settings-profile');
+  await page.keyboard.press('Escape');
+  await page.locator('.me-name', { hasText: 'Ada King' }).waitFor();
+  // Others see it when they connect again.
+  await bob.page.reload();
+  await bob.online();
+  await bob.page.getByRole('link', { name: /Ada King/ }).waitFor();
+  await bob.menu('Message a person');
+  await bob.page.getByLabel('User name').fill('KING');
+  await bob.page.getByRole('button', { name: 'Ada King @ada' }).waitFor();
+  await look(bob, 'find-person-dark');
+  await bob.page.getByLabel('User name').fill('zzzz');
+  await bob.page.getByRole('status').filter({ hasText: 'Nobody is found by that' }).waitFor();
+  await bob.page.getByLabel('User name').fill('king');
+  await bob.page.getByRole('button', { name: 'Ada King @ada' }).click();
+  await bob.page.getByRole('heading', { level: 1, name: 'Ada King' }).waitFor({ state: 'attached' });
+  await bob.page.keyboard.press('Alt+i');
+  await bob.page.getByRole('complementary', { name: 'Details' }).getByText('And I write.').waitFor();
+  await look(bob, 'contact-dark');
+  await bob.page.keyboard.press('Alt+i');
+});
+
 test('on a phone there is one thing at a time, and back goes back', async () => {
   const { page } = cyd;
   await page.evaluate(() => document.activeElement?.blur());

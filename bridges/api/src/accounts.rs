@@ -19,6 +19,7 @@ mod names;
 mod number;
 mod operations;
 mod operator;
+mod people;
 mod service;
 mod shared;
 mod vault;
@@ -217,6 +218,11 @@ impl AccountsState {
         self.desk.ask(move |desk| desk.names(&after, limit)).await
     }
 
+    /// Notes the words of some accounts that have none; returns of how many.
+    pub(crate) async fn index_words(&self, limit: u32) -> Result<u32, Reject> {
+        self.desk.ask(move |desk| desk.index_words(limit)).await
+    }
+
     /// The tickets, for the socket's `hello`.
     #[must_use]
     pub fn tickets(&self) -> &Arc<Tickets> {
@@ -343,7 +349,7 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/auth/refresh", post(handlers::refresh))
         .route("/v1/auth/logout", post(handlers::logout))
         .route("/v1/auth/ticket", post(handlers::ticket))
-        .route("/v1/me", get(handlers::me))
+        .route("/v1/me", get(handlers::me).patch(people::change_me))
         .route("/v1/me/totp", get(second::standing).post(second::begin).delete(second::turn_off))
         .route("/v1/me/export", post(export::export))
         .route("/v1/me/totp/confirm", post(second::confirm))
@@ -351,10 +357,11 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/sessions", get(handlers::sessions))
         .route("/v1/sessions/{session}", delete(handlers::end_session))
         .route("/v1/sessions/revoke_others", post(handlers::end_others))
-        .route("/v1/users", get(handlers::users))
+        .route("/v1/users", get(people::users))
+        .route("/v1/users/search", get(people::search))
         .route("/v1/users/name_available", get(available::user_name))
         .route("/v1/rooms/name_available", get(available::room_name))
-        .route("/v1/users/by_name/{user_name}", get(handlers::user_of_name))
+        .route("/v1/users/by_name/{user_name}", get(people::user_of_name))
         .route("/.well-known/jwks.json", get(handlers::jwks))
         .route("/v1/sms/status/{reference}", post(carrier::status))
         .with_state(state)

@@ -238,6 +238,10 @@ impl Filler {
 
     async fn work(mut self, accounts: &AccountsState, rooms: &dyn RoomNames) {
         let mut pause = PAUSE_FIRST;
+        // Accounts of a time when nobody was searched for.
+        while let Ok(1..) = accounts.index_words(PAGE).await {
+            sleep(PAGE_PAUSE).await;
+        }
         loop {
             match self.fill(accounts, rooms).await {
                 Ok(count) => {

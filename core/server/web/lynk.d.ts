@@ -189,7 +189,8 @@ export class Lynk extends Emitter<LynkEvents> {
   sync(): Promise<SyncRow[]>;
 }
 
-export interface User { user: Id; user_name: string; display_name: string }
+/** A person as others see them. Of two with the same id the one with the greater `updated_at` is the newer. */
+export interface User { user: Id; user_name: string; display_name: string; bio?: string; avatar?: Id | null; updated_at?: number }
 
 export interface SessionTokens {
   access_token: string;
@@ -231,6 +232,8 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   signedOut(reason: SignedOutReason): void;
   ticket(): Promise<{ ticket: string; expires_in_ms: number }>;
   me(): Promise<User & { phone: string; created_at: number }>;
+  change(fields: { user_name?: string; display_name?: string; bio?: string }): Promise<User>;
+  search(q: string, page?: { limit?: number; after?: string }): Promise<{ users: User[]; next?: string }>;
   sessions(): Promise<{ session: Id; device: string; created_at: number; last_used_at: number; current: boolean }[]>;
   revoke(session: Id): Promise<void>;
   revokeOthers(): Promise<{ revoked: number }>;

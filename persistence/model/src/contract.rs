@@ -19,9 +19,11 @@ mod rooms;
 
 pub use accounts::{
     a_clock_that_jumps_back_resets_no_counter, a_family_turns_once_from_each_generation,
-    a_removed_accounts_name_stays_closed_for_thirty_days, amounts_add_up_to_the_limit,
-    an_account_is_found_by_what_is_unique, charges_count_together_and_never_too_many,
-    names_and_numbers_belong_to_one, new_accounts_wait_until_they_are_published,
+    a_name_that_was_given_up_is_closed_to_others, a_profile_changes_as_a_whole,
+    a_removed_accounts_name_stays_closed_for_thirty_days, a_search_for_what_is_rare_among_many_ends,
+    amounts_add_up_to_the_limit, an_account_is_found_by_what_is_unique,
+    charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
+    new_accounts_wait_until_they_are_published, people_are_found_by_the_beginnings_of_their_names,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
 };
 pub use copies::{
@@ -113,6 +115,10 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     charges_count_together_and_never_too_many(&mut open());
     a_clock_that_jumps_back_resets_no_counter(&mut open());
     new_accounts_wait_until_they_are_published(&mut open());
+    a_profile_changes_as_a_whole(&mut open());
+    a_name_that_was_given_up_is_closed_to_others(&mut open());
+    people_are_found_by_the_beginnings_of_their_names(&mut open());
+    a_search_for_what_is_rare_among_many_ends(&mut open());
 }
 
 /// All suites of the port of second factors. `open` makes an empty store.

@@ -33,7 +33,7 @@ pub use meta::{
     BLOCKS_PER_USER_MAX, Ban, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute,
     OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, rooms_max,
 };
-pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique};
+pub use name::{NAME_RESERVED_MILLIS, after_prefix, fold_name, name_is_unique, search_words};
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{

@@ -165,7 +165,7 @@ fn sessions() -> [Operation; 7] {
     ]
 }
 
-fn people() -> [Operation; 5] {
+fn people() -> [Operation; 7] {
     [
         Operation {
             query: Some(object_of::<wire::UsersQuery>),
@@ -175,6 +175,28 @@ fn people() -> [Operation; 5] {
                 "users",
                 "People by id; those who do not exist or may not be seen are left out.",
                 (200, Some(schema_of::<wire::Users>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            request: Some(schema_of::<wire::ProfileBody>),
+            ..signed_in(
+                Method::PATCH,
+                "/v1/me",
+                "change_me",
+                "Change what is given of one's own profile.",
+                (200, Some(schema_of::<wire::Me>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField, NameTaken),
+            )
+        },
+        Operation {
+            query: Some(object_of::<wire::SearchQuery>),
+            ..signed_in(
+                Method::GET,
+                "/v1/users/search",
+                "search_users",
+                "People by the beginnings of their names, as far as they want to be found.",
+                (200, Some(schema_of::<wire::FoundUsers>)),
                 errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
             )
         },

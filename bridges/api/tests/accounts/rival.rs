@@ -10,7 +10,8 @@ use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 use lynk_embedded::Accounts;
 use lynk_model::StoreError;
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Factor, FoundAccounts,
+    NewSession, Registered, SearchMark, Session, Which,
 };
 use lynk_model::port::{AccountStore, FactorStore, LastFault, ready};
 
@@ -160,6 +161,28 @@ impl AccountStore for Raced {
 
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         ready(self.store.borrow().accounts(users))
+    }
+
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        ready(self.store.get_mut().change(user, change, wall))
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        ready(self.store.borrow().search(words, after, limit))
+    }
+
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError> {
+        ready(self.store.get_mut().index_words(limit))
     }
 
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {

@@ -14,7 +14,8 @@ use lynk_domain::{
     Seq, SessionId, UserId,
 };
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Factor, FoundAccounts,
+    NewSession, Registered, SearchMark, Session, Which,
 };
 use lynk_model::port::{AccountStore, Dump, FactorStore, Fill, MarkOf, PageOf, RoomStore};
 use lynk_model::{
@@ -306,6 +307,27 @@ impl AccountStore for Waiting<PostgresAccounts> {
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         self.wait(self.store.accounts(users))
     }
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.change(user, change, wall))
+    }
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        self.wait(self.store.search(words, after, limit))
+    }
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.index_words(limit))
+    }
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.register(account, session))
@@ -496,13 +518,8 @@ pub(crate) fn family(generation: u32) -> Family {
 }
 
 pub(crate) fn account(n: u8, name: &str) -> Account {
-    Account {
-        user: user(n),
-        phone: Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number"),
-        user_name: name.to_owned(),
-        display_name: name.to_owned(),
-        created: Millis(1_000),
-    }
+    let phone = Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number");
+    Account::new(user(n), phone, name.to_owned(), name.to_owned(), Millis(1_000))
 }
 
 pub(crate) fn new_session(n: u8) -> NewSession {

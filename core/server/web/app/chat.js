@@ -23,6 +23,7 @@ const TYPING_SHOWN_MS = 6_000;
 const TYPING_EVERY_MS = 3_000;
 const SAVE_AFTER_MS = 1_000;
 const WATCH_MAX = 300;
+const RENEW_MS = 300_000;
 /** A gap so long is not paged on start; the room begins anew from its newest messages. */
 const CATCH_UP_MAX = 2_000;
 
@@ -44,6 +45,7 @@ export class Chat {
   #lostAt = Date.now();
   #shadows = new Map();
   #stopped = false;
+  #renewedAt = 0;
   #tabs = globalThis.BroadcastChannel && new BroadcastChannel('lynk');
 
   constructor(account, url) {
@@ -113,7 +115,7 @@ export class Chat {
       this.#emit('state', status);
       this.#emit('rooms');
     });
-    lynk.on('hello', () => { this.#versions.clear(); this.#watched.clear(); this.here.clear(); this.sync(); });
+    lynk.on('hello', () => { this.#versions.clear(); this.#watched.clear(); this.here.clear(); this.sync(); this.#renew(); });
     lynk.on('subscribed', ({ room: id, reply, first, reset }) => {
       const room = this.rooms.get(id);
       if (!room) return;
@@ -387,7 +389,7 @@ export class Chat {
 
   async directByName(name) {
     const user = await this.account.userByName(name);
-    this.#learn([user]);
+    this.learn([user]);
     return this.direct(user.user);
   }
 
@@ -576,7 +578,8 @@ export class Chat {
     return user ? 'Somebody' : '…';
   }
 
-  #learn(users) {
+  /** Takes profiles as they are now. */
+  learn(users) {
     for (const user of users) this.users.set(user.user, { id: user.user, ...user });
     this.storage.put('users', ...users.map((user) => ({ id: user.user, ...user }))).catch(() => {});
     this.#emit('users');
@@ -591,11 +594,23 @@ export class Chat {
       const found = new Set(users.map((user) => user.user));
       for (const id of ids) if (!found.has(id)) this.users.set(id, { id, missing: true });
       for (const id of ids) this.#asking.delete(id);
-      this.#learn(users);
+      this.learn(users);
       if (this.#asking.size) this.#askTimer = setTimeout(() => this.#askNames(), 30);
     } catch (error) {
       if (error.code !== 'signed_out') this.#askTimer = setTimeout(() => this.#askNames(), 3_000);
     }
+  }
+
+  /** People change their names: those of conversations, then others, are looked up again with each connection, at most once in some minutes. */
+  async #renew() {
+    if (Date.now() - this.#renewedAt < RENEW_MS) return;
+    this.#renewedAt = Date.now();
+    const peers = this.list().map((room) => room.peer).filter(Boolean);
+    const ids = [...new Set([...peers, ...this.users.keys()])].filter((id) => this.users.get(id) && !this.users.get(id).missing).slice(0, 100);
+    if (!ids.length) return;
+    const users = await this.account.users(ids).catch(() => []);
+    const newer = users.filter((user) => user.updated_at !== this.users.get(user.user)?.updated_at);
+    if (newer.length) this.learn(newer);
   }
 
   title(room) { return room.direct ? this.name(room.peer) : room.name || 'Room'; }

@@ -13,6 +13,7 @@ export class Sidebar {
   #banner;
   #filter;
   #add;
+  #me;
   #clock;
   #skip;
 
@@ -24,11 +25,11 @@ export class Sidebar {
     this.#add = iconButton('plus', 'New conversation', () => this.menu(), { 'aria-haspopup': 'menu' });
     this.#banner = h('div', { class: 'banner', role: 'status' });
     this.#list = h('ul', { class: 'rooms', 'aria-label': 'Conversations', onkeydown: (event) => this.#listKey(event) });
-    const me = chat.account.session.user;
+    this.#me = h('button', { type: 'button', class: 'me', title: 'Settings', onclick: () => window.settings() });
     this.#skip = h('a', { class: 'skip', href: '#composer', hidden: true, onclick: (event) => { event.preventDefault(); window.conversation.focus(); } }, 'Skip to the message field');
     this.element = h('nav', { class: 'sidebar', 'aria-label': 'Conversations' }, this.#skip,
       h('header', {},
-        h('button', { type: 'button', class: 'me', title: 'Settings', onclick: () => window.settings() }, avatar(me.user, me.display_name || me.user_name), h('span', { class: 'me-name' }, me.display_name || me.user_name), h('span', { class: 'unseen' }, ', your settings')),
+        this.#me,
         h('div', { class: 'tools' }, iconButton('settings', 'Settings', () => window.settings()), this.#add)),
       h('div', { class: 'search' }, icon('search'), this.#filter),
       this.#banner, this.#list);
@@ -94,6 +95,11 @@ export class Sidebar {
   render() {
     const chat = this.#chat;
     this.#skip.hidden = !chat.open;
+    const name = chat.name(chat.me);
+    if (this.#me.dataset.name !== name) {
+      this.#me.dataset.name = name;
+      this.#me.replaceChildren(avatar(chat.me, name), h('span', { class: 'me-name' }, name), h('span', { class: 'unseen' }, ', your settings'));
+    }
     const wanted = this.#filter.value.trim().toLocaleLowerCase();
     const rooms = chat.list().filter((room) => {
       if (!wanted) return true;

@@ -279,6 +279,11 @@ impl AccountsRow {
                 out.bytes(account.user_name.as_bytes());
                 out.bytes(account.display_name.as_bytes());
                 out.number(account.created.0);
+                out.bytes(account.bio.as_bytes());
+                out.bytes(account.avatar.as_ref().map_or(&[], |id| &id[..]));
+                out.number(account.updated.0);
+                out.byte(u8::from(account.findable.by_name));
+                out.byte(u8::from(account.findable.by_phone));
             }
             Self::Name { folded, user, freed } => {
                 out.byte(2);
