@@ -373,6 +373,42 @@ test('a profile changes, and people are found by the beginnings of their names',
   await bob.page.keyboard.press('Alt+i');
 });
 
+test('privacy: who hides is not found and not seen, and who is blocked is on a list', async () => {
+  const { page } = ada;
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  const dialog = page.getByRole('dialog', { name: 'Settings' });
+  await dialog.getByLabel('People find me by my name').uncheck();
+  await dialog.getByLabel('Show when I am online').uncheck();
+  await until('both are kept', () => dialog.getByRole('switch', { disabled: false }).count().then((count) => count >= 3));
+  await look(ada, 'settings-privacy');
+  await page.keyboard.press('Escape');
+  await bob.page.locator('.about', { hasText: 'online' }).waitFor({ state: 'detached' });
+  await bob.menu('Message a person');
+  await bob.page.getByLabel('User name').fill('ada king');
+  await bob.page.getByRole('status').filter({ hasText: 'Nobody is found by that' }).waitFor();
+  await bob.page.keyboard.press('Escape');
+  // A block, and its end, on the list.
+  await bob.page.keyboard.press('Alt+i');
+  await bob.page.getByRole('button', { name: 'Block', exact: true }).click();
+  await bob.page.getByRole('dialog').getByRole('button', { name: 'Block', exact: true }).click();
+  await bob.page.getByText('Ada King is blocked').waitFor();
+  await bob.page.keyboard.press('Alt+i');
+  await bob.page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await bob.page.getByRole('button', { name: 'People you block' }).click();
+  const blocked = bob.page.getByRole('dialog', { name: 'People you block' });
+  await blocked.getByText('Ada King').waitFor();
+  await look(bob, 'blocked-dark');
+  await blocked.getByRole('button', { name: 'Unblock Ada King' }).click();
+  await blocked.getByText('You block nobody.').waitFor();
+  await bob.page.keyboard.press('Escape');
+  await bob.page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await dialog.getByLabel('People find me by my name').check();
+  await dialog.getByLabel('Show when I am online').check();
+  await page.keyboard.press('Escape');
+  await bob.page.locator('.about', { hasText: 'online' }).waitFor();
+});
+
 test('on a phone there is one thing at a time, and back goes back', async () => {
   const { page } = cyd;
   await page.evaluate(() => document.activeElement?.blur());

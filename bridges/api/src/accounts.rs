@@ -20,6 +20,7 @@ mod number;
 mod operations;
 mod operator;
 mod people;
+mod privacy;
 mod service;
 mod shared;
 mod vault;
@@ -45,7 +46,7 @@ use lynk_protocol::Reject;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::names::{Names, RoomNames};
+use crate::names::{Names, RoomNames, RoomPeople};
 use crate::{Authority, Clock, Shards};
 
 pub use console::ConsoleSms;
@@ -156,6 +157,8 @@ pub struct Parts<S> {
     pub names: Arc<Names>,
     /// Names of rooms.
     pub room_names: Arc<dyn RoomNames>,
+    /// What people set and see beside their rooms.
+    pub room_people: Arc<dyn RoomPeople>,
     /// Longest name of a room.
     pub room_name_chars_max: u32,
     /// Is told which sessions end, and says which have.
@@ -189,6 +192,7 @@ pub struct AccountsState {
     blocks: Arc<dyn Blocks>,
     names: Arc<Names>,
     room_names: Arc<dyn RoomNames>,
+    room_people: Arc<dyn RoomPeople>,
     room_name_chars_max: u32,
     painter: Arc<dyn Painter>,
     clock: Clock,
@@ -288,7 +292,7 @@ pub fn start<S: FactorStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
     let Parts { store, runtime, secret, factor_keys, ring, shared, policies, sms, blocks, .. } = parts;
-    let Parts { names, room_names, room_name_chars_max, shards, painter, clock, .. } = parts;
+    let Parts { names, room_names, room_people, room_name_chars_max, shards, painter, clock, .. } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
     let vault = Vault::new(Arc::clone(&server), shared);
@@ -330,6 +334,7 @@ pub fn start<S: FactorStore + LastFault + Send + 'static>(
         blocks,
         names,
         room_names,
+        room_people,
         room_name_chars_max,
         painter,
         clock,
@@ -354,6 +359,9 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/me/export", post(export::export))
         .route("/v1/me/totp/confirm", post(second::confirm))
         .route("/v1/me/totp/recovery", post(second::new_recovery))
+        .route("/v1/me/privacy", get(privacy::get).put(privacy::put))
+        .route("/v1/blocks", get(privacy::blocks))
+        .route("/v1/direct/by_phone", post(privacy::direct_by_phone))
         .route("/v1/sessions", get(handlers::sessions))
         .route("/v1/sessions/{session}", delete(handlers::end_session))
         .route("/v1/sessions/revoke_others", post(handlers::end_others))

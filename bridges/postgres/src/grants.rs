@@ -82,6 +82,7 @@ pub const GRANTS: &[Grant] = &[
     grant(ROOMS, "rooms", "mutes", EVERY),
     grant(ROOMS, "rooms", "pins", FIXED),
     grant(ROOMS, "rooms", "blocks", EVERY),
+    grant(ROOMS, "rooms", "hidden", FIXED),
     grant(ROOMS, "rooms", "results", EVERY),
     grant(ROOMS, "rooms", "outbox", FIXED),
     grant(ROOMS, "lynk", "schema_version", READ),

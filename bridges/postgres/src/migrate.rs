@@ -61,6 +61,7 @@ pub const STEPS: &[Step] = &[
         oldest: 3,
         sql: include_str!("../steps/0004_profiles_and_search.sql"),
     },
+    Step { version: 5, name: "hidden presence", oldest: 4, sql: include_str!("../steps/0005_hidden.sql") },
 ];
 
 /// Schema version that this program is written for.

@@ -112,6 +112,18 @@ impl RoomStore for PostgresRooms {
         self.database.noted(load::apart(&self.database, user, others).await)
     }
 
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        self.database.noted(load::blocked(&self.database, by, after, limit).await)
+    }
+
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        self.database.noted(change::set_hidden(&self.database, user, hidden).await)
+    }
+
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.database.noted(load::hidden(&self.database, users).await)
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.database.noted(load::may_see(&self.database, watcher, user).await)
     }

@@ -136,6 +136,19 @@ impl RoomStore for Rooms {
         self.noted(load::apart(&self.connection(), user, others))
     }
 
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        self.noted(load::blocked(&self.connection(), by, after, limit))
+    }
+
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        let result = change::set_hidden(&self.connection(), user, hidden);
+        self.noted(result)
+    }
+
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.noted(load::hidden(&self.connection(), users))
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.noted(load::may_see(&self.connection(), watcher, user))
     }

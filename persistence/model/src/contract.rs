@@ -55,7 +55,7 @@ pub use messages::{
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, blocks_need_no_room,
     events_change_the_rows_they_name, names_are_unique_and_reserved, presence_needs_a_shared_room,
-    random_commands_match_the_reference,
+    random_commands_match_the_reference, whom_a_user_blocks_is_listed,
 };
 
 use crate::event::Event;
@@ -100,6 +100,7 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());
     presence_needs_a_shared_room(&mut open());
+    whom_a_user_blocks_is_listed(&mut open());
     random_commands_match_the_reference(&mut open(), 1..20);
 }
 

@@ -276,8 +276,26 @@ pub trait RoomStore {
     /// `Unavailable` or `Corrupt`.
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 
-    /// Whether `watcher` may see whether `user` is online: both are members of a room, and neither blocks the other. A
-    /// 1:1 that `watcher` opened does not count, or anybody could make one to see it.
+    /// A page of those whom a user blocks, after `after` (nil for the start), ordered by id.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError>;
+
+    /// Sets whether a user hides from everybody whether they are online.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError>;
+
+    /// Those of `users` who hide whether they are online, in their order.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError>;
+
+    /// Whether `watcher` may see whether `user` is online: `user` does not hide it, both are members of a room, and neither
+    /// blocks the other. A 1:1 that `watcher` opened does not count, or anybody could make one to see it.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.

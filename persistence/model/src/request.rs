@@ -132,6 +132,11 @@ pub enum StoreRequest {
         /// Who watch; each once.
         others: Vec<UserId>,
     },
+    /// Who of `users` hide from everybody whether they are online.
+    Hidden {
+        /// Whom.
+        users: Vec<UserId>,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -283,6 +288,8 @@ pub enum StoreReply {
     Blocks(Vec<(UserId, UserId)>),
     /// To `Relations`: those who may, in the order asked for.
     Relations(Vec<UserId>),
+    /// To `Hidden`, in the order asked for.
+    Hidden(Vec<UserId>),
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use lynk_protocol::ErrorCode;
 
-use super::{available, export, factors, wire};
+use super::{available, export, factors, privacy, wire};
 use crate::{Operation, SchemaOf, object_of, schema_of};
 
 /// What the store may answer.
@@ -57,7 +57,13 @@ pub(super) fn signed_in(
 /// Every operation of accounts, in the order of the reference.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    signing_in().into_iter().chain(factors::operations()).chain(sessions()).chain(people()).collect()
+    signing_in()
+        .into_iter()
+        .chain(factors::operations())
+        .chain(sessions())
+        .chain(people())
+        .chain(privacy())
+        .collect()
 }
 
 fn signing_in() -> [Operation; 4] {
@@ -240,5 +246,53 @@ fn people() -> [Operation; 7] {
             (200, Some(schema_of::<wire::Jwks>)),
             errors!(),
         ),
+    ]
+}
+
+fn privacy() -> [Operation; 4] {
+    [
+        signed_in(
+            Method::GET,
+            "/v1/me/privacy",
+            "privacy",
+            "How one is found and seen.",
+            (200, Some(schema_of::<privacy::Privacy>)),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
+        ),
+        Operation {
+            request: Some(schema_of::<privacy::PrivacyBody>),
+            ..signed_in(
+                Method::PUT,
+                "/v1/me/privacy",
+                "set_privacy",
+                "Change what is given of how one is found and seen.",
+                (200, Some(schema_of::<privacy::Privacy>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            tag: "blocks",
+            query: Some(object_of::<privacy::BlocksQuery>),
+            ..signed_in(
+                Method::GET,
+                "/v1/blocks",
+                "list_blocks",
+                "A page of those whom one blocks.",
+                (200, Some(schema_of::<privacy::BlockedUsers>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            tag: "rooms",
+            request: Some(schema_of::<privacy::ByPhoneBody>),
+            ..signed_in(
+                Method::POST,
+                "/v1/direct/by_phone",
+                "open_direct_by_phone",
+                "Begin a conversation with whoever has a number, if they want to be found by it; the answer is the same for every number.",
+                (202, Some(schema_of::<privacy::Tried>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
     ]
 }

@@ -41,6 +41,8 @@ pub(super) const DAY_MILLIS: u64 = 24 * HOUR_MILLIS;
 /// How often a user name may change, and in which time: each change closes a name to others.
 const RENAMES_MAX: u32 = 3;
 const RENAMES_MILLIS: u64 = 30 * DAY_MILLIS;
+/// Numbers that a user may try in a day.
+const PHONES_TRIED_MAX: u32 = 20;
 
 /// Turns of one refresh against others of the same family. Each other one had the newest token too.
 const REFRESH_TURNS_MAX: usize = 4;
@@ -112,6 +114,10 @@ pub(super) trait Actions: OperatorActions + ExportActions {
     fn end(&mut self, now: Now, claims: &Claims, which: Which) -> Result<usize, Reject>;
     fn users(&mut self, users: &[UserId]) -> Result<Vec<Account>, Reject>;
     fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject>;
+    /// Counts one more number that a user tries.
+    fn may_try_phone(&mut self, now: Now, claims: &Claims) -> Result<(), Reject>;
+    /// The account of a number, if whoever has the number may know of it.
+    fn findable_by_phone(&mut self, phone: &Phone) -> Result<Option<UserId>, Reject>;
     fn search(
         &mut self,
         words: &[String],
@@ -613,6 +619,22 @@ impl<S: FactorStore + LastFault> Actions for Service<S> {
     fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject> {
         let found = self.stored(self.runtime.block_on(self.store.account_of_name(folded)))?;
         found.ok_or_else(|| ErrorCode::UserNotFound.into())
+    }
+
+    fn may_try_phone(&mut self, now: Now, claims: &Claims) -> Result<(), Reject> {
+        self.session_of(claims)?;
+        let tries = self.counted("phones tried", &claims.user.0, DAY_MILLIS, PHONES_TRIED_MAX);
+        match self.charge(tries.as_slice(), now.wall)? {
+            Charged::Done => Ok(()),
+            Charged::Refused { retry_after_millis, .. } => {
+                Err(wait(ErrorCode::RateLimited, retry_after_millis))
+            }
+        }
+    }
+
+    fn findable_by_phone(&mut self, phone: &Phone) -> Result<Option<UserId>, Reject> {
+        let found = self.stored(self.runtime.block_on(self.store.account_of_phone(phone)))?;
+        Ok(found.filter(|account| account.findable.by_phone).map(|account| account.user))
     }
 
     fn search(

@@ -53,6 +53,20 @@ pub(super) async fn apply(
         .await
 }
 
+/// Notes that a user hides, or no longer does.
+pub(super) async fn set_hidden(database: &Database, user: UserId, hidden: bool) -> Result<(), Fault> {
+    let sql = match hidden {
+        true => "INSERT INTO rooms.hidden (user_id) VALUES ($1) ON CONFLICT DO NOTHING",
+        false => "DELETE FROM rooms.hidden WHERE user_id = $1",
+    };
+    database
+        .change(async |session| {
+            session.execute(sql, &[&uuid(user.0)]).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
+}
+
 /// Everything that the outcome rests on: the room, the users whose blocks and rooms are counted, the name that is taken.
 fn locks(command: &MetaTransaction) -> Vec<i64> {
     let user = |locks: Locks, user: &UserId| locks.with(Of::Member, &user.0);

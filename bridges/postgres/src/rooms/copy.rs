@@ -56,7 +56,7 @@ impl Dump for RoomsSnapshot {
     }
 
     async fn count(&mut self) -> Result<u64, StoreError> {
-        count(&self.0, &["rooms.rooms", "rooms.names", "rooms.blocks", "rooms.results"]).await
+        count(&self.0, &["rooms.rooms", "rooms.names", "rooms.blocks", "rooms.results", "rooms.hidden"]).await
     }
 }
 
@@ -77,6 +77,10 @@ async fn page(session: &Session, mark: &RoomsMark, limit: i64) -> Result<Rows, F
             let sql = "SELECT actor, room, key, content_hash, version, seq, wall FROM rooms.results
                 WHERE (actor, room, key) > ($1, $2, $3) ORDER BY actor, room, key LIMIT $4";
             session.rows(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0), &limit]).await?
+        }
+        RoomsMark::Hidden(after) => {
+            let sql = "SELECT user_id FROM rooms.hidden WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+            session.rows(sql, &[&uuid(after.0), &limit]).await?
         }
     };
     rows.iter().map(|row| one(mark, row)).collect()
@@ -107,6 +111,10 @@ fn one(mark: &RoomsMark, row: &Row) -> Result<(RoomsRow, RoomsMark), Fault> {
             };
             (result, RoomsMark::Results(actor, room, key))
         }
+        RoomsMark::Hidden(_) => {
+            let user = UserId(id(row, 0)?);
+            (RoomsRow::Hidden { user }, RoomsMark::Hidden(user))
+        }
     })
 }
 
@@ -131,6 +139,10 @@ async fn under_key(session: &Session, row: &RoomsRow) -> Result<Option<RoomsRow>
                 WHERE actor = $1 AND room = $2 AND key = $3";
             let found = session.row(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?;
             (RoomsMark::Results(*actor, *room, *key), found)
+        }
+        RoomsRow::Hidden { user } => {
+            let sql = "SELECT user_id FROM rooms.hidden WHERE user_id = $1";
+            (RoomsMark::Hidden(*user), session.row(sql, &[&uuid(user.0)]).await?)
         }
     };
     Ok(found.map(|row| one(&of, &row)).transpose()?.map(|(row, _)| row))
@@ -177,6 +189,9 @@ async fn take_out(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
             let sql = "DELETE FROM rooms.blocks WHERE by_user = $1 AND user_id = $2";
             session.execute(sql, &[&uuid(by.0), &uuid(user.0)]).await?
         }
+        RoomsRow::Hidden { user } => {
+            session.execute("DELETE FROM rooms.hidden WHERE user_id = $1", &[&uuid(user.0)]).await?
+        }
         RoomsRow::Result { actor, room, key, .. } => {
             let sql = "DELETE FROM rooms.results WHERE actor = $1 AND room = $2 AND key = $3";
             session.execute(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?
@@ -193,6 +208,10 @@ async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
                 ON CONFLICT (digest) DO UPDATE SET folded = excluded.folded, room = excluded.room, freed = excluded.freed";
             let freed = freed.map(|at| bits(at.0));
             session.execute(sql, &[&folded.as_bytes(), folded, &uuid(room.0), &freed]).await?
+        }
+        RoomsRow::Hidden { user } => {
+            let sql = "INSERT INTO rooms.hidden (user_id) VALUES ($1) ON CONFLICT DO NOTHING";
+            session.execute(sql, &[&uuid(user.0)]).await?
         }
         RoomsRow::Block { by, user, room } => {
             let sql = "INSERT INTO rooms.blocks (by_user, user_id, room) VALUES ($1, $2, $3)

@@ -178,11 +178,34 @@ pub(super) async fn apart(
     all(&rows, |row| Ok(UserId(id(row, 0)?)))
 }
 
+pub(super) async fn blocked(
+    database: &Database,
+    by: UserId,
+    after: UserId,
+    limit: u32,
+) -> Result<Vec<UserId>, Fault> {
+    let sql =
+        "SELECT user_id FROM rooms.blocks WHERE by_user = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
+    let (by, after, limit) = (uuid(by.0), uuid(after.0), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&by, &after, &limit]).await).await?;
+    all(&rows, |row| Ok(UserId(id(row, 0)?)))
+}
+
+pub(super) async fn hidden(database: &Database, users: &[UserId]) -> Result<Vec<UserId>, Fault> {
+    let ids: Vec<Uuid> = users.iter().map(|user| uuid(user.0)).collect();
+    let sql = "SELECT user_id FROM rooms.hidden WHERE user_id = ANY ($1)";
+    let rows = database.read(async |session| session.rows(sql, &[&ids]).await).await?;
+    let found = all(&rows, |row| Ok(UserId(id(row, 0)?)))?;
+    Ok(users.iter().filter(|user| found.contains(user)).copied().collect())
+}
+
 pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (
             SELECT 1 FROM rooms.blocks
             WHERE (by_user = $1 AND user_id = $2) OR (by_user = $2 AND user_id = $1)
+        ) AND NOT EXISTS (
+            SELECT 1 FROM rooms.hidden WHERE user_id = $2
         ) AND EXISTS (
             SELECT 1 FROM rooms.members a
             JOIN rooms.members b ON b.room = a.room AND b.user_id = $2

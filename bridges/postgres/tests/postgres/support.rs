@@ -286,6 +286,16 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.wait(self.store.apart(user, others))
     }
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        self.wait(self.store.blocked(by, after, limit))
+    }
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.set_hidden(user, hidden))
+    }
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.wait(self.store.hidden(users))
+    }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
     }

@@ -261,6 +261,7 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         }
         StoreRequest::Memberships { .. } => StoreReply::Memberships(Vec::new()),
         StoreRequest::Blocks { .. } => StoreReply::Blocks(Vec::new()),
+        StoreRequest::Hidden { .. } => StoreReply::Hidden(Vec::new()),
         StoreRequest::Relations { others, .. } => StoreReply::Relations(others.clone()),
         StoreRequest::Apply(_) | StoreRequest::Confirm { .. } | StoreRequest::FindName { .. } => {
             StoreReply::Failed(lynk_model::StoreError::Unavailable)

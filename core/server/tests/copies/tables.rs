@@ -74,13 +74,9 @@ fn put_much(data: &Path) {
             wall: long_ago,
         });
         let name = format!("old.{number}");
-        of_accounts.push(AccountsRow::Account(Account {
-            user,
-            phone: Phone::from_e164(&format!("+4930{number:08}")).expect("a number"),
-            user_name: name.clone(),
-            display_name: name.clone(),
-            created: long_ago,
-        }));
+        let phone = Phone::from_e164(&format!("+4930{number:08}")).expect("a number");
+        let account = Account::new(user, phone, name.clone(), name.clone(), long_ago);
+        of_accounts.push(AccountsRow::Account(account));
         of_accounts.push(AccountsRow::Name { folded: name, user, freed: None });
         let family = Family {
             generation: 1,

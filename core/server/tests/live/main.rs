@@ -16,6 +16,7 @@ mod http;
 mod life;
 mod messages;
 mod people;
+mod privacy;
 mod rooms;
 mod secrets;
 mod transcripts;

@@ -4,6 +4,7 @@ import { confirmDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
 import { avatar, count, dayLabel, explain, fullTime, listTime } from './format.js';
 import { editProfile } from './people.js';
+import { privacySection } from './privacy.js';
 import { settings } from './storage.js';
 import { prove, twoStep } from './twostep.js';
 
@@ -45,6 +46,7 @@ export function showSettings(chat, account) {
     profile,
     h('section', {}, h('h3', { id: 'theme-title' }, 'Appearance'), h('div', { class: 'pills', role: 'radiogroup', 'aria-labelledby': 'theme-title' }, choice('system', 'System'), choice('light', 'Light'), choice('dark', 'Dark'))),
     h('section', {}, h('h3', {}, 'Notifications'), h('label', { class: 'switch' }, notify, h('span', {}, 'Show new messages while this page is in the background'))),
+    privacySection(chat),
     twoStep(account, () => dialog.close(), () => showSettings(chat, account)),
     h('section', {}, h('h3', {}, 'Where you are signed in'), sessions, others),
     h('section', {}, h('h3', {}, 'Your data'), h('p', { class: 'hint' }, 'Your account, your rooms and the messages you wrote in them, as one JSON file.'), h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); takeOut(account); } }, icon('down'), 'Download my data')),

@@ -42,6 +42,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Memberships { .. } => "memberships",
         StoreRequest::Blocks { .. } => "blocks",
         StoreRequest::Relations { .. } => "relations",
+        StoreRequest::Hidden { .. } => "hidden",
         StoreRequest::Apply(_) => "apply",
         StoreRequest::Confirm { .. } => "confirm",
     }
@@ -244,6 +245,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Memberships { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
+            | StoreRequest::Hidden { .. }
     )
 }
 

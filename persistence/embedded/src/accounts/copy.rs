@@ -224,8 +224,7 @@ fn fill(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> 
         match row {
             AccountsRow::Account(account) => {
                 // It takes the place of another account with its number.
-                let sql =
-                    "DELETE FROM words WHERE user IN (SELECT user FROM accounts WHERE phone = ?1 AND user <> ?2)";
+                let sql = "DELETE FROM words WHERE user IN (SELECT user FROM accounts WHERE phone = ?1 AND user <> ?2)";
                 tx.prepare_cached(sql)?.execute(params![account.phone.as_e164(), account.user.0])?;
                 write::put_account(&tx, account)?;
             }

@@ -43,6 +43,16 @@ pub(super) fn apply(
     Ok(outcome)
 }
 
+/// Notes that a user hides, or no longer does.
+pub(super) fn set_hidden(connection: &Connection, user: UserId, hidden: bool) -> Result<(), Fault> {
+    let sql = match hidden {
+        true => "INSERT INTO hidden (user) VALUES (?1) ON CONFLICT DO NOTHING",
+        false => "DELETE FROM hidden WHERE user = ?1",
+    };
+    connection.prepare_cached(sql)?.execute([user.0])?;
+    Ok(())
+}
+
 /// What an earlier command with the same key came to.
 fn known_result(tx: &Transaction<'_>, command: &MetaTransaction) -> Result<Option<MetaOutcome>, Fault> {
     if command.key.is_nil() {

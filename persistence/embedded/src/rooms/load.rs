@@ -166,10 +166,33 @@ pub(super) fn apart(connection: &Connection, user: UserId, others: &[UserId]) ->
     Ok(apart)
 }
 
+pub(super) fn blocked(
+    connection: &Connection,
+    by: UserId,
+    after: UserId,
+    limit: u32,
+) -> Result<Vec<UserId>, Fault> {
+    let sql = "SELECT user FROM blocks WHERE by = ?1 AND user > ?2 ORDER BY user LIMIT ?3";
+    all(connection, sql, (by.0, after.0, limit), |row| Ok(UserId(id(row, 0)?)))
+}
+
+pub(super) fn hidden(connection: &Connection, users: &[UserId]) -> Result<Vec<UserId>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM hidden WHERE user = ?1)")?;
+    let mut found = Vec::new();
+    for user in users {
+        if statement.query_row([user.0], |row| row.get(0))? {
+            found.push(*user);
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (
             SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1)
+        ) AND NOT EXISTS (
+            SELECT 1 FROM hidden WHERE user = ?2
         ) AND EXISTS (
             SELECT 1 FROM members a
             CROSS JOIN members b ON b.room = a.room AND b.user = ?2

@@ -3,7 +3,8 @@
 //! Ids are 16-byte blobs. Numbers that are `u64` above are stored as the `i64` of the same bits.
 
 /// One step per format: step `n` turns format `n` into `n + 1`. Steps are never changed, only added.
-pub(super) const STEPS: &[&str] = &[r"
+pub(super) const STEPS: &[&str] = &[
+    r"
 CREATE TABLE rooms (
     room BLOB NOT NULL PRIMARY KEY,
     kind INTEGER NOT NULL,
@@ -87,4 +88,11 @@ CREATE TABLE outbox (
     event BLOB NOT NULL,
     PRIMARY KEY (room, version)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    r"
+-- Users who hide from everybody whether they are online.
+CREATE TABLE hidden (
+    user BLOB NOT NULL PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+",
+];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use lynk_domain::{Epoch, Key, Lsn, Millis, RoomId, Seq};
+use lynk_domain::{Epoch, Key, Lsn, Millis, RoomId, Seq, UserId};
 
 use super::history::{History, Random, records};
 use super::messages::{println_seed, same_log};
@@ -214,6 +214,9 @@ pub fn filled_rooms_equal_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     super::rooms::random_commands_match_the_reference(&mut source, 50..56);
     let block = super::rooms::random_block();
     assert!(ready(source.apply(&block)).is_ok());
+    for n in [1, 2, 3, 4, 5] {
+        ready(source.set_hidden(UserId([n; 16]), true)).expect("takes it");
+    }
     for _ in 0..2 {
         ready(copy(&mut source, store, 3)).expect("copies");
     }

@@ -284,6 +284,14 @@ pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
     let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
     applied(store, &command(ROOM, 3, MetaChange::Event(join)));
     assert_eq!(both(store), (true, true));
+    let hide = |store: &mut R, hidden| ready(store.set_hidden(OWNER, hidden)).expect("takes it");
+    for hidden in [true, true, false, false] {
+        hide(store, hidden);
+        assert_eq!(both(store), (true, !hidden), "the owner is hidden, and sees others");
+        let found = ready(store.hidden(&[GUEST, OWNER, UserId([9; 16])])).expect("readable");
+        assert_eq!(found, if hidden { vec![OWNER] } else { Vec::new() });
+    }
+    assert_eq!(ready(store.hidden(&[])), Ok(Vec::new()));
     let block = |number, on| command(direct, number, MetaChange::Block { by: GUEST, user: OWNER, on });
     applied(store, &block(4, true));
     assert_eq!(both(store), (false, false));
@@ -297,6 +305,24 @@ pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
     let leave = MetaEvent::Left { user: GUEST };
     applied(store, &command(ROOM, 6, MetaChange::Event(leave)));
     assert_eq!(both(store), (false, true));
+}
+
+/// Whom a user blocks is listed page by page, and who blocks the user is not.
+pub fn whom_a_user_blocks_is_listed<R: RoomStore>(store: &mut R) {
+    let user = |n: u8| UserId([n; 16]);
+    for n in [7, 3, 5, 9] {
+        let block = MetaChange::Block { by: OWNER, user: user(n), on: true };
+        applied(store, &command(direct_room_id(OWNER, user(n)), n, block));
+    }
+    let back = MetaChange::Block { by: user(3), user: OWNER, on: true };
+    applied(store, &MetaTransaction { actor: user(3), ..command(direct_room_id(OWNER, user(3)), 20, back) });
+    let page = |store: &R, after, limit| ready(store.blocked(OWNER, after, limit)).expect("readable");
+    assert_eq!(page(store, UserId::NIL, 3), [user(3), user(5), user(7)]);
+    assert_eq!(page(store, user(7), 3), [user(9)]);
+    assert_eq!(ready(store.blocked(user(3), UserId::NIL, 9)), Ok(vec![OWNER]));
+    let lift = MetaChange::Block { by: OWNER, user: user(5), on: false };
+    applied(store, &command(direct_room_id(OWNER, user(5)), 21, lift));
+    assert_eq!(page(store, UserId::NIL, 9), [user(3), user(7), user(9)]);
 }
 
 /// Random commands have the outcomes and leave the rows that the reference model has. The store may hold

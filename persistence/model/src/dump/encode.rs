@@ -243,6 +243,10 @@ impl RoomsRow {
                 [actor.0, room.0, key.0].into_iter().for_each(|id| out.id(id));
                 [*content_hash, *version, seq.0, wall.0].into_iter().for_each(|number| out.number(number));
             }
+            Self::Hidden { user } => {
+                out.byte(5);
+                out.id(user.0);
+            }
         }
     }
 
@@ -263,6 +267,7 @@ impl RoomsRow {
                 out.tagged(4, &actor.0);
                 [room.0, key.0].into_iter().for_each(|id| out.id(id));
             }
+            Self::Hidden { user } => out.tagged(5, &user.0),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct MemoryRooms {
     blocks: BTreeMap<(UserId, UserId), RoomId>,
     results: BTreeMap<(UserId, RoomId, Key), MetaResult>,
     names: BTreeMap<String, NameHolder>,
+    /// Who hides whether they are online.
+    hidden: BTreeSet<UserId>,
 }
 
 /// One room's rows.
@@ -314,13 +316,31 @@ impl RoomStore for MemoryRooms {
         Ok(others.iter().filter(apart).copied().collect())
     }
 
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let later = self.blocks.keys().filter(|(who, whom)| *who == by && *whom > after);
+        Ok(later.take(limit as usize).map(|(_, whom)| *whom).collect())
+    }
+
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        if hidden {
+            self.hidden.insert(user);
+        } else {
+            self.hidden.remove(&user);
+        }
+        Ok(())
+    }
+
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        Ok(users.iter().filter(|user| self.hidden.contains(user)).copied().collect())
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
         let shared = |room: &Room| {
             let counts = room.row.kind != RoomKind::Direct || room.row.creator != watcher;
             counts && room.members.contains_key(&watcher) && room.members.contains_key(&user)
         };
-        Ok(!apart && self.rooms.values().any(shared))
+        Ok(!apart && !self.hidden.contains(&user) && self.rooms.values().any(shared))
     }
 }
 
@@ -369,6 +389,10 @@ impl Dump for MemoryRooms {
                     (row, RoomsMark::Results(actor, room, key))
                 }));
             }
+            RoomsMark::Hidden(after) => {
+                let later = self.hidden.iter().filter(|user| *user > after).take(size);
+                rows.extend(later.map(|user| (RoomsRow::Hidden { user: *user }, RoomsMark::Hidden(*user))));
+            }
         }
         Ok(DumpPage::at(mark, rows, limit))
     }
@@ -391,6 +415,9 @@ impl Fill for MemoryRooms {
                         row,
                     };
                     self.rooms.insert(room.row.room, room);
+                }
+                RoomsRow::Hidden { user } => {
+                    self.hidden.insert(*user);
                 }
                 RoomsRow::Name { folded, room, freed } => {
                     self.names.insert(folded.clone(), NameHolder { room: *room, freed: *freed });
@@ -416,6 +443,9 @@ impl Fill for MemoryRooms {
             match row {
                 RoomsRow::Room(_) | RoomsRow::Name { .. } => {}
                 RoomsRow::Block { by, user, .. } => drop(self.blocks.remove(&(*by, *user))),
+                RoomsRow::Hidden { user } => {
+                    self.hidden.remove(user);
+                }
                 RoomsRow::Result { actor, room, key, .. } => {
                     self.results.remove(&(*actor, *room, *key));
                 }

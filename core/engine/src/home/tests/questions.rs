@@ -105,7 +105,7 @@ fn questions_under_way_are_bounded() {
 }
 
 #[test]
-fn who_is_here_is_gathered_from_all_shards_without_blocked_users() {
+fn who_is_here_is_gathered_from_all_shards_without_blocked_and_hidden_users() {
     let mut rig = Rig::new();
     let room = room_of(THERE, 0);
     let asker = user_of(HERE, 1);
@@ -126,8 +126,15 @@ fn who_is_here_is_gathered_from_all_shards_without_blocked_users() {
         other => panic!("{other:?}"),
     };
     rig.reply(StoreReply::Blocks(vec![(user_of(HERE, 3), asker)]));
-    let users = [user_of(HERE, 2), user_of(THERE, 1)];
-    rig.mail(Mail::HereUsers { gather, users: users.into(), count: 2 });
+    let hides = user_of(THERE, 2);
+    let users = [user_of(HERE, 2), user_of(THERE, 1), hides];
+    rig.mail(Mail::HereUsers { gather, users: users.into(), count: 3 });
+    assert_eq!(rig.story(1), Vec::<String>::new());
+    match &rig.requests[..] {
+        [(_, StoreRequest::Hidden { users })] => assert_eq!(users.len(), 5, "each once"),
+        other => panic!("{other:?}"),
+    }
+    rig.reply(StoreReply::Hidden(vec![hides, asker]));
     let answer = rig.take_sent(1).remove(0);
     let mut named = [asker, user_of(HERE, 2), user_of(THERE, 1)];
     named.sort_unstable();
