@@ -409,6 +409,45 @@ test('privacy: who hides is not found and not seen, and who is blocked is on a l
   await bob.page.locator('.about', { hasText: 'online' }).waitFor();
 });
 
+test('a conversation is muted, and deleted for oneself', async () => {
+  const { page } = ada;
+  const link = page.getByRole('link', { name: /Bob Kahn/ });
+  await link.click();
+  await page.keyboard.press('Alt+i');
+  const details = page.getByRole('complementary', { name: 'Details' });
+  await details.getByRole('button', { name: 'Notifications' }).click();
+  await look(ada, 'notifications-menu');
+  await page.getByRole('menuitem', { name: 'Mute for a day' }).click();
+  await details.getByRole('button', { name: /^Muted until/ }).waitFor();
+  await page.getByRole('link', { name: /Bob Kahn, muted/ }).waitFor();
+  await page.reload();
+  await page.getByRole('link', { name: /Bob Kahn, muted/ }).click();
+  await look(ada, 'muted');
+  await page.keyboard.press('Alt+i');
+  await details.getByRole('button', { name: /^Muted until/ }).click();
+  await page.getByRole('menuitem', { name: 'Unmute' }).click();
+  await details.getByRole('button', { name: 'Notifications' }).waitFor();
+  // It goes, on the other device too, and the other side keeps it.
+  const second = await ada.newPage();
+  await second.getByRole('link', { name: /Bob Kahn/ }).waitFor();
+  await details.getByRole('button', { name: 'Delete for me' }).click();
+  await look(ada, 'delete-for-me');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+  await link.waitFor({ state: 'detached' });
+  await second.getByRole('link', { name: /Bob Kahn/ }).waitFor({ state: 'detached' });
+  await second.close();
+  await page.reload();
+  await page.getByRole('link', { name: /Analytical Engine/ }).waitFor();
+  await until('the list is the server\u2019s', () => page.evaluate(() => document.querySelector('.ghost') === null));
+  assert.equal(await link.count(), 0);
+  await bob.sees('Are you coming tonight?');
+  await bob.say('It begins anew');
+  await link.locator('.badge', { hasText: '1' }).waitFor();
+  await link.click();
+  await ada.sees('It begins anew');
+  assert.equal(await ada.row('Are you coming tonight?').count(), 0);
+});
+
 test('on a phone there is one thing at a time, and back goes back', async () => {
   const { page } = cyd;
   await page.evaluate(() => document.activeElement?.blur());

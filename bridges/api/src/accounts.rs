@@ -25,6 +25,7 @@ mod service;
 mod shared;
 mod vault;
 mod wire;
+mod wishes;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,7 +37,7 @@ use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use lynk_auth::{ADDRESSES_MAX, CodePolicy, FactorKeys, KeyRing, ServerSecret, SmsSender};
 use lynk_domain::UserId;
 use lynk_model::StoreError;
@@ -361,6 +362,7 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/me/totp/recovery", post(second::new_recovery))
         .route("/v1/me/privacy", get(privacy::get).put(privacy::put))
         .route("/v1/blocks", get(privacy::blocks))
+        .route("/v1/rooms/{room}/notifications", put(wishes::put))
         .route("/v1/direct/by_phone", post(privacy::direct_by_phone))
         .route("/v1/sessions", get(handlers::sessions))
         .route("/v1/sessions/{session}", delete(handlers::end_session))

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lynk_domain::{Millis, UserId};
+use lynk_domain::{Millis, RoomId, UserId};
+use lynk_model::RoomWish;
 use lynk_model::port::Ephemeral;
 use lynk_protocol::Reject;
 use lynk_telemetry::{Metric, Snapshot};
@@ -77,6 +78,8 @@ pub trait RoomPeople: Send + Sync {
     fn set_hides(&self, user: UserId, hides: bool) -> OfRooms<'_, ()>;
     /// A page of those whom a user blocks, after one (nil for the start), by id.
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> OfRooms<'_, Vec<UserId>>;
+    /// Sets what a member wants to be told of a room; `false` when the user is no member.
+    fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> OfRooms<'_, bool>;
 }
 
 /// There are no rooms.
@@ -94,6 +97,10 @@ impl RoomPeople for NoRooms {
 
     fn blocked(&self, _: UserId, _: UserId, _: u32) -> OfRooms<'_, Vec<UserId>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn set_wish(&self, _: RoomId, _: UserId, _: RoomWish) -> OfRooms<'_, bool> {
+        Box::pin(async { Ok(false) })
     }
 }
 

@@ -62,6 +62,12 @@ pub const STEPS: &[Step] = &[
         sql: include_str!("../steps/0004_profiles_and_search.sql"),
     },
     Step { version: 5, name: "hidden presence", oldest: 4, sql: include_str!("../steps/0005_hidden.sql") },
+    Step {
+        version: 6,
+        name: "personal settings",
+        oldest: 5,
+        sql: include_str!("../steps/0006_personal.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

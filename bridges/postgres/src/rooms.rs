@@ -12,9 +12,9 @@ mod load;
 
 pub use copy::RoomsSnapshot;
 
-use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
-use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
+use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError};
 
 use crate::database::Database;
 use crate::{Connect, Fault, OpenError};
@@ -122,6 +122,14 @@ impl RoomStore for PostgresRooms {
 
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.database.noted(load::hidden(&self.database, users).await)
+    }
+
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
+        self.database.noted(change::set_wish(&self.database, room, user, wish).await)
+    }
+
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError> {
+        self.database.noted(change::clear(&self.database, room, user, seq, n).await)
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {

@@ -85,6 +85,7 @@ impl Needs {
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::Hidden { .. }
+            | StoreRequest::Clear { .. }
             | StoreRequest::Apply(_)
             | StoreRequest::Confirm { .. } => (false, true),
         };

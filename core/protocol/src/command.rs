@@ -186,6 +186,13 @@ pub enum Command<'a> {
         /// The first unread message.
         seq: Seq,
     },
+    /// Deletes the past of a conversation of two for the user alone.
+    Clear {
+        /// The room.
+        room: RoomId,
+        /// Up to.
+        seq: Seq,
+    },
     /// Is typing, or stopped.
     Typing {
         /// The room.
@@ -331,7 +338,7 @@ pub enum Command<'a> {
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 34] = [
+pub const OPS: [&str; 35] = [
     "hello",
     "refresh",
     "ping",
@@ -350,6 +357,7 @@ pub const OPS: [&str; 34] = [
     "read",
     "delivered",
     "mark_unread",
+    "clear",
     "typing",
     "history",
     "sync",
@@ -660,6 +668,7 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> 
             emoji: take(&mut e.emoji).ok_or_else(|| missing("emoji"))?,
         },
         "mark_unread" => Command::MarkUnread { room: e.room()?, seq: e.seq()? },
+        "clear" => Command::Clear { room: e.room()?, seq: e.seq()? },
         "history" => history_of(&e)?,
         "sync" => Command::Sync { after: e.after_id()?.map(RoomId), limit: e.limit },
         "presence" => Command::Presence {
@@ -753,6 +762,7 @@ impl Command<'_> {
             | Self::Read { room, .. }
             | Self::Delivered { room, .. }
             | Self::MarkUnread { room, .. }
+            | Self::Clear { room, .. }
             | Self::Typing { room, .. }
             | Self::Members { room, .. }
             | Self::Role { room, .. }

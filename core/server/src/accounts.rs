@@ -16,10 +16,10 @@ use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
-use lynk_domain::{Millis, UserId};
+use lynk_domain::{Millis, RoomId, UserId};
 use lynk_embedded::{Fault, Rooms, RoomsBeside};
-use lynk_model::StoreError;
 use lynk_model::port::{Ephemeral, FactorStore, LastFault, RoomStore as _, ready};
+use lynk_model::{RoomWish, StoreError};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
@@ -216,6 +216,10 @@ impl RoomPeople for StoredRooms {
 
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> RoomsAnswer<'_, Vec<UserId>> {
         self.change(move |rooms| ready(rooms.blocked(by, after, limit)))
+    }
+
+    fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> RoomsAnswer<'_, bool> {
+        self.change(move |rooms| ready(rooms.set_wish(room, user, wish)))
     }
 }
 

@@ -99,6 +99,12 @@ export interface HistoryPage { room: Id; epoch: number; events: (RoomEvent | Gap
 
 export interface SyncRow {
   room: Id; kind: string; name: string; role: string; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; mentions?: number; active?: Time;
+  /** One has deleted the past up to here; `hidden`: nothing was written since, so it is not to be listed. */
+  cleared?: number; hidden?: boolean;
+  /** No notifications before this time (milliseconds since 1970). */
+  muted_until?: number;
+  /** Notifications of mentions only (`true`) or of everything (`false`); missing for what the server does by itself. */
+  mentions_only?: boolean;
 }
 
 export interface LynkEvents {
@@ -117,6 +123,8 @@ export interface LynkEvents {
   added: { room: Id; version: number; kind: string; name: string; role: string; peer?: Id };
   /** One is in the room no longer. */
   removed: { room: Id; version: number };
+  /** One has deleted the past of a conversation for oneself, on whatever device: forget what is not after `upto`. */
+  cleared: { room: Id; upto: number };
   /** `top`, `unread` and `mentions` (at the event `top`) and `marked` (it was set back by `mark_unread`) are there when the user is oneself. */
   read: { room: Id; user: Id; seq: number; top?: number; unread?: number; mentions?: number; marked?: boolean };
   delivered: { room: Id; user: Id; seq: number };

@@ -449,7 +449,7 @@ export class Lynk extends Emitter {
       case 'draining':
         this.#retryAfter = value.retry_after_ms ?? 0;
         break;
-      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed':
+      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed': case 'cleared':
         this.emit(value.ev, value);
         break;
       default:

@@ -55,7 +55,7 @@ pub use messages::{
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, blocks_need_no_room,
     events_change_the_rows_they_name, names_are_unique_and_reserved, presence_needs_a_shared_room,
-    random_commands_match_the_reference, whom_a_user_blocks_is_listed,
+    random_commands_match_the_reference, what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
 };
 
 use crate::event::Event;
@@ -101,6 +101,7 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     a_block_keeps_invitations_out(&mut open());
     presence_needs_a_shared_room(&mut open());
     whom_a_user_blocks_is_listed(&mut open());
+    what_a_member_has_set_is_its_own(&mut open());
     random_commands_match_the_reference(&mut open(), 1..20);
 }
 

@@ -21,6 +21,7 @@ pub mod memory;
 mod meta;
 mod name;
 mod parts;
+mod personal;
 pub mod port;
 mod record;
 mod request;
@@ -35,6 +36,7 @@ pub use meta::{
 };
 pub use name::{NAME_RESERVED_MILLIS, after_prefix, fold_name, name_is_unique, search_words};
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
+pub use personal::{Personal, RoomWish, Wish};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{
     FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery, PageReply, ReadState, RequestId,

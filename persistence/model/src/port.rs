@@ -28,7 +28,7 @@ use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
     Body, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, Parts, ReadState,
-    Record, RecordKind, RoomHead, SourceId, StoreError, StoredEvent,
+    Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
@@ -293,6 +293,19 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError>;
+
+    /// Sets what a member wants to be told of a room. `false` when the user is no member.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError>;
+
+    /// Deletes the past of a room for a member up to `seq`, whose last message has the ordinal `n`; never less than before. `false` when
+    /// the user is no member.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError>;
 
     /// Whether `watcher` may see whether `user` is online: `user` does not hide it, both are members of a room, and neither
     /// blocks the other. A 1:1 that `watcher` opened does not count, or anybody could make one to see it.

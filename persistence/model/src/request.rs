@@ -6,7 +6,7 @@
 use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::{
-    Ban, MemberRow, MetaOutcome, MetaTransaction, Mute, OutboxRow, OwnedRecord, RecordAt, RoomRow,
+    Ban, MemberRow, MetaOutcome, MetaTransaction, Mute, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow,
     StoredEvent,
 };
 
@@ -137,6 +137,17 @@ pub enum StoreRequest {
         /// Whom.
         users: Vec<UserId>,
     },
+    /// A member deletes the past of a room for itself.
+    Clear {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        user: UserId,
+        /// Up to here.
+        seq: Seq,
+        /// Ordinal of the last message of that past.
+        n: Ordinal,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -236,6 +247,8 @@ pub struct Membership {
     pub role: Role,
     /// For a 1:1, the other user; nil otherwise.
     pub peer: UserId,
+    /// What the user has set for itself.
+    pub personal: Personal,
 }
 
 /// Why the store did not answer.
@@ -290,6 +303,8 @@ pub enum StoreReply {
     Relations(Vec<UserId>),
     /// To `Hidden`, in the order asked for.
     Hidden(Vec<UserId>),
+    /// To `Clear`: whether the user is a member.
+    Cleared(bool),
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use lynk_protocol::ErrorCode;
 
-use super::{available, export, factors, privacy, wire};
+use super::{available, export, factors, privacy, wire, wishes};
 use crate::{Operation, SchemaOf, object_of, schema_of};
 
 /// What the store may answer.
@@ -249,7 +249,7 @@ fn people() -> [Operation; 7] {
     ]
 }
 
-fn privacy() -> [Operation; 4] {
+fn privacy() -> [Operation; 5] {
     [
         signed_in(
             Method::GET,
@@ -280,6 +280,18 @@ fn privacy() -> [Operation; 4] {
                 "A page of those whom one blocks.",
                 (200, Some(schema_of::<privacy::BlockedUsers>)),
                 errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            tag: "rooms",
+            request: Some(schema_of::<wishes::Notifications>),
+            ..signed_in(
+                Method::PUT,
+                "/v1/rooms/{room}/notifications",
+                "set_notifications",
+                "Say what one wants to be notified of in a room: all of it, so what is left out is as it is at first.",
+                (200, Some(schema_of::<wishes::Notifications>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField, NotAMember),
             )
         },
         Operation {

@@ -266,9 +266,18 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
         let roles: Vec<i16> = loaded.members.iter().map(|member| member.role as i16).collect();
         let versions: Vec<i64> = loaded.members.iter().map(|member| bits(member.joined_version)).collect();
         let seqs: Vec<i64> = loaded.members.iter().map(|member| bits(member.joined_seq.0)).collect();
-        let sql = "INSERT INTO rooms.members (room, user_id, role, joined_version, joined_seq)
-            SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[])";
-        session.execute(sql, &[&room, &users, &roles, &versions, &seqs]).await?;
+        let own = || loaded.members.iter().map(|member| member.personal);
+        let until: Vec<i64> = own().map(|own| bits(own.wish.muted_until.0)).collect();
+        let wishes: Vec<i16> = own().map(|own| own.wish.wish as i16).collect();
+        let cleared: Vec<i64> = own().map(|own| bits(own.cleared.0)).collect();
+        let cleared_n: Vec<i64> = own().map(|own| bits(own.cleared_n.0)).collect();
+        let sql = "INSERT INTO rooms.members
+                (room, user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n)
+            SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[],
+                $8::bigint[], $9::bigint[])";
+        session
+            .execute(sql, &[&room, &users, &roles, &versions, &seqs, &until, &wishes, &cleared, &cleared_n])
+            .await?;
     }
     let bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect::<Vec<_>>();
     let mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect::<Vec<_>>();

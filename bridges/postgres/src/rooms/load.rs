@@ -3,8 +3,10 @@
 //! Thread: the bridge's. A room's tables are read at one state, in one exchange with the server.
 
 use futures_util::future::{try_join, try_join5};
-use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, RoomRow};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{
+    Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, Personal, RoomRow, RoomWish, Wish,
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -31,7 +33,7 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
         ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
     );
     let rest = try_join5(
-        ask("SELECT user_id, role, joined_version, joined_seq
+        ask("SELECT user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
              FROM rooms.members WHERE room = $1 ORDER BY user_id"),
         ask("SELECT user_id, until FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
         ask("SELECT user_id, until FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
@@ -77,7 +79,16 @@ fn member(row: &Row) -> Result<MemberRow, Fault> {
         role: known(row, 1, Role::from_u8)?,
         joined_version: number(row, 2)?,
         joined_seq: Seq(number(row, 3)?),
+        personal: personal(row, 4)?,
     })
+}
+
+/// Four columns from `first` on.
+fn personal(row: &Row, first: usize) -> Result<Personal, Fault> {
+    let wish =
+        RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? };
+    let (cleared, cleared_n) = (Seq(number(row, first + 2)?), Ordinal(number(row, first + 3)?));
+    Ok(Personal { wish, cleared, cleared_n })
 }
 
 fn outbox_row(row: &Row) -> Result<OutboxRow, Fault> {
@@ -102,7 +113,8 @@ pub(super) async fn memberships(
     let sql = "SELECT m.room, r.kind, r.name, m.role,
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user_id FROM rooms.members o WHERE o.room = m.room AND o.user_id <> $1 ORDER BY o.user_id LIMIT 1)
-            END
+            END,
+            m.muted_until, m.wish, m.cleared, m.cleared_n
         FROM rooms.members m JOIN rooms.rooms r ON r.room = m.room
         WHERE m.user_id = $1 AND m.room > $2 ORDER BY m.room LIMIT $3";
     let (user, after, limit) = (uuid(user.0), uuid(after.0), i64::from(limit));
@@ -114,6 +126,7 @@ pub(super) async fn memberships(
             name: get(row, 2)?,
             role: known(row, 3, Role::from_u8)?,
             peer: UserId(get::<Option<Uuid>>(row, 4)?.unwrap_or_default().into_bytes()),
+            personal: personal(row, 5)?,
         })
     })
 }

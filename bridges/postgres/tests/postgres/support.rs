@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use lynk_bridge::Secret;
 use lynk_domain::{
-    AckLevel, Family, HistoryVisibility, Key, Millis, Phone, Revocation, Role, RoomId, RoomKind, SecretHash,
-    Seq, SessionId, UserId,
+    AckLevel, Family, HistoryVisibility, Key, Millis, Ordinal, Phone, Revocation, Role, RoomId, RoomKind,
+    SecretHash, Seq, SessionId, UserId,
 };
 use lynk_model::account::{
     Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Factor, FoundAccounts,
@@ -19,7 +19,8 @@ use lynk_model::account::{
 };
 use lynk_model::port::{AccountStore, Dump, FactorStore, Fill, MarkOf, PageOf, RoomStore};
 use lynk_model::{
-    LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
+    LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, RoomWish,
+    StoreError,
 };
 use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Timeouts, migrate};
 use tokio::runtime::{Builder, Runtime};
@@ -295,6 +296,14 @@ impl RoomStore for Waiting<PostgresRooms> {
     }
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.wait(self.store.hidden(users))
+    }
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.set_wish(room, user, wish))
+    }
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.clear(room, user, seq, n))
     }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))

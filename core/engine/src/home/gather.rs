@@ -10,8 +10,8 @@
 
 use std::collections::VecDeque;
 
-use lynk_domain::{FixedMap, Nanos, RoomId, ShardId, UserId, fixed_map, shard_of_room};
-use lynk_model::{Membership, RequestId, StoreError, StoreReply, StoreRequest};
+use lynk_domain::{FixedMap, Millis, Nanos, RoomId, Seq, ShardId, UserId, fixed_map, shard_of_room};
+use lynk_model::{Membership, Personal, RequestId, RoomWish, StoreError, StoreReply, StoreRequest, Wish};
 use lynk_protocol::{Done, ErrorCode, Json, Reject};
 
 use super::Home;
@@ -423,8 +423,9 @@ impl Here {
 }
 
 /// `{"ev":"sync","re":…,"rooms":[{"room":…,"kind":…,"name":…,"role":…,"peer"?:…,"epoch"?:…,"top"?:…,"read"?:…,
-/// "unread"?:…,"mentions"?:…,"active"?:…}],"next"?:room}`. `next` is there when more rooms may follow; a room whose owner could not
-/// tell its numbers comes without them.
+/// "unread"?:…,"mentions"?:…,"active"?:…,"hidden"?:true,"cleared"?:…,"muted_until"?:…,"mentions_only"?:…}],"next"?:room}`. `next` is
+/// there when more rooms may follow; a room whose owner could not tell its numbers comes without them. `hidden`: there is no message
+/// after what the user has deleted for itself.
 fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbers>)], limit: u32) {
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text("sync").key("re").number(re).key("rooms").open(b'[');
@@ -444,7 +445,11 @@ fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbe
                 json.key("mentions").number(u64::from(mentions));
             }
             json.key("active").time(numbers.active);
+            if row.personal.cleared > Seq(0) && numbers.top_n <= row.personal.cleared_n {
+                json.key("hidden").bool(true);
+            }
         }
+        encode_personal(&mut json, &row.personal);
         json.close(b'}');
     }
     json.close(b']');
@@ -454,6 +459,22 @@ fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbe
         json.key("next").id(&last.room.0);
     }
     json.close(b'}');
+}
+
+/// What the user has set for itself, where it is not what everybody has.
+fn encode_personal(json: &mut Json<'_>, personal: &Personal) {
+    let Personal { wish: RoomWish { muted_until, wish }, cleared, .. } = *personal;
+    if cleared > Seq(0) {
+        json.key("cleared").number(cleared.0);
+    }
+    if muted_until > Millis(0) {
+        json.key("muted_until").number(muted_until.0);
+    }
+    match wish {
+        Wish::Default => {}
+        Wish::All => _ = json.key("mentions_only").bool(false),
+        Wish::Mentions => _ = json.key("mentions_only").bool(true),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod answers;
 mod by_time;
 mod chaos;
+mod clear;
 mod durable;
 mod mentions;
 mod metadata;
@@ -195,7 +196,10 @@ impl World {
     fn reply_to(&mut self, request: &StoreRequest) -> StoreReply {
         let of_rooms = matches!(
             request,
-            StoreRequest::Apply(_) | StoreRequest::Confirm { .. } | StoreRequest::LoadRoom { .. }
+            StoreRequest::Apply(_)
+                | StoreRequest::Confirm { .. }
+                | StoreRequest::LoadRoom { .. }
+                | StoreRequest::Clear { .. }
         );
         if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);
@@ -415,7 +419,8 @@ impl World {
         )];
         for (user, m) in &room.members {
             let joined = (m.joined_version, m.joined_seq);
-            lines.push(format!("{user} {:?} {joined:?} {:?} {:?}", m.role, m.read, m.delivered));
+            let cleared = (m.cleared, m.cleared_n);
+            lines.push(format!("{user} {:?} {joined:?} {:?} {:?} {cleared:?}", m.role, m.read, m.delivered));
         }
         for entry in room.window.iter() {
             lines.push(String::from_utf8_lossy(entry.frame.payload()).into_owned());

@@ -6,9 +6,9 @@ use std::pin::Pin;
 
 use lynk_api::accounts::{Across, Blocks};
 use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
-use lynk_domain::{Millis, UserId};
-use lynk_model::StoreError;
+use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::RoomStore as _;
+use lynk_model::{RoomWish, StoreError};
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
 use lynk_postgres::{
     AccountsSnapshot, Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, RoomsSnapshot, Timeouts,
@@ -195,6 +195,10 @@ impl RoomPeople for RoomsBeside {
 
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> RoomsAnswer<'_, Vec<UserId>> {
         self.read(async move |rooms| rooms.blocked(by, after, limit).await)
+    }
+
+    fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> RoomsAnswer<'_, bool> {
+        self.read(async move |rooms| rooms.set_wish(room, user, wish).await)
     }
 }
 

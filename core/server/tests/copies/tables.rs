@@ -11,7 +11,7 @@ use lynk_embedded::{Accounts, AccountsSnapshot, Rooms, RoomsSnapshot};
 use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
 use lynk_model::dump::{AccountsRow, RoomsRow};
 use lynk_model::port::{Fill as _, ready};
-use lynk_model::{LoadedRoom, MemberRow, RoomRow};
+use lynk_model::{LoadedRoom, MemberRow, Personal, RoomRow};
 
 use crate::life::{CODES, Life};
 use crate::outside::{move_to, move_until};
@@ -56,6 +56,7 @@ fn put_much(data: &Path) {
             role: Role::Owner,
             joined_version: 1,
             joined_seq: Seq(1),
+            personal: Personal::default(),
         };
         let mut members = vec![member(number), member(number + 1), member(number + 2)];
         members.sort_by_key(|member| member.user);

@@ -9,6 +9,7 @@ mod double;
 mod bad_input;
 mod chat;
 mod command_line;
+mod conversations;
 mod credentials;
 mod export;
 mod factors;

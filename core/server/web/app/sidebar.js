@@ -138,7 +138,7 @@ export class Sidebar {
     const waiting = chat.waiting(room.id).at(-1);
     const last = room.preview;
     const draft = room.id !== chat.open && settings.get(`draft.${chat.me}.${room.id}`);
-    const row = { id: room.id, title: chat.title(room), kind: room.kind, open: room.id === chat.open, unread: room.unread || 0, mentions: room.mentions || 0, time: listTime(waiting?.created ?? (room.active || last?.time)),
+    const row = { id: room.id, title: chat.title(room), kind: room.kind, open: room.id === chat.open, unread: room.unread || 0, mentions: room.mentions || 0, quiet: room.quiet, time: listTime(waiting?.created ?? (room.active || last?.time)),
       online: Boolean(room.peer && chat.online.get(room.peer)), avatar: room.peer ?? room.id, text: '', who: '' };
     if (typing.length) Object.assign(row, { typing: true, text: room.direct ? 'typing…' : `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing…` });
     else if (draft) Object.assign(row, { draft: true, who: 'Draft', text: draft });
@@ -161,12 +161,12 @@ export class Sidebar {
       row.kind === 'direct' ? avatar(row.avatar, row.title, { online: row.online }) : h('span', { class: 'square' }, avatar(row.avatar, row.title)),
       h('span', { class: 'room-text' },
         h('span', { class: 'room-top' },
-          h('span', { class: 'room-title', dir: 'auto' }, row.kind === 'private' && icon('lock', 'small'), row.title, row.online && h('span', { class: 'unseen' }, ', online')),
+          h('span', { class: 'room-title', dir: 'auto' }, row.kind === 'private' && icon('lock', 'small'), row.title, row.quiet && [icon('mute', 'small'), h('span', { class: 'unseen' }, ', muted')], row.online && h('span', { class: 'unseen' }, ', online')),
           h('span', { class: row.unread ? 'room-time fresh' : 'room-time' }, row.time)),
         h('span', { class: 'room-bottom' },
           row.tick && [icon(ticks[row.tick][0], `tick tick-${row.tick}`), h('span', { class: 'unseen' }, ticks[row.tick][1])],
           h('span', { class: `room-last ${row.typing ? 'typing' : ''} ${row.gone ? 'gone' : ''}` }, row.who && h('span', { class: row.draft ? 'draft' : 'who' }, h('bdi', {}, row.who), ': '), h('bdi', {}, row.text)),
           row.mentions > 0 && h('span', { class: 'badge at' }, h('span', { 'aria-hidden': 'true' }, '@'), h('span', { class: 'unseen' }, `${row.mentions >= 100 ? '100 or more' : row.mentions} mention you, `)),
-          row.unread > 0 && h('span', { class: 'badge' }, row.unread > 999 ? '999+' : String(row.unread), h('span', { class: 'unseen' }, ' unread'))))));
+          row.unread > 0 && h('span', { class: row.quiet ? 'badge quiet' : 'badge' }, row.unread > 999 ? '999+' : String(row.unread), h('span', { class: 'unseen' }, ' unread'))))));
   }
 }

@@ -43,6 +43,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Blocks { .. } => "blocks",
         StoreRequest::Relations { .. } => "relations",
         StoreRequest::Hidden { .. } => "hidden",
+        StoreRequest::Clear { .. } => "clear",
         StoreRequest::Apply(_) => "apply",
         StoreRequest::Confirm { .. } => "confirm",
     }
@@ -246,6 +247,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::Hidden { .. }
+            | StoreRequest::Clear { .. }
     )
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
-use lynk_model::{LoadedRoom, StoreError};
+use lynk_model::{LoadedRoom, Personal, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Rooms, change, load};
@@ -224,14 +224,20 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
         bits(row.version)
     ])?;
     for member in &loaded.members {
-        let sql =
-            "INSERT INTO members (room, user, role, joined_version, joined_seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO members
+            (room, user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let Personal { wish, cleared, cleared_n } = member.personal;
         tx.prepare_cached(sql)?.execute(params![
             room,
             member.user.0,
             member.role as u8,
             bits(member.joined_version),
-            bits(member.joined_seq.0)
+            bits(member.joined_seq.0),
+            bits(wish.muted_until.0),
+            wish.wish as u8,
+            bits(cleared.0),
+            bits(cleared_n.0)
         ])?;
     }
     for ban in &loaded.bans {

@@ -1,7 +1,9 @@
 //! Reads of the relational side.
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, RoomRow};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{
+    Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, Personal, RoomRow, RoomWish, Wish,
+};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use crate::Fault;
@@ -57,7 +59,8 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
         row: Some(row),
         members: all(
             connection,
-            "SELECT user, role, joined_version, joined_seq FROM members WHERE room = ?1 ORDER BY user",
+            "SELECT user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
+            FROM members WHERE room = ?1 ORDER BY user",
             at,
             member,
         )?,
@@ -91,7 +94,16 @@ fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
         role: known(row, 1, Role::from_u8)?,
         joined_version: number(row, 2)?,
         joined_seq: Seq(number(row, 3)?),
+        personal: personal(row, 4)?,
     })
+}
+
+/// Four columns from `first` on.
+fn personal(row: &Row<'_>, first: usize) -> rusqlite::Result<Personal> {
+    let wish =
+        RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? };
+    let (cleared, cleared_n) = (Seq(number(row, first + 2)?), Ordinal(number(row, first + 3)?));
+    Ok(Personal { wish, cleared, cleared_n })
 }
 
 fn outbox_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
@@ -115,7 +127,8 @@ pub(super) fn memberships(
     let sql = "SELECT m.room, r.kind, r.name, m.role,
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user FROM members o WHERE o.room = m.room AND o.user <> ?1 ORDER BY o.user LIMIT 1)
-            END
+            END,
+            m.muted_until, m.wish, m.cleared, m.cleared_n
         FROM members m JOIN rooms r ON r.room = m.room
         WHERE m.user = ?1 AND m.room > ?2 ORDER BY m.room LIMIT ?3";
     all(connection, sql, (user.0, after.0, limit), |row| {
@@ -125,6 +138,7 @@ pub(super) fn memberships(
             name: row.get(2)?,
             role: known(row, 3, Role::from_u8)?,
             peer: UserId(row.get::<_, Option<[u8; 16]>>(4)?.unwrap_or_default()),
+            personal: personal(row, 5)?,
         })
     })
 }

@@ -95,4 +95,12 @@ CREATE TABLE hidden (
     user BLOB NOT NULL PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- What a member has set for itself: told of nothing before `muted_until`; `wish` 0 for what the server does, 1 for everything, 2 for
+-- mentions only; the past up to `cleared`, whose last message is `cleared_n`, is deleted for it.
+ALTER TABLE members ADD COLUMN muted_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN wish INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN cleared INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN cleared_n INTEGER NOT NULL DEFAULT 0;
+",
 ];

@@ -7,7 +7,9 @@ use lynk_domain::{Millis, Role};
 
 use super::{AccountsRow, LogRow, RoomsRow};
 use crate::account::Session;
-use crate::{Body, FoundKey, LoadedRoom, MessageState, MetaChange, MetaEvent, StoredBody, StoredEvent};
+use crate::{
+    Body, FoundKey, LoadedRoom, MessageState, MetaChange, MetaEvent, Personal, StoredBody, StoredEvent,
+};
 
 struct Out<'a>(&'a mut Vec<u8>);
 
@@ -134,6 +136,11 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         role(out, member.role);
         out.number(member.joined_version);
         out.number(member.joined_seq.0);
+        let Personal { wish, cleared, cleared_n } = member.personal;
+        out.number(wish.muted_until.0);
+        out.byte(wish.wish as u8);
+        out.number(cleared.0);
+        out.number(cleared_n.0);
     }
     out.number(room.bans.len() as u64);
     for ban in &room.bans {

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{Key, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
     BLOCKS_PER_USER_MAX, Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
-    MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, RoomRow, StoreError, fold_name, name_is_unique,
-    rooms_max,
+    MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, Personal, RoomRow, RoomWish, StoreError,
+    fold_name, name_is_unique, rooms_max,
 };
 
 /// [`RoomStore`] in memory.
@@ -101,13 +101,11 @@ impl MemoryRooms {
         if name_is_unique(row.kind) && !self.take_name(tx.room, &fold_name(&row.name), tx.wall) {
             return MetaOutcome::NameTaken;
         }
-        let member = |(user, role): &(UserId, Role)| {
-            (*user, MemberRow { user: *user, role: *role, joined_version: 1, joined_seq: Seq(0) })
-        };
+        let first = |(user, role): &(UserId, Role)| (*user, member(*user, *role, 1));
         let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
         let room = Room {
             row: RoomRow { room: tx.room, version: 1, ..row.clone() },
-            members: members.iter().map(member).collect(),
+            members: members.iter().map(first).collect(),
             bans: BTreeMap::new(),
             mutes: BTreeMap::new(),
             pins: BTreeSet::new(),
@@ -148,6 +146,10 @@ impl MemoryRooms {
     }
 }
 
+fn member(user: UserId, role: Role, joined_version: u64) -> MemberRow {
+    MemberRow { user, role, joined_version, joined_seq: Seq(0), personal: Personal::default() }
+}
+
 fn outbox_row(tx: &MetaTransaction, version: u64, event: &MetaEvent) -> OutboxRow {
     OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event: event.clone() }
 }
@@ -158,7 +160,7 @@ impl Room {
             MetaEvent::Created { .. } => {}
             MetaEvent::Joined { user, role } => {
                 let joined_version = self.row.version;
-                let row = MemberRow { user: *user, role: *role, joined_version, joined_seq: Seq(0) };
+                let row = member(*user, *role, joined_version);
                 self.members.insert(*user, row);
             }
             MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
@@ -283,6 +285,7 @@ impl RoomStore for MemoryRooms {
                 name: room.row.name.clone(),
                 role: member.role,
                 peer: peer.unwrap_or_default(),
+                personal: member.personal,
             });
         }
         Ok(found)
@@ -332,6 +335,21 @@ impl RoomStore for MemoryRooms {
 
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         Ok(users.iter().filter(|user| self.hidden.contains(user)).copied().collect())
+    }
+
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
+        let member = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&user));
+        Ok(member.map(|member| member.personal.wish = wish).is_some())
+    }
+
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError> {
+        let Some(member) = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&user)) else {
+            return Ok(false);
+        };
+        if seq > member.personal.cleared {
+            (member.personal.cleared, member.personal.cleared_n) = (seq, n);
+        }
+        Ok(true)
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {

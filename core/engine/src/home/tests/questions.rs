@@ -1,12 +1,12 @@
-use lynk_domain::{Epoch, Millis, Role, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Membership, StoreError, StoreReply, StoreRequest};
+use lynk_domain::{Epoch, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{Membership, Personal, RoomWish, StoreError, StoreReply, StoreRequest, Wish};
 
 use crate::rig::{HERE, Rig, THERE, room_of, user_of};
 use crate::{Input, Mail, RoomNumbers};
 
 fn membership(room: RoomId, peer: UserId) -> Membership {
     let kind = if peer.is_nil() { RoomKind::Public } else { RoomKind::Direct };
-    Membership { room, kind, name: "n".to_owned(), role: Role::Member, peer }
+    Membership { room, kind, name: "n".to_owned(), role: Role::Member, peer, personal: Personal::default() }
 }
 
 #[test]
@@ -23,11 +23,15 @@ fn sync_lists_rooms_with_the_numbers_of_their_owners() {
         other => panic!("{other:?}"),
     }
     let peer = user_of(THERE, 9);
-    rig.reply(StoreReply::Memberships(vec![membership(rooms[0], UserId::NIL), membership(rooms[1], peer)]));
+    let wish = RoomWish { muted_until: Millis(5), wish: Wish::Mentions };
+    let personal = Personal { wish, cleared: Seq(11), cleared_n: Ordinal(9) };
+    let (one, two) = (membership(rooms[0], UserId::NIL), membership(rooms[1], peer));
+    rig.reply(StoreReply::Memberships(vec![Membership { personal, ..one }, two]));
     assert_eq!(rig.story(1), Vec::<String>::new());
     let numbers = RoomNumbers {
         epoch: Epoch(1),
         top: Seq(12),
+        top_n: Ordinal(9),
         read: Seq(10),
         unread: 2,
         mentions: Some(1),
@@ -44,7 +48,8 @@ fn sync_lists_rooms_with_the_numbers_of_their_owners() {
         "ev": "sync", "re": 5,
         "rooms": [
             {"room": rooms[0].to_string(), "kind": "public", "name": "n", "role": "member",
-             "epoch": 1, "top": 12, "read": 10, "unread": 2, "mentions": 1, "active": "1970-01-01T00:00:00.000Z"},
+             "epoch": 1, "top": 12, "read": 10, "unread": 2, "mentions": 1, "active": "1970-01-01T00:00:00.000Z",
+             "hidden": true, "cleared": 11, "muted_until": 5, "mentions_only": true},
             {"room": rooms[1].to_string(), "kind": "direct", "name": "n", "role": "member",
              "peer": peer.to_string()},
         ],

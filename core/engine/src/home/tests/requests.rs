@@ -130,6 +130,7 @@ fn who_is_here_is_told_to_members_without_a_subscription() {
             name: "n".to_owned(),
             role: Role::Member,
             peer: UserId::NIL,
+            personal: lynk_model::Personal::default(),
         };
         let next = RoomId((u128::from_be_bytes(room.0) + 1).to_be_bytes());
         rig.reply(StoreReply::Memberships(vec![row(if mine { room } else { next })]));
