@@ -334,6 +334,120 @@ test('settings change the theme at once, and it stays', async () => {
   assert.equal(await background(), light);
 });
 
+test('a profile changes, and people are found by the beginnings of their names', async () => {
+  const { page } = ada;
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await page.getByRole('button', { name: 'Edit your profile' }).click();
+  const form = page.getByRole('dialog', { name: 'Your profile' });
+  await form.getByLabel('User name').fill('bob');
+  await form.getByRole('status').filter({ hasText: 'Somebody is called bob already' }).waitFor();
+  await form.getByRole('button', { name: 'Save' }).click();
+  await form.getByRole('alert').filter({ hasText: 'That name is taken' }).waitFor();
+  await look(ada, 'profile-name-taken');
+  await form.getByLabel('User name').fill('ada');
+  await form.getByLabel('Your name').fill('Ada King');
+  await form.getByLabel('About you').fill('I count.\nAnd I write.');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await form.waitFor({ state: 'detached' });
+  await page.getByRole('dialog', { name: 'Settings' }).getByText('Ada King').waitFor();
+  await page.getByRole('dialog', { name: 'Settings' }).getByText('And I write.').waitFor();
+  await look(ada, 'settings-profile');
+  await page.keyboard.press('Escape');
+  await page.locator('.me-name', { hasText: 'Ada King' }).waitFor();
+  // Others see it when they connect again.
+  await bob.page.reload();
+  await bob.online();
+  await bob.page.getByRole('link', { name: /Ada King/ }).waitFor();
+  await bob.menu('Message a person');
+  await bob.page.getByLabel('User name').fill('KING');
+  await bob.page.getByRole('button', { name: 'Ada King @ada' }).waitFor();
+  await look(bob, 'find-person-dark');
+  await bob.page.getByLabel('User name').fill('zzzz');
+  await bob.page.getByRole('status').filter({ hasText: 'Nobody is found by that' }).waitFor();
+  await bob.page.getByLabel('User name').fill('king');
+  await bob.page.getByRole('button', { name: 'Ada King @ada' }).click();
+  await bob.page.getByRole('heading', { level: 1, name: 'Ada King' }).waitFor({ state: 'attached' });
+  await bob.page.keyboard.press('Alt+i');
+  await bob.page.getByRole('complementary', { name: 'Details' }).getByText('And I write.').waitFor();
+  await look(bob, 'contact-dark');
+  await bob.page.keyboard.press('Alt+i');
+});
+
+test('privacy: who hides is not found and not seen, and who is blocked is on a list', async () => {
+  const { page } = ada;
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  const dialog = page.getByRole('dialog', { name: 'Settings' });
+  await dialog.getByLabel('People find me by my name').uncheck();
+  await dialog.getByLabel('Show when I am online').uncheck();
+  await until('both are kept', () => dialog.getByRole('switch', { disabled: false }).count().then((count) => count >= 3));
+  await look(ada, 'settings-privacy');
+  await page.keyboard.press('Escape');
+  await bob.page.locator('.about', { hasText: 'online' }).waitFor({ state: 'detached' });
+  await bob.menu('Message a person');
+  await bob.page.getByLabel('User name').fill('ada king');
+  await bob.page.getByRole('status').filter({ hasText: 'Nobody is found by that' }).waitFor();
+  await bob.page.keyboard.press('Escape');
+  // A block, and its end, on the list.
+  await bob.page.keyboard.press('Alt+i');
+  await bob.page.getByRole('button', { name: 'Block', exact: true }).click();
+  await bob.page.getByRole('dialog').getByRole('button', { name: 'Block', exact: true }).click();
+  await bob.page.getByText('Ada King is blocked').waitFor();
+  await bob.page.keyboard.press('Alt+i');
+  await bob.page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await bob.page.getByRole('button', { name: 'People you block' }).click();
+  const blocked = bob.page.getByRole('dialog', { name: 'People you block' });
+  await blocked.getByText('Ada King').waitFor();
+  await look(bob, 'blocked-dark');
+  await blocked.getByRole('button', { name: 'Unblock Ada King' }).click();
+  await blocked.getByText('You block nobody.').waitFor();
+  await bob.page.keyboard.press('Escape');
+  await bob.page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await dialog.getByLabel('People find me by my name').check();
+  await dialog.getByLabel('Show when I am online').check();
+  await page.keyboard.press('Escape');
+  await bob.page.locator('.about', { hasText: 'online' }).waitFor();
+});
+
+test('a conversation is muted, and deleted for oneself', async () => {
+  const { page } = ada;
+  const link = page.getByRole('link', { name: /Bob Kahn/ });
+  await link.click();
+  await page.keyboard.press('Alt+i');
+  const details = page.getByRole('complementary', { name: 'Details' });
+  await details.getByRole('button', { name: 'Notifications' }).click();
+  await look(ada, 'notifications-menu');
+  await page.getByRole('menuitem', { name: 'Mute for a day' }).click();
+  await details.getByRole('button', { name: /^Muted until/ }).waitFor();
+  await page.getByRole('link', { name: /Bob Kahn, muted/ }).waitFor();
+  await page.reload();
+  await page.getByRole('link', { name: /Bob Kahn, muted/ }).click();
+  await look(ada, 'muted');
+  await page.keyboard.press('Alt+i');
+  await details.getByRole('button', { name: /^Muted until/ }).click();
+  await page.getByRole('menuitem', { name: 'Unmute' }).click();
+  await details.getByRole('button', { name: 'Notifications' }).waitFor();
+  // It goes, on the other device too, and the other side keeps it.
+  const second = await ada.newPage();
+  await second.getByRole('link', { name: /Bob Kahn/ }).waitFor();
+  await details.getByRole('button', { name: 'Delete for me' }).click();
+  await look(ada, 'delete-for-me');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+  await link.waitFor({ state: 'detached' });
+  await second.getByRole('link', { name: /Bob Kahn/ }).waitFor({ state: 'detached' });
+  await second.close();
+  await page.reload();
+  await page.getByRole('link', { name: /Analytical Engine/ }).waitFor();
+  await until('the list is the server\u2019s', () => page.evaluate(() => document.querySelector('.ghost') === null));
+  assert.equal(await link.count(), 0);
+  await bob.sees('Are you coming tonight?');
+  await bob.say('It begins anew');
+  await link.locator('.badge', { hasText: '1' }).waitFor();
+  await link.click();
+  await ada.sees('It begins anew');
+  assert.equal(await ada.row('Are you coming tonight?').count(), 0);
+});
+
 test('on a phone there is one thing at a time, and back goes back', async () => {
   const { page } = cyd;
   await page.evaluate(() => document.activeElement?.blur());

@@ -222,14 +222,20 @@ def walk(api, one, two, three, room, world):
     api("transfer_room", 200, {"key": key(), "user": two["user"]["user"]}, token, own)
     api("leave_room", 200, {"key": key()}, token, own)
     api("delete_room", 200, None, token, {"room": world["rooms"]["delete_room"].pop()}, {"key": key()})
-    api("open_direct", 200, {"user": user}, token)
+    direct = api("open_direct", 200, {"user": user}, token)["room"]
+    api("delete_for_me", 200, {"seq": 1}, token, {"room": direct})
+    api("set_notifications", 200, {"muted_until": 1, "mentions_only": True}, token, {"room": room})
+    api("change_me", 200, {"bio": "about one"}, token)
+    api("search_users", 200, None, token, None, {"q": "con", "limit": 1})
+    api("set_privacy", 200, {"presence": "nobody"}, token)
+    api("open_direct_by_phone", 202, {"phone": "+4915110000009"}, token)
     api("block_user", 200, None, token, {"user": user}, {"key": key()})
     api("unblock_user", 200, None, token, {"user": user}, {"key": key()})
     api("find_room", 200, None, token, {"name": world["room_name"]})
     api("get_room", 200, None, token, {"room": room})
     api("users", 200, None, token, None, {"ids": ",".join(world["users"])})
     api("user_by_name", 200, None, token, {"user_name": world["user_name"]})
-    for name in ("list_rooms", "me", "make_ticket"):
+    for name in ("list_rooms", "me", "make_ticket", "privacy", "list_blocks"):
         api(name, 200, None, token)
     for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins"):
         api(name, 200, None, token, {"room": room})

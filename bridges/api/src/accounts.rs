@@ -21,10 +21,13 @@ mod names;
 mod number;
 mod operations;
 mod operator;
+mod people;
+mod privacy;
 mod service;
 mod shared;
 mod vault;
 mod wire;
+mod wishes;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,7 +39,7 @@ use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use lynk_auth::{ADDRESSES_MAX, CodePolicy, FactorKeys, KeyRing, ServerSecret, SmsSender};
 use lynk_domain::{RoomId, UserId};
 use lynk_model::StoreError;
@@ -46,7 +49,7 @@ use lynk_protocol::Reject;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::names::{Names, RoomNames};
+use crate::names::{Names, RoomNames, RoomPeople};
 use crate::{Authority, Clock, Shards};
 
 pub use console::ConsoleSms;
@@ -169,6 +172,8 @@ pub struct Parts<S> {
     pub names: Arc<Names>,
     /// Names of rooms.
     pub room_names: Arc<dyn RoomNames>,
+    /// What people set and see beside their rooms.
+    pub room_people: Arc<dyn RoomPeople>,
     /// Longest name of a room.
     pub room_name_chars_max: u32,
     /// Is told which sessions end, and says which have.
@@ -202,6 +207,7 @@ pub struct AccountsState {
     blocks: Arc<dyn Blocks>,
     names: Arc<Names>,
     room_names: Arc<dyn RoomNames>,
+    room_people: Arc<dyn RoomPeople>,
     room_name_chars_max: u32,
     painter: Arc<dyn Painter>,
     eraser: Wake,
@@ -230,6 +236,11 @@ impl AccountsState {
     /// A page of folded names after one, those that were given up among them.
     pub(crate) async fn names_after(&self, after: String, limit: u32) -> Result<Vec<String>, Reject> {
         self.desk.ask(move |desk| desk.names(&after, limit)).await
+    }
+
+    /// Notes the words of some accounts that have none; returns of how many.
+    pub(crate) async fn index_words(&self, limit: u32) -> Result<u32, Reject> {
+        self.desk.ask(move |desk| desk.index_words(limit)).await
     }
 
     /// The tickets, for the socket's `hello`.
@@ -301,7 +312,7 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
     let Parts { store, runtime, secret, factor_keys, ring, shared, policies, sms, blocks, .. } = parts;
-    let Parts { names, room_names, room_name_chars_max, shards, painter, clock, .. } = parts;
+    let Parts { names, room_names, room_people, room_name_chars_max, shards, painter, clock, .. } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
     let vault = Vault::new(Arc::clone(&server), shared);
@@ -352,6 +363,7 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
         blocks,
         names,
         room_names,
+        room_people,
         room_name_chars_max,
         painter,
         eraser: wake,
@@ -372,19 +384,24 @@ pub fn router(state: AccountsState) -> Router {
         .route("/v1/auth/refresh", post(handlers::refresh))
         .route("/v1/auth/logout", post(handlers::logout))
         .route("/v1/auth/ticket", post(handlers::ticket))
-        .route("/v1/me", get(handlers::me))
+        .route("/v1/me", get(handlers::me).patch(people::change_me))
         .route("/v1/me/totp", get(second::standing).post(second::begin).delete(second::turn_off))
         .route("/v1/me/export", post(export::export))
         .route("/v1/me/erase", post(erase::erase))
         .route("/v1/me/totp/confirm", post(second::confirm))
         .route("/v1/me/totp/recovery", post(second::new_recovery))
+        .route("/v1/me/privacy", get(privacy::get).put(privacy::put))
+        .route("/v1/blocks", get(privacy::blocks))
+        .route("/v1/rooms/{room}/notifications", put(wishes::put))
+        .route("/v1/direct/by_phone", post(privacy::direct_by_phone))
         .route("/v1/sessions", get(handlers::sessions))
         .route("/v1/sessions/{session}", delete(handlers::end_session))
         .route("/v1/sessions/revoke_others", post(handlers::end_others))
-        .route("/v1/users", get(handlers::users))
+        .route("/v1/users", get(people::users))
+        .route("/v1/users/search", get(people::search))
         .route("/v1/users/name_available", get(available::user_name))
         .route("/v1/rooms/name_available", get(available::room_name))
-        .route("/v1/users/by_name/{user_name}", get(handlers::user_of_name))
+        .route("/v1/users/by_name/{user_name}", get(people::user_of_name))
         .route("/.well-known/jwks.json", get(handlers::jwks))
         .route("/v1/sms/status/{reference}", post(carrier::status))
         .with_state(state)

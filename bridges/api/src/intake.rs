@@ -219,6 +219,13 @@ impl Shards {
         }
     }
 
+    /// Tells the shard of a user that what others see of them is to be asked again. Does not wait.
+    pub fn presence_changed(&self, user: UserId) {
+        let shard_count = u16::try_from(self.0.desks.len()).unwrap_or(u16::MAX);
+        let shard = shard_of_user(user, shard_count).index();
+        self.post(&self.0.desks[shard], ApiInput::PresenceChanged { user });
+    }
+
     /// Whether a token of `session` that ends at `expires` may be used, as far as this process knows of ends of sessions.
     ///
     /// # Errors

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lynk_domain::Millis;
+use lynk_domain::{Millis, RoomId, UserId};
+use lynk_model::RoomWish;
 use lynk_model::port::Ephemeral;
 use lynk_protocol::Reject;
 use lynk_telemetry::{Metric, Snapshot};
@@ -69,9 +70,39 @@ pub trait RoomNames: Send + Sync {
     fn page<'a>(&'a self, after: &'a str, limit: u32) -> OfRooms<'a, Vec<String>>;
 }
 
+/// What people set and see beside their rooms. It lives with the rooms; whoever asks runs on a runtime of tokio.
+pub trait RoomPeople: Send + Sync {
+    /// Whether a user hides from everybody whether they are online.
+    fn hides(&self, user: UserId) -> OfRooms<'_, bool>;
+    /// Sets that.
+    fn set_hides(&self, user: UserId, hides: bool) -> OfRooms<'_, ()>;
+    /// A page of those whom a user blocks, after one (nil for the start), by id.
+    fn blocked(&self, by: UserId, after: UserId, limit: u32) -> OfRooms<'_, Vec<UserId>>;
+    /// Sets what a member wants to be told of a room; `false` when the user is no member.
+    fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> OfRooms<'_, bool>;
+}
+
 /// There are no rooms.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoRooms;
+
+impl RoomPeople for NoRooms {
+    fn hides(&self, _: UserId) -> OfRooms<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn set_hides(&self, _: UserId, _: bool) -> OfRooms<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn blocked(&self, _: UserId, _: UserId, _: u32) -> OfRooms<'_, Vec<UserId>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn set_wish(&self, _: RoomId, _: UserId, _: RoomWish) -> OfRooms<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+}
 
 impl RoomNames for NoRooms {
     fn is_taken<'a>(&'a self, _: &'a str, _: Millis) -> OfRooms<'a, bool> {
@@ -238,6 +269,10 @@ impl Filler {
 
     async fn work(mut self, accounts: &AccountsState, rooms: &dyn RoomNames) {
         let mut pause = PAUSE_FIRST;
+        // Accounts of a time when nobody was searched for.
+        while let Ok(1..) = accounts.index_words(PAGE).await {
+            sleep(PAGE_PAUSE).await;
+        }
         loop {
             match self.fill(accounts, rooms).await {
                 Ok(count) => {

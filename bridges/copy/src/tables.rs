@@ -179,6 +179,7 @@ mod tests {
             role: lynk_domain::Role::Member,
             joined_version: 1,
             joined_seq: lynk_domain::Seq(0),
+            personal: lynk_model::Personal::default(),
         };
         let of = |members| {
             let room = lynk_model::LoadedRoom { members: vec![member; members], ..Default::default() };

@@ -17,7 +17,8 @@ pub use copy::AccountsSnapshot;
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, FoundAccounts, NewSession,
+    Registered, SearchMark, Session, Which,
 };
 use lynk_model::port::{AccountStore, LastFault, StoreFault};
 
@@ -79,6 +80,28 @@ impl AccountStore for PostgresAccounts {
 
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         self.database.noted(read::accounts(&self.database, users).await)
+    }
+
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        self.database.noted(write::change(&self.database, user, change, wall).await)
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        self.database.noted(read::search(&self.database, words, after, limit).await)
+    }
+
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError> {
+        self.database.noted(write::index_words(&self.database, limit).await)
     }
 
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {

@@ -62,6 +62,19 @@ pub const STEPS: &[Step] = &[
         oldest: 4,
         sql: include_str!("../steps/0005_rooms_settings.sql"),
     },
+    Step {
+        version: 6,
+        name: "profiles and search",
+        oldest: 5,
+        sql: include_str!("../steps/0006_profiles_and_search.sql"),
+    },
+    Step { version: 7, name: "hidden presence", oldest: 6, sql: include_str!("../steps/0007_hidden.sql") },
+    Step {
+        version: 8,
+        name: "personal settings",
+        oldest: 7,
+        sql: include_str!("../steps/0008_personal.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -12,9 +12,11 @@ mod load;
 
 pub use copy::RoomsSnapshot;
 
-use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
-use lynk_model::{ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
+use lynk_model::{
+    ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+};
 
 use crate::database::Database;
 use crate::{Connect, Fault, OpenError};
@@ -118,6 +120,26 @@ impl RoomStore for PostgresRooms {
 
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.database.noted(load::apart(&self.database, user, others).await)
+    }
+
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        self.database.noted(load::blocked(&self.database, by, after, limit).await)
+    }
+
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        self.database.noted(change::set_hidden(&self.database, user, hidden).await)
+    }
+
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.database.noted(load::hidden(&self.database, users).await)
+    }
+
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
+        self.database.noted(change::set_wish(&self.database, room, user, wish).await)
+    }
+
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError> {
+        self.database.noted(change::clear(&self.database, room, user, seq, n).await)
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {

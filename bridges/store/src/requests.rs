@@ -85,6 +85,8 @@ impl Needs {
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::List { .. }
+            | StoreRequest::Hidden { .. }
+            | StoreRequest::Clear { .. }
             | StoreRequest::Apply(_)
             | StoreRequest::Confirm { .. } => (false, true),
         };

@@ -70,6 +70,11 @@ pub enum ApiInput {
         /// What the ticket is good for.
         outcome: TicketOutcome,
     },
+    /// Whether a user hides that they are online may have changed; for the shard of the user.
+    PresenceChanged {
+        /// Whose.
+        user: UserId,
+    },
     /// A session has ended; for every shard. Sockets of it are closed with 4002, its tokens are good for nothing.
     Revoke {
         /// Whose.

@@ -135,6 +135,7 @@ fn take_api(home: &mut Home, users: &mut Users, owner: &mut Owner, cx: &mut Cont
             }
         }
         ApiInput::Ticket { to, re, outcome } => home.ticket_known(cx, to, re, outcome),
+        ApiInput::PresenceChanged { user } => users.presence_changed(cx, user),
         ApiInput::Revoke { user, session, until } => {
             cx.shared.revoked.insert(cx.now.wall, session, until);
             users.revoke(cx, user, session);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lynk_domain::{Epoch, IpPrefix, RoomId, Seq, SessionId, ShardId, UserId};
+use lynk_domain::{Epoch, IpPrefix, Ordinal, RoomId, Seq, SessionId, ShardId, UserId};
 use lynk_protocol::Frame;
 
 use crate::io::Slot;
@@ -368,6 +368,8 @@ pub struct RoomNumbers {
     pub epoch: Epoch,
     /// Last event.
     pub top: Seq,
+    /// Ordinal of the last message.
+    pub top_n: Ordinal,
     /// Read cursor of the user.
     pub read: Seq,
     /// Unread messages; `u64::MAX` when it is not known yet.

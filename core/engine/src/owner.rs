@@ -20,6 +20,7 @@ mod backlog;
 mod books;
 mod by_time;
 mod change;
+mod clear;
 mod history;
 mod keys;
 mod lists;

@@ -3,8 +3,8 @@
 //! Thread: the shard. **Presence is a lease**: a user is online while one of the listed connections lives, and a
 //! connection leaves the list when its home shard says so. Nothing is broadcast on connect; only watchers are told.
 //!
-//! **Who may know.** Whoever shares a room with the user and stands across no block, in either direction; to others the
-//! user is always offline. The store knows, and until it has said so nothing is told. Mail that something changed says
+//! **Who may know.** Whoever shares a room with the user and stands across no block, in either direction, unless the user hides
+//! it from everybody; to others the user is always offline. The store knows, and until it has said so nothing is told. Mail that something changed says
 //! only that it is to be asked again, so it may come late and in any order.
 //!
 //! Limits: [`RELATIONS_IN_FLIGHT_MAX`] questions to the store; connections of an account; [`ANNOUNCE_MAX`] presence mails per call; one change a second per user;
@@ -365,6 +365,11 @@ impl Users {
             }
             other => unreachable!("{other:?} does not answer a question for relations"),
         }
+    }
+
+    /// A user hides, or no longer does: the store is asked again about all watchers.
+    pub(crate) fn presence_changed(&mut self, cx: &mut Context<'_>, user: UserId) {
+        self.relation_changed(cx, user, None);
     }
 
     /// Something between a user and `other`, or all watchers, is not as it was.

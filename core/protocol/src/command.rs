@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 
-use lynk_domain::{
-    AckLevel, Cursor, Epoch, HistoryVisibility, Key, MediaId, Role, RoomId, RoomKind, Seq, UserId,
-};
+use lynk_domain::{AckLevel, Cursor, HistoryVisibility, Key, MediaId, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::Parts;
 use serde::Deserialize;
 
@@ -206,6 +204,13 @@ pub enum Command<'a> {
         /// The first unread message.
         seq: Seq,
     },
+    /// Deletes the past of a conversation of two for the user alone.
+    Clear {
+        /// The room.
+        room: RoomId,
+        /// Up to.
+        seq: Seq,
+    },
     /// Is typing, or stopped.
     Typing {
         /// The room.
@@ -388,7 +393,7 @@ pub enum Command<'a> {
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 39] = [
+pub const OPS: [&str; 40] = [
     "hello",
     "refresh",
     "ping",
@@ -407,6 +412,7 @@ pub const OPS: [&str; 39] = [
     "read",
     "delivered",
     "mark_unread",
+    "clear",
     "typing",
     "history",
     "sync",
@@ -515,6 +521,7 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>, text: &'a str) -> Result<Comman
             emoji: take(&mut e.emoji).ok_or_else(|| missing("emoji"))?,
         },
         "mark_unread" => Command::MarkUnread { room: e.room()?, seq: e.seq()? },
+        "clear" => Command::Clear { room: e.room()?, seq: e.seq()? },
         "history" => history_of(&e)?,
         "sync" => Command::Sync { after: e.after_id()?.map(RoomId), limit: e.limit },
         "presence" => Command::Presence {
@@ -556,6 +563,7 @@ impl Command<'_> {
             | Self::Read { room, .. }
             | Self::Delivered { room, .. }
             | Self::MarkUnread { room, .. }
+            | Self::Clear { room, .. }
             | Self::Typing { room, .. }
             | Self::Members { room, .. }
             | Self::Role { room, .. }

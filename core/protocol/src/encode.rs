@@ -366,6 +366,12 @@ pub fn encode_own_read(out: &mut Vec<u8>, read: &OwnRead) {
     json.close(b'}');
 }
 
+/// A user deleted the past of a conversation for itself, told to its connections.
+pub fn encode_cleared(out: &mut Vec<u8>, room: RoomId, upto: Seq) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("cleared").key("room").id(&room.0).key("upto").number(upto.0).close(b'}');
+}
+
 /// A room that a user is in from now on.
 #[derive(Clone, Copy, Debug)]
 pub struct Added<'a> {

@@ -12,13 +12,14 @@ use lynk_api::accounts::{
     AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Listing, Painter, Painting, Parts, Pictures,
     Policies, start as start_accounts,
 };
-use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames};
+use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
 use lynk_domain::{Millis, RoomId, UserId};
-use lynk_embedded::{Fault, RoomsBeside};
-use lynk_model::port::{Ephemeral, ErasureStore, LastFault};
+use lynk_embedded::{Fault, Rooms, RoomsBeside};
+use lynk_model::port::{Ephemeral, ErasureStore, LastFault, RoomStore as _, ready};
+use lynk_model::{RoomWish, StoreError};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
@@ -34,9 +35,9 @@ const PAINTER_RETRY_MILLIS: u32 = 250;
 const SMS_FILE: &str = "dev-sms.txt";
 
 /// What accounts need to know of rooms.
-pub(crate) trait OfRooms: Blocks + RoomNames {}
+pub(crate) trait OfRooms: Blocks + RoomNames + RoomPeople {}
 
-impl<T: Blocks + RoomNames> OfRooms for T {}
+impl<T: Blocks + RoomNames + RoomPeople> OfRooms for T {}
 
 /// What accounts have from beside their own store.
 pub(crate) struct Beside {
@@ -86,7 +87,8 @@ pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
         sms: sender,
         blocks: Arc::clone(&rooms) as _,
         names,
-        room_names: rooms,
+        room_names: Arc::clone(&rooms) as _,
+        room_people: rooms,
         room_name_chars_max: config.limits.room_name_chars_max,
         shards,
         painter: Arc::new(QrPainter(compute.clone())),
@@ -148,35 +150,77 @@ fn console(config: &Config, dir: &DataDir) -> Result<Arc<dyn SmsSender>, Failure
     Ok(Arc::new(console))
 }
 
-/// Blocks and names as the embedded rooms have them; read on a thread that may block.
-pub(crate) struct StoredRooms(Arc<Mutex<RoomsBeside>>);
+/// Blocks and names as the embedded rooms have them; read on a thread that may block. What is written goes through the store's own connection.
+pub(crate) struct StoredRooms {
+    read: Arc<Mutex<RoomsBeside>>,
+    rooms: Arc<Mutex<Rooms>>,
+}
 
 impl StoredRooms {
     /// Opens it.
     ///
     /// # Errors
     /// Damage, or the disk.
-    pub(crate) fn open(dir: &DataDir) -> Result<Self, Failure> {
-        let list = RoomsBeside::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
-        Ok(Self(Arc::new(Mutex::new(list))))
+    pub(crate) fn open(dir: &DataDir, rooms: Rooms) -> Result<Self, Failure> {
+        let read = RoomsBeside::open(dir.root()).map_err(|error| Failure::dependency(error.to_string()))?;
+        Ok(Self { read: Arc::new(Mutex::new(read)), rooms: Arc::new(Mutex::new(rooms)) })
     }
 
     fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&RoomsBeside) -> Result<T, Fault> + Send + 'static,
     ) -> Pin<Box<dyn Future<Output = Result<T, Reject>> + Send + 'static>> {
-        let rooms = Arc::clone(&self.0);
-        Box::pin(async move {
-            let look = move || read(&rooms.lock().unwrap_or_else(PoisonError::into_inner));
-            match tokio::task::spawn_blocking(look).await {
-                Ok(Ok(found)) => Ok(found),
-                Ok(Err(error)) => {
-                    tracing::error!(event = "rooms_unreadable", %error, "blocks and names of rooms cannot be read");
-                    Err(Reject::after(ErrorCode::Unavailable, 1_000))
-                }
-                Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
-            }
-        })
+        let rooms = Arc::clone(&self.read);
+        let look = move || {
+            read(&rooms.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|fault| fault.to_string())
+        };
+        Box::pin(blocking(look))
+    }
+
+    /// Has something done with the store itself.
+    fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Rooms) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Result<T, Reject>> + Send + 'static>> {
+        let rooms = Arc::clone(&self.rooms);
+        let work = move || {
+            let mut rooms = rooms.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut rooms)
+                .map_err(|_| rooms.take_fault().map(|fault| fault.to_string()).unwrap_or_default())
+        };
+        Box::pin(blocking(work))
+    }
+}
+
+/// Does `work` on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, Reject> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(detail)) => {
+            tracing::error!(event = "rooms_unreadable", detail, "blocks and names of rooms cannot be read");
+            Err(Reject::after(ErrorCode::Unavailable, 1_000))
+        }
+        Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
+    }
+}
+
+impl RoomPeople for StoredRooms {
+    fn hides(&self, user: UserId) -> RoomsAnswer<'_, bool> {
+        self.change(move |rooms| Ok(!ready(rooms.hidden(&[user]))?.is_empty()))
+    }
+
+    fn set_hides(&self, user: UserId, hides: bool) -> RoomsAnswer<'_, ()> {
+        self.change(move |rooms| ready(rooms.set_hidden(user, hides)))
+    }
+
+    fn blocked(&self, by: UserId, after: UserId, limit: u32) -> RoomsAnswer<'_, Vec<UserId>> {
+        self.change(move |rooms| ready(rooms.blocked(by, after, limit)))
+    }
+
+    fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> RoomsAnswer<'_, bool> {
+        self.change(move |rooms| ready(rooms.set_wish(room, user, wish)))
     }
 }
 

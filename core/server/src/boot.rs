@@ -188,7 +188,7 @@ impl Boot<'_> {
                     None => stores::embedded_accounts(self.dir),
                     Some(first) => stores::embedded_accounts_beside(first),
                 })?;
-                let beside = Arc::new(StoredRooms::open(self.dir)?);
+                let beside = Arc::new(StoredRooms::open(self.dir, rooms.clone())?);
                 self.with_stores(loaded, messages, rooms, accounts, beside)
             }
             RelationalIn::Postgres => {

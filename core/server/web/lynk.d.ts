@@ -99,6 +99,12 @@ export interface HistoryPage { room: Id; epoch: number; events: (RoomEvent | Gap
 
 export interface SyncRow {
   room: Id; kind: string; name: string; role: string; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; mentions?: number; active?: Time;
+  /** One has deleted the past up to here; `hidden`: nothing was written since, so it is not to be listed. */
+  cleared?: number; hidden?: boolean;
+  /** No notifications before this time (milliseconds since 1970). */
+  muted_until?: number;
+  /** Notifications of mentions only (`true`) or of everything (`false`); missing for what the server does by itself. */
+  mentions_only?: boolean;
 }
 
 export interface LynkEvents {
@@ -117,6 +123,8 @@ export interface LynkEvents {
   added: { room: Id; version: number; kind: string; name: string; role: string; peer?: Id };
   /** One is in the room no longer. */
   removed: { room: Id; version: number };
+  /** One has deleted the past of a conversation for oneself, on whatever device: forget what is not after `upto`. */
+  cleared: { room: Id; upto: number };
   /** `top`, `unread` and `mentions` (at the event `top`) and `marked` (it was set back by `mark_unread`) are there when the user is oneself. */
   read: { room: Id; user: Id; seq: number; top?: number; unread?: number; mentions?: number; marked?: boolean };
   delivered: { room: Id; user: Id; seq: number };
@@ -189,7 +197,8 @@ export class Lynk extends Emitter<LynkEvents> {
   sync(): Promise<SyncRow[]>;
 }
 
-export interface User { user: Id; user_name: string; display_name: string }
+/** A person as others see them. Of two with the same id the one with the greater `updated_at` is the newer. */
+export interface User { user: Id; user_name: string; display_name: string; bio?: string; avatar?: Id | null; updated_at?: number }
 
 export interface SessionTokens {
   access_token: string;
@@ -231,6 +240,8 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   signedOut(reason: SignedOutReason): void;
   ticket(): Promise<{ ticket: string; expires_in_ms: number }>;
   me(): Promise<User & { phone: string; created_at: number }>;
+  change(fields: { user_name?: string; display_name?: string; bio?: string }): Promise<User>;
+  search(q: string, page?: { limit?: number; after?: string }): Promise<{ users: User[]; next?: string }>;
   sessions(): Promise<{ session: Id; device: string; created_at: number; last_used_at: number; current: boolean }[]>;
   revoke(session: Id): Promise<void>;
   revokeOthers(): Promise<{ revoked: number }>;

@@ -449,7 +449,7 @@ export class Lynk extends Emitter {
       case 'draining':
         this.#retryAfter = value.retry_after_ms ?? 0;
         break;
-      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed':
+      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed': case 'cleared':
         this.emit(value.ev, value);
         break;
       default:
@@ -829,6 +829,16 @@ export class LynkAccount extends Emitter {
   }
   ticket() { return this.authorised('POST', '/auth/ticket'); }
   me() { return this.authorised('GET', '/me'); }
+  /** Changes what is given of the own profile; resolves with all of it. */
+  async change(fields) {
+    const { phone, created_at, ...user } = await this.authorised('PATCH', '/me', fields);
+    if (this.session?.user?.user === user.user) this.store.set({ ...this.session, user });
+    return user;
+  }
+  /** People by the beginnings of their names: `{users, next?}`, where `next` is the `after` of the following page. */
+  search(q, { limit, after } = {}) {
+    return this.authorised('GET', `/users/search?${new URLSearchParams({ q, ...(limit && { limit }), ...(after && { after }) })}`);
+  }
   async sessions() { return (await this.authorised('GET', '/sessions')).sessions; }
   revoke(session) { return this.authorised('DELETE', `/sessions/${encodeURIComponent(session)}`); }
   revokeOthers() { return this.authorised('POST', '/sessions/revoke_others'); }

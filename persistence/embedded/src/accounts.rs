@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, FoundAccounts, NewSession,
+    Registered, SearchMark, Session, Which,
 };
 use lynk_model::port::{AccountStore, LastFault, StoreFault};
 use rusqlite::Connection;
@@ -97,6 +98,30 @@ impl AccountStore for Accounts {
 
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         self.noted(read::accounts(&self.connection, users))
+    }
+
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        let result = write::change(&mut self.connection, user, change, wall);
+        self.noted(result)
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        self.noted(read::search(&self.connection, words, after, limit))
+    }
+
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError> {
+        let result = write::index_words(&mut self.connection, limit);
+        self.noted(result)
     }
 
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {

@@ -17,9 +17,11 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
-use lynk_model::{ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
+use lynk_model::{
+    ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+};
 use rusqlite::Connection;
 
 pub use across::RoomsBeside;
@@ -134,6 +136,29 @@ impl RoomStore for Rooms {
 
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.noted(load::apart(&self.connection(), user, others))
+    }
+
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        self.noted(load::blocked(&self.connection(), by, after, limit))
+    }
+
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        let result = change::set_hidden(&self.connection(), user, hidden);
+        self.noted(result)
+    }
+
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.noted(load::hidden(&self.connection(), users))
+    }
+
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
+        let result = change::set_wish(&self.connection(), room, user, wish);
+        self.noted(result)
+    }
+
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError> {
+        let result = change::clear(&self.connection(), room, user, seq, n);
+        self.noted(result)
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {

@@ -12,13 +12,8 @@ const SESSION: SessionId = SessionId([2; 16]);
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
 fn alice() -> (Account, NewSession) {
-    let account = Account {
-        user: ALICE,
-        phone: Phone::from_e164("+4915112345678").expect("a number"),
-        user_name: "alice".to_owned(),
-        display_name: "Alice".to_owned(),
-        created: Millis(5),
-    };
+    let phone = Phone::from_e164("+4915112345678").expect("a number");
+    let account = Account::new(ALICE, phone, "alice".to_owned(), "Alice".to_owned(), Millis(5));
     let family = Family {
         generation: 0,
         hash: SecretHash([3; 32]),
@@ -119,4 +114,21 @@ fn a_newer_format_and_a_damaged_file_are_refused_with_advice() {
     std::fs::write(&path, [7; 4_096]).expect("writable");
     let damaged = Accounts::open(directory.path()).err().expect("refused").to_string();
     assert!(damaged.contains("accounts.sqlite") && damaged.contains("restore"), "{damaged}");
+}
+
+#[test]
+fn accounts_of_a_time_without_words_are_found_when_they_have_theirs() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let (account, session) = alice();
+    let mut store = Accounts::open(temp.path()).expect("opens");
+    ready(store.register(&account, &session)).expect("registers");
+    // As the step leaves those who were there before it.
+    let file = rusqlite::Connection::open(temp.path().join("accounts.sqlite")).expect("opens");
+    file.execute_batch("UPDATE accounts SET words = 0; DELETE FROM words").expect("changes");
+    let found =
+        |store: &Accounts| ready(store.search(&["ali".to_owned()], None, 10)).expect("readable").accounts;
+    assert_eq!(found(&store), []);
+    assert_eq!(ready(store.index_words(10)), Ok(1));
+    assert_eq!(found(&store), [account]);
+    assert_eq!(ready(store.index_words(10)), Ok(0));
 }

@@ -3,6 +3,9 @@
 //! Thread: any. Plain data; telephone numbers and hashes are of types that do not print them.
 
 use lynk_domain::{Family, Millis, Phone, RoomId, Seq, SessionId, UserId};
+use std::collections::BTreeSet;
+
+use crate::search_words;
 
 /// Longest user name, in characters after NFKC.
 pub const USER_NAME_CHARS_MAX: usize = 32;
@@ -10,6 +13,10 @@ pub const USER_NAME_CHARS_MAX: usize = 32;
 pub const USER_NAME_CHARS_MIN: usize = 3;
 /// Longest display name, in characters.
 pub const DISPLAY_NAME_CHARS_MAX: usize = 64;
+/// Longest text that a user says of themselves, in characters.
+pub const BIO_CHARS_MAX: usize = 500;
+/// Words that one question looks at: of those that begin as asked, in order. What it looks for may not be among them.
+pub const SEARCH_WORDS_MAX: u32 = 500;
 /// Longest name of a device, in characters.
 pub const DEVICE_CHARS_MAX: usize = 64;
 /// Accounts that one question may name.
@@ -30,8 +37,122 @@ pub struct Account {
     pub user_name: String,
     /// What others read.
     pub display_name: String,
+    /// What the user says of themselves; may be empty.
+    pub bio: String,
+    /// Id of the picture, where there is one.
+    pub avatar: Option<[u8; 16]>,
     /// When it was made.
     pub created: Millis,
+    /// When what others see of it last changed.
+    pub updated: Millis,
+    /// By what strangers find it.
+    pub findable: Findable,
+}
+
+impl Account {
+    /// A new account, of which nobody knows more.
+    #[must_use]
+    pub fn new(user: UserId, phone: Phone, user_name: String, display_name: String, created: Millis) -> Self {
+        let (bio, avatar, findable) = (String::new(), None, Findable::default());
+        Self { user, phone, user_name, display_name, bio, avatar, created, updated: created, findable }
+    }
+
+    /// The words by which it is found; none when it is not to be.
+    #[must_use]
+    pub fn words(&self) -> BTreeSet<String> {
+        if !self.findable.by_name {
+            return BTreeSet::new();
+        }
+        [&self.user_name, &self.display_name].into_iter().flat_map(|name| search_words(name)).collect()
+    }
+}
+
+/// By what strangers find an account. Whoever knows the whole user name finds it in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Findable {
+    /// By the beginning of a name.
+    pub by_name: bool,
+    /// By the telephone number.
+    pub by_phone: bool,
+}
+
+impl Default for Findable {
+    fn default() -> Self {
+        Self { by_name: true, by_phone: false }
+    }
+}
+
+/// A change of an account. What is `None` stays.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct AccountChange {
+    /// Unique name, in NFKC. The one before stays closed to others for
+    /// [`NAME_RESERVED_MILLIS`](crate::NAME_RESERVED_MILLIS).
+    pub user_name: Option<String>,
+    /// What others read.
+    pub display_name: Option<String>,
+    /// What the user says of themselves.
+    pub bio: Option<String>,
+    /// Id of the picture, or that there is none.
+    pub avatar: Option<Option<[u8; 16]>>,
+    /// By what strangers find it.
+    pub findable: Option<Findable>,
+}
+
+impl AccountChange {
+    /// The account after the change, which was made at `wall`. What nobody sees does not count as one.
+    #[must_use]
+    pub fn apply(&self, account: &Account, wall: Millis) -> Account {
+        let mut after = account.clone();
+        if let Some(user_name) = &self.user_name {
+            after.user_name.clone_from(user_name);
+        }
+        if let Some(display_name) = &self.display_name {
+            after.display_name.clone_from(display_name);
+        }
+        if let Some(bio) = &self.bio {
+            after.bio.clone_from(bio);
+        }
+        if let Some(avatar) = self.avatar {
+            after.avatar = avatar;
+        }
+        if after != *account {
+            // Two changes in one millisecond, or a clock that was set back, are two versions all the same.
+            after.updated = Millis(wall.0.max(account.updated.0 + 1));
+        }
+        if let Some(findable) = self.findable {
+            after.findable = findable;
+        }
+        after
+    }
+}
+
+/// What became of a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Changed {
+    /// The account is like this now.
+    Done(Box<Account>),
+    /// Another account has the name, or gave it up less than 30 days ago. Nothing was changed.
+    NameTaken,
+    /// There is no such account.
+    Missing,
+}
+
+/// What a search found.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct FoundAccounts {
+    /// In the order of their first word that begins as asked, each once over all pages.
+    pub accounts: Vec<Account>,
+    /// Where it goes on; `None` at the end. There may be more although this page has few, or none.
+    pub next: Option<SearchMark>,
+}
+
+/// Where a search goes on: after this word of this user.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SearchMark {
+    /// The word.
+    pub word: String,
+    /// Whose.
+    pub user: UserId,
 }
 
 /// A session to be opened.
@@ -261,4 +382,14 @@ pub enum Charged {
         /// When there may be so much more, at the latest.
         retry_after_millis: u64,
     },
+}
+
+/// The word that a search goes along, and the others; `None` without words. The longest one, the first of several.
+#[must_use]
+pub fn search_along(words: &[String]) -> Option<(&str, Vec<&str>)> {
+    let length = |word: &str| word.chars().count();
+    let longest =
+        words.iter().map(String::as_str).reduce(|a, b| if length(b) > length(a) { b } else { a })?;
+    let others: BTreeSet<&str> = words.iter().map(String::as_str).filter(|word| *word != longest).collect();
+    Some((longest, others.into_iter().collect()))
 }

@@ -20,9 +20,11 @@ mod rooms;
 
 pub use accounts::{
     a_clock_that_jumps_back_resets_no_counter, a_family_turns_once_from_each_generation,
-    a_removed_accounts_name_stays_closed_for_thirty_days, amounts_add_up_to_the_limit,
-    an_account_is_found_by_what_is_unique, charges_count_together_and_never_too_many,
-    names_and_numbers_belong_to_one, new_accounts_wait_until_they_are_published,
+    a_name_that_was_given_up_is_closed_to_others, a_profile_changes_as_a_whole,
+    a_removed_accounts_name_stays_closed_for_thirty_days, a_search_for_what_is_rare_among_many_ends,
+    amounts_add_up_to_the_limit, an_account_is_found_by_what_is_unique,
+    charges_count_together_and_never_too_many, names_and_numbers_belong_to_one,
+    new_accounts_wait_until_they_are_published, people_are_found_by_the_beginnings_of_their_names,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
 };
 pub use copies::{
@@ -59,7 +61,7 @@ pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, a_deleted_room_is_gone_for_ever,
     blocks_need_no_room, events_change_the_rows_they_name, names_are_unique_and_reserved,
     names_follow_the_kind_of_their_room, presence_needs_a_shared_room, random_commands_match_the_reference,
-    sentences_are_listed_while_they_stand,
+    sentences_are_listed_while_they_stand, what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
 };
 
 use crate::event::Event;
@@ -107,6 +109,8 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());
     presence_needs_a_shared_room(&mut open());
+    whom_a_user_blocks_is_listed(&mut open());
+    what_a_member_has_set_is_its_own(&mut open());
     random_commands_match_the_reference(&mut open(), 1..20);
 }
 
@@ -122,6 +126,10 @@ pub fn account_store<S: AccountStore>(mut open: impl FnMut() -> S) {
     charges_count_together_and_never_too_many(&mut open());
     a_clock_that_jumps_back_resets_no_counter(&mut open());
     new_accounts_wait_until_they_are_published(&mut open());
+    a_profile_changes_as_a_whole(&mut open());
+    a_name_that_was_given_up_is_closed_to_others(&mut open());
+    people_are_found_by_the_beginnings_of_their_names(&mut open());
+    a_search_for_what_is_rare_among_many_ends(&mut open());
 }
 
 /// All suites of the port of second factors. `open` makes an empty store.

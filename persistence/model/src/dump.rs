@@ -92,6 +92,11 @@ pub enum RoomsRow {
         /// When.
         wall: Millis,
     },
+    /// Somebody hides whether they are online.
+    Hidden {
+        /// Who.
+        user: UserId,
+    },
 }
 
 /// A row of accounts.
@@ -166,6 +171,8 @@ pub enum RoomsMark {
     Blocks(UserId, UserId),
     /// After this result.
     Results(UserId, RoomId, Key),
+    /// After this user.
+    Hidden(UserId),
 }
 
 impl Default for RoomsMark {
@@ -180,7 +187,8 @@ impl DumpMark for RoomsMark {
             Self::Rooms(_) => Some(Self::Names(Vec::new())),
             Self::Names(_) => Some(Self::Blocks(UserId::NIL, UserId::NIL)),
             Self::Blocks(..) => Some(Self::Results(UserId::NIL, RoomId::NIL, Key::NIL)),
-            Self::Results(..) => None,
+            Self::Results(..) => Some(Self::Hidden(UserId::NIL)),
+            Self::Hidden(_) => None,
         }
     }
 }

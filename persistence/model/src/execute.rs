@@ -111,6 +111,10 @@ where
             StoreReply::Relations(seen)
         }
         StoreRequest::List { room, query } => StoreReply::Listed(Box::new(rooms.list(*room, query).await?)),
+        StoreRequest::Hidden { users } => StoreReply::Hidden(rooms.hidden(users).await?),
+        StoreRequest::Clear { room, user, seq, n } => {
+            StoreReply::Cleared(rooms.clear(*room, *user, *seq, *n).await?)
+        }
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {
             rooms.confirm(*room, *version, *seq).await?;

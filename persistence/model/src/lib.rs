@@ -21,6 +21,7 @@ pub mod memory;
 mod meta;
 mod name;
 mod parts;
+mod personal;
 pub mod port;
 mod record;
 mod request;
@@ -33,8 +34,9 @@ pub use meta::{
     BLOCKS_PER_USER_MAX, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, Sentence, rooms_max,
 };
-pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique, unique_name};
+pub use name::{NAME_RESERVED_MILLIS, after_prefix, fold_name, name_is_unique, search_words, unique_name};
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
+pub use personal::{Personal, RoomWish, Wish};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{
     FoundKey, ListQuery, Listed, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery, PageReply,

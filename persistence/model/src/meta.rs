@@ -3,7 +3,7 @@
 use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::body::{BodyError, Reader};
-use crate::{Body, Record, RecordHead};
+use crate::{Body, Personal, Record, RecordHead};
 
 /// A room's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +49,8 @@ pub struct MemberRow {
     pub joined_version: u64,
     /// Seq of the join event once it is journaled; 0 before.
     pub joined_seq: Seq,
+    /// What it has set for itself.
+    pub personal: Personal,
 }
 
 /// A ban or a mute.

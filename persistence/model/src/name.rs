@@ -4,6 +4,7 @@
 
 use lynk_domain::RoomKind;
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// How long a name that a room or a user gave up stays closed to others, in milliseconds: 30 days.
 pub const NAME_RESERVED_MILLIS: u64 = 30 * 24 * 60 * 60 * 1_000;
@@ -31,9 +32,52 @@ pub fn fold_name(name: &str) -> String {
     name.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().collect()
 }
 
+/// Longest word that is kept, in characters.
+const SEARCH_WORD_CHARS_MAX: usize = 64;
+
+/// The words of a text in the form under which people are searched: NFKD without marks, case folded as in [`fold_name`], cut where
+/// neither a letter nor a digit is. Part of the stored format.
+#[must_use]
+pub fn search_words(text: &str) -> Vec<String> {
+    let unmarked = text.nfkd().filter(|c| !is_combining_mark(*c));
+    // Folding may bring marks again.
+    let folded = unmarked.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkd();
+    let folded: String = folded.filter(|c| !is_combining_mark(*c)).collect();
+    let words = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word.chars().take(SEARCH_WORD_CHARS_MAX).collect()).collect()
+}
+
+/// The first text after all that begin with `word`, which [`search_words`] made: no word has its last character.
+#[must_use]
+pub fn after_prefix(word: &str) -> String {
+    format!("{word}\u{10ffff}")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::fold_name;
+    use super::{after_prefix, fold_name, search_words};
+
+    #[test]
+    fn words_are_found_without_case_and_accents() {
+        for (text, words) in [
+            ("Ada Lovelace", vec!["ada", "lovelace"]),
+            ("  ÉLODIE d’Arc-Müller ", vec!["elodie", "d", "arc", "muller"]),
+            ("Straße İstanbul ﬁne", vec!["strasse", "istanbul", "fine"]),
+            ("a.b_c-9", vec!["a", "b", "c", "9"]),
+            ("Ångström\u{301}", vec!["angstrom"]),
+            ("田中 太郎", vec!["田中", "太郎"]),
+            ("Ёлка", vec!["елка"]),
+            ("👩‍💻 !?", vec![]),
+        ] {
+            assert_eq!(search_words(text), words, "{text}");
+            for word in words {
+                assert_eq!(search_words(word), [word], "once more changes nothing");
+            }
+        }
+        assert_eq!(search_words(&"x".repeat(100))[0].len(), 64);
+        assert!("ada" < after_prefix("ada").as_str() && "adam" < after_prefix("ada").as_str());
+        assert!("adb" > after_prefix("ada").as_str() && "ad\u{10fffd}z" < after_prefix("ad").as_str());
+    }
 
     #[test]
     fn names_that_look_alike_fold_together() {

@@ -30,7 +30,7 @@ use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
     Body, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply,
-    Parts, ReadState, Record, RecordKind, RoomHead, SourceId, StoreError, StoredEvent,
+    Parts, ReadState, Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
@@ -278,8 +278,39 @@ pub trait RoomStore {
     /// `Unavailable` or `Corrupt`.
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 
-    /// Whether `watcher` may see whether `user` is online: both are members of a room, and neither blocks the other. A
-    /// 1:1 that `watcher` opened does not count, or anybody could make one to see it.
+    /// A page of those whom a user blocks, after `after` (nil for the start), ordered by id.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError>;
+
+    /// Sets whether a user hides from everybody whether they are online.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError>;
+
+    /// Those of `users` who hide whether they are online, in their order.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError>;
+
+    /// Sets what a member wants to be told of a room. `false` when the user is no member.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError>;
+
+    /// Deletes the past of a room for a member up to `seq`, whose last message has the ordinal `n`; never less than before. `false` when
+    /// the user is no member.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError>;
+
+    /// Whether `watcher` may see whether `user` is online: `user` does not hide it, both are members of a room, and neither
+    /// blocks the other. A 1:1 that `watcher` opened does not count, or anybody could make one to see it.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.

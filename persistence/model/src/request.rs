@@ -6,7 +6,8 @@
 use lynk_domain::{Epoch, Key, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::{
-    MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, RecordAt, RoomRow, Sentence, StoredEvent,
+    MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow, Sentence,
+    StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.
@@ -137,6 +138,22 @@ pub enum StoreRequest {
         room: RoomId,
         /// Which, and from where.
         query: ListQuery,
+    },
+    /// Who of `users` hide from everybody whether they are online.
+    Hidden {
+        /// Whom.
+        users: Vec<UserId>,
+    },
+    /// A member deletes the past of a room for itself.
+    Clear {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        user: UserId,
+        /// Up to here.
+        seq: Seq,
+        /// Ordinal of the last message of that past.
+        n: Ordinal,
     },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
@@ -271,6 +288,8 @@ pub struct Membership {
     pub role: Role,
     /// For a 1:1, the other user; nil otherwise.
     pub peer: UserId,
+    /// What the user has set for itself.
+    pub personal: Personal,
 }
 
 /// Why the store did not answer.
@@ -325,6 +344,10 @@ pub enum StoreReply {
     Relations(Vec<UserId>),
     /// To `List`.
     Listed(Box<Listed>),
+    /// To `Hidden`, in the order asked for.
+    Hidden(Vec<UserId>),
+    /// To `Clear`: whether the user is a member.
+    Cleared(bool),
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

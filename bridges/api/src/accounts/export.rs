@@ -73,8 +73,16 @@ struct ExportedAccount {
     user_name: String,
     /// What others read.
     display_name: String,
+    /// What it tells about itself.
+    bio: String,
     /// When it was made.
     created_at: u64,
+    /// When its profile changed last.
+    updated_at: u64,
+    /// Whether others find it by the beginnings of its names.
+    discoverable_by_name: bool,
+    /// Whether others reach it by its telephone number.
+    discoverable_by_phone: bool,
     /// Since when signing in asks for an app; null when it does not.
     totp_since: Option<u64>,
     /// Recovery codes that were not used.
@@ -222,7 +230,11 @@ fn account(exported: &Exported, claims: &Claims, blocks: impl Iterator<Item = Us
         phone: account.phone.as_e164().to_owned(),
         user_name: account.user_name.clone(),
         display_name: account.display_name.clone(),
+        bio: account.bio.clone(),
         created_at: account.created.0,
+        updated_at: account.updated.0,
+        discoverable_by_name: account.findable.by_name,
+        discoverable_by_phone: account.findable.by_phone,
         totp_since: standing.confirmed.map(|at| at.0),
         recovery_codes_left: standing.recovery_left,
         sessions: sessions.iter().map(|one| SessionRow::new(one, claims.session)).collect(),

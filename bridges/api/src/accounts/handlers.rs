@@ -1,23 +1,22 @@
 //! The operations over HTTP: what a request means, and what its answer looks like.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lynk_auth::{Code, CodeRequest, OneTimeKind, RefreshToken};
 use lynk_domain::{SessionId, UserId};
-use lynk_model::account::{ACCOUNTS_PER_QUESTION_MAX, Account, USER_NAME_CHARS_MAX, Which};
+use lynk_model::account::Which;
 use lynk_protocol::{ErrorCode, Reject};
 
 use super::counts::Coded;
 use super::number::Number;
-use super::service::{Proved, Registration, folded};
+use super::service::{Proved, Registration};
 use super::{AccountsState, names, number, wire};
 use crate::body::Json;
 use crate::{ApiError, Caller, Client};
@@ -171,11 +170,7 @@ pub(super) async fn me(
 ) -> Answer<Body<wire::Me>> {
     state.pace.take((state.clock)().mono, claims.user)?;
     let account = state.desk.ask(move |desk| desk.me(&claims)).await?;
-    Ok(axum::Json(wire::Me {
-        user: (&account).into(),
-        phone: account.phone.masked(),
-        created_at: account.created.0,
-    }))
+    Ok(axum::Json((&account).into()))
 }
 
 pub(super) async fn sessions(
@@ -208,57 +203,6 @@ pub(super) async fn end_others(
     let now = (state.clock)();
     let revoked = state.desk.ask(move |desk| desk.end(now, &claims, Which::Others(claims.session))).await?;
     Ok(axum::Json(wire::Revoked { revoked }))
-}
-
-pub(super) async fn users(
-    State(state): State<AccountsState>,
-    Caller { claims }: Caller,
-    query: Result<Query<wire::UsersQuery>, QueryRejection>,
-) -> Answer<Body<wire::Users>> {
-    state.pace.take((state.clock)().mono, claims.user)?;
-    let wrong =
-        || Reject::because(ErrorCode::InvalidField, "ids must be 1 to 100 user ids, separated by commas");
-    let Query(wire::UsersQuery { ids }) = query.map_err(|_| wrong())?;
-    let mut users = Vec::new();
-    for text in ids.split(',') {
-        let user =
-            wire::user_id(text).filter(|_| users.len() < ACCOUNTS_PER_QUESTION_MAX).ok_or_else(wrong)?;
-        if !users.contains(&user) {
-            users.push(user);
-        }
-    }
-    let accounts = state.desk.ask(move |desk| desk.users(&users)).await?;
-    let hidden = hidden(&state, claims.user, &accounts).await?;
-    let users = accounts.iter().filter(|one| !hidden.contains(&one.user)).map(wire::User::from).collect();
-    Ok(axum::Json(wire::Users { users }))
-}
-
-pub(super) async fn user_of_name(
-    State(state): State<AccountsState>,
-    Caller { claims }: Caller,
-    name: Result<Path<String>, PathRejection>,
-) -> Answer<Body<wire::User>> {
-    state.pace.take((state.clock)().mono, claims.user)?;
-    let missing = ErrorCode::UserNotFound;
-    let Path(name) = name.map_err(|_| missing)?;
-    if name.chars().count() > USER_NAME_CHARS_MAX {
-        return Err(missing.into());
-    }
-    let account = state.desk.ask(move |desk| desk.user_of_name(&folded(&name))).await?;
-    let accounts = [account];
-    if hidden(&state, claims.user, &accounts).await?.contains(&accounts[0].user) {
-        return Err(missing.into());
-    }
-    Ok(axum::Json((&accounts[0]).into()))
-}
-
-/// Which of `accounts` a user may not see.
-async fn hidden(state: &AccountsState, asker: UserId, accounts: &[Account]) -> Answer<BTreeSet<UserId>> {
-    let others: Vec<UserId> = accounts.iter().map(|one| one.user).filter(|user| *user != asker).collect();
-    if others.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    Ok(state.blocks.across(asker, &others).await?)
 }
 
 pub(super) async fn jwks(State(state): State<AccountsState>) -> Response {

@@ -3,13 +3,15 @@
 //! Thread: any. Pure. What can fail: the text, with [`ErrorCode::InvalidField`] that says what it must be.
 
 use lynk_model::account::{
-    DEVICE_CHARS_MAX, DISPLAY_NAME_CHARS_MAX, USER_NAME_CHARS_MAX, USER_NAME_CHARS_MIN,
+    BIO_CHARS_MAX, DEVICE_CHARS_MAX, DISPLAY_NAME_CHARS_MAX, USER_NAME_CHARS_MAX, USER_NAME_CHARS_MIN,
 };
 use lynk_protocol::{ErrorCode, Reject};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::{MixedScript as _, RestrictionLevel, RestrictionLevelDetection as _};
 
+/// Lines of what a user says of themselves.
+const BIO_LINES_MAX: usize = 20;
 /// Marks in a row that a letter may carry: more are decoration that overlaps other lines.
 const MARKS_MAX: usize = 2;
 
@@ -63,6 +65,23 @@ pub(super) fn display_name(text: Option<&str>, user_name: &str) -> Result<String
             line(text, DISPLAY_NAME_CHARS_MAX, "display_name must be at most 64 characters in one line")
         }
     }
+}
+
+/// What a user says of themselves; may be empty.
+///
+/// # Errors
+/// It is longer than 500 characters, has more than 20 lines, or holds characters that move others.
+pub(super) fn bio(text: &str) -> Result<String, Reject> {
+    let refused =
+        || Reject::because(ErrorCode::InvalidField, "bio must be at most 500 characters in at most 20 lines");
+    if text.len() > 8 * BIO_CHARS_MAX {
+        return Err(refused());
+    }
+    let text = text.trim().replace("\r\n", "\n");
+    let lines: Result<Vec<String>, Reject> =
+        text.split('\n').map(|one| line(one, BIO_CHARS_MAX, "bio must be plain text")).collect();
+    let fits = text.chars().count() <= BIO_CHARS_MAX && lines?.len() <= BIO_LINES_MAX;
+    if fits { Ok(text) } else { Err(refused()) }
 }
 
 /// What a user calls a device; may be empty.
@@ -137,5 +156,21 @@ mod tests {
             assert!(display_name(Some(bad), "alice").is_err() && device(Some(bad)).is_err(), "{bad:?}");
         }
         assert_eq!(device(None).as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn what_somebody_says_may_have_lines() {
+        assert_eq!(bio(" I count.\r\n\nAlso: 👩‍💻 ").as_deref(), Ok("I count.\n\nAlso: 👩‍💻"));
+        assert_eq!(bio("  ").as_deref(), Ok(""));
+        assert_eq!(bio(&"ü".repeat(500)).map(|text| text.chars().count()), Ok(500));
+        for bad in [
+            "ü".repeat(501),
+            "a\n".repeat(20) + "a",
+            "a\u{0}b".to_owned(),
+            "\u{202e}ecila".to_owned(),
+            "x".repeat(1 << 20),
+        ] {
+            assert!(bio(&bad).is_err(), "{:?}", bad.chars().take(9).collect::<String>());
+        }
     }
 }

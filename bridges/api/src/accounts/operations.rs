@@ -3,7 +3,7 @@
 use axum::http::Method;
 use lynk_protocol::ErrorCode;
 
-use super::{available, erase, export, factors, wire};
+use super::{available, erase, export, factors, privacy, wire, wishes};
 use crate::{Operation, SchemaOf, object_of, schema_of};
 
 /// What the store may answer.
@@ -57,7 +57,13 @@ pub(super) fn signed_in(
 /// Every operation of accounts, in the order of the reference.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    signing_in().into_iter().chain(factors::operations()).chain(sessions()).chain(people()).collect()
+    signing_in()
+        .into_iter()
+        .chain(factors::operations())
+        .chain(sessions())
+        .chain(people())
+        .chain(privacy())
+        .collect()
 }
 
 fn signing_in() -> [Operation; 4] {
@@ -176,7 +182,7 @@ fn sessions() -> [Operation; 8] {
     ]
 }
 
-fn people() -> [Operation; 5] {
+fn people() -> [Operation; 7] {
     [
         Operation {
             query: Some(object_of::<wire::UsersQuery>),
@@ -186,6 +192,28 @@ fn people() -> [Operation; 5] {
                 "users",
                 "People by id; those who do not exist or may not be seen are left out.",
                 (200, Some(schema_of::<wire::Users>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            request: Some(schema_of::<wire::ProfileBody>),
+            ..signed_in(
+                Method::PATCH,
+                "/v1/me",
+                "change_me",
+                "Change what is given of one's own profile.",
+                (200, Some(schema_of::<wire::Me>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField, NameTaken),
+            )
+        },
+        Operation {
+            query: Some(object_of::<wire::SearchQuery>),
+            ..signed_in(
+                Method::GET,
+                "/v1/users/search",
+                "search_users",
+                "People by the beginnings of their names, as far as they want to be found.",
+                (200, Some(schema_of::<wire::FoundUsers>)),
                 errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
             )
         },
@@ -229,5 +257,65 @@ fn people() -> [Operation; 5] {
             (200, Some(schema_of::<wire::Jwks>)),
             errors!(),
         ),
+    ]
+}
+
+fn privacy() -> [Operation; 5] {
+    [
+        signed_in(
+            Method::GET,
+            "/v1/me/privacy",
+            "privacy",
+            "How one is found and seen.",
+            (200, Some(schema_of::<privacy::Privacy>)),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
+        ),
+        Operation {
+            request: Some(schema_of::<privacy::PrivacyBody>),
+            ..signed_in(
+                Method::PUT,
+                "/v1/me/privacy",
+                "set_privacy",
+                "Change what is given of how one is found and seen.",
+                (200, Some(schema_of::<privacy::Privacy>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            tag: "blocks",
+            query: Some(object_of::<privacy::BlocksQuery>),
+            ..signed_in(
+                Method::GET,
+                "/v1/blocks",
+                "list_blocks",
+                "A page of those whom one blocks.",
+                (200, Some(schema_of::<privacy::BlockedUsers>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
+        Operation {
+            tag: "rooms",
+            request: Some(schema_of::<wishes::Notifications>),
+            ..signed_in(
+                Method::PUT,
+                "/v1/rooms/{room}/notifications",
+                "set_notifications",
+                "Say what one wants to be notified of in a room: all of it, so what is left out is as it is at first.",
+                (200, Some(schema_of::<wishes::Notifications>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField, NotAMember),
+            )
+        },
+        Operation {
+            tag: "rooms",
+            request: Some(schema_of::<privacy::ByPhoneBody>),
+            ..signed_in(
+                Method::POST,
+                "/v1/direct/by_phone",
+                "open_direct_by_phone",
+                "Begin a conversation with whoever has a number, if they want to be found by it; the answer is the same for every number.",
+                (202, Some(schema_of::<privacy::Tried>)),
+                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField),
+            )
+        },
     ]
 }

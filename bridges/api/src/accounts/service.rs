@@ -19,7 +19,10 @@ use lynk_auth::{
 };
 use lynk_bridge::Turned;
 use lynk_domain::{Millis, Now, Phone, Revocation, SessionId, UserId, uuid_v7};
-use lynk_model::account::{Account, AuditKind, Charge, Charged, NewSession, Registered, Session, Which};
+use lynk_model::account::{
+    Account, AccountChange, AuditKind, Changed, Charge, Charged, FoundAccounts, NewSession, Registered,
+    SearchMark, Session, Which,
+};
 use lynk_model::port::{ErasureStore, FactorStore, LastFault};
 use lynk_model::{StoreError, fold_name};
 use lynk_protocol::{ErrorCode, Reject};
@@ -35,6 +38,11 @@ use crate::names::{NameOf, Names};
 
 pub(super) const HOUR_MILLIS: u64 = 60 * 60 * 1_000;
 pub(super) const DAY_MILLIS: u64 = 24 * HOUR_MILLIS;
+/// How often a user name may change, and in which time: each change closes a name to others.
+const RENAMES_MAX: u32 = 3;
+const RENAMES_MILLIS: u64 = 30 * DAY_MILLIS;
+/// Numbers that a user may try in a day.
+const PHONES_TRIED_MAX: u32 = 20;
 
 /// Turns of one refresh against others of the same family. Each other one had the newest token too.
 const REFRESH_TURNS_MAX: usize = 4;
@@ -103,10 +111,22 @@ pub(super) trait Actions: EraseActions + ExportActions {
     fn refresh(&mut self, now: Now, token: &RefreshToken) -> Result<Issued, Reject>;
     fn ticket(&mut self, now: Now, claims: Claims) -> Result<Opaque, Reject>;
     fn me(&mut self, claims: &Claims) -> Result<Account, Reject>;
+    fn change(&mut self, now: Now, claims: &Claims, change: AccountChange) -> Result<Account, Reject>;
     fn sessions(&mut self, now: Now, claims: &Claims) -> Result<Vec<Session>, Reject>;
     fn end(&mut self, now: Now, claims: &Claims, which: Which) -> Result<usize, Reject>;
     fn users(&mut self, users: &[UserId]) -> Result<Vec<Account>, Reject>;
     fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject>;
+    /// Counts one more number that a user tries.
+    fn may_try_phone(&mut self, now: Now, claims: &Claims) -> Result<(), Reject>;
+    /// The account of a number, if whoever has the number may know of it.
+    fn findable_by_phone(&mut self, phone: &Phone) -> Result<Option<UserId>, Reject>;
+    fn search(
+        &mut self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, Reject>;
+    fn index_words(&mut self, limit: u32) -> Result<u32, Reject>;
     fn name_is_taken(&mut self, folded: &str, wall: Millis) -> Result<bool, Reject>;
     fn names(&mut self, after: &str, limit: u32) -> Result<Vec<String>, Reject>;
 }
@@ -447,13 +467,9 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
             }
             Found::Away => return Err(wait(ErrorCode::Unavailable, 1_000)),
         };
-        let account = Account {
-            user: UserId(uuid_v7(now.wall.0, self.bytes())),
-            phone,
-            user_name: asked.user_name.clone(),
-            display_name: asked.display_name.clone(),
-            created: now.wall,
-        };
+        let user = UserId(uuid_v7(now.wall.0, self.bytes()));
+        let (user_name, display_name) = (asked.user_name.clone(), asked.display_name.clone());
+        let account = Account::new(user, phone, user_name, display_name, now.wall);
         let (session, first) = self.new_session(now, asked.device.clone());
         let registered = self.runtime.block_on(self.store.register(&account, &session));
         let (issued, account) = match self.wrote(registered)? {
@@ -548,8 +564,37 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
 
     fn me(&mut self, claims: &Claims) -> Result<Account, Reject> {
         self.session_of(claims)?;
-        let found = self.stored(self.runtime.block_on(self.store.accounts(&[claims.user])))?;
-        found.into_iter().next().ok_or_else(|| ErrorCode::InvalidToken.into())
+        self.account(claims.user)
+    }
+
+    fn change(&mut self, now: Now, claims: &Claims, mut change: AccountChange) -> Result<Account, Reject> {
+        self.session_of(claims)?;
+        let account = self.account(claims.user)?;
+        change.user_name.take_if(|name| *name == account.user_name);
+        let renames = Charge {
+            key: self.server.subject("renames", &claims.user.0),
+            window_millis: RENAMES_MILLIS,
+            amount: 0,
+            max: RENAMES_MAX - 1,
+        };
+        // Whether there may be one more; it is counted when the name was to be had.
+        if change.user_name.is_some()
+            && let Charged::Refused { retry_after_millis, .. } = self.charge(&[renames], now.wall)?
+        {
+            return Err(wait(ErrorCode::RateLimited, retry_after_millis));
+        }
+        let changed = self.runtime.block_on(self.store.change(claims.user, &change, now.wall));
+        match self.wrote(changed)? {
+            Changed::Done(account) => {
+                if change.user_name.is_some() {
+                    self.names.note(NameOf::User, &folded(&account.user_name));
+                    self.charge(&[Charge { amount: 1, max: u32::MAX, ..renames }], now.wall)?;
+                }
+                Ok(*account)
+            }
+            Changed::NameTaken => Err(ErrorCode::NameTaken.into()),
+            Changed::Missing => Err(ErrorCode::InvalidToken.into()),
+        }
     }
 
     fn sessions(&mut self, now: Now, claims: &Claims) -> Result<Vec<Session>, Reject> {
@@ -576,6 +621,36 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
     fn user_of_name(&mut self, folded: &str) -> Result<Account, Reject> {
         let found = self.stored(self.runtime.block_on(self.store.account_of_name(folded)))?;
         found.ok_or_else(|| ErrorCode::UserNotFound.into())
+    }
+
+    fn may_try_phone(&mut self, now: Now, claims: &Claims) -> Result<(), Reject> {
+        self.session_of(claims)?;
+        let tries = self.counted("phones tried", &claims.user.0, DAY_MILLIS, PHONES_TRIED_MAX);
+        match self.charge(tries.as_slice(), now.wall)? {
+            Charged::Done => Ok(()),
+            Charged::Refused { retry_after_millis, .. } => {
+                Err(wait(ErrorCode::RateLimited, retry_after_millis))
+            }
+        }
+    }
+
+    fn findable_by_phone(&mut self, phone: &Phone) -> Result<Option<UserId>, Reject> {
+        let found = self.stored(self.runtime.block_on(self.store.account_of_phone(phone)))?;
+        Ok(found.filter(|account| account.findable.by_phone).map(|account| account.user))
+    }
+
+    fn search(
+        &mut self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, Reject> {
+        self.stored(self.runtime.block_on(self.store.search(words, after, limit)))
+    }
+
+    fn index_words(&mut self, limit: u32) -> Result<u32, Reject> {
+        let indexed = self.runtime.block_on(self.store.index_words(limit));
+        self.wrote(indexed)
     }
 
     fn name_is_taken(&mut self, folded: &str, wall: Millis) -> Result<bool, Reject> {

@@ -116,6 +116,14 @@ pub(super) struct User {
     pub(super) user_name: String,
     /// What to show.
     pub(super) display_name: String,
+    /// What the person says of themselves; may be empty.
+    #[schemars(length(max = 500))]
+    pub(super) bio: String,
+    /// Id of the picture, or nothing.
+    #[schemars(extend("format" = "uuid"))]
+    pub(super) avatar: Option<String>,
+    /// When something of this last changed. Never goes back, so the greater one of two answers is the newer.
+    pub(super) updated_at: u64,
 }
 
 impl From<&Account> for User {
@@ -124,8 +132,49 @@ impl From<&Account> for User {
             user: account.user.to_string(),
             user_name: account.user_name.clone(),
             display_name: account.display_name.clone(),
+            bio: account.bio.clone(),
+            avatar: account.avatar.map(|id| UserId(id).to_string()),
+            updated_at: account.updated.0,
         }
     }
+}
+
+/// `PATCH /v1/me`: what is given changes.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ProfileBody {
+    /// Unique name; may change three times in 30 days.
+    #[schemars(length(min = 3, max = 32))]
+    pub(super) user_name: Option<String>,
+    /// What others read; empty for the user name.
+    #[schemars(length(max = 64), regex(pattern = LINE))]
+    pub(super) display_name: Option<String>,
+    /// What the person says of themselves: plain text of at most 20 lines.
+    #[schemars(length(max = 500))]
+    pub(super) bio: Option<String>,
+}
+
+/// Whom to look for.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct SearchQuery {
+    /// Beginnings of words of a user name or display name, without regard to case and accents.
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) q: String,
+    /// People at most; 20 when left out.
+    #[schemars(range(min = 1, max = 50))]
+    pub(super) limit: Option<u32>,
+    /// `next` of the page before.
+    #[schemars(length(max = 512))]
+    pub(super) after: Option<String>,
+}
+
+/// Answer to `GET /v1/users/search`.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct FoundUsers {
+    /// People, each once over all pages. A page may have few, or none, and others follow.
+    pub(super) users: Vec<User>,
+    /// Where it goes on; left out at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
 }
 
 /// Answer to `verify` and `register`.
@@ -174,7 +223,7 @@ pub(super) struct Ticket {
     pub(super) expires_in_ms: u64,
 }
 
-/// Answer to `GET /v1/me`.
+/// Answer to `GET /v1/me` and to its change.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Me {
     #[serde(flatten)]
@@ -183,6 +232,12 @@ pub(super) struct Me {
     pub(super) phone: String,
     /// When the account was made.
     pub(super) created_at: u64,
+}
+
+impl From<&Account> for Me {
+    fn from(account: &Account) -> Self {
+        Self { user: account.into(), phone: account.phone.masked(), created_at: account.created.0 }
+    }
 }
 
 /// One row of `GET /v1/sessions`.

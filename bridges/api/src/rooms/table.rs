@@ -321,6 +321,15 @@ fn positions() -> Vec<Route> {
         .body::<At>()
         .gives::<Unread>(200),
         position(
+            "/v1/rooms/{room}/clear",
+            "clear",
+            "delete_for_me",
+            "Deletes the past of a conversation of two up to a message, for the caller alone.",
+        )
+        .body::<At>()
+        .gives::<Done>(200)
+        .errors(&[&[Forbidden, Unavailable]]),
+        position(
             "/v1/rooms/{room}/delivered",
             "delivered",
             "delivered_up_to",

@@ -526,6 +526,14 @@ object! {
         #[serde(default)] mentions: Option<u32>,
         /// Time of the last event.
         #[serde(default)] active: Option<Time>,
+        /// The caller has deleted the past up to here.
+        #[serde(default)] cleared: Option<u64>,
+        /// `true` when there is no message after that: it is not to be listed.
+        #[serde(default)] hidden: Option<bool>,
+        /// The caller is notified of nothing before this time, in milliseconds since 1970.
+        #[serde(default)] muted_until: Option<u64>,
+        /// The caller is notified of mentions only, or of everything also where others are not; missing for what the server does by itself.
+        #[serde(default)] mentions_only: Option<bool>,
     }
 }
 object! {

@@ -3,6 +3,7 @@
 mod carrier;
 mod factors;
 mod names;
+mod people;
 mod refresh;
 mod rival;
 mod secrets;

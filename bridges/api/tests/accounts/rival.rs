@@ -10,8 +10,8 @@ use lynk_domain::{Family, Millis, Phone, Revocation, RoomId, Seq, SessionId, Use
 use lynk_embedded::Accounts;
 use lynk_model::StoreError;
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Erasure, Factor, NewSession, Registered,
-    Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Erasure, Factor,
+    FoundAccounts, NewSession, Registered, SearchMark, Session, Which,
 };
 use lynk_model::port::{AccountStore, ErasureStore, FactorStore, LastFault, ready};
 
@@ -189,6 +189,28 @@ impl AccountStore for Raced {
 
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         ready(self.store.borrow().accounts(users))
+    }
+
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        ready(self.store.get_mut().change(user, change, wall))
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        ready(self.store.borrow().search(words, after, limit))
+    }
+
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError> {
+        ready(self.store.get_mut().index_words(limit))
     }
 
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {

@@ -120,7 +120,7 @@ fn a_ticket_opens_one_socket_within_thirty_seconds_and_ends_with_its_session() {
 }
 
 /// Alice and Bob.
-struct Apart(Vec<UserId>);
+pub(crate) struct Apart(pub(crate) Vec<UserId>);
 
 impl Blocks for Apart {
     fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a> {

@@ -93,9 +93,11 @@ fn the_listed_operations_are_those_of_the_router() {
         let method = operation.method.as_str();
         assert!(seen.insert((method.to_owned(), operation.path)), "{} twice", operation.path);
         let id = "01010101-0101-4101-8101-010101010101";
-        let path = operation.path.replace("{session}", id).replace("{user_name}", "nobody");
-        // Nothing that any of them needs, and one field of another type.
-        let body = operation.request.is_some().then(|| json!({ "cursor": 1 }));
+        let path =
+            operation.path.replace("{session}", id).replace("{user_name}", "nobody").replace("{room}", id);
+        // Nothing that any of them needs, and fields of another type.
+        let wrong = json!({ "cursor": 1, "user_name": 1, "presence": 1, "muted_until": "x" });
+        let body = operation.request.is_some().then_some(wrong);
         let answer = server.call(method, &path, None, body.as_ref());
         assert!(answer.status != 405 && answer.body["code"] != "unknown_op", "{method} {path}");
         assert_eq!(operation.auth, answer.body["code"] == "not_signed_in", "{method} {path}");
@@ -106,7 +108,7 @@ fn the_listed_operations_are_those_of_the_router() {
         }
         assert!(operation.summary.ends_with('.'), "{}", operation.summary);
     }
-    assert_eq!(seen.len(), 25);
+    assert_eq!(seen.len(), 34);
 }
 
 /// Schemas whole, without references.

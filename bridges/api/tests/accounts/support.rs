@@ -229,6 +229,7 @@ impl Server {
             blocks,
             names: Arc::clone(&names),
             room_names: Arc::new(NoRooms),
+            room_people: Arc::new(NoRooms),
             room_name_chars_max: 100,
             shards: shards.clone(),
             painter: Arc::new(Painted(compute)),

@@ -53,13 +53,9 @@ impl Shared {
             family,
             sessions_max: 9,
         };
-        let account = Account {
-            user: UserId(user),
-            phone: Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number"),
-            user_name: format!("user{n}"),
-            display_name: String::new(),
-            created: Millis(u64::from(n)),
-        };
+        let phone = Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number");
+        let created = Millis(u64::from(n));
+        let account = Account::new(UserId(user), phone, format!("user{n}"), String::new(), created);
         ready(self.0.lock().expect("no panic").register(&account, &session)).expect("registers");
         account.user
     }

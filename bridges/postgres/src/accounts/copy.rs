@@ -78,8 +78,11 @@ impl Dump for AccountsSnapshot {
 async fn ask(session: &Session, mark: &AccountsMark, limit: i64) -> Result<Vec<Row>, Fault> {
     match mark {
         AccountsMark::Accounts(after) => {
-            let sql = "SELECT user_id, phone, user_name, display_name, created FROM accounts.accounts
-                WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+            let sql = concat!(
+                "SELECT ",
+                read::account_columns!(),
+                " FROM accounts.accounts a WHERE a.user_id > $1 ORDER BY a.user_id LIMIT $2"
+            );
             session.rows(sql, &[&uuid(after.0), &limit]).await
         }
         AccountsMark::Names(after) => {
@@ -186,7 +189,11 @@ fn one(mark: &AccountsMark, row: &Row) -> Result<(AccountsRow, AccountsMark), Fa
 async fn under_key(session: &Session, row: &AccountsRow) -> Result<Option<AccountsRow>, Fault> {
     let (of, found) = match row {
         AccountsRow::Account(account) => {
-            let sql = "SELECT user_id, phone, user_name, display_name, created FROM accounts.accounts WHERE user_id = $1";
+            let sql = concat!(
+                "SELECT ",
+                read::account_columns!(),
+                " FROM accounts.accounts a WHERE a.user_id = $1"
+            );
             (AccountsMark::Accounts(account.user), session.row(sql, &[&uuid(account.user.0)]).await?)
         }
         AccountsRow::Name { folded, .. } => {
@@ -262,8 +269,9 @@ impl Fill for PostgresAccounts {
 async fn take_out(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
     match row {
         AccountsRow::Account(account) => {
-            let sql = "DELETE FROM accounts.accounts WHERE user_id = $1";
-            session.execute(sql, &[&uuid(account.user.0)]).await?
+            let user = uuid(account.user.0);
+            session.execute("DELETE FROM accounts.words WHERE user_id = $1", &[&user]).await?;
+            session.execute("DELETE FROM accounts.accounts WHERE user_id = $1", &[&user]).await?
         }
         // Nor may the role.
         AccountsRow::Erasure(_) => return Err(Fault::corrupt("erasures are never taken out")),
@@ -308,16 +316,14 @@ async fn take_out(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
 async fn put(session: &Session, row: &AccountsRow) -> Result<(), Fault> {
     match row {
         AccountsRow::Account(account) => {
-            // The role may not change accounts, only make and remove them.
-            let (user, phone, created) =
-                (uuid(account.user.0), account.phone.as_e164(), bits(account.created.0));
-            let sql = "DELETE FROM accounts.accounts WHERE user_id = $1 OR phone = $2";
-            session.execute(sql, &[&user, &phone]).await?;
-            let sql = "INSERT INTO accounts.accounts (user_id, phone, user_name, display_name, created)
-                VALUES ($1, $2, $3, $4, $5)";
-            session
-                .execute(sql, &[&user, &phone, &account.user_name, &account.display_name, &created])
-                .await?
+            let (user, phone) = (uuid(account.user.0), account.phone.as_e164());
+            let words = "DELETE FROM accounts.words
+                WHERE user_id IN (SELECT user_id FROM accounts.accounts WHERE phone = $2 AND user_id <> $1)";
+            session.execute(words, &[&user, &phone]).await?;
+            let other = "DELETE FROM accounts.accounts WHERE phone = $2 AND user_id <> $1";
+            session.execute(other, &[&user, &phone]).await?;
+            write::put_account(session, account).await?;
+            1
         }
         AccountsRow::Name { folded, user, freed } => {
             let sql = "INSERT INTO accounts.names (folded, user_id, freed) VALUES ($1, $2, $3)

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join;
 use lynk_domain::{Family, Millis, Revocation, SessionId, UserId};
 use lynk_model::account::{
-    AUDIT_KEPT_MILLIS, Account, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS,
-    NewSession, Registered, Which,
+    AUDIT_KEPT_MILLIS, Account, AccountChange, AuditKind, COUNTER_SLICES, Changed, Charge, Charged,
+    ENDED_SESSION_KEPT_MILLIS, NewSession, Registered, Which,
 };
 use lynk_model::{NAME_RESERVED_MILLIS, fold_name};
 
+use super::read::{self, account_columns};
 use crate::Fault;
 use crate::column::{bits, get, id, number, small, uuid};
 use crate::database::{Database, Session, Verdict};
@@ -19,6 +20,8 @@ use crate::locks::{Locks, Of, TAKE};
 
 /// Rows of each kind that one call drops because their time is over, so that no call pays for many.
 const PRUNED_MAX: i64 = 64;
+/// How the words of an account are made; part of the stored format.
+const WORDS_VERSION: i64 = 1;
 
 pub(super) async fn note(
     session: &Session,
@@ -50,15 +53,11 @@ pub(super) async fn register(
             if session.row(taken, &[&phone]).await?.is_some() {
                 return Ok(Verdict::Rollback(Registered::PhoneTaken));
             }
-            if !take_name(session, account, &folded).await? {
+            if !take_name(session, account.user, &folded, account.created).await? {
                 return Ok(Verdict::Rollback(Registered::NameTaken));
             }
-            let sql = "INSERT INTO accounts.accounts (user_id, phone, user_name, display_name, created)
-                       VALUES ($1, $2, $3, $4, $5)";
+            put_account(session, account).await?;
             let (user, created) = (uuid(account.user.0), bits(account.created.0));
-            session
-                .execute(sql, &[&user, &phone, &account.user_name, &account.display_name, &created])
-                .await?;
             let waits = "INSERT INTO accounts.outbox (user_id, created) VALUES ($1, $2)
                 ON CONFLICT (user_id) DO NOTHING";
             session.execute(waits, &[&user, &created]).await?;
@@ -69,14 +68,116 @@ pub(super) async fn register(
         .await
 }
 
-async fn take_name(session: &Session, account: &Account, folded: &str) -> Result<bool, Fault> {
+/// Writes an account and its words, whatever was there.
+pub(super) async fn put_account(session: &Session, account: &Account) -> Result<(), Fault> {
+    let sql = "INSERT INTO accounts.accounts
+             (user_id, phone, user_name, display_name, created, bio, avatar, updated, by_name, by_phone, words)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (user_id) DO UPDATE SET phone = excluded.phone, user_name = excluded.user_name,
+             display_name = excluded.display_name, created = excluded.created, bio = excluded.bio,
+             avatar = excluded.avatar, updated = excluded.updated, by_name = excluded.by_name,
+             by_phone = excluded.by_phone, words = excluded.words";
+    let updated = if account.updated == account.created { 0 } else { account.updated.0 };
+    session
+        .execute(
+            sql,
+            &[
+                &uuid(account.user.0),
+                &account.phone.as_e164(),
+                &account.user_name,
+                &account.display_name,
+                &bits(account.created.0),
+                &account.bio,
+                &account.avatar.map(uuid),
+                &bits(updated),
+                &account.findable.by_name,
+                &account.findable.by_phone,
+                &WORDS_VERSION,
+            ],
+        )
+        .await?;
+    put_words(session, account).await
+}
+
+async fn put_words(session: &Session, account: &Account) -> Result<(), Fault> {
+    let user = uuid(account.user.0);
+    session.execute("DELETE FROM accounts.words WHERE user_id = $1", &[&user]).await?;
+    let words: Vec<String> = account.words().into_iter().collect();
+    let sql = "INSERT INTO accounts.words (word, user_id) SELECT word, $2 FROM unnest($1::text[]) AS word";
+    session.execute(sql, &[&words, &user]).await?;
+    Ok(())
+}
+
+pub(super) async fn change(
+    database: &Database,
+    user: UserId,
+    change: &AccountChange,
+    wall: Millis,
+) -> Result<Changed, Fault> {
+    let wanted = change.user_name.as_deref().map(fold_name);
+    let locks = Locks::default().with(Of::Account, &user.0);
+    let locks = match &wanted {
+        Some(folded) => locks.with(Of::UserName, folded.as_bytes()),
+        None => locks,
+    };
+    let locks = locks.sorted();
+    database
+        .change(async |session| {
+            session.execute(TAKE, &[&locks]).await?;
+            let sql =
+                concat!("SELECT ", account_columns!(), " FROM accounts.accounts a WHERE a.user_id = $1");
+            let Some(row) = session.row(sql, &[&uuid(user.0)]).await? else {
+                return Ok(Verdict::Rollback(Changed::Missing));
+            };
+            let before = read::account(&row)?;
+            let after = change.apply(&before, wall);
+            let (old, new) = (fold_name(&before.user_name), fold_name(&after.user_name));
+            if old != new {
+                if !take_name(session, user, &new, wall).await? {
+                    return Ok(Verdict::Rollback(Changed::NameTaken));
+                }
+                let free = "UPDATE accounts.names SET freed = $2 WHERE folded = $1 AND user_id = $3";
+                session.execute(free, &[&old, &bits(wall.0), &uuid(user.0)]).await?;
+            }
+            let changed = after != before;
+            if changed {
+                put_account(session, &after).await?;
+            }
+            let done = Changed::Done(Box::new(after));
+            Ok(if changed { Verdict::Commit(done) } else { Verdict::Rollback(done) })
+        })
+        .await
+}
+
+pub(super) async fn index_words(database: &Database, limit: u32) -> Result<u32, Fault> {
+    database
+        .change(async |session| {
+            // Those that another process is at are left to it.
+            let sql = concat!(
+                "SELECT ",
+                account_columns!(),
+                " FROM accounts.accounts a WHERE a.words = 0 ORDER BY a.user_id LIMIT $1 FOR UPDATE SKIP LOCKED"
+            );
+            let rows = session.rows(sql, &[&i64::from(limit)]).await?;
+            for row in &rows {
+                let account = read::account(row)?;
+                put_words(session, &account).await?;
+                let sql = "UPDATE accounts.accounts SET words = $2 WHERE user_id = $1";
+                session.execute(sql, &[&uuid(account.user.0), &WORDS_VERSION]).await?;
+            }
+            Ok(Verdict::Commit(rows.len() as u32))
+        })
+        .await
+}
+
+async fn take_name(session: &Session, user: UserId, folded: &str, wall: Millis) -> Result<bool, Fault> {
     let held = "SELECT user_id, freed FROM accounts.names WHERE folded = $1";
     if let Some(row) = session.row(held, &[&folded]).await?
-        && id(&row, 0)? != account.user.0
+        && id(&row, 0)? != user.0
     {
         let freed: Option<i64> = get(&row, 1)?;
         let free_from = freed.map(|at| at.cast_unsigned().saturating_add(NAME_RESERVED_MILLIS));
-        if free_from.is_none_or(|from| account.created.0 < from) {
+        if free_from.is_none_or(|from| wall.0 < from) {
             return Ok(false);
         }
     }
@@ -84,7 +185,7 @@ async fn take_name(session: &Session, account: &Account, folded: &str) -> Result
     let take = "INSERT INTO accounts.names (folded, user_id, freed) VALUES ($1, $2, NULL)
         ON CONFLICT (folded) DO UPDATE SET user_id = excluded.user_id, freed = NULL
         WHERE names.user_id = excluded.user_id OR names.freed IS NOT NULL";
-    Ok(session.execute(take, &[&folded, &uuid(account.user.0)]).await? == 1)
+    Ok(session.execute(take, &[&folded, &uuid(user.0)]).await? == 1)
 }
 
 pub(super) fn of_account(user: UserId) -> Vec<i64> {
@@ -121,6 +222,7 @@ pub(super) async fn remove_in(
     let free = "UPDATE accounts.names SET freed = $2 WHERE user_id = $1 AND freed IS NULL";
     session.execute(free, &[&id, &bits(wall.0)]).await?;
     super::factors::forget(session, user).await?;
+    session.execute("DELETE FROM accounts.words WHERE user_id = $1", &[&id]).await?;
     let ended = end_sessions(session, user, Which::All, AuditKind::Removed, wall).await?;
     note(session, user, SessionId::NIL, AuditKind::Removed, wall).await?;
     Ok(Some(ended))

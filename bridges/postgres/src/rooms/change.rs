@@ -3,10 +3,10 @@
 //! Thread: the bridge's. Decisions are made after the command's locks are held, by what is committed then.
 
 use futures_util::future::{try_join, try_join3};
-use lynk_domain::{MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
     BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
-    NAME_RESERVED_MILLIS, RoomRow, fold_name, rooms_max, unique_name,
+    NAME_RESERVED_MILLIS, RoomRow, RoomWish, fold_name, rooms_max, unique_name,
 };
 use tokio_postgres::Row;
 
@@ -49,6 +49,56 @@ pub(super) async fn apply(
             )
             .await?;
             Ok(Verdict::Commit(outcome))
+        })
+        .await
+}
+
+/// Notes that a user hides, or no longer does.
+pub(super) async fn set_hidden(database: &Database, user: UserId, hidden: bool) -> Result<(), Fault> {
+    let sql = match hidden {
+        true => "INSERT INTO rooms.hidden (user_id) VALUES ($1) ON CONFLICT DO NOTHING",
+        false => "DELETE FROM rooms.hidden WHERE user_id = $1",
+    };
+    database
+        .change(async |session| {
+            session.execute(sql, &[&uuid(user.0)]).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
+}
+
+pub(super) async fn set_wish(
+    database: &Database,
+    room: RoomId,
+    user: UserId,
+    wish: RoomWish,
+) -> Result<bool, Fault> {
+    let sql = "UPDATE rooms.members SET muted_until = $3, wish = $4 WHERE room = $1 AND user_id = $2";
+    let (room, user, until) = (uuid(room.0), uuid(user.0), bits(wish.muted_until.0));
+    let wish = wish.wish as i16;
+    database
+        .change(async |session| {
+            let changed = session.execute(sql, &[&room, &user, &until, &wish]).await?;
+            Ok(Verdict::Commit(changed == 1))
+        })
+        .await
+}
+
+pub(super) async fn clear(
+    database: &Database,
+    room: RoomId,
+    user: UserId,
+    seq: Seq,
+    n: Ordinal,
+) -> Result<bool, Fault> {
+    let sql = "UPDATE rooms.members SET cleared = greatest($3, cleared),
+            cleared_n = CASE WHEN $3 > cleared THEN $4 ELSE cleared_n END
+        WHERE room = $1 AND user_id = $2";
+    let (room, user, seq, n) = (uuid(room.0), uuid(user.0), bits(seq.0), bits(n.0));
+    database
+        .change(async |session| {
+            let changed = session.execute(sql, &[&room, &user, &seq, &n]).await?;
+            Ok(Verdict::Commit(changed == 1))
         })
         .await
 }
@@ -269,7 +319,8 @@ async fn put_member(
 ) -> Result<(), Fault> {
     let sql = "INSERT INTO rooms.members (room, user_id, role, joined_version, joined_seq) VALUES ($1, $2, $3, $4, 0)
         ON CONFLICT (room, user_id) DO UPDATE
-        SET role = excluded.role, joined_version = excluded.joined_version, joined_seq = 0";
+        SET role = excluded.role, joined_version = excluded.joined_version, joined_seq = 0,
+            muted_until = 0, wish = 0, cleared = 0, cleared_n = 0";
     session.execute(sql, &[&uuid(room.0), &uuid(user.0), &(role as i16), &bits(version)]).await?;
     Ok(())
 }

@@ -57,7 +57,7 @@ impl Dump for RoomsSnapshot {
     }
 
     async fn count(&mut self) -> Result<u64, StoreError> {
-        count(&self.0, &["rooms.rooms", "rooms.names", "rooms.blocks", "rooms.results"]).await
+        count(&self.0, &["rooms.rooms", "rooms.names", "rooms.blocks", "rooms.results", "rooms.hidden"]).await
     }
 }
 
@@ -78,6 +78,10 @@ async fn page(session: &Session, mark: &RoomsMark, limit: i64) -> Result<Rows, F
             let sql = "SELECT actor, room, key, content_hash, version, seq, wall FROM rooms.results
                 WHERE (actor, room, key) > ($1, $2, $3) ORDER BY actor, room, key LIMIT $4";
             session.rows(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0), &limit]).await?
+        }
+        RoomsMark::Hidden(after) => {
+            let sql = "SELECT user_id FROM rooms.hidden WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+            session.rows(sql, &[&uuid(after.0), &limit]).await?
         }
     };
     rows.iter().map(|row| one(mark, row)).collect()
@@ -108,6 +112,10 @@ fn one(mark: &RoomsMark, row: &Row) -> Result<(RoomsRow, RoomsMark), Fault> {
             };
             (result, RoomsMark::Results(actor, room, key))
         }
+        RoomsMark::Hidden(_) => {
+            let user = UserId(id(row, 0)?);
+            (RoomsRow::Hidden { user }, RoomsMark::Hidden(user))
+        }
     })
 }
 
@@ -132,6 +140,10 @@ async fn under_key(session: &Session, row: &RoomsRow) -> Result<Option<RoomsRow>
                 WHERE actor = $1 AND room = $2 AND key = $3";
             let found = session.row(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?;
             (RoomsMark::Results(*actor, *room, *key), found)
+        }
+        RoomsRow::Hidden { user } => {
+            let sql = "SELECT user_id FROM rooms.hidden WHERE user_id = $1";
+            (RoomsMark::Hidden(*user), session.row(sql, &[&uuid(user.0)]).await?)
         }
     };
     Ok(found.map(|row| one(&of, &row)).transpose()?.map(|(row, _)| row))
@@ -178,6 +190,9 @@ async fn take_out(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
             let sql = "DELETE FROM rooms.blocks WHERE by_user = $1 AND user_id = $2";
             session.execute(sql, &[&uuid(by.0), &uuid(user.0)]).await?
         }
+        RoomsRow::Hidden { user } => {
+            session.execute("DELETE FROM rooms.hidden WHERE user_id = $1", &[&uuid(user.0)]).await?
+        }
         RoomsRow::Result { actor, room, key, .. } => {
             let sql = "DELETE FROM rooms.results WHERE actor = $1 AND room = $2 AND key = $3";
             session.execute(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?
@@ -194,6 +209,10 @@ async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
                 ON CONFLICT (digest) DO UPDATE SET folded = excluded.folded, room = excluded.room, freed = excluded.freed";
             let freed = freed.map(|at| bits(at.0));
             session.execute(sql, &[&folded.as_bytes(), folded, &uuid(room.0), &freed]).await?
+        }
+        RoomsRow::Hidden { user } => {
+            let sql = "INSERT INTO rooms.hidden (user_id) VALUES ($1) ON CONFLICT DO NOTHING";
+            session.execute(sql, &[&uuid(user.0)]).await?
         }
         RoomsRow::Block { by, user, room } => {
             let sql = "INSERT INTO rooms.blocks (by_user, user_id, room) VALUES ($1, $2, $3)
@@ -228,9 +247,18 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
         let roles: Vec<i16> = loaded.members.iter().map(|member| member.role as i16).collect();
         let versions: Vec<i64> = loaded.members.iter().map(|member| bits(member.joined_version)).collect();
         let seqs: Vec<i64> = loaded.members.iter().map(|member| bits(member.joined_seq.0)).collect();
-        let sql = "INSERT INTO rooms.members (room, user_id, role, joined_version, joined_seq)
-            SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[])";
-        session.execute(sql, &[&room, &users, &roles, &versions, &seqs]).await?;
+        let own = || loaded.members.iter().map(|member| member.personal);
+        let until: Vec<i64> = own().map(|own| bits(own.wish.muted_until.0)).collect();
+        let wishes: Vec<i16> = own().map(|own| own.wish.wish as i16).collect();
+        let cleared: Vec<i64> = own().map(|own| bits(own.cleared.0)).collect();
+        let cleared_n: Vec<i64> = own().map(|own| bits(own.cleared_n.0)).collect();
+        let sql = "INSERT INTO rooms.members
+                (room, user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n)
+            SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[],
+                $8::bigint[], $9::bigint[])";
+        session
+            .execute(sql, &[&room, &users, &roles, &versions, &seqs, &until, &wishes, &cleared, &cleared_n])
+            .await?;
     }
     for (table, rows) in [("bans", &loaded.bans), ("mutes", &loaded.mutes)] {
         if rows.is_empty() {

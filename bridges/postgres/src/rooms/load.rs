@@ -3,10 +3,12 @@
 //! Thread: the bridge's. A room's tables are read at one state, in one exchange with the server.
 
 use futures_util::future::{try_join, try_join5};
-use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{
+    AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
+};
 use lynk_model::{
-    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, RoomRow, Sentence,
-    SentenceKind,
+    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, Personal, RoomRow, RoomWish,
+    Sentence, SentenceKind, Wish,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -35,7 +37,7 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
         ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
     );
     let rest = try_join5(
-        ask("SELECT user_id, role, joined_version, joined_seq
+        ask("SELECT user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
              FROM rooms.members WHERE room = $1 ORDER BY user_id"),
         ask("SELECT user_id, until, reason, by_user, at FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
         ask("SELECT user_id, until, reason, by_user, at FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
@@ -115,7 +117,16 @@ fn member(row: &Row) -> Result<MemberRow, Fault> {
         role: known(row, 1, Role::from_u8)?,
         joined_version: number(row, 2)?,
         joined_seq: Seq(number(row, 3)?),
+        personal: personal(row, 4)?,
     })
+}
+
+/// Four columns from `first` on.
+fn personal(row: &Row, first: usize) -> Result<Personal, Fault> {
+    let wish =
+        RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? };
+    let (cleared, cleared_n) = (Seq(number(row, first + 2)?), Ordinal(number(row, first + 3)?));
+    Ok(Personal { wish, cleared, cleared_n })
 }
 
 fn outbox_row(row: &Row) -> Result<OutboxRow, Fault> {
@@ -140,7 +151,8 @@ pub(super) async fn memberships(
     let sql = "SELECT m.room, r.kind, r.name, r.avatar, m.role,
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user_id FROM rooms.members o WHERE o.room = m.room AND o.user_id <> $1 ORDER BY o.user_id LIMIT 1)
-            END
+            END,
+            m.muted_until, m.wish, m.cleared, m.cleared_n
         FROM rooms.members m JOIN rooms.rooms r ON r.room = m.room
         WHERE m.user_id = $1 AND m.room > $2 ORDER BY m.room LIMIT $3";
     let (user, after, limit) = (uuid(user.0), uuid(after.0), i64::from(limit));
@@ -153,6 +165,7 @@ pub(super) async fn memberships(
             avatar: MediaId(id(row, 3)?),
             role: known(row, 4, Role::from_u8)?,
             peer: UserId(get::<Option<Uuid>>(row, 5)?.unwrap_or_default().into_bytes()),
+            personal: personal(row, 6)?,
         })
     })
 }
@@ -228,11 +241,34 @@ pub(super) async fn apart(
     all(&rows, |row| Ok(UserId(id(row, 0)?)))
 }
 
+pub(super) async fn blocked(
+    database: &Database,
+    by: UserId,
+    after: UserId,
+    limit: u32,
+) -> Result<Vec<UserId>, Fault> {
+    let sql =
+        "SELECT user_id FROM rooms.blocks WHERE by_user = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
+    let (by, after, limit) = (uuid(by.0), uuid(after.0), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&by, &after, &limit]).await).await?;
+    all(&rows, |row| Ok(UserId(id(row, 0)?)))
+}
+
+pub(super) async fn hidden(database: &Database, users: &[UserId]) -> Result<Vec<UserId>, Fault> {
+    let ids: Vec<Uuid> = users.iter().map(|user| uuid(user.0)).collect();
+    let sql = "SELECT user_id FROM rooms.hidden WHERE user_id = ANY ($1)";
+    let rows = database.read(async |session| session.rows(sql, &[&ids]).await).await?;
+    let found = all(&rows, |row| Ok(UserId(id(row, 0)?)))?;
+    Ok(users.iter().filter(|user| found.contains(user)).copied().collect())
+}
+
 pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (
             SELECT 1 FROM rooms.blocks
             WHERE (by_user = $1 AND user_id = $2) OR (by_user = $2 AND user_id = $1)
+        ) AND NOT EXISTS (
+            SELECT 1 FROM rooms.hidden WHERE user_id = $2
         ) AND EXISTS (
             SELECT 1 FROM rooms.members a
             JOIN rooms.members b ON b.room = a.room AND b.user_id = $2

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use lynk_bridge::Secret;
 use lynk_domain::{
-    AckLevel, Family, HistoryVisibility, Key, MediaId, Millis, Phone, Revocation, Role, RoomId, RoomKind,
-    SecretHash, Seq, SessionId, UserId,
+    AckLevel, Family, HistoryVisibility, Key, MediaId, Millis, Ordinal, Phone, Revocation, Role, RoomId,
+    RoomKind, SecretHash, Seq, SessionId, UserId,
 };
 use lynk_model::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Erasure, Factor, NewSession, Registered,
-    Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Erasure, Factor,
+    FoundAccounts, NewSession, Registered, SearchMark, Session, Which,
 };
 use lynk_model::port::{AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, PageOf, RoomStore};
 use lynk_model::{
     ListQuery, Listed, LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow,
-    StoreError,
+    RoomWish, StoreError,
 };
 use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Timeouts, migrate};
 use tokio::runtime::{Builder, Runtime};
@@ -287,6 +287,24 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.wait(self.store.apart(user, others))
     }
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        self.wait(self.store.blocked(by, after, limit))
+    }
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.set_hidden(user, hidden))
+    }
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.wait(self.store.hidden(users))
+    }
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.set_wish(room, user, wish))
+    }
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.clear(room, user, seq, n))
+    }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
     }
@@ -310,6 +328,27 @@ impl AccountStore for Waiting<PostgresAccounts> {
     }
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError> {
         self.wait(self.store.accounts(users))
+    }
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.change(user, change, wall))
+    }
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        self.wait(self.store.search(words, after, limit))
+    }
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.index_words(limit))
     }
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
         let runtime = Rc::clone(&self.runtime);
@@ -534,13 +573,8 @@ pub(crate) fn family(generation: u32) -> Family {
 }
 
 pub(crate) fn account(n: u8, name: &str) -> Account {
-    Account {
-        user: user(n),
-        phone: Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number"),
-        user_name: name.to_owned(),
-        display_name: name.to_owned(),
-        created: Millis(1_000),
-    }
+    let phone = Phone::from_e164(&format!("+4915112345{n:03}")).expect("a number");
+    Account::new(user(n), phone, name.to_owned(), name.to_owned(), Millis(1_000))
 }
 
 pub(crate) fn new_session(n: u8) -> NewSession {

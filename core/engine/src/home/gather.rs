@@ -2,16 +2,16 @@
 //!
 //! **Who is here** means: users with a connection that is subscribed to the room now. Only a subscriber may ask, which
 //! makes membership certain without asking the owner; for an HTTP request the store is asked for it. Every shard tells its subscribers' users (all of them up to
-//! `presence_room_members_max`, beyond that a count of connections and a sample); users that block the asker or are
-//! blocked by the asker are left out.
+//! `presence_room_members_max`, beyond that a count of connections and a sample); users that block the asker, are
+//! blocked by the asker, or hide that they are online are left out. Who hides is asked when the others are known.
 //!
 //! Limits: [`GATHERS_MAX`] at a time, the next is told `busy`; [`GATHER_NANOS`] each, after which the answer is made of
 //! what has arrived (`sync`) or refused (`here`). Memory of a gather is bounded by its page or its sample.
 
 use std::collections::VecDeque;
 
-use lynk_domain::{FixedMap, Nanos, RoomId, ShardId, UserId, fixed_map, shard_of_room};
-use lynk_model::{Membership, RequestId, StoreError, StoreReply, StoreRequest};
+use lynk_domain::{FixedMap, Millis, Nanos, RoomId, Seq, ShardId, UserId, fixed_map, shard_of_room};
+use lynk_model::{Membership, Personal, RequestId, RoomWish, StoreError, StoreReply, StoreRequest, Wish};
 use lynk_protocol::{Done, ErrorCode, Json, Reject};
 
 use super::Home;
@@ -53,6 +53,8 @@ enum Parts {
         missing: usize,
         blocks: Option<Vec<UserId>>,
         member: Option<bool>,
+        /// Who hides was asked.
+        hiding: bool,
     },
 }
 
@@ -168,7 +170,8 @@ impl Home {
         let Some(user) = self.sessions.live(to).map(|s| s.principal.user) else { return };
         let missing = usize::from(cx.shared.config.shard_count);
         let member = (!request).then_some(true);
-        let parts = Parts::Here { room, users: Vec::new(), count: 0, missing, blocks: None, member };
+        let parts =
+            Parts::Here { room, users: Vec::new(), count: 0, missing, blocks: None, member, hiding: false };
         let gather = self.gathers.open(cx.now.mono, to, re, parts);
         if request {
             let after = RoomId(u128::from_be_bytes(room.0).saturating_sub(1).to_be_bytes());
@@ -264,6 +267,15 @@ impl Home {
                 *blocks = Some(others.collect());
                 self.finish_gather(cx, gather);
             }
+            StoreReply::Hidden(hidden) => {
+                if let Some(Gather { to, parts: Parts::Here { blocks: Some(left_out), .. }, .. }) =
+                    self.gathers.open.get_mut(&gather)
+                {
+                    let asker = self.sessions.live(*to).map(|s| s.principal.user);
+                    left_out.extend(hidden.into_iter().filter(|user| Some(*user) != asker));
+                    self.end_gather(cx, gather, Ok(()));
+                }
+            }
             StoreReply::Failed(error) => {
                 cx.shared.counters.store_failures += 1;
                 let code = match error {
@@ -313,15 +325,21 @@ impl Home {
 
     /// Answers when every part is there.
     fn finish_gather(&mut self, cx: &mut Context<'_>, gather: u32) {
-        let complete = match self.gathers.open.get(&gather).map(|open| &open.parts) {
-            Some(Parts::Sync { missing, .. }) => *missing == 0,
-            Some(Parts::Here { missing, blocks, member, .. }) => {
-                *missing == 0 && blocks.is_some() && member.is_some()
+        let Some(open) = self.gathers.open.get_mut(&gather) else { return };
+        match &mut open.parts {
+            Parts::Sync { missing: 0, .. } => self.end_gather(cx, gather, Ok(())),
+            Parts::Here { missing: 0, blocks: Some(_), member: Some(member), hiding, users, .. } => {
+                if users.is_empty() || !*member {
+                    self.end_gather(cx, gather, Ok(()));
+                } else if !std::mem::replace(hiding, true) {
+                    users.sort_unstable();
+                    let mut named = users.clone();
+                    named.dedup();
+                    let asked = cx.request(StoreRequest::Hidden { users: named });
+                    self.gathers.requests.insert(asked, gather);
+                }
             }
-            Some(Parts::Name | Parts::Rooms { .. }) | None => false,
-        };
-        if complete {
-            self.end_gather(cx, gather, Ok(()));
+            Parts::Sync { .. } | Parts::Here { .. } | Parts::Name | Parts::Rooms { .. } => {}
         }
     }
 
@@ -405,8 +423,9 @@ impl Here {
 }
 
 /// `{"ev":"sync","re":…,"rooms":[{"room":…,"kind":…,"name":…,"role":…,"avatar"?:…,"peer"?:…,"epoch"?:…,"top"?:…,"read"?:…,
-/// "unread"?:…,"mentions"?:…,"active"?:…}],"next"?:room}`. `next` is there when more rooms may follow; a room whose owner could not
-/// tell its numbers comes without them.
+/// "unread"?:…,"mentions"?:…,"active"?:…,"hidden"?:true,"cleared"?:…,"muted_until"?:…,"mentions_only"?:…}],"next"?:room}`. `next` is
+/// there when more rooms may follow; a room whose owner could not tell its numbers comes without them. `hidden`: there is no message
+/// after what the user has deleted for itself.
 fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbers>)], limit: u32) {
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text("sync").key("re").number(re).key("rooms").open(b'[');
@@ -429,7 +448,11 @@ fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbe
                 json.key("mentions").number(u64::from(mentions));
             }
             json.key("active").time(numbers.active);
+            if row.personal.cleared > Seq(0) && numbers.top_n <= row.personal.cleared_n {
+                json.key("hidden").bool(true);
+            }
         }
+        encode_personal(&mut json, &row.personal);
         json.close(b'}');
     }
     json.close(b']');
@@ -439,6 +462,22 @@ fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbe
         json.key("next").id(&last.room.0);
     }
     json.close(b'}');
+}
+
+/// What the user has set for itself, where it is not what everybody has.
+fn encode_personal(json: &mut Json<'_>, personal: &Personal) {
+    let Personal { wish: RoomWish { muted_until, wish }, cleared, .. } = *personal;
+    if cleared > Seq(0) {
+        json.key("cleared").number(cleared.0);
+    }
+    if muted_until > Millis(0) {
+        json.key("muted_until").number(muted_until.0);
+    }
+    match wish {
+        Wish::Default => {}
+        Wish::All => _ = json.key("mentions_only").bool(false),
+        Wish::Mentions => _ = json.key("mentions_only").bool(true),
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_erro
 use super::backlog::{Drains, Undrained};
 use super::by_time::TimeWait;
 use super::change::{Target, TargetWait};
+use super::clear::ClearWait;
 use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
 use super::lists::ListWait;
@@ -99,6 +100,7 @@ pub(super) enum Pending {
     Page(Box<PageWait>),
     Time(Box<TimeWait>),
     Count { user: UserId, after: Seq },
+    Clear(Box<ClearWait>),
     Apply,
     Rows,
     Confirm { version: u64, seq: Seq },
@@ -245,6 +247,7 @@ impl Books {
             Command::Read { seq, .. } => self.read(cx, room, ask, *seq),
             Command::Delivered { seq, .. } => self.delivered(cx, room, ask, *seq),
             Command::MarkUnread { seq, .. } => self.mark_unread(cx, room, ask, *seq),
+            Command::Clear { seq, .. } => self.clear(cx, room, ask, *seq),
             Command::Typing { on, .. } => self.typing(cx, room, ask, *on),
             Command::History(history) => self.history(cx, room, ask, history),
             Command::Subscribe(resume) => self.subscribe(cx, room, ask, resume.cursor),
@@ -281,6 +284,7 @@ impl Books {
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
             Pending::Time(wait) => self.time_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),
+            Pending::Clear(wait) => self.cleared(cx, room, *wait, &reply),
             Pending::Apply => self.applied(cx, room, reply),
             Pending::Rows => self.rows_read(cx, room, reply),
             Pending::Confirm { version, seq } => self.confirmed(cx, room, version, seq, &reply),

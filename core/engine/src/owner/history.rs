@@ -262,7 +262,7 @@ impl Books {
             for (user, member) in rest.by_ref().take(limit) {
                 json.open(b'{').key("user").id(&user.0).key("role").text(member.role.name());
                 if positions {
-                    json.key("read").number(member.read.max(member.read_told).0);
+                    json.key("read").number(member.shown_read().0);
                     json.key("delivered").number(member.delivered.0);
                 }
                 json.close(b'}');

@@ -10,7 +10,9 @@
 
 use lynk_domain::{Lsn, Millis, RoomId, Seq, ShardId};
 use lynk_model::port::{body_hash, content_hash};
-use lynk_model::{Body, LoadedRoom, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent};
+use lynk_model::{
+    Body, LoadedRoom, Personal, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent,
+};
 use lynk_protocol::{ErrorCode, Reject, decode};
 
 use super::backlog::Backlog;
@@ -238,8 +240,10 @@ impl Books {
         room.released = room.top;
         room.holes = head.reserved > Seq(0);
         room.reserved = Reserved { to: head.reserved, before: head.reserved, lsn: Lsn(0) };
-        let member =
-            |m: &lynk_model::MemberRow| (m.user, Member::new(m.role, m.joined_version, m.joined_seq));
+        let member = |m: &lynk_model::MemberRow| {
+            let Personal { cleared, cleared_n, .. } = m.personal;
+            (m.user, Member { cleared, cleared_n, ..Member::new(m.role, m.joined_version, m.joined_seq) })
+        };
         room.members = loaded.members.iter().map(member).collect();
         room.bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect();
         room.mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
@@ -367,14 +371,17 @@ fn find_joins(room: &mut Room, journaled: &[(u64, Seq)]) {
 }
 
 /// Members start reading at their join. Its record and the one of the position are two: a crash may keep only the first.
-/// Who marked something unread may have gone back further.
+/// Who marked something unread may have gone back further. Nobody reads what it has deleted for itself.
 fn start_at_joins(room: &mut Room) {
     let marked = |user| room.rounds.contains_key(user);
-    let behind =
-        room.members.iter().filter(|(user, member)| member.read < member.joined_seq && !marked(user));
-    let behind: Vec<_> = behind.map(|(user, member)| (*user, member.joined_seq)).collect();
-    for (user, joined) in behind {
-        room.set_read(user, joined);
+    let start = |user, member: &Member| {
+        let joined = if marked(user) { Seq(0) } else { member.joined_seq };
+        joined.max(member.cleared)
+    };
+    let starts = room.members.iter().map(|(user, member)| (*user, member.read, start(user, member)));
+    let behind: Vec<_> = starts.filter(|(_, read, start)| read < start).collect();
+    for (user, _, start) in behind {
+        room.set_read(user, start);
     }
 }
 

@@ -210,7 +210,12 @@ impl Books {
     }
 
     pub(super) fn mark_unread(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, seq: Seq) {
-        if let Err(reject) = position_of(room, ask, cx, seq) {
+        let cleared = match position_of(room, ask, cx, seq) {
+            Ok(member) => member.cleared,
+            Err(reject) => return self.refuse(cx, room, ask, reject),
+        };
+        if seq <= cleared {
+            let reject = Reject::because(ErrorCode::InvalidField, "field `seq` is of what you deleted");
             return self.refuse(cx, room, ask, reject);
         }
         *room.rounds.entry(ask.user).or_default() += 1;
@@ -333,6 +338,7 @@ impl Books {
         let numbers = room.members.get(&user).map(|member| RoomNumbers {
             epoch: room.epoch,
             top: room.top,
+            top_n: room.top_n,
             read: member.read,
             unread: room.unread(user, member).unwrap_or(u64::MAX),
             mentions: room.mentions(user, member, self.blocks),
@@ -427,6 +433,15 @@ fn position_of<'r>(room: &'r Room, ask: &Ask<'_>, cx: &Context<'_>, seq: Seq) ->
 }
 
 impl Books {
+    /// Journals and passes on a read position at once; forgets that it moved while the journal takes nothing.
+    pub(super) fn publish_read(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
+        if cx.shared.journal == JournalState::Open {
+            self.publish_position(cx, room, user);
+        } else if let Some(member) = room.members.get_mut(&user) {
+            member.moved.0 = false;
+        }
+    }
+
     /// Journals a member's positions and tells the others.
     fn publish_position(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
         let passes = room.passes_signs(cx.shared.config.limits.presence_room_members_max);
@@ -435,7 +450,9 @@ impl Books {
         let (read, delivered) = std::mem::take(&mut member.moved);
         let (read_to, delivered_to) = (member.read, member.delivered);
         let news = read_to > member.read_told;
-        member.read_told = member.read_told.max(read_to);
+        if read {
+            member.read_told = member.read_told.max(read_to);
+        }
         for (moved, kind, name, to, news) in [
             (read, RecordKind::Read, "read", read_to, news),
             (delivered, RecordKind::Delivered, "delivered", delivered_to, true),
@@ -456,7 +473,7 @@ impl Books {
 
     /// Tells a user's connections how far it has read: they show the same number of unread messages. The number counts
     /// messages that are not committed, so it waits for them as every answer does.
-    fn tell_own(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
+    pub(super) fn tell_own(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
         let Some(member) = room.members.get(&user) else { return };
         let read = OwnRead {
             room: room.id,

@@ -35,6 +35,9 @@ pub(super) struct Member {
     /// Highest `read` that others were told: receipts never go back.
     pub(super) read_told: Seq,
     pub(super) delivered: Seq,
+    /// The member has deleted the past up to here for itself, and the ordinal of its last message.
+    pub(super) cleared: Seq,
+    pub(super) cleared_n: Ordinal,
     /// What of the messages after `read` is not unread; `None` when it must be counted.
     pub(super) count: Option<Count>,
     /// What of those mentions the member.
@@ -58,6 +61,8 @@ impl Member {
             read: Seq(0),
             read_told: Seq(0),
             delivered: Seq(0),
+            cleared: Seq(0),
+            cleared_n: Ordinal(0),
             count: None,
             mentioned: Mentioned::default(),
             posted: Millis(0),
@@ -65,6 +70,11 @@ impl Member {
             moved: (false, false),
             typed: Nanos(0),
         }
+    }
+
+    /// How far the member has read as others may know it: what it deleted unread was not read.
+    pub(super) fn shown_read(&self) -> Seq {
+        if self.read > self.cleared { self.read.max(self.read_told) } else { self.read_told }
     }
 }
 
@@ -329,12 +339,13 @@ impl Room {
 
     /// First seq that the member may see.
     pub(super) fn visible_from(&self, member: &Member) -> Seq {
-        match self.info.as_ref().map(|row| row.visibility) {
+        let floor = match self.info.as_ref().map(|row| row.visibility) {
             // Until the join is in the log, all of it was before.
             Some(HistoryVisibility::SinceJoin) if member.joined_seq == Seq(0) => self.top.next(),
             Some(HistoryVisibility::SinceJoin) => member.joined_seq,
             _ => Seq(1),
-        }
+        };
+        floor.max(member.cleared.next())
     }
 
     /// Whether a command of `ask`'s connection is under way, so that this one must wait.

@@ -3,6 +3,7 @@
 mod answers;
 mod by_time;
 mod chaos;
+mod clear;
 mod durable;
 mod erasing;
 mod mentions;
@@ -207,6 +208,7 @@ impl World {
                 | StoreRequest::Confirm { .. }
                 | StoreRequest::List { .. }
                 | StoreRequest::LoadRoom { .. }
+                | StoreRequest::Clear { .. }
         );
         if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);
@@ -426,7 +428,8 @@ impl World {
         )];
         for (user, m) in &room.members {
             let joined = (m.joined_version, m.joined_seq);
-            lines.push(format!("{user} {:?} {joined:?} {:?} {:?}", m.role, m.read, m.delivered));
+            let cleared = (m.cleared, m.cleared_n);
+            lines.push(format!("{user} {:?} {joined:?} {:?} {:?} {cleared:?}", m.role, m.read, m.delivered));
         }
         for entry in room.window.iter() {
             lines.push(String::from_utf8_lossy(entry.frame.payload()).into_owned());

@@ -321,3 +321,25 @@ fn nobody_watched_and_nobody_online_costs_nothing() {
     assert_eq!(rig.engine.next_deadline(), None);
     assert_eq!(rig.engine.users_known(), 0);
 }
+
+#[test]
+fn who_hides_is_offline_to_all_watchers_once_the_store_says_so() {
+    let mut rig = Rig::new();
+    let user = watched(&mut rig);
+    rig.sign_in(1, user);
+    rig.wait_millis(1_000);
+    assert_eq!(told(&mut rig), [(1, true), (2, true)]);
+    let changed = || Input::Api(crate::ApiInput::PresenceChanged { user });
+    rig.give(changed());
+    assert_eq!(told(&mut rig), [], "until the store has said what holds, nothing is told");
+    rig.reply(StoreReply::Relations(Vec::new()));
+    rig.wait_millis(1_000);
+    assert_eq!(told(&mut rig), [(1, false), (2, false)]);
+    rig.give(changed());
+    answer_but(&mut rig, &[]);
+    rig.wait_millis(1_000);
+    assert_eq!(told(&mut rig), [(1, true), (2, true)]);
+    // Of somebody whom nobody watches nothing is asked.
+    rig.give(Input::Api(crate::ApiInput::PresenceChanged { user: user_of(HERE, 7) }));
+    assert!(rig.requests.is_empty());
+}

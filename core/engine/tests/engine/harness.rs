@@ -93,7 +93,13 @@ impl Shards {
             deleted: Millis(0),
             version: 1,
         };
-        let member = |user| MemberRow { user, role: Role::Member, joined_version: 1, joined_seq: Seq(1) };
+        let member = |user| MemberRow {
+            user,
+            role: Role::Member,
+            joined_version: 1,
+            joined_seq: Seq(1),
+            personal: lynk_model::Personal::default(),
+        };
         let members = members.into_iter().map(member).collect();
         let loaded = LoadedRoom { row: Some(row), members, ..LoadedRoom::default() };
         self.rooms.insert(room, loaded);
@@ -266,6 +272,8 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         }
         StoreRequest::Memberships { .. } => StoreReply::Memberships(Vec::new()),
         StoreRequest::Blocks { .. } => StoreReply::Blocks(Vec::new()),
+        StoreRequest::Hidden { .. } => StoreReply::Hidden(Vec::new()),
+        StoreRequest::Clear { .. } => StoreReply::Cleared(true),
         StoreRequest::Relations { others, .. } => StoreReply::Relations(others.clone()),
         StoreRequest::Apply(_)
         | StoreRequest::Confirm { .. }

@@ -5,10 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use lynk_api::accounts::{Across, Blocks, Listing};
-use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames};
+use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_domain::{Millis, RoomId, UserId};
-use lynk_model::StoreError;
 use lynk_model::port::RoomStore as _;
+use lynk_model::{RoomWish, StoreError};
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
 use lynk_postgres::{
     AccountsSnapshot, Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, RoomsSnapshot, Timeouts,
@@ -139,14 +139,14 @@ impl RoomsBeside {
 
     fn read<T: Send + 'static>(
         &self,
-        read: impl AsyncFnOnce(&PostgresRooms) -> Result<T, StoreError> + Send + 'static,
+        read: impl AsyncFnOnce(&mut PostgresRooms) -> Result<T, StoreError> + Send + 'static,
     ) -> Pin<Box<dyn Future<Output = Result<T, Reject>> + Send + 'static>> {
-        let rooms = self.0.clone();
+        let mut rooms = self.0.clone();
         Box::pin(async move {
             let runtime = Handle::current();
             // The store's futures stay on one thread, which those of a handler do not promise.
             let read = tokio::task::spawn_blocking(move || {
-                runtime.block_on(read(&rooms)).map_err(|_| rooms.take_fault())
+                runtime.block_on(read(&mut rooms)).map_err(|_| rooms.take_fault())
             });
             match read.await {
                 Ok(Ok(found)) => Ok(found),
@@ -185,6 +185,24 @@ impl Blocks for RoomsBeside {
 
     fn rooms<'a>(&'a self, after: RoomId, limit: u32) -> Listing<'a> {
         self.read(async move |rooms| rooms.rooms_after(after, limit).await)
+    }
+}
+
+impl RoomPeople for RoomsBeside {
+    fn hides(&self, user: UserId) -> RoomsAnswer<'_, bool> {
+        self.read(async move |rooms| Ok(!rooms.hidden(&[user]).await?.is_empty()))
+    }
+
+    fn set_hides(&self, user: UserId, hides: bool) -> RoomsAnswer<'_, ()> {
+        self.read(async move |rooms| rooms.set_hidden(user, hides).await)
+    }
+
+    fn blocked(&self, by: UserId, after: UserId, limit: u32) -> RoomsAnswer<'_, Vec<UserId>> {
+        self.read(async move |rooms| rooms.blocked(by, after, limit).await)
+    }
+
+    fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> RoomsAnswer<'_, bool> {
+        self.read(async move |rooms| rooms.set_wish(room, user, wish).await)
     }
 }
 

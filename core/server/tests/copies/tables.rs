@@ -11,7 +11,7 @@ use lynk_embedded::{Accounts, AccountsSnapshot, Rooms, RoomsSnapshot};
 use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
 use lynk_model::dump::{AccountsRow, RoomsRow};
 use lynk_model::port::{Fill as _, ready};
-use lynk_model::{LoadedRoom, MemberRow, RoomRow};
+use lynk_model::{LoadedRoom, MemberRow, Personal, RoomRow};
 
 use crate::life::{CODES, Life};
 use crate::outside::{move_to, move_until};
@@ -61,6 +61,7 @@ fn put_much(data: &Path) {
             role: Role::Owner,
             joined_version: 1,
             joined_seq: Seq(1),
+            personal: Personal::default(),
         };
         let mut members = vec![member(number), member(number + 1), member(number + 2)];
         members.sort_by_key(|member| member.user);
@@ -79,13 +80,9 @@ fn put_much(data: &Path) {
             wall: long_ago,
         });
         let name = format!("old.{number}");
-        of_accounts.push(AccountsRow::Account(Account {
-            user,
-            phone: Phone::from_e164(&format!("+4930{number:08}")).expect("a number"),
-            user_name: name.clone(),
-            display_name: name.clone(),
-            created: long_ago,
-        }));
+        let phone = Phone::from_e164(&format!("+4930{number:08}")).expect("a number");
+        let account = Account::new(user, phone, name.clone(), name.clone(), long_ago);
+        of_accounts.push(AccountsRow::Account(account));
         of_accounts.push(AccountsRow::Name { folded: name, user, freed: None });
         let family = Family {
             generation: 1,

@@ -23,6 +23,7 @@ const TYPING_SHOWN_MS = 6_000;
 const TYPING_EVERY_MS = 3_000;
 const SAVE_AFTER_MS = 1_000;
 const WATCH_MAX = 300;
+const RENEW_MS = 300_000;
 /** A gap so long is not paged on start; the room begins anew from its newest messages. */
 const CATCH_UP_MAX = 2_000;
 
@@ -44,6 +45,7 @@ export class Chat {
   #lostAt = Date.now();
   #shadows = new Map();
   #stopped = false;
+  #renewedAt = 0;
   #tabs = globalThis.BroadcastChannel && new BroadcastChannel('lynk');
 
   constructor(account, url) {
@@ -113,7 +115,7 @@ export class Chat {
       this.#emit('state', status);
       this.#emit('rooms');
     });
-    lynk.on('hello', () => { this.#versions.clear(); this.#watched.clear(); this.here.clear(); this.sync(); });
+    lynk.on('hello', () => { this.#versions.clear(); this.#watched.clear(); this.here.clear(); this.sync(); this.#renew(); });
     lynk.on('subscribed', ({ room: id, reply, first, reset }) => {
       const room = this.rooms.get(id);
       if (!room) return;
@@ -161,6 +163,7 @@ export class Chat {
     lynk.on('removed', ({ room, version }) => {
       if (this.#newer(room, version)) setTimeout(() => { if (this.#versions.get(room) === version) this.#removeRoom(room); }, REMOVE_AFTER_MS);
     });
+    lynk.on('cleared', ({ room, upto }) => this.#clear(this.rooms.get(room), upto));
     for (const kind of ['read', 'delivered']) {
       lynk.on(kind, ({ room: id, user, seq, ...own }) => {
         const room = this.rooms.get(id);
@@ -180,6 +183,12 @@ export class Chat {
       this.#emit('room', this.rooms.get(entry?.fields.room));
       this.#emit('rooms');
     });
+  }
+
+  #clear(room, upto) {
+    if (!room?.clear(upto, this.me)) return;
+    this.#changed(room);
+    if (room.hidden) this.#emit('hidden', room.id);
   }
 
   #newer(room, version) {
@@ -312,9 +321,15 @@ export class Chat {
     for (const row of rows) {
       const known = this.rooms.has(row.room);
       const room = known ? this.rooms.get(row.room) : new Room(row.room);
-      const before = `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role}`;
+      const look = () => `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role} ${room.hidden} ${room.quietUntil}`;
+      const before = look();
       Object.assign(room, { kind: row.kind ?? room.kind, name: row.name ?? room.name, peer: row.peer ?? room.peer, role: row.role ?? room.role });
       room.active = Math.max(room.active, parseTime(row.active) || 0);
+      Object.assign(room, { quietUntil: row.muted_until ?? 0, mentionsOnly: row.mentions_only });
+      if (row.cleared) room.clear(row.cleared, this.me);
+      // What was opened again stays, and so does what has news that came after the numbers.
+      const later = (this.lynk.cursor(row.room)?.seq ?? 0) > row.top;
+      if (!later) room.hidden = Boolean(row.hidden) && !room.wanted && row.room !== this.open;
       room.top = row.top ?? room.top;
       this.rooms.set(row.room, room);
       if (room.peer) this.name(room.peer);
@@ -327,7 +342,7 @@ export class Chat {
         && (row.read >= room.read || this.#isKept(room, asked))) {
         Object.assign(room, { read: row.read, acked: row.read, unread: row.unread, mentions: row.mentions ?? room.mentions });
       }
-      changed ||= !known || before !== `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role}`;
+      changed ||= !known || before !== look();
     }
     for (const id of [...this.rooms.keys()]) if (!ids.has(id) && !this.rooms.get(id).fresh) this.#removeRoom(id);
     for (const room of this.rooms.values()) room.fresh = false;
@@ -341,12 +356,13 @@ export class Chat {
     return this.list().slice(0, EAGER_ROOMS).includes(room);
   }
 
-  /** Rooms by activity, newest first. */
+  /** Rooms by activity, newest first, without those that the user deleted. */
   list() {
     const written = new Map();
     for (const { op, fields, created } of this.lynk?.outbox ?? []) if (op === 'send') written.set(fields.room, created);
     const at = (room) => Math.max(room.active, written.get(room.id) ?? 0);
-    return [...this.rooms.values()].map((room) => [room, at(room)]).sort((a, b) => b[1] - a[1] || (a[0].id < b[0].id ? -1 : 1)).map(([room]) => room);
+    const listed = [...this.rooms.values()].filter((room) => !room.hidden || room.id === this.open || written.has(room.id));
+    return listed.map((room) => [room, at(room)]).sort((a, b) => b[1] - a[1] || (a[0].id < b[0].id ? -1 : 1)).map(([room]) => room);
   }
 
   #removeRoom(id) {
@@ -366,6 +382,7 @@ export class Chat {
       room = Object.assign(new Room(id), { active: Date.now(), fresh: true }, known);
       this.rooms.set(id, room);
     }
+    Object.assign(room, { hidden: false, wanted: true });
     if (room.peer) this.name(room.peer);
     this.lynk.follow(id);
     this.watch();
@@ -392,7 +409,7 @@ export class Chat {
 
   async directByName(name) {
     const user = await this.account.userByName(name);
-    this.#learn([user]);
+    this.learn([user]);
     return this.direct(user.user);
   }
 
@@ -428,6 +445,25 @@ export class Chat {
     const { version } = await this.lynk.leave(id);
     if (version) this.#newer(id, version);
     this.#removeRoom(id);
+  }
+
+  /** Deletes the past of a conversation of two for this user, up to what is here. */
+  async deleteForMe(id) {
+    const room = this.rooms.get(id);
+    const upto = this.lynk.cursor(id)?.seq ?? room.top;
+    await this.lynk.request('clear', { room: id, seq: upto });
+    settings.set(`draft.${this.me}.${id}`, undefined);
+    room.wanted = false;
+    this.#clear(room, upto);
+  }
+
+  /** What this user is notified of in a room. */
+  async setNotifications(id, quietUntil, mentionsOnly) {
+    const said = await this.account.authorised('PUT', `/rooms/${id}/notifications`, { ...(quietUntil && { muted_until: quietUntil }), ...(mentionsOnly !== undefined && { mentions_only: mentionsOnly }) });
+    const room = this.rooms.get(id);
+    if (!room) return;
+    Object.assign(room, { quietUntil: said.muted_until ?? 0, mentionsOnly: said.mentions_only });
+    this.#changed(room);
   }
 
   // ---- messages ----
@@ -609,7 +645,8 @@ export class Chat {
     return user ? 'Somebody' : '…';
   }
 
-  #learn(users) {
+  /** Takes profiles as they are now. */
+  learn(users) {
     for (const user of users) this.users.set(user.user, { id: user.user, ...user });
     this.storage.put('users', ...users.map((user) => ({ id: user.user, ...user }))).catch(() => {});
     this.#emit('users');
@@ -624,11 +661,23 @@ export class Chat {
       const found = new Set(users.map((user) => user.user));
       for (const id of ids) if (!found.has(id)) this.users.set(id, { id, missing: true });
       for (const id of ids) this.#asking.delete(id);
-      this.#learn(users);
+      this.learn(users);
       if (this.#asking.size) this.#askTimer = setTimeout(() => this.#askNames(), 30);
     } catch (error) {
       if (error.code !== 'signed_out') this.#askTimer = setTimeout(() => this.#askNames(), 3_000);
     }
+  }
+
+  /** People change their names: those of conversations, then others, are looked up again with each connection, at most once in some minutes. */
+  async #renew() {
+    if (Date.now() - this.#renewedAt < RENEW_MS) return;
+    this.#renewedAt = Date.now();
+    const peers = this.list().map((room) => room.peer).filter(Boolean);
+    const ids = [...new Set([...peers, ...this.users.keys()])].filter((id) => this.users.get(id) && !this.users.get(id).missing).slice(0, 100);
+    if (!ids.length) return;
+    const users = await this.account.users(ids).catch(() => []);
+    const newer = users.filter((user) => user.updated_at !== this.users.get(user.user)?.updated_at);
+    if (newer.length) this.learn(newer);
   }
 
   title(room) { return room.direct ? this.name(room.peer) : room.name || 'Room'; }
@@ -671,5 +720,9 @@ export class Chat {
     this.#emit('presence');
   }
 
-  get unread() { return [...this.rooms.values()].reduce((sum, room) => sum + (room.unread || 0), 0); }
+  /** Unread messages of rooms that are not muted. */
+  get unread() { return [...this.rooms.values()].reduce((sum, room) => sum + (room.quiet ? 0 : room.unread || 0), 0); }
+
+  /** Whether this user wants to be told of a message. */
+  wantsNews(room, message) { return !room.quiet && (!room.mentionsOnly || room.calls(message, this.me)); }
 }

@@ -2,10 +2,12 @@
 
 import { eachFrame, h, icon, iconButton, reconcile, toast } from './dom.js';
 import { askDay, askText, confirmDialog, editRoom, openDialog } from './dialogs.js';
-import { avatar, count, explain } from './format.js';
+import { avatar, count, explain, fullTime } from './format.js';
 import { openMenu } from './menu.js';
 
 const PAGE = 100;
+const HOUR_MS = 3_600_000;
+const YEAR_MS = 365 * 24 * HOUR_MS;
 const RANK = { owner: 0, admin: 1, moderator: 2, member: 3 };
 const KINDS = { public: 'Everybody who knows the name can join.', invite_only: 'Members are added by invitation.', private: 'Hidden. Members are added by invitation.' };
 
@@ -71,21 +73,55 @@ export class Details {
         h('div', { class: 'face' }, room.direct ? avatar(room.peer, chat.title(room), { size: 'big' }) : h('span', { class: 'square' }, avatar(room.id, chat.title(room), { size: 'big' })),
           h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? ''),
           !room.direct && room.description && h('p', { class: 'room-about', dir: 'auto' }, room.description),
-          !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.')),
+          !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.'),
+          user?.bio && h('p', { class: 'bio', dir: 'auto' }, user.bio)),
         h('div', { class: 'deeds' },
           this.#deed('clock', 'Go to a day', () => this.#day()),
+          this.#deed(room.quiet ? 'mute' : 'bell', this.#notified(), () => this.#notifications(), false, 'menu'),
           !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),
           !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Edit the room', () => editRoom(chat, room, () => this.#frame())),
           !room.direct && room.manages && this.#deed('warning', 'Banned people', () => this.#banned()),
           !room.direct && this.#deed('leave', 'Leave the room', () => this.#leave(), true),
           !room.direct && room.role === 'owner' && this.#deed('trash', 'Delete the room', () => this.#delete(), true),
+          room.direct && this.#deed('trash', 'Delete for me', () => this.#deleteForMe(), true),
           room.direct && this.#deed('warning', 'Block', () => this.#block(), true)),
         !room.direct && [h('h3', { class: 'members-title' }, room.members ? count(room.members, 'member') : 'Members'), this.#list,
           this.#more && h('button', { type: 'button', class: 'secondary', onclick: () => this.#load(true) }, 'Show more')]));
     this.#render();
   }
 
-  #deed(name, label, onclick, danger) { return h('button', { type: 'button', class: danger ? 'deed danger' : 'deed', onclick }, icon(name), h('span', {}, label)); }
+  #deed(name, label, onclick, danger, popup) { return h('button', { type: 'button', class: danger ? 'deed danger' : 'deed', 'aria-haspopup': popup, 'data-deed': name, onclick }, icon(name), h('span', {}, label)); }
+
+  #notified() {
+    const room = this.#room;
+    if (room.quiet) return room.quietUntil - Date.now() > YEAR_MS ? 'Muted' : `Muted until ${fullTime(room.quietUntil)}`;
+    return { true: 'Mentions only', false: 'All messages' }[room.mentionsOnly] ?? 'Notifications';
+  }
+
+  #notifications() {
+    const room = this.#room;
+    const set = (quietUntil, mentionsOnly) => async () => {
+      try {
+        await this.#chat.setNotifications(room.id, quietUntil, mentionsOnly);
+        if (room === this.#room) this.#frame();
+      } catch (error) { toast(explain(error), { kind: 'error' }); }
+    };
+    const mute = (label, millis) => ({ icon: 'mute', label, run: set(millis ? Date.now() + millis : Number.MAX_SAFE_INTEGER, room.mentionsOnly) });
+    const anchor = this.element.querySelector('[data-deed="bell"], [data-deed="mute"]');
+    openMenu(anchor, 'Notifications', [
+      room.quiet && { icon: 'bell', label: 'Unmute', run: set(0, room.mentionsOnly) },
+      mute('Mute for an hour', HOUR_MS), mute('Mute for a day', 24 * HOUR_MS), mute('Mute until I unmute it', 0),
+      !room.direct && room.mentionsOnly !== true && { icon: 'check', label: 'Mentions only', run: set(room.quietUntil, true) },
+      !room.direct && room.mentionsOnly !== false && { icon: 'check', label: 'All messages', run: set(room.quietUntil, false) },
+      !room.direct && room.mentionsOnly !== undefined && { icon: 'check', label: 'As the server does by itself', run: set(room.quietUntil, undefined) },
+    ]);
+  }
+
+  #deleteForMe() {
+    const room = this.#room;
+    confirmDialog({ title: `Delete the conversation with ${this.#chat.title(room)}?`, about: 'It is gone on all your devices. The other side keeps it. A new message brings the conversation back, without what was before.', label: 'Delete',
+      run: () => this.#chat.deleteForMe(room.id) });
+  }
 
   async #load(further = false) {
     const room = this.#room;

@@ -1,6 +1,7 @@
 /** Small dialogs: new conversations, questions. */
 
 import { nameLine } from './available.js';
+import { foundPeople } from './people.js';
 import { h, icon, iconButton, $ } from './dom.js';
 import { explain } from './format.js';
 
@@ -33,7 +34,7 @@ export function formDialog({ title, about, fields, label, submit, done, onclose 
       done?.(result);
     } catch (failure) {
       error.replaceChildren(icon('warning'), h('span', {}, explain(failure)));
-      $('input', form)?.focus();
+      $('input, textarea', form)?.focus();
     } finally {
       button.disabled = false;
       form.removeAttribute('aria-busy');
@@ -49,9 +50,15 @@ const text = (name, label, props = {}) => [h('label', { for: `field-${name}` }, 
 const say = (message) => { throw new Error(message); };
 
 export function messagePerson(chat, done, typed = '') {
-  formDialog({
-    title: 'Message a person', about: 'Enter the user name, not the phone number.', label: 'Start', done,
-    fields: text('user', 'User name', { autocapitalize: 'none', spellcheck: 'false', value: typed, maxlength: 33 }),
+  const [label, field] = text('user', 'User name', { autocapitalize: 'none', spellcheck: 'false', value: typed, maxlength: 64 });
+  const dialog = formDialog({
+    title: 'Message a person', about: 'Enter a name, or the user name. Nobody is found by a phone number.', label: 'Start', done,
+    fields: [label, field, foundPeople(field, chat, async (user) => {
+      chat.learn([user]);
+      const room = await chat.direct(user.user);
+      dialog.close();
+      done(room);
+    })],
     submit: ({ user }) => {
       const name = user.trim().replace(/^@/, '');
       if (!name) say('Enter a user name.');

@@ -75,7 +75,7 @@ class Window {
     model.on('state', () => this.status());
     model.on('rooms', () => this.title());
     model.on('note', ({ text, kind }) => toast(text, { kind }));
-    model.on('removed', (id) => { if (model.open === id) this.go(); });
+    for (const name of ['removed', 'hidden']) model.on(name, (id) => { if (model.open === id) this.go(); });
     model.on('message', (news) => this.news(news));
     model.start().then(() => { this.route(); this.status(); }, (error) => toast(`This page could not start: ${error.message}. Load it again.`, { kind: 'error', stay: 0 }));
   }
@@ -166,6 +166,7 @@ class Window {
 
   /** A new message of somebody else. */
   news({ room, message }) {
+    if (!this.chat.wantsNews(room, message) && !(room.id === this.chat.open && document.hasFocus())) return;
     const from = this.chat.name(message.from);
     if (room.id === this.chat.open && document.hasFocus()) {
       announce(`${from}: ${message.text}`);

@@ -40,6 +40,12 @@ export class Room {
     this.description = '';
     /** Members at most; 0 for the server's limit. */
     this.maxMembers = 0;
+    /** The past up to here is deleted for this user; without a message after it the room is not listed. */
+    this.cleared = 0;
+    this.hidden = false;
+    /** No notifications before this time; `mentionsOnly` as in `sync`. */
+    this.quietUntil = 0;
+    this.mentionsOnly = undefined;
     this.version = 0;
     /** Which history `items` are of: a page of another one is dropped. */
     this.history = 0;
@@ -49,6 +55,7 @@ export class Room {
   get atStart() { return this.low !== undefined && this.low <= 1; }
   get ready() { return this.low !== undefined; }
   get newest() { return this.order.at(-1); }
+  get quiet() { return this.quietUntil > Date.now(); }
   get manages() { return this.role === 'owner' || this.role === 'admin' || this.role === 'moderator'; }
 
   get mayPost() { return this.direct || !this.readOnly || this.manages; }
@@ -80,6 +87,22 @@ export class Room {
     this.version++;
   }
 
+  /** Forgets what the user has deleted. `true` when that is news. */
+  clear(upto, me) {
+    if (upto <= this.cleared) return false;
+    this.cleared = upto;
+    for (const seq of this.order) if (seq <= upto) this.items.delete(seq);
+    this.order = this.order.filter((seq) => seq > upto);
+    this.read = Math.max(this.read, upto);
+    if (this.low !== undefined && this.low <= upto + 1) this.low = 1;
+    this.hidden = this.preview === undefined;
+    Object.assign(this, this.recount(me) ?? {});
+    // A page that is on its way was asked for before.
+    this.history++;
+    this.version++;
+    return true;
+  }
+
   #item(event) {
     const item = { ...event, seq: event.ev === 'gap' ? event.to : event.seq, time: parseTime(event.time) || 0 };
     if (event.ev === 'message') {
@@ -89,7 +112,7 @@ export class Room {
   }
 
   #insert(item) {
-    if (this.items.has(item.seq)) return;
+    if (this.items.has(item.seq) || item.seq <= this.cleared) return;
     this.items.set(item.seq, item);
     if (this.order.length === 0 || item.seq > this.order.at(-1)) this.order.push(item.seq);
     else {
@@ -113,6 +136,7 @@ export class Room {
       case 'message':
         this.#insert(this.#item(event));
         this.typing.delete(event.from);
+        if (event.seq > this.cleared) this.hidden = false;
         if (!counted && event.from !== me && !event.deleted && event.seq > this.read) this.unread++;
         if (this.calls(event, me)) this.#call(1, counted, event.seq);
         break;
@@ -246,6 +270,7 @@ export class Room {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
       unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil, readOnly: this.readOnly,
       description: this.description, maxMembers: this.maxMembers,
+      cleared: this.cleared, hidden: this.hidden, quietUntil: this.quietUntil, mentionsOnly: this.mentionsOnly,
       items: kept.map((seq) => {
         const item = this.items.get(seq);
         return item.reactions ? { ...item, reactions: [...item.reactions].map(([emoji, users]) => [emoji, [...users]]) } : item;

@@ -3,6 +3,8 @@
 import { confirmDialog, formDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
 import { avatar, count, dayLabel, explain, fullTime, listTime } from './format.js';
+import { editProfile } from './people.js';
+import { privacySection } from './privacy.js';
 import { settings } from './storage.js';
 import { prove, twoStep } from './twostep.js';
 
@@ -19,8 +21,15 @@ export function showShortcuts() {
 }
 
 export function showSettings(chat, account) {
-  const me = account.session.user;
   const phone = h('span', { class: 'hint' });
+  const profile = h('section', { class: 'profile' });
+  const showProfile = () => {
+    const me = account.session.user;
+    const name = me.display_name || me.user_name;
+    profile.replaceChildren(avatar(me.user, name, { size: 'big' }), h('div', {}, h('strong', { dir: 'auto' }, name), h('span', { class: 'hint' }, `@${me.user_name}`), phone,
+      me.bio && h('p', { class: 'bio', dir: 'auto' }, me.bio), h('button', { type: 'button', class: 'link', onclick: () => editProfile(chat, showProfile) }, 'Edit your profile')));
+  };
+  showProfile();
   const sessions = h('ul', { class: 'sessions' }, h('li', { class: 'hint' }, 'Loading…'));
   const others = h('div', {});
   const theme = settings.get('theme') ?? 'system';
@@ -34,9 +43,10 @@ export function showSettings(chat, account) {
       settings.set('notify', notify.checked ? 'on' : undefined);
     } });
   const dialog = openDialog('Settings', h('div', { class: 'settings' },
-    h('section', { class: 'profile' }, avatar(me.user, me.display_name || me.user_name, { size: 'big' }), h('div', {}, h('strong', { dir: 'auto' }, me.display_name || me.user_name), h('span', { class: 'hint' }, `@${me.user_name}`), phone)),
+    profile,
     h('section', {}, h('h3', { id: 'theme-title' }, 'Appearance'), h('div', { class: 'pills', role: 'radiogroup', 'aria-labelledby': 'theme-title' }, choice('system', 'System'), choice('light', 'Light'), choice('dark', 'Dark'))),
     h('section', {}, h('h3', {}, 'Notifications'), h('label', { class: 'switch' }, notify, h('span', {}, 'Show new messages while this page is in the background'))),
+    privacySection(chat),
     twoStep(account, () => dialog.close(), () => showSettings(chat, account)),
     h('section', {}, h('h3', {}, 'Where you are signed in'), sessions, others),
     h('section', {}, h('h3', {}, 'Your data'), h('p', { class: 'hint' }, 'Your account, your rooms and the messages you wrote in them, as one JSON file.'), h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); takeOut(account); } }, icon('down'), 'Download my data'), ' ', h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); eraseAccount(account); } }, icon('trash'), 'Delete my account')),

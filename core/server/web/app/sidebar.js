@@ -13,6 +13,7 @@ export class Sidebar {
   #banner;
   #filter;
   #add;
+  #me;
   #clock;
   #skip;
 
@@ -24,11 +25,11 @@ export class Sidebar {
     this.#add = iconButton('plus', 'New conversation', () => this.menu(), { 'aria-haspopup': 'menu' });
     this.#banner = h('div', { class: 'banner', role: 'status' });
     this.#list = h('ul', { class: 'rooms', 'aria-label': 'Conversations', onkeydown: (event) => this.#listKey(event) });
-    const me = chat.account.session.user;
+    this.#me = h('button', { type: 'button', class: 'me', title: 'Settings', onclick: () => window.settings() });
     this.#skip = h('a', { class: 'skip', href: '#composer', hidden: true, onclick: (event) => { event.preventDefault(); window.conversation.focus(); } }, 'Skip to the message field');
     this.element = h('nav', { class: 'sidebar', 'aria-label': 'Conversations' }, this.#skip,
       h('header', {},
-        h('button', { type: 'button', class: 'me', title: 'Settings', onclick: () => window.settings() }, avatar(me.user, me.display_name || me.user_name), h('span', { class: 'me-name' }, me.display_name || me.user_name), h('span', { class: 'unseen' }, ', your settings')),
+        this.#me,
         h('div', { class: 'tools' }, iconButton('settings', 'Settings', () => window.settings()), this.#add)),
       h('div', { class: 'search' }, icon('search'), this.#filter),
       this.#banner, this.#list);
@@ -94,6 +95,11 @@ export class Sidebar {
   render() {
     const chat = this.#chat;
     this.#skip.hidden = !chat.open;
+    const name = chat.name(chat.me);
+    if (this.#me.dataset.name !== name) {
+      this.#me.dataset.name = name;
+      this.#me.replaceChildren(avatar(chat.me, name), h('span', { class: 'me-name' }, name), h('span', { class: 'unseen' }, ', your settings'));
+    }
     const wanted = this.#filter.value.trim().toLocaleLowerCase();
     const rooms = chat.list().filter((room) => {
       if (!wanted) return true;
@@ -132,7 +138,7 @@ export class Sidebar {
     const waiting = chat.waiting(room.id).at(-1);
     const last = room.preview;
     const draft = room.id !== chat.open && settings.get(`draft.${chat.me}.${room.id}`);
-    const row = { id: room.id, title: chat.title(room), kind: room.kind, open: room.id === chat.open, unread: room.unread || 0, mentions: room.mentions || 0, time: listTime(waiting?.created ?? (room.active || last?.time)),
+    const row = { id: room.id, title: chat.title(room), kind: room.kind, open: room.id === chat.open, unread: room.unread || 0, mentions: room.mentions || 0, quiet: room.quiet, time: listTime(waiting?.created ?? (room.active || last?.time)),
       online: Boolean(room.peer && chat.online.get(room.peer)), avatar: room.peer ?? room.id, text: '', who: '' };
     if (typing.length) Object.assign(row, { typing: true, text: room.direct ? 'typing…' : `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing…` });
     else if (draft) Object.assign(row, { draft: true, who: 'Draft', text: draft });
@@ -155,12 +161,12 @@ export class Sidebar {
       row.kind === 'direct' ? avatar(row.avatar, row.title, { online: row.online }) : h('span', { class: 'square' }, avatar(row.avatar, row.title)),
       h('span', { class: 'room-text' },
         h('span', { class: 'room-top' },
-          h('span', { class: 'room-title', dir: 'auto' }, row.kind === 'private' && icon('lock', 'small'), row.title, row.online && h('span', { class: 'unseen' }, ', online')),
+          h('span', { class: 'room-title', dir: 'auto' }, row.kind === 'private' && icon('lock', 'small'), row.title, row.quiet && [icon('mute', 'small'), h('span', { class: 'unseen' }, ', muted')], row.online && h('span', { class: 'unseen' }, ', online')),
           h('span', { class: row.unread ? 'room-time fresh' : 'room-time' }, row.time)),
         h('span', { class: 'room-bottom' },
           row.tick && [icon(ticks[row.tick][0], `tick tick-${row.tick}`), h('span', { class: 'unseen' }, ticks[row.tick][1])],
           h('span', { class: `room-last ${row.typing ? 'typing' : ''} ${row.gone ? 'gone' : ''}` }, row.who && h('span', { class: row.draft ? 'draft' : 'who' }, h('bdi', {}, row.who), ': '), h('bdi', {}, row.text)),
           row.mentions > 0 && h('span', { class: 'badge at' }, h('span', { 'aria-hidden': 'true' }, '@'), h('span', { class: 'unseen' }, `${row.mentions >= 100 ? '100 or more' : row.mentions} mention you, `)),
-          row.unread > 0 && h('span', { class: 'badge' }, row.unread > 999 ? '999+' : String(row.unread), h('span', { class: 'unseen' }, ' unread'))))));
+          row.unread > 0 && h('span', { class: row.quiet ? 'badge quiet' : 'badge' }, row.unread > 999 ? '999+' : String(row.unread), h('span', { class: 'unseen' }, ' unread'))))));
   }
 }

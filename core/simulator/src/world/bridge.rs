@@ -43,6 +43,8 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Blocks { .. } => "blocks",
         StoreRequest::Relations { .. } => "relations",
         StoreRequest::List { .. } => "list",
+        StoreRequest::Hidden { .. } => "hidden",
+        StoreRequest::Clear { .. } => "clear",
         StoreRequest::Apply(_) => "apply",
         StoreRequest::Confirm { .. } => "confirm",
     }
@@ -245,6 +247,8 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Memberships { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
+            | StoreRequest::Hidden { .. }
+            | StoreRequest::Clear { .. }
     )
 }
 

@@ -61,8 +61,11 @@ impl Dump for AccountsSnapshot {
 fn page(connection: &Connection, mark: &AccountsMark, limit: u32) -> Result<Rows, Fault> {
     let found = match mark {
         AccountsMark::Accounts(after) => {
-            let sql = "SELECT user, phone, user_name, display_name, created FROM accounts
-                WHERE user > ?1 ORDER BY user LIMIT ?2";
+            let sql = concat!(
+                "SELECT ",
+                read::account_columns!(),
+                " FROM accounts a WHERE a.user > ?1 ORDER BY a.user LIMIT ?2"
+            );
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map(params![after.0, limit], |row| {
                 let account = read::account(row)?;
@@ -192,6 +195,7 @@ fn take_out(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fau
         match row {
             AccountsRow::Account(account) => {
                 tx.prepare_cached("DELETE FROM accounts WHERE user = ?1")?.execute([account.user.0])?;
+                tx.prepare_cached("DELETE FROM words WHERE user = ?1")?.execute([account.user.0])?;
             }
             AccountsRow::Name { folded, .. } => {
                 tx.prepare_cached("DELETE FROM names WHERE folded = ?1")?.execute([folded])?;
@@ -232,15 +236,10 @@ fn fill(connection: &mut Connection, rows: &[AccountsRow]) -> Result<(), Fault> 
     for row in rows {
         match row {
             AccountsRow::Account(account) => {
-                let sql = "INSERT OR REPLACE INTO accounts (user, phone, user_name, display_name, created)
-                    VALUES (?1, ?2, ?3, ?4, ?5)";
-                tx.prepare_cached(sql)?.execute(params![
-                    account.user.0,
-                    account.phone.as_e164(),
-                    account.user_name,
-                    account.display_name,
-                    bits(account.created.0)
-                ])?;
+                // It takes the place of another account with its number.
+                let sql = "DELETE FROM words WHERE user IN (SELECT user FROM accounts WHERE phone = ?1 AND user <> ?2)";
+                tx.prepare_cached(sql)?.execute(params![account.phone.as_e164(), account.user.0])?;
+                write::put_account(&tx, account)?;
             }
             AccountsRow::Name { folded, user, freed } => {
                 let sql = "INSERT OR REPLACE INTO names (folded, user, freed) VALUES (?1, ?2, ?3)";

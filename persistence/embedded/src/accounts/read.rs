@@ -1,45 +1,113 @@
 //! Reads of accounts and sessions.
 
 use lynk_domain::{Family, Millis, Phone, ROTATIONS_KEPT, Revocation, SecretHash, SessionId, UserId};
-use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
+use lynk_model::account::{
+    Account, AuditEvent, AuditKind, Findable, FoundAccounts, SEARCH_WORDS_MAX, SearchMark, Session,
+    search_along,
+};
+use lynk_model::after_prefix;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::Fault;
 use crate::sqlite::{bits, number, unreadable};
 
+/// What [`account`] reads, of the table `a`.
+macro_rules! account_columns {
+    () => {
+        "a.user, a.phone, a.user_name, a.display_name, a.created, a.bio, a.avatar, a.updated, a.by_name, a.by_phone"
+    };
+}
+pub(super) use account_columns;
+
 pub(super) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     let phone: String = row.get(1)?;
+    let created = number(row, 4)?;
     Ok(Account {
         user: UserId(row.get(0)?),
         phone: Phone::from_e164(&phone).ok_or_else(|| unreadable(1, "not a telephone number"))?,
         user_name: row.get(2)?,
         display_name: row.get(3)?,
-        created: Millis(number(row, 4)?),
+        created: Millis(created),
+        bio: row.get(5)?,
+        avatar: row.get(6)?,
+        updated: Millis(number(row, 7)?.max(created)),
+        findable: Findable { by_name: row.get(8)?, by_phone: row.get(9)? },
     })
 }
 
 pub(super) fn account_of_phone(connection: &Connection, phone: &Phone) -> Result<Option<Account>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT user, phone, user_name, display_name, created FROM accounts WHERE phone = ?1",
-    )?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        account_columns!(),
+        " FROM accounts a WHERE a.phone = ?1"
+    ))?;
     Ok(statement.query_row([phone.as_e164()], account).optional()?)
 }
 
 pub(super) fn account_of_name(connection: &Connection, folded: &str) -> Result<Option<Account>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT a.user, a.phone, a.user_name, a.display_name, a.created
-         FROM names n JOIN accounts a ON a.user = n.user WHERE n.folded = ?1 AND n.freed IS NULL",
-    )?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        account_columns!(),
+        " FROM names n JOIN accounts a ON a.user = n.user WHERE n.folded = ?1 AND n.freed IS NULL"
+    ))?;
     Ok(statement.query_row([folded], account).optional()?)
 }
 
 pub(super) fn accounts(connection: &Connection, users: &[UserId]) -> Result<Vec<Account>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT user, phone, user_name, display_name, created FROM accounts WHERE user = ?1",
-    )?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        account_columns!(),
+        " FROM accounts a WHERE a.user = ?1"
+    ))?;
     let mut found = Vec::new();
     for user in users {
         found.extend(statement.query_row([user.0], account).optional()?);
+    }
+    Ok(found)
+}
+
+pub(super) fn search(
+    connection: &Connection,
+    words: &[String],
+    after: Option<&SearchMark>,
+    limit: u32,
+) -> Result<FoundAccounts, Fault> {
+    let Some((along, others)) = search_along(words) else { return Ok(FoundAccounts::default()) };
+    // Of somebody with several words that begin so, the first one counts.
+    let sql = concat!(
+        "WITH place AS MATERIALIZED (
+            SELECT word, user FROM words
+            WHERE word >= ?1 AND word < ?2 AND (word, user) > (?3, ?4) ORDER BY word, user LIMIT ?5)
+        SELECT ",
+        account_columns!(),
+        ", place.word,
+            NOT EXISTS (SELECT 1 FROM words w WHERE w.user = place.user AND w.word >= ?1 AND w.word < place.word)
+        FROM place JOIN accounts a ON a.user = place.user ORDER BY place.word, place.user"
+    );
+    let (from, by) = after.map_or(("", &[][..]), |after| (after.word.as_str(), &after.user.0[..]));
+    // One more than is looked at tells whether there is more.
+    let places_max = SEARCH_WORDS_MAX + 1;
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![along, after_prefix(along), from, by, places_max])?;
+    let mut has = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM words WHERE user = ?1 AND word >= ?2 AND word < ?3)")?;
+    let (mut found, mut last, mut looked) = (FoundAccounts::default(), None, 0);
+    while let Some(row) = rows.next()? {
+        if looked == SEARCH_WORDS_MAX || found.accounts.len() == limit as usize {
+            found.next = last;
+            break;
+        }
+        looked += 1;
+        let account = account(row)?;
+        last = Some(SearchMark { word: row.get(10)?, user: account.user });
+        let mut wanted = row.get(11)?;
+        for other in &others {
+            wanted =
+                wanted && has.query_row((account.user.0, other, after_prefix(other)), |row| row.get(0))?;
+        }
+        if wanted {
+            found.accounts.push(account);
+        }
     }
     Ok(found)
 }

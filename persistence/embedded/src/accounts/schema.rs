@@ -106,4 +106,22 @@ CREATE TABLE erasures (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX names_freed ON names (freed) WHERE freed IS NOT NULL;
 ",
+    r"
+-- `updated` is 0 for an account that nobody has changed. `words` are those of a program that knew how to make them: 0 for none.
+ALTER TABLE accounts ADD COLUMN bio TEXT NOT NULL DEFAULT '';
+ALTER TABLE accounts ADD COLUMN avatar BLOB;
+ALTER TABLE accounts ADD COLUMN updated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN by_name INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE accounts ADD COLUMN by_phone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN words INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX accounts_without_words ON accounts (user) WHERE words = 0;
+
+-- Words by which people are found, folded; those of people who want to be.
+CREATE TABLE words (
+    word TEXT NOT NULL,
+    user BLOB NOT NULL,
+    PRIMARY KEY (word, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX words_by_user ON words (user, word);
+",
 ];

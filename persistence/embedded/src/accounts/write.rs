@@ -2,17 +2,20 @@
 
 use lynk_domain::{Family, Millis, Revocation, SessionId, UserId};
 use lynk_model::account::{
-    AUDIT_KEPT_MILLIS, Account, AuditKind, COUNTER_SLICES, Charge, Charged, ENDED_SESSION_KEPT_MILLIS,
-    NewSession, Registered, Which,
+    AUDIT_KEPT_MILLIS, Account, AccountChange, AuditKind, COUNTER_SLICES, Changed, Charge, Charged,
+    ENDED_SESSION_KEPT_MILLIS, NewSession, Registered, Which,
 };
 use lynk_model::{NAME_RESERVED_MILLIS, fold_name};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior, params};
 
+use super::read;
 use crate::Fault;
 use crate::sqlite::{bits, commit, number};
 
 /// Rows of each kind that one call drops because their time is over, so that no call pays for many.
 const PRUNED_MAX: u32 = 64;
+/// How the words of an account are made; part of the stored format.
+const WORDS_VERSION: u32 = 1;
 
 pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Fault> {
     Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
@@ -47,20 +50,10 @@ pub(super) fn register(
     if tx.prepare_cached("SELECT 1 FROM accounts WHERE phone = ?1")?.exists(phone)? {
         return Ok(Registered::PhoneTaken);
     }
-    if !take_name(&tx, account)? {
+    if !take_name(&tx, account.user, &fold_name(&account.user_name), account.created)? {
         return Ok(Registered::NameTaken);
     }
-    execute(
-        &tx,
-        "INSERT INTO accounts (user, phone, user_name, display_name, created) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![
-            account.user.0,
-            account.phone.as_e164(),
-            account.user_name,
-            account.display_name,
-            bits(account.created.0)
-        ],
-    )?;
+    put_account(&tx, account)?;
     let waits = "INSERT INTO outbox (user, created) VALUES (?1, ?2) ON CONFLICT (user) DO NOTHING";
     execute(&tx, waits, params![account.user.0, bits(account.created.0)])?;
     note(&tx, account.user, SessionId::NIL, AuditKind::Registered, account.created)?;
@@ -69,23 +62,95 @@ pub(super) fn register(
     Ok(Registered::Made)
 }
 
-fn take_name(tx: &Transaction<'_>, account: &Account) -> Result<bool, Fault> {
-    let folded = fold_name(&account.user_name);
+/// Writes an account and its words, whatever was there.
+pub(super) fn put_account(tx: &Transaction<'_>, account: &Account) -> Result<(), Fault> {
+    let updated = if account.updated == account.created { 0 } else { account.updated.0 };
+    execute(
+        tx,
+        "INSERT OR REPLACE INTO accounts
+             (user, phone, user_name, display_name, created, bio, avatar, updated, by_name, by_phone, words)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            account.user.0,
+            account.phone.as_e164(),
+            account.user_name,
+            account.display_name,
+            bits(account.created.0),
+            account.bio,
+            account.avatar,
+            bits(updated),
+            account.findable.by_name,
+            account.findable.by_phone,
+            WORDS_VERSION
+        ],
+    )?;
+    put_words(tx, account)
+}
+
+fn put_words(tx: &Transaction<'_>, account: &Account) -> Result<(), Fault> {
+    execute(tx, "DELETE FROM words WHERE user = ?1", [account.user.0])?;
+    for word in account.words() {
+        execute(tx, "INSERT INTO words (word, user) VALUES (?1, ?2)", params![word, account.user.0])?;
+    }
+    Ok(())
+}
+
+pub(super) fn change(
+    connection: &mut Connection,
+    user: UserId,
+    change: &AccountChange,
+    wall: Millis,
+) -> Result<Changed, Fault> {
+    let tx = begin(connection)?;
+    let Some(before) = read::accounts(&tx, &[user])?.pop() else { return Ok(Changed::Missing) };
+    let after = change.apply(&before, wall);
+    let (old, new) = (fold_name(&before.user_name), fold_name(&after.user_name));
+    if old != new {
+        if !take_name(&tx, user, &new, wall)? {
+            return Ok(Changed::NameTaken);
+        }
+        let sql = "UPDATE names SET freed = ?2 WHERE folded = ?1 AND user = ?3";
+        execute(&tx, sql, params![old, bits(wall.0), user.0])?;
+    }
+    if after != before {
+        put_account(&tx, &after)?;
+    }
+    commit(tx)?;
+    Ok(Changed::Done(Box::new(after)))
+}
+
+pub(super) fn index_words(connection: &mut Connection, limit: u32) -> Result<u32, Fault> {
+    let tx = begin(connection)?;
+    let users: Vec<UserId> = tx
+        .prepare_cached("SELECT user FROM accounts WHERE words = 0 ORDER BY user LIMIT ?1")?
+        .query_map([limit], |row| Ok(UserId(row.get(0)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let accounts = read::accounts(&tx, &users)?;
+    for account in &accounts {
+        put_words(&tx, account)?;
+        let sql = "UPDATE accounts SET words = ?2 WHERE user = ?1";
+        execute(&tx, sql, params![account.user.0, WORDS_VERSION])?;
+    }
+    commit(tx)?;
+    Ok(accounts.len() as u32)
+}
+
+fn take_name(tx: &Transaction<'_>, user: UserId, folded: &str, wall: Millis) -> Result<bool, Fault> {
     let holder = tx
         .prepare_cached("SELECT user, freed FROM names WHERE folded = ?1")?
-        .query_row([&folded], |row| Ok((UserId(row.get(0)?), row.get::<_, Option<i64>>(1)?)))
+        .query_row([folded], |row| Ok((UserId(row.get(0)?), row.get::<_, Option<i64>>(1)?)))
         .optional()?;
-    if let Some((user, freed)) = holder
-        && user != account.user
+    if let Some((holder, freed)) = holder
+        && holder != user
     {
         let free_from = freed.map(|at| at.cast_unsigned().saturating_add(NAME_RESERVED_MILLIS));
-        if free_from.is_none_or(|from| account.created.0 < from) {
+        if free_from.is_none_or(|from| wall.0 < from) {
             return Ok(false);
         }
     }
     let sql = "INSERT INTO names (folded, user, freed) VALUES (?1, ?2, NULL)
                ON CONFLICT (folded) DO UPDATE SET user = excluded.user, freed = NULL";
-    execute(tx, sql, params![folded, account.user.0])?;
+    execute(tx, sql, params![folded, user.0])?;
     Ok(true)
 }
 
@@ -115,6 +180,7 @@ pub(super) fn remove_in(
         params![user.0, bits(wall.0)],
     )?;
     super::factors::forget(tx, user)?;
+    execute(tx, "DELETE FROM words WHERE user = ?1", [user.0])?;
     let ended = end_sessions(tx, user, Which::All, AuditKind::Removed, wall)?;
     note(tx, user, SessionId::NIL, AuditKind::Removed, wall)?;
     Ok(Some(ended))

@@ -1,9 +1,9 @@
 //! Metadata commands: one transaction each.
 
-use lynk_domain::{MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
     BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
-    NAME_RESERVED_MILLIS, RoomRow, rooms_max, unique_name,
+    NAME_RESERVED_MILLIS, RoomRow, RoomWish, rooms_max, unique_name,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
@@ -41,6 +41,40 @@ pub(super) fn apply(
     keep_result(&tx, command, *version, key_life_millis)?;
     commit(tx)?;
     Ok(outcome)
+}
+
+/// Notes that a user hides, or no longer does.
+pub(super) fn set_hidden(connection: &Connection, user: UserId, hidden: bool) -> Result<(), Fault> {
+    let sql = match hidden {
+        true => "INSERT INTO hidden (user) VALUES (?1) ON CONFLICT DO NOTHING",
+        false => "DELETE FROM hidden WHERE user = ?1",
+    };
+    connection.prepare_cached(sql)?.execute([user.0])?;
+    Ok(())
+}
+
+pub(super) fn set_wish(
+    connection: &Connection,
+    room: RoomId,
+    user: UserId,
+    wish: RoomWish,
+) -> Result<bool, Fault> {
+    let sql = "UPDATE members SET muted_until = ?3, wish = ?4 WHERE room = ?1 AND user = ?2";
+    let values = (room.0, user.0, bits(wish.muted_until.0), wish.wish as u8);
+    Ok(connection.prepare_cached(sql)?.execute(values)? == 1)
+}
+
+pub(super) fn clear(
+    connection: &Connection,
+    room: RoomId,
+    user: UserId,
+    seq: Seq,
+    n: Ordinal,
+) -> Result<bool, Fault> {
+    let sql = "UPDATE members SET cleared_n = iif(?3 > cleared, ?4, cleared_n), cleared = max(?3, cleared)
+        WHERE room = ?1 AND user = ?2";
+    let values = (room.0, user.0, bits(seq.0), bits(n.0));
+    Ok(connection.prepare_cached(sql)?.execute(values)? == 1)
 }
 
 /// What an earlier command with the same key came to.
@@ -428,7 +462,13 @@ mod tests {
         let (user, other) = (UserId([1; 16]), UserId([2; 16]));
         let id = "CAST(printf('%016d', i) AS BLOB)";
         fill(&connection, &format!("INSERT INTO blocks SELECT ?1, {id}, {id} FROM n"), user);
-        fill(&connection, &format!("INSERT INTO members SELECT {id}, ?1, 1, 1, 1 FROM n"), user);
+        fill(
+            &connection,
+            &format!(
+                "INSERT INTO members (room, user, role, joined_version, joined_seq) SELECT {id}, ?1, 1, 1, 1 FROM n"
+            ),
+            user,
+        );
         let block = |by, user, on| command(direct_room_id(by, user), by, MetaChange::Block { by, user, on });
         let known = UserId(*b"0000000000000007");
         let mut run = |command: &MetaTransaction| apply(&mut connection, command, 1).expect("answers");

@@ -6,11 +6,11 @@ use std::path::Path;
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
-use lynk_model::{LoadedRoom, StoreError};
+use lynk_model::{LoadedRoom, Personal, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::change::put_row;
-use super::{Rooms, load};
+use super::{Rooms, change, load};
 use crate::sqlite::{bits, commit, number, snapshot};
 use crate::{Fault, OpenError};
 
@@ -54,6 +54,7 @@ impl Dump for RoomsSnapshot {
             RoomsMark::Names(after) => names(&self.connection, after, limit),
             RoomsMark::Blocks(by, user) => blocks(&self.connection, *by, *user, limit),
             RoomsMark::Results(actor, room, key) => results(&self.connection, (*actor, *room, *key), limit),
+            RoomsMark::Hidden(after) => hidden(&self.connection, *after, limit),
         };
         let rows = found.map_err(|fault| {
             let error = fault.store_error();
@@ -125,6 +126,16 @@ fn results(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+fn hidden(connection: &Connection, after: UserId, limit: u32) -> Result<Rows, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT user FROM hidden WHERE user > ?1 ORDER BY user LIMIT ?2")?;
+    let rows = statement.query_map(params![after.0, limit], |row| {
+        let user = UserId(row.get(0)?);
+        Ok((RoomsRow::Hidden { user }, RoomsMark::Hidden(user)))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 impl Fill for Rooms {
     type Row = RoomsRow;
 
@@ -150,6 +161,9 @@ fn take_out(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault>
                 let sql = "DELETE FROM blocks WHERE by = ?1 AND user = ?2";
                 tx.prepare_cached(sql)?.execute(params![by.0, user.0])?;
             }
+            RoomsRow::Hidden { user } => {
+                tx.prepare_cached("DELETE FROM hidden WHERE user = ?1")?.execute([user.0])?;
+            }
             RoomsRow::Result { actor, room, key, .. } => {
                 let sql = "DELETE FROM results WHERE actor = ?1 AND room = ?2 AND key = ?3";
                 tx.prepare_cached(sql)?.execute(params![actor.0, room.0, key.0])?;
@@ -168,6 +182,7 @@ fn fill(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault> {
                 let sql = "INSERT OR REPLACE INTO names (folded, room, freed) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(sql)?.execute(params![folded, room.0, freed.map(|at| bits(at.0))])?;
             }
+            RoomsRow::Hidden { user } => change::set_hidden(&tx, *user, true)?,
             RoomsRow::Block { by, user, room } => {
                 let sql = "INSERT OR REPLACE INTO blocks (by, user, room) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(sql)?.execute(params![by.0, user.0, room.0])?;
@@ -198,14 +213,20 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
     tx.prepare_cached("DELETE FROM rooms WHERE room = ?1")?.execute([room])?;
     put_row(tx, row)?;
     for member in &loaded.members {
-        let sql =
-            "INSERT INTO members (room, user, role, joined_version, joined_seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO members
+            (room, user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let Personal { wish, cleared, cleared_n } = member.personal;
         tx.prepare_cached(sql)?.execute(params![
             room,
             member.user.0,
             member.role as u8,
             bits(member.joined_version),
-            bits(member.joined_seq.0)
+            bits(member.joined_seq.0),
+            bits(wish.muted_until.0),
+            wish.wish as u8,
+            bits(cleared.0),
+            bits(cleared_n.0)
         ])?;
     }
     for (list, sql) in [

@@ -1,9 +1,11 @@
 //! Reads of the relational side.
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{
+    AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
+};
 use lynk_model::{
-    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, RoomRow, Sentence,
-    SentenceKind,
+    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, Personal, RoomRow, RoomWish,
+    Sentence, SentenceKind, Wish,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
@@ -66,7 +68,8 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
         row: Some(row),
         members: all(
             connection,
-            "SELECT user, role, joined_version, joined_seq FROM members WHERE room = ?1 ORDER BY user",
+            "SELECT user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
+            FROM members WHERE room = ?1 ORDER BY user",
             at,
             member,
         )?,
@@ -135,7 +138,16 @@ fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
         role: known(row, 1, Role::from_u8)?,
         joined_version: number(row, 2)?,
         joined_seq: Seq(number(row, 3)?),
+        personal: personal(row, 4)?,
     })
+}
+
+/// Four columns from `first` on.
+fn personal(row: &Row<'_>, first: usize) -> rusqlite::Result<Personal> {
+    let wish =
+        RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? };
+    let (cleared, cleared_n) = (Seq(number(row, first + 2)?), Ordinal(number(row, first + 3)?));
+    Ok(Personal { wish, cleared, cleared_n })
 }
 
 fn outbox_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
@@ -159,7 +171,8 @@ pub(super) fn memberships(
     let sql = "SELECT m.room, r.kind, r.name, r.avatar, m.role,
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user FROM members o WHERE o.room = m.room AND o.user <> ?1 ORDER BY o.user LIMIT 1)
-            END
+            END,
+            m.muted_until, m.wish, m.cleared, m.cleared_n
         FROM members m JOIN rooms r ON r.room = m.room
         WHERE m.user = ?1 AND m.room > ?2 ORDER BY m.room LIMIT ?3";
     all(connection, sql, (user.0, after.0, limit), |row| {
@@ -170,6 +183,7 @@ pub(super) fn memberships(
             avatar: MediaId(id(row, 3)?),
             role: known(row, 4, Role::from_u8)?,
             peer: UserId(row.get::<_, Option<[u8; 16]>>(5)?.unwrap_or_default()),
+            personal: personal(row, 6)?,
         })
     })
 }
@@ -211,10 +225,33 @@ pub(super) fn apart(connection: &Connection, user: UserId, others: &[UserId]) ->
     Ok(apart)
 }
 
+pub(super) fn blocked(
+    connection: &Connection,
+    by: UserId,
+    after: UserId,
+    limit: u32,
+) -> Result<Vec<UserId>, Fault> {
+    let sql = "SELECT user FROM blocks WHERE by = ?1 AND user > ?2 ORDER BY user LIMIT ?3";
+    all(connection, sql, (by.0, after.0, limit), |row| Ok(UserId(id(row, 0)?)))
+}
+
+pub(super) fn hidden(connection: &Connection, users: &[UserId]) -> Result<Vec<UserId>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM hidden WHERE user = ?1)")?;
+    let mut found = Vec::new();
+    for user in users {
+        if statement.query_row([user.0], |row| row.get(0))? {
+            found.push(*user);
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (
             SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1)
+        ) AND NOT EXISTS (
+            SELECT 1 FROM hidden WHERE user = ?2
         ) AND EXISTS (
             SELECT 1 FROM members a
             CROSS JOIN members b ON b.room = a.room AND b.user = ?2

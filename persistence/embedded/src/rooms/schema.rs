@@ -105,4 +105,18 @@ ALTER TABLE mutes ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE mutes ADD COLUMN by BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
 ALTER TABLE mutes ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
 ",
+    r"
+-- Users who hide from everybody whether they are online.
+CREATE TABLE hidden (
+    user BLOB NOT NULL PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+",
+    r"
+-- What a member has set for itself: told of nothing before `muted_until`; `wish` 0 for what the server does, 1 for everything, 2 for
+-- mentions only; the past up to `cleared`, whose last message is `cleared_n`, is deleted for it.
+ALTER TABLE members ADD COLUMN muted_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN wish INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN cleared INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN cleared_n INTEGER NOT NULL DEFAULT 0;
+",
 ];

@@ -4,7 +4,8 @@ use lynk_domain::{Family, Millis, Phone, ROTATIONS_KEPT, Revocation, SecretHash,
 
 use super::pages;
 use crate::account::{
-    Account, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered, Session, Which,
+    Account, AccountChange, AuditKind, Changed, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, Findable,
+    NewSession, Registered, SEARCH_WORDS_MAX, Session, Which,
 };
 use crate::port::{AccountStore, ErasureStore, ready};
 use crate::{NAME_RESERVED_MILLIS, fold_name};
@@ -30,13 +31,7 @@ pub(super) fn id(n: u8) -> SessionId {
 }
 
 fn account(user: UserId, name: &str, wall: u64) -> Account {
-    Account {
-        user,
-        phone: phone(user.0[0]),
-        user_name: name.to_owned(),
-        display_name: format!("{name} of Lynk"),
-        created: at(wall),
-    }
+    Account::new(user, phone(user.0[0]), name.to_owned(), format!("{name} of Lynk"), at(wall))
 }
 
 fn family(n: u8, wall: u64) -> Family {
@@ -141,6 +136,159 @@ pub fn a_removed_accounts_name_stays_closed_for_thirty_days<S: AccountStore>(sto
         [AuditKind::Removed, AuditKind::Removed, AuditKind::SignedIn, AuditKind::Registered],
         "newest first, the session's end before the account's"
     );
+}
+
+fn change<S: AccountStore>(store: &mut S, user: UserId, change: AccountChange, wall: u64) -> Changed {
+    ready(store.change(user, &change, at(wall))).expect("takes it")
+}
+
+fn renamed(name: &str) -> AccountChange {
+    AccountChange { user_name: Some(name.to_owned()), ..AccountChange::default() }
+}
+
+/// What is given changes, all of it or nothing; a change that nobody sees is no new version.
+pub fn a_profile_changes_as_a_whole<S: AccountStore>(store: &mut S) {
+    assert_eq!(register(store, ALICE, "alice", 0), Registered::Made);
+    assert_eq!(register(store, BOB, "bob", 0), Registered::Made);
+    let all = AccountChange {
+        user_name: Some("Ada".to_owned()),
+        display_name: Some("Ada 👩‍💻".to_owned()),
+        bio: Some("two\nlines".to_owned()),
+        avatar: Some(Some([7; 16])),
+        findable: None,
+    };
+    let expected = Account {
+        user_name: "Ada".to_owned(),
+        display_name: "Ada 👩‍💻".to_owned(),
+        bio: "two\nlines".to_owned(),
+        avatar: Some([7; 16]),
+        updated: at(5),
+        ..account(ALICE, "alice", 0)
+    };
+    assert_eq!(change(store, ALICE, all.clone(), 5), Changed::Done(Box::new(expected.clone())));
+    assert_eq!(ready(store.accounts(&[ALICE])), Ok(vec![expected.clone()]));
+    assert_eq!(ready(store.account_of_name("ada")), Ok(Some(expected.clone())));
+    assert_eq!(ready(store.account_of_phone(&phone(1))), Ok(Some(expected.clone())));
+    assert_eq!(change(store, ALICE, all, 9), Changed::Done(Box::new(expected.clone())), "nothing new");
+    let taken = AccountChange { bio: Some("lost".to_owned()), ..renamed("BOB") };
+    assert_eq!(change(store, ALICE, taken, 9), Changed::NameTaken);
+    let hidden = Findable { by_name: false, by_phone: true };
+    let unseen = AccountChange { findable: Some(hidden), ..AccountChange::default() };
+    let after = Account { findable: hidden, ..expected };
+    assert_eq!(change(store, ALICE, unseen, 9), Changed::Done(Box::new(after.clone())));
+    let none = AccountChange { avatar: Some(None), ..AccountChange::default() };
+    let bare = Account { avatar: None, updated: at(6), ..after };
+    assert_eq!(change(store, ALICE, none, 3), Changed::Done(Box::new(bare)), "a clock that was set back");
+    assert_eq!(change(store, CAROL, renamed("carol"), 9), Changed::Missing);
+    assert_eq!(ready(store.account_of_name("carol")), Ok(None));
+}
+
+/// A name that was given up stays closed to others for 30 days, and open to who had it.
+pub fn a_name_that_was_given_up_is_closed_to_others<S: AccountStore>(store: &mut S) {
+    assert_eq!(register(store, ALICE, "alice", 0), Registered::Made);
+    assert_eq!(register(store, BOB, "bob", 0), Registered::Made);
+    assert!(matches!(change(store, ALICE, renamed("ada"), 10), Changed::Done(_)));
+    assert_eq!(ready(store.account_of_name("alice")), Ok(None));
+    let free = 10 + NAME_RESERVED_MILLIS;
+    assert_eq!(change(store, BOB, renamed("ALICE"), free - 1), Changed::NameTaken);
+    assert_eq!(register(store, CAROL, "alice", free - 1), Registered::NameTaken);
+    assert!(matches!(change(store, ALICE, renamed("Alice"), 20), Changed::Done(_)), "her own");
+    assert!(matches!(change(store, ALICE, renamed("ALICE"), 21), Changed::Done(_)), "another spelling");
+    let (holder, _) = (ready(store.account_of_name("alice")).expect("readable").map(|one| one.user_name), ());
+    assert_eq!(holder.as_deref(), Some("ALICE"));
+    assert_eq!(ready(store.name_is_taken("ada", at(22))), Ok(true));
+    assert!(matches!(change(store, ALICE, renamed("ada"), 30), Changed::Done(_)));
+    let free = 30 + NAME_RESERVED_MILLIS;
+    assert!(matches!(change(store, BOB, renamed("alice"), free), Changed::Done(_)));
+    assert_eq!(change(store, ALICE, renamed("alice"), free), Changed::NameTaken);
+    // Of a removed account all names close, also the one of the moment.
+    ready(store.remove(BOB, at(free))).expect("removes");
+    assert_eq!(ready(store.name_is_taken("alice", at(free + 1))), Ok(true));
+}
+
+/// All users that a search finds, in pages of `limit`.
+fn searched<S: AccountStore>(store: &S, words: &[&str], limit: u32) -> Vec<UserId> {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let (mut users, mut after) = (Vec::new(), None);
+    loop {
+        let found = ready(store.search(&words, after.as_ref(), limit)).expect("readable");
+        assert!(found.accounts.len() <= limit as usize);
+        users.extend(found.accounts.iter().map(|account| account.user));
+        assert!(found.next.is_none() || found.next > after, "it goes on");
+        after = found.next;
+        if after.is_none() {
+            return users;
+        }
+    }
+}
+
+/// People are found by the beginnings of their words, each once, in one order, whatever the pages.
+pub fn people_are_found_by_the_beginnings_of_their_names<S: AccountStore>(store: &mut S) {
+    let user = |n: u8| UserId([n; 16]);
+    let people = [
+        (1, "ada", "Ada Lovelace"),
+        (2, "lovely", "Élodie Lové"),
+        (3, "adam.smith", "Adam Smith"),
+        (4, "LOVELOCK", "Lovelock lovelock LOVE"),
+        (5, "zoe", "Zoë Müller-Straße"),
+        (6, "tanaka", "田中 太郎"),
+    ];
+    for (n, name, display_name) in people {
+        let person = Account { display_name: display_name.to_owned(), ..account(user(n), name, 0) };
+        assert_eq!(ready(store.register(&person, &new_session(n, 0))), Ok(Registered::Made));
+    }
+    for limit in [1, 2, 100] {
+        let found = |words: &[&str]| -> Vec<u8> {
+            searched(store, words, limit).iter().map(|user| user.0[0]).collect()
+        };
+        assert_eq!(found(&["ada"]), [1, 3]);
+        assert_eq!(found(&["lov"]), [2, 4, 1], "by their first words: love, love, lovelace");
+        assert_eq!(found(&["lovelace"]), [1]);
+        assert_eq!(found(&["elod", "lov"]), [2]);
+        assert_eq!(found(&["smith", "a"]), [3]);
+        assert_eq!((found(&["strasse"]), found(&["mull"]), found(&["田"])), (vec![5], vec![5], vec![6]));
+        assert_eq!((found(&["ove"]), found(&["ada", "smith"]), found(&[])), (vec![], vec![3], vec![]));
+        assert_eq!(found(&["zz"]), [0_u8; 0]);
+    }
+    // Who does not want to be found by name, has another one, or is gone, is not.
+    let hidden = AccountChange {
+        findable: Some(Findable { by_name: false, by_phone: false }),
+        ..AccountChange::default()
+    };
+    assert!(matches!(change(store, user(1), hidden, 1), Changed::Done(_)));
+    assert_eq!(searched(store, &["ada"], 9), [user(3)]);
+    let shown = AccountChange {
+        findable: Some(Findable::default()),
+        display_name: Some("Countess".to_owned()),
+        ..renamed("augusta")
+    };
+    assert!(matches!(change(store, user(1), shown, 2), Changed::Done(_)));
+    assert_eq!(
+        (searched(store, &["ada"], 9), searched(store, &["count", "aug"], 9)),
+        (vec![user(3)], vec![user(1)])
+    );
+    ready(store.remove(user(3), at(3))).expect("removes");
+    assert_eq!(searched(store, &["ada"], 9), []);
+    assert_eq!(ready(store.index_words(10)), Ok(0), "all have their words");
+}
+
+/// One question looks at a bounded number of places, and says where it goes on.
+pub fn a_search_for_what_is_rare_among_many_ends<S: AccountStore>(store: &mut S) {
+    let many = SEARCH_WORDS_MAX + 50;
+    for n in 0..many {
+        let mut id = [9; 16];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        let number = Phone::from_e164(&format!("+49151{:08}", 10_000_000 + n)).expect("a number");
+        let last = if n == many - 1 { "rare" } else { "usual" };
+        let person = Account::new(UserId(id), number, format!("common{n:05}"), last.to_owned(), at(0));
+        let session = NewSession { session: SessionId(id), ..new_session(1, 0) };
+        assert_eq!(ready(store.register(&person, &session)), Ok(Registered::Made));
+    }
+    let words = ["common".to_owned(), "rar".to_owned()];
+    let first = ready(store.search(&words, None, 10)).expect("readable");
+    assert!(first.accounts.is_empty() && first.next.is_some(), "not among the first");
+    let second = ready(store.search(&words, first.next.as_ref(), 10)).expect("readable");
+    assert_eq!((second.accounts.len(), second.next), (1, None));
 }
 
 /// A family turns from the generation that was seen, once.
@@ -305,6 +453,14 @@ pub(super) fn some_of_everything<S: ErasureStore>(store: &mut S) {
     assert_eq!(register(store, ALICE, "Alice", 1), Registered::Made);
     assert_eq!(register(store, CAROL, "Carol", 2), Registered::Made);
     ready(store.mark_published(&[CAROL])).expect("marks");
+    let profile = AccountChange {
+        display_name: Some("Carol Danvers".to_owned()),
+        bio: Some("says".to_owned()),
+        avatar: Some(Some([5; 16])),
+        findable: Some(Findable { by_name: true, by_phone: true }),
+        ..renamed("Carla")
+    };
+    assert!(matches!(change(store, CAROL, profile, 3), Changed::Done(_)));
     for n in [10, 11, 12] {
         ready(store.open_session(ALICE, &new_session(n, MINUTE))).expect("opens");
     }
@@ -360,7 +516,10 @@ pub(super) fn the_same_is_answered<A: ErasureStore, B: ErasureStore>(one: &A, ot
             ready(other.account_of_phone(&phone(user.0[0])))
         );
     }
-    for name in ["alice", "bob", "carol"] {
+    for words in [&["da"][..], &["lynk", "al"], &["car"]] {
+        assert_eq!(searched(one, words, 1), searched(other, words, 9), "{words:?}");
+    }
+    for name in ["alice", "bob", "carol", "carla"] {
         assert_eq!(ready(one.account_of_name(name)), ready(other.account_of_name(name)));
     }
     for n in 0..16 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use lynk_domain::{Epoch, Key, Lsn, Millis, RoomId, Seq};
+use lynk_domain::{Epoch, Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 
 use super::history::{History, Random, records};
 use super::messages::{println_seed, same_log};
@@ -13,7 +13,7 @@ use crate::port::{
     AccountDump, AccountFill, Dump, ErasureStore, Fill, MarkOf, MessageDump, MessageStore as _, RoomDump,
     RoomFill, RoomStore, ready,
 };
-use crate::{MetaChange, MetaEvent, StoreError};
+use crate::{MetaChange, MetaEvent, RoomWish, StoreError, Wish};
 
 /// Rows of a room in pages of so many seqs.
 fn dump<M: MessageDump>(store: &M, room: RoomId, step: u64) -> Vec<Vec<LogRow>> {
@@ -204,6 +204,22 @@ fn follow<F: Fill>(store: &mut F, before: &mut impl Dump<Row = F::Row>, after: &
     }
 }
 
+/// Every so many-th member sets something for itself.
+fn set_some(rooms: &mut MemoryRooms, step: usize) {
+    let mut members = Vec::new();
+    for row in pages(&mut rooms.clone(), 100) {
+        let RoomsRow::Room(loaded) = row else { continue };
+        let room = loaded.row.as_ref().expect("a room").room;
+        members.extend(loaded.members.iter().map(|member| (room, member.user)));
+    }
+    for (number, (room, user)) in (1..).zip(members.into_iter().step_by(step)) {
+        let wish = if number % 2 == 0 { Wish::All } else { Wish::Mentions };
+        let wish = RoomWish { muted_until: Millis(number), wish };
+        assert_eq!(ready(rooms.set_wish(room, user, wish)), Ok(true));
+        assert_eq!(ready(rooms.clear(room, user, Seq(number + 1), Ordinal(number))), Ok(true));
+    }
+}
+
 /// Rooms that are filled from the reference answer as it does, and are dumped as they were filled. `snapshot` dumps the store as it
 /// is now, whatever is done to it after. The store must be empty.
 pub fn filled_rooms_equal_their_source<R: RoomStore + RoomFill, D: RoomDump>(
@@ -214,6 +230,10 @@ pub fn filled_rooms_equal_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     super::rooms::random_commands_match_the_reference(&mut source, 50..56);
     let block = super::rooms::random_block();
     assert!(ready(source.apply(&block)).is_ok());
+    for n in [1, 2, 3, 4, 5] {
+        ready(source.set_hidden(UserId([n; 16]), true)).expect("takes it");
+    }
+    set_some(&mut source, 3);
     for _ in 0..2 {
         ready(copy(&mut source, store, 3)).expect("copies");
     }
@@ -258,6 +278,7 @@ pub fn filled_rooms_follow_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     super::rooms::random_commands_match_the_reference(&mut source, 73..75);
     let results = rows.iter().filter(|row| matches!(row, RoomsRow::Result { .. })).step_by(2).cloned();
     ready(source.take_out(&results.collect::<Vec<_>>())).expect("takes out");
+    set_some(&mut source, 2);
     if let MetaChange::Block { on, .. } = &mut block.change {
         (*on, block.key) = (false, Key([0x5a; 16]));
     }

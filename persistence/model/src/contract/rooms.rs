@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use lynk_domain::{
-    AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId, direct_room_id,
+    AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
+    direct_room_id,
 };
 
 use super::history::Random;
@@ -13,7 +14,7 @@ use crate::memory::MemoryRooms;
 use crate::port::{RoomStore, ready};
 use crate::{
     ListQuery, Listed, LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
-    NAME_RESERVED_MILLIS, RoomRow, Sentence, SentenceKind, fold_name,
+    NAME_RESERVED_MILLIS, Personal, RoomRow, RoomWish, Sentence, SentenceKind, Wish, fold_name,
 };
 
 const OWNER: UserId = UserId([1; 16]);
@@ -417,6 +418,14 @@ pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
     let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
     applied(store, &command(ROOM, 3, MetaChange::Event(join)));
     assert_eq!(both(store), (true, true));
+    let hide = |store: &mut R, hidden| ready(store.set_hidden(OWNER, hidden)).expect("takes it");
+    for hidden in [true, true, false, false] {
+        hide(store, hidden);
+        assert_eq!(both(store), (true, !hidden), "the owner is hidden, and sees others");
+        let found = ready(store.hidden(&[GUEST, OWNER, UserId([9; 16])])).expect("readable");
+        assert_eq!(found, if hidden { vec![OWNER] } else { Vec::new() });
+    }
+    assert_eq!(ready(store.hidden(&[])), Ok(Vec::new()));
     let block = |number, on| command(direct, number, MetaChange::Block { by: GUEST, user: OWNER, on });
     applied(store, &block(4, true));
     assert_eq!(both(store), (false, false));
@@ -430,6 +439,72 @@ pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
     let leave = MetaEvent::Left { user: GUEST };
     applied(store, &command(ROOM, 6, MetaChange::Event(leave)));
     assert_eq!(both(store), (false, true));
+}
+
+/// Whom a user blocks is listed page by page, and who blocks the user is not.
+pub fn whom_a_user_blocks_is_listed<R: RoomStore>(store: &mut R) {
+    let user = |n: u8| UserId([n; 16]);
+    for n in [7, 3, 5, 9] {
+        let block = MetaChange::Block { by: OWNER, user: user(n), on: true };
+        applied(store, &command(direct_room_id(OWNER, user(n)), n, block));
+    }
+    let back = MetaChange::Block { by: user(3), user: OWNER, on: true };
+    applied(store, &MetaTransaction { actor: user(3), ..command(direct_room_id(OWNER, user(3)), 20, back) });
+    let page = |store: &R, after, limit| ready(store.blocked(OWNER, after, limit)).expect("readable");
+    assert_eq!(page(store, UserId::NIL, 3), [user(3), user(5), user(7)]);
+    assert_eq!(page(store, user(7), 3), [user(9)]);
+    assert_eq!(ready(store.blocked(user(3), UserId::NIL, 9)), Ok(vec![OWNER]));
+    let lift = MetaChange::Block { by: OWNER, user: user(5), on: false };
+    applied(store, &command(direct_room_id(OWNER, user(5)), 21, lift));
+    assert_eq!(page(store, UserId::NIL, 9), [user(3), user(7), user(9)]);
+}
+
+/// What a member has set for itself is listed with its rooms, stays when others change the room, and goes with the member.
+pub fn what_a_member_has_set_is_its_own<R: RoomStore>(store: &mut R) {
+    applied(store, &create(ROOM, 1, RoomKind::Public, "a room"));
+    let join = |number| {
+        let joined = MetaEvent::Joined { user: GUEST, role: Role::Member };
+        command(ROOM, number, MetaChange::Event(joined))
+    };
+    applied(store, &join(2));
+    let own = |store: &R, user: UserId| {
+        let listed = ready(store.memberships(user, RoomId::NIL, 9)).expect("readable");
+        let member = load(store, ROOM).members.into_iter().find(|member| member.user == user);
+        let (listed, member) =
+            (listed.first().map(|room| room.personal), member.map(|member| member.personal));
+        assert_eq!(listed, member);
+        member
+    };
+    assert_eq!(own(store, GUEST), Some(Personal::default()));
+    let until = Millis((1 << 53) - 1);
+    for wish in [Wish::Mentions, Wish::All, Wish::Default, Wish::Mentions] {
+        let wish = RoomWish { muted_until: until, wish };
+        assert_eq!(ready(store.set_wish(ROOM, GUEST, wish)), Ok(true));
+        assert_eq!(own(store, GUEST).expect("a member").wish, wish);
+    }
+    // How far the past is deleted only grows.
+    for (seq, n, then) in [(7, 5, (7, 5)), (6, 4, (7, 5)), (7, 9, (7, 5)), (9, 6, (9, 6))] {
+        assert_eq!(ready(store.clear(ROOM, GUEST, Seq(seq), Ordinal(n))), Ok(true));
+        let Personal { cleared, cleared_n, .. } = own(store, GUEST).expect("a member");
+        assert_eq!((cleared.0, cleared_n.0), then);
+    }
+    let set = own(store, GUEST);
+    assert_eq!(own(store, OWNER), Some(Personal::default()), "of nobody else");
+    let role = MetaEvent::Role { user: GUEST, role: Role::Admin };
+    for (number, event) in [(3, role), (4, settings("another name"))] {
+        applied(store, &command(ROOM, number, MetaChange::Event(event)));
+    }
+    ready(store.confirm(ROOM, 2, Seq(3))).expect("takes it");
+    assert_eq!(own(store, GUEST), set);
+    let stranger = UserId([9; 16]);
+    for (room, user) in [(ROOM, stranger), (RoomId([9; 16]), GUEST)] {
+        assert_eq!(ready(store.set_wish(room, user, RoomWish::default())), Ok(false));
+        assert_eq!(ready(store.clear(room, user, Seq(1), Ordinal(1))), Ok(false));
+    }
+    applied(store, &command(ROOM, 5, MetaChange::Event(MetaEvent::Left { user: GUEST })));
+    assert_eq!(ready(store.set_wish(ROOM, GUEST, RoomWish::default())), Ok(false));
+    applied(store, &join(6));
+    assert_eq!(own(store, GUEST), Some(Personal::default()), "whoever comes back begins anew");
 }
 
 /// Random commands have the outcomes and leave the rows that the reference model has. The store may hold

@@ -7,7 +7,9 @@ use lynk_domain::{Millis, Role};
 
 use super::{AccountsRow, LogRow, RoomsRow};
 use crate::account::Session;
-use crate::{Body, FoundKey, LoadedRoom, MessageState, MetaChange, MetaEvent, StoredBody, StoredEvent};
+use crate::{
+    Body, FoundKey, LoadedRoom, MessageState, MetaChange, MetaEvent, Personal, StoredBody, StoredEvent,
+};
 
 struct Out<'a>(&'a mut Vec<u8>);
 
@@ -139,6 +141,11 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         role(out, member.role);
         out.number(member.joined_version);
         out.number(member.joined_seq.0);
+        let Personal { wish, cleared, cleared_n } = member.personal;
+        out.number(wish.muted_until.0);
+        out.byte(wish.wish as u8);
+        out.number(cleared.0);
+        out.number(cleared_n.0);
     }
     for list in [&room.bans, &room.mutes] {
         out.number(list.len() as u64);
@@ -248,6 +255,10 @@ impl RoomsRow {
                 [actor.0, room.0, key.0].into_iter().for_each(|id| out.id(id));
                 [*content_hash, *version, seq.0, wall.0].into_iter().for_each(|number| out.number(number));
             }
+            Self::Hidden { user } => {
+                out.byte(5);
+                out.id(user.0);
+            }
         }
     }
 
@@ -268,6 +279,7 @@ impl RoomsRow {
                 out.tagged(4, &actor.0);
                 [room.0, key.0].into_iter().for_each(|id| out.id(id));
             }
+            Self::Hidden { user } => out.tagged(5, &user.0),
         }
     }
 }
@@ -284,6 +296,11 @@ impl AccountsRow {
                 out.bytes(account.user_name.as_bytes());
                 out.bytes(account.display_name.as_bytes());
                 out.number(account.created.0);
+                out.bytes(account.bio.as_bytes());
+                out.bytes(account.avatar.as_ref().map_or(&[], |id| &id[..]));
+                out.number(account.updated.0);
+                out.byte(u8::from(account.findable.by_name));
+                out.byte(u8::from(account.findable.by_phone));
             }
             Self::Name { folded, user, freed } => {
                 out.byte(2);

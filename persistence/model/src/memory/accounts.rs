@@ -1,14 +1,14 @@
 //! [`MemoryAccounts`]: accounts as tables. See the parent module.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 
 use super::factors::Factors;
 use crate::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, ENDED_SESSION_KEPT_MILLIS, NewSession, Registered,
-    Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, ENDED_SESSION_KEPT_MILLIS,
+    FoundAccounts, NewSession, Registered, SEARCH_WORDS_MAX, SearchMark, Session, Which, search_along,
 };
 use crate::dump::{AccountsMark, AccountsRow, DumpPage};
 use crate::local::{Counted, Slices};
@@ -59,6 +59,18 @@ impl MemoryAccounts {
 
     pub(super) fn note(&mut self, user: UserId, session: SessionId, kind: AuditKind, at: Millis) {
         self.audit.push(AuditEvent { at, user, session, kind });
+    }
+
+    /// Takes a name; `false` when another account has it or gave it up too recently.
+    fn take_name(&mut self, user: UserId, folded: &str, wall: Millis) -> bool {
+        if let Some((holder, freed)) = self.names.get(folded)
+            && *holder != user
+            && freed.is_none_or(|at| wall.0 < at.0.saturating_add(NAME_RESERVED_MILLIS))
+        {
+            return false;
+        }
+        self.names.insert(folded.to_owned(), (user, None));
+        true
     }
 
     fn put_session(&mut self, user: UserId, new: &NewSession) {
@@ -131,18 +143,67 @@ impl AccountStore for MemoryAccounts {
         Ok(users.iter().filter_map(|user| self.accounts.get(user).cloned()).collect())
     }
 
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        let Some(account) = self.accounts.get(&user) else { return Ok(Changed::Missing) };
+        let after = change.apply(account, wall);
+        let (old, new) = (fold_name(&account.user_name), fold_name(&after.user_name));
+        if old != new {
+            if !self.take_name(user, &new, wall) {
+                return Ok(Changed::NameTaken);
+            }
+            self.names.insert(old, (user, Some(wall)));
+        }
+        self.accounts.insert(user, after.clone());
+        Ok(Changed::Done(Box::new(after)))
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        let Some((along, others)) = search_along(words) else { return Ok(FoundAccounts::default()) };
+        let of = |account: &Account| {
+            let user = account.user;
+            account.words().into_iter().map(move |word| SearchMark { word, user })
+        };
+        let all: BTreeSet<SearchMark> = self.accounts.values().flat_map(of).collect();
+        let range = all.iter().filter(|at| at.word.starts_with(along));
+        let places: Vec<_> = range.filter(|at| after.is_none_or(|after| *at > after)).collect();
+        let mut found = FoundAccounts::default();
+        for (index, at) in places.iter().enumerate() {
+            if index == SEARCH_WORDS_MAX as usize || found.accounts.len() == limit as usize {
+                found.next = Some((*places[index - 1]).clone());
+                break;
+            }
+            let account = &self.accounts[&at.user];
+            let words = account.words();
+            let has = |wanted: &str| words.iter().any(|word| word.starts_with(wanted));
+            let first = words.iter().find(|word| word.starts_with(along)) == Some(&at.word);
+            if first && others.iter().all(|wanted| has(wanted)) {
+                found.accounts.push(account.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    async fn index_words(&mut self, _: u32) -> Result<u32, StoreError> {
+        Ok(0)
+    }
+
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
         if self.accounts.values().any(|other| other.phone == account.phone) {
             return Ok(Registered::PhoneTaken);
         }
-        let folded = fold_name(&account.user_name);
-        if let Some((user, freed)) = self.names.get(&folded)
-            && *user != account.user
-            && freed.is_none_or(|at| account.created.0 < at.0.saturating_add(NAME_RESERVED_MILLIS))
-        {
+        if !self.take_name(account.user, &fold_name(&account.user_name), account.created) {
             return Ok(Registered::NameTaken);
         }
-        self.names.insert(folded, (account.user, None));
         self.accounts.insert(account.user, account.clone());
         self.note(account.user, SessionId::NIL, AuditKind::Registered, account.created);
         self.outbox.push((account.user, account.created));

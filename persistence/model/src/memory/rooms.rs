@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{Key, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
     BLOCKS_PER_USER_MAX, ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent,
-    MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, RoomRow, Sentence, SentenceKind,
-    StoreError, rooms_max, unique_name,
+    MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, Personal, RoomRow, RoomWish, Sentence,
+    SentenceKind, StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -21,6 +21,8 @@ pub struct MemoryRooms {
     blocks: BTreeMap<(UserId, UserId), RoomId>,
     results: BTreeMap<(UserId, RoomId, Key), MetaResult>,
     names: BTreeMap<String, NameHolder>,
+    /// Who hides whether they are online.
+    hidden: BTreeSet<UserId>,
 }
 
 /// One room's rows.
@@ -98,13 +100,11 @@ impl MemoryRooms {
         {
             return MetaOutcome::NameTaken;
         }
-        let member = |(user, role): &(UserId, Role)| {
-            (*user, MemberRow { user: *user, role: *role, joined_version: 1, joined_seq: Seq(0) })
-        };
+        let first = |(user, role): &(UserId, Role)| (*user, member(*user, *role, 1));
         let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
         let room = Room {
             row: RoomRow { room: tx.room, version: 1, ..row.clone() },
-            members: members.iter().map(member).collect(),
+            members: members.iter().map(first).collect(),
             bans: BTreeMap::new(),
             mutes: BTreeMap::new(),
             pins: BTreeSet::new(),
@@ -152,6 +152,10 @@ impl MemoryRooms {
     }
 }
 
+fn member(user: UserId, role: Role, joined_version: u64) -> MemberRow {
+    MemberRow { user, role, joined_version, joined_seq: Seq(0), personal: Personal::default() }
+}
+
 fn outbox_row(tx: &MetaTransaction, version: u64, event: &MetaEvent) -> OutboxRow {
     OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event: event.clone() }
 }
@@ -163,7 +167,7 @@ impl Room {
             MetaEvent::Created { .. } => {}
             MetaEvent::Joined { user, role } => {
                 let joined_version = self.row.version;
-                let row = MemberRow { user: *user, role: *role, joined_version, joined_seq: Seq(0) };
+                let row = member(*user, *role, joined_version);
                 self.members.insert(*user, row);
             }
             MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
@@ -293,6 +297,7 @@ impl RoomStore for MemoryRooms {
                 avatar: room.row.avatar,
                 role: member.role,
                 peer: peer.unwrap_or_default(),
+                personal: member.personal,
             });
         }
         Ok(found)
@@ -326,13 +331,46 @@ impl RoomStore for MemoryRooms {
         Ok(others.iter().filter(apart).copied().collect())
     }
 
+    async fn blocked(&self, by: UserId, after: UserId, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let later = self.blocks.keys().filter(|(who, whom)| *who == by && *whom > after);
+        Ok(later.take(limit as usize).map(|(_, whom)| *whom).collect())
+    }
+
+    async fn set_hidden(&mut self, user: UserId, hidden: bool) -> Result<(), StoreError> {
+        if hidden {
+            self.hidden.insert(user);
+        } else {
+            self.hidden.remove(&user);
+        }
+        Ok(())
+    }
+
+    async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        Ok(users.iter().filter(|user| self.hidden.contains(user)).copied().collect())
+    }
+
+    async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
+        let member = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&user));
+        Ok(member.map(|member| member.personal.wish = wish).is_some())
+    }
+
+    async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError> {
+        let Some(member) = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&user)) else {
+            return Ok(false);
+        };
+        if seq > member.personal.cleared {
+            (member.personal.cleared, member.personal.cleared_n) = (seq, n);
+        }
+        Ok(true)
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
         let shared = |room: &Room| {
             let counts = room.row.kind != RoomKind::Direct || room.row.creator != watcher;
             counts && room.members.contains_key(&watcher) && room.members.contains_key(&user)
         };
-        Ok(!apart && self.rooms.values().any(shared))
+        Ok(!apart && !self.hidden.contains(&user) && self.rooms.values().any(shared))
     }
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
@@ -396,6 +434,10 @@ impl Dump for MemoryRooms {
                     (row, RoomsMark::Results(actor, room, key))
                 }));
             }
+            RoomsMark::Hidden(after) => {
+                let later = self.hidden.iter().filter(|user| *user > after).take(size);
+                rows.extend(later.map(|user| (RoomsRow::Hidden { user: *user }, RoomsMark::Hidden(*user))));
+            }
         }
         Ok(DumpPage::at(mark, rows, limit))
     }
@@ -418,6 +460,9 @@ impl Fill for MemoryRooms {
                         row,
                     };
                     self.rooms.insert(room.row.room, room);
+                }
+                RoomsRow::Hidden { user } => {
+                    self.hidden.insert(*user);
                 }
                 RoomsRow::Name { folded, room, freed } => {
                     self.names.insert(folded.clone(), NameHolder { room: *room, freed: *freed });
@@ -443,6 +488,9 @@ impl Fill for MemoryRooms {
             match row {
                 RoomsRow::Room(_) | RoomsRow::Name { .. } => {}
                 RoomsRow::Block { by, user, .. } => drop(self.blocks.remove(&(*by, *user))),
+                RoomsRow::Hidden { user } => {
+                    self.hidden.remove(user);
+                }
                 RoomsRow::Result { actor, room, key, .. } => {
                     self.results.remove(&(*actor, *room, *key));
                 }

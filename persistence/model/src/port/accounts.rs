@@ -4,7 +4,8 @@ use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 
 use crate::StoreError;
 use crate::account::{
-    Account, AuditEvent, AuditKind, Charge, Charged, NewSession, Registered, Session, Which,
+    Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, FoundAccounts, NewSession,
+    Registered, SearchMark, Session, Which,
 };
 
 /// Accounts, sessions, counters, audit. One writer; what a call returned for is on disk.
@@ -44,6 +45,35 @@ pub trait AccountStore {
     /// # Errors
     /// See the trait.
     async fn accounts(&self, users: &[UserId]) -> Result<Vec<Account>, StoreError>;
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError>;
+
+    /// Accounts that can be found by name and have, for each of `words` (of [`crate::search_words`]), a word that begins with it. They are
+    /// looked for along the longest of the words, [`SEARCH_WORDS_MAX`](crate::account::SEARCH_WORDS_MAX) places at a time.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError>;
+
+    /// Notes the words of accounts that were made before there were words, at most `limit`; returns of how many.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError>;
 
     /// Makes an account with its first session, in one step.
     ///

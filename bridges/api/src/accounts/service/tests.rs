@@ -281,6 +281,30 @@ impl AccountStore for Counting {
         self.store.accounts(users).await
     }
 
+    async fn change(
+        &mut self,
+        user: UserId,
+        change: &AccountChange,
+        wall: Millis,
+    ) -> Result<Changed, StoreError> {
+        self.count();
+        self.store.change(user, change, wall).await
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        after: Option<&SearchMark>,
+        limit: u32,
+    ) -> Result<FoundAccounts, StoreError> {
+        self.count();
+        self.store.search(words, after, limit).await
+    }
+
+    async fn index_words(&mut self, limit: u32) -> Result<u32, StoreError> {
+        self.store.index_words(limit).await
+    }
+
     async fn register(&mut self, account: &Account, session: &NewSession) -> Result<Registered, StoreError> {
         self.count();
         self.store.register(account, session).await

@@ -1,12 +1,13 @@
-use lynk_domain::{Epoch, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Membership, StoreError, StoreReply, StoreRequest};
+use lynk_domain::{Epoch, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{Membership, Personal, RoomWish, StoreError, StoreReply, StoreRequest, Wish};
 
 use crate::rig::{HERE, Rig, THERE, room_of, user_of};
 use crate::{Input, Mail, RoomNumbers};
 
 fn membership(room: RoomId, peer: UserId) -> Membership {
     let kind = if peer.is_nil() { RoomKind::Public } else { RoomKind::Direct };
-    Membership { room, kind, name: "n".to_owned(), avatar: MediaId::NIL, role: Role::Member, peer }
+    let (name, personal) = ("n".to_owned(), Personal::default());
+    Membership { room, kind, name, avatar: MediaId::NIL, role: Role::Member, peer, personal }
 }
 
 #[test]
@@ -23,11 +24,15 @@ fn sync_lists_rooms_with_the_numbers_of_their_owners() {
         other => panic!("{other:?}"),
     }
     let peer = user_of(THERE, 9);
-    rig.reply(StoreReply::Memberships(vec![membership(rooms[0], UserId::NIL), membership(rooms[1], peer)]));
+    let wish = RoomWish { muted_until: Millis(5), wish: Wish::Mentions };
+    let personal = Personal { wish, cleared: Seq(11), cleared_n: Ordinal(9) };
+    let (one, two) = (membership(rooms[0], UserId::NIL), membership(rooms[1], peer));
+    rig.reply(StoreReply::Memberships(vec![Membership { personal, ..one }, two]));
     assert_eq!(rig.story(1), Vec::<String>::new());
     let numbers = RoomNumbers {
         epoch: Epoch(1),
         top: Seq(12),
+        top_n: Ordinal(9),
         read: Seq(10),
         unread: 2,
         mentions: Some(1),
@@ -44,7 +49,8 @@ fn sync_lists_rooms_with_the_numbers_of_their_owners() {
         "ev": "sync", "re": 5,
         "rooms": [
             {"room": rooms[0].to_string(), "kind": "public", "name": "n", "role": "member",
-             "epoch": 1, "top": 12, "read": 10, "unread": 2, "mentions": 1, "active": "1970-01-01T00:00:00.000Z"},
+             "epoch": 1, "top": 12, "read": 10, "unread": 2, "mentions": 1, "active": "1970-01-01T00:00:00.000Z",
+             "hidden": true, "cleared": 11, "muted_until": 5, "mentions_only": true},
             {"room": rooms[1].to_string(), "kind": "direct", "name": "n", "role": "member",
              "peer": peer.to_string()},
         ],
@@ -105,7 +111,7 @@ fn questions_under_way_are_bounded() {
 }
 
 #[test]
-fn who_is_here_is_gathered_from_all_shards_without_blocked_users() {
+fn who_is_here_is_gathered_from_all_shards_without_blocked_and_hidden_users() {
     let mut rig = Rig::new();
     let room = room_of(THERE, 0);
     let asker = user_of(HERE, 1);
@@ -126,8 +132,15 @@ fn who_is_here_is_gathered_from_all_shards_without_blocked_users() {
         other => panic!("{other:?}"),
     };
     rig.reply(StoreReply::Blocks(vec![(user_of(HERE, 3), asker)]));
-    let users = [user_of(HERE, 2), user_of(THERE, 1)];
-    rig.mail(Mail::HereUsers { gather, users: users.into(), count: 2 });
+    let hides = user_of(THERE, 2);
+    let users = [user_of(HERE, 2), user_of(THERE, 1), hides];
+    rig.mail(Mail::HereUsers { gather, users: users.into(), count: 3 });
+    assert_eq!(rig.story(1), Vec::<String>::new());
+    match &rig.requests[..] {
+        [(_, StoreRequest::Hidden { users })] => assert_eq!(users.len(), 5, "each once"),
+        other => panic!("{other:?}"),
+    }
+    rig.reply(StoreReply::Hidden(vec![hides, asker]));
     let answer = rig.take_sent(1).remove(0);
     let mut named = [asker, user_of(HERE, 2), user_of(THERE, 1)];
     named.sort_unstable();

@@ -131,11 +131,16 @@ fn who_is_here_is_told_to_members_without_a_subscription() {
             avatar: MediaId::NIL,
             role: Role::Member,
             peer: UserId::NIL,
+            personal: lynk_model::Personal::default(),
         };
         let next = RoomId((u128::from_be_bytes(room.0) + 1).to_be_bytes());
         rig.reply(StoreReply::Memberships(vec![row(if mine { room } else { next })]));
         assert!(answers(&mut rig, 0).is_empty());
         rig.reply(StoreReply::Blocks(Vec::new()));
+        if mine {
+            assert!(answers(&mut rig, 0).is_empty());
+            rig.reply(StoreReply::Hidden(Vec::new()));
+        }
         let answer = answers(&mut rig, 0).remove(0);
         assert_eq!(answer["ev"], expected, "{answer}");
         if mine {
