@@ -5,7 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use lynk_protocol::ErrorCode;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::ApiError;
 
@@ -42,7 +42,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     }
     serde_json::from_slice(bytes).map_err(|error| {
         let at = format!("at line {} column {}", error.line(), error.column());
-        if !error.is_data() {
+        // A number where one of some words is wanted is no JSON to the reader of such words.
+        if !error.is_data() && serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
             return ApiError::because(ErrorCode::BadRequest, format!("the body is not JSON {at}"));
         }
         let text = error.to_string();
@@ -68,6 +69,27 @@ mod tests {
     #[derive(serde::Deserialize, Debug)]
     struct Optional {
         on: Option<bool>,
+    }
+
+    #[derive(serde::Deserialize, Debug)]
+    enum Word {
+        One,
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_no_fault_of_the_body() {
+        #[derive(serde::Deserialize, Debug)]
+        struct Wanted {
+            word: Word,
+        }
+        assert!(matches!(parse::<Wanted>(br#"{"word":"One"}"#).expect("an object").word, Word::One));
+        for (bytes, code) in [
+            (&br#"{"word":1}"#[..], ErrorCode::InvalidField),
+            (br#"{"word":"Two"}"#, ErrorCode::InvalidField),
+            (br#"{"word":}"#, ErrorCode::BadRequest),
+        ] {
+            assert_eq!(parse::<Wanted>(bytes).expect_err("another type").code, code);
+        }
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn a_newer_format_and_a_damaged_file_are_refused_with_advice() {
     bytes[60..64].copy_from_slice(&99u32.to_be_bytes());
     std::fs::write(&path, &bytes).expect("writable");
     let newer = Accounts::open(directory.path()).err().expect("refused");
-    assert!(matches!(newer, OpenError::Newer { found: 99, known: 4, .. }), "{newer}");
+    assert!(matches!(newer, OpenError::Newer { found: 99, known: 5, .. }), "{newer}");
     std::fs::write(&path, [7; 4_096]).expect("writable");
     let damaged = Accounts::open(directory.path()).err().expect("refused").to_string();
     assert!(damaged.contains("accounts.sqlite") && damaged.contains("restore"), "{damaged}");

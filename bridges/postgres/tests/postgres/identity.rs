@@ -148,11 +148,11 @@ fn a_start_names_the_file_that_cannot_be_used() {
     );
 }
 
-/// All tables of our schemas with their second column (the first may be one that nobody writes).
+/// All tables of our schemas with their second column (the first may be one that nobody writes), or their only one.
 fn tables(services: &Services, database: &Database) -> Vec<(String, String, String)> {
     let sql = "SELECT n.nspname::text, c.relname::text, quote_ident(a.attname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = 2
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = LEAST(2, c.relnatts)
         WHERE c.relkind = 'r' AND n.nspname IN ('rooms', 'accounts', 'lynk') ORDER BY 1, 2";
     let rows = runtime().block_on(async { services.admin(&database.name).await.query(sql, &[]).await });
     rows.expect("readable").iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()

@@ -116,7 +116,7 @@ fn what_cannot_be_deleted_is_refused_and_nothing_is_done_while_the_store_is_away
     let public = w.room(Public, &[2]);
     assert_eq!(w.code(2, clear(public, 1)), "forbidden");
     let room = direct(&mut w);
-    assert_eq!(w.code(3, clear(room, 1)), "not_a_member");
+    assert_eq!(w.code(3, clear(room, 1)), "room_not_found");
     for _ in 0..40 {
         w.send(1, room, "text");
     }
