@@ -191,6 +191,7 @@ def furnish(api, one, two, three):
                 join(who, where)
                 api(what, 200, {"key": key(), "user": who["user"]["user"]}, one["access_token"], {"room": where})
     world["rooms"]["invite_user"] = [room(one, "private") for _ in range(4)]
+    world["rooms"]["delete_room"] = [room(one) for _ in range(4)]
     walk(api, one, two, three, common[0], world)
     return world
 
@@ -220,6 +221,7 @@ def walk(api, one, two, three, room, world):
     api("unban_user", 200, {"key": key(), "user": user}, token, own)
     api("transfer_room", 200, {"key": key(), "user": two["user"]["user"]}, token, own)
     api("leave_room", 200, {"key": key()}, token, own)
+    api("delete_room", 200, None, token, {"room": world["rooms"]["delete_room"].pop()}, {"key": key()})
     api("open_direct", 200, {"user": user}, token)
     api("block_user", 200, None, token, {"user": user}, {"key": key()})
     api("unblock_user", 200, None, token, {"user": user}, {"key": key()})
@@ -229,7 +231,7 @@ def walk(api, one, two, three, room, world):
     api("user_by_name", 200, None, token, {"user_name": world["user_name"]})
     for name in ("list_rooms", "me", "make_ticket"):
         api(name, 200, None, token)
-    for name in ("list_members", "list_here"):
+    for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins"):
         api(name, 200, None, token, {"room": room})
 
 

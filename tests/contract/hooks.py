@@ -71,6 +71,9 @@ def before_call(context, case, kwargs):
     if "seq" in body:
         # Every room has its first event, and only the server knows its last one.
         body["seq"] = 1
+    if body.get("max_members") is not None:
+        # Not below the number of members there is, nor above the server's limit.
+        body["max_members"] = choice((0, 500))
     if body.get("reply_to") is not None:
         # A reply to what is not there is `message_not_found`, which is no word about the room that was just made.
         body["reply_to"] = 1

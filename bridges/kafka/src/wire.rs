@@ -4,7 +4,8 @@
 //! Thread: any. Pure. Numbers stay below 2^53; times are milliseconds since 1970; ids are lower-case hyphenated UUIDs.
 
 use lynk_domain::{
-    AckLevel, HistoryVisibility, Key, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
+    AckLevel, HistoryVisibility, Key, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq,
+    UserId,
 };
 use lynk_model::event::{Event, EventBody, Subject, Topic};
 use lynk_model::{Mentions, MetaEvent};
@@ -223,7 +224,30 @@ pub(crate) enum RoomChange {
         visibility: String,
         /// Least seconds between two messages of one member.
         slow_mode_seconds: u32,
+        /// The rest; absent in events of servers that did not have it.
+        #[serde(flatten)]
+        more: Option<MoreSettings>,
     },
+    /// The room is no more.
+    Deleted,
+}
+
+/// Further settings of a room.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, PartialEq, Debug)]
+pub(crate) struct MoreSettings {
+    /// Who can find and join it.
+    pub(crate) kind: String,
+    /// What it is about, where texts are published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// Its picture; absent for none.
+    #[schemars(extend("format" = "uuid"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) avatar: Option<String>,
+    /// Members at most; 0 for the server's limit.
+    pub(crate) max_members: u32,
+    /// Only moderators and above post.
+    pub(crate) read_only: bool,
 }
 
 /// An account was made.
@@ -433,11 +457,19 @@ fn change_of(event: &MetaEvent) -> RoomChange {
         }
         MetaEvent::Transferred { user } => RoomChange::Transferred { user: user.to_string() },
         MetaEvent::Pinned { target, on } => RoomChange::Pinned { target: target.0, on: *on },
-        MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => RoomChange::Settings {
+        MetaEvent::Deleted => RoomChange::Deleted,
+        MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } => RoomChange::Settings {
             name: name.clone(),
             level: level.name().to_owned(),
             visibility: visibility.name().to_owned(),
             slow_mode_seconds: *slow_mode_seconds,
+            more: more.as_ref().map(|more| MoreSettings {
+                kind: more.kind.name().to_owned(),
+                description: some(&more.description),
+                avatar: (!more.avatar.is_nil()).then(|| more.avatar.to_string()),
+                max_members: more.members_max,
+                read_only: more.read_only,
+            }),
         },
     }
 }
@@ -466,11 +498,22 @@ fn of_change(change: RoomChange) -> Option<MetaEvent> {
         RoomChange::Role { user, role } => MetaEvent::Role { user: id(&user)?, role: Role::parse(&role)? },
         RoomChange::Transferred { user } => MetaEvent::Transferred { user: id(&user)? },
         RoomChange::Pinned { target, on } => MetaEvent::Pinned { target: Seq(target), on },
-        RoomChange::Settings { name, level, visibility, slow_mode_seconds } => MetaEvent::Settings {
+        RoomChange::Deleted => MetaEvent::Deleted,
+        RoomChange::Settings { name, level, visibility, slow_mode_seconds, more } => MetaEvent::Settings {
             name,
             level: AckLevel::parse(&level)?,
             visibility: HistoryVisibility::parse(&visibility)?,
             slow_mode_seconds,
+            more: match more {
+                Some(more) => Some(Box::new(lynk_model::MoreSettings {
+                    kind: RoomKind::parse(&more.kind)?,
+                    description: more.description.unwrap_or_default(),
+                    avatar: more.avatar.as_deref().map_or(Some(MediaId::NIL), MediaId::parse)?,
+                    members_max: more.max_members,
+                    read_only: more.read_only,
+                })),
+                None => None,
+            },
         },
     })
 }

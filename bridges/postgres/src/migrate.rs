@@ -55,6 +55,12 @@ pub const STEPS: &[Step] = &[
         oldest: 2,
         sql: include_str!("../steps/0003_second_factors.sql"),
     },
+    Step {
+        version: 4,
+        name: "settings of rooms",
+        oldest: 3,
+        sql: include_str!("../steps/0004_rooms_settings.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -14,7 +14,7 @@ pub use copy::RoomsSnapshot;
 
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
-use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
+use lynk_model::{ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 
 use crate::database::Database;
 use crate::{Connect, Fault, OpenError};
@@ -114,5 +114,9 @@ impl RoomStore for PostgresRooms {
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.database.noted(load::may_see(&self.database, watcher, user).await)
+    }
+
+    async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
+        self.database.noted(load::list(&self.database, room, query).await)
     }
 }

@@ -84,6 +84,7 @@ impl Needs {
             | StoreRequest::FindName { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
+            | StoreRequest::List { .. }
             | StoreRequest::Apply(_)
             | StoreRequest::Confirm { .. } => (false, true),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lynk_bridge::Wake;
-use lynk_domain::{Key, Lsn, Nanos, Role, RoomId, Seq, ShardId, UserId};
+use lynk_domain::{Key, Lsn, MediaId, Millis, Nanos, Role, RoomId, Seq, ShardId, UserId};
 use lynk_embedded::{MessageLog, MessageLogOptions, Rooms};
 use lynk_journal::{
     Drainer, Keeper, KeeperOptions, Reader, RealDisk, RealFile, RecoverOptions, Recovered, SharedReader,
@@ -233,7 +233,7 @@ fn metadata_survives_a_restart_with_its_outbox() {
         actor: user,
         key: Key([7; 16]),
         content_hash: 1,
-        wall: lynk_domain::Millis(1),
+        wall: Millis(1),
         change: MetaChange::Event(MetaEvent::Joined { user, role: Role::Member }),
     };
     let mut life = Life::begin(directory.path(), MessageLogOptions::default());
@@ -244,10 +244,15 @@ fn metadata_survives_a_restart_with_its_outbox() {
         kind: lynk_domain::RoomKind::Public,
         name: "Hall".to_owned(),
         creator: user,
-        created: lynk_domain::Millis(1),
+        created: Millis(1),
         level: lynk_domain::AckLevel::Local,
         visibility: lynk_domain::HistoryVisibility::All,
         slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: MediaId::NIL,
+        members_max: 0,
+        read_only: false,
+        deleted: Millis(0),
         version: 0,
     };
     let change = MetaChange::Create { row, members: vec![(user, Role::Owner)] };

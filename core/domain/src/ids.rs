@@ -81,6 +81,10 @@ id!(
     DeviceId
 );
 id!(
+    /// A stored picture or file, as whatever keeps it names it.
+    MediaId
+);
+id!(
     /// Idempotency key of a mutating command, made by the client. For `send` it is a UUIDv7.
     Key
 );

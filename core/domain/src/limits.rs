@@ -9,6 +9,8 @@ pub struct Limits {
     pub frame_bytes_max: u32,
     /// Longest room name, in characters.
     pub room_name_chars_max: u32,
+    /// Longest description of a room, in characters.
+    pub room_description_chars_max: u32,
     /// Longest ban or kick reason, in characters.
     pub reason_chars_max: u32,
     /// Distinct emoji on one message.
@@ -97,6 +99,7 @@ impl Default for Limits {
             message_chars_max: 8_000,
             frame_bytes_max: 128 << 10,
             room_name_chars_max: 100,
+            room_description_chars_max: 500,
             reason_chars_max: 300,
             reactions_per_message_max: 20,
             reactions_standing_max: 2_000,

@@ -50,6 +50,8 @@ impl Role {
 pub enum Action {
     /// Post a message, react, edit or delete one's own message, type.
     Post,
+    /// The same in a read-only room.
+    PostReadOnly,
     /// Delete a message of someone else.
     DeleteOthers,
     /// Pin or unpin a message.
@@ -64,10 +66,12 @@ pub enum Action {
     Ban,
     /// Change a member's role.
     SetRole,
-    /// Change name, level, visibility, slow mode.
+    /// Change name, description, picture, kind, size, level, visibility, slow mode, read-only.
     Settings,
     /// Hand the room to another owner.
     Transfer,
+    /// Delete the room.
+    DeleteRoom,
 }
 
 /// The permission matrix: whether `role` may do `action` at all. Acting on a person also needs [`may_act_on`].
@@ -75,14 +79,15 @@ pub enum Action {
 pub fn allowed(role: Role, action: Action) -> bool {
     let least = match action {
         Action::Post => Role::Member,
-        Action::DeleteOthers
+        Action::PostReadOnly
+        | Action::DeleteOthers
         | Action::Pin
         | Action::MentionAll
         | Action::Invite
         | Action::Kick
         | Action::Ban => Role::Moderator,
         Action::SetRole | Action::Settings => Role::Admin,
-        Action::Transfer => Role::Owner,
+        Action::Transfer | Action::DeleteRoom => Role::Owner,
     };
     role >= least
 }
@@ -106,6 +111,9 @@ mod tests {
             }
         }
         assert!(!allowed(Role::Member, Action::Kick));
-        assert!(!allowed(Role::Admin, Action::Transfer));
+        assert!(!allowed(Role::Admin, Action::Transfer) && !allowed(Role::Admin, Action::DeleteRoom));
+        assert!(
+            !allowed(Role::Member, Action::PostReadOnly) && allowed(Role::Moderator, Action::PostReadOnly)
+        );
     }
 }

@@ -37,11 +37,11 @@ pub struct Cursor {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum RoomKind {
-    /// Anyone may join.
+    /// Everybody finds it and may join.
     Public = 0,
-    /// Members are added by a moderator or above; its existence is hidden.
+    /// Hidden: who has its id may ask to be let in, or comes by a link; a moderator or above may add others.
     Private = 1,
-    /// Join needs an invitation; its existence is visible.
+    /// Found by its name; members are added by a moderator or above, and in no other way.
     InviteOnly = 2,
     /// The 1:1 conversation of two users.
     Direct = 3,

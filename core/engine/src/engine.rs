@@ -176,6 +176,7 @@ fn take_mail(
         | Mail::SignedOut { .. }
         | Mail::Watch { .. }
         | Mail::Notice { .. }
+        | Mail::Notices { .. }
         | Mail::IpAcquire { .. }
         | Mail::IpRelease { .. } => users.mail(cx, mail),
     }
@@ -198,6 +199,7 @@ fn take_refused(
         | Mail::Ephemeral { .. }
         | Mail::BlockChanged { .. }
         | Mail::Notice { .. }
+        | Mail::Notices { .. }
         | Mail::Peeked { .. } => owner.mail_refused(cx, to, mail),
         Mail::Admitted { .. }
         | Mail::Presence { .. }

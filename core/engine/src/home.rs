@@ -335,7 +335,7 @@ impl Home {
                     self.answered(cx, from, to);
                 }
             }
-            Mail::Skip { room, epoch, to, removes } => self.skip(cx, room, epoch, to, removes),
+            Mail::Skip { room, epoch, to, removes, ends } => self.skip(cx, room, epoch, to, (removes, ends)),
             Mail::Ephemeral { room, frame, except } => self.ephemeral(cx, room, frame, except),
             Mail::Admitted { connection, admitted, share } => self.admitted(cx, connection, admitted, share),
             Mail::Revoked { to, session } => self.revoked(cx, to, session),

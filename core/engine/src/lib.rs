@@ -34,7 +34,7 @@ pub use io::{
     Close, Delivery, Effects, FLUSH_DELIVERIES_MAX, Input, JournalState, PresenceNews, QueueLevel, Records,
     Slot, UndrainedRecord,
 };
-pub use mail::{ConnectionRef, Mail, Own, Principal, RoomNumbers};
+pub use mail::{ConnectionRef, Mail, Own, Principal, Removes, RoomNumbers};
 pub use owner::{UNDRAINED_RECORD_BYTES_MAX, check_room_name};
 pub use revoked::{Revoked, Standing};
 

@@ -29,6 +29,42 @@ pub struct Principal {
     pub session: SessionId,
 }
 
+/// Whose subscriptions end with an event.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Removes {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// Those of a user who was removed.
+    User(UserId),
+    /// All: the room was deleted.
+    Everybody,
+}
+
+impl Removes {
+    /// Whether any subscription ends.
+    #[must_use]
+    pub fn anyone(self) -> bool {
+        self != Self::Nobody
+    }
+
+    /// Whether those of `user` end.
+    #[must_use]
+    pub fn includes(self, user: UserId) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::User(removed) => removed == user,
+            Self::Everybody => true,
+        }
+    }
+
+    /// The one user.
+    #[must_use]
+    pub fn user(self) -> Option<UserId> {
+        if let Self::User(user) = self { Some(user) } else { None }
+    }
+}
+
 /// What the sending connection is told in place of the event that its command made.
 #[derive(Clone, Debug)]
 pub struct Own {
@@ -120,8 +156,8 @@ pub enum Mail {
         frame: Arc<Frame>,
         /// For the shard of the sending connection: its answer.
         own: Option<Own>,
-        /// A user whose subscriptions end with this event.
-        removes: Option<UserId>,
+        /// Whose subscriptions end with this event.
+        removes: Removes,
     },
     /// Events up to `to` will not come: everyone subscribed here must `resync` from the first one missing. Full:
     /// the owner remembers, as for `Event`.
@@ -135,6 +171,8 @@ pub enum Mail {
         /// Users whom the events left out removed, and who are no members at `to`: their subscriptions end here, also
         /// when no event is left out.
         removes: Vec<UserId>,
+        /// The room was deleted: all subscriptions end here.
+        ends: bool,
     },
     /// Typing or a receipt: best effort. Full: shed and counted.
     Ephemeral {
@@ -224,6 +262,15 @@ pub enum Mail {
         except: Option<ConnectionRef>,
         /// Whether the user's rooms are others than before.
         rooms: bool,
+    },
+    /// A `Notice` with `rooms` for many users of one shard. Full: repeated.
+    Notices {
+        /// Who; at most a few thousand.
+        users: Box<[UserId]>,
+        /// What they are told.
+        frame: Arc<Frame>,
+        /// As in `Notice`.
+        except: Option<ConnectionRef>,
     },
     /// The notice for one connection. `rooms`: it watches everyone again whom it watches. Full: as `Notice`.
     Noticed {

@@ -12,7 +12,7 @@
 //! an answer to the client; nothing here ends the process.
 //!
 //! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
-//! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `by_time`, `subscribe` commands that read ·
+//! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `by_time`, `subscribe`, `lists` commands that read ·
 //! `mentions`, `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out ·
 //! `replicas` what waits for the message store.
 
@@ -22,6 +22,7 @@ mod by_time;
 mod change;
 mod history;
 mod keys;
+mod lists;
 mod load;
 mod mentions;
 mod metadata;

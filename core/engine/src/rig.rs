@@ -12,6 +12,8 @@ use lynk_model::{RequestId, SourceId, StoreReply, StoreRequest};
 use lynk_protocol::{CloseCode, Frame};
 use serde_json::Value;
 
+use crate::mail::Removes;
+
 use crate::{
     ConnectionRef, Effects, Engine, EngineConfig, Input, Mail, Own, PresenceNews, Principal, QueueLevel, Slot,
 };
@@ -205,6 +207,7 @@ impl Rig {
         own: Option<ConnectionRef>,
         removes: Option<UserId>,
     ) {
+        let removes = removes.map_or(Removes::Nobody, Removes::User);
         self.mail(Mail::Event {
             room,
             epoch: Epoch(1),

@@ -125,6 +125,9 @@ impl Users {
                 }
             }
             Mail::Notice { user, frame, except, rooms } => self.notice(cx, user, &frame, except, rooms),
+            Mail::Notices { users, frame, except } => {
+                users.iter().for_each(|user| self.notice(cx, *user, &frame, except, true));
+            }
             Mail::IpAcquire { connection, ip } => self.network_acquired(cx, connection, ip),
             Mail::IpRelease { ip } => self.networks.release(cx.now.mono, ip),
             other => unreachable!("{other:?} is not for users"),

@@ -4,14 +4,14 @@
 //! the one that gives precise errors. Unknown fields are ignored; duplicate ones are refused.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use lynk_domain::{AckLevel, Cursor, Epoch, HistoryVisibility, Key, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{AckLevel, Cursor, HistoryVisibility, Key, MediaId, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::Parts;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
 
+mod envelope;
 mod history;
+mod metadata;
 mod parts;
 mod proof;
 mod refused;
@@ -21,7 +21,8 @@ use history::history_of;
 pub use proof::Proof;
 pub use refused::refused_command;
 
-use crate::time::Moment;
+use self::envelope::{Envelope, ids, invalid, missing, resume_of, seq_field, take};
+use self::metadata::metadata_of;
 use crate::{ErrorCode, Reject};
 
 /// Largest integer that every JSON client reads exactly.
@@ -45,6 +46,21 @@ pub struct Resume {
     pub room: RoomId,
     /// What the client has; `None` to start at the top.
     pub cursor: Option<Cursor>,
+}
+
+/// Settings that a room got later; what is `None` stays as it is.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct MoreWanted<'a> {
+    /// Who can find and join it; never `Direct`. In `create` it stands beside this.
+    pub kind: Option<RoomKind>,
+    /// What it is about; empty for nothing.
+    pub description: Option<Cow<'a, str>>,
+    /// Its picture; nil for none.
+    pub avatar: Option<MediaId>,
+    /// Members at most; 0 for the server's limit.
+    pub members_max: Option<u32>,
+    /// Only moderators and above post.
+    pub read_only: Option<bool>,
 }
 
 /// What a client asks.
@@ -76,6 +92,8 @@ pub enum Command<'a> {
         level: Option<AckLevel>,
         /// How much past a member sees; `None` for the kind's default.
         visibility: Option<HistoryVisibility>,
+        /// The rest. Behind a box, so that commands stay as small as the frequent ones.
+        more: Box<MoreWanted<'a>>,
     },
     /// Creates or finds the 1:1 with a user.
     Direct {
@@ -327,11 +345,48 @@ pub enum Command<'a> {
         visibility: Option<HistoryVisibility>,
         /// Least seconds between two messages of one member.
         slow_mode_seconds: Option<u32>,
+        /// The rest.
+        more: Box<MoreWanted<'a>>,
+    },
+    /// Asks what a room is: its settings and its size.
+    About {
+        /// The room.
+        room: RoomId,
+    },
+    /// Deletes a room.
+    DeleteRoom {
+        /// The room.
+        room: RoomId,
+        /// Idempotency key.
+        key: Key,
+    },
+    /// A page of the bans that stand.
+    Bans {
+        /// The room.
+        room: RoomId,
+        /// Those of users after this one.
+        after: Option<UserId>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
+    /// A page of the mutes that stand.
+    Mutes {
+        /// The room.
+        room: RoomId,
+        /// Those of users after this one.
+        after: Option<UserId>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
+    /// Asks which messages are pinned.
+    Pins {
+        /// The room.
+        room: RoomId,
     },
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 34] = [
+pub const OPS: [&str; 39] = [
     "hello",
     "refresh",
     "ping",
@@ -366,214 +421,12 @@ pub const OPS: [&str; 34] = [
     "unblock",
     "pin",
     "settings",
+    "about",
+    "delete_room",
+    "bans",
+    "mutes",
+    "pins",
 ];
-
-/// An id in hyphenated form, parsed without allocation.
-struct Id([u8; 16]);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl Visitor<'_> for V {
-            type Value = Id;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an id of 36 characters")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
-                RoomId::parse(text).map(|id| Id(id.0)).ok_or_else(|| E::custom("not an id of 36 characters"))
-            }
-        }
-        deserializer.deserialize_str(V)
-    }
-}
-
-#[derive(Deserialize)]
-struct ResumeItem {
-    room: Id,
-    epoch: Option<u32>,
-    seq: Option<u64>,
-}
-
-/// Text that stays borrowed when it holds no escapes. (Inside an `Option`, serde would copy a bare `Cow`.)
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Cow<'de, str>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_str(V).map(Text)
-    }
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    id: Option<u64>,
-    #[serde(borrow)]
-    op: Option<Text<'a>>,
-    #[serde(borrow)]
-    token: Option<Text<'a>>,
-    #[serde(borrow)]
-    ticket: Option<Text<'a>>,
-    resume: Option<Vec<ResumeItem>>,
-    room: Option<Id>,
-    user: Option<Id>,
-    key: Option<Id>,
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    reply_to: Option<u64>,
-    mentions: Option<Vec<Id>>,
-    mention_all: Option<bool>,
-    seq: Option<u64>,
-    epoch: Option<u32>,
-    before: Option<u64>,
-    after: Option<AfterField<'a>>,
-    at: Option<Moment>,
-    limit: Option<u32>,
-    all: Option<bool>,
-    #[serde(borrow)]
-    emoji: Option<Text<'a>>,
-    on: Option<bool>,
-    #[serde(borrow)]
-    kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    level: Option<Text<'a>>,
-    #[serde(borrow)]
-    visibility: Option<Text<'a>>,
-    slow_mode_seconds: Option<u32>,
-    #[serde(borrow)]
-    role: Option<Text<'a>>,
-    seconds: Option<u64>,
-    #[serde(borrow)]
-    reason: Option<Text<'a>>,
-    watch: Option<Vec<Id>>,
-    unwatch: Option<Vec<Id>>,
-}
-
-/// `after` is a seq in `history` and an id in `sync` and `members`.
-enum AfterField<'a> {
-    Seq(u64),
-    Id([u8; 16]),
-    Bad(std::marker::PhantomData<&'a ()>),
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for AfterField<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V<'a>(std::marker::PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for V<'a> {
-            type Value = AfterField<'a>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a seq or an id")
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-                Ok(AfterField::Seq(value))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(RoomId::parse(text)
-                    .map_or(AfterField::Bad(std::marker::PhantomData), |id| AfterField::Id(id.0)))
-            }
-        }
-        deserializer.deserialize_any(V(std::marker::PhantomData))
-    }
-}
-
-fn take<'a>(field: &mut Option<Text<'a>>) -> Option<Cow<'a, str>> {
-    field.take().map(|text| text.0)
-}
-
-fn view<'a>(field: &'a Option<Text<'_>>) -> Option<&'a str> {
-    field.as_ref().map(|text| &*text.0)
-}
-
-fn missing(name: &'static str) -> Reject {
-    Reject::because(ErrorCode::InvalidField, format!("field `{name}` is missing"))
-}
-
-fn invalid(name: &'static str, what: &str) -> Reject {
-    Reject::because(ErrorCode::InvalidField, format!("field `{name}` {what}"))
-}
-
-fn seq_field(name: &'static str, value: u64) -> Result<Seq, Reject> {
-    if value > MAX_SAFE_INTEGER {
-        return Err(invalid(name, "is larger than 2^53 - 1"));
-    }
-    Ok(Seq(value))
-}
-
-impl<'a> Envelope<'a> {
-    fn room(&self) -> Result<RoomId, Reject> {
-        self.room.as_ref().map(|id| RoomId(id.0)).ok_or_else(|| missing("room"))
-    }
-    fn user(&self) -> Result<UserId, Reject> {
-        self.user.as_ref().map(|id| UserId(id.0)).ok_or_else(|| missing("user"))
-    }
-    fn key(&self) -> Result<Key, Reject> {
-        let key = self.key.as_ref().map(|id| Key(id.0)).ok_or_else(|| missing("key"))?;
-        if key.is_nil() { Err(invalid("key", "must not be zero")) } else { Ok(key) }
-    }
-    fn seq(&self) -> Result<Seq, Reject> {
-        match self.seq {
-            None => Err(missing("seq")),
-            Some(0) => Err(invalid("seq", "starts at 1")),
-            Some(value) => seq_field("seq", value),
-        }
-    }
-    fn text(&mut self) -> Result<Cow<'a, str>, Reject> {
-        take(&mut self.text).ok_or_else(|| missing("text"))
-    }
-    fn reason(&mut self) -> Cow<'a, str> {
-        take(&mut self.reason).unwrap_or(Cow::Borrowed(""))
-    }
-    fn level(&self) -> Result<Option<AckLevel>, Reject> {
-        parse_name("level", view(&self.level), AckLevel::parse)
-    }
-    fn visibility(&self) -> Result<Option<HistoryVisibility>, Reject> {
-        parse_name("visibility", view(&self.visibility), HistoryVisibility::parse)
-    }
-    fn after_id(&self) -> Result<Option<[u8; 16]>, Reject> {
-        match self.after {
-            None => Ok(None),
-            Some(AfterField::Id(id)) => Ok(Some(id)),
-            Some(_) => Err(invalid("after", "is not an id of 36 characters")),
-        }
-    }
-}
-
-fn parse_name<T>(
-    field: &'static str,
-    value: Option<&str>,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, Reject> {
-    match value {
-        None => Ok(None),
-        Some(name) => parse(name).map(Some).ok_or_else(|| invalid(field, "has no such value")),
-    }
-}
-
-fn resume_of(room: RoomId, epoch: Option<u32>, seq: Option<u64>) -> Result<Resume, Reject> {
-    let cursor = match (epoch, seq) {
-        (None, None) => None,
-        (epoch, Some(seq)) => Some(Cursor { epoch: Epoch(epoch.unwrap_or(0)), seq: seq_field("seq", seq)? }),
-        (Some(_), None) => return Err(missing("seq")),
-    };
-    Ok(Resume { room, cursor })
-}
-
-fn ids(list: Option<Vec<Id>>) -> Vec<UserId> {
-    list.unwrap_or_default().into_iter().map(|id| UserId(id.0)).collect()
-}
 
 /// Decodes one command from a text frame. `text` is valid UTF-8 (the WebSocket decoder checked it).
 #[must_use]
@@ -594,7 +447,7 @@ pub fn decode(text: &str) -> Decoded<'_> {
     let Some(op) = take(&mut envelope.op) else {
         return Decoded { re, command: Err(missing("op")) };
     };
-    Decoded { re, command: command_of(&op, envelope) }
+    Decoded { re, command: command_of(&op, envelope, text) }
 }
 
 /// What is wrong, for the client. The text quotes what the client sent, which escapes to several times its length in the
@@ -621,7 +474,7 @@ fn salvage_id(text: &str) -> u64 {
         .unwrap_or(0)
 }
 
-fn command_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> {
+fn command_of<'a>(op: &str, mut e: Envelope<'a>, text: &'a str) -> Result<Command<'a>, Reject> {
     Ok(match op {
         "send" => Command::Send {
             room: e.room()?,
@@ -670,59 +523,7 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> 
         "subscribe" => Command::Subscribe(resume_of(e.room()?, e.epoch, e.seq)?),
         "unsubscribe" => Command::Unsubscribe { room: e.room()? },
         "members" => Command::Members { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
-        _ => return metadata_of(op, e),
-    })
-}
-
-fn metadata_of<'a>(op: &str, mut e: Envelope<'a>) -> Result<Command<'a>, Reject> {
-    Ok(match op {
-        "create" => {
-            let kind = parse_name("kind", view(&e.kind), RoomKind::parse)?.unwrap_or(RoomKind::Public);
-            if kind == RoomKind::Direct {
-                return Err(invalid("kind", "`direct` is made by op `direct`"));
-            }
-            Command::Create {
-                key: e.key()?,
-                kind,
-                level: e.level()?,
-                visibility: e.visibility()?,
-                name: take(&mut e.name).ok_or_else(|| missing("name"))?,
-            }
-        }
-        "direct" => Command::Direct { user: e.user()? },
-        "find" => Command::Find { name: take(&mut e.name).ok_or_else(|| missing("name"))? },
-        "join" => Command::Join { room: e.room()?, key: e.key()? },
-        "invite" => Command::Invite { room: e.room()?, user: e.user()?, key: e.key()? },
-        "leave" => Command::Leave { room: e.room()?, key: e.key()? },
-        "role" => Command::Role {
-            room: e.room()?,
-            user: e.user()?,
-            key: e.key()?,
-            role: parse_name("role", view(&e.role), Role::parse)?.ok_or_else(|| missing("role"))?,
-        },
-        "transfer" => Command::Transfer { room: e.room()?, user: e.user()?, key: e.key()? },
-        "kick" => Command::Kick { room: e.room()?, user: e.user()?, key: e.key()?, reason: e.reason() },
-        "ban" => Command::Ban {
-            room: e.room()?,
-            user: e.user()?,
-            key: e.key()?,
-            seconds: e.seconds,
-            reason: e.reason(),
-        },
-        "unban" => Command::Unban { room: e.room()?, user: e.user()?, key: e.key()? },
-        "mute" => Command::Mute { room: e.room()?, user: e.user()?, key: e.key()?, seconds: e.seconds },
-        "unmute" => Command::Unmute { room: e.room()?, user: e.user()?, key: e.key()? },
-        "block" | "unblock" => Command::Block { user: e.user()?, key: e.key()?, on: op == "block" },
-        "pin" => Command::Pin { room: e.room()?, seq: e.seq()?, key: e.key()?, on: e.on.unwrap_or(true) },
-        "settings" => Command::Settings {
-            room: e.room()?,
-            key: e.key()?,
-            level: e.level()?,
-            visibility: e.visibility()?,
-            slow_mode_seconds: e.slow_mode_seconds,
-            name: take(&mut e.name),
-        },
-        _ => return Err(Reject::new(ErrorCode::UnknownOp)),
+        _ => return metadata_of(op, e, text),
     })
 }
 
@@ -763,7 +564,12 @@ impl Command<'_> {
             | Self::Mute { room, .. }
             | Self::Unmute { room, .. }
             | Self::Pin { room, .. }
-            | Self::Settings { room, .. } => Some(*room),
+            | Self::Settings { room, .. }
+            | Self::About { room }
+            | Self::DeleteRoom { room, .. }
+            | Self::Bans { room, .. }
+            | Self::Mutes { room, .. }
+            | Self::Pins { room } => Some(*room),
         }
     }
 }

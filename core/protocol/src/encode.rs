@@ -1,7 +1,9 @@
 //! Replies and events as JSON, appended to a buffer. Each encoder writes one whole JSON object, unless its
 //! name says head: then the caller adds items and [`encode_tail`].
 
-use lynk_domain::{AckLevel, Epoch, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{
+    AckLevel, Epoch, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
+};
 use lynk_model::{MetaEvent, Parts, Reaction, StoredBody, StoredEvent};
 
 use crate::{Json, Reject};
@@ -240,6 +242,7 @@ fn event_name(body: &StoredBody) -> &'static str {
             MetaEvent::Transferred { .. } => "transferred",
             MetaEvent::Pinned { .. } => "pinned",
             MetaEvent::Settings { .. } => "settings",
+            MetaEvent::Deleted => "deleted",
         },
     }
 }
@@ -266,15 +269,32 @@ fn encode_meta(json: &mut Json<'_>, event: &MetaEvent) {
         MetaEvent::Pinned { target, on } => {
             json.key("target").number(target.0).key("on").bool(*on);
         }
-        MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => {
+        MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } => {
             json.key("name").text(name).key("level").text(level.name());
             json.key("visibility").text(visibility.name());
             json.key("slow_mode_seconds").number(u64::from(*slow_mode_seconds));
+            if let Some(more) = more {
+                json.key("kind").text(more.kind.name()).key("description").text(&more.description);
+                encode_avatar(json, more.avatar);
+                json.key("max_members").number(u64::from(more.members_max));
+                json.key("read_only").bool(more.read_only);
+            }
         }
         MetaEvent::Left { .. }
         | MetaEvent::Unbanned { .. }
         | MetaEvent::Unmuted { .. }
-        | MetaEvent::Transferred { .. } => {}
+        | MetaEvent::Transferred { .. }
+        | MetaEvent::Deleted => {}
+    }
+}
+
+/// `"avatar":` and its id, or `null`.
+pub fn encode_avatar(json: &mut Json<'_>, avatar: MediaId) {
+    json.key("avatar");
+    if avatar.is_nil() {
+        json.raw(b"null");
+    } else {
+        json.id(&avatar.0);
     }
 }
 

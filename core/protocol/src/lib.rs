@@ -14,9 +14,11 @@ mod json;
 mod time;
 
 pub use code::{CloseCode, ErrorCode, Reject};
-pub use command::{Command, Decoded, History, MAX_SAFE_INTEGER, OPS, Proof, Resume, decode, refused_command};
+pub use command::{
+    Command, Decoded, History, MAX_SAFE_INTEGER, MoreWanted, OPS, Proof, Resume, decode, refused_command,
+};
 pub use encode::{
-    Added, Done, OwnRead, Subscribed, encode_added, encode_error, encode_event, encode_gap,
+    Added, Done, OwnRead, Subscribed, encode_added, encode_avatar, encode_error, encode_event, encode_gap,
     encode_history_head, encode_message, encode_ok, encode_own_read, encode_parts, encode_presence,
     encode_reactions, encode_receipt, encode_removed, encode_resync, encode_subscribed_head, encode_tail,
     encode_typing, page_of, write_time,

@@ -10,13 +10,13 @@ mod truth;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::Seq;
-use lynk_domain::{AckLevel, HistoryVisibility, Key, RoomId, RoomKind, UserId};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, Role, RoomId, RoomKind, UserId};
 use lynk_model::memory::MemoryMessages;
 use lynk_model::port::{MessageStore, ready};
 use lynk_model::{Body, MENTIONS_COUNTED_MAX, MetaChange, MetaEvent, MetaTransaction, Record, RecordKind};
 
 use crate::client::Change;
-use crate::wire::SyncRoom;
+use crate::wire::{Ev, SyncRoom};
 
 pub(crate) use frames::Asked;
 pub(crate) use truth::{Entry, Journal, RoomTruth, Said, Settings, Step};
@@ -102,6 +102,7 @@ impl Ledger {
             MetaChange::Event(MetaEvent::Joined { user, .. }) => {
                 self.granted.insert((tx.room, *user));
             }
+            MetaChange::Event(MetaEvent::Deleted) => self.granted.retain(|(room, _)| *room != tx.room),
             MetaChange::Event(event) if event.removes_subject() => {
                 self.granted.remove(&(tx.room, event.subject().unwrap_or_default()));
             }
@@ -109,10 +110,9 @@ impl Ledger {
         }
         if let MetaChange::Create { row, members } = &tx.change {
             let founders = members.iter().map(|(user, _)| *user).collect();
-            let settings = Settings { level: row.level, visibility: row.visibility };
             self.rooms
                 .entry(tx.room)
-                .or_insert_with(|| RoomTruth::new(tx.room, row.kind, settings, founders));
+                .or_insert_with(|| RoomTruth::new(tx.room, row.kind, Settings::of(row), founders));
         }
     }
 
@@ -367,6 +367,28 @@ impl Ledger {
             !opened && room.is_member(watcher) && room.is_member(user)
         };
         !apart(watcher, user) && !apart(user, watcher) && self.rooms.values().any(shared)
+    }
+
+    /// A question about a room was answered: by right, if the asker was a member at some time since it asked, and of its bans only to
+    /// moderators and above.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub(crate) fn may_look(&self, user: UserId, room: RoomId, ev: Ev, issued: Step) -> Check {
+        let Some(truth) = self.rooms.get(&room) else { return Err(format!("{room}: {ev:?} of nothing")) };
+        let granted = self.granted.contains(&(room, user));
+        let member = granted || truth.member_since(user, issued).is_some();
+        let open = ev == Ev::About && truth.kind == RoomKind::Public;
+        if !member && !open {
+            return Err(format!("{room}: {ev:?} for {user}, who is no member"));
+        }
+        let moderated = truth.roles.get(&user).is_some_and(|role| *role > Role::Member);
+        // A role may have been taken between the answer and now, which leaves its event behind.
+        let was = || truth.role_since(user, issued);
+        if ev == Ev::Bans && !moderated && !was() {
+            return Err(format!("{room}: bans for {user}, who is no moderator"));
+        }
+        Ok(())
     }
 
     /// Nothing changes any more: the members of a room, and the rooms of a user.

@@ -382,6 +382,31 @@ fn people() -> Vec<Scenario> {
             s
         },
         {
+            let mut s = base("deleted_rooms", "rooms are made and deleted, over crashes and a bad store");
+            s.users = 4;
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::MEMORY, RoomPlan::CLOSED];
+            s.mix = s.mix.with(&[
+                (6, Act::Create),
+                (4, Act::DeleteRoom),
+                (4, Act::Transfer),
+                (8, Act::Join),
+                (4, Act::Invite),
+                (3, Act::Kick),
+                (4, Act::Limits),
+                (4, Act::Look),
+                (6, Act::Repeat),
+                (30, Act::Send),
+            ]);
+            s.shards = &[2, 3, 1];
+            s.faults.process.crashes = 2;
+            s.faults.store.unknown_permille = 40;
+            s.faults.store.refused_permille = 40;
+            s.faults.store.outages = 1;
+            s.faults.mail.capacity = 8;
+            s.faults.mail.refused_permille = 30;
+            s
+        },
+        {
             let mut s = base("direct", "conversations of two, blocks and their lifting");
             s.mix = s.mix.with(&[(12, Act::Direct), (6, Act::Block), (6, Act::Unblock), (10, Act::Typing)]);
             s.rooms = &[RoomPlan::LOCAL];
@@ -444,8 +469,10 @@ fn rough_a_little() -> NetworkFaults {
     NetworkFaults { short_permille: 100, blocked_permille: 50, down_bytes: (2_000, 30_000), up_bytes: 8_000 }
 }
 
-fn moderation() -> [(u32, Act); 14] {
+fn moderation() -> [(u32, Act); 16] {
     [
+        (3, Act::Limits),
+        (3, Act::Look),
         (6, Act::Join),
         (3, Act::Leave),
         (4, Act::Invite),

@@ -16,6 +16,9 @@ pub(crate) enum Ev {
     Sync,
     Here,
     Members,
+    About,
+    Bans,
+    Pins,
     Message,
     Edit,
     Delete,
@@ -32,6 +35,7 @@ pub(crate) enum Ev {
     Transferred,
     Pinned,
     Settings,
+    Deleted,
     Typing,
     Read,
     Delivered,
@@ -67,6 +71,7 @@ impl Ev {
                 | Self::Transferred
                 | Self::Pinned
                 | Self::Settings
+                | Self::Deleted
         )
     }
 
@@ -161,6 +166,8 @@ pub(crate) struct Item {
     #[serde(deserialize_with = "level")]
     pub(crate) level: Option<AckLevel>,
     pub(crate) visibility: Option<String>,
+    pub(crate) max_members: Option<u32>,
+    pub(crate) read_only: Option<bool>,
     pub(crate) unread: Option<u64>,
     pub(crate) epoch: u64,
     pub(crate) top: u64,

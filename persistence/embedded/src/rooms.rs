@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
-use lynk_model::{LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
+use lynk_model::{ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, StoreError};
 use rusqlite::Connection;
 
 pub use across::RoomsBeside;
@@ -138,5 +138,9 @@ impl RoomStore for Rooms {
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.noted(load::may_see(&self.connection(), watcher, user))
+    }
+
+    async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
+        self.noted(load::list(&self.connection(), room, query))
     }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lynk_domain::{Key, Lsn, Millis, Role, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, MediaId, Millis, Role, RoomId, Seq, UserId};
 use lynk_embedded::{FaultKind, MessageLog, MessageLogOptions, OpenError, Rooms};
 use lynk_model::contract::{History, Random, records, same_log};
 use lynk_model::memory::MemoryMessages;
@@ -107,6 +107,11 @@ fn creation(life: u64, number: u64) -> MetaTransaction {
         level: lynk_domain::AckLevel::Local,
         visibility: lynk_domain::HistoryVisibility::All,
         slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: MediaId::NIL,
+        members_max: 0,
+        read_only: false,
+        deleted: Millis(0),
         version: 0,
     };
     MetaTransaction {

@@ -51,9 +51,10 @@ pub use messages::{
     replay_in_any_order_equals_in_order_once, same_log, unreadable_batches_write_nothing,
 };
 pub use rooms::{
-    a_block_keeps_invitations_out, a_command_is_applied_once, blocks_need_no_room,
-    events_change_the_rows_they_name, names_are_unique_and_reserved, presence_needs_a_shared_room,
-    random_commands_match_the_reference,
+    a_block_keeps_invitations_out, a_command_is_applied_once, a_deleted_room_is_gone_for_ever,
+    blocks_need_no_room, events_change_the_rows_they_name, names_are_unique_and_reserved,
+    names_follow_the_kind_of_their_room, presence_needs_a_shared_room, random_commands_match_the_reference,
+    sentences_are_listed_while_they_stand,
 };
 
 use crate::event::Event;
@@ -95,6 +96,9 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     a_command_is_applied_once(&mut open());
     events_change_the_rows_they_name(&mut open());
     names_are_unique_and_reserved(&mut open());
+    names_follow_the_kind_of_their_room(&mut open());
+    a_deleted_room_is_gone_for_ever(&mut open());
+    sentences_are_listed_while_they_stand(&mut open());
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());
     presence_needs_a_shared_room(&mut open());

@@ -147,7 +147,7 @@ pub enum EventBody {
     Room {
         /// The room's metadata version after the change.
         version: u64,
-        /// The change; reasons are empty unless texts are published.
+        /// The change; reasons and descriptions are empty unless texts are published.
         change: MetaEvent,
     },
     /// An account was made.
@@ -221,7 +221,10 @@ impl Event {
                 (Topic::MessageUpdated, EventBody::Reacted { target, on, emoji: kept(emoji) })
             }
             (Stream::Received, Body::Meta { version, event }) => {
-                let change = if texts { event } else { without_reason(event) };
+                let mut change = event;
+                if !texts {
+                    drop_words(&mut change);
+                }
                 (Topic::RoomChanged, EventBody::Room { version, change })
             }
             _ => return Ok(None),
@@ -257,20 +260,19 @@ impl Event {
             EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => *text = None,
             EventBody::Reacted { emoji, .. } => *emoji = None,
             EventBody::Room { change, .. } => {
-                if let MetaEvent::Kicked { reason, .. } | MetaEvent::Banned { reason, .. } = change {
-                    reason.clear();
-                }
+                drop_words(change);
             }
             EventBody::Deleted { .. } | EventBody::User | EventBody::Dead { .. } => {}
         }
     }
 }
 
-fn without_reason(event: MetaEvent) -> MetaEvent {
+/// Takes reasons and descriptions out. The name stays: it is what others call the room by.
+fn drop_words(event: &mut MetaEvent) {
     match event {
-        MetaEvent::Kicked { user, .. } => MetaEvent::Kicked { user, reason: String::new() },
-        MetaEvent::Banned { user, until, .. } => MetaEvent::Banned { user, until, reason: String::new() },
-        other => other,
+        MetaEvent::Kicked { reason, .. } | MetaEvent::Banned { reason, .. } => reason.clear(),
+        MetaEvent::Settings { more: Some(more), .. } => more.description.clear(),
+        _ => {}
     }
 }
 
@@ -352,6 +354,25 @@ mod tests {
                 Body::Meta {
                     version: 1,
                     event: MetaEvent::Banned { user, until: Millis(3), reason: reason() },
+                },
+            ),
+            (
+                RecordKind::Meta,
+                Body::Meta {
+                    version: 1,
+                    event: MetaEvent::Settings {
+                        name: "a room".to_owned(),
+                        level: lynk_domain::AckLevel::Local,
+                        visibility: lynk_domain::HistoryVisibility::All,
+                        slow_mode_seconds: 0,
+                        more: Some(Box::new(crate::MoreSettings {
+                            kind: lynk_domain::RoomKind::Public,
+                            description: reason(),
+                            avatar: lynk_domain::MediaId::NIL,
+                            members_max: 0,
+                            read_only: false,
+                        })),
+                    },
                 },
             ),
         ];

@@ -110,6 +110,7 @@ where
             }
             StoreReply::Relations(seen)
         }
+        StoreRequest::List { room, query } => StoreReply::Listed(Box::new(rooms.list(*room, query).await?)),
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {
             rooms.confirm(*room, *version, *seq).await?;

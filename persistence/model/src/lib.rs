@@ -30,14 +30,14 @@ pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
 pub use execute::execute;
 pub use join::Overlay;
 pub use meta::{
-    BLOCKS_PER_USER_MAX, Ban, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, Mute,
-    OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, rooms_max,
+    BLOCKS_PER_USER_MAX, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, Sentence, rooms_max,
 };
-pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique};
+pub use name::{NAME_RESERVED_MILLIS, fold_name, name_is_unique, unique_name};
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{
-    FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery, PageReply, ReadState, RequestId,
-    RoomHead, StoreError, StoreReply, StoreRequest,
+    FoundKey, ListQuery, Listed, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery, PageReply,
+    ReadState, RequestId, RoomHead, SentenceKind, StoreError, StoreReply, StoreRequest,
 };
 pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, Position, ReactionRow};

@@ -1,6 +1,6 @@
 //! Rooms and their members: rows, changes, and the events that tell about them.
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::body::{BodyError, Reader};
 use crate::{Body, Record, RecordHead};
@@ -24,6 +24,16 @@ pub struct RoomRow {
     pub visibility: HistoryVisibility,
     /// Least seconds between two messages of one member; 0 for none.
     pub slow_mode_seconds: u32,
+    /// What it is about; empty for nothing.
+    pub description: String,
+    /// Its picture; nil for none.
+    pub avatar: MediaId,
+    /// Members at most; 0 for the server's limit.
+    pub members_max: u32,
+    /// Only moderators and above post.
+    pub read_only: bool,
+    /// When it was deleted; 0 for a room that stands. Of a deleted room nothing but its id and its times is left.
+    pub deleted: Millis,
     /// Number of the last metadata change.
     pub version: u64,
 }
@@ -41,22 +51,27 @@ pub struct MemberRow {
     pub joined_seq: Seq,
 }
 
-/// A ban that stands until `until` (0: for ever).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ban {
+/// A ban or a mute.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sentence {
     /// Who.
     pub user: UserId,
     /// Wall time of its end; 0 for never.
     pub until: Millis,
+    /// Why, for people; of a mute always empty.
+    pub reason: String,
+    /// Who did it; nil when that was not kept yet.
+    pub by: UserId,
+    /// When; 0 when that was not kept yet.
+    pub at: Millis,
 }
 
-/// A mute that stands until `until` (0: for ever).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mute {
-    /// Who.
-    pub user: UserId,
-    /// Wall time of its end; 0 for never.
-    pub until: Millis,
+impl Sentence {
+    /// Whether it stands at a wall time.
+    #[must_use]
+    pub fn stands(&self, wall: Millis) -> bool {
+        self.until.0 == 0 || wall < self.until
+    }
 }
 
 /// What is written to the relational store by one command, in one transaction with its idempotency result
@@ -260,7 +275,72 @@ pub enum MetaEvent {
         visibility: HistoryVisibility,
         /// Least seconds between two messages of one member.
         slow_mode_seconds: u32,
+        /// The rest; `None` in events that were written before there was any.
+        more: Option<Box<MoreSettings>>,
     },
+    /// The room is no more. It is the last event.
+    Deleted,
+}
+
+/// Settings that came after the first form of [`MetaEvent::Settings`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MoreSettings {
+    /// Who can find and join the room.
+    pub kind: RoomKind,
+    /// What it is about; empty for nothing.
+    pub description: String,
+    /// Its picture; nil for none.
+    pub avatar: MediaId,
+    /// Members at most; 0 for the server's limit.
+    pub members_max: u32,
+    /// Only moderators and above post.
+    pub read_only: bool,
+}
+
+impl MoreSettings {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.kind as u8);
+        put_text(out, &self.description);
+        out.extend_from_slice(&self.avatar.0);
+        out.extend_from_slice(&self.members_max.to_le_bytes());
+        out.push(u8::from(self.read_only));
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, BodyError> {
+        Ok(Self {
+            kind: RoomKind::from_u8(r.u8()?).ok_or(BodyError::Value)?,
+            description: get_text(r)?,
+            avatar: MediaId(r.take()?),
+            members_max: r.u32()?,
+            read_only: r.u8()? != 0,
+        })
+    }
+}
+
+impl RoomRow {
+    /// Changes the row as a `settings` event says. Other events leave it.
+    pub fn take_settings(&mut self, event: &MetaEvent) {
+        let MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } = event else { return };
+        self.name.clone_from(name);
+        self.level = *level;
+        self.visibility = *visibility;
+        self.slow_mode_seconds = *slow_mode_seconds;
+        if let Some(more) = more {
+            self.kind = more.kind;
+            self.description.clone_from(&more.description);
+            self.avatar = more.avatar;
+            self.members_max = more.members_max;
+            self.read_only = more.read_only;
+        }
+    }
+
+    /// Takes out of the row what people wrote.
+    pub fn delete(&mut self, at: Millis) {
+        self.deleted = at;
+        self.name.clear();
+        self.description.clear();
+        self.avatar = MediaId::NIL;
+    }
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -292,7 +372,7 @@ impl MetaEvent {
             | Self::Unmuted { user }
             | Self::Role { user, .. }
             | Self::Transferred { user } => Some(*user),
-            Self::Created { .. } | Self::Pinned { .. } | Self::Settings { .. } => None,
+            Self::Created { .. } | Self::Pinned { .. } | Self::Settings { .. } | Self::Deleted => None,
         }
     }
 
@@ -356,12 +436,16 @@ impl MetaEvent {
                 out.extend_from_slice(&target.0.to_le_bytes());
                 out.push(u8::from(*on));
             }
-            Self::Settings { name, level, visibility, slow_mode_seconds } => {
-                out.push(12);
+            Self::Settings { name, level, visibility, slow_mode_seconds, more } => {
+                out.push(if more.is_some() { 13 } else { 12 });
                 put_text(out, name);
                 out.extend_from_slice(&[*level as u8, *visibility as u8]);
                 out.extend_from_slice(&slow_mode_seconds.to_le_bytes());
+                if let Some(more) = more {
+                    more.encode(out);
+                }
             }
+            Self::Deleted => out.push(14),
         }
     }
 
@@ -386,13 +470,69 @@ impl MetaEvent {
             9 => Self::Role { user: get_user(r)?, role: Role::from_u8(r.u8()?).ok_or(BodyError::Value)? },
             10 => Self::Transferred { user: get_user(r)? },
             11 => Self::Pinned { target: Seq(r.u64()?), on: r.u8()? != 0 },
-            12 => Self::Settings {
+            tag @ (12 | 13) => Self::Settings {
                 name: get_text(r)?,
                 level: AckLevel::from_u8(r.u8()?).ok_or(BodyError::Value)?,
                 visibility: HistoryVisibility::from_u8(r.u8()?).ok_or(BodyError::Value)?,
                 slow_mode_seconds: r.u32()?,
+                more: if tag == 13 { Some(Box::new(MoreSettings::decode(r)?)) } else { None },
             },
+            14 => Self::Deleted,
             _ => return Err(BodyError::Value),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Settings as the first form of events has them.
+    const FIRST_FORM: &[u8] = b"\x0c\x04\0hall\x01\x00\x09\0\0\0";
+
+    #[test]
+    fn settings_of_the_first_form_are_read_and_written_as_they_were() {
+        let event = MetaEvent::decode(FIRST_FORM).expect("an old event");
+        let expected = MetaEvent::Settings {
+            name: "hall".to_owned(),
+            level: AckLevel::Local,
+            visibility: HistoryVisibility::All,
+            slow_mode_seconds: 9,
+            more: None,
+        };
+        assert_eq!(event, expected);
+        let mut again = Vec::new();
+        event.encode(&mut again);
+        assert_eq!(again, FIRST_FORM);
+    }
+
+    #[test]
+    fn the_later_settings_follow_the_first_ones() {
+        let more = MoreSettings {
+            kind: RoomKind::InviteOnly,
+            description: "ü".to_owned(),
+            avatar: MediaId([7; 16]),
+            members_max: 3,
+            read_only: true,
+        };
+        let event = MetaEvent::Settings {
+            name: "hall".to_owned(),
+            level: AckLevel::Local,
+            visibility: HistoryVisibility::All,
+            slow_mode_seconds: 9,
+            more: Some(Box::new(more)),
+        };
+        let mut bytes = Vec::new();
+        event.encode(&mut bytes);
+        let mut stored = FIRST_FORM.to_vec();
+        stored[0] = 13;
+        stored.extend_from_slice(b"\x02\x02\0\xc3\xbc");
+        stored.extend_from_slice(&[7; 16]);
+        stored.extend_from_slice(b"\x03\0\0\0\x01");
+        assert_eq!(bytes, stored);
+        assert_eq!(MetaEvent::decode(&bytes), Ok(event));
+        for cut in 0..bytes.len() {
+            assert!(MetaEvent::decode(&bytes[..cut]).is_err(), "{cut}");
+        }
     }
 }

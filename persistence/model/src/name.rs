@@ -14,6 +14,13 @@ pub fn name_is_unique(kind: RoomKind) -> bool {
     matches!(kind, RoomKind::Public | RoomKind::InviteOnly)
 }
 
+/// The folded form of the unique name that a room of a kind has; `None` when it has none.
+#[must_use]
+pub fn unique_name(kind: RoomKind, name: &str) -> Option<String> {
+    let folded = fold_name(name);
+    (name_is_unique(kind) && !folded.is_empty()).then_some(folded)
+}
+
 /// The form under which names are compared: NFKC, case folded, NFKC again. Part of the stored format.
 ///
 /// Folding goes through upper case, character by character: it makes `ß` equal to `ss` and a final sigma

@@ -27,8 +27,8 @@ use lynk_domain::{Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    Body, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply, Parts, ReadState,
-    Record, RecordKind, RoomHead, SourceId, StoreError, StoredEvent,
+    Body, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply,
+    Parts, ReadState, Record, RecordKind, RoomHead, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
@@ -282,6 +282,12 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError>;
+
+    /// A page of one of a room's lists; of a room that does not exist all are empty.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError>;
 }
 
 /// A failure of a store in words for the operator, without anybody's data.

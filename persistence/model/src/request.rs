@@ -3,11 +3,10 @@
 //! A request carries a [`RequestId`] chosen by the shard; exactly one reply with that id returns, unless the
 //! bridge thread dies, which ends the process. Requests of one shard are answered in any order.
 
-use lynk_domain::{Epoch, Key, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{Epoch, Key, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::{
-    Ban, MemberRow, MetaOutcome, MetaTransaction, Mute, OutboxRow, OwnedRecord, RecordAt, RoomRow,
-    StoredEvent,
+    MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, RecordAt, RoomRow, Sentence, StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.
@@ -132,6 +131,13 @@ pub enum StoreRequest {
         /// Who watch; each once.
         others: Vec<UserId>,
     },
+    /// A page of one of a room's lists.
+    List {
+        /// The room.
+        room: RoomId,
+        /// Which, and from where.
+        query: ListQuery,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -143,6 +149,38 @@ pub enum StoreRequest {
         /// Seq of its event, kept with the idempotency result.
         seq: Seq,
     },
+}
+
+/// A list that a room has beside its members.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ListQuery {
+    /// Bans or mutes that stand, ascending by user.
+    Sentences {
+        /// Which of the two.
+        what: SentenceKind,
+        /// Those of users after this one; nil for the start.
+        after: UserId,
+        /// Wall time at which they stand.
+        wall: Millis,
+        /// Items at most.
+        limit: u32,
+    },
+}
+
+/// What keeps somebody from posting, or out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SentenceKind {
+    /// Out of the room.
+    Ban,
+    /// In it, and silent.
+    Mute,
+}
+
+/// The answer to a [`ListQuery`]; fewer than its limit means the end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Listed {
+    /// Bans or mutes.
+    Sentences(Vec<Sentence>),
 }
 
 /// Highest numbers of a room.
@@ -181,9 +219,9 @@ pub struct LoadedRoom {
     /// Members.
     pub members: Vec<MemberRow>,
     /// Bans that were not lifted.
-    pub bans: Vec<Ban>,
+    pub bans: Vec<Sentence>,
     /// Mutes that were not lifted.
-    pub mutes: Vec<Mute>,
+    pub mutes: Vec<Sentence>,
     /// Seqs of pinned messages.
     pub pins: Vec<Seq>,
     /// For a 1:1: pairs (who blocks, whom).
@@ -227,6 +265,8 @@ pub struct Membership {
     pub kind: RoomKind,
     /// Display name.
     pub name: String,
+    /// Its picture; nil for none.
+    pub avatar: MediaId,
     /// The user's role.
     pub role: Role,
     /// For a 1:1, the other user; nil otherwise.
@@ -283,6 +323,8 @@ pub enum StoreReply {
     Blocks(Vec<(UserId, UserId)>),
     /// To `Relations`: those who may, in the order asked for.
     Relations(Vec<UserId>),
+    /// To `List`.
+    Listed(Box<Listed>),
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

@@ -211,7 +211,10 @@ impl StoredEvent {
             StoredBody::Delete { .. } => 0,
             StoredBody::Reaction { emoji, .. } => emoji.len(),
             StoredBody::Meta { event, .. } => match event {
-                MetaEvent::Created { name, .. } | MetaEvent::Settings { name, .. } => name.len(),
+                MetaEvent::Created { name, .. } => name.len(),
+                MetaEvent::Settings { name, more, .. } => {
+                    name.len() + more.as_ref().map_or(0, |more| more.description.len())
+                }
                 MetaEvent::Kicked { reason, .. } | MetaEvent::Banned { reason, .. } => reason.len(),
                 _ => 0,
             },

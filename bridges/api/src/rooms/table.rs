@@ -110,6 +110,25 @@ fn rooms() -> Vec<Route> {
             .gives::<Done>(200)
             .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, NameTaken, TooLarge, Conflict]]),
         route(
+            delete.clone(),
+            "/v1/rooms/{room}",
+            "delete_room",
+            "delete_room",
+            "Deletes a room with all that is in it, for ever.",
+        )
+        .query::<WithKey>()
+        .gives::<Done>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden]]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/about",
+            "about",
+            "about_room",
+            "What a room is: its settings and its size; of a public room also for who is no member.",
+        )
+        .gives::<About>(200)
+        .errors(&[OF_MEMBERS]),
+        route(
             post,
             "/v1/direct",
             "direct",
@@ -187,6 +206,28 @@ fn members() -> Vec<Route> {
             .errors(&[&[LimitReached]]),
         on_user("/v1/rooms/{room}/unmute", "unmute", "unmute_user", "Lets a member post again.")
             .body::<OnUser>(),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/bans",
+            "bans",
+            "list_bans",
+            "A page of the bans that stand, for moderators and above.",
+        )
+        .tag("members")
+        .query::<MemberPage>()
+        .gives::<Bans>(200)
+        .errors(&[OF_MEMBERS, &[Forbidden]]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/mutes",
+            "mutes",
+            "list_mutes",
+            "A page of the mutes that stand, for moderators and above.",
+        )
+        .tag("members")
+        .query::<MemberPage>()
+        .gives::<Mutes>(200)
+        .errors(&[OF_MEMBERS, &[Forbidden]]),
         on_user("/v1/rooms/{room}/transfer", "transfer", "transfer_room", "Makes another member the owner.")
             .body::<OnUser>(),
         route(
@@ -236,6 +277,10 @@ fn messages() -> Vec<Route> {
             OF_KEYS,
             &[MessageNotFound, Forbidden, Muted, Blocked, TooLarge, SlowMode],
         ]),
+        route(Method::GET, "/v1/rooms/{room}/pins", "pins", "list_pins", "Which messages are pinned.")
+            .tag("messages")
+            .gives::<Pins>(200)
+            .errors(&[OF_MEMBERS]),
         of_message(Method::PATCH, MESSAGE, "edit", "edit_message", "Changes the text of one's own message.")
             .body::<EditMessage>()
             .errors(&[&[TooLarge]]),

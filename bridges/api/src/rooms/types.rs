@@ -15,6 +15,9 @@ const SLOW_MODE_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// A room's name: something to see, and no control characters.
 const ROOM_NAME: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
 
+/// A room's description: no control characters but line breaks.
+const DESCRIPTION: &str = r"^[^\x00-\x09\x0B-\x1F\x7F-\x9F]*$";
+
 /// A UUID in lower-case hyphenated text. Which ones are acceptable is the engine's to say.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(transparent)]
@@ -32,6 +35,37 @@ impl JsonSchema for Id {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "format": "uuid"})
     }
+}
+
+/// A picture that is set or, with `null`, taken away. As a field of the command the nil id takes it away.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+#[serde(transparent)]
+pub(crate) struct Picture(Id);
+
+impl JsonSchema for Picture {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Picture".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "null"], "format": "uuid"})
+    }
+}
+
+impl<'de> Deserialize<'de> for Picture {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let id = Option::<Id>::deserialize(from)?;
+        Ok(Self(id.unwrap_or_else(|| Id(lynk_domain::MediaId::NIL.to_string()))))
+    }
+}
+
+/// Tells `null` from nothing.
+fn null_or_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Picture>, D::Error> {
+    Picture::deserialize(from).map(Some)
 }
 
 /// What makes a repeated request harmless: a UUIDv7.
@@ -195,6 +229,18 @@ object! {
         #[serde(default)] level: Option<Level>,
         /// That of the kind when missing.
         #[serde(default)] visibility: Option<Visibility>,
+        /// What it is about, line breaks allowed.
+        #[serde(default)]
+        #[schemars(regex(pattern = DESCRIPTION))]
+        description: Option<String>,
+        /// Its picture.
+        #[serde(default)] avatar: Option<Id>,
+        /// Members at most; 0, or missing, for the server's limit.
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(max = u32::MAX))]
+        max_members: Option<u32>,
+        /// Only moderators and above post.
+        #[serde(default)] read_only: Option<bool>,
     }
 }
 object! {
@@ -285,6 +331,20 @@ object! {
         #[serde(default, deserialize_with = "maybe_whole")]
         #[schemars(range(max = SLOW_MODE_SECONDS_MAX))]
         slow_mode_seconds: Option<u32>,
+        /// Who can find and join it.
+        #[serde(default)] kind: Option<Kind>,
+        /// What it is about, line breaks allowed; empty for nothing.
+        #[serde(default)]
+        #[schemars(regex(pattern = DESCRIPTION))]
+        description: Option<String>,
+        /// Its picture; `null` takes it away.
+        #[serde(default, deserialize_with = "null_or_id")] avatar: Option<Picture>,
+        /// Members at most, not below the number there is; 0 for the server's limit.
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(max = u32::MAX))]
+        max_members: Option<u32>,
+        /// Only moderators and above post.
+        #[serde(default)] read_only: Option<bool>,
     }
 }
 object! {
@@ -450,6 +510,8 @@ object! {
         name: String,
         /// The caller's role.
         role: Role,
+        /// Its picture.
+        #[serde(default)] avatar: Option<Id>,
         /// The other person of a conversation of two.
         #[serde(default)] peer: Option<Id>,
         /// History number.
@@ -499,6 +561,92 @@ object! {
         members: Vec<MemberRow>,
         /// There are more after the last one.
         more: bool,
+    }
+}
+object! {
+    /// What a room is.
+    About {
+        /// Its id.
+        room: Id,
+        /// Who can find and join it.
+        kind: AnyKind,
+        /// Display name.
+        name: String,
+        /// What it is about; empty for nothing.
+        description: String,
+        /// Its picture.
+        avatar: Option<Id>,
+        /// Durability of acknowledgements.
+        level: Level,
+        /// How much of the past a member sees.
+        visibility: Visibility,
+        /// Time between two messages of a member; 0 for none.
+        slow_mode_seconds: u32,
+        /// Members at most; 0 for the server's limit.
+        max_members: u32,
+        /// Only moderators and above post.
+        read_only: bool,
+        /// When it was made.
+        created: Time,
+        /// Its metadata version.
+        version: u64,
+        /// How many members it has.
+        members: u64,
+        /// The caller's role; missing for who is no member.
+        #[serde(default)] role: Option<Role>,
+    }
+}
+object! {
+    /// A ban or a mute.
+    Sentence {
+        /// Who.
+        user: Id,
+        /// Why, for people.
+        #[serde(default)] reason: Option<String>,
+        /// When it ends; missing for never.
+        #[serde(default)] until: Option<Time>,
+        /// Who did it, where it is known.
+        #[serde(default)] by: Option<Id>,
+        /// When, where it is known.
+        #[serde(default)] at: Option<Time>,
+    }
+}
+object! {
+    /// Bans that stand, ascending by user.
+    Bans {
+        /// The room.
+        room: Id,
+        /// The page.
+        bans: Vec<Sentence>,
+        /// There are more after the last one.
+        more: bool,
+    }
+}
+object! {
+    /// Mutes that stand, ascending by user.
+    Mutes {
+        /// The room.
+        room: Id,
+        /// The page.
+        mutes: Vec<Sentence>,
+        /// There are more after the last one.
+        more: bool,
+    }
+}
+object! {
+    /// A pinned message.
+    Pin {
+        /// Its seq.
+        seq: u64,
+    }
+}
+object! {
+    /// Pinned messages, newest first.
+    Pins {
+        /// The room.
+        room: Id,
+        /// All of those that the caller may see.
+        pins: Vec<Pin>,
     }
 }
 object! {

@@ -19,6 +19,11 @@ fn room(number: u8, version: u64) -> RoomsRow {
         level: lynk_domain::AckLevel::Local,
         visibility: lynk_domain::HistoryVisibility::All,
         slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: lynk_domain::MediaId::NIL,
+        members_max: 0,
+        read_only: false,
+        deleted: Millis(0),
         version,
     };
     RoomsRow::Room(Box::new(LoadedRoom { row: Some(row), ..LoadedRoom::default() }))

@@ -3,10 +3,10 @@
 //! Thread: the bridge's. Decisions are made after the command's locks are held, by what is committed then.
 
 use futures_util::future::{try_join, try_join3};
-use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, RoomRow,
-    fold_name, name_is_unique, rooms_max,
+    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    NAME_RESERVED_MILLIS, RoomRow, fold_name, rooms_max, unique_name,
 };
 use tokio_postgres::Row;
 
@@ -61,10 +61,9 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
         MetaChange::Create { row, members } => {
             let users = members.iter().map(|(user, _)| user).chain([&command.actor]);
             let locks = users.fold(locks, user);
-            if name_is_unique(row.kind) {
-                locks.with(Of::RoomName, fold_name(&row.name).as_bytes())
-            } else {
-                locks
+            match unique_name(row.kind, &row.name) {
+                Some(name) => locks.with(Of::RoomName, name.as_bytes()),
+                None => locks,
             }
         }
         MetaChange::Event(MetaEvent::Joined { user: joins, .. }) => user(user(locks, joins), &command.actor),
@@ -82,11 +81,17 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
 struct Room {
     kind: RoomKind,
     name: String,
+    deleted: Millis,
 }
 
 async fn room(session: &Session, room: RoomId) -> Result<Option<Room>, Fault> {
-    let row = session.row("SELECT kind, name FROM rooms.rooms WHERE room = $1", &[&uuid(room.0)]).await?;
-    row.map(|row| Ok(Room { kind: known(&row, 0, RoomKind::from_u8)?, name: get(&row, 1)? })).transpose()
+    let sql = "SELECT kind, name, deleted FROM rooms.rooms WHERE room = $1";
+    let row = session.row(sql, &[&uuid(room.0)]).await?;
+    let of = |row: Row| {
+        let deleted = Millis(number(&row, 2)?);
+        Ok(Room { kind: known(&row, 0, RoomKind::from_u8)?, name: get(&row, 1)?, deleted })
+    };
+    row.map(of).transpose()
 }
 
 /// What an earlier command with the same key came to.
@@ -148,9 +153,6 @@ async fn put_outbox(
 
 /// Takes a unique name for `room`; `false` when another room has it or gave it up too recently.
 async fn take_name(session: &Session, room: RoomId, folded: &str, wall: Millis) -> Result<bool, Fault> {
-    if folded.is_empty() {
-        return Ok(true);
-    }
     let (bytes, at) = (folded.as_bytes(), uuid(room.0));
     let held = "SELECT room, freed FROM rooms.names WHERE digest = sha256($1)";
     if let Some(row) = session.row(held, &[&bytes]).await?
@@ -185,21 +187,51 @@ async fn create(
             return Ok(refusal);
         }
     }
-    if name_is_unique(row.kind) && !take_name(session, room, &fold_name(&row.name), command.wall).await? {
+    if let Some(name) = unique_name(row.kind, &row.name)
+        && !take_name(session, room, &name, command.wall).await?
+    {
         return Ok(MetaOutcome::NameTaken);
     }
-    let sql = "INSERT INTO rooms.rooms
-                   (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1)";
-    let (at, kind, creator) = (uuid(room.0), row.kind as i16, uuid(row.creator.0));
-    let (created, slow) = (bits(row.created.0), i64::from(row.slow_mode_seconds));
-    let (level, visibility) = (row.level as i16, row.visibility as i16);
-    session.execute(sql, &[&at, &kind, &row.name, &creator, &created, &level, &visibility, &slow]).await?;
+    put_row(session, &RoomRow { room, version: 1, ..row.clone() }).await?;
     for (user, role) in members {
         put_member(session, room, *user, *role, 1).await?;
     }
     let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
     Ok(MetaOutcome::Applied { version: 1, event: Some(event) })
+}
+
+/// Puts the row of a room in place of the one there is.
+pub(super) async fn put_row(session: &Session, row: &RoomRow) -> Result<(), Fault> {
+    let sql = "INSERT INTO rooms.rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds,
+            version, description, avatar, members_max, read_only, deleted)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        ON CONFLICT (room) DO UPDATE SET kind = excluded.kind, name = excluded.name, creator = excluded.creator,
+            created = excluded.created, level = excluded.level, visibility = excluded.visibility,
+            slow_mode_seconds = excluded.slow_mode_seconds, version = excluded.version,
+            description = excluded.description, avatar = excluded.avatar, members_max = excluded.members_max,
+            read_only = excluded.read_only, deleted = excluded.deleted";
+    session
+        .execute(
+            sql,
+            &[
+                &uuid(row.room.0),
+                &(row.kind as i16),
+                &row.name,
+                &uuid(row.creator.0),
+                &bits(row.created.0),
+                &(row.level as i16),
+                &(row.visibility as i16),
+                &i64::from(row.slow_mode_seconds),
+                &bits(row.version),
+                &row.description,
+                &uuid(row.avatar.0),
+                &i64::from(row.members_max),
+                &row.read_only,
+                &bits(row.deleted.0),
+            ],
+        )
+        .await?;
+    Ok(())
 }
 
 /// Whether the query, of a user and a limit, finds as many rows as the limit.
@@ -248,7 +280,7 @@ async fn change(
     room: Option<Room>,
     event: &MetaEvent,
 ) -> Result<MetaOutcome, Fault> {
-    let Some(Room { kind, name }) = room else { return Ok(MetaOutcome::Missing) };
+    let Some(Room { kind, name, deleted: Millis(0) }) = room else { return Ok(MetaOutcome::Missing) };
     let at = uuid(command.room.0);
     if matches!(event, MetaEvent::Created { .. }) {
         return Ok(MetaOutcome::Exists);
@@ -262,9 +294,15 @@ async fn change(
             return Ok(refusal);
         }
     }
-    if let MetaEvent::Settings { name: new, .. } = event
-        && name_is_unique(kind)
-        && !rename(session, command, &fold_name(&name), &fold_name(new)).await?
+    let renamed = match event {
+        MetaEvent::Settings { name, more, .. } => {
+            Some(unique_name(more.as_ref().map_or(kind, |more| more.kind), name))
+        }
+        MetaEvent::Deleted => Some(None),
+        _ => None,
+    };
+    if let Some(new) = renamed
+        && !rename(session, command, unique_name(kind, &name), new).await?
     {
         return Ok(MetaOutcome::NameTaken);
     }
@@ -276,16 +314,25 @@ async fn change(
     Ok(MetaOutcome::Applied { version, event: Some(event.clone()) })
 }
 
-/// Moves a room to another unique name; the old one stays closed to others for a while.
-async fn rename(session: &Session, command: &MetaTransaction, old: &str, new: &str) -> Result<bool, Fault> {
+/// Moves a room to another unique name, or to none; the old one stays closed to others for a while.
+async fn rename(
+    session: &Session,
+    command: &MetaTransaction,
+    old: Option<String>,
+    new: Option<String>,
+) -> Result<bool, Fault> {
     if old == new {
         return Ok(true);
     }
-    if !take_name(session, command.room, new, command.wall).await? {
+    if let Some(new) = new
+        && !take_name(session, command.room, &new, command.wall).await?
+    {
         return Ok(false);
     }
-    let sql = "UPDATE rooms.names SET freed = $3 WHERE digest = sha256($1) AND room = $2";
-    session.execute(sql, &[&old.as_bytes(), &uuid(command.room.0), &bits(command.wall.0)]).await?;
+    if let Some(old) = old {
+        let sql = "UPDATE rooms.names SET freed = $3 WHERE digest = sha256($1) AND room = $2";
+        session.execute(sql, &[&old.as_bytes(), &uuid(command.room.0), &bits(command.wall.0)]).await?;
+    }
     Ok(true)
 }
 
@@ -299,8 +346,14 @@ async fn apply_event(
 ) -> Result<(), Fault> {
     let room = uuid(command.room.0);
     let of_user = async |sql: &str, user: &UserId| session.execute(sql, &[&room, &uuid(user.0)]).await;
-    let until = async |sql: &str, user: &UserId, until: &Millis| {
-        session.execute(sql, &[&room, &uuid(user.0), &bits(until.0)]).await
+    let (by, at) = (uuid(command.actor.0), bits(command.wall.0));
+    let sentence = async |table: &str, user: &UserId, until: &Millis, reason: &str| {
+        let sql = format!(
+            "INSERT INTO rooms.{table} (room, user_id, until, reason, by_user, at) VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (room, user_id) DO UPDATE SET until = excluded.until, reason = excluded.reason,
+                by_user = excluded.by_user, at = excluded.at"
+        );
+        session.execute(&sql, &[&room, &uuid(user.0), &bits(until.0), &reason, &by, &at]).await
     };
     match event {
         MetaEvent::Created { .. } => return Ok(()),
@@ -308,20 +361,14 @@ async fn apply_event(
             return put_member(session, command.room, *user, *role, version).await;
         }
         MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user).await?,
-        MetaEvent::Banned { user, until: end, .. } => {
+        MetaEvent::Banned { user, until, reason } => {
             of_user(REMOVE_MEMBER, user).await?;
-            let sql = "INSERT INTO rooms.bans (room, user_id, until) VALUES ($1, $2, $3)
-                ON CONFLICT (room, user_id) DO UPDATE SET until = excluded.until";
-            until(sql, user, end).await?
+            sentence("bans", user, until, reason).await?
         }
         MetaEvent::Unbanned { user } => {
             of_user("DELETE FROM rooms.bans WHERE room = $1 AND user_id = $2", user).await?
         }
-        MetaEvent::Muted { user, until: end } => {
-            let sql = "INSERT INTO rooms.mutes (room, user_id, until) VALUES ($1, $2, $3)
-                ON CONFLICT (room, user_id) DO UPDATE SET until = excluded.until";
-            until(sql, user, end).await?
-        }
+        MetaEvent::Muted { user, until } => sentence("mutes", user, until, "").await?,
         MetaEvent::Unmuted { user } => {
             of_user("DELETE FROM rooms.mutes WHERE room = $1 AND user_id = $2", user).await?
         }
@@ -338,12 +385,26 @@ async fn apply_event(
             };
             session.execute(sql, &[&room, &bits(target.0)]).await?
         }
-        MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => {
+        MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } => {
             let sql = "UPDATE rooms.rooms SET name = $2, level = $3, visibility = $4, slow_mode_seconds = $5
                        WHERE room = $1";
             let (level, visibility, slow) =
                 (*level as i16, *visibility as i16, i64::from(*slow_mode_seconds));
-            session.execute(sql, &[&room, name, &level, &visibility, &slow]).await?
+            session.execute(sql, &[&room, name, &level, &visibility, &slow]).await?;
+            let Some(more) = more else { return Ok(()) };
+            let MoreSettings { kind, description, avatar, members_max, read_only } = &**more;
+            let sql = "UPDATE rooms.rooms SET kind = $2, description = $3, avatar = $4, members_max = $5,
+                           read_only = $6
+                       WHERE room = $1";
+            let (kind, avatar, max) = (*kind as i16, uuid(avatar.0), i64::from(*members_max));
+            session.execute(sql, &[&room, &kind, description, &avatar, &max, read_only]).await?
+        }
+        MetaEvent::Deleted => {
+            for table in ["members", "bans", "mutes", "pins"] {
+                session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
+            }
+            let sql = "UPDATE rooms.rooms SET deleted = $2, name = '', description = '', avatar = $3 WHERE room = $1";
+            session.execute(sql, &[&room, &at, &uuid(MediaId::NIL.0)]).await?
         }
     };
     Ok(())

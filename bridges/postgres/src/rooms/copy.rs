@@ -11,6 +11,7 @@ use lynk_model::{LoadedRoom, StoreError};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::change::put_row;
 use super::{PostgresRooms, load};
 use crate::Fault;
 use crate::column::{bits, get, id, number, uuid};
@@ -218,27 +219,7 @@ async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
 async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
     let Some(row) = &loaded.row else { return Ok(()) };
     let room = uuid(row.room.0);
-    let sql = "INSERT INTO rooms.rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        ON CONFLICT (room) DO UPDATE SET kind = excluded.kind, name = excluded.name, creator = excluded.creator,
-            created = excluded.created, level = excluded.level, visibility = excluded.visibility,
-            slow_mode_seconds = excluded.slow_mode_seconds, version = excluded.version";
-    session
-        .execute(
-            sql,
-            &[
-                &room,
-                &(row.kind as i16),
-                &row.name,
-                &uuid(row.creator.0),
-                &bits(row.created.0),
-                &(row.level as i16),
-                &(row.visibility as i16),
-                &i64::from(row.slow_mode_seconds),
-                &bits(row.version),
-            ],
-        )
-        .await?;
+    put_row(session, row).await?;
     for table in ["members", "bans", "mutes", "pins", "outbox"] {
         session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
     }
@@ -251,18 +232,20 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
             SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[])";
         session.execute(sql, &[&room, &users, &roles, &versions, &seqs]).await?;
     }
-    let bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect::<Vec<_>>();
-    let mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect::<Vec<_>>();
-    for (table, rows) in [("bans", bans), ("mutes", mutes)] {
+    for (table, rows) in [("bans", &loaded.bans), ("mutes", &loaded.mutes)] {
         if rows.is_empty() {
             continue;
         }
-        let users: Vec<Uuid> = rows.iter().map(|(user, _)| uuid(user.0)).collect();
-        let until: Vec<i64> = rows.iter().map(|(_, until)| bits(until.0)).collect();
+        let users: Vec<Uuid> = rows.iter().map(|row| uuid(row.user.0)).collect();
+        let until: Vec<i64> = rows.iter().map(|row| bits(row.until.0)).collect();
+        let reasons: Vec<&str> = rows.iter().map(|row| row.reason.as_str()).collect();
+        let by: Vec<Uuid> = rows.iter().map(|row| uuid(row.by.0)).collect();
+        let at: Vec<i64> = rows.iter().map(|row| bits(row.at.0)).collect();
         let sql = format!(
-            "INSERT INTO rooms.{table} (room, user_id, until) SELECT $1, * FROM unnest($2::uuid[], $3::bigint[])"
+            "INSERT INTO rooms.{table} (room, user_id, until, reason, by_user, at)
+             SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::bigint[])"
         );
-        session.execute(&sql, &[&room, &users, &until]).await?;
+        session.execute(&sql, &[&room, &users, &until, &reasons, &by, &at]).await?;
     }
     if !loaded.pins.is_empty() {
         let seqs: Vec<i64> = loaded.pins.iter().map(|pin| bits(pin.0)).collect();

@@ -3,13 +3,16 @@
 //! Thread: the bridge's. A room's tables are read at one state, in one exchange with the server.
 
 use futures_util::future::{try_join, try_join5};
-use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, RoomRow};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{
+    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, RoomRow, Sentence,
+    SentenceKind,
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::Fault;
-use crate::column::{get, id, is_closed, known, number, small, uuid};
+use crate::column::{bits, get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Session};
 
 fn all<T>(rows: &[Row], of: impl Fn(&Row) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
@@ -26,15 +29,16 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
     let sent = [&at as &(dyn tokio_postgres::types::ToSql + Sync)];
     let ask = |sql| session.rows(sql, &sent);
     let first = try_join(
-        ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version
+        ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version,
+                 description, avatar, members_max, read_only, deleted
              FROM rooms.rooms WHERE room = $1"),
         ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
     );
     let rest = try_join5(
         ask("SELECT user_id, role, joined_version, joined_seq
              FROM rooms.members WHERE room = $1 ORDER BY user_id"),
-        ask("SELECT user_id, until FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
-        ask("SELECT user_id, until FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
+        ask("SELECT user_id, until, reason, by_user, at FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
+        ask("SELECT user_id, until, reason, by_user, at FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
         ask("SELECT seq FROM rooms.pins WHERE room = $1 ORDER BY seq"),
         ask("SELECT version, actor, key, wall, event FROM rooms.outbox WHERE room = $1 ORDER BY version"),
     );
@@ -44,8 +48,8 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
     Ok(LoadedRoom {
         row: Some(room_row(room, row)?),
         members: all(&members, member)?,
-        bans: all(&bans, |row| Ok(Ban { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
-        mutes: all(&mutes, |row| Ok(Mute { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) }))?,
+        bans: all(&bans, sentence)?,
+        mutes: all(&mutes, sentence)?,
         pins: all(&pins, |row| Ok(Seq(number(row, 0)?)))?,
         blocks,
         outbox: all(&outbox, outbox_row)?,
@@ -64,11 +68,45 @@ fn room_row(room: RoomId, row: &Row) -> Result<RoomRow, Fault> {
         visibility: known(row, 5, HistoryVisibility::from_u8)?,
         slow_mode_seconds: small(row, 6)?,
         version: number(row, 7)?,
+        description: get(row, 8)?,
+        avatar: MediaId(id(row, 9)?),
+        members_max: small(row, 10)?,
+        read_only: get(row, 11)?,
+        deleted: Millis(number(row, 12)?),
     })
 }
 
 fn pair(row: &Row) -> Result<(UserId, UserId), Fault> {
     Ok((UserId(id(row, 0)?), UserId(id(row, 1)?)))
+}
+
+fn sentence(row: &Row) -> Result<Sentence, Fault> {
+    Ok(Sentence {
+        user: UserId(id(row, 0)?),
+        until: Millis(number(row, 1)?),
+        reason: get(row, 2)?,
+        by: UserId(id(row, 3)?),
+        at: Millis(number(row, 4)?),
+    })
+}
+
+pub(super) async fn list(database: &Database, room: RoomId, query: &ListQuery) -> Result<Listed, Fault> {
+    match *query {
+        ListQuery::Sentences { what, after, wall, limit } => {
+            let table = match what {
+                SentenceKind::Ban => "bans",
+                SentenceKind::Mute => "mutes",
+            };
+            let sql = format!(
+                "SELECT user_id, until, reason, by_user, at FROM rooms.{table}
+                 WHERE room = $1 AND user_id > $2 AND (until = 0 OR until > $3) ORDER BY user_id LIMIT $4"
+            );
+            let (room, after, wall, limit) = (uuid(room.0), uuid(after.0), bits(wall.0), i64::from(limit));
+            let rows =
+                database.read(async |session| session.rows(&sql, &[&room, &after, &wall, &limit]).await);
+            Ok(Listed::Sentences(all(&rows.await?, sentence)?))
+        }
+    }
 }
 
 fn member(row: &Row) -> Result<MemberRow, Fault> {
@@ -99,7 +137,7 @@ pub(super) async fn memberships(
     limit: u32,
 ) -> Result<Vec<Membership>, Fault> {
     // The other member is looked up for 1:1 rooms only (kind 3).
-    let sql = "SELECT m.room, r.kind, r.name, m.role,
+    let sql = "SELECT m.room, r.kind, r.name, r.avatar, m.role,
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user_id FROM rooms.members o WHERE o.room = m.room AND o.user_id <> $1 ORDER BY o.user_id LIMIT 1)
             END
@@ -112,8 +150,9 @@ pub(super) async fn memberships(
             room: RoomId(id(row, 0)?),
             kind: known(row, 1, RoomKind::from_u8)?,
             name: get(row, 2)?,
-            role: known(row, 3, Role::from_u8)?,
-            peer: UserId(get::<Option<Uuid>>(row, 4)?.unwrap_or_default().into_bytes()),
+            avatar: MediaId(id(row, 3)?),
+            role: known(row, 4, Role::from_u8)?,
+            peer: UserId(get::<Option<Uuid>>(row, 5)?.unwrap_or_default().into_bytes()),
         })
     })
 }

@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use lynk_bridge::Secret;
 use lynk_domain::{
-    AckLevel, Family, HistoryVisibility, Key, Millis, Phone, Revocation, Role, RoomId, RoomKind, SecretHash,
-    Seq, SessionId, UserId,
+    AckLevel, Family, HistoryVisibility, Key, MediaId, Millis, Phone, Revocation, Role, RoomId, RoomKind,
+    SecretHash, Seq, SessionId, UserId,
 };
 use lynk_model::account::{
     Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, NewSession, Registered, Session, Which,
 };
 use lynk_model::port::{AccountStore, Dump, FactorStore, Fill, MarkOf, PageOf, RoomStore};
 use lynk_model::{
-    LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow, StoreError,
+    ListQuery, Listed, LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow,
+    StoreError,
 };
 use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Timeouts, migrate};
 use tokio::runtime::{Builder, Runtime};
@@ -288,6 +289,9 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
     }
+    async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
+        self.wait(self.store.list(room, query))
+    }
 }
 
 impl AccountStore for Waiting<PostgresAccounts> {
@@ -462,6 +466,11 @@ pub(crate) fn create(room: RoomId, key: u32, kind: RoomKind, name: &str) -> Meta
         level: AckLevel::Local,
         visibility: HistoryVisibility::All,
         slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: MediaId::NIL,
+        members_max: 0,
+        read_only: false,
+        deleted: Millis(0),
         version: 0,
     };
     command(room, key, MetaChange::Create { row, members: vec![(OWNER, Role::Owner)] })
@@ -481,6 +490,7 @@ pub(crate) fn settings(room: RoomId, key: u32, name: &str) -> MetaTransaction {
         level: AckLevel::Local,
         visibility: HistoryVisibility::All,
         slow_mode_seconds: 0,
+        more: None,
     };
     command(room, key, MetaChange::Event(event))
 }

@@ -293,7 +293,7 @@ fn start_round(cx: &mut Context<'_>, traffic: &mut Traffic, subscribers: usize) 
         bytes += next.frame.wire().len();
         if let Some(before) = traffic.round.last() {
             let alike = match (&before.kind, &next.kind) {
-                (Kind::Event { removes }, Kind::Event { .. }) => removes.is_none(),
+                (Kind::Event { removes }, Kind::Event { .. }) => !removes.anyone(),
                 (Kind::Ephemeral { .. }, Kind::Ephemeral { .. }) => true,
                 _ => false,
             };
@@ -321,17 +321,17 @@ fn collapse(cx: &mut Context<'_>, room: RoomId, epoch: Epoch, traffic: &mut Traf
         Kind::Event { .. } => item.last,
         Kind::Skip { first, .. } => *first,
     };
-    let (first, removes) = match traffic.pending.back_mut() {
-        Some(Item { kind: Kind::Skip { first, removes }, .. }) => {
-            let taken = (*first, std::mem::take(removes));
+    let (first, removes, ends) = match traffic.pending.back_mut() {
+        Some(Item { kind: Kind::Skip { first, removes, ends }, .. }) => {
+            let taken = (*first, std::mem::take(removes), *ends);
             traffic.pending.pop_back();
             taken
         }
-        _ => (first, Vec::new()),
+        _ => (first, Vec::new(), false),
     };
     let frame = cx.shared.pool.frame(|out| encode_resync(out, room, epoch, first, item.last));
     traffic.pending.push_back(Item {
-        kind: Kind::Skip { first, removes },
+        kind: Kind::Skip { first, removes, ends },
         last: item.last,
         frame,
         own: None,

@@ -404,7 +404,7 @@ impl Here {
     }
 }
 
-/// `{"ev":"sync","re":…,"rooms":[{"room":…,"kind":…,"name":…,"role":…,"peer"?:…,"epoch"?:…,"top"?:…,"read"?:…,
+/// `{"ev":"sync","re":…,"rooms":[{"room":…,"kind":…,"name":…,"role":…,"avatar"?:…,"peer"?:…,"epoch"?:…,"top"?:…,"read"?:…,
 /// "unread"?:…,"mentions"?:…,"active"?:…}],"next"?:room}`. `next` is there when more rooms may follow; a room whose owner could not
 /// tell its numbers comes without them.
 fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbers>)], limit: u32) {
@@ -413,6 +413,9 @@ fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbe
     for (row, numbers) in rows {
         json.open(b'{').key("room").id(&row.room.0).key("kind").text(row.kind.name());
         json.key("name").text(&row.name).key("role").text(row.role.name());
+        if !row.avatar.is_nil() {
+            json.key("avatar").id(&row.avatar.0);
+        }
         if !row.peer.is_nil() {
             json.key("peer").id(&row.peer.0);
         }

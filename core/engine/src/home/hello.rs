@@ -357,6 +357,7 @@ fn encode_greeting(
         ("message_chars", limits.message_chars_max),
         ("frame_bytes", limits.frame_bytes_max),
         ("room_name_chars", limits.room_name_chars_max),
+        ("room_description_chars", limits.room_description_chars_max),
         ("reactions_per_message", limits.reactions_per_message_max),
         ("reactions_standing", limits.reactions_standing_max),
         ("mentions_per_message", limits.mentions_per_message_max),

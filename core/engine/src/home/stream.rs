@@ -10,13 +10,13 @@ use super::topic::{Item, Kind};
 use super::{Home, REFILL_REPEAT};
 use crate::context::Context;
 use crate::io::Slot;
-use crate::mail::{ConnectionRef, Mail, Own};
+use crate::mail::{ConnectionRef, Mail, Own, Removes};
 
 /// The content of an event.
 pub(crate) struct Told {
     pub(crate) frame: Arc<Frame>,
     pub(crate) own: Option<Own>,
-    pub(crate) removes: Option<UserId>,
+    pub(crate) removes: Removes,
 }
 
 impl Home {
@@ -172,7 +172,7 @@ impl Home {
         room: RoomId,
         epoch: Epoch,
         to: Seq,
-        removes: Vec<UserId>,
+        (removes, ends): (Vec<UserId>, bool),
     ) {
         let found = self.topics.find(room);
         let Some((topic, state)) = found.and_then(|t| self.topics.get_mut(t).map(|state| (t, state))) else {
@@ -185,7 +185,7 @@ impl Home {
         state.seen = state.seen.max(to);
         state.arrived(epoch, to);
         let frame = cx.shared.pool.frame(|out| lynk_protocol::encode_resync(out, room, epoch, first, to));
-        let kind = Kind::Skip { first, removes };
+        let kind = Kind::Skip { first, removes, ends };
         self.enqueue(cx, topic, Item { kind, last: to, frame, own: None });
     }
 

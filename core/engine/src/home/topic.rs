@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::pace::Pace;
 use crate::io::Slot;
-use crate::mail::Own;
+use crate::mail::{Own, Removes};
 
 /// One connection's subscription.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,10 +30,10 @@ const _: () = assert!(size_of::<Subscriber>() == 16, "there is one per connectio
 /// What one item tells.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    /// A durable event at `last`; `removes` ends a user's subscriptions.
-    Event { removes: Option<UserId> },
-    /// Events `first..=last` are left out: everyone is told to page them.
-    Skip { first: Seq, removes: Vec<UserId> },
+    /// A durable event at `last`; `removes` ends subscriptions.
+    Event { removes: Removes },
+    /// Events `first..=last` are left out: everyone is told to page them. With `ends` all subscriptions are over.
+    Skip { first: Seq, removes: Vec<UserId>, ends: bool },
     /// Typing or a receipt, not for its cause.
     Ephemeral { except: UserId },
 }
@@ -61,8 +61,8 @@ impl Item {
     /// Whether it ends a subscription.
     pub(crate) fn removes_anyone(&self) -> bool {
         match &self.kind {
-            Kind::Event { removes } => removes.is_some(),
-            Kind::Skip { removes, .. } => !removes.is_empty(),
+            Kind::Event { removes } => removes.anyone(),
+            Kind::Skip { removes, ends, .. } => *ends || !removes.is_empty(),
             Kind::Ephemeral { .. } => false,
         }
     }
@@ -70,8 +70,8 @@ impl Item {
     /// Whether it ends the subscriptions of `user`.
     pub(crate) fn removes(&self, user: UserId) -> bool {
         match &self.kind {
-            Kind::Event { removes } => *removes == Some(user),
-            Kind::Skip { removes, .. } => removes.contains(&user),
+            Kind::Event { removes } => removes.includes(user),
+            Kind::Skip { removes, ends, .. } => *ends || removes.contains(&user),
             Kind::Ephemeral { .. } => false,
         }
     }

@@ -15,6 +15,7 @@ use super::by_time::TimeWait;
 use super::change::{Target, TargetWait};
 use super::history::PageWait;
 use super::keys::{Keys, Scope, Used};
+use super::lists::ListWait;
 use super::quiet::Aging;
 use super::release::{Item, Release};
 use super::replicas::Replicas;
@@ -101,6 +102,7 @@ pub(super) enum Pending {
     Apply,
     Rows,
     Confirm { version: u64, seq: Seq },
+    List(Box<ListWait>),
 }
 
 /// Something to do later.
@@ -247,6 +249,9 @@ impl Books {
             Command::History(history) => self.history(cx, room, ask, history),
             Command::Subscribe(resume) => self.subscribe(cx, room, ask, resume.cursor),
             Command::Members { after, limit, .. } => self.members(cx, room, ask, *after, *limit),
+            Command::About { .. } => self.about(cx, room, ask),
+            Command::Pins { .. } => self.pins(cx, room, ask),
+            Command::Bans { .. } | Command::Mutes { .. } => self.list(cx, room, ask, command),
             Command::Unsubscribe { .. } => self.ok(cx, room, ask, &Done::default()),
             Command::Hello { .. }
             | Command::Refresh { .. }
@@ -279,6 +284,7 @@ impl Books {
             Pending::Apply => self.applied(cx, room, reply),
             Pending::Rows => self.rows_read(cx, room, reply),
             Pending::Confirm { version, seq } => self.confirmed(cx, room, version, seq, &reply),
+            Pending::List(wait) => self.listed(cx, room, *wait, reply),
         }
         self.settle(cx, room);
     }

@@ -23,6 +23,7 @@ use super::room::{Member, Room};
 use super::send::check_text;
 use super::window::{Entry, Kind};
 use crate::context::Context;
+use crate::mail::Removes;
 
 /// A message is read again this often when it changes while it is read.
 const TARGET_TRIES_MAX: u8 = 3;
@@ -273,7 +274,7 @@ impl Books {
         };
         self.keys.insert(Self::scope(room, user, change.key), used, wall, &self.drains);
         let own = self.acknowledge(cx, room, ask, event.at, ok);
-        self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });
+        self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: Removes::Nobody });
     }
 }
 

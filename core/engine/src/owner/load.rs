@@ -18,10 +18,10 @@ use super::books::{Ask, Books, Held, Pending, store_reject};
 use super::history::refuse_unloaded;
 use super::keys::Used;
 use super::room::{Member, Reserved, Room};
-use super::window::{Entry, Kind, Window};
+use super::window::{Entry, Window};
 use super::{Owner, Place};
 use crate::context::Context;
-use crate::mail::Mail;
+use crate::mail::{Mail, Removes};
 
 /// Members that take as much memory as the rest of a room.
 const MEMBERS_PER_WEIGHT: usize = 64;
@@ -427,8 +427,10 @@ fn fill_window(cx: &mut Context<'_>, room: &mut Room, recent: Vec<StoredEvent>, 
         room.window.push(pool, lost, limits);
     }
     for entry in room.window.iter() {
-        if let Kind::Meta { removes: Some(user) } = entry.kind {
-            room.removed.push_back((entry.seq, user));
+        match entry.removes() {
+            Removes::User(user) => room.removed.push_back((entry.seq, user)),
+            Removes::Everybody => room.ended = Some(entry.seq),
+            Removes::Nobody => {}
         }
     }
 }

@@ -105,6 +105,8 @@ struct Unjournaled {
     asker: Option<Asker>,
     /// Its subject was a member: a ban may be of a stranger, who learns nothing of it.
     member: bool,
+    /// Of a deletion: who was a member.
+    left: Vec<UserId>,
 }
 
 impl Metadata {

@@ -15,7 +15,7 @@ use lynk_protocol::Frame;
 use super::books::{Books, Pending, Timer};
 use super::room::Room;
 use crate::context::Context;
-use crate::mail::{ConnectionRef, Mail, Own};
+use crate::mail::{ConnectionRef, Mail, Own, Removes};
 
 /// Time after which a shard that missed an event is tried again.
 pub(super) const REPAIR_NANOS: u64 = 2_000_000;
@@ -44,7 +44,7 @@ pub(super) enum Item {
         seq: Seq,
         frame: Arc<Frame>,
         own: Option<Own>,
-        removes: Option<UserId>,
+        removes: Removes,
     },
     Post {
         to: ShardId,
@@ -255,10 +255,10 @@ fn fan_out(
     seq: Seq,
     frame: &Arc<Frame>,
     mut own: Option<Own>,
-    removes: Option<UserId>,
+    removes: Removes,
 ) {
     room.released = seq;
-    if let Some(user) = removes {
+    if let Some(user) = removes.user() {
         if room.removed.len() >= REMOVED_MAX {
             room.removed.pop_front();
         }
@@ -306,7 +306,9 @@ pub(super) fn answer_owed(cx: &mut Context<'_>, room: &mut Room, shard: ShardId)
 
 /// Ends the subscriptions of users whom the store does not know as removed yet: the event at `seq` is not for
 /// them, so nobody gets it by mail and everyone pages it.
-fn cut_off(cx: &mut Context<'_>, room: &mut Room, seq: Seq, removes: Option<UserId>) {
+fn cut_off(cx: &mut Context<'_>, room: &mut Room, seq: Seq, removes: Removes) {
+    let ends = removes == Removes::Everybody;
+    let removes = removes.user();
     let mut users = std::mem::take(&mut room.cut_off);
     users.retain(|user| Some(*user) != removes);
     if users.is_empty() {
@@ -318,7 +320,7 @@ fn cut_off(cx: &mut Context<'_>, room: &mut Room, seq: Seq, removes: Option<User
         sub.repaired_after = sub.sent;
         sub.sent = seq;
         let removes = users.clone();
-        cx.post(sub.shard, Mail::Skip { room: room.id, epoch: room.epoch, to: seq, removes });
+        cx.post(sub.shard, Mail::Skip { room: room.id, epoch: room.epoch, to: seq, removes, ends });
     }
     room.removed.extend(users.into_iter().filter(|user| Some(*user) != removes).map(|user| (seq, user)));
 }
@@ -351,7 +353,7 @@ impl Books {
         }
         let missed = || room.window.after(after).take_while(|e| e.seq <= released);
         let told = |(seq, user): &(Seq, UserId)| {
-            *seq <= after || room.window.get(*seq).is_some_and(|entry| entry.removes() == Some(*user))
+            *seq <= after || room.window.get(*seq).is_some_and(|entry| entry.removes().user() == Some(*user))
         };
         let whole = room.window.start() <= after.next()
             && missed().count() <= REPAIR_EVENTS_MAX
@@ -360,7 +362,8 @@ impl Books {
             let removed =
                 room.removed.iter().filter(|(seq, user)| *seq > after && room.is_out(*user, released));
             let removes = removed.map(|(_, user)| *user).collect();
-            cx.post(shard, Mail::Skip { room: room.id, epoch: room.epoch, to: released, removes });
+            let ends = room.ended.is_some_and(|seq| seq <= released);
+            cx.post(shard, Mail::Skip { room: room.id, epoch: room.epoch, to: released, removes, ends });
             if room.owed.iter().any(|(_, own)| own.to.shard == shard) {
                 self.lagging.push((room.id, shard));
                 self.wheel.insert(cx.now.mono.after(REPAIR_NANOS), Timer::Repair);

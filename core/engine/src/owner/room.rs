@@ -148,6 +148,8 @@ pub(super) struct Room {
     pub(super) owed: Vec<(Seq, Own)>,
     /// Events that removed someone, newest last; bounded where it is filled.
     pub(super) removed: VecDeque<(Seq, UserId)>,
+    /// The event with which the room was deleted.
+    pub(super) ended: Option<Seq>,
     /// Users who are out although the store does not know it yet, and whose subscriptions still stand.
     pub(super) cut_off: Vec<UserId>,
 
@@ -205,6 +207,7 @@ impl Room {
             subs: Vec::new(),
             owed: Vec::new(),
             removed: VecDeque::new(),
+            ended: None,
             cut_off: Vec::new(),
             metadata: Metadata::default(),
             busy: SmallVec::new(),
@@ -233,6 +236,7 @@ impl Room {
     pub(super) fn outsider(&self, user: UserId, wall: Millis) -> Reject {
         match &self.info {
             None => ErrorCode::RoomNotFound.into(),
+            Some(row) if row.deleted > Millis(0) => ErrorCode::RoomNotFound.into(),
             Some(_) if self.is_banned(user, wall) => ErrorCode::Banned.into(),
             Some(row) if matches!(row.kind, RoomKind::Private | RoomKind::Direct) => {
                 ErrorCode::RoomNotFound.into()
@@ -289,8 +293,15 @@ impl Room {
             }
             return Err(reject);
         }
-        if !allowed(member.role, Action::Post) {
-            return Err(ErrorCode::Forbidden.into());
+        let action = match &self.info {
+            Some(row) if row.read_only => Action::PostReadOnly,
+            _ => Action::Post,
+        };
+        if !allowed(member.role, action) {
+            return Err(Reject::because(
+                ErrorCode::Forbidden,
+                "the room is read-only: moderators and above post here",
+            ));
         }
         Ok(member)
     }

@@ -17,6 +17,7 @@ use super::release::Item;
 use super::room::{Member, Room};
 use super::window::{Entry, Kind, Posted};
 use crate::context::Context;
+use crate::mail::Removes;
 
 /// What a `send` says.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +186,7 @@ impl Books {
         cx.shared.counters.messages += 1;
         let own = self.acknowledge(cx, room, ask, event.at, ok);
         let journaled = own.is_some();
-        self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: None });
+        self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: Removes::Nobody });
         if journaled {
             self.time_ack(cx, room);
         }

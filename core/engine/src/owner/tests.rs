@@ -9,6 +9,7 @@ mod metadata;
 mod paging;
 mod random;
 mod replicated;
+mod rooms;
 mod sending;
 mod streams;
 
@@ -195,7 +196,10 @@ impl World {
     fn reply_to(&mut self, request: &StoreRequest) -> StoreReply {
         let of_rooms = matches!(
             request,
-            StoreRequest::Apply(_) | StoreRequest::Confirm { .. } | StoreRequest::LoadRoom { .. }
+            StoreRequest::Apply(_)
+                | StoreRequest::Confirm { .. }
+                | StoreRequest::List { .. }
+                | StoreRequest::LoadRoom { .. }
         );
         if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);

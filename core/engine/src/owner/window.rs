@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lynk_domain::{Limits, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
-use lynk_model::{MessageView, Parts, Reaction, StoredBody, StoredEvent};
+use lynk_model::{MessageView, MetaEvent, Parts, Reaction, StoredBody, StoredEvent};
 use lynk_protocol::{Frame, FramePool, Json, encode_event, encode_gap, encode_parts, encode_reactions};
+
+use crate::mail::Removes;
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -36,7 +38,7 @@ pub(super) enum Kind {
         target: Seq,
     },
     Meta {
-        removes: Option<UserId>,
+        removes: Removes,
     },
     /// Seqs `from..=seq` that no event has: the entry's frame says so.
     Gap {
@@ -83,9 +85,9 @@ impl Entry {
         matches!(self.kind, Kind::Message(_))
     }
 
-    /// The user whose subscriptions end with this event.
-    pub(super) fn removes(&self) -> Option<UserId> {
-        if let Kind::Meta { removes } = self.kind { removes } else { None }
+    /// Whose subscriptions end with this event.
+    pub(super) fn removes(&self) -> Removes {
+        if let Kind::Meta { removes } = self.kind { removes } else { Removes::Nobody }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -117,9 +119,7 @@ impl Entry {
             StoredBody::Edit { target, .. } => Kind::Edit { target },
             StoredBody::Delete { target } => Kind::Delete { target },
             StoredBody::Reaction { target, .. } => Kind::Reaction { target },
-            StoredBody::Meta { event, .. } => {
-                Kind::Meta { removes: event.subject().filter(|_| event.removes_subject()) }
-            }
+            StoredBody::Meta { event, .. } => Kind::Meta { removes: removes_of(&event) },
         };
         Self { seq: event.seq, wall: event.wall, sender: event.sender, frame, kind }
     }
@@ -128,6 +128,15 @@ impl Entry {
     pub(super) fn lost(pool: &mut FramePool, room: RoomId, from: Seq, to: Seq, wall: Millis) -> Self {
         let frame = pool.lend(|out| encode_gap(out, room, from, to, "lost"));
         Self { seq: to, wall, sender: UserId::NIL, frame, kind: Kind::Gap { from } }
+    }
+}
+
+/// Whose subscriptions end with an event.
+pub(super) fn removes_of(event: &MetaEvent) -> Removes {
+    match event.subject() {
+        Some(user) if event.removes_subject() => Removes::User(user),
+        _ if *event == MetaEvent::Deleted => Removes::Everybody,
+        _ => Removes::Nobody,
     }
 }
 

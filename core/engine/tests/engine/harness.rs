@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lynk_auth::{Grant, KeySet, Scope, SigningKey};
 use lynk_domain::{
-    AckLevel, HistoryVisibility, IpPrefix, Key, Limits, Lsn, Millis, Nanos, Now, Role, RoomId, RoomKind, Seq,
-    SessionId, ShardId, UserId, uuid_v7,
+    AckLevel, HistoryVisibility, IpPrefix, Key, Limits, Lsn, MediaId, Millis, Nanos, Now, Role, RoomId,
+    RoomKind, Seq, SessionId, ShardId, UserId, uuid_v7,
 };
 use lynk_engine::{Effects, Engine, EngineConfig, Input, Mail, Slot};
 use lynk_model::{LoadedRoom, MemberRow, RoomRow, SourceId, StoreReply, StoreRequest};
@@ -86,6 +86,11 @@ impl Shards {
             level: AckLevel::Local,
             visibility: HistoryVisibility::All,
             slow_mode_seconds: 0,
+            description: String::new(),
+            avatar: MediaId::NIL,
+            members_max: 0,
+            read_only: false,
+            deleted: Millis(0),
             version: 1,
         };
         let member = |user| MemberRow { user, role: Role::Member, joined_version: 1, joined_seq: Seq(1) };
@@ -262,8 +267,9 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Memberships { .. } => StoreReply::Memberships(Vec::new()),
         StoreRequest::Blocks { .. } => StoreReply::Blocks(Vec::new()),
         StoreRequest::Relations { others, .. } => StoreReply::Relations(others.clone()),
-        StoreRequest::Apply(_) | StoreRequest::Confirm { .. } | StoreRequest::FindName { .. } => {
-            StoreReply::Failed(lynk_model::StoreError::Unavailable)
-        }
+        StoreRequest::Apply(_)
+        | StoreRequest::Confirm { .. }
+        | StoreRequest::List { .. }
+        | StoreRequest::FindName { .. } => StoreReply::Failed(lynk_model::StoreError::Unavailable),
     }
 }

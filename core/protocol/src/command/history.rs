@@ -2,7 +2,8 @@
 
 use lynk_domain::{Epoch, Millis, RoomId, Seq};
 
-use super::{AfterField, Command, Envelope, MAX_SAFE_INTEGER, invalid, seq_field};
+use super::envelope::{AfterField, Envelope, invalid, seq_field};
+use super::{Command, MAX_SAFE_INTEGER};
 use crate::Reject;
 
 /// Which part of the past is asked for. At most one of `before`, `after` and `at` is given.

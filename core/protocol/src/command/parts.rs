@@ -2,7 +2,7 @@
 
 use lynk_model::{MENTIONED_USERS_MAX, Mentions, Parts};
 
-use super::{Envelope, ids};
+use super::envelope::{Envelope, ids};
 use crate::{ErrorCode, Reject};
 
 impl Envelope<'_> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::missing;
+use super::envelope::missing;
 use crate::{ErrorCode, Reject};
 
 /// What a client signs in with. `Debug` does not print it.

@@ -3,7 +3,7 @@
 use lynk_domain::RoomId;
 use serde::Deserialize;
 
-use super::Id;
+use super::envelope::Id;
 
 /// Which command an encoded error answers: its `re`, and the room that it names. `None` for what is no error.
 #[must_use]

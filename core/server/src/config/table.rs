@@ -466,6 +466,7 @@ pub(crate) static KEYS: &[Key] = &[
         "Longest WebSocket message a client may send; above it the connection closes with 1009."
     ),
     count!(room_name_chars_max, 1, 1_000, "Longest room name, in characters."),
+    count!(room_description_chars_max, 0, 5_000, "Longest description of a room, in characters."),
     count!(reason_chars_max, 0, 5_000, "Longest reason of a kick or ban, in characters."),
     count!(reactions_per_message_max, 0, 1_000, "Distinct emoji on one message."),
     count!(

@@ -49,6 +49,11 @@ fn put_much(data: &Path) {
             level: AckLevel::Local,
             visibility: HistoryVisibility::All,
             slow_mode_seconds: 0,
+            description: String::new(),
+            avatar: lynk_domain::MediaId::NIL,
+            members_max: 0,
+            read_only: false,
+            deleted: Millis(0),
             version: 1,
         };
         let member = |number: u32| MemberRow {

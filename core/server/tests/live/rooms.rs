@@ -246,3 +246,72 @@ fn whether_a_room_can_have_a_name_is_told_before_it_is_tried() {
     );
     assert!(server.stop().success());
 }
+
+#[test]
+fn a_room_is_described_limited_moderated_and_deleted_over_http() {
+    on_every_driver(|server| {
+        let (mut alice, alice_id) = caller(server);
+        let (mut bob, bob_id) = caller(server);
+        let k = || key().to_string();
+        let create = json!({"key": k(), "name": name(), "description": "what for", "max_members": 3});
+        let made = alice.good("POST", "/v1/rooms", create, 201);
+        let room = made["room"].as_str().expect("an id").to_owned();
+        let at = |rest: &str| format!("/v1/rooms/{room}{rest}");
+        let about = bob.good("GET", &at("/about"), Value::Null, 200);
+        assert_eq!((&about["description"], &about["max_members"]), (&json!("what for"), &json!(3)));
+        assert_eq!((&about["members"], about.get("role")), (&json!(1), None));
+        bob.good("POST", &at("/join"), json!({"key": k()}), 200);
+        let mut listener = Chatter::sign_in(server);
+        listener.join(&room);
+        let (mut late, _) = caller(server);
+        late.bad("POST", &at("/join"), json!({"key": k()}), 409, "limit_reached");
+
+        let picture = k();
+        let change = json!({"key": k(), "avatar": picture, "read_only": true, "description": ""});
+        alice.good("PATCH", &at(""), change, 200);
+        let event = listener.event("settings");
+        assert_eq!((&event["avatar"], &event["read_only"]), (&json!(picture), &json!(true)));
+        assert_eq!((&event["description"], &event["max_members"]), (&json!(""), &json!(3)));
+        let refused = bob.bad("POST", &at("/messages"), json!({"key": k(), "text": "x"}), 403, "forbidden");
+        assert!(refused.json()["message"].as_str().is_some_and(|text| text.contains("read-only")));
+        assert_eq!(bob.good("GET", &at(""), Value::Null, 200)["avatar"], json!(picture));
+        alice.good("PATCH", &at(""), json!({"key": k(), "avatar": null, "read_only": false}), 200);
+        assert_eq!(listener.event("settings")["avatar"], Value::Null);
+        alice.bad("PATCH", &at(""), json!({"key": k(), "avatar": "no id"}), 400, "invalid_field");
+        alice.bad("PATCH", &at(""), json!({"key": k(), "max_members": 2}), 400, "invalid_field");
+        alice.bad("PATCH", &at(""), json!({"key": k(), "description": "x".repeat(501)}), 413, "too_large");
+        bob.bad("PATCH", &at(""), json!({"key": k(), "read_only": true}), 403, "forbidden");
+
+        let sent = alice.good("POST", &at("/messages"), json!({"key": k(), "text": "keep"}), 201);
+        alice.good("PUT", &at(&format!("/messages/{}/pin?key={}", sent["seq"], k())), Value::Null, 200);
+        let pins = bob.good("GET", &at("/pins"), Value::Null, 200);
+        assert_eq!(pins["pins"], json!([{"seq": sent["seq"]}]));
+        late.bad("GET", &at("/pins"), Value::Null, 403, "not_a_member");
+
+        bob.bad("GET", &at("/bans"), Value::Null, 403, "forbidden");
+        let ban = json!({"key": k(), "user": bob_id, "reason": "noise", "seconds": 3600});
+        alice.good("POST", &at("/ban"), ban, 200);
+        let bans = alice.good("GET", &at("/bans?limit=1"), Value::Null, 200);
+        let ban = &bans["bans"][0];
+        assert_eq!((&ban["user"], &ban["reason"]), (&json!(bob_id), &json!("noise")));
+        assert_eq!((&ban["by"], &bans["more"]), (&json!(alice_id), &json!(false)));
+        assert!(ban["until"].is_string() && ban["at"].is_string());
+        let user = listener.user.to_string();
+        alice.good("POST", &at("/mute"), json!({"key": k(), "user": user}), 200);
+        let mutes = alice.good("GET", &at("/mutes"), Value::Null, 200);
+        assert_eq!(mutes["mutes"][0]["user"], json!(user));
+        alice.good("POST", &at("/unban"), json!({"key": k(), "user": bob_id}), 200);
+        assert_eq!(alice.good("GET", &at("/bans"), Value::Null, 200)["bans"], json!([]));
+
+        bob.good("POST", &at("/join"), json!({"key": k()}), 200);
+        bob.bad("DELETE", &at(&format!("?key={}", k())), Value::Null, 403, "forbidden");
+        let delete = at(&format!("?key={}", k()));
+        let deleted = alice.good("DELETE", &delete, Value::Null, 200);
+        assert_eq!(listener.event("deleted")["seq"], deleted["seq"]);
+        assert_eq!(alice.good("DELETE", &delete, Value::Null, 200)["seq"], deleted["seq"], "a retry");
+        for path in ["/about", "/messages", "/members", "/pins", "/bans", ""] {
+            alice.bad("GET", &at(path), Value::Null, 404, "room_not_found");
+        }
+        alice.bad("POST", &at("/messages"), json!({"key": k(), "text": "x"}), 404, "room_not_found");
+    });
+}

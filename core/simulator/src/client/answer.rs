@@ -21,9 +21,16 @@ impl Device {
     /// When it breaks a promise.
     pub(crate) fn on_frame(&mut self, item: &Item, s: &mut Around<'_>) -> Result<(), String> {
         let told = match item.ev {
-            Ev::Ok | Ev::Error | Ev::Subscribed | Ev::History | Ev::Sync | Ev::Here | Ev::Members => {
-                self.on_reply(item, s)
-            }
+            Ev::Ok
+            | Ev::Error
+            | Ev::Subscribed
+            | Ev::History
+            | Ev::Sync
+            | Ev::Here
+            | Ev::Members
+            | Ev::About
+            | Ev::Bans
+            | Ev::Pins => self.on_reply(item, s),
             Ev::Gap | Ev::Resync => self.on_gap(item),
             // One's own reading is told to every connection.
             Ev::Read if item.user == Some(self.user) => Ok(()),
@@ -58,7 +65,7 @@ impl Device {
         }
         link.streams.insert(room, next + 1);
         link.perhaps.remove(&(room, next));
-        if item.ev.removes() && item.user == Some(self.user) {
+        if item.ev == Ev::Deleted || item.ev.removes() && item.user == Some(self.user) {
             link.streams.remove(&room);
         }
         if self.views.get(&room).is_some_and(|view| view.have.contains(item.seq)) {
@@ -108,6 +115,7 @@ impl Device {
             Ev::Delete => {
                 view.deleted.insert(item.target, item.seq);
             }
+            Ev::Deleted => view.wanted = false,
             ev if ev.removes() && item.user == Some(user) => {
                 // Only the last such event says that the user is out; an old one may stand in a page.
                 view.wanted = s.ledger.room(room).is_some_and(|r| r.is_member(user));
@@ -158,10 +166,12 @@ impl Device {
         let concerns = match event {
             MetaEvent::Created { .. } => true,
             MetaEvent::Joined { user: joined, .. } => *joined == user,
+            MetaEvent::Deleted => true,
             event => event.removes_subject() && event.subject() == Some(user),
         };
         if concerns && link.told_rooms.get(&room).is_none_or(|told| ok.version > told.0) {
-            link.told_rooms.insert(room, (ok.version, !event.removes_subject()));
+            let out = event.removes_subject() || *event == MetaEvent::Deleted;
+            link.told_rooms.insert(room, (ok.version, !out));
         }
     }
 
@@ -244,6 +254,9 @@ impl Device {
             | (Question::Presence, Ev::Here)
             | (Question::Sync, Ev::Sync)
             | (Question::Members { .. }, Ev::Members) => Ok(()),
+            (Question::Look { room }, Ev::About | Ev::Bans | Ev::Pins) => {
+                s.ledger.may_look(self.user, *room, item.ev, pending.issued)
+            }
             (_, Ev::Error) => self.on_error(&pending, item, s),
             (question, ev) => Err(format!("{question:?} was answered with {ev:?}")),
         }
@@ -469,16 +482,15 @@ impl Device {
         let Some(next) = next else { return Ok(()) };
         if !first && seq >= next {
             link.perhaps.insert((room, seq));
-            if matches!(intent.change, Change::Leave) {
+            if intent.change.ends() {
                 link.streams.remove(&room);
             }
             let view = self.views.entry(room).or_default();
             view.exists(seq);
-            view.wanted &= !matches!(intent.change, Change::Leave);
+            view.wanted &= !intent.change.ends();
         } else if seq == next {
             link.streams.insert(room, next + 1);
-            let left = matches!(intent.change, Change::Leave);
-            if left {
+            if intent.change.ends() {
                 link.streams.remove(&room);
             }
             let user = self.user;
@@ -492,7 +504,7 @@ impl Device {
                 Change::Delete { seq: target } => {
                     view.deleted.insert(*target, seq);
                 }
-                Change::Leave => view.wanted = false,
+                Change::Leave | Change::DeleteRoom => view.wanted = false,
                 _ => {}
             }
         } else if first && seq > next && link.refused.remove(&room) {

@@ -36,6 +36,9 @@ pub(crate) enum Act {
     Pin,
     Settings,
     Level,
+    Limits,
+    DeleteRoom,
+    Look,
     Block,
     Unblock,
     Direct,
@@ -219,6 +222,10 @@ impl Device {
                 let fields = format!(",\"op\":\"members\",\"room\":\"{room}\"");
                 self.ask(s, Question::Members { room }, &fields);
             }
+            Act::Look => {
+                let op = ["about", "bans", "pins"][self.random.index(3)];
+                self.ask(s, Question::Look { room }, &format!(",\"op\":\"{op}\",\"room\":\"{room}\""));
+            }
             Act::Presence => self.presence(s, room),
             Act::Subscribe => self.subscribe(s, room),
             Act::Unsubscribe => {
@@ -309,11 +316,20 @@ impl Device {
                 level: None,
                 visibility: Some(["all", "since_join"][self.random.index(2)]),
                 slow: self.random.chance(200).then(|| self.random.below(2) as u32),
+                more: None,
             },
+            Act::Limits => Change::Settings {
+                level: None,
+                visibility: None,
+                slow: None,
+                more: Some((self.random.below(6) as u32, self.random.chance(400))),
+            },
+            Act::DeleteRoom => Change::DeleteRoom,
             Act::Level => Change::Settings {
                 level: Some(["memory", "local", "replicated"][self.random.index(3)]),
                 visibility: None,
                 slow: None,
+                more: None,
             },
             _ => return None,
         })

@@ -10,24 +10,76 @@ use crate::oracle::Step;
 /// A change that carries an idempotency key, repeated until it is answered for good.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
-    Create { name: String, kind: &'static str, level: &'static str, visibility: &'static str },
-    Send { text: String, reply_to: u64, mentions: Mentions },
-    Edit { seq: u64, text: String, mentions: Mentions },
-    Delete { seq: u64 },
-    React { seq: u64, emoji: &'static str, on: bool },
+    Create {
+        name: String,
+        kind: &'static str,
+        level: &'static str,
+        visibility: &'static str,
+    },
+    Send {
+        text: String,
+        reply_to: u64,
+        mentions: Mentions,
+    },
+    Edit {
+        seq: u64,
+        text: String,
+        mentions: Mentions,
+    },
+    Delete {
+        seq: u64,
+    },
+    React {
+        seq: u64,
+        emoji: &'static str,
+        on: bool,
+    },
     Join,
     Leave,
-    Invite { user: UserId },
-    Kick { user: UserId, reason: &'static str },
-    Ban { user: UserId, seconds: Option<u64> },
-    Unban { user: UserId },
-    Mute { user: UserId, seconds: Option<u64> },
-    Unmute { user: UserId },
-    Role { user: UserId, role: &'static str },
-    Transfer { user: UserId },
-    Pin { seq: u64, on: bool },
-    Settings { level: Option<&'static str>, visibility: Option<&'static str>, slow: Option<u32> },
-    Block { user: UserId, on: bool },
+    Invite {
+        user: UserId,
+    },
+    Kick {
+        user: UserId,
+        reason: &'static str,
+    },
+    Ban {
+        user: UserId,
+        seconds: Option<u64>,
+    },
+    Unban {
+        user: UserId,
+    },
+    Mute {
+        user: UserId,
+        seconds: Option<u64>,
+    },
+    Unmute {
+        user: UserId,
+    },
+    Role {
+        user: UserId,
+        role: &'static str,
+    },
+    Transfer {
+        user: UserId,
+    },
+    Pin {
+        seq: u64,
+        on: bool,
+    },
+    Settings {
+        level: Option<&'static str>,
+        visibility: Option<&'static str>,
+        slow: Option<u32>,
+        /// Size and whether it is read-only.
+        more: Option<(u32, bool)>,
+    },
+    DeleteRoom,
+    Block {
+        user: UserId,
+        on: bool,
+    },
 }
 
 impl Change {
@@ -50,9 +102,15 @@ impl Change {
             Self::Transfer { .. } => "transfer",
             Self::Pin { .. } => "pin",
             Self::Settings { .. } => "settings",
+            Self::DeleteRoom => "delete_room",
             Self::Block { on: true, .. } => "block",
             Self::Block { on: false, .. } => "unblock",
         }
+    }
+
+    /// Whether one's own subscription ends with it.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(self, Self::Leave | Self::DeleteRoom)
     }
 
     /// The fields of the command beside id, op, room and key.
@@ -98,7 +156,13 @@ impl Change {
             Self::Ban { seconds: Some(seconds), .. } | Self::Mute { seconds: Some(seconds), .. } => {
                 number("seconds", *seconds);
             }
-            Self::Settings { slow: Some(slow), .. } => number("slow_mode_seconds", u64::from(*slow)),
+            Self::Settings { slow, more, .. } => {
+                slow.iter().for_each(|slow| number("slow_mode_seconds", u64::from(*slow)));
+                if let Some((max, read_only)) = more {
+                    number("max_members", u64::from(*max));
+                    let _infallible = write!(out, ",\"read_only\":{read_only}");
+                }
+            }
             _ => {}
         }
     }
@@ -220,6 +284,10 @@ pub(crate) enum Question {
     Members {
         room: RoomId,
     },
+    /// `about`, `bans` or `pins`.
+    Look {
+        room: RoomId,
+    },
     /// The keyed command at hand; the intent is found by its number.
     Change,
 }
@@ -256,7 +324,13 @@ mod tests {
             Change::Role { user, role: "admin" },
             Change::Transfer { user },
             Change::Pin { seq: 4, on: true },
-            Change::Settings { level: Some("memory"), visibility: Some("all"), slow: Some(1) },
+            Change::Settings {
+                level: Some("memory"),
+                visibility: Some("all"),
+                slow: Some(1),
+                more: Some((3, true)),
+            },
+            Change::DeleteRoom,
             Change::Block { user, on: true },
         ];
         for change in changes {

@@ -77,6 +77,7 @@ impl Ledger {
         let about = |user: &UserId| match event {
             MetaEvent::Created { .. } => item.ev == Ev::Added && room.founders.contains(user),
             MetaEvent::Joined { user: joined, .. } => item.ev == Ev::Added && joined == user,
+            MetaEvent::Deleted => item.ev == Ev::Removed && room.member_at(*user, entry.seq),
             event => {
                 let removed = item.ev == Ev::Removed && event.removes_subject();
                 removed && event.subject() == Some(*user) && room.member_at(*user, entry.seq)
@@ -421,8 +422,12 @@ fn meta(event: &MetaEvent, item: &Item) -> Check {
         MetaEvent::Pinned { target, on } => {
             item.ev == Ev::Pinned && item.target == target.0 && item.on == Some(*on)
         }
-        MetaEvent::Settings { level, visibility, .. } => {
+        MetaEvent::Deleted => item.ev == Ev::Deleted,
+        MetaEvent::Settings { level, visibility, more, .. } => {
             item.ev == Ev::Settings
+                && item.max_members == more.as_ref().map(|more| more.members_max)
+                && item.read_only == more.as_ref().map(|more| more.read_only)
+                && item.kind.as_deref() == more.as_ref().map(|more| more.kind.name())
                 && item.level == Some(*level)
                 && item.visibility.as_deref().and_then(HistoryVisibility::parse) == Some(*visibility)
         }

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
-use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomKind, Seq};
-use lynk_model::{Body, Mentions, Parts, RecordHead, RoomRow};
+use lynk_domain::{Key, MediaId, MessageId, Millis, Ordinal, RoomKind, Seq};
+use lynk_model::{Body, Mentions, MoreSettings, Parts, RecordHead, RoomRow};
 
 use super::*;
 use crate::wire::Item;
@@ -32,9 +32,14 @@ impl Book {
             level,
             visibility: HistoryVisibility::All,
             slow_mode_seconds: 0,
+            description: String::new(),
+            avatar: MediaId::NIL,
+            members_max: 0,
+            read_only: false,
+            deleted: Millis(0),
             version: 1,
         };
-        let members = vec![(ANN, lynk_domain::Role::Owner), (BEN, lynk_domain::Role::Member)];
+        let members = vec![(ANN, Role::Owner), (BEN, Role::Member)];
         ledger.transaction(&transaction(MetaChange::Create { row, members }));
         let mut book = Self { ledger, lsn: 0, seq: 0, n: 0 };
         let event = MetaEvent::Created { kind: RoomKind::Public, name: String::new() };
@@ -254,4 +259,42 @@ fn an_acknowledged_removal_must_become_an_event() {
     assert!(book.ledger.unkept(Some(ROOM)).is_some());
     book.append_at(2, key, ANN, RecordKind::Meta, &kick(2, BEN)).expect("appends");
     assert_eq!(book.ledger.unkept(None), None);
+}
+
+#[test]
+fn what_a_room_does_not_allow_is_no_event_of_it() {
+    let cat = UserId([4; 16]);
+    let after = |members_max, read_only| {
+        let mut book = Book::new(AckLevel::Local);
+        let (kind, description, avatar) = (RoomKind::Public, String::new(), MediaId::NIL);
+        let event = MetaEvent::Settings {
+            name: String::new(),
+            level: AckLevel::Local,
+            visibility: HistoryVisibility::All,
+            slow_mode_seconds: 0,
+            more: Some(Box::new(MoreSettings { kind, description, avatar, members_max, read_only })),
+        };
+        book.append(ANN, RecordKind::Meta, &Body::Meta { version: 2, event }).expect("appends");
+        book
+    };
+    let meta = |event| Body::Meta { version: 3, event };
+    let joined = |user| meta(MetaEvent::Joined { user, role: Role::Member });
+    after(0, true).post(ANN, "news").expect("of the owner");
+    let what = after(0, true).post(BEN, "a question").expect_err("of a plain member");
+    assert!(what.contains("read-only"), "{what}");
+    after(3, false).append(cat, RecordKind::Meta, &joined(cat)).expect("there is room");
+    let what = after(2, false).append(cat, RecordKind::Meta, &joined(cat)).expect_err("it is full");
+    assert!(what.contains("member 3 of 2"), "{what}");
+    let what =
+        after(0, false).append(BEN, RecordKind::Meta, &meta(MetaEvent::Deleted)).expect_err("no owner");
+    assert!(what.contains("who is no owner"), "{what}");
+    let mut book = after(0, false);
+    book.append(ANN, RecordKind::Meta, &meta(MetaEvent::Deleted)).expect("the owner's");
+    assert!(book.post(ANN, "still here?").expect_err("it is gone").contains("after the room was deleted"));
+    let mut book = after(0, false);
+    let (until, reason) = (Millis(0), String::new());
+    book.append(ANN, RecordKind::Meta, &meta(MetaEvent::Banned { user: cat, until, reason }))
+        .expect("appends");
+    let back = Body::Meta { version: 4, event: MetaEvent::Joined { user: cat, role: Role::Member } };
+    assert!(book.append(cat, RecordKind::Meta, &back).expect_err("banned").contains("is banned"));
 }

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, MessageId, Millis, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Body, Mentions, MetaEvent, Record, RecordKind};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, MessageId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{Body, Mentions, MetaEvent, Record, RecordKind, RoomRow};
 
 /// Number of a step of the world; orders everything that happens in it.
 pub(crate) type Step = u64;
@@ -55,6 +55,15 @@ pub(crate) struct Span {
 pub(crate) struct Settings {
     pub(crate) level: AckLevel,
     pub(crate) visibility: HistoryVisibility,
+    pub(crate) members_max: u32,
+    pub(crate) read_only: bool,
+}
+
+impl Settings {
+    pub(crate) fn of(row: &RoomRow) -> Self {
+        let RoomRow { level, visibility, members_max, read_only, .. } = *row;
+        Self { level, visibility, members_max, read_only }
+    }
 }
 
 /// A message after the changes up to some point.
@@ -83,6 +92,10 @@ pub(crate) struct RoomTruth {
     /// Highest seq ever told to anybody; a number is never given twice.
     pub(crate) observed_top: u64,
     pub(crate) members: BTreeMap<UserId, Vec<Span>>,
+    /// Ends of bans; 0 for never.
+    pub(crate) bans: BTreeMap<UserId, Millis>,
+    /// Of members, and as they were of former ones.
+    pub(crate) roles: BTreeMap<UserId, Role>,
     /// Number of the event that used a key.
     pub(crate) keys: BTreeMap<(UserId, Key), u64>,
     /// Whether the room ever was of level `memory`: then its numbers may jump after a crash.
@@ -104,6 +117,8 @@ impl RoomTruth {
             lost: BTreeMap::new(),
             observed_top: 0,
             members: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            roles: BTreeMap::new(),
             keys: BTreeMap::new(),
             ever_memory: initial.level == AckLevel::Memory,
             crashed: false,
@@ -142,8 +157,14 @@ impl RoomTruth {
     pub(crate) fn settings_before(&self, seq: u64) -> Settings {
         let mut events = self.events.range(..seq).rev();
         let last = events.find_map(|(_, entry)| match &entry.said {
-            Said::Meta { event: MetaEvent::Settings { level, visibility, .. }, .. } => {
-                Some(Settings { level: *level, visibility: *visibility })
+            Said::Meta { event: MetaEvent::Settings { level, visibility, more, .. }, .. } => {
+                let more = more.as_ref();
+                Some(Settings {
+                    level: *level,
+                    visibility: *visibility,
+                    members_max: more.map_or(0, |more| more.members_max),
+                    read_only: more.is_some_and(|more| more.read_only),
+                })
             }
             _ => None,
         });
@@ -191,6 +212,7 @@ impl RoomTruth {
             ));
         }
         let settings = self.settings_before(seq);
+        self.allowed(head.sender, head.wall, settings, &said)?;
         let entry = Entry {
             seq,
             kind: head.kind,
@@ -210,12 +232,82 @@ impl RoomTruth {
         Ok(())
     }
 
+    /// Whether the room as its log has it allows an event.
+    fn allowed(&self, sender: UserId, wall: Millis, settings: Settings, said: &Said) -> Result<(), String> {
+        if self.is_deleted() {
+            return Err(format!("{}: {said:?} after the room was deleted", self.room));
+        }
+        let standing = |user: &UserId| self.bans.get(user).is_some_and(|until| until.0 == 0 || wall < *until);
+        match said {
+            Said::Message { .. } | Said::Edit { .. } | Said::Reaction { on: true, .. }
+                if settings.read_only && self.role(sender) == Role::Member =>
+            {
+                Err(format!("{}: {said:?} of a plain member in a read-only room", self.room))
+            }
+            Said::Meta { event: MetaEvent::Joined { user, .. }, .. } if standing(user) => {
+                Err(format!("{}: {user} joins and is banned", self.room))
+            }
+            Said::Meta { event: MetaEvent::Joined { user, .. }, .. } if !self.is_member(*user) => {
+                let members = self.members.keys().filter(|user| self.is_member(**user)).count();
+                let max = settings.members_max as usize;
+                let full = max > 0 && members >= max;
+                if full { Err(format!("{}: member {} of {max}", self.room, members + 1)) } else { Ok(()) }
+            }
+            Said::Meta { event: MetaEvent::Deleted, .. } if self.role(sender) != Role::Owner => {
+                Err(format!("{}: deleted by {sender}, who is no owner", self.room))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        let last = self.events.last_key_value().map(|(_, entry)| &entry.said);
+        matches!(last, Some(Said::Meta { event: MetaEvent::Deleted, .. }))
+    }
+
+    fn role(&self, user: UserId) -> Role {
+        self.roles.get(&user).copied().unwrap_or(Role::Member)
+    }
+
+    /// Whether `user` lost or changed a role after `step`, or an event that would say so was not committed by then.
+    pub(crate) fn role_since(&self, user: UserId, step: Step) -> bool {
+        let late = self.events.values().rev().take_while(|e| e.committed.is_none_or(|at| at >= step));
+        late.into_iter().any(|entry| match &entry.said {
+            Said::Meta { event, .. } => event.subject() == Some(user) || entry.sender == user,
+            _ => false,
+        })
+    }
+
+    /// Follows bans and roles.
+    fn index_standing(&mut self, sender: UserId, event: &MetaEvent) {
+        match event {
+            MetaEvent::Created { .. } if self.kind != RoomKind::Direct => {
+                self.roles.extend(self.founders.first().map(|founder| (*founder, Role::Owner)));
+            }
+            MetaEvent::Joined { user, role } | MetaEvent::Role { user, role } => {
+                self.roles.insert(*user, *role);
+            }
+            MetaEvent::Transferred { user } => {
+                self.roles.insert(sender, Role::Admin);
+                self.roles.insert(*user, Role::Owner);
+            }
+            MetaEvent::Banned { user, until, .. } => {
+                self.bans.insert(*user, *until);
+            }
+            MetaEvent::Unbanned { user } => {
+                self.bans.remove(user);
+            }
+            _ => {}
+        }
+    }
+
     fn index(&mut self, entry: &Entry) {
         if !entry.key.is_nil() {
             self.keys.insert((entry.sender, entry.key), entry.seq);
         }
         let seq = entry.seq;
         let Said::Meta { event, .. } = &entry.said else { return };
+        self.index_standing(entry.sender, event);
         match event {
             MetaEvent::Created { .. } => {
                 for user in self.founders.clone() {
@@ -229,6 +321,10 @@ impl RoomTruth {
                 {
                     span.to = Some(seq);
                 }
+            }
+            MetaEvent::Deleted => {
+                let open = self.members.values_mut().filter_map(|spans| spans.last_mut());
+                open.filter(|span| span.to.is_none()).for_each(|span| span.to = Some(seq));
             }
             MetaEvent::Settings { level: AckLevel::Memory, .. } => self.ever_memory = true,
             _ => {}
@@ -248,6 +344,8 @@ impl RoomTruth {
         let all = std::mem::take(&mut self.events);
         let (kept, lost): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, entry)| survives(entry));
         self.members.clear();
+        self.bans.clear();
+        self.roles.clear();
         self.keys.clear();
         for (_, entry) in &kept {
             self.index(entry);

@@ -42,6 +42,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Memberships { .. } => "memberships",
         StoreRequest::Blocks { .. } => "blocks",
         StoreRequest::Relations { .. } => "relations",
+        StoreRequest::List { .. } => "list",
         StoreRequest::Apply(_) => "apply",
         StoreRequest::Confirm { .. } => "confirm",
     }

@@ -172,6 +172,7 @@ pub(super) fn mail_name(mail: &Mail) -> &'static str {
         Mail::Presence { .. } => "presence",
         Mail::BlockChanged { .. } => "block_changed",
         Mail::Notice { .. } => "notice",
+        Mail::Notices { .. } => "notices",
         Mail::Revoked { .. } => "revoked",
         Mail::Noticed { .. } => "noticed",
         Mail::IpAcquire { .. } => "ip_acquire",

@@ -1,9 +1,9 @@
 //! Metadata commands: one transaction each.
 
-use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, RoomRow,
-    fold_name, name_is_unique, rooms_max,
+    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    NAME_RESERVED_MILLIS, RoomRow, rooms_max, unique_name,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
@@ -115,9 +115,6 @@ fn put_outbox(
 
 /// Takes a unique name for `room`; `false` when another room has it or gave it up too recently.
 fn take_name(tx: &Transaction<'_>, room: RoomId, folded: &str, wall: Millis) -> Result<bool, Fault> {
-    if folded.is_empty() {
-        return Ok(true);
-    }
     let holder: Option<([u8; 16], Option<i64>)> = tx
         .prepare_cached("SELECT room, freed FROM names WHERE folded = ?1")?
         .query_row([folded], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -149,29 +146,44 @@ fn create(
             return Ok(refusal);
         }
     }
-    if name_is_unique(row.kind) && !take_name(tx, room, &fold_name(&row.name), command.wall)? {
+    if let Some(name) = unique_name(row.kind, &row.name)
+        && !take_name(tx, room, &name, command.wall)?
+    {
         return Ok(MetaOutcome::NameTaken);
     }
+    put_row(tx, &RoomRow { room, version: 1, ..row.clone() })?;
+    for (user, role) in members {
+        put_member(tx, room, *user, *role, 1)?;
+    }
+    let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
+    Ok(MetaOutcome::Applied { version: 1, event: Some(event) })
+}
+
+/// Adds the row of a room.
+pub(super) fn put_row(tx: &Transaction<'_>, row: &RoomRow) -> Result<(), Fault> {
     execute(
         tx,
-        "INSERT INTO rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1)",
+        "INSERT INTO rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version,
+            description, avatar, members_max, read_only, deleted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
-            room.0,
+            row.room.0,
             row.kind as u8,
             row.name,
             row.creator.0,
             bits(row.created.0),
             row.level as u8,
             row.visibility as u8,
-            row.slow_mode_seconds
+            row.slow_mode_seconds,
+            bits(row.version),
+            row.description,
+            row.avatar.0,
+            row.members_max,
+            row.read_only,
+            bits(row.deleted.0)
         ],
     )?;
-    for (user, role) in members {
-        put_member(tx, room, *user, *role, 1)?;
-    }
-    let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
-    Ok(MetaOutcome::Applied { version: 1, event: Some(event) })
+    Ok(())
 }
 
 /// Whether the query finds `max` rows or more.
@@ -214,7 +226,7 @@ fn put_member(
 fn change(tx: &Transaction<'_>, command: &MetaTransaction, event: &MetaEvent) -> Result<MetaOutcome, Fault> {
     let room = command.room;
     let known: Option<(u8, String, u64)> = tx
-        .prepare_cached("SELECT kind, name, version FROM rooms WHERE room = ?1")?
+        .prepare_cached("SELECT kind, name, version FROM rooms WHERE room = ?1 AND deleted = 0")?
         .query_row([room.0], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))
         .optional()?;
     let Some((kind, name, version)) = known else {
@@ -233,9 +245,15 @@ fn change(tx: &Transaction<'_>, command: &MetaTransaction, event: &MetaEvent) ->
     {
         return Ok(refusal);
     }
-    if let MetaEvent::Settings { name: new, .. } = event
-        && name_is_unique(kind)
-        && !rename(tx, command, &fold_name(&name), &fold_name(new))?
+    let renamed = match event {
+        MetaEvent::Settings { name, more, .. } => {
+            Some(unique_name(more.as_ref().map_or(kind, |more| more.kind), name))
+        }
+        MetaEvent::Deleted => Some(None),
+        _ => None,
+    };
+    if let Some(new) = renamed
+        && !rename(tx, command, unique_name(kind, &name), new)?
     {
         return Ok(MetaOutcome::NameTaken);
     }
@@ -245,19 +263,25 @@ fn change(tx: &Transaction<'_>, command: &MetaTransaction, event: &MetaEvent) ->
     Ok(MetaOutcome::Applied { version, event: Some(event.clone()) })
 }
 
-/// Moves a room to another unique name; the old one stays closed to others for a while.
-fn rename(tx: &Transaction<'_>, command: &MetaTransaction, old: &str, new: &str) -> Result<bool, Fault> {
+/// Moves a room to another unique name, or to none; the old one stays closed to others for a while.
+fn rename(
+    tx: &Transaction<'_>,
+    command: &MetaTransaction,
+    old: Option<String>,
+    new: Option<String>,
+) -> Result<bool, Fault> {
     if old == new {
         return Ok(true);
     }
-    if !take_name(tx, command.room, new, command.wall)? {
+    if let Some(new) = new
+        && !take_name(tx, command.room, &new, command.wall)?
+    {
         return Ok(false);
     }
-    execute(
-        tx,
-        "UPDATE names SET freed = ?3 WHERE folded = ?1 AND room = ?2",
-        (old, command.room.0, bits(command.wall.0)),
-    )?;
+    if let Some(old) = old {
+        let sql = "UPDATE names SET freed = ?3 WHERE folded = ?1 AND room = ?2";
+        execute(tx, sql, (old, command.room.0, bits(command.wall.0)))?;
+    }
     Ok(true)
 }
 
@@ -269,18 +293,25 @@ fn apply_event(
 ) -> Result<(), Fault> {
     let room = command.room;
     let of_user = |sql: &str, user: &UserId| execute(tx, sql, (room.0, user.0));
-    let until = |sql: &str, user: &UserId, until: &Millis| execute(tx, sql, (room.0, user.0, bits(until.0)));
+    let sentence = |sql: &str, user: &UserId, until: &Millis, reason: &str| {
+        let (by, at) = (command.actor.0, bits(command.wall.0));
+        execute(tx, sql, (room.0, user.0, bits(until.0), reason, by, at))
+    };
     match event {
         MetaEvent::Created { .. } => return Ok(()),
         MetaEvent::Joined { user, role } => return put_member(tx, room, *user, *role, version),
         MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user)?,
-        MetaEvent::Banned { user, until: end, .. } => {
+        MetaEvent::Banned { user, until, reason } => {
             of_user(REMOVE_MEMBER, user)?;
-            until("INSERT OR REPLACE INTO bans (room, user, until) VALUES (?1, ?2, ?3)", user, end)?
+            let sql = "INSERT OR REPLACE INTO bans (room, user, until, reason, by, at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            sentence(sql, user, until, reason)?
         }
         MetaEvent::Unbanned { user } => of_user("DELETE FROM bans WHERE room = ?1 AND user = ?2", user)?,
-        MetaEvent::Muted { user, until: end } => {
-            until("INSERT OR REPLACE INTO mutes (room, user, until) VALUES (?1, ?2, ?3)", user, end)?
+        MetaEvent::Muted { user, until } => {
+            let sql = "INSERT OR REPLACE INTO mutes (room, user, until, reason, by, at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            sentence(sql, user, until, "")?
         }
         MetaEvent::Unmuted { user } => of_user("DELETE FROM mutes WHERE room = ?1 AND user = ?2", user)?,
         MetaEvent::Role { user, role } => set_role(tx, room, *user, *role)?,
@@ -296,11 +327,29 @@ fn apply_event(
             };
             execute(tx, sql, (room.0, bits(target.0)))?
         }
-        MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => execute(
-            tx,
-            "UPDATE rooms SET name = ?2, level = ?3, visibility = ?4, slow_mode_seconds = ?5 WHERE room = ?1",
-            (room.0, name, *level as u8, *visibility as u8, *slow_mode_seconds),
-        )?,
+        MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } => {
+            let sql = "UPDATE rooms SET name = ?2, level = ?3, visibility = ?4, slow_mode_seconds = ?5 WHERE room = ?1";
+            execute(tx, sql, (room.0, name, *level as u8, *visibility as u8, *slow_mode_seconds))?;
+            let Some(more) = more else { return Ok(()) };
+            let sql =
+                "UPDATE rooms SET kind = ?2, description = ?3, avatar = ?4, members_max = ?5, read_only = ?6
+                WHERE room = ?1";
+            let MoreSettings { kind, description, avatar, members_max, read_only } = &**more;
+            execute(tx, sql, (room.0, *kind as u8, description, avatar.0, members_max, read_only))?
+        }
+        MetaEvent::Deleted => {
+            for sql in [
+                "DELETE FROM members WHERE room = ?1",
+                "DELETE FROM bans WHERE room = ?1",
+                "DELETE FROM mutes WHERE room = ?1",
+                "DELETE FROM pins WHERE room = ?1",
+            ] {
+                execute(tx, sql, [room.0])?;
+            }
+            let sql =
+                "UPDATE rooms SET deleted = ?2, name = '', description = '', avatar = ?3 WHERE room = ?1";
+            execute(tx, sql, (room.0, bits(command.wall.0), MediaId::NIL.0))?
+        }
     };
     Ok(())
 }
@@ -399,6 +448,11 @@ mod tests {
             level: lynk_domain::AckLevel::Local,
             visibility: lynk_domain::HistoryVisibility::All,
             slow_mode_seconds: 0,
+            description: String::new(),
+            avatar: MediaId::NIL,
+            members_max: 0,
+            read_only: false,
+            deleted: Millis(0),
             version: 0,
         };
         let create = |by| MetaChange::Create { row: row.clone(), members: vec![(by, Role::Owner)] };

@@ -9,6 +9,7 @@ use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
 use lynk_model::{LoadedRoom, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::change::put_row;
 use super::{Rooms, load};
 use crate::sqlite::{bits, commit, number, snapshot};
 use crate::{Fault, OpenError};
@@ -195,19 +196,7 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
     let room = row.room.0;
     // What depends on it goes with it.
     tx.prepare_cached("DELETE FROM rooms WHERE room = ?1")?.execute([room])?;
-    let sql = "INSERT INTO rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    tx.prepare_cached(sql)?.execute(params![
-        room,
-        row.kind as u8,
-        row.name,
-        row.creator.0,
-        bits(row.created.0),
-        row.level as u8,
-        row.visibility as u8,
-        row.slow_mode_seconds,
-        bits(row.version)
-    ])?;
+    put_row(tx, row)?;
     for member in &loaded.members {
         let sql =
             "INSERT INTO members (room, user, role, joined_version, joined_seq) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -219,13 +208,20 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
             bits(member.joined_seq.0)
         ])?;
     }
-    for ban in &loaded.bans {
-        let sql = "INSERT INTO bans (room, user, until) VALUES (?1, ?2, ?3)";
-        tx.prepare_cached(sql)?.execute(params![room, ban.user.0, bits(ban.until.0)])?;
-    }
-    for mute in &loaded.mutes {
-        let sql = "INSERT INTO mutes (room, user, until) VALUES (?1, ?2, ?3)";
-        tx.prepare_cached(sql)?.execute(params![room, mute.user.0, bits(mute.until.0)])?;
+    for (list, sql) in [
+        (
+            &loaded.bans,
+            "INSERT INTO bans (room, user, until, reason, by, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        ),
+        (
+            &loaded.mutes,
+            "INSERT INTO mutes (room, user, until, reason, by, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        ),
+    ] {
+        for one in list {
+            let (until, at) = (bits(one.until.0), bits(one.at.0));
+            tx.prepare_cached(sql)?.execute(params![room, one.user.0, until, one.reason, one.by.0, at])?;
+        }
     }
     for pin in &loaded.pins {
         tx.prepare_cached("INSERT INTO pins (room, seq) VALUES (?1, ?2)")?

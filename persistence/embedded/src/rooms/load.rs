@@ -1,11 +1,14 @@
 //! Reads of the relational side.
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
-use lynk_model::{Ban, LoadedRoom, MemberRow, Membership, MetaEvent, Mute, OutboxRow, RoomRow};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_model::{
+    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, RoomRow, Sentence,
+    SentenceKind,
+};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use crate::Fault;
-use crate::sqlite::{number, unreadable};
+use crate::sqlite::{bits, number, unreadable};
 
 fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 16]> {
     row.get(column)
@@ -33,7 +36,8 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
     let blocks =
         all(connection, "SELECT by, user FROM blocks WHERE room = ?1 ORDER BY by, user", [room.0], pair)?;
     let mut statement = connection.prepare_cached(
-        "SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version
+        "SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version,
+            description, avatar, members_max, read_only, deleted
          FROM rooms WHERE room = ?1",
     )?;
     let row = statement.query_row([room.0], |row| {
@@ -47,6 +51,11 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
             visibility: known(row, 5, HistoryVisibility::from_u8)?,
             slow_mode_seconds: row.get(6)?,
             version: number(row, 7)?,
+            description: row.get(8)?,
+            avatar: MediaId(id(row, 9)?),
+            members_max: row.get(10)?,
+            read_only: row.get(11)?,
+            deleted: Millis(number(row, 12)?),
         })
     });
     let Some(row) = row.optional()? else {
@@ -61,12 +70,18 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
             at,
             member,
         )?,
-        bans: all(connection, "SELECT user, until FROM bans WHERE room = ?1 ORDER BY user", at, |row| {
-            Ok(Ban { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) })
-        })?,
-        mutes: all(connection, "SELECT user, until FROM mutes WHERE room = ?1 ORDER BY user", at, |row| {
-            Ok(Mute { user: UserId(id(row, 0)?), until: Millis(number(row, 1)?) })
-        })?,
+        bans: all(
+            connection,
+            "SELECT user, until, reason, by, at FROM bans WHERE room = ?1 ORDER BY user",
+            at,
+            sentence,
+        )?,
+        mutes: all(
+            connection,
+            "SELECT user, until, reason, by, at FROM mutes WHERE room = ?1 ORDER BY user",
+            at,
+            sentence,
+        )?,
         pins: all(connection, "SELECT seq FROM pins WHERE room = ?1 ORDER BY seq", at, |row| {
             Ok(Seq(number(row, 0)?))
         })?,
@@ -83,6 +98,35 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
 
 fn pair(row: &Row<'_>) -> rusqlite::Result<(UserId, UserId)> {
     Ok((UserId(id(row, 0)?), UserId(id(row, 1)?)))
+}
+
+fn sentence(row: &Row<'_>) -> rusqlite::Result<Sentence> {
+    Ok(Sentence {
+        user: UserId(id(row, 0)?),
+        until: Millis(number(row, 1)?),
+        reason: row.get(2)?,
+        by: UserId(id(row, 3)?),
+        at: Millis(number(row, 4)?),
+    })
+}
+
+pub(super) fn list(connection: &Connection, room: RoomId, query: &ListQuery) -> Result<Listed, Fault> {
+    match *query {
+        ListQuery::Sentences { what, after, wall, limit } => {
+            let sql = match what {
+                SentenceKind::Ban => {
+                    "SELECT user, until, reason, by, at FROM bans
+                     WHERE room = ?1 AND user > ?2 AND (until = 0 OR until > ?3) ORDER BY user LIMIT ?4"
+                }
+                SentenceKind::Mute => {
+                    "SELECT user, until, reason, by, at FROM mutes
+                     WHERE room = ?1 AND user > ?2 AND (until = 0 OR until > ?3) ORDER BY user LIMIT ?4"
+                }
+            };
+            let rows = all(connection, sql, (room.0, after.0, bits(wall.0), limit), sentence)?;
+            Ok(Listed::Sentences(rows))
+        }
+    }
 }
 
 fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
@@ -112,7 +156,7 @@ pub(super) fn memberships(
     limit: u32,
 ) -> Result<Vec<Membership>, Fault> {
     // The other member is looked up for 1:1 rooms only (kind 3).
-    let sql = "SELECT m.room, r.kind, r.name, m.role,
+    let sql = "SELECT m.room, r.kind, r.name, r.avatar, m.role,
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user FROM members o WHERE o.room = m.room AND o.user <> ?1 ORDER BY o.user LIMIT 1)
             END
@@ -123,8 +167,9 @@ pub(super) fn memberships(
             room: RoomId(id(row, 0)?),
             kind: known(row, 1, RoomKind::from_u8)?,
             name: row.get(2)?,
-            role: known(row, 3, Role::from_u8)?,
-            peer: UserId(row.get::<_, Option<[u8; 16]>>(4)?.unwrap_or_default()),
+            avatar: MediaId(id(row, 3)?),
+            role: known(row, 4, Role::from_u8)?,
+            peer: UserId(row.get::<_, Option<[u8; 16]>>(5)?.unwrap_or_default()),
         })
     })
 }

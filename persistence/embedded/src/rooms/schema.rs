@@ -3,7 +3,8 @@
 //! Ids are 16-byte blobs. Numbers that are `u64` above are stored as the `i64` of the same bits.
 
 /// One step per format: step `n` turns format `n` into `n + 1`. Steps are never changed, only added.
-pub(super) const STEPS: &[&str] = &[r"
+pub(super) const STEPS: &[&str] = &[
+    r"
 CREATE TABLE rooms (
     room BLOB NOT NULL PRIMARY KEY,
     kind INTEGER NOT NULL,
@@ -87,4 +88,21 @@ CREATE TABLE outbox (
     event BLOB NOT NULL,
     PRIMARY KEY (room, version)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    r"
+-- `avatar` is 16 zero bytes for none, `members_max` 0 for the server's limit, `deleted` 0 for a room that stands.
+ALTER TABLE rooms ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE rooms ADD COLUMN avatar BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
+ALTER TABLE rooms ADD COLUMN members_max INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rooms ADD COLUMN read_only INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rooms ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+
+-- Who did it and when is not known of older ones.
+ALTER TABLE bans ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE bans ADD COLUMN by BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
+ALTER TABLE bans ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mutes ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE mutes ADD COLUMN by BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
+ALTER TABLE mutes ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+",
+];

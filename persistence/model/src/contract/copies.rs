@@ -245,10 +245,13 @@ pub fn filled_rooms_follow_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     let rooms: Vec<RoomId> = rows
         .iter()
         .filter_map(|row| match row {
-            RoomsRow::Room(room) => room.row.as_ref().map(|row| row.room),
+            RoomsRow::Room(room) => {
+                room.row.as_ref().filter(|row| row.deleted == Millis(0)).map(|row| row.room)
+            }
             _ => None,
         })
         .collect();
+    assert!(!rooms.is_empty(), "some stand");
     for (number, room) in (0..).zip(&rooms) {
         super::rooms::change_some(&mut source, *room, number);
     }

@@ -83,7 +83,22 @@ pub fn every_event() -> Vec<Event> {
             level: lynk_domain::AckLevel::Memory,
             visibility: lynk_domain::HistoryVisibility::SinceJoin,
             slow_mode_seconds: 5,
+            more: None,
         },
+        MetaEvent::Settings {
+            name: "another".to_owned(),
+            level: lynk_domain::AckLevel::Memory,
+            visibility: lynk_domain::HistoryVisibility::SinceJoin,
+            slow_mode_seconds: 5,
+            more: Some(Box::new(crate::MoreSettings {
+                kind: RoomKind::Private,
+                description: "about".to_owned(),
+                avatar: lynk_domain::MediaId([4; 16]),
+                members_max: 7,
+                read_only: true,
+            })),
+        },
+        MetaEvent::Deleted,
     ];
     for (seq, change) in (20..).zip(changes) {
         let body = EventBody::Room { version: seq - 19, change };

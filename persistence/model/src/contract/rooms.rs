@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lynk_domain::{
-    AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, Seq, UserId, direct_room_id,
+    AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId, direct_room_id,
 };
 
 use super::history::Random;
@@ -12,7 +12,8 @@ use super::pages;
 use crate::memory::MemoryRooms;
 use crate::port::{RoomStore, ready};
 use crate::{
-    LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, RoomRow, fold_name,
+    ListQuery, Listed, LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    NAME_RESERVED_MILLIS, RoomRow, Sentence, SentenceKind, fold_name,
 };
 
 const OWNER: UserId = UserId([1; 16]);
@@ -30,6 +31,11 @@ fn row(room: RoomId, kind: RoomKind, name: &str) -> RoomRow {
         level: AckLevel::Local,
         visibility: HistoryVisibility::All,
         slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: MediaId::NIL,
+        members_max: 0,
+        read_only: false,
+        deleted: Millis(0),
         version: 0,
     }
 }
@@ -57,6 +63,25 @@ fn settings(name: &str) -> MetaEvent {
         level: AckLevel::Memory,
         visibility: HistoryVisibility::SinceJoin,
         slow_mode_seconds: 9,
+        more: None,
+    }
+}
+
+/// All settings.
+fn every_setting(name: &str, kind: RoomKind) -> MetaEvent {
+    let more = MoreSettings {
+        kind,
+        description: format!("what {name} is about"),
+        avatar: MediaId([0xa7; 16]),
+        members_max: u32::MAX,
+        read_only: true,
+    };
+    match settings(name) {
+        MetaEvent::Settings { name, level, visibility, slow_mode_seconds, .. } => {
+            let more = Some(Box::new(more));
+            MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more }
+        }
+        other => other,
     }
 }
 
@@ -140,7 +165,8 @@ pub fn events_change_the_rows_they_name<R: RoomStore>(store: &mut R) {
     let now = event(store, MetaEvent::Transferred { user: GUEST });
     assert_eq!(roles(&now), [(OWNER, Role::Admin), (GUEST, Role::Owner)]);
     let now = event(store, MetaEvent::Muted { user: OWNER, until });
-    assert_eq!(now.mutes, [crate::Mute { user: OWNER, until }]);
+    let mute = Sentence { user: OWNER, until, reason: String::new(), by: OWNER, at: Millis(1_005) };
+    assert_eq!(now.mutes, [mute]);
     let now = event(store, MetaEvent::Left { user: OWNER });
     assert_eq!((roles(&now), now.mutes.len()), (vec![(GUEST, Role::Owner)], 1), "leaving ends no mute");
     let now = event(store, MetaEvent::Unmuted { user: OWNER });
@@ -148,9 +174,12 @@ pub fn events_change_the_rows_they_name<R: RoomStore>(store: &mut R) {
     event(store, MetaEvent::Joined { user: OWNER, role: Role::Member });
     let now = event(store, MetaEvent::Banned { user: OWNER, until: Millis(0), reason: "why".to_owned() });
     assert_eq!(roles(&now), [(GUEST, Role::Owner)]);
-    assert_eq!(now.bans, [crate::Ban { user: OWNER, until: Millis(0) }]);
+    let ban =
+        Sentence { user: OWNER, until: Millis(0), reason: "why".to_owned(), by: OWNER, at: Millis(1_009) };
+    assert_eq!(now.bans, [ban]);
     let now = event(store, MetaEvent::Banned { user: OWNER, until, reason: String::new() });
-    assert_eq!(now.bans, [crate::Ban { user: OWNER, until }], "a ban again changes its end");
+    let ban = Sentence { user: OWNER, until, reason: String::new(), by: OWNER, at: Millis(1_010) };
+    assert_eq!(now.bans, [ban], "a ban again changes its end and its reason");
     let now = event(store, MetaEvent::Unbanned { user: OWNER });
     assert!(now.bans.is_empty());
     event(store, MetaEvent::Pinned { target: Seq(9), on: true });
@@ -163,6 +192,15 @@ pub fn events_change_the_rows_they_name<R: RoomStore>(store: &mut R) {
     assert_eq!((row.name.as_str(), row.level, row.slow_mode_seconds), ("Renamed", AckLevel::Memory, 9));
     assert_eq!((row.visibility, row.kind), (HistoryVisibility::SinceJoin, RoomKind::Public));
     assert_eq!(row.version, now.outbox.len() as u64, "every change has its version and its event");
+    let changed = every_setting("Renamed again", RoomKind::Private);
+    let now = event(store, changed.clone());
+    let row = now.row.clone().expect("the room exists");
+    assert_eq!((row.kind, row.read_only, row.members_max), (RoomKind::Private, true, u32::MAX));
+    assert_eq!((row.avatar, row.description.as_str()), (MediaId([0xa7; 16]), "what Renamed again is about"));
+    assert_eq!(now.outbox.last().map(|waiting| &waiting.event), Some(&changed));
+    let now = event(store, settings("First form"));
+    let row = now.row.clone().expect("the room exists");
+    assert_eq!((row.name.as_str(), row.read_only), ("First form", true), "the first form leaves the rest");
     event(store, MetaEvent::Joined { user: OWNER, role: Role::Member });
     let now = event(store, MetaEvent::Kicked { user: OWNER, reason: String::new() });
     assert_eq!(roles(&now), [(GUEST, Role::Owner)]);
@@ -213,6 +251,101 @@ pub fn names_are_unique_and_reserved<R: RoomStore>(store: &mut R) {
     assert_eq!(find(store, "STRASSE"), Some(room(4)));
     applied(store, &create(room(5), 12, RoomKind::Public, ""));
     applied(store, &create(room(6), 13, RoomKind::Public, ""));
+}
+
+/// A room has its unique name as long as it is one that strangers can see, and a deleted one has none.
+pub fn names_follow_the_kind_of_their_room<R: RoomStore>(store: &mut R) {
+    let room = |byte| RoomId([byte; 16]);
+    let find = |store: &R, name: &str| ready(store.find_name(&fold_name(name))).expect("readable");
+    let change = |at: RoomId, number, wall, event| MetaTransaction {
+        wall: Millis(wall),
+        ..command(at, number, MetaChange::Event(event))
+    };
+    applied(store, &create(room(1), 1, RoomKind::Public, "agora"));
+    applied(store, &create(room(2), 2, RoomKind::Private, "agora"));
+    let public = every_setting("Agora", RoomKind::Public);
+    assert_eq!(apply(store, &change(room(2), 3, DAY, public.clone())), MetaOutcome::NameTaken);
+    applied(store, &change(room(1), 4, DAY, every_setting("agora", RoomKind::Private)));
+    assert_eq!(find(store, "agora"), None);
+    let early = change(room(2), 5, DAY + NAME_RESERVED_MILLIS - 1, public.clone());
+    assert_eq!(apply(store, &early), MetaOutcome::NameTaken, "it stays closed to others");
+    applied(store, &change(room(2), 6, DAY + NAME_RESERVED_MILLIS, public));
+    assert_eq!(find(store, "AGORA"), Some(room(2)));
+    applied(store, &change(room(2), 7, 40 * DAY, MetaEvent::Deleted));
+    assert_eq!(find(store, "agora"), None);
+    let taken = |number, wall| MetaTransaction {
+        wall: Millis(wall),
+        ..create(room(number), number, RoomKind::Public, "agora")
+    };
+    assert_eq!(apply(store, &taken(8, 40 * DAY + NAME_RESERVED_MILLIS - 1)), MetaOutcome::NameTaken);
+    applied(store, &taken(9, 40 * DAY + NAME_RESERVED_MILLIS));
+}
+
+/// Of a deleted room the id is left, and its last event until that is confirmed; it cannot be made again or changed.
+pub fn a_deleted_room_is_gone_for_ever<R: RoomStore>(store: &mut R) {
+    applied(store, &create(ROOM, 1, RoomKind::Public, "short lived"));
+    applied(store, &command(ROOM, 2, MetaChange::Event(every_setting("short lived", RoomKind::Public))));
+    let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
+    applied(store, &command(ROOM, 3, MetaChange::Event(join.clone())));
+    let other = UserId([3; 16]);
+    for (number, event) in (4..).zip([
+        MetaEvent::Banned { user: other, until: Millis(0), reason: "why".to_owned() },
+        MetaEvent::Muted { user: GUEST, until: Millis(0) },
+        MetaEvent::Pinned { target: Seq(2), on: true },
+    ]) {
+        applied(store, &command(ROOM, number, MetaChange::Event(event)));
+    }
+    let delete = command(ROOM, 7, MetaChange::Event(MetaEvent::Deleted));
+    assert_eq!(apply(store, &delete), MetaOutcome::Applied { version: 7, event: Some(MetaEvent::Deleted) });
+    assert_eq!(apply(store, &delete), MetaOutcome::Repeated { version: 7, seq: Seq(0) });
+    let loaded = load(store, ROOM);
+    let row = loaded.row.expect("its id stays");
+    assert_eq!((row.deleted, row.version), (delete.wall, 7));
+    assert_eq!((row.name.as_str(), row.description.as_str(), row.avatar), ("", "", MediaId::NIL));
+    assert!(loaded.members.is_empty() && loaded.pins.is_empty());
+    assert!(loaded.bans.is_empty() && loaded.mutes.is_empty());
+    assert_eq!(loaded.outbox.last().map(|waiting| &waiting.event), Some(&MetaEvent::Deleted));
+    assert_eq!(ready(store.memberships(GUEST, RoomId::NIL, 10)), Ok(vec![]));
+    assert_eq!(apply(store, &command(ROOM, 8, MetaChange::Event(join))), MetaOutcome::Missing);
+    let delete = command(ROOM, 9, MetaChange::Event(MetaEvent::Deleted));
+    assert_eq!(apply(store, &delete), MetaOutcome::Missing);
+    assert_eq!(apply(store, &create(ROOM, 10, RoomKind::Private, "again")), MetaOutcome::Exists);
+    ready(store.confirm(ROOM, 7, Seq(70))).expect("confirms");
+    assert!(load(store, ROOM).outbox.iter().all(|waiting| waiting.version < 7));
+}
+
+/// Bans and mutes are listed with who, why and until when, those that ended not.
+pub fn sentences_are_listed_while_they_stand<R: RoomStore>(store: &mut R) {
+    let list = |store: &R, what, after, wall, limit| {
+        let query = ListQuery::Sentences { what, after, wall: Millis(wall), limit };
+        let Listed::Sentences(rows) = ready(store.list(ROOM, &query)).expect("readable");
+        rows
+    };
+    assert_eq!(list(store, SentenceKind::Ban, UserId::NIL, 0, 9), []);
+    applied(store, &create(ROOM, 1, RoomKind::Public, "listed"));
+    let user = |byte| UserId([byte; 16]);
+    for (number, until) in [(5, 0), (2, 500), (9, 1 << 60)] {
+        let reason = format!("reason {number}");
+        let ban = MetaEvent::Banned { user: user(number), until: Millis(until), reason };
+        applied(store, &command(ROOM, number, MetaChange::Event(ban)));
+    }
+    let mute = MetaEvent::Muted { user: user(5), until: Millis(77) };
+    applied(store, &command(ROOM, 11, MetaChange::Event(mute)));
+    let who = |rows: Vec<Sentence>| rows.into_iter().map(|row| row.user.0[0]).collect::<Vec<_>>();
+    assert_eq!(who(list(store, SentenceKind::Ban, UserId::NIL, 499, 9)), [2, 5, 9]);
+    assert_eq!(who(list(store, SentenceKind::Ban, UserId::NIL, 500, 9)), [5, 9], "it has ended");
+    assert_eq!(who(list(store, SentenceKind::Ban, user(2), 0, 1)), [5]);
+    assert_eq!(who(list(store, SentenceKind::Mute, UserId::NIL, 76, 9)), [5]);
+    assert_eq!(who(list(store, SentenceKind::Mute, UserId::NIL, 77, 9)), [0u8; 0]);
+    let first = list(store, SentenceKind::Ban, UserId::NIL, 0, 1);
+    let expected = Sentence {
+        user: user(2),
+        until: Millis(500),
+        reason: "reason 2".to_owned(),
+        by: OWNER,
+        at: Millis(1_002),
+    };
+    assert_eq!(first, [expected]);
 }
 
 /// Blocks stand without a room, and load with the 1:1 of the pair.
@@ -356,7 +489,8 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
     let user = UserId([1 + random.below(5) as u8; 16]);
     let until = Millis(random.below(9));
     let name = format!("{} {seed}", ["One", "oNe", "two", "three"][random.below(4) as usize]);
-    let event = match random.below(13) {
+    let kind = [RoomKind::Public, RoomKind::Private, RoomKind::InviteOnly][random.below(3) as usize];
+    let event = match random.below(16) {
         0 => MetaEvent::Left { user },
         1 => MetaEvent::Kicked { user, reason: "r".to_owned() },
         2 => MetaEvent::Banned { user, until, reason: String::new() },
@@ -367,11 +501,12 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
         7 => MetaEvent::Transferred { user },
         8 => MetaEvent::Pinned { target: Seq(random.below(4)), on: random.below(2) == 0 },
         9 | 10 => settings(&name),
+        11 | 12 => every_setting(&name, kind),
+        13 if random.below(6) == 0 => MetaEvent::Deleted,
         _ => MetaEvent::Joined { user, role: Role::Moderator },
     };
     let change = match random.below(8) {
         0 | 1 => {
-            let kind = [RoomKind::Public, RoomKind::Private, RoomKind::InviteOnly][random.below(3) as usize];
             let members = vec![(OWNER, Role::Owner), (user, Role::Member)];
             let members = if user == OWNER { members[..1].to_vec() } else { members };
             MetaChange::Create { row: row(RoomId::NIL, kind, &name), members }

@@ -126,6 +126,11 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         out.byte(row.level as u8);
         out.byte(row.visibility as u8);
         out.number(row.slow_mode_seconds.into());
+        out.bytes(row.description.as_bytes());
+        out.id(row.avatar.0);
+        out.number(row.members_max.into());
+        out.byte(u8::from(row.read_only));
+        out.number(row.deleted.0);
         out.number(row.version);
     }
     out.number(room.members.len() as u64);
@@ -135,15 +140,15 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         out.number(member.joined_version);
         out.number(member.joined_seq.0);
     }
-    out.number(room.bans.len() as u64);
-    for ban in &room.bans {
-        out.id(ban.user.0);
-        out.number(ban.until.0);
-    }
-    out.number(room.mutes.len() as u64);
-    for mute in &room.mutes {
-        out.id(mute.user.0);
-        out.number(mute.until.0);
+    for list in [&room.bans, &room.mutes] {
+        out.number(list.len() as u64);
+        for sentence in list {
+            out.id(sentence.user.0);
+            out.number(sentence.until.0);
+            out.bytes(sentence.reason.as_bytes());
+            out.id(sentence.by.0);
+            out.number(sentence.at.0);
+        }
     }
     out.number(room.pins.len() as u64);
     room.pins.iter().for_each(|pin| out.number(pin.0));

@@ -8,9 +8,9 @@ use lynk_domain::{Key, Millis, Role, RoomId, RoomKind, Seq, UserId};
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
-    BLOCKS_PER_USER_MAX, Ban, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
-    MetaTransaction, Mute, NAME_RESERVED_MILLIS, OutboxRow, RoomRow, StoreError, fold_name, name_is_unique,
-    rooms_max,
+    BLOCKS_PER_USER_MAX, ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent,
+    MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, RoomRow, Sentence, SentenceKind,
+    StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -28,8 +28,8 @@ pub struct MemoryRooms {
 struct Room {
     row: RoomRow,
     members: BTreeMap<UserId, MemberRow>,
-    bans: BTreeMap<UserId, Ban>,
-    mutes: BTreeMap<UserId, Mute>,
+    bans: BTreeMap<UserId, Sentence>,
+    mutes: BTreeMap<UserId, Sentence>,
     pins: BTreeSet<Seq>,
     outbox: BTreeMap<u64, OutboxRow>,
 }
@@ -53,9 +53,6 @@ struct NameHolder {
 impl MemoryRooms {
     /// Takes a unique name for `room`; `false` when another room has it or gave it up too recently.
     fn take_name(&mut self, room: RoomId, folded: &str, wall: Millis) -> bool {
-        if folded.is_empty() {
-            return true;
-        }
         if let Some(holder) = self.names.get(folded).filter(|holder| holder.room != room) {
             let free = holder.freed.is_some_and(|at| wall.0 >= at.0.saturating_add(NAME_RESERVED_MILLIS));
             if !free {
@@ -96,7 +93,9 @@ impl MemoryRooms {
         if let Some(refusal) = members.iter().find_map(|(user, _)| self.refuses(tx.actor, *user, row.kind)) {
             return refusal;
         }
-        if name_is_unique(row.kind) && !self.take_name(tx.room, &fold_name(&row.name), tx.wall) {
+        if let Some(name) = unique_name(row.kind, &row.name)
+            && !self.take_name(tx.room, &name, tx.wall)
+        {
             return MetaOutcome::NameTaken;
         }
         let member = |(user, role): &(UserId, Role)| {
@@ -116,7 +115,9 @@ impl MemoryRooms {
     }
 
     fn change(&mut self, tx: &MetaTransaction, event: &MetaEvent) -> MetaOutcome {
-        let Some(room) = self.rooms.get(&tx.room) else { return MetaOutcome::Missing };
+        let Some(room) = self.rooms.get(&tx.room).filter(|room| room.row.deleted == Millis(0)) else {
+            return MetaOutcome::Missing;
+        };
         if matches!(event, MetaEvent::Created { .. }) {
             return MetaOutcome::Exists;
         }
@@ -126,21 +127,26 @@ impl MemoryRooms {
         {
             return refusal;
         }
-        if let MetaEvent::Settings { name, .. } = event
-            && name_is_unique(room.row.kind)
-        {
-            let (old, new) = (fold_name(&room.row.name), fold_name(name));
-            if old != new {
-                if !self.take_name(tx.room, &new, tx.wall) {
-                    return MetaOutcome::NameTaken;
-                }
+        let old = unique_name(room.row.kind, &room.row.name);
+        let new = match event {
+            MetaEvent::Settings { name, more, .. } => {
+                unique_name(more.as_ref().map_or(room.row.kind, |more| more.kind), name)
+            }
+            MetaEvent::Deleted => None,
+            _ => old.clone(),
+        };
+        if old != new {
+            if new.is_some_and(|new| !self.take_name(tx.room, &new, tx.wall)) {
+                return MetaOutcome::NameTaken;
+            }
+            if let Some(old) = old {
                 self.names.entry(old).and_modify(|holder| holder.freed = Some(tx.wall));
             }
         }
         let Some(room) = self.rooms.get_mut(&tx.room) else { return MetaOutcome::Missing };
         room.row.version += 1;
         let version = room.row.version;
-        room.apply(tx.actor, event);
+        room.apply(tx, event);
         room.outbox.insert(version, outbox_row(tx, version, event));
         MetaOutcome::Applied { version, event: Some(event.clone()) }
     }
@@ -151,7 +157,8 @@ fn outbox_row(tx: &MetaTransaction, version: u64, event: &MetaEvent) -> OutboxRo
 }
 
 impl Room {
-    fn apply(&mut self, actor: UserId, event: &MetaEvent) {
+    fn apply(&mut self, tx: &MetaTransaction, event: &MetaEvent) {
+        let (by, at) = (tx.actor, tx.wall);
         match event {
             MetaEvent::Created { .. } => {}
             MetaEvent::Joined { user, role } => {
@@ -162,22 +169,24 @@ impl Room {
             MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
                 self.members.remove(user);
             }
-            MetaEvent::Banned { user, until, .. } => {
+            MetaEvent::Banned { user, until, reason } => {
                 self.members.remove(user);
-                self.bans.insert(*user, Ban { user: *user, until: *until });
+                let reason = reason.clone();
+                self.bans.insert(*user, Sentence { user: *user, until: *until, reason, by, at });
             }
             MetaEvent::Unbanned { user } => {
                 self.bans.remove(user);
             }
             MetaEvent::Muted { user, until } => {
-                self.mutes.insert(*user, Mute { user: *user, until: *until });
+                let reason = String::new();
+                self.mutes.insert(*user, Sentence { user: *user, until: *until, reason, by, at });
             }
             MetaEvent::Unmuted { user } => {
                 self.mutes.remove(user);
             }
             MetaEvent::Role { user, role } => self.set_role(*user, *role),
             MetaEvent::Transferred { user } => {
-                self.set_role(actor, Role::Admin);
+                self.set_role(by, Role::Admin);
                 self.set_role(*user, Role::Owner);
             }
             MetaEvent::Pinned { target, on: true } => {
@@ -186,11 +195,13 @@ impl Room {
             MetaEvent::Pinned { target, on: false } => {
                 self.pins.remove(target);
             }
-            MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => {
-                self.row.name.clone_from(name);
-                self.row.level = *level;
-                self.row.visibility = *visibility;
-                self.row.slow_mode_seconds = *slow_mode_seconds;
+            MetaEvent::Settings { .. } => self.row.take_settings(event),
+            MetaEvent::Deleted => {
+                self.row.delete(at);
+                self.members.clear();
+                self.bans.clear();
+                self.mutes.clear();
+                self.pins.clear();
             }
         }
     }
@@ -211,8 +222,8 @@ impl RoomStore for MemoryRooms {
         Ok(LoadedRoom {
             row: Some(found.row.clone()),
             members: found.members.values().copied().collect(),
-            bans: found.bans.values().copied().collect(),
-            mutes: found.mutes.values().copied().collect(),
+            bans: found.bans.values().cloned().collect(),
+            mutes: found.mutes.values().cloned().collect(),
             pins: found.pins.iter().copied().collect(),
             blocks,
             outbox: found.outbox.values().cloned().collect(),
@@ -279,6 +290,7 @@ impl RoomStore for MemoryRooms {
                 room: *id,
                 kind: room.row.kind,
                 name: room.row.name.clone(),
+                avatar: room.row.avatar,
                 role: member.role,
                 peer: peer.unwrap_or_default(),
             });
@@ -321,6 +333,21 @@ impl RoomStore for MemoryRooms {
             counts && room.members.contains_key(&watcher) && room.members.contains_key(&user)
         };
         Ok(!apart && self.rooms.values().any(shared))
+    }
+
+    async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
+        let found = self.rooms.get(&room);
+        Ok(match *query {
+            ListQuery::Sentences { what, after, wall, limit } => {
+                let of = found.map(|room| match what {
+                    SentenceKind::Ban => &room.bans,
+                    SentenceKind::Mute => &room.mutes,
+                });
+                let rows = of.into_iter().flat_map(BTreeMap::values);
+                let wanted = rows.filter(|row| row.user > after && row.stands(wall));
+                Listed::Sentences(wanted.take(limit as usize).cloned().collect())
+            }
+        })
     }
 }
 
@@ -384,8 +411,8 @@ impl Fill for MemoryRooms {
                     let Some(row) = loaded.row.clone() else { continue };
                     let room = Room {
                         members: loaded.members.iter().map(|member| (member.user, *member)).collect(),
-                        bans: loaded.bans.iter().map(|ban| (ban.user, *ban)).collect(),
-                        mutes: loaded.mutes.iter().map(|mute| (mute.user, *mute)).collect(),
+                        bans: loaded.bans.iter().map(|ban| (ban.user, ban.clone())).collect(),
+                        mutes: loaded.mutes.iter().map(|mute| (mute.user, mute.clone())).collect(),
                         pins: loaded.pins.iter().copied().collect(),
                         outbox: loaded.outbox.iter().map(|row| (row.version, row.clone())).collect(),
                         row,

@@ -3,7 +3,7 @@
 use lynk_domain::{Epoch, RoomId, Seq};
 
 use crate::rig::{HERE, Rig, THERE, event_frame, frame, room_of, user_of};
-use crate::{ConnectionRef, Input, Mail, Own, QueueLevel, Slot};
+use crate::{ConnectionRef, Input, Mail, Own, QueueLevel, Removes, Slot};
 
 const NOTHING: [&str; 0] = [];
 
@@ -73,14 +73,14 @@ fn what_is_no_longer_there_becomes_a_resync_and_ends_what_it_must() {
     let (room, connections) = two(&mut rig);
     rig.event(room, 1);
     rig.event(room, 9);
-    let skip = Mail::Skip { room, epoch: Epoch(1), to: Seq(9), removes: vec![user_of(HERE, 2)] };
+    let skip = Mail::Skip { room, epoch: Epoch(1), to: Seq(9), removes: vec![user_of(HERE, 2)], ends: false };
     rig.mail(skip);
     rig.event(room, 10);
     rig.flush();
     assert_eq!(rig.story(1), ["message 1", "resync 2-9", "message 10"]);
     assert_eq!(rig.story(2), ["message 1", "resync 2-9"]);
     rig.subscribe(connections[1], room, 10);
-    rig.mail(Mail::Skip { room, epoch: Epoch(1), to: Seq(12), removes: vec![] });
+    rig.mail(Mail::Skip { room, epoch: Epoch(1), to: Seq(12), removes: vec![], ends: false });
     rig.flush();
     assert_eq!(rig.story(2), ["resync 11-12"]);
 }
@@ -198,7 +198,7 @@ impl World {
             prev,
             frame: event_frame(seq),
             own,
-            removes: None,
+            removes: Removes::Nobody,
         };
         self.rig.mail(mail);
     }
@@ -272,7 +272,13 @@ impl World {
         let mut at = after;
         if at + 1 < self.owner.window_from {
             at = self.owner.window_from - 1;
-            self.rig.mail(Mail::Skip { room: self.room, epoch: Epoch(1), to: Seq(at), removes: vec![] });
+            self.rig.mail(Mail::Skip {
+                room: self.room,
+                epoch: Epoch(1),
+                to: Seq(at),
+                removes: vec![],
+                ends: false,
+            });
         }
         self.owner.posted = at;
         while at < self.owner.top {
@@ -327,7 +333,7 @@ impl World {
             }
             // There is room in the mailbox again: the owner tells what was refused.
             let to = Seq(std::mem::take(&mut self.owner.refused));
-            self.rig.mail(Mail::Skip { room: self.room, epoch: Epoch(1), to, removes: vec![] });
+            self.rig.mail(Mail::Skip { room: self.room, epoch: Epoch(1), to, removes: vec![], ends: false });
             self.rig.flush();
             self.rig.wait_millis(20);
             self.check();
@@ -358,7 +364,7 @@ fn whatever_is_lost_or_slow_everyone_sees_contiguous_numbers_or_a_resync() {
                 prev,
                 frame: event_frame(top),
                 own: None,
-                removes: None,
+                removes: Removes::Nobody,
             };
             world.owner.posted = top;
             world.rig.mail(mail);

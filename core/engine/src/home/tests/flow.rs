@@ -1,7 +1,7 @@
 use lynk_domain::{Epoch, Nanos, RoomId, Seq, UserId};
 
 use crate::rig::{HERE, Rig, THERE, event_frame, frame, room_of, user_of};
-use crate::{ConnectionRef, FLUSH_DELIVERIES_MAX, Input, Mail, QueueLevel, Slot};
+use crate::{ConnectionRef, FLUSH_DELIVERIES_MAX, Input, Mail, QueueLevel, Removes, Slot};
 
 const NOTHING: [&str; 0] = [];
 
@@ -329,7 +329,7 @@ fn an_answer_that_speaks_of_events_comes_after_them() {
     let mut rig = Rig::new();
     let (room, connections) = crowd(&mut rig, 2);
     let ok = |seq: u64| frame(&format!(r#"{{"ev":"ok","re":7,"room":"{room}","seq":{seq}}}"#));
-    rig.mail(Mail::Skip { room, epoch: Epoch(1), to: Seq(4), removes: Vec::new() });
+    rig.mail(Mail::Skip { room, epoch: Epoch(1), to: Seq(4), removes: Vec::new(), ends: false });
     rig.mail(Mail::Reply { to: connections[0], frame: ok(3), behind: Some(room), late: false });
     assert_eq!(rig.story(1), ["resync 1-4", "ok 3"], "it does not wait for the flush");
     assert_eq!(rig.story(2), Vec::<String>::new());
@@ -372,7 +372,7 @@ fn a_page_after_too_many_events_comes_after_a_resync() {
         prev: Seq(seq - 1),
         frame: frame(&format!(r#"{{"ev":"message","seq":{seq},"text":"{}"}}"#, "x".repeat(20 << 10))),
         own: None,
-        removes: None,
+        removes: Removes::Nobody,
     };
     (1..=4).for_each(|seq| rig.mail(large(seq)));
     rig.event_with(room, 5, Some(connections[0]), None);
@@ -528,4 +528,45 @@ fn the_engine_says_when_it_wants_to_be_called_and_is_done_then() {
     let due = rig.engine.next_deadline().expect("the hello deadline");
     assert!(due.since(rig.now.mono) >= 10 * Nanos::SECOND);
     assert!(due.since(rig.now.mono) <= 10 * Nanos::SECOND + 100 * Nanos::MILLISECOND);
+}
+
+#[test]
+fn a_deleted_room_ends_every_subscription_with_its_last_event() {
+    let mut rig = Rig::new();
+    let (room, _connections) = crowd(&mut rig, 3);
+    let deleted = |rig: &mut Rig, seq: u64| {
+        rig.mail(Mail::Event {
+            room,
+            epoch: Epoch(1),
+            seq: Seq(seq),
+            prev: Seq(seq - 1),
+            frame: event_frame(seq),
+            own: None,
+            removes: Removes::Everybody,
+        });
+    };
+    rig.event(room, 1);
+    rig.level(2, QueueLevel::High);
+    rig.event(room, 2);
+    deleted(&mut rig, 3);
+    rig.flush();
+    assert_eq!(rig.story(1), ["message 1", "message 2", "message 3"]);
+    assert_eq!(rig.story(2), ["resync 1-2", "message 3"], "also whoever is slow is told the end");
+    let ended = |(to, mail): &(_, Mail)| *to == THERE && matches!(mail, Mail::Unsubscribed { ends: 3, .. });
+    assert!(rig.mail.iter().any(ended), "the owner hears that nobody listens");
+    rig.event(room, 4);
+    rig.flush();
+    assert_eq!((rig.story(1), rig.story(3).len()), (vec![], 3));
+}
+
+#[test]
+fn the_end_of_a_room_that_was_left_out_ends_every_subscription_too() {
+    let mut rig = Rig::new();
+    let (room, _connections) = crowd(&mut rig, 2);
+    rig.mail(Mail::Skip { room, epoch: Epoch(1), to: Seq(9), removes: Vec::new(), ends: true });
+    rig.flush();
+    assert_eq!((rig.story(1), rig.story(2)), (vec!["resync 1-9".to_owned()], vec!["resync 1-9".to_owned()]));
+    rig.event(room, 10);
+    rig.flush();
+    assert_eq!(rig.story(1), NOTHING);
 }

@@ -1,4 +1,4 @@
-use lynk_domain::{Epoch, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{Epoch, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{Membership, StoreError, StoreReply, StoreRequest};
 
 use crate::rig::{HERE, Rig, THERE, room_of, user_of};
@@ -6,7 +6,7 @@ use crate::{Input, Mail, RoomNumbers};
 
 fn membership(room: RoomId, peer: UserId) -> Membership {
     let kind = if peer.is_nil() { RoomKind::Public } else { RoomKind::Direct };
-    Membership { room, kind, name: "n".to_owned(), role: Role::Member, peer }
+    Membership { room, kind, name: "n".to_owned(), avatar: MediaId::NIL, role: Role::Member, peer }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Commands of HTTP requests, tickets, and sessions that ended.
 
-use lynk_domain::{Millis, Role, RoomId, RoomKind, SessionId, UserId};
+use lynk_domain::{MediaId, Millis, Role, RoomId, RoomKind, SessionId, UserId};
 use lynk_model::{Membership, StoreReply};
 use lynk_protocol::CloseCode;
 use serde_json::Value;
@@ -128,6 +128,7 @@ fn who_is_here_is_told_to_members_without_a_subscription() {
             room,
             kind: RoomKind::Public,
             name: "n".to_owned(),
+            avatar: MediaId::NIL,
             role: Role::Member,
             peer: UserId::NIL,
         };

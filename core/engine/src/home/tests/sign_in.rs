@@ -18,7 +18,7 @@ fn hello_is_answered_with_the_announced_numbers() {
         "heartbeat_ms": 25_000, "resume_events": 100, "dedupe_window_ms": 600_000,
         "key_age_max_ms": 604_800_000, "key_ahead_max_ms": 60_000, "commands_per_second": 50,
         "limits": {
-            "message_chars": 8_000, "frame_bytes": 131_072, "room_name_chars": 100,
+            "message_chars": 8_000, "frame_bytes": 131_072, "room_name_chars": 100, "room_description_chars": 500,
             "reactions_per_message": 20, "reactions_standing": 2_000, "mentions_per_message": 50,
             "history_page": 100, "history_page_max": 500,
             "reply_bytes": 262_144, "subscriptions": 1_000, "commands_in_flight": 32,

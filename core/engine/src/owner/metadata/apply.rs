@@ -14,11 +14,14 @@ use super::super::books::{Books, append_position};
 use super::super::keys::Used;
 use super::super::release::Item;
 use super::super::room::{Member, Room};
-use super::super::window::{Entry, Kind};
+use super::super::window::{Entry, Kind, removes_of};
 use super::{Asker, Unjournaled};
 use crate::context::Context;
 use crate::io::JournalState;
-use crate::mail::{ConnectionRef, Mail, Own};
+use crate::mail::{ConnectionRef, Mail, Own, Removes};
+
+/// Users that one mail tells that a room is gone.
+const NOTICES_MAX: usize = 2_048;
 
 impl Room {
     /// Version of the last event that is applied, journaled or not.
@@ -60,13 +63,18 @@ impl Room {
             MetaEvent::Pinned { target, on: false } => {
                 self.pins.remove(target);
             }
-            MetaEvent::Settings { name, level, visibility, slow_mode_seconds } => {
+            MetaEvent::Settings { .. } => {
                 if let Some(row) = &mut self.info {
-                    row.name.clone_from(name);
-                    row.level = *level;
-                    row.visibility = *visibility;
-                    row.slow_mode_seconds = *slow_mode_seconds;
+                    row.take_settings(event);
                 }
+            }
+            MetaEvent::Deleted => {
+                self.members.clear();
+                self.bans.clear();
+                self.mutes.clear();
+                self.pins.clear();
+                self.rounds.clear();
+                self.moved.clear();
             }
         }
         if let Some(row) = &mut self.info {
@@ -127,6 +135,13 @@ impl Books {
             MetaChange::Block { .. } => return,
         };
         let subject = event.subject().unwrap_or_default();
+        let mut left = Vec::new();
+        if event == MetaEvent::Deleted {
+            left = room.members.keys().copied().collect();
+            if let Some(row) = &mut room.info {
+                row.delete(tx.wall);
+            }
+        }
         let member = if intent {
             room.metadata.held_out.remove(&subject).is_some()
         } else {
@@ -141,7 +156,13 @@ impl Books {
             room.forget_ended(cx.now.wall);
         }
         let row = OutboxRow { version, actor: tx.actor, key: tx.key, wall: tx.wall, event };
-        room.metadata.unjournaled.push_back(Unjournaled { row, hash: Some(tx.content_hash), asker, member });
+        room.metadata.unjournaled.push_back(Unjournaled {
+            row,
+            hash: Some(tx.content_hash),
+            asker,
+            member,
+            left,
+        });
         self.journal_waiting(cx, room);
     }
 
@@ -171,7 +192,13 @@ impl Books {
             if row.version > room.last_version() {
                 // Whether a ban was of a member is not known any more.
                 let member = !matches!(row.event, MetaEvent::Banned { .. });
-                room.metadata.unjournaled.push_back(Unjournaled { row, hash: None, asker: None, member });
+                room.metadata.unjournaled.push_back(Unjournaled {
+                    row,
+                    hash: None,
+                    asker: None,
+                    member,
+                    left: Vec::new(),
+                });
             } else {
                 // Without its seq a confirmation would take the join's place for ever. The row waits for the next load.
                 if let Some((_, seq)) = journaled.iter().find(|(version, _)| *version == row.version) {
@@ -183,8 +210,9 @@ impl Books {
     }
 
     fn journal_event(&mut self, cx: &mut Context<'_>, room: &mut Room, event: Unjournaled) {
-        let Unjournaled { row: OutboxRow { version, actor, key, wall, event }, hash, asker, member } = event;
-        let removes = event.subject().filter(|_| event.removes_subject());
+        let Unjournaled { row: OutboxRow { version, actor, key, wall, event }, hash, asker, member, left } =
+            event;
+        let removes = removes_of(&event);
         let newcomers = match &event {
             MetaEvent::Joined { user, .. } => SmallVec::from_slice(&[*user]),
             MetaEvent::Created { .. } => room.members.keys().copied().collect(),
@@ -233,7 +261,11 @@ impl Books {
             let frame = cx.shared.pool.frame(|out| encode_added(out, &added(room, user)));
             self.tell_member(cx, room, appended.after, (user, except), frame);
         }
-        if let Some(user) = removes.filter(|_| member) {
+        if removes == Removes::Everybody {
+            room.ended = Some(seq);
+            self.tell_all(cx, room, appended.after, (&left, except), version);
+        }
+        if let Some(user) = removes.user().filter(|_| member) {
             let frame = cx.shared.pool.frame(|out| encode_removed(out, room.id, version));
             self.tell_member(cx, room, appended.after, (user, except), frame);
         }
@@ -253,6 +285,27 @@ impl Books {
         let to = shard_of_user(user, cx.shared.config.shard_count);
         let mail = Box::new(Mail::Notice { user, frame, except, rooms: true });
         self.emit(cx, room, after, Item::Post { to, mail });
+    }
+
+    /// Has the connections of all who were members told that the room is none of theirs any more, once that is committed.
+    fn tell_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        after: Lsn,
+        (users, except): (&[UserId], Option<ConnectionRef>),
+        version: u64,
+    ) {
+        let shards = cx.shared.config.shard_count;
+        let frame = cx.shared.pool.frame(|out| encode_removed(out, room.id, version));
+        for shard in 0..shards {
+            let here = users.iter().copied().filter(|user| shard_of_user(*user, shards) == ShardId(shard));
+            let here: Vec<UserId> = here.collect();
+            for users in here.chunks(NOTICES_MAX) {
+                let mail = Mail::Notices { users: users.into(), frame: Arc::clone(&frame), except };
+                self.emit(cx, room, after, Item::Post { to: ShardId(shard), mail: Box::new(mail) });
+            }
+        }
     }
 
     /// Lets a removal or mute hold before the store knows of it. The removed get no further event; until the next one they stay

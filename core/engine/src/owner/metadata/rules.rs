@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use lynk_domain::{
-    AckLevel, Action, HistoryVisibility, Key, Limits, Millis, Now, Role, RoomId, RoomKind, Seq, UserId,
-    allowed, may_act_on,
+    AckLevel, Action, HistoryVisibility, Key, Limits, MediaId, Millis, Now, Role, RoomId, RoomKind, Seq,
+    UserId, allowed, may_act_on,
 };
-use lynk_model::{MetaChange, MetaEvent, RoomRow};
-use lynk_protocol::{Command, ErrorCode, Reject};
+use lynk_model::{MetaChange, MetaEvent, MoreSettings, RoomRow};
+use lynk_protocol::{Command, ErrorCode, MoreWanted, Reject};
 
 use super::super::books::Found;
 use super::super::change::target_in_window;
@@ -53,7 +53,8 @@ pub(super) fn key_of(command: &Command<'_>, room: RoomId) -> Key {
         | Command::Unmute { key, .. }
         | Command::Block { key, .. }
         | Command::Pin { key, .. }
-        | Command::Settings { key, .. } => *key,
+        | Command::Settings { key, .. }
+        | Command::DeleteRoom { key, .. } => *key,
         _ => Key(room.0),
     }
 }
@@ -63,11 +64,14 @@ pub(super) fn hash_of(command: &Command<'_>) -> u64 {
     let flag = |flag: bool| [u8::from(flag)];
     let mut digest = Digest::new(b'm');
     match command {
-        Command::Create { kind, name, level, visibility, .. } => digest
-            .bytes(&[1, *kind as u8])
-            .number(level.map_or(u64::MAX, |level| level as u64))
-            .number(visibility.map_or(u64::MAX, |visibility| visibility as u64))
-            .bytes(name.as_bytes()),
+        Command::Create { kind, name, level, visibility, more, .. } => {
+            digest
+                .bytes(&[1, *kind as u8])
+                .number(level.map_or(u64::MAX, |level| level as u64))
+                .number(visibility.map_or(u64::MAX, |visibility| visibility as u64))
+                .bytes(name.as_bytes());
+            digest_more(&mut digest, more)
+        }
         Command::Direct { .. } => digest.bytes(&[2]),
         Command::Join { .. } => digest.bytes(&[3]),
         Command::Invite { user, .. } => digest.bytes(&[4]).bytes(&user.0),
@@ -85,16 +89,38 @@ pub(super) fn hash_of(command: &Command<'_>) -> u64 {
         Command::Unmute { user, .. } => digest.bytes(&[12]).bytes(&user.0),
         Command::Block { user, on, .. } => digest.bytes(&[13]).bytes(&user.0).bytes(&flag(*on)),
         Command::Pin { seq, on, .. } => digest.bytes(&[14]).number(seq.0).bytes(&flag(*on)),
-        Command::Settings { name, level, visibility, slow_mode_seconds, .. } => digest
-            .bytes(&[15])
-            .number(level.map_or(u64::MAX, |level| level as u64))
-            .number(visibility.map_or(u64::MAX, |visibility| visibility as u64))
-            .number(slow_mode_seconds.map_or(u64::MAX, u64::from))
-            .bytes(&flag(name.is_some()))
-            .bytes(name.as_deref().unwrap_or_default().as_bytes()),
+        Command::Settings { name, level, visibility, slow_mode_seconds, more, .. } => {
+            digest
+                .bytes(&[15])
+                .number(level.map_or(u64::MAX, |level| level as u64))
+                .number(visibility.map_or(u64::MAX, |visibility| visibility as u64))
+                .number(slow_mode_seconds.map_or(u64::MAX, u64::from))
+                .bytes(&flag(name.is_some()))
+                .bytes(name.as_deref().unwrap_or_default().as_bytes());
+            digest_more(&mut digest, more)
+        }
+        Command::DeleteRoom { .. } => digest.bytes(&[16]),
         _ => &mut digest,
     };
     digest.0
+}
+
+/// Without any of them the hash is what it was before they were there.
+fn digest_more<'d>(digest: &'d mut Digest, more: &MoreWanted<'_>) -> &'d mut Digest {
+    if *more == MoreWanted::default() {
+        return digest;
+    }
+    let description = more.description.as_deref();
+    digest
+        .bytes(&[
+            more.kind.map_or(u8::MAX, |kind| kind as u8),
+            u8::from(description.is_some()),
+            more.read_only.map_or(u8::MAX, u8::from),
+            u8::from(more.avatar.is_some()),
+        ])
+        .bytes(&more.avatar.unwrap_or_default().0)
+        .number(more.members_max.map_or(u64::MAX, u64::from))
+        .bytes(description.unwrap_or_default().as_bytes())
 }
 
 /// What `command` comes to when `actor` gives it now.
@@ -108,14 +134,21 @@ pub(super) fn plan(
 ) -> Result<Planned, Reject> {
     let limits = &config.limits;
     match command {
-        Command::Create { kind, name, level, visibility, .. } => {
+        Command::Create { kind, name, level, visibility, more, .. } => {
             check_room_name(name, limits.room_name_chars_max)?;
+            check_more(more, 1, limits)?;
             let level = check_level(level.unwrap_or(config.default_level), config)?;
             let visibility = visibility.unwrap_or(match kind {
                 RoomKind::Public | RoomKind::Direct => HistoryVisibility::All,
                 RoomKind::Private | RoomKind::InviteOnly => HistoryVisibility::SinceJoin,
             });
-            let row = new_row(room.id, *kind, name, actor, now.wall, level, visibility);
+            let row = RoomRow {
+                description: more.description.as_deref().unwrap_or_default().to_owned(),
+                avatar: more.avatar.unwrap_or_default(),
+                members_max: more.members_max.unwrap_or(0),
+                read_only: more.read_only.unwrap_or(false),
+                ..new_row(room.id, *kind, name, actor, now.wall, level, visibility)
+            };
             Ok(Planned::Change(MetaChange::Create { row, members: vec![(actor, Role::Owner)] }))
         }
         Command::Direct { user } => plan_direct(room, actor, *user, now.wall, config.default_level),
@@ -145,8 +178,22 @@ fn new_row(
     level: AckLevel,
     visibility: HistoryVisibility,
 ) -> RoomRow {
-    let name = name.to_owned();
-    RoomRow { room, kind, name, creator, created, level, visibility, slow_mode_seconds: 0, version: 1 }
+    RoomRow {
+        room,
+        kind,
+        name: name.to_owned(),
+        creator,
+        created,
+        level,
+        visibility,
+        slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: MediaId::NIL,
+        members_max: 0,
+        read_only: false,
+        deleted: Millis(0),
+        version: 1,
+    }
 }
 
 fn plan_direct(
@@ -179,7 +226,7 @@ fn plan_join(room: &Room, actor: UserId, wall: Millis, limits: &Limits) -> Resul
         other => return Err(other),
     }
     if room.kind() != RoomKind::Public {
-        return Err(Reject::because(ErrorCode::Forbidden, "this room is joined by invitation"));
+        return Err(Reject::because(ErrorCode::Forbidden, "members of this room are added by invitation"));
     }
     check_space(room, limits)?;
     event(MetaEvent::Joined { user: actor, role: Role::Member })
@@ -235,6 +282,10 @@ fn plan_inside(
             event(MetaEvent::Transferred { user: *user })
         }
         Command::Settings { .. } => plan_settings(room, role, command, config),
+        Command::DeleteRoom { .. } => {
+            require(role, Action::DeleteRoom)?;
+            event(MetaEvent::Deleted)
+        }
         Command::Pin { seq, on, .. } => plan_pin(room, member, *seq, *on, found),
         _ => plan_moderation(room, role, command, now, limits),
     }
@@ -293,7 +344,7 @@ fn plan_settings(
     command: &Command<'_>,
     config: &EngineConfig,
 ) -> Result<Planned, Reject> {
-    let Command::Settings { name, level, visibility, slow_mode_seconds, .. } = command else {
+    let Command::Settings { name, level, visibility, slow_mode_seconds, more, .. } = command else {
         return Err(ErrorCode::UnknownOp.into());
     };
     require(role, Action::Settings)?;
@@ -305,11 +356,19 @@ fn plan_settings(
     if slow_mode_seconds > SLOW_MODE_SECONDS_MAX {
         return Err(Reject::because(ErrorCode::InvalidField, "field `slow_mode_seconds` is above one day"));
     }
+    check_more(more, room.members.len(), &config.limits)?;
     event(MetaEvent::Settings {
         name: name.as_deref().unwrap_or(&row.name).to_owned(),
         level: level.map_or(Ok(row.level), |level| check_level(level, config))?,
         visibility: visibility.unwrap_or(row.visibility),
         slow_mode_seconds,
+        more: Some(Box::new(MoreSettings {
+            kind: more.kind.unwrap_or(row.kind),
+            description: more.description.as_deref().unwrap_or(&row.description).to_owned(),
+            avatar: more.avatar.unwrap_or(row.avatar),
+            members_max: more.members_max.unwrap_or(row.members_max),
+            read_only: more.read_only.unwrap_or(row.read_only),
+        })),
     })
 }
 
@@ -358,7 +417,9 @@ fn check_sentences(list: &BTreeMap<UserId, Millis>, user: UserId, wall: Millis) 
 }
 
 fn check_space(room: &Room, limits: &Limits) -> Result<(), Reject> {
-    if room.members.len() < limits.room_members_max as usize {
+    let own = room.info.as_ref().map_or(0, |row| row.members_max);
+    let max = if own == 0 { limits.room_members_max } else { own.min(limits.room_members_max) };
+    if room.members.len() < max as usize {
         return Ok(());
     }
     Err(Reject::because(ErrorCode::LimitReached, "the room has as many members as it may"))
@@ -379,6 +440,32 @@ pub fn check_room_name(name: &str, chars_max: u32) -> Result<(), Reject> {
         return Err(ErrorCode::TooLarge.into());
     }
     Ok(())
+}
+
+/// Whether a room of so many members may have these settings.
+fn check_more(more: &MoreWanted<'_>, members: usize, limits: &Limits) -> Result<(), Reject> {
+    if let Some(description) = &more.description {
+        if description.chars().any(|c| c.is_control() && c != '\n') {
+            return Err(Reject::because(
+                ErrorCode::InvalidField,
+                "field `description` has control characters other than line breaks",
+            ));
+        }
+        if description.chars().count() > limits.room_description_chars_max as usize {
+            return Err(ErrorCode::TooLarge.into());
+        }
+    }
+    match more.members_max {
+        None | Some(0) => Ok(()),
+        Some(max) if max > limits.room_members_max => {
+            Err(Reject::because(ErrorCode::InvalidField, "field `max_members` is above the server's limit"))
+        }
+        Some(max) if (max as usize) < members => Err(Reject::because(
+            ErrorCode::InvalidField,
+            "field `max_members` is below the number of members",
+        )),
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_reason(reason: &str, limits: &Limits) -> Result<String, Reject> {

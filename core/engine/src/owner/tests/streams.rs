@@ -18,7 +18,7 @@ impl Ear {
             match mail {
                 Mail::Event { seq, prev, removes, .. } if seq.0 > self.last && prev.0 <= self.last => {
                     self.last = seq.0;
-                    self.removed.extend(removes);
+                    self.removed.extend(removes.user());
                 }
                 Mail::Skip { to, removes, .. } if to.0 > self.last => {
                     self.skipped.push((self.last + 1, to.0));

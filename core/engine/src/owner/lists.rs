@@ -1,0 +1,176 @@
+//! `about`, `pins`, `bans`, `mutes`: what a room is, and its lists.
+//!
+//! Thread: the shard. What memory has is answered from there; pages of lists come from the room store. Invariants: a page is for
+//! whoever may see it when it leaves. Limits: `history_page_max` items; pins and settings fit one answer. What can fail: the checks,
+//! and the store; then `unavailable`.
+
+use lynk_domain::{Action, Role, RoomKind, Seq, UserId, allowed};
+use lynk_model::{ListQuery, Listed, Sentence, SentenceKind, StoreReply, StoreRequest};
+use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar};
+
+use super::books::{Ask, Books, Held, Pending, store_reject};
+use super::room::Room;
+use crate::context::Context;
+
+/// A page that the store reads.
+#[derive(Debug)]
+pub(super) struct ListWait {
+    held: Held,
+    re: u64,
+    limit: usize,
+    list: List,
+}
+
+/// Which list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum List {
+    Bans,
+    Mutes,
+}
+
+impl List {
+    /// What one must be allowed to do to see it.
+    fn action(self) -> Action {
+        match self {
+            Self::Bans => Action::Ban,
+            Self::Mutes => Action::Kick,
+        }
+    }
+}
+
+impl Books {
+    /// What the room is: for its members, and of a public room for everybody who is not banned.
+    pub(super) fn about(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
+        let role = match room.member(ask.user, cx.now.wall) {
+            Ok(member) => Some(member.role),
+            Err(reject) if reject.code == ErrorCode::NotAMember && room.kind() == RoomKind::Public => None,
+            Err(reject) => return self.refuse(cx, room, ask, reject),
+        };
+        let frame = cx.shared.pool.frame(|out| encode_about(out, ask.re, room, role));
+        self.answer(cx, room, ask.from, frame);
+    }
+
+    /// The pinned messages that the member may see, newest first.
+    pub(super) fn pins(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
+        let floor = match room.member(ask.user, cx.now.wall) {
+            Ok(member) => room.visible_from(member),
+            Err(reject) => return self.refuse(cx, room, ask, reject),
+        };
+        let frame = cx.shared.pool.frame(|out| {
+            let mut json = Json::new(out);
+            json.open(b'{').key("ev").text("pins").key("re").number(ask.re).key("room").id(&room.id.0);
+            json.key("pins").open(b'[');
+            for Seq(seq) in room.pins.range(floor..).rev() {
+                json.open(b'{').key("seq").number(*seq).close(b'}');
+            }
+            json.close(b']').close(b'}');
+        });
+        self.answer(cx, room, ask.from, frame);
+    }
+
+    /// A page of one of the room's lists.
+    pub(super) fn list(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        command: &Command<'_>,
+    ) {
+        let (list, after, limit) = match command {
+            Command::Bans { after, limit, .. } => (List::Bans, *after, *limit),
+            Command::Mutes { after, limit, .. } => (List::Mutes, *after, *limit),
+            _ => return self.refuse(cx, room, ask, ErrorCode::UnknownOp.into()),
+        };
+        if let Err(reject) = may_see(cx, room, ask.user, list) {
+            return self.refuse(cx, room, ask, reject);
+        }
+        if !self.may_ask(cx) {
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
+        }
+        let limits = &cx.shared.config.limits;
+        let limit = limit.unwrap_or(limits.history_page_default).clamp(1, limits.history_page_max);
+        let what = match list {
+            List::Bans => SentenceKind::Ban,
+            List::Mutes => SentenceKind::Mute,
+        };
+        // One more than is told, to know whether there is more.
+        let (after, wall) = (after.unwrap_or(UserId::NIL), cx.now.wall);
+        let query = ListQuery::Sentences { what, after, wall, limit: limit + 1 };
+        let wait = ListWait { held: ask.hold(), re: ask.re, limit: limit as usize, list };
+        let request = StoreRequest::List { room: room.id, query };
+        self.ask(cx, room, request, Pending::List(Box::new(wait)));
+    }
+
+    /// The store answered.
+    pub(super) fn listed(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        wait: ListWait,
+        reply: StoreReply,
+    ) {
+        let listed = match reply {
+            StoreReply::Listed(listed) => *listed,
+            StoreReply::Failed(error) => return self.refuse_held(cx, room, &wait.held, store_reject(error)),
+            _ => return self.refuse_held(cx, room, &wait.held, ErrorCode::Internal.into()),
+        };
+        // It may have changed meanwhile.
+        if let Err(reject) = may_see(cx, room, wait.held.principal.user, wait.list) {
+            return self.refuse_held(cx, room, &wait.held, reject);
+        }
+        let frame = cx.shared.pool.frame(|out| {
+            let name = match wait.list {
+                List::Bans => "bans",
+                List::Mutes => "mutes",
+            };
+            let mut json = Json::new(out);
+            json.open(b'{').key("ev").text(name).key("re").number(wait.re).key("room").id(&room.id.0);
+            json.key(name).open(b'[');
+            let Listed::Sentences(rows) = &listed;
+            rows.iter().take(wait.limit).for_each(|row| encode_sentence(&mut json, row));
+            json.close(b']').key("more").bool(rows.len() > wait.limit).close(b'}');
+        });
+        self.answer(cx, room, wait.held.from, frame);
+    }
+}
+
+/// Whether `user` may see a list now.
+fn may_see(cx: &Context<'_>, room: &Room, user: UserId, list: List) -> Result<(), Reject> {
+    let role = room.member(user, cx.now.wall)?.role;
+    if allowed(role, list.action()) { Ok(()) } else { Err(ErrorCode::Forbidden.into()) }
+}
+
+/// `{"ev":"about",…}`.
+fn encode_about(out: &mut Vec<u8>, re: u64, room: &Room, role: Option<Role>) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("about").key("re").number(re).key("room").id(&room.id.0);
+    if let Some(row) = &room.info {
+        json.key("kind").text(row.kind.name()).key("name").text(&row.name);
+        json.key("description").text(&row.description);
+        encode_avatar(&mut json, row.avatar);
+        json.key("level").text(row.level.name()).key("visibility").text(row.visibility.name());
+        json.key("slow_mode_seconds").number(u64::from(row.slow_mode_seconds));
+        json.key("max_members").number(u64::from(row.members_max)).key("read_only").bool(row.read_only);
+        json.key("created").time(row.created).key("version").number(room.version);
+    }
+    json.key("members").number(room.members.len() as u64);
+    if let Some(role) = role {
+        json.key("role").text(role.name());
+    }
+    json.close(b'}');
+}
+
+/// `{"user":…,"reason":…,"until"?:…,"by"?:…,"at"?:…}`.
+fn encode_sentence(json: &mut Json<'_>, sentence: &Sentence) {
+    json.open(b'{').key("user").id(&sentence.user.0);
+    if !sentence.reason.is_empty() {
+        json.key("reason").text(&sentence.reason);
+    }
+    if sentence.until.0 > 0 {
+        json.key("until").time(sentence.until);
+    }
+    if !sentence.by.is_nil() {
+        json.key("by").id(&sentence.by.0).key("at").time(sentence.at);
+    }
+    json.close(b'}');
+}
