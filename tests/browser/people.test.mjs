@@ -351,3 +351,51 @@ test('on a phone there is one thing at a time, and back goes back', async () => 
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(wide, 390, 'nothing hangs over the edge');
 });
+
+test('a room is edited, closed for posting, somebody banned and let back in, and deleted', async () => {
+  await ada.createRoom('Notice Board');
+  await bob.joinRoom('notice board');
+  await bob.say('What is this for?');
+  await ada.sees('What is this for?');
+  const { page } = ada;
+  await page.getByRole('button', { name: 'Members', exact: true }).click();
+  const panel = page.getByRole('complementary', { name: 'Details' });
+  await panel.getByRole('button', { name: 'Edit the room' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Description').fill('News only.\nQuestions go elsewhere.');
+  await dialog.getByLabel(/Members at most/).fill('1');
+  await dialog.getByText('Only moderators post').click();
+  await look(ada, 'edit-room');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.getByRole('alert').filter({ hasText: 'below the number of members' }).waitFor();
+  await dialog.getByLabel(/Members at most/).fill('20');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await panel.getByText('Questions go elsewhere.').waitFor();
+  await look(ada, 'room-about');
+  await bob.page.getByPlaceholder('Only moderators post here').waitFor();
+  assert.ok(await bob.page.getByLabel('Message', { exact: true }).isDisabled());
+  await look(bob, 'read-only-dark');
+  await bob.page.reload();
+  await bob.online();
+  await bob.page.getByPlaceholder('Only moderators post here').waitFor();
+
+  await panel.getByRole('button', { name: /Bob Kahn/ }).click();
+  await page.getByRole('menuitem', { name: 'Ban' }).click();
+  await page.getByRole('button', { name: 'Ban', exact: true }).click();
+  await bob.page.getByText('You were banned from Notice Board').waitFor();
+  await panel.getByRole('button', { name: 'Banned people' }).click();
+  const banned = page.getByRole('dialog', { name: 'Banned people' });
+  await banned.getByText('Bob Kahn').waitFor();
+  await look(ada, 'banned-people');
+  await banned.getByRole('button', { name: 'Lift' }).click();
+  await banned.getByText('Bob Kahn').waitFor({ state: 'detached' });
+  await page.keyboard.press('Escape');
+  await bob.joinRoom('Notice Board');
+
+  await panel.getByRole('button', { name: 'Delete the room' }).click();
+  await look(ada, 'delete-room');
+  await page.getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.getByRole('link', { name: /Notice Board/ }).waitFor({ state: 'detached' });
+  await bob.page.getByText('Notice Board was deleted by Ada Lovelace').waitFor();
+  await bob.page.getByRole('link', { name: /Notice Board/ }).waitFor({ state: 'detached' });
+});

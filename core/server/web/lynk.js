@@ -29,7 +29,7 @@ const FINAL_CODES = new Set([1002, 1003, 1007, 1008, 1009]);
 /** The event that others are told when an own command took effect; this connection is told the `ok` instead. */
 const OWN_EVENTS = { send: 'message', edit: 'edit', delete: 'delete', react: 'reaction', role: 'role', kick: 'kicked', ban: 'banned',
   unban: 'unbanned', mute: 'muted', unmute: 'unmuted', invite: 'joined', leave: 'left', pin: 'pinned', settings: 'settings',
-  transfer: 'transferred', join: 'joined' };
+  transfer: 'transferred', join: 'joined', delete_room: 'deleted' };
 /** Commands that carry an idempotency key. */
 const KEYED = new Set([...Object.keys(OWN_EVENTS), 'create', 'block', 'unblock']);
 
@@ -453,8 +453,10 @@ export class Lynk extends Emitter {
         this.emit(value.ev, value);
         break;
       default:
+        // Answers of their own kind: `about`, `bans` …
+        if (asked) asked.resolve(value);
         // Kinds of events that this version does not know still have their place in the room.
-        if (value.room && (value.seq || value.ev === 'gap')) this.#live(value.room, value);
+        else if (value.room && (value.seq || value.ev === 'gap')) this.#live(value.room, value);
     }
     if (this.#ws) this.#dispatch();
   }
@@ -546,7 +548,8 @@ export class Lynk extends Emitter {
     if (!ev || !ok.seq || !room) return undefined;
     const event = { ev, own: true, room, seq: ok.seq, from: this.hello?.user ?? ok.from, time: ok.time ?? new Date(this.serverNow).toISOString() };
     for (const name of ['n', 'id', 'level']) if (ok[name] !== undefined) event[name] = ok[name];
-    for (const name of ['text', 'emoji', 'user', 'role', 'reason', 'reply_to', 'mentions', 'mention_all', 'name', 'visibility', 'slow_mode_seconds']) {
+    for (const name of ['text', 'emoji', 'user', 'role', 'reason', 'reply_to', 'mentions', 'mention_all', 'name', 'visibility', 'slow_mode_seconds', 'kind', 'description',
+      'avatar', 'max_members', 'read_only']) {
       if (fields[name] !== undefined) event[name] = fields[name];
     }
     if (op === 'leave' || op === 'join') event.user = event.from;

@@ -230,6 +230,11 @@ export class Chat {
     if (!room) return;
     if (event.ev === 'gap' && event.reason === 'reset') return;
     room.apply(event, this.me, counted);
+    if (event.ev === 'deleted') {
+      if (!event.own) this.#emit('note', { kind: 'error', text: `${this.title(room)} was deleted by ${this.name(event.from)}.` });
+      this.#removeRoom(id);
+      return;
+    }
     if (event.user === this.me && ['left', 'kicked', 'banned'].includes(event.ev)) {
       if (event.ev !== 'left') this.#emit('note', { kind: 'error', text: `You were ${event.ev === 'banned' ? 'banned' : 'removed'} from ${this.title(room)}${event.reason ? `: ${event.reason}` : '.'}` });
       this.#removeRoom(id);
@@ -389,6 +394,34 @@ export class Chat {
     const user = await this.account.userByName(name);
     this.#learn([user]);
     return this.direct(user.user);
+  }
+
+  /** Learns the settings of a room, which events tell only when they change. */
+  async lookAbout(id) {
+    const room = this.rooms.get(id);
+    if (!room || room.direct || !this.lynk?.hello) return;
+    try {
+      const about = await this.lynk.request('about', { room: id });
+      if (this.rooms.get(id) !== room) return;
+      room.takeSettings(about);
+      room.members = about.members;
+      this.#changed(room);
+    } catch { /* It is asked again when the room is opened again. */ }
+  }
+
+  /** Changes settings of a room. */
+  async change(id, settings) {
+    await this.lynk.request('settings', { room: id, ...settings });
+    const room = this.rooms.get(id);
+    if (!room) return;
+    room.takeSettings(settings);
+    this.#changed(room);
+  }
+
+  async deleteRoom(id) {
+    const { version } = await this.lynk.request('delete_room', { room: id });
+    if (version) this.#newer(id, version);
+    this.#removeRoom(id);
   }
 
   async leave(id) {

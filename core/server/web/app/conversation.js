@@ -71,7 +71,7 @@ export class Conversation {
     this.#heading();
     this.#fill(settings.get(`draft.${this.#chat.me}.${id}`) ?? '');
     this.#aboveField();
-    if (!room.direct) this.#chat.lookHere(id);
+    if (!room.direct) { this.#chat.lookHere(id); this.#chat.lookAbout(id); }
     this.#chat.learnPositions(id);
     if (matchMedia('(pointer: fine)').matches) this.focus();
     this.#timeline.render();
@@ -110,8 +110,8 @@ export class Conversation {
       this.element.setAttribute('aria-label', `Conversation: ${title}`);
     }
     const muted = room.mutedUntil > Date.now();
-    this.#field.disabled = muted;
-    this.#field.placeholder = muted ? 'You may not post here for now' : `Message ${title}`;
+    this.#field.disabled = muted || !room.mayPost;
+    this.#field.placeholder = muted ? 'You may not post here for now' : room.mayPost ? `Message ${title}` : 'Only moderators post here';
     const line = typing.length ? `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing` : '';
     if (line !== this.#typing.dataset.line) {
       this.#typing.dataset.line = line;

@@ -1,7 +1,7 @@
 /** The side panel of a conversation: members, and what one may do with the room. */
 
 import { eachFrame, h, icon, iconButton, reconcile, toast } from './dom.js';
-import { askDay, askText, confirmDialog } from './dialogs.js';
+import { askDay, askText, confirmDialog, editRoom, openDialog } from './dialogs.js';
 import { avatar, count, explain } from './format.js';
 import { openMenu } from './menu.js';
 
@@ -29,7 +29,7 @@ export class Details {
     let version;
     chat.on('room', (room) => {
       if (!this.opened || room !== this.#room) return;
-      const now = `${room.members} ${room.role} ${room.name}`;
+      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.description}`;
       if (now !== version) { version = now; this.#load(); }
     });
   }
@@ -69,12 +69,16 @@ export class Details {
       h('header', {}, h('h2', {}, room.direct ? 'Contact' : 'Room'), iconButton('close', 'Close details', () => this.close())),
       h('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Details' },
         h('div', { class: 'face' }, room.direct ? avatar(room.peer, chat.title(room), { size: 'big' }) : h('span', { class: 'square' }, avatar(room.id, chat.title(room), { size: 'big' })),
-          h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? '')),
+          h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? ''),
+          !room.direct && room.description && h('p', { class: 'room-about', dir: 'auto' }, room.description),
+          !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.')),
         h('div', { class: 'deeds' },
           this.#deed('clock', 'Go to a day', () => this.#day()),
           !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),
-          !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Rename the room', () => this.#rename()),
+          !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Edit the room', () => editRoom(chat, room, () => this.#frame())),
+          !room.direct && room.manages && this.#deed('warning', 'Banned people', () => this.#banned()),
           !room.direct && this.#deed('leave', 'Leave the room', () => this.#leave(), true),
+          !room.direct && room.role === 'owner' && this.#deed('trash', 'Delete the room', () => this.#delete(), true),
           room.direct && this.#deed('warning', 'Block', () => this.#block(), true)),
         !room.direct && [h('h3', { class: 'members-title' }, room.members ? count(room.members, 'member') : 'Members'), this.#list,
           this.#more && h('button', { type: 'button', class: 'secondary', onclick: () => this.#load(true) }, 'Show more')]));
@@ -160,10 +164,45 @@ export class Details {
       done: (user) => { toast(`${user.display_name || user.user_name} was added`); this.#load(); } });
   }
 
-  #rename() {
+  /** Who may not come back, why, and a way to lift it. */
+  async #banned() {
     const room = this.#room;
-    askText({ title: 'Rename the room', name: 'name', label: 'Room name', button: 'Rename', value: room.name,
-      submit: (name) => this.#chat.lynk.request('settings', { room: room.id, name }), done: () => this.#frame() });
+    const chat = this.#chat;
+    const list = h('ul', { class: 'people' });
+    let after;
+    const row = (ban, users) => {
+      const user = users.find(({ user }) => user === ban.user);
+      const name = user?.display_name || user?.user_name || 'Somebody';
+      const item = h('li', { class: 'still' }, avatar(ban.user, name, { size: 'small' }),
+        h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint', dir: 'auto' }, ban.reason ?? '', ban.until && ` until ${new Date(ban.until).toLocaleString()}`)),
+        h('button', { type: 'button', class: 'secondary', onclick: async () => {
+          try {
+            await chat.lynk.request('unban', { room: room.id, user: ban.user });
+            item.remove();
+            toast(`${name} may come back`);
+          } catch (error) { toast(explain(error), { kind: 'error' }); }
+        } }, 'Lift'));
+      return item;
+    };
+    const more = h('button', { type: 'button', class: 'secondary', hidden: true, onclick: () => load() }, 'Show more');
+    const load = async () => {
+      const page = await chat.lynk.request('bans', { room: room.id, limit: PAGE, ...(after && { after }) });
+      const ids = page.bans.map((ban) => ban.user);
+      const users = ids.length ? await chat.account.users(ids) : [];
+      after = ids.at(-1);
+      list.append(...page.bans.map((ban) => row(ban, users)));
+      if (!list.children.length) list.append(h('li', { class: 'hint' }, 'Nobody is banned.'));
+      more.hidden = !page.more;
+    };
+    try {
+      await load();
+      openDialog('Banned people', h('div', {}, list, more));
+    } catch (error) { toast(explain(error), { kind: 'error' }); }
+  }
+
+  #delete() {
+    const room = this.#room;
+    confirmDialog({ title: `Delete ${this.#chat.title(room)}?`, about: 'Everybody loses it with all that was said in it. This cannot be undone.', label: 'Delete', run: () => this.#chat.deleteRoom(room.id) });
   }
 
   #leave() {

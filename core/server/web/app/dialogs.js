@@ -86,6 +86,35 @@ export function createRoom(chat, done) {
   });
 }
 
+/** Changes what a room is. `done` gets the room. */
+export function editRoom(chat, room, done) {
+  const kind = (value, label, about) => h('label', { class: 'choice' }, h('input', { type: 'radio', name: 'kind', value, checked: room.kind === value }), h('span', {}, h('strong', {}, label), h('span', { class: 'hint' }, about)));
+  const limit = chat.lynk.hello?.limits?.room_description_chars ?? 500;
+  formDialog({
+    title: 'Edit the room', label: 'Save', done,
+    fields: [...text('name', 'Room name', { maxlength: 100, value: room.name }),
+      h('label', { for: 'field-description' }, 'Description'),
+      h('textarea', { id: 'field-description', name: 'description', rows: '3', maxlength: limit, dir: 'auto' }, room.description),
+      h('fieldset', {}, h('legend', {}, 'Who can come in'),
+        kind('public', 'Everybody', 'Whoever knows the name can join.'),
+        kind('invite_only', 'By invitation', 'The name can be found; moderators add others.'),
+        kind('private', 'Private', 'Hidden; moderators add others.')),
+      ...text('max_members', 'Members at most (empty for no limit of its own)', { inputmode: 'numeric', value: room.maxMembers || '' }),
+      h('label', { class: 'choice' }, h('input', { type: 'checkbox', name: 'read_only', checked: room.readOnly }), h('span', {}, h('strong', {}, 'Only moderators post'), h('span', { class: 'hint' }, 'Members read.')))],
+    submit: async (values) => {
+      const name = values.name.trim();
+      if (!name) say('Give the room a name.');
+      const most = values.max_members.trim();
+      if (most && !/^[1-9][0-9]{0,8}$/.test(most)) say('Enter a number of members, or nothing.');
+      const wanted = { name, description: values.description.trim().replace(/\r\n?/g, '\n'), kind: values.kind, max_members: most ? Number(most) : 0, read_only: values.read_only === 'on' };
+      const now = { name: room.name, description: room.description, kind: room.kind, max_members: room.maxMembers, read_only: room.readOnly };
+      const changed = Object.fromEntries(Object.entries(wanted).filter(([field, value]) => value !== now[field]));
+      if (Object.keys(changed).length) await chat.change(room.id, changed);
+      return room;
+    },
+  });
+}
+
 /** A field in a dialog; resolves through `done`. */
 export function askText({ title, about, name, label, button, value = '', submit, done }) {
   formDialog({ title, about, label: button, done, fields: text(name, label, { value, maxlength: 100, autocapitalize: 'none' }), submit: (values) => submit(values[name].trim()) });

@@ -35,6 +35,11 @@ export class Room {
     this.typing = new Map();
     this.cursor = undefined;
     this.mutedUntil = undefined;
+    /** Only moderators and above post. */
+    this.readOnly = false;
+    this.description = '';
+    /** Members at most; 0 for the server's limit. */
+    this.maxMembers = 0;
     this.version = 0;
     /** Which history `items` are of: a page of another one is dropped. */
     this.history = 0;
@@ -45,6 +50,16 @@ export class Room {
   get ready() { return this.low !== undefined; }
   get newest() { return this.order.at(-1); }
   get manages() { return this.role === 'owner' || this.role === 'admin' || this.role === 'moderator'; }
+
+  get mayPost() { return this.direct || !this.readOnly || this.manages; }
+
+  /** Takes settings, from their event or from the answer to `about`; what is not there stays. */
+  takeSettings(from) {
+    if (from.kind !== undefined) this.kind = from.kind;
+    if (from.description !== undefined) this.description = from.description;
+    if (from.max_members !== undefined) this.maxMembers = from.max_members;
+    if (from.read_only !== undefined) this.readOnly = from.read_only;
+  }
 
   /** The newest message that is still there, for the list. */
   get preview() {
@@ -150,6 +165,7 @@ export class Room {
         this.#insert(this.#item(event));
         break;
       case 'settings':
+        this.takeSettings(event);
         if (event.name && event.name !== this.name) {
           this.#insert({ ...this.#item(event), renamed: this.name !== '' });
           this.name = event.name;
@@ -228,7 +244,8 @@ export class Room {
     const low = kept.length < this.order.length ? kept[0] : this.low;
     return {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
-      unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil,
+      unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil, readOnly: this.readOnly,
+      description: this.description, maxMembers: this.maxMembers,
       items: kept.map((seq) => {
         const item = this.items.get(seq);
         return item.reactions ? { ...item, reactions: [...item.reactions].map(([emoji, users]) => [emoji, [...users]]) } : item;
