@@ -55,6 +55,12 @@ pub const STEPS: &[Step] = &[
         oldest: 2,
         sql: include_str!("../steps/0003_second_factors.sql"),
     },
+    Step {
+        version: 4,
+        name: "notifications",
+        oldest: 2,
+        sql: include_str!("../steps/0004_notifications.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.
