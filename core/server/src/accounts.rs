@@ -16,7 +16,7 @@ use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
-use lynk_domain::{Millis, UserId};
+use lynk_domain::{Millis, SessionId, UserId};
 use lynk_embedded::{Fault, RoomsBeside};
 use lynk_model::port::{Ephemeral, FactorStore, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
@@ -45,6 +45,9 @@ pub(crate) struct Beside {
     pub(crate) names: Arc<Names>,
 }
 
+/// Is told of sessions that end.
+pub(crate) type Ended = Arc<dyn Fn(SessionId) + Send + Sync>;
+
 /// Accounts that run.
 pub(crate) struct Started {
     pub(crate) state: AccountsState,
@@ -63,7 +66,7 @@ pub(crate) fn start<S: FactorStore + LastFault + Send + 'static>(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
-    shards: Shards,
+    (shards, ended): (Shards, Option<Ended>),
     (store, runtime): (S, Runtime),
     Beside { rooms, names }: Beside,
     shared: Option<Arc<dyn Ephemeral>>,
@@ -89,6 +92,7 @@ pub(crate) fn start<S: FactorStore + LastFault + Send + 'static>(
         room_name_chars_max: config.limits.room_name_chars_max,
         shards,
         painter: Arc::new(QrPainter(compute.clone())),
+        ended,
         clock: system_clock(),
     };
     let (state, thread) = start_accounts(parts).map_err(|error| {

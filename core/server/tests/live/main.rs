@@ -6,6 +6,12 @@ mod support;
 #[path = "../../../../bridges/sms/tests/twilio/double.rs"]
 mod double;
 
+#[path = "../../../../bridges/push/tests/push/double.rs"]
+mod google;
+
+#[path = "../../../../bridges/push/tests/push/schema.rs"]
+mod schema;
+
 mod bad_input;
 mod chat;
 mod command_line;
@@ -16,6 +22,7 @@ mod http;
 mod life;
 mod messages;
 mod people;
+mod push;
 mod rooms;
 mod secrets;
 mod transcripts;
