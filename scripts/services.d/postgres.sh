@@ -1,8 +1,8 @@
 # PostgreSQL from Debian, by TLS only: whoever comes needs a certificate of our CA whose CN is the role, and that role's password.
 #
-# Roles: postgres_admin (superuser), lynk_migrate, lynk_rooms, lynk_accounts. Database lynk, owned by lynk_migrate.
+# Roles: postgres_admin (superuser), lynk_migrate, lynk_rooms, lynk_accounts, lynk_notify. Database lynk, owned by lynk_migrate.
 
-postgres_roles=(lynk_migrate lynk_rooms lynk_accounts)
+postgres_roles=(lynk_migrate lynk_rooms lynk_accounts lynk_notify)
 
 # postgres_program NAME prints the path of it, of the newest version that is installed.
 postgres_program() {
@@ -66,10 +66,12 @@ postgres_make() {
 	touch "$root/made"
 }
 
+# May be repeated: a server that was set up by an earlier version of this gets the roles that are new.
 postgres_roles_sql() {
 	local role
 	for role in "${postgres_roles[@]}"; do
-		printf "CREATE ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '%s';\n" "$role" "$(cat "$dir/passwords/$role")"
+		printf "SELECT 'CREATE ROLE %s' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '%s') \\gexec\n" "$role" "$role"
+		printf "ALTER ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '%s';\n" "$role" "$(cat "$dir/passwords/$role")"
 	done
 }
 
@@ -98,8 +100,8 @@ postgres_up() {
 		postgres_start
 	fi
 	wait_for postgres 60 postgres_psql postgres -c 'SELECT 1'
+	postgres_roles_sql | postgres_psql postgres --single-transaction -f - >&2 || die "the roles of postgres could not be made"
 	if [ ! -e "$dir/postgres/set-up" ]; then
-		postgres_roles_sql | postgres_psql postgres --single-transaction -f - >&2 || die "the roles of postgres could not be made"
 		postgres_psql postgres -c 'CREATE DATABASE lynk OWNER lynk_migrate' \
 			-c 'REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC' >&2
 		touch "$dir/postgres/set-up"

@@ -41,7 +41,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post, put};
 use lynk_auth::{ADDRESSES_MAX, CodePolicy, FactorKeys, KeyRing, ServerSecret, SmsSender};
-use lynk_domain::{RoomId, UserId};
+use lynk_domain::{RoomId, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::local::{CODES_MAX, NAME_FILTER_BYTES, ONCE_MAX};
 use lynk_model::port::{Ephemeral, ErasureStore, LastFault};
@@ -180,6 +180,8 @@ pub struct Parts<S> {
     pub shards: Shards,
     /// Who makes pictures.
     pub painter: Arc<dyn Painter>,
+    /// Is told as well, where somebody else wants to know. Must not block.
+    pub ended: Option<Arc<dyn Fn(SessionId) + Send + Sync>>,
     /// The time.
     pub clock: Clock,
 }
@@ -225,6 +227,12 @@ impl AccountsState {
     #[must_use]
     pub fn keys(&self) -> &Arc<Keys> {
         &self.keys
+    }
+
+    /// Who checks tokens, for other routes.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        self.authority.clone()
     }
 
     /// What accounts count, and whether their store works.
@@ -312,7 +320,8 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
     let Parts { store, runtime, secret, factor_keys, ring, shared, policies, sms, blocks, .. } = parts;
-    let Parts { names, room_names, room_people, room_name_chars_max, shards, painter, clock, .. } = parts;
+    let Parts { names, room_names, room_people, room_name_chars_max, shards, painter, ended, clock, .. } =
+        parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
     let vault = Vault::new(Arc::clone(&server), shared);
@@ -326,7 +335,12 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
         vault: Arc::clone(&vault),
         names: Arc::clone(&names),
         counts: Arc::clone(&counts),
-        on_ended: Box::new(move |wall, ended, until| told.revoke(wall, ended.user, ended.session, until)),
+        on_ended: Box::new(move |wall, revoked, until| {
+            told.revoke(wall, revoked.user, revoked.session, until);
+            if let Some(ended) = &ended {
+                ended(revoked.session);
+            }
+        }),
     };
     let random =
         Box::new(|bytes: &mut [u8]| getrandom::fill(bytes).expect("the operating system gives random bytes"));

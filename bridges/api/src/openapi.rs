@@ -19,11 +19,12 @@ const ALWAYS: [ErrorCode; 5] = [
     ErrorCode::Internal,
 ];
 /// What the headings are about.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("accounts", "Signing in by telephone, tokens, sessions, people."),
     ("blocks", "Whom the caller does not want to hear from."),
     ("members", "Who is in a room, and what they may do there."),
     ("messages", "What is said in a room."),
+    ("notifications", "Devices that are told of messages while their user is away."),
     ("positions", "How far the caller has come in a room, and typing."),
     ("rooms", "The caller's rooms."),
 ];

@@ -52,6 +52,9 @@ pub struct Manifest {
     pub relational: String,
     /// Rows and digest of the accounts.
     pub accounts: String,
+    /// Rows and digest of the notifications; empty in backups of programs that had none.
+    #[serde(default)]
+    pub notify: String,
     /// Every other file.
     pub files: Vec<FileEntry>,
 }

@@ -1,4 +1,4 @@
-//! Copying tables: rooms, or accounts.
+//! Copying tables: rooms, accounts, or notifications.
 
 use lynk_model::StoreError;
 use lynk_model::dump::DumpRow;
@@ -85,7 +85,7 @@ pub(crate) fn failed<R: DumpRow, S: LastFault>(of: &str, store: &S, error: Store
 pub struct Tables {
     /// Digest of the rows.
     pub digest: Digest,
-    /// Rooms, or accounts.
+    /// Rooms, or accounts, or rows of notifications.
     pub counted: u64,
 }
 

@@ -208,7 +208,8 @@ impl<D: Disk> Publishing<D> {
 
     fn tell(&mut self) {
         let publisher = &self.publisher;
-        let backlog = self.reader.with(|reader| Stream::ALL.map(|stream| publisher.backlog(reader, stream)));
+        let backlog =
+            self.reader.with(|reader| Stream::OUTSIDE.map(|stream| publisher.backlog(reader, stream)));
         self.counts.backlog = backlog;
         self.counts.degraded = u64::from(self.health.problem().is_some());
         let counts = &self.counts;

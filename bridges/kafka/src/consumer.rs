@@ -18,6 +18,8 @@ use crate::{Connect, Fault, FaultKind, OpenError};
 
 /// How long one look for messages waits, so that a refusal is seen soon.
 const POLL: Duration = Duration::from_millis(100);
+/// How long a group waits for a member that says nothing. Brokers take 6 seconds and more.
+const SESSION_MILLIS: &str = "10000";
 
 /// An event with its place.
 #[derive(Clone, PartialEq, Debug)]
@@ -78,6 +80,8 @@ impl EventConsumer {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
+            // What a member that died had is somebody else's after this time.
+            .set("session.timeout.ms", SESSION_MILLIS)
             .set("isolation.level", "read_committed");
         let consumer: BaseConsumer<Told> =
             settings.create_with_context(Told::default()).map_err(|error| Fault::of(&error))?;

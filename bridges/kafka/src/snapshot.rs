@@ -15,7 +15,7 @@ pub struct PublishSnapshot {
     /// Time of a batch that was published: read, encode, send, all replicas.
     pub batch_time: Histogram,
     /// Records committed and not passed, by stream.
-    pub backlog: [u64; Stream::ALL.len()],
+    pub backlog: [u64; Stream::OUTSIDE.len()],
     /// Parts that fail now.
     pub degraded: u64,
 }

@@ -12,8 +12,10 @@ pub const MIGRATE: &str = "lynk_migrate";
 pub const ROOMS: &str = "lynk_rooms";
 /// The role of [`PostgresAccounts`](crate::PostgresAccounts).
 pub const ACCOUNTS: &str = "lynk_accounts";
+/// The role of [`PostgresNotify`](crate::PostgresNotify): that of notifications, in the server and in a process of their own.
+pub const NOTIFY: &str = "lynk_notify";
 /// Roles of the ports.
-pub const ROLES: [&str; 2] = [ROOMS, ACCOUNTS];
+pub const ROLES: [&str; 3] = [ROOMS, ACCOUNTS, NOTIFY];
 
 /// What may be done with the rows of a table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,6 +100,14 @@ pub const GRANTS: &[Grant] = &[
     grant(ACCOUNTS, "accounts", "suspended", FIXED),
     grant(ACCOUNTS, "accounts", "erasures", KEEP),
     grant(ACCOUNTS, "lynk", "schema_version", READ),
+    grant(NOTIFY, "notify", "devices", EVERY),
+    grant(NOTIFY, "notify", "taken", EVERY),
+    grant(NOTIFY, "notify", "pending", EVERY),
+    grant(NOTIFY, "notify", "pushes", EVERY),
+    grant(NOTIFY, "notify", "decisions", EVERY),
+    grant(NOTIFY, "rooms", "members", READ),
+    grant(NOTIFY, "rooms", "blocks", READ),
+    grant(NOTIFY, "lynk", "schema_version", READ),
 ];
 
 /// Statements that leave exactly the table's rights on `database`, whatever was there before. `database` is quoted.

@@ -1,4 +1,5 @@
-//! Rooms and accounts in PostgreSQL: [`PostgresRooms`] and [`PostgresAccounts`] implement the ports that SQLite implements for one machine.
+//! Rooms, accounts and notifications in PostgreSQL: [`PostgresRooms`], [`PostgresAccounts`] and [`PostgresNotify`] implement the ports that
+//! SQLite implements for one machine.
 //!
 //! Thread: a bridge thread with a tokio runtime (time and net enabled) of its own. The connections of a pool are tasks of the runtime that
 //! made them, so a store is used on one runtime from its first call to its last. Nothing here blocks the thread but the start, which reads
@@ -24,6 +25,7 @@ mod fault;
 pub mod grants;
 mod locks;
 mod migrate;
+mod notify;
 mod rooms;
 
 pub use accounts::{AccountsSnapshot, PostgresAccounts};
@@ -31,4 +33,5 @@ pub use connect::{Connect, OpenError, Timeouts};
 pub use database::ATTEMPTS_MAX;
 pub use fault::{Fault, FaultKind};
 pub use migrate::{Migrated, STEPS, Step, migrate, migrate_with};
+pub use notify::{NotifySnapshot, PostgresNotify};
 pub use rooms::{PostgresRooms, RoomsSnapshot};

@@ -28,6 +28,10 @@ pub(crate) enum Of {
     UserName = 7,
     /// A counter, by its key.
     Counter = 8,
+    /// The devices of an account, by its user's id.
+    Devices = 9,
+    /// A device's token.
+    PushToken = 10,
 }
 
 /// The locks of one transaction.

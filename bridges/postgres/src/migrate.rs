@@ -75,6 +75,12 @@ pub const STEPS: &[Step] = &[
         oldest: 7,
         sql: include_str!("../steps/0008_personal.sql"),
     },
+    Step {
+        version: 9,
+        name: "notifications",
+        oldest: 8,
+        sql: include_str!("../steps/0009_notifications.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -16,9 +16,9 @@ use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
-use lynk_domain::{Millis, RoomId, UserId};
+use lynk_domain::{Millis, RoomId, SessionId, UserId};
 use lynk_embedded::{Fault, Rooms, RoomsBeside};
-use lynk_model::port::{Ephemeral, ErasureStore, LastFault, RoomStore as _, ready};
+use lynk_model::port::{Ephemeral, ErasureStore, FactorStore, LastFault, RoomStore as _, ready};
 use lynk_model::{RoomWish, StoreError};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
@@ -46,6 +46,9 @@ pub(crate) struct Beside {
     pub(crate) names: Arc<Names>,
 }
 
+/// Is told of sessions that end.
+pub(crate) type Ended = Arc<dyn Fn(SessionId) + Send + Sync>;
+
 /// Accounts that run.
 pub(crate) struct Started {
     pub(crate) state: AccountsState,
@@ -64,7 +67,7 @@ pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
-    shards: Shards,
+    (shards, ended): (Shards, Option<Ended>),
     (store, runtime): (S, Runtime),
     Beside { rooms, names }: Beside,
     shared: Option<Arc<dyn Ephemeral>>,
@@ -92,6 +95,7 @@ pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
         room_name_chars_max: config.limits.room_name_chars_max,
         shards,
         painter: Arc::new(QrPainter(compute.clone())),
+        ended,
         clock: system_clock(),
     };
     let (state, thread) = start_accounts(parts).map_err(|error| {

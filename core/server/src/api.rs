@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use lynk_api::accounts::{AccountsState, router};
 use lynk_api::system_clock;
-use lynk_api::{ApiBridge, ApiOptions, ApiParts, Asset, Counts, Intake, Operation, Shards};
+use lynk_api::{
+    ApiBridge, ApiOptions, ApiParts, Asset, Counts, Devices, DevicesState, Intake, Operation, Shards,
+    device_router,
+};
 use lynk_domain::ShardId;
 use lynk_http::Policy;
 use lynk_reactor::{ApiPort, Plan};
@@ -22,7 +25,9 @@ static WEB: &[Asset] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
 
 /// What the server can do beside rooms and messages.
 fn operations() -> Vec<Operation> {
-    lynk_api::accounts::operations()
+    let mut all = lynk_api::accounts::operations();
+    all.extend(lynk_api::device_operations());
+    all
 }
 
 /// The text of `docs/openapi.json`.
@@ -71,8 +76,10 @@ impl Mailboxes {
         config: &Config,
         keys: &Arc<KeySwap>,
         accounts: &AccountsState,
+        devices: Option<Arc<dyn Devices>>,
         files_max: Option<u64>,
     ) -> Result<ApiBridge, Failure> {
+        let devices = DevicesState { devices, authority: accounts.authority(), clock: system_clock() };
         let (keys, tickets) = (Arc::clone(keys), Arc::clone(accounts.tickets()));
         let clock = system_clock();
         let policy = Policy { path: config.listen_path.clone(), origins: config.listen_origins.clone() };
@@ -91,7 +98,7 @@ impl Mailboxes {
                 Box::pin(async move { tickets.redeem(now, &ticket).await })
             }),
             assets: WEB,
-            routes: router(accounts.clone()),
+            routes: router(accounts.clone()).merge(device_router(devices)),
             operations: operations(),
         };
         Ok(ApiBridge::start(self.intake, parts, self.counts)?)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lynk_api::ApiBridge;
+use lynk_api::Devices;
 use lynk_api::accounts::{AccountsState, AccountsThread};
 use lynk_api::names::{NameOf, Names, NamesThread, RoomNames};
 use lynk_auth::KeySet;
@@ -20,12 +21,15 @@ use lynk_embedded::MessageLogOptions;
 use lynk_engine::{Counters, Effects, Engine, EngineConfig, Input};
 use lynk_http::{Policy, TrustedProxies};
 use lynk_journal::{
-    DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, Reader, RealDisk, RealFile,
-    RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer, WriterLimits, recover,
+    Cursors, DiskUse, DrainStep, Drainer, Keeper, KeeperOptions, KeeperThread, PublishOptions, Publisher,
+    Reader, RealDisk, RealFile, RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer,
+    WriterLimits, recover,
 };
+use lynk_model::event::Stream;
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{ErasureStore, LastFault, MessageStore, RoomStore};
+use lynk_model::port::{ErasureStore, FactorStore, LastFault, MessageStore, NotifyStore, RoomStore};
 use lynk_presence::PresenceBridge;
+use lynk_push::PushBridge;
 use lynk_reactor::{
     ApiPort, Chat, JournalPort, Plan, PresencePort, ShardHandle, ShardSpec, StartError, StorePort,
     monotonic_now,
@@ -43,6 +47,7 @@ use crate::exit::Failure;
 use crate::health::{Health, Parts};
 use crate::operator;
 use crate::presence::{self, Mirror};
+use crate::push;
 use crate::stores::{self, Messages, SharedEphemeral};
 use crate::{memory, os};
 
@@ -117,6 +122,7 @@ pub(crate) struct Running {
     store: StoreBridge,
     control: Option<Control>,
     publishing: Option<Publishing>,
+    push: Option<PushBridge>,
     keeper: KeeperThread,
 }
 
@@ -176,10 +182,14 @@ impl Boot<'_> {
         }
     }
 
-    fn with_messages<M>(self, loaded: Keys, messages: Messages<M>) -> Result<Running, Failure>
+    fn with_messages<M>(self, loaded: Keys, mut messages: Messages<M>) -> Result<Running, Failure>
     where
         M: MessageStore + LastFault + Clone + Send + 'static,
     {
+        let (notified, runtime) = match messages.notified.take() {
+            Some(Store { store, runtime }) => (Some(store), runtime),
+            None => (None, stores::runtime()?),
+        };
         let life = stores::key_life_millis(self.config);
         match self.config.outside.relational {
             RelationalIn::Embedded => {
@@ -189,7 +199,8 @@ impl Boot<'_> {
                     Some(first) => stores::embedded_accounts_beside(first),
                 })?;
                 let beside = Arc::new(StoredRooms::open(self.dir, rooms.clone())?);
-                self.with_stores(loaded, messages, rooms, accounts, beside)
+                let notify = push::embedded(self.dir, notified, runtime)?;
+                self.with_stores(loaded, messages, rooms, accounts, beside, notify)
             }
             RelationalIn::Postgres => {
                 #[cfg(feature = "postgres")]
@@ -199,7 +210,10 @@ impl Boot<'_> {
                     let accounts = self
                         .account_stores(|_, runtime| stores::postgres::accounts(config, health, runtime))?;
                     let beside = Arc::new(stores::postgres::RoomsBeside::new(config)?);
-                    self.with_stores(loaded, messages, rooms, accounts, beside)
+                    let store = stores::postgres::notify(config, health, &runtime)?;
+                    let members = store.clone();
+                    let notify = push::Opened { store, members, messages: notified, runtime };
+                    self.with_stores(loaded, messages, rooms, accounts, beside, notify)
                 }
                 #[cfg(not(feature = "postgres"))]
                 unreachable!("the configuration is refused by a build without it")
@@ -223,15 +237,18 @@ impl Boot<'_> {
         Ok((first, Some(again)))
     }
 
-    fn with_stores<M, R, A>(
+    fn with_stores<M, R, A, N, Q>(
         self,
         loaded: Keys,
         mut messages: Messages<M>,
         rooms: R,
         (accounts, new_accounts): AccountStores<A>,
         beside: Arc<dyn OfRooms>,
+        notify: push::Opened<N, Q, M>,
     ) -> Result<Running, Failure>
     where
+        N: NotifyStore + LastFault + Send + 'static,
+        Q: push::Members + Send + 'static,
         M: MessageStore + LastFault + Clone + Send + 'static,
         R: RoomStore + LastFault + Clone + Send + 'static,
         A: ErasureStore + LastFault + Send + 'static,
@@ -294,6 +311,7 @@ impl Boot<'_> {
         };
         let (mut store, ports) = StoreBridge::start(parts, wakes, &options)?;
         let tap = store.take_tap();
+        let notified = self.notified(&root, &recovered, shard_count, cursors.as_ref(), &reader)?;
         let publishing = match cursors.zip(new_accounts) {
             None => None,
             Some((cursors, accounts)) => {
@@ -308,14 +326,25 @@ impl Boot<'_> {
         let flush = Arc::clone(&self.flush);
         let (config, health, files_max) = (self.config, self.health, self.files_max);
         let counts = mailboxes.counts();
-        let Mirror { bridge: presence, ports: mirrors } = presence::start(config, shard_count, ephemeral)?;
+        let Mirror { bridge: presence, ports: mirrors } =
+            presence::start(config, shard_count, Arc::clone(&ephemeral))?;
         let to = mailboxes.shards.clone();
+        let push = push::start(config, self.dir.root(), notify, ephemeral, notified)?;
+        let desk = push.as_ref().map(|push| push.desk().clone());
+        let ended = desk.clone().map(|desk| {
+            let ended: accounts::Ended = Arc::new(move |session| desk.ended(session));
+            ended
+        });
         let room_names: Arc<dyn RoomNames> = Arc::clone(&beside) as _;
         let beside = Beside { rooms: beside, names: Arc::clone(&names) };
         let accounts::Started { state: accounts, thread: accounts_thread, compute, sms } =
-            accounts::start(config, self.dir, loaded, to, accounts, beside, shared)?;
+            accounts::start(config, self.dir, loaded, (to, ended), accounts, beside, shared)?;
         let filled = filler.start(accounts.clone(), room_names)?;
-        let api = mailboxes.start(config, &self.keys, &accounts, files_max)?;
+        let devices = desk.clone().zip(push::provider(&config.push)).map(|(desk, provider)| {
+            let devices: Arc<dyn Devices> = Arc::new(push::DeskDevices { desk, provider });
+            devices
+        });
+        let api = mailboxes.start(config, &self.keys, &accounts, devices, files_max)?;
         let ports = ports.into_iter().zip(apis).zip(mirrors);
         let shards = self.shards(plan, &recovered, ports, journals, &flush)?;
         health.assemble(Parts {
@@ -332,6 +361,7 @@ impl Boot<'_> {
             compute: Arc::clone(compute.0.counts()),
             bridges,
             sms,
+            push: push.as_ref().map(|push| Arc::clone(push.counts())),
             journal: disk_use,
             driver: chosen,
             fallback,
@@ -341,7 +371,7 @@ impl Boot<'_> {
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
         let control = tap
             .map(|tap| {
-                let parts = control::Parts { config: config.clone(), root, installation, log, tap };
+                let parts = control::Parts { config: config.clone(), root, installation, log, tap, desk };
                 Control::start(parts, operator::asker(accounts.clone()))
             })
             .transpose()?;
@@ -357,8 +387,27 @@ impl Boot<'_> {
             store,
             control,
             publishing,
+            push,
             keeper,
         })
+    }
+
+    /// Messages for notifications, out of this process's journals.
+    fn notified(
+        &self,
+        root: &std::path::Path,
+        recovered: &Recovered,
+        shard_count: u16,
+        cursors: Option<&Arc<Cursors>>,
+        reader: &SharedReader<RealDisk>,
+    ) -> Result<push::Source, Failure> {
+        let Some(cursors) = cursors.filter(|_| push::reads(self.config)) else {
+            return Ok(push::Source::None);
+        };
+        let options = PublishOptions { texts: false, seed: u64::from_le_bytes(os::random()?) };
+        let streams = [Stream::Notified];
+        let publisher = Publisher::new(root, recovered, shard_count, Arc::clone(cursors), &streams, options);
+        Ok(push::Source::Journals(Box::new(push::JournalFeed::new(publisher, reader.clone()))))
     }
 
     fn message_log(&self) -> MessageLogOptions {
@@ -670,6 +719,9 @@ impl Running {
         self.store.finish();
         if let Some(publishing) = self.publishing {
             publishing.finish();
+        }
+        if let Some(push) = self.push {
+            push.finish();
         }
         let copied = self.control.map_or(Ok(()), Control::join);
         self.keeper.join();

@@ -13,6 +13,7 @@ mod health;
 mod init;
 mod keys;
 mod migrate;
+mod notify;
 mod online;
 mod token;
 mod verify;
@@ -112,6 +113,17 @@ enum Command {
         copied, and ends for the switch: start it again with that configuration."
     )]
     Move(copies::MoveArgs),
+    /// Decide about notifications and send them, as a process of its own; or look at those that were given up.
+    #[command(after_help = "Examples:\n  lynk notify --config /etc/lynk.toml\n  lynk notify dead list\n\n\
+        For `push.run = \"separate\"`: reads message.created from Kafka as lynk_events_notification, and PostgreSQL as lynk_notify.")]
+    Notify(notify::NotifyArgs),
+    /// Tell what became of a message for somebody: stored, delivered, notified or not, and why.
+    #[command(
+        after_help = "Examples:\n  lynk why 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0e/17 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0f\n  \
+        lynk why 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0e/17 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0f -o json\n\n\
+        A message is named by its room and its seq, which every event of it carries. Asks the server that serves from the data directory."
+    )]
+    Why(notify::WhyArgs),
     /// Check the data directory of a server that does not run.
     #[command(after_help = "Examples:\n  lynk verify\n  lynk verify --data /var/lib/lynk -o json")]
     Verify(verify::VerifyArgs),
@@ -246,6 +258,8 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Move(args) => args.run(),
+        Command::Notify(args) => args.run(),
+        Command::Why(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Config(command) => command.run(),

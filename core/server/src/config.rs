@@ -36,8 +36,8 @@ pub(crate) use table::KEYS;
 #[cfg(feature = "kafka")]
 pub(crate) use value::EventEnvelope;
 pub(crate) use value::{
-    Backend, Choice, EphemeralIn, EventsTo, LogFormat, LogLevel, MessagesIn, Pin, RelationalIn, SmsConsole,
-    SmsProvider,
+    Backend, Choice, EphemeralIn, EventsTo, LogFormat, LogLevel, MessagesIn, Pin, PushProvider, PushRun,
+    RelationalIn, SmsConsole, SmsProvider,
 };
 
 /// Everything an operator can set. One field per key of [`KEYS`].
@@ -97,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) sms_console: SmsConsole,
     /// The account that sends them.
     pub(crate) twilio: TwilioConfig,
+    /// Notifications.
+    pub(crate) push: PushConfig,
     /// Durability of rooms that name none.
     pub(crate) room_level: AckLevel,
     /// Size of a journal segment.
@@ -151,6 +153,7 @@ impl Default for Config {
             sms_provider: SmsProvider::Console,
             sms_console: SmsConsole::Auto,
             twilio: TwilioConfig::default(),
+            push: PushConfig::default(),
             room_level: AckLevel::Local,
             journal_segment_bytes: 64 << 20,
             journal_disk_bytes_max: 16 << 30,
@@ -162,6 +165,47 @@ impl Default for Config {
             log_format: LogFormat::Json,
             debug_core_dumps: false,
             limits: Limits::default(),
+        }
+    }
+}
+
+/// How people are notified. Texts are empty where nothing is set.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct PushConfig {
+    pub(crate) provider: PushProvider,
+    pub(crate) run: PushRun,
+    pub(crate) window_millis: u64,
+    pub(crate) large_room: u32,
+    pub(crate) life_millis: u64,
+    pub(crate) attempts_max: u32,
+    pub(crate) retry_min_millis: u64,
+    pub(crate) retry_max_millis: u64,
+    pub(crate) keep_millis: u64,
+    pub(crate) keep_rows: u32,
+    pub(crate) fcm_account_file: String,
+    pub(crate) fcm_api_url: String,
+    pub(crate) fcm_ca_file: String,
+    pub(crate) timeout_millis: u64,
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60 * 1_000;
+        Self {
+            provider: PushProvider::Console,
+            run: PushRun::Server,
+            window_millis: 15_000,
+            large_room: 500,
+            life_millis: DAY,
+            attempts_max: 12,
+            retry_min_millis: 10_000,
+            retry_max_millis: 30 * 60 * 1_000,
+            keep_millis: 7 * DAY,
+            keep_rows: 1_000_000,
+            fcm_account_file: String::new(),
+            fcm_api_url: "https://fcm.googleapis.com".to_owned(),
+            fcm_ca_file: String::new(),
+            timeout_millis: 10_000,
         }
     }
 }
@@ -356,6 +400,23 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
         for (key, what) in config.twilio.missing() {
             problems.push(Problem::new(key, what));
         }
+    }
+    if config.push.provider == PushProvider::Fcm && config.push.fcm_account_file.is_empty() {
+        problems.push(Problem::new("push.fcm_account_file", "is needed with push.provider `fcm`"));
+    }
+    if config.push.retry_max_millis < config.push.retry_min_millis {
+        problems.push(Problem::new("push.retry_max", "must not be less than push.retry_min"));
+    }
+    let shared = config.outside.relational != RelationalIn::Embedded
+        && config.outside.messages != MessagesIn::Embedded
+        && config.outside.ephemeral != EphemeralIn::Local
+        && config.outside.events.sink == EventsTo::Kafka;
+    if config.push.run == PushRun::Separate && !shared {
+        problems.push(Problem::new(
+            "push.run",
+            "`separate` needs stores that another process can reach: store.relational `postgres`, store.messages `cassandra`, \
+             store.ephemeral `redis`, and events.sink `kafka`",
+        ));
     }
     if config.room_level == AckLevel::Replicated && config.outside.messages == MessagesIn::Embedded {
         problems.push(Problem::new(

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use lynk_copy::{CopyError, LogCopied};
 use lynk_domain::Millis;
+use lynk_embedded::{AccountsSnapshot, Notifications, NotificationsSnapshot, OpenError, RoomsSnapshot};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -48,6 +49,24 @@ pub(crate) struct MovedTables {
     pub(crate) changes: u64,
     /// Those of them that were when the server had ended.
     pub(crate) late: u64,
+}
+
+/// The tables of a data directory.
+pub(crate) type EmbeddedTables = (RoomsSnapshot, AccountsSnapshot, NotificationsSnapshot);
+
+/// The tables of a data directory as they are now.
+///
+/// # Errors
+/// What SQLite says.
+pub(crate) fn embedded_tables(root: &Path) -> Result<EmbeddedTables, Failure> {
+    let failed = |error: OpenError| Failure::dependency(error.to_string());
+    // A server of an earlier program made none.
+    if !root.join("notify.sqlite").exists() {
+        drop(Notifications::open(root).map_err(failed)?);
+    }
+    let rooms = RoomsSnapshot::open(root).map_err(failed)?;
+    let accounts = AccountsSnapshot::open(root).map_err(failed)?;
+    Ok((rooms, accounts, NotificationsSnapshot::open(root).map_err(failed)?))
 }
 
 /// Removes what a move left that was killed. Nobody else may be moving.

@@ -13,8 +13,10 @@
 //! messages/       message log
 //! rooms.sqlite    rooms, members, bans, blocks
 //! accounts.sqlite accounts, sessions, counters of codes; 0600
+//! notify.sqlite   devices, notifications that wait, and what became of others; 0600
 //! move.part/      0700; copies of rooms and accounts while they are moved; what a killed move left goes with the next start
 //! dev-sms.txt     codes that the console provider showed; 0600
+//! dev-push.txt    ids of notifications that the console provider showed; 0600
 //! ```
 //!
 //! Thread: boot. What can fail: anything an operator may have done to the directory; every error names the cure.

@@ -4,13 +4,14 @@
 //! because nothing is read from it.
 
 #[cfg(feature = "kafka")]
-mod kafka;
+pub(crate) mod kafka;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use lynk_bridge::HealthReport;
 use lynk_journal::{Cursors, Drainer, Kept, RealDisk, Recovered, SharedReader};
+use lynk_model::event::Stream;
 use lynk_model::port::AccountStore;
 use lynk_telemetry::Snapshot;
 use tokio::runtime::Runtime;
@@ -59,6 +60,13 @@ pub(crate) fn wanted(config: &Config) -> bool {
     config.outside.events.sink != EventsTo::None
 }
 
+/// What is read of journals beside the drain: events for systems outside, and messages for notifications.
+fn streams(config: &Config) -> Vec<Stream> {
+    let outside = if wanted(config) { &Stream::OUTSIDE[..] } else { &[] };
+    let notified = crate::push::reads(config).then_some(Stream::Notified);
+    outside.iter().copied().chain(notified).collect()
+}
+
 /// How far journals are published, where they are: the drainer must know.
 ///
 /// # Errors
@@ -69,10 +77,12 @@ pub(crate) fn cursors(
     recovered: &Recovered,
     shard_count: u16,
 ) -> Result<Option<Arc<Cursors>>, Failure> {
-    if !wanted(config) {
+    let streams = streams(config);
+    if streams.is_empty() {
         return Ok(None);
     }
-    let (cursors, kept) = Cursors::open(&RealDisk, root, recovered, shard_count).map_err(|error| {
+    let opened = Cursors::open(&RealDisk, root, recovered, shard_count, &streams);
+    let (cursors, kept) = opened.map_err(|error| {
         Failure::dependency(error.to_string()).cure("free some space, or see why the disk fails")
     })?;
     if kept == Kept::Damaged {

@@ -51,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) bridges: Vec<Bridge>,
     /// The carrier of codes, where there is one.
     pub(crate) sms: Option<Arc<lynk_sms::SmsCounts>>,
+    /// Notifications, where there are any.
+    pub(crate) push: Option<Arc<lynk_push::PushCounts>>,
     pub(crate) journal: Arc<DiskUse>,
     pub(crate) driver: Chosen,
     /// Why the driver is not the preferred one.
@@ -74,6 +76,8 @@ pub(crate) struct Health {
     phase: AtomicU8,
     progress: Mutex<String>,
     parts: OnceLock<Parts>,
+    /// What a process that only notifies has instead.
+    notifier: OnceLock<Arc<lynk_push::PushCounts>>,
     started: Instant,
     started_unix_millis: u64,
     admin_drops: AtomicU64,
@@ -86,6 +90,7 @@ impl Health {
             phase: AtomicU8::new(Phase::Starting as u8),
             progress: Mutex::new("starting".to_owned()),
             parts: OnceLock::new(),
+            notifier: OnceLock::new(),
             started: Instant::now(),
             started_unix_millis: crate::os::wall_millis().0,
             admin_drops: AtomicU64::new(0),
@@ -115,6 +120,21 @@ impl Health {
     pub(crate) fn assemble(&self, parts: Parts) {
         // Set once, by the boot.
         let _ = self.parts.set(parts);
+    }
+
+    /// This process only notifies.
+    #[cfg_attr(
+        not(all(feature = "kafka", feature = "postgres", feature = "cassandra")),
+        expect(dead_code, reason = "the server notifies")
+    )]
+    pub(crate) fn notifies(&self, counts: Arc<lynk_push::PushCounts>) {
+        // Set once, by the start.
+        let _ = self.notifier.set(counts);
+    }
+
+    /// Of a process that only notifies.
+    pub(crate) fn notifier(&self) -> Option<&Arc<lynk_push::PushCounts>> {
+        self.notifier.get()
     }
 
     /// The server's parts; `None` while it starts.
@@ -164,7 +184,8 @@ impl Health {
     /// in memory go on, so it does not make the server unready.
     pub(crate) fn ready(&self) -> (bool, Value) {
         let phase = self.phase();
-        let dependencies = self.parts().map(dependencies).unwrap_or_default();
+        let mut dependencies = self.parts().map(dependencies).unwrap_or_default();
+        dependencies.extend(self.notifier().into_iter().flat_map(|counts| of_push(counts)));
         let degraded = dependencies.iter().any(|(_, problem)| problem.is_some());
         let status = match (phase, degraded) {
             (Phase::Starting, _) => "starting",
@@ -188,11 +209,6 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
     let (used, max) = (parts.journal.used(), parts.journal.max());
     let full = used.saturating_mul(100) >= max.saturating_mul(JOURNAL_PERCENT_WARN);
     all.push(("journal", full.then(|| format!("{used} of {max} bytes of its disk budget are used"))));
-    let said = |report: lynk_bridge::HealthReport| {
-        report
-            .degraded
-            .map(|since| format!("{} for {} s: {}", report.last_error, since.as_secs(), report.detail))
-    };
     let stores = parts.store.parts().into_iter().chain([("accounts", &parts.accounts.health)]);
     let stores = stores.chain(parts.sms.as_ref().map(|sms| ("sms", &sms.health)));
     let stores = stores.chain(parts.bridges.iter().map(|bridge| (bridge.name, &bridge.health)));
@@ -200,7 +216,16 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
     if let Some(events) = &parts.events {
         all.push(("kafka", events.problem().and_then(said)));
     }
+    all.extend(parts.push.iter().flat_map(|counts| of_push(counts)));
     all
+}
+
+fn of_push(counts: &lynk_push::PushCounts) -> [(&'static str, Option<String>); 2] {
+    [("notifications", said(counts.stores.report())), ("push", said(counts.providers.report()))]
+}
+
+fn said(report: lynk_bridge::HealthReport) -> Option<String> {
+    report.degraded.map(|since| format!("{} for {} s: {}", report.last_error, since.as_secs(), report.detail))
 }
 
 #[cfg(test)]
@@ -223,6 +248,7 @@ mod tests {
             compute: Arc::default(),
             bridges: Vec::new(),
             sms: Some(Arc::default()),
+            push: Some(Arc::default()),
             journal: DiskUse::new(used, 1_000),
             driver: Chosen::Epoll,
             fallback: None,

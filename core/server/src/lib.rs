@@ -37,6 +37,7 @@ mod out;
 mod people;
 mod presence;
 mod principals;
+mod push;
 mod serve;
 mod setup;
 mod stores;

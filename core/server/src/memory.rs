@@ -34,6 +34,8 @@ pub(crate) struct Contract {
     store: u64,
     /// Codes, tickets, registrations and addresses that are counted, messages whose reports are awaited.
     accounts: u64,
+    /// Notifications on their way, connections for them, SQLite's cache.
+    push: u64,
 }
 
 impl Contract {
@@ -69,6 +71,7 @@ impl Contract {
             journal_buffers: shards * 2 * WriterLimits::default().uncommitted_bytes_max as u64,
             store: config.store_cache_bytes + 4 * config.store_memtable_bytes,
             accounts: lynk_api::accounts::memory_bytes_max(&config.codes) + lynk_sms::memory_bytes_max(),
+            push: lynk_push::memory_bytes_max(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Contract {
             journal_buffers_bytes = self.journal_buffers,
             store_bytes = self.store,
             accounts_bytes = self.accounts,
+            push_bytes = self.push,
             driver = chosen.name(),
             "the most that each part may take; limits.*, listen.*, store.* and codes.* change it"
         );

@@ -48,6 +48,9 @@ fn collect(health: &Health) -> Snapshot {
         for bridge in &parts.bridges {
             (bridge.add_to)(&mut snapshot);
         }
+        if let Some(push) = &parts.push {
+            push.add_to(&mut snapshot);
+        }
         if let Some(sms) = &parts.sms {
             sms.add_to(&mut snapshot);
         }
@@ -57,6 +60,9 @@ fn collect(health: &Health) -> Snapshot {
         if let Some(max) = parts.files_max {
             snapshot.add(Metric::ProcessFilesMax, max);
         }
+    }
+    if let Some(counts) = health.notifier() {
+        counts.add_to(&mut snapshot);
     }
     snapshot.add_fraction(Metric::ProcessCpu, os::cpu_seconds());
     snapshot.add_fraction(Metric::ProcessStart, health.started_unix_millis() as f64 / 1e3);

@@ -33,10 +33,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// What the file `STORES` says of a directory with everything in it.
 pub(crate) const EMBEDDED: &str = "relational = embedded\nmessages = embedded\n";
 
-/// A message log for each of the two threads that use it.
+/// A message log for each of the threads that use it.
 pub(crate) struct Messages<M> {
     pub(crate) read: Store<M>,
     pub(crate) drained: Store<M>,
+    /// For notifications, where this process decides about them. Its runtime is its own.
+    pub(crate) notified: Option<Store<M>>,
     /// The embedded log, when that is what it is.
     pub(crate) embedded: Option<MessageLog>,
 }
@@ -65,6 +67,7 @@ pub(crate) fn embedded_messages(
     Ok(Messages {
         read: Store { store: log.clone(), runtime: runtime()? },
         drained: Store { store: log.clone(), runtime: runtime()? },
+        notified: Some(Store { store: log.clone(), runtime: runtime()? }),
         embedded: Some(log),
     })
 }

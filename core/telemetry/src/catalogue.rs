@@ -51,6 +51,50 @@ const FACTOR_OUTCOMES: Label = Label { name: "outcome", values: &["good", "wrong
 /// What becomes of work for the processor.
 const COMPUTE_OUTCOMES: Label = Label { name: "outcome", values: &["done", "busy"] };
 
+/// Why a message is pushed or not, in the order of `lynk_model::notify`.
+const PUSH_REASONS: Label = Label {
+    name: "reason",
+    values: &[
+        "wanted",
+        "sender",
+        "active",
+        "muted",
+        "mentions_only",
+        "large_room",
+        "blocked",
+        "not_member",
+        "no_device",
+        "old",
+        "read",
+    ],
+};
+
+/// Where a push stands, in the order of `lynk_model::notify`.
+const PUSH_STATES: Label = Label {
+    name: "outcome",
+    values: &["claimed", "waiting", "sent", "dead", "unregistered", "unknown", "dropped"],
+};
+
+/// Why a push failed, in the order of `lynk_model::notify`.
+const PUSH_CAUSES: Label = Label {
+    name: "cause",
+    values: &[
+        "none",
+        "unregistered",
+        "invalid",
+        "sender",
+        "third_party",
+        "quota",
+        "server",
+        "credentials",
+        "unreachable",
+        "tls",
+        "unanswered",
+        "other",
+        "not_wanted",
+    ],
+};
+
 /// Kinds of failure of Kafka.
 const KAFKA_ERRORS: Label =
     Label { name: "error", values: &["unavailable", "refused", "unknown", "corrupt"] };
@@ -421,6 +465,20 @@ catalogue! {
     SmsCallsRefused Counter "lynk_sms_calls_refused_total" by SMS_CALL_REFUSALS:
         "Calls of the carrier, or of somebody who pretends to be it, that were refused.";
     SmsTracked Gauge "lynk_sms_messages_tracked": "Messages of which the carrier may still tell something.";
+    PushDecisions Counter "lynk_push_decisions_total" by PUSH_REASONS:
+        "Messages decided about for people with a device, by why each is pushed or not.";
+    PushEnds Counter "lynk_push_ends_total" by PUSH_STATES:
+        "Pushes by how they ended; unknown: their process died while it sent them, and they are not sent again; claimed and waiting are never counted.";
+    PushFailures Counter "lynk_push_failures_total" by PUSH_CAUSES:
+        "Attempts that failed, and times that nothing could be sent, by cause.";
+    PushTokensRemoved Counter "lynk_push_tokens_removed_total":
+        "Devices removed because the provider does not know their token any more.";
+    PushStoreFailures Counter "lynk_push_store_failures_total": "Failures of the stores of notifications.";
+    PushInFlight Gauge "lynk_push_in_flight": "Pushes on their way now.";
+    PushLag Gauge "lynk_push_lag_seconds": "How long the oldest push that is due has waited.";
+    PushBacklog Gauge "lynk_push_backlog_records": "Records of journals that notifications have not passed.";
+    PushSeconds Histogram "lynk_push_send_duration_seconds": "Time until the provider's answer to a push.";
+    PushDegraded Gauge "lynk_push_degraded": "1 while notifications cannot be sent, or their stores do not work.";
     ProcessCpu Counter "lynk_process_cpu_seconds_total": "Processor time used by all threads.";
     ProcessResident Gauge "lynk_process_resident_memory_bytes": "Resident memory of the process.";
     ProcessOpenFiles Gauge "lynk_process_open_fds": "Open file descriptors.";

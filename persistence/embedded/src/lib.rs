@@ -1,9 +1,10 @@
-//! Embedded stores: the message log on fjall; rooms and blocks, and accounts and sessions, on SQLite. Nothing else to
-//! install.
+//! Embedded stores: the message log on fjall; rooms and blocks, accounts and sessions, and notifications on SQLite. Nothing
+//! else to install.
 //!
 //! Thread: bridge threads; every call may block on the disk, for hundreds of milliseconds under load.
-//! Files: `<data>/messages/` (fjall), `<data>/rooms.sqlite` and `<data>/accounts.sqlite` (mode 0600: it has telephone
-//! numbers), each with its `-wal` and `-shm`. All carry a format version, and a newer one is refused.
+//! Files: `<data>/messages/` (fjall), `<data>/rooms.sqlite`, `<data>/accounts.sqlite` (mode 0600: it has telephone
+//! numbers) and `<data>/notify.sqlite` (mode 0600: it has tokens of devices), each with its `-wal` and `-shm`. All carry a
+//! format version, and a newer one is refused.
 //!
 //! Invariants: what `append` and `apply` returned for is on disk (`fdatasync`, `synchronous=FULL`), and so is all that
 //! an opened store shows: logs that it replays are written anew first (see `rewrite`).
@@ -16,6 +17,7 @@ mod accounts;
 mod fault;
 mod log;
 mod names;
+mod notify;
 mod rewrite;
 mod rooms;
 mod sqlite;
@@ -25,14 +27,15 @@ use std::path::Path;
 pub use accounts::{Accounts, AccountsSnapshot};
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
+pub use notify::{Notifications, NotificationsSnapshot};
 pub use rooms::{Rooms, RoomsBeside, RoomsSnapshot};
 
 /// How long keys are kept unless it is said otherwise, in milliseconds: 7 days in which they are accepted, the minute by
 /// which they may lie ahead, and an hour for clocks.
 pub(crate) const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
 
-/// Writes the rooms and the accounts of `data`, each as it is at one moment, to files of the same names in `to`, for their owner only, while
-/// their owner goes on. `to` has none yet. [`RoomsSnapshot`] and [`AccountsSnapshot`] read them there. They are as large as what is in the
+/// Writes the rooms, the accounts and the notifications of `data`, each as it is at one moment, to files of the same names in `to`, for their owner only, while
+/// their owner goes on. `to` has none yet. [`RoomsSnapshot`], [`AccountsSnapshot`] and [`NotificationsSnapshot`] read them there. They are as large as what is in the
 /// old ones, and not synced: no power failure needs to find them.
 ///
 /// # Errors
@@ -45,7 +48,7 @@ pub fn copy_tables(data: &Path, to: &Path) -> Result<(), OpenError> {
 }
 
 /// The files of the tables.
-pub const TABLE_FILES: [&str; 2] = ["rooms.sqlite", "accounts.sqlite"];
+pub const TABLE_FILES: [&str; 3] = ["rooms.sqlite", "accounts.sqlite", "notify.sqlite"];
 
 /// Opens or creates both stores, at the same time: a first start is mostly waiting for some forty syncs.
 ///

@@ -525,6 +525,10 @@ impl MessageStore for MessageLog {
         self.read(|keyspace| read::head(keyspace, room))
     }
 
+    async fn read_state(&self, room: RoomId, user: UserId) -> Result<Option<ReadState>, StoreError> {
+        self.read(|keyspace| read::read_state(keyspace, room, user))
+    }
+
     async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError> {
         self.read(|keyspace| read::reads(keyspace, room))
     }

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, UserId, direct_room_id};
 use lynk_embedded::{
-    Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Rooms, RoomsSnapshot, TABLE_FILES, copy_tables,
+    Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Notifications, NotificationsSnapshot, Rooms,
+    RoomsBeside, RoomsSnapshot, TABLE_FILES, copy_tables,
 };
-use lynk_model::contract;
 use lynk_model::dump::DumpRow as _;
-use lynk_model::port::{Dump, ready};
+use lynk_model::port::{Dump, NotifyStore as _, RoomStore as _, ready};
+use lynk_model::{MetaChange, MetaTransaction, RoomRow, contract};
 
 #[test]
 fn the_message_log_passes_the_contract_of_its_port() {
@@ -78,6 +80,17 @@ fn second_factors_pass_the_contract_of_their_port() {
 }
 
 #[test]
+fn notifications_pass_the_contract_of_their_port() {
+    let mut directories = Vec::new();
+    contract::notify_store(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let notifications = Notifications::open(directory.path()).expect("opens");
+        directories.push(directory);
+        notifications
+    });
+}
+
+#[test]
 fn the_message_log_can_be_copied() {
     let mut directories = Vec::new();
     contract::message_dump(|| {
@@ -105,6 +118,19 @@ fn rooms_and_accounts_can_be_copied() {
     );
 }
 
+#[test]
+fn notifications_can_be_copied() {
+    let directories = RefCell::new(Vec::new());
+    let new = || {
+        directories.borrow_mut().push(tempfile::tempdir().expect("a directory"));
+        newest(&directories)
+    };
+    contract::notify_dump(
+        || Notifications::open(&new()).expect("opens"),
+        |_| NotificationsSnapshot::open(&newest(&directories)).expect("opens"),
+    );
+}
+
 /// The directory of the suite that runs.
 fn newest(directories: &RefCell<Vec<tempfile::TempDir>>) -> PathBuf {
     directories.borrow().last().expect("there is one").path().to_owned()
@@ -116,20 +142,27 @@ fn tables_are_copied_as_they_are_at_one_moment_while_others_write() {
         (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let (data, to) = (directory.path(), other.path());
     let (mut rooms, mut accounts) = (Rooms::open(data).expect("opens"), Accounts::open(data).expect("opens"));
+    let mut notify = Notifications::open(data).expect("opens");
     contract::random_commands_match_the_reference(&mut rooms, 1..3);
     contract::an_account_is_found_by_what_is_unique(&mut accounts);
+    contract::attempts_end_once(&mut notify);
+    let mut notify_before = NotificationsSnapshot::open(data).expect("opens");
     let (mut before, mut accounts_before) =
         (RoomsSnapshot::open(data).expect("opens"), AccountsSnapshot::open(data).expect("opens"));
     copy_tables(data, to).expect("copies");
     // What is written later is in the old ones only, and there is nothing that holds the writers up.
     contract::random_commands_match_the_reference(&mut rooms, 3..5);
     contract::a_family_turns_once_from_each_generation(&mut accounts);
+    ready(notify.erase(UserId([1; 16]))).expect("erases");
+    let mut notify_copied = NotificationsSnapshot::open(to).expect("opens");
     let (mut copied, mut accounts_copied) =
         (RoomsSnapshot::open(to).expect("opens"), AccountsSnapshot::open(to).expect("opens"));
     assert_eq!(rows(&mut copied), rows(&mut before));
     assert_eq!(rows(&mut accounts_copied), rows(&mut accounts_before));
+    assert_eq!(rows(&mut notify_copied), rows(&mut notify_before));
     assert_ne!(rows(&mut copied), rows(&mut RoomsSnapshot::open(data).expect("opens")));
     assert_ne!(rows(&mut accounts_copied), rows(&mut AccountsSnapshot::open(data).expect("opens")));
+    assert_ne!(rows(&mut notify_copied), rows(&mut NotificationsSnapshot::open(data).expect("opens")));
     for file in TABLE_FILES {
         let mode = std::fs::metadata(to.join(file)).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -160,4 +193,52 @@ fn a_closed_log_is_written_to_by_nobody() {
     assert!(other.close().is_err(), "somebody has a handle");
     log.close().expect("closes");
     MessageLog::open(directory.path(), MessageLogOptions::default()).expect("opens again");
+}
+
+#[test]
+fn readers_beside_the_store_know_members_and_blocks() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut rooms = Rooms::open(directory.path()).expect("opens");
+    let user = |n: u8| UserId([n; 16]);
+    let room = RoomId([7; 16]);
+    let command = |key: u8, room, change| MetaTransaction {
+        room,
+        actor: user(1),
+        key: Key([key; 16]),
+        content_hash: 1,
+        wall: Millis(1),
+        change,
+    };
+    let row = RoomRow {
+        room,
+        kind: RoomKind::Private,
+        name: String::new(),
+        creator: user(1),
+        created: Millis(1),
+        level: AckLevel::Local,
+        visibility: HistoryVisibility::All,
+        slow_mode_seconds: 0,
+        version: 0,
+    };
+    let members = (1..=3).map(|n| (user(n), Role::Member)).collect();
+    let create = command(1, room, MetaChange::Create { row, members });
+    ready(rooms.apply(&create)).expect("applies");
+    let block = MetaChange::Block { by: user(2), user: user(3), on: true };
+    ready(rooms.apply(&command(2, direct_room_id(user(2), user(3)), block))).expect("applies");
+    let reader = RoomsBeside::open(directory.path()).expect("opens");
+    let ask = |max, named: &[UserId]| {
+        reader.audience(room, max, named).expect("readable").map(|audience| (audience.size, audience.members))
+    };
+    assert_eq!(ask(3, &[]), Some((3, vec![user(1), user(2), user(3)])));
+    assert_eq!(
+        ask(2, &[user(3), user(9)]),
+        Some((3, vec![user(3)])),
+        "of a large room those that were named"
+    );
+    assert_eq!(reader.audience(RoomId([9; 16]), 3, &[]).expect("readable"), None);
+    for (of, across) in [(2, vec![user(3)]), (3, vec![user(2)]), (1, Vec::new())] {
+        assert_eq!(reader.blocked(user(of)).expect("readable"), across);
+    }
+    assert_eq!(reader.joined(room, user(9)).expect("readable"), None);
+    assert!(reader.joined(room, user(1)).expect("readable").is_some());
 }

@@ -6,15 +6,15 @@
 //! Invariants: a number never goes back; [`Cursors::passed`] is a record that nobody needs any more. The file is replaced whole, so it is the
 //! old or the new one. It may be older than the numbers: then events are published again under the same keys.
 //!
-//! Format: `lynk-published 1`, then for each journal a line of its name and a number per stream, then `crc32c` and eight hexadecimal digits
-//! over all before. Limits: [`FILE_BYTES_MAX`]. What can fail: the disk. A file that is damaged, or of a newer format, is told and not used.
+//! Format: `lynk-published 2`, then for each journal a line of its name and a number per stream, then `crc32c` and eight hexadecimal digits
+//! over all before. Version 1 had two numbers: a stream that it does not have starts at the oldest record. Limits: [`FILE_BYTES_MAX`]. What can fail: the disk. A file that is damaged, or of a newer format, is told and not used.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_domain::{Lsn, ShardId};
 use lynk_model::SourceId;
@@ -27,7 +27,9 @@ use crate::recover::Recovered;
 
 /// Name of the file, beside the generations.
 const FILE: &str = "published";
-const FIRST_LINE: &str = "lynk-published 1";
+const FIRST_LINE: &str = "lynk-published 2";
+/// That of version 1, and how many streams it had.
+const EARLIER: (&str, usize) = ("lynk-published 1", 2);
 const SUM: &str = "crc32c ";
 /// Longest file that is read; one line is less than 64 bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -59,11 +61,15 @@ struct Journal {
 pub struct Cursors {
     /// By source number.
     journals: Vec<Journal>,
+    /// Which streams are read: the others hold nothing.
+    streams: Vec<Stream>,
+    /// The file is written by one at a time.
+    saving: Mutex<()>,
 }
 
 impl Cursors {
     /// Reads the file, and writes it again without journals that are gone: a number that is used again must not find the positions of its
-    /// earlier use.
+    /// earlier use. Records are kept for `streams`; what was published of another one stays noted.
     ///
     /// # Errors
     /// The disk's.
@@ -72,6 +78,7 @@ impl Cursors {
         root: &Path,
         recovered: &Recovered,
         shard_count: u16,
+        streams: &[Stream],
     ) -> Result<(Arc<Self>, Kept), DiskError> {
         let path = root.join(FILE);
         let (known, kept) = match read(disk, &path).map_err(at("read", &path))? {
@@ -103,7 +110,8 @@ impl Cursors {
                 published: [0; Stream::ALL.len()].map(AtomicU64::new),
             }
         });
-        let cursors = Arc::new(Self { journals: earlier.chain(live).collect() });
+        let journals = earlier.chain(live).collect();
+        let cursors = Arc::new(Self { journals, streams: streams.to_vec(), saving: Mutex::default() });
         cursors.save(disk, root)?;
         Ok((cursors, kept))
     }
@@ -114,6 +122,7 @@ impl Cursors {
     /// The disk's; the old file stays, or the new one is there.
     pub(crate) fn save<D: Disk>(&self, disk: &D, root: &Path) -> Result<(), DiskError> {
         let (path, making) = (root.join(FILE), making(root));
+        let _turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let text = self.text();
         let mut blocks = BlockBuffer::default();
         blocks.extend(text.as_bytes());
@@ -190,8 +199,8 @@ impl Cursors {
     /// Nobody needs this record or one before it any more.
     #[must_use]
     pub fn passed(&self, source: SourceId) -> Lsn {
-        let published = Stream::ALL.map(|stream| self.published(source, stream));
-        published.into_iter().fold(self.stored(source), Ord::min)
+        let published = self.streams.iter().map(|stream| self.published(source, *stream));
+        published.fold(self.stored(source), Ord::min)
     }
 }
 
@@ -224,15 +233,17 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<String, [u64; Stream::ALL.len()]>> {
         return None;
     }
     let mut lines = before.lines();
-    if lines.next()? != FIRST_LINE {
-        return None;
-    }
+    let count = match lines.next()? {
+        FIRST_LINE => Stream::ALL.len(),
+        line if line == EARLIER.0 => EARLIER.1,
+        _ => return None,
+    };
     let mut known = BTreeMap::new();
     for line in lines {
         let mut words = line.split(' ');
         let name = words.next()?.to_owned();
         let mut numbers = [0; Stream::ALL.len()];
-        for number in &mut numbers {
+        for number in &mut numbers[..count] {
             *number = words.next()?.parse().ok()?;
         }
         known.insert(name, numbers);
@@ -251,7 +262,15 @@ mod tests {
             stuck: AtomicBool::new(false),
             published: [0; Stream::ALL.len()].map(AtomicU64::new),
         };
-        Cursors { journals: names.iter().map(journal).collect() }
+        let streams = Stream::OUTSIDE.to_vec();
+        Cursors { journals: names.iter().map(journal).collect(), streams, saving: Mutex::default() }
+    }
+
+    #[test]
+    fn a_file_of_the_earlier_version_is_read() {
+        let before = "lynk-published 1\n3/0 17 5\n";
+        let text = format!("{before}{SUM}{:08x}\n", crc32c::crc32c(before.as_bytes()));
+        assert_eq!(parse(text.as_bytes()).expect("what was written")["3/0"], [17, 5, 0]);
     }
 
     #[test]
@@ -261,8 +280,8 @@ mod tests {
         written.set_published(SourceId(2), Stream::Created, Lsn(7));
         let text = written.text();
         let known = parse(text.as_bytes()).expect("what was written");
-        assert_eq!(known["3/1"], [u64::MAX, 0]);
-        assert_eq!(known["12/0"], [0, 7]);
+        assert_eq!(known["3/1"], [u64::MAX, 0, 0]);
+        assert_eq!(known["12/0"], [0, 7, 0]);
         for at in 0..text.len() {
             assert_eq!(parse(&text.as_bytes()[..at]), None, "cut at {at}");
             let mut changed = text.clone().into_bytes();

@@ -1,10 +1,10 @@
-//! Makes events of journals and gives them to a sink, by two streams with a cursor each.
+//! Makes events of journals and gives them to a sink, by streams with a cursor each.
 //!
-//! Thread: the publishing bridge's, which calls [`Publisher::step`] whenever it has nothing more urgent; a step blocks for one batch of the
+//! Thread: a publishing bridge's: that of events for systems outside, or that of notifications, which calls [`Publisher::step`] whenever it has nothing more urgent; a step blocks for one batch of the
 //! sink, or for a small file.
 //!
-//! Invariants: [`Stream::Created`] never gets ahead of the message store; [`Stream::Received`] does not wait for it. A cursor moves only
-//! behind what the sink confirmed, and the drainer keeps the segments until both have passed. A batch whose outcome is unknown is given
+//! Invariants: [`Stream::Created`] and [`Stream::Notified`] never get ahead of the message store; [`Stream::Received`] does not wait for it. A
+//! cursor moves only behind what the sink confirmed, and the drainer keeps the segments until all have passed. A batch whose outcome is unknown is given
 //! again from its first record: nothing is lost, repetitions carry the same keys, and the events of a room come in their order.
 //!
 //! Order: journals of earlier boots first, oldest first, one after the other, because a room may have been on another shard then; this boot's
@@ -86,8 +86,10 @@ pub struct Publisher {
     earlier: Vec<Source>,
     /// Journals of this boot, in shard order.
     live: Vec<Source>,
-    /// Which stream's turn it is, and which live journal's in each stream.
-    stream: Stream,
+    /// What is published, by turns.
+    streams: Vec<Stream>,
+    /// Whose turn it is, and which live journal's in each stream.
+    next: usize,
     turns: [usize; Stream::ALL.len()],
     batch: Batch,
     events: Vec<Event>,
@@ -100,7 +102,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher of everything recovered and of this boot's `shard_count` journals, from where `cursors` stand. Its drainer must have the
+    /// A publisher of `streams` of everything recovered and of this boot's `shard_count` journals, from where `cursors` stand. Its drainer must have the
     /// same ones ([`Drainer::hold`](crate::Drainer::hold)), or records are gone before they are published.
     #[must_use]
     pub fn new(
@@ -108,6 +110,7 @@ impl Publisher {
         recovered: &Recovered,
         shard_count: u16,
         cursors: Arc<Cursors>,
+        streams: &[Stream],
         options: PublishOptions,
     ) -> Self {
         let source = |id| Source { id, stuck: [false; Stream::ALL.len()] };
@@ -117,7 +120,8 @@ impl Publisher {
             options,
             earlier: recovered.sources.iter().map(|recovered| source(recovered.id)).collect(),
             live: (0..shard_count).map(|shard| source(recovered.live_source(ShardId(shard)))).collect(),
-            stream: Stream::Received,
+            streams: streams.to_vec(),
+            next: 0,
             turns: [0; Stream::ALL.len()],
             batch: Batch::default(),
             events: Vec::new(),
@@ -163,9 +167,7 @@ impl Publisher {
         reader: &mut R,
         now: Nanos,
     ) -> PublishStep {
-        if self.unsaved && self.save_at <= now {
-            self.save(disk, now);
-        }
+        self.keep(disk, now);
         if let Some(at) = self.retry_at.filter(|at| now < *at) {
             return PublishStep::Waiting(at);
         }
@@ -190,6 +192,23 @@ impl Publisher {
         }
     }
 
+    /// Passes everything that may be published without reading it: nobody wants it.
+    pub fn pass<D: Disk>(&mut self, reader: &Reader<D>) {
+        for stream in self.streams.clone() {
+            while let Some((source, limit)) = self.next_source(reader, stream) {
+                self.cursors.set_published(source, stream, limit);
+                self.unsaved = true;
+            }
+        }
+    }
+
+    /// Writes the file of cursors, if there is something new and it is time.
+    pub fn keep<D: Disk>(&mut self, disk: &D, now: Nanos) {
+        if self.unsaved && self.save_at <= now {
+            self.save(disk, now);
+        }
+    }
+
     fn save<D: Disk>(&mut self, disk: &D, now: Nanos) {
         self.save_failed = self.cursors.save(disk, &self.root).is_err();
         self.unsaved = self.save_failed;
@@ -209,12 +228,9 @@ impl Publisher {
 
     /// What to do next: a stream, a journal, and the last record that may be published.
     fn next_piece<D: Disk>(&mut self, reader: &Reader<D>) -> Option<(Stream, SourceId, Lsn)> {
-        for _ in Stream::ALL {
-            let stream = self.stream;
-            self.stream = match stream {
-                Stream::Received => Stream::Created,
-                Stream::Created => Stream::Received,
-            };
+        for _ in 0..self.streams.len() {
+            let stream = self.streams[self.next % self.streams.len()];
+            self.next = self.next.wrapping_add(1);
             if let Some((source, limit)) = self.next_source(reader, stream) {
                 return Some((stream, source, limit));
             }
@@ -226,7 +242,7 @@ impl Publisher {
         let cursors = &self.cursors;
         let limit = |id| match stream {
             Stream::Received => reader.last(id),
-            Stream::Created => reader.last(id).min(cursors.stored(id)),
+            Stream::Created | Stream::Notified => reader.last(id).min(cursors.stored(id)),
         };
         for source in self.earlier.iter().filter(|source| !source.stuck[stream.index()]) {
             let published = cursors.published(source.id, stream);

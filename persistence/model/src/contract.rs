@@ -16,6 +16,7 @@ mod factors;
 mod history;
 mod joins;
 mod messages;
+mod notify;
 mod rooms;
 
 pub use accounts::{
@@ -64,10 +65,17 @@ pub use rooms::{
     sentences_are_listed_while_they_stand, what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
 };
 
+pub use notify::{
+    a_batch_is_taken_once, a_token_belongs_to_one_session, a_window_has_one_push, attempts_end_once,
+    decisions_are_found_by_message, filled_notifications_equal_their_source,
+    filled_notifications_follow_their_source, old_rows_are_forgotten, what_a_dead_process_claimed_is_unknown,
+    what_was_given_up_is_told_and_revived,
+};
+
 use crate::event::Event;
 use crate::port::{
     AccountDump, AccountFill, AccountStore, ErasureStore, EventSink, FactorStore, MessageDump, MessageStore,
-    RoomDump, RoomFill, RoomStore,
+    NotifyDump, NotifyFill, NotifyStore, RoomDump, RoomFill, RoomStore,
 };
 
 /// All that `page` gives, page after page; each begins after the last item of the one before.
@@ -195,15 +203,37 @@ pub fn account_dump<A: ErasureStore + AccountFill, D: AccountDump>(
     filled_accounts_follow_their_source(&mut open(), &snapshot);
 }
 
+/// All suites of the port of notifications. `open` makes an empty store.
+pub fn notify_store<S: NotifyStore>(mut open: impl FnMut() -> S) {
+    a_token_belongs_to_one_session(&mut open());
+    a_batch_is_taken_once(&mut open());
+    a_window_has_one_push(&mut open());
+    attempts_end_once(&mut open());
+    what_a_dead_process_claimed_is_unknown(&mut open());
+    decisions_are_found_by_message(&mut open());
+    what_was_given_up_is_told_and_revived(&mut open());
+    old_rows_are_forgotten(&mut open());
+}
+
+/// All suites of copying notifications. `open` makes an empty store, `snapshot` dumps it as it is now.
+pub fn notify_dump<S: NotifyStore + NotifyFill, D: NotifyDump>(
+    mut open: impl FnMut() -> S,
+    snapshot: impl Fn(&S) -> D,
+) {
+    filled_notifications_equal_their_source(&mut open(), &snapshot);
+    filled_notifications_follow_their_source(&mut open(), &snapshot);
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::memory::{MemoryAccounts, MemoryEvents, MemoryMessages, MemoryRooms};
+    use crate::memory::{MemoryAccounts, MemoryEvents, MemoryMessages, MemoryNotify, MemoryRooms};
 
     #[test]
     fn the_reference_stores_can_be_copied() {
         super::message_dump(MemoryMessages::default);
         super::room_dump(MemoryRooms::default, MemoryRooms::clone);
         super::account_dump(MemoryAccounts::default, MemoryAccounts::clone);
+        super::notify_dump(MemoryNotify::default, MemoryNotify::clone);
     }
 
     #[test]
@@ -221,6 +251,11 @@ mod tests {
         super::account_store(MemoryAccounts::default);
         super::factor_store(MemoryAccounts::default);
         super::erasure_store(MemoryAccounts::default);
+    }
+
+    #[test]
+    fn the_reference_notifications_pass() {
+        super::notify_store(MemoryNotify::default);
     }
 
     #[test]

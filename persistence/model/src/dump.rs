@@ -9,6 +9,9 @@
 //! Limits: none of its own; pages are bounded by whoever asks. Nothing can fail.
 
 mod encode;
+mod notify;
+
+pub use notify::{NotifyMark, NotifyRow};
 
 use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 
@@ -250,7 +253,7 @@ pub struct DumpPage<R, M> {
     pub next: Option<M>,
 }
 
-/// A row of tables that are dumped and filled as a whole: [`RoomsRow`] or [`AccountsRow`].
+/// A row of tables that are dumped and filled as a whole: [`RoomsRow`], [`AccountsRow`] or [`NotifyRow`].
 pub trait DumpRow: Clone + PartialEq + Sized {
     /// Where a dump goes on.
     type Mark: DumpMark;

@@ -73,11 +73,15 @@ pub enum Stream {
     Received,
     /// What the message store has: `message.created`, `message.updated`.
     Created,
+    /// What the message store has, for notifications of this process: posted messages as `message.created`, without texts.
+    Notified,
 }
 
 impl Stream {
-    /// Both, in the order of their metrics.
-    pub const ALL: [Self; 2] = [Self::Received, Self::Created];
+    /// All, in the order of their places in the file of cursors.
+    pub const ALL: [Self; 3] = [Self::Received, Self::Created, Self::Notified];
+    /// Those for systems outside, in the order of their metrics.
+    pub const OUTSIDE: [Self; 2] = [Self::Received, Self::Created];
 
     /// Place in [`Self::ALL`].
     #[must_use]
@@ -199,6 +203,7 @@ impl Event {
     /// # Errors
     /// When the payload cannot be decoded.
     pub fn of_record(stream: Stream, record: &Record<'_>, texts: bool) -> Result<Option<Self>, BodyError> {
+        let texts = texts && stream != Stream::Notified;
         let kept = |text: &str| texts.then(|| text.to_owned());
         let head = &record.head;
         let (topic, body) = match (stream, Body::decode(head.kind, record.payload)?) {
@@ -206,7 +211,7 @@ impl Event {
                 let mentions = parts.into_owned().mentions;
                 let topic = match stream {
                     Stream::Received => Topic::MessageReceived,
-                    Stream::Created => Topic::MessageCreated,
+                    Stream::Created | Stream::Notified => Topic::MessageCreated,
                 };
                 (topic, EventBody::Posted { id, n, reply_to, mentions, text: kept(text) })
             }
@@ -303,7 +308,7 @@ mod tests {
     }
 
     fn topics(record: &OwnedRecord) -> [Option<Topic>; 2] {
-        Stream::ALL.map(|stream| {
+        Stream::OUTSIDE.map(|stream| {
             Event::of_record(stream, &record.borrow(), false).expect("decodes").map(|event| event.topic)
         })
     }
@@ -378,7 +383,7 @@ mod tests {
         ];
         for (kind, body) in cases {
             let record = record(kind, &body);
-            for stream in Stream::ALL {
+            for stream in Stream::OUTSIDE {
                 let of = |texts| Event::of_record(stream, &record.borrow(), texts).expect("decodes");
                 let (Some(with), Some(without)) = (of(true), of(false)) else { continue };
                 assert!(format!("{with:?}").contains("hush"));
@@ -388,6 +393,21 @@ mod tests {
                 assert_eq!(dropped, without);
             }
         }
+    }
+
+    #[test]
+    fn notifications_get_messages_alone_and_no_text() {
+        let message = message("hush");
+        let of = |kind, body: &Body<'_>| {
+            Event::of_record(Stream::Notified, &record(kind, body).borrow(), true).expect("decodes")
+        };
+        let event = of(RecordKind::Message, &message).expect("an event");
+        assert_eq!(event.topic, Topic::MessageCreated);
+        assert!(!format!("{event:?}").contains("hush"));
+        assert_eq!(
+            of(RecordKind::Edit, &Body::Edit { target: Seq(1), text: "hush", parts: Parts::none() }),
+            None
+        );
     }
 
     #[test]

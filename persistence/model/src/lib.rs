@@ -20,6 +20,7 @@ pub mod local;
 pub mod memory;
 mod meta;
 mod name;
+pub mod notify;
 mod parts;
 mod personal;
 pub mod port;

@@ -11,6 +11,7 @@ mod accounts;
 mod events;
 mod factors;
 mod messages;
+mod notify;
 mod rooms;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::{OwnedRecord, SourceId, StoreError};
 pub use accounts::MemoryAccounts;
 pub use events::{MemoryEvents, SinkFault};
 pub use messages::MemoryMessages;
+pub use notify::MemoryNotify;
 pub use rooms::MemoryRooms;
 
 /// Journals as a table.

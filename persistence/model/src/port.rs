@@ -6,10 +6,12 @@ mod ephemeral;
 mod erasures;
 mod events;
 mod factors;
+mod notify;
 
 pub use accounts::AccountStore;
 pub use dump::{
-    AccountDump, AccountFill, Dump, Fill, MarkOf, MessageDump, PageOf, RoomDump, RoomFill, key_of,
+    AccountDump, AccountFill, Dump, Fill, MarkOf, MessageDump, NotifyDump, NotifyFill, PageOf, RoomDump,
+    RoomFill, key_of,
 };
 pub use ephemeral::{
     Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
@@ -17,6 +19,7 @@ pub use ephemeral::{
 pub use erasures::ErasureStore;
 pub use events::EventSink;
 pub use factors::FactorStore;
+pub use notify::{Audience, Delivered, NotifyStore, PushNote, PushSender};
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -191,6 +194,14 @@ pub trait MessageStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn reads(&self, room: RoomId) -> Result<Vec<ReadState>, StoreError>;
+
+    /// The read state of one member; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn read_state(&self, room: RoomId, user: UserId) -> Result<Option<ReadState>, StoreError> {
+        Ok(self.reads(room).await?.into_iter().find(|state| state.user == user))
+    }
 
     /// The event that a key led to. Keys are found for at least 7 days after their event.
     ///

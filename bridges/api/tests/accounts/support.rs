@@ -233,6 +233,7 @@ impl Server {
             room_name_chars_max: 100,
             shards: shards.clone(),
             painter: Arc::new(Painted(compute)),
+            ended: None,
             clock,
         };
         let (state, accounts) = start(parts).expect("starts");

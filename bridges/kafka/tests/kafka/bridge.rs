@@ -93,10 +93,16 @@ impl Life {
         };
         let writer = Writer::new(limits);
         let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, vec![writer.committed()]));
-        let (cursors, _) = Cursors::open(&RealDisk, &root, &recovered, 1).expect("opens");
+        let (cursors, _) = Cursors::open(&RealDisk, &root, &recovered, 1, &Stream::OUTSIDE).expect("opens");
         let drainer = Drainer::new(&root, &recovered, 1, keeper.disk_use()).hold(Arc::clone(&cursors));
-        let publisher =
-            Publisher::new(&root, &recovered, 1, cursors, PublishOptions { texts: false, seed: 7 });
+        let publisher = Publisher::new(
+            &root,
+            &recovered,
+            1,
+            cursors,
+            &Stream::OUTSIDE,
+            PublishOptions { texts: false, seed: 7 },
+        );
         let brief = |user| Connect { timeout: Duration::from_secs(2), ..server.connect(user) };
         let parts = KafkaParts {
             publisher,

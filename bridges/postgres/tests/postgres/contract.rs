@@ -55,6 +55,47 @@ fn second_factors_pass_the_contract_of_their_port() {
 }
 
 #[test]
+fn notifications_pass_the_contract_of_their_port() {
+    let Some(services) = services("notifications_pass_the_contract_of_their_port") else { return };
+    let mut databases = Vec::new();
+    contract::notify_store(|| {
+        let database = services.database();
+        let notify = database.notify();
+        databases.push(database);
+        notify
+    });
+}
+
+#[test]
+fn notifications_know_members_and_blocks() {
+    let Some(services) = services("notifications_know_members_and_blocks") else { return };
+    let database = services.database();
+    let (mut rooms, notify) = (database.rooms(), database.notify());
+    ready(rooms.apply(&create(ROOM, 1, RoomKind::Private, "a room"))).expect("applies");
+    for n in 2..=4 {
+        ready(rooms.apply(&join(ROOM, n, user(n as u8)))).expect("applies");
+    }
+    let (by, other) = (user(2), user(3));
+    let block = MetaChange::Block { by, user: other, on: true };
+    ready(rooms.apply(&command(direct_room_id(by, other), 9, block))).expect("applies");
+    let ask = |max, named: &[UserId]| {
+        let found = notify.runtime.block_on(notify.store.audience(ROOM, max, named));
+        found.expect("readable").map(|audience| (audience.size, audience.members))
+    };
+    assert_eq!(ask(4, &[]), Some((4, vec![OWNER, user(2), user(3), user(4)])));
+    assert_eq!(
+        ask(3, &[user(3), user(9)]),
+        Some((4, vec![user(3)])),
+        "of a large room those that were named"
+    );
+    let nowhere = notify.runtime.block_on(notify.store.audience(RoomId([9; 16]), 4, &[]));
+    assert_eq!(nowhere, Ok(None));
+    for (of, across) in [(by, vec![other]), (other, vec![by]), (user(4), Vec::new())] {
+        assert_eq!(notify.runtime.block_on(notify.store.blocked(of)), Ok(across));
+    }
+}
+
+#[test]
 fn rooms_and_accounts_can_be_copied() {
     let Some(services) = services("rooms_and_accounts_can_be_copied") else { return };
     let mut databases = Vec::new();
@@ -73,6 +114,20 @@ fn rooms_and_accounts_can_be_copied() {
     contract::account_dump(&mut new, |accounts| {
         let store = accounts.runtime.block_on(accounts.store.snapshot()).expect("a snapshot");
         Waiting { store, runtime: std::rc::Rc::clone(&accounts.runtime) }
+    });
+}
+
+#[test]
+fn notifications_can_be_copied() {
+    let Some(services) = services("notifications_can_be_copied") else { return };
+    let mut databases = Vec::new();
+    let mut new = || {
+        databases.push(services.database());
+        databases.last().expect("there is one").notify()
+    };
+    contract::notify_dump(&mut new, |notify| {
+        let store = notify.runtime.block_on(notify.store.snapshot()).expect("a snapshot");
+        Waiting { store, runtime: std::rc::Rc::clone(&notify.runtime) }
     });
 }
 

@@ -17,12 +17,15 @@ use lynk_model::account::{
     Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Erasure, Factor,
     FoundAccounts, NewSession, Registered, SearchMark, Session, Which,
 };
-use lynk_model::port::{AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, PageOf, RoomStore};
+use lynk_model::notify::{Device, Known, Pending, Push, PushId, Taking, Took, Turn, Turned};
+use lynk_model::port::{
+    AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, NotifyStore, PageOf, RoomStore,
+};
 use lynk_model::{
     ListQuery, Listed, LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow,
     RoomWish, StoreError,
 };
-use lynk_postgres::{Connect, PostgresAccounts, PostgresRooms, Timeouts, migrate};
+use lynk_postgres::{Connect, PostgresAccounts, PostgresNotify, PostgresRooms, Timeouts, migrate};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
@@ -217,6 +220,10 @@ impl Database {
 
     pub(crate) fn rooms(&self) -> Waiting<PostgresRooms> {
         Waiting::new(PostgresRooms::new(&self.connect("lynk_rooms")).expect("a store"))
+    }
+
+    pub(crate) fn notify(&self) -> Waiting<PostgresNotify> {
+        Waiting::new(PostgresNotify::new(&self.connect("lynk_notify")).expect("a store"))
     }
 
     pub(crate) fn accounts(&self) -> Waiting<PostgresAccounts> {
@@ -617,5 +624,74 @@ impl<D: Dump> Dump for Waiting<D> {
     async fn count(&mut self) -> Result<u64, StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.count())
+    }
+}
+
+impl NotifyStore for Waiting<PostgresNotify> {
+    async fn devices(&self, user: UserId) -> Result<Vec<Device>, StoreError> {
+        self.wait(self.store.devices(user))
+    }
+    async fn any_device(&self) -> Result<bool, StoreError> {
+        self.wait(self.store.any_device())
+    }
+    async fn with_devices(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.wait(self.store.with_devices(users))
+    }
+    async fn taken(&self, rooms: &[RoomId]) -> Result<Vec<Seq>, StoreError> {
+        self.wait(self.store.taken(rooms))
+    }
+    async fn due(&self, now: Millis, limit: u32) -> Result<Vec<Pending>, StoreError> {
+        self.wait(self.store.due(now, limit))
+    }
+    async fn retries(&self, now: Millis, limit: u32) -> Result<Vec<Push>, StoreError> {
+        self.wait(self.store.retries(now, limit))
+    }
+    async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
+        self.wait(self.store.next_due())
+    }
+    async fn rooms_of(&self, user: UserId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.wait(self.store.rooms_of(user, limit))
+    }
+    async fn why(&self, user: UserId, room: RoomId, seq: Seq) -> Result<Known, StoreError> {
+        self.wait(self.store.why(user, room, seq))
+    }
+    async fn dead(&self, untold: bool, limit: u32) -> Result<Vec<Push>, StoreError> {
+        self.wait(self.store.dead(untold, limit))
+    }
+    async fn put_device(&mut self, device: &Device) -> Result<u32, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.put_device(device))
+    }
+    async fn remove_devices(&mut self, sessions: &[SessionId]) -> Result<u32, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.remove_devices(sessions))
+    }
+    async fn take(&mut self, taking: &Taking, now: Millis) -> Result<Took, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.take(taking, now))
+    }
+    async fn turn(&mut self, turn: &Turn, now: Millis) -> Result<Turned, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.turn(turn, now))
+    }
+    async fn abandon(&mut self, before: Millis, now: Millis) -> Result<Vec<Push>, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.abandon(before, now))
+    }
+    async fn mark_told(&mut self, ids: &[PushId]) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.mark_told(ids))
+    }
+    async fn revive(&mut self, ids: &[PushId], now: Millis) -> Result<u32, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.revive(ids, now))
+    }
+    async fn prune(&mut self, before: Millis, rows_max: u64) -> Result<u64, StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.prune(before, rows_max))
+    }
+    async fn erase(&mut self, user: UserId) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.erase(user))
     }
 }

@@ -32,6 +32,9 @@ fn about(section: &str) -> &'static str {
         "twilio" => {
             "The account that sends codes with `sms.provider = \"twilio\"`. `docs/sms.md` has the set-up."
         }
+        "push" => {
+            "Notifications of people who are not there. `docs/notifications.md` has the rules and the set-up."
+        }
         "rooms" => "Defaults of rooms.",
         "journal" => "The write-ahead log between an acknowledgement and the message store.",
         "store" => "Which stores are used, and the embedded message log.",

@@ -310,6 +310,76 @@ pub(crate) static KEYS: &[Key] = &[
         "Time for one message, with its repeats. What was sent and has no answer by then is not sent again.",
     ),
     key(
+        "push.provider",
+        Field::Choice(|c| &mut c.push.provider),
+        "Who brings notifications to devices. `console`: nobody, their ids are written to `dev-push.txt` of the data directory, for development. `fcm`: Firebase Cloud Messaging. `none`: nobody, and no device can be registered.",
+    ),
+    key(
+        "push.run",
+        Field::Choice(|c| &mut c.push.run),
+        "Who decides about notifications and sends them: the server (`server`), or a process of its own, `lynk notify` (`separate`), which reads events from Kafka and needs all stores outside.",
+    ),
+    key(
+        "push.window",
+        Field::U64(|c| &mut c.push.window_millis, Unit::Millis, 1_000, 60 * MINUTE),
+        "A room notifies a person once in such a time; the newest message wins, and the badge counts all.",
+    ),
+    key(
+        "push.large_room",
+        Field::U32(|c| &mut c.push.large_room, Unit::Count, 1, 10_000),
+        "Rooms with more members notify of mentions only, but for those who have set that they want everything.",
+    ),
+    key(
+        "push.life",
+        Field::U64(|c| &mut c.push.life_millis, Unit::Millis, MINUTE, 28 * DAY),
+        "How old a message may be when its notification goes out, and how long a provider keeps one for a device that is away.",
+    ),
+    key(
+        "push.attempts_max",
+        Field::U32(|c| &mut c.push.attempts_max, Unit::Count, 1, 100),
+        "Tries of a notification before it is given up.",
+    ),
+    key(
+        "push.retry_min",
+        Field::U64(|c| &mut c.push.retry_min_millis, Unit::Millis, 100, 60 * MINUTE),
+        "Longest pause before the second try; each further one doubles it. Half of a pause is by chance, and a provider's `Retry-After` is obeyed.",
+    ),
+    key(
+        "push.retry_max",
+        Field::U64(|c| &mut c.push.retry_max_millis, Unit::Millis, 100, DAY),
+        "Longest pause between two tries.",
+    ),
+    key(
+        "push.keep",
+        Field::U64(|c| &mut c.push.keep_millis, Unit::Millis, 60 * MINUTE, 90 * DAY),
+        "How long it is remembered why somebody was notified or not, for `lynk why`.",
+    ),
+    key(
+        "push.keep_rows",
+        Field::U32(|c| &mut c.push.keep_rows, Unit::Count, 1_000, 100_000_000),
+        "How many decisions, and how many notifications, are remembered at most; the oldest go.",
+    ),
+    key(
+        "push.fcm_account_file",
+        Field::Optional(|c| &mut c.push.fcm_account_file),
+        "File with the key of a Firebase service account (JSON). Read at start.",
+    ),
+    key(
+        "push.fcm_api_url",
+        Field::Text(|c| &mut c.push.fcm_api_url),
+        "Firebase's API; another one for a test. Plain http is for loopback only.",
+    ),
+    key(
+        "push.fcm_ca_file",
+        Field::Optional(|c| &mut c.push.fcm_ca_file),
+        "File with certificates of authorities (PEM), of which Firebase's must be. None: those of the operating system.",
+    ),
+    key(
+        "push.timeout",
+        Field::U64(|c| &mut c.push.timeout_millis, Unit::Millis, 1_000, MINUTE),
+        "Time for one try.",
+    ),
+    key(
         "rooms.default_level",
         Field::Choice(|c| &mut c.room_level),
         "Durability of acknowledgements in rooms that were created without one. `memory`: accepted; `local`: synced to the journal; `replicated`: confirmed by an outside store.",
@@ -383,7 +453,7 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "postgres.pool_size",
         Field::U32(|c| &mut c.outside.postgres.pool_size, Unit::Count, 1, 64),
-        "Connections to PostgreSQL that each role may have: `lynk_rooms` and `lynk_accounts`.",
+        "Connections to PostgreSQL that each role may have: `lynk_rooms`, `lynk_accounts` and `lynk_notify`.",
     ),
     key(
         "cassandra.nodes",

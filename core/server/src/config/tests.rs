@@ -93,6 +93,9 @@ fn relations_between_keys_are_checked() {
     for (text, expected) in [
         ("[limits]\nsend_queue_bytes_low = \"1MiB\"", "send_queue_bytes_low must be below"),
         ("[admin]\naddress = \"127.0.0.1:7777\"", "give it a port of its own"),
+        ("[push]\nprovider = \"fcm\"", "push.fcm_account_file"),
+        ("[push]\nretry_max = \"1s\"", "must not be less than push.retry_min"),
+        ("[push]\nrun = \"separate\"", "`separate` needs stores that another process can reach"),
         ("[rooms]\ndefault_level = \"replicated\"", "`replicated` needs an outside message store"),
         ("[codes]\nper_number_day = 10", "must not exceed 50: guessing would succeed too often"),
         ("[codes]\nmessages_hour = 3000", "messages_hour must not exceed messages_day"),

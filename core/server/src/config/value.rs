@@ -134,6 +134,28 @@ choice! {
 }
 
 choice! {
+    /// Who brings notifications to devices.
+    PushProvider {
+        /// Nobody: ids are written to a file.
+        Console = "console",
+        /// Firebase Cloud Messaging.
+        Fcm = "fcm",
+        /// Nobody at all.
+        None = "none",
+    }
+}
+
+choice! {
+    /// Which process decides about notifications and sends them.
+    PushRun {
+        /// The server.
+        Server = "server",
+        /// `lynk notify`.
+        Separate = "separate",
+    }
+}
+
+choice! {
     /// Least severe log line.
     LogLevel {
         /// Something failed.

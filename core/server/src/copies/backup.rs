@@ -17,9 +17,10 @@ use lynk_copy::{
     each_room, finish, seal,
 };
 use lynk_domain::{Lsn, Millis};
-use lynk_embedded::{Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Rooms, RoomsSnapshot};
+use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, Notifications, Rooms};
 use lynk_journal::Batch;
-use lynk_model::port::{AccountDump, LastFault, MessageDump, RoomDump};
+use lynk_model::dump::NotifyRow;
+use lynk_model::port::{AccountDump, LastFault, MessageDump, NotifyDump, RoomDump};
 use lynk_model::{OwnedRecord, SourceId};
 use lynk_store::{Tap, TapEnded, Teed};
 use serde_json::{Value, json};
@@ -114,11 +115,7 @@ fn from_log<S: MessageDump + LastFault>(
     let (root, kept) = (stores.root, keys_kept(stores.config));
     match stores.config.outside.relational {
         RelationalIn::Embedded => {
-            let open = async || {
-                let opened =
-                    RoomsSnapshot::open(root).and_then(|rooms| Ok((rooms, AccountsSnapshot::open(root)?)));
-                opened.map_err(|error| Failure::dependency(error.to_string()))
-            };
+            let open = async || super::embedded_tables(root);
             runtime.block_on(whole(log, open, tap, target, kept, progress))
         }
         RelationalIn::Postgres => {
@@ -140,6 +137,7 @@ struct Target {
     log: MessageLog,
     rooms: Rooms,
     accounts: Accounts,
+    notify: Notifications,
 }
 
 impl Target {
@@ -149,13 +147,14 @@ impl Target {
         let failed = |error: lynk_embedded::OpenError| Failure::dependency(error.to_string());
         let (log, rooms) = lynk_embedded::open(part.path(), options).map_err(failed)?;
         let accounts = Accounts::open(part.path()).map_err(failed)?;
-        Ok(Self { part, log, rooms, accounts })
+        let notify = Notifications::open(part.path()).map_err(failed)?;
+        Ok(Self { part, log, rooms, accounts, notify })
     }
 }
 
-async fn whole<S, R, A>(
+async fn whole<S, R, A, N>(
     source: &S,
-    open: impl AsyncFnOnce() -> Result<(R, A), Failure>,
+    open: impl AsyncFnOnce() -> Result<(R, A, N), Failure>,
     tap: Option<&mut Tap>,
     path: &Path,
     kept: Millis,
@@ -165,6 +164,7 @@ where
     S: MessageDump + LastFault,
     R: RoomDump + LastFault,
     A: AccountDump + LastFault,
+    N: NotifyDump + LastFault,
 {
     let begun = Instant::now();
     let since = keys_since();
@@ -172,7 +172,7 @@ where
     let progress = RefCell::new(progress);
     progress.borrow_mut().say("copying messages");
     let mut told = |copied| progress.borrow_mut().count("copying messages", copied);
-    let (copied, taken, (mut rooms, mut accounts)) = match tap {
+    let (copied, taken, (mut rooms, mut accounts, mut notify)) = match tap {
         Some(tap) => {
             let tee = tap.tee().map_err(|TapEnded| CopyError::Ended)?;
             let mut tee = TapTee { tee, progress: &progress, may_end: false, end: None };
@@ -189,6 +189,8 @@ where
     let each = &mut async |_| if progress.borrow().is_gone() { Err(CopyError::Ended) } else { Ok(()) };
     let of_rooms = copy_tables(&mut rooms, &mut target.rooms, |_| true, each).await?;
     let of_accounts = copy_tables(&mut accounts, &mut target.accounts, is_backed_up, each).await?;
+    // Devices go with their sessions, and what waits to be sent is of a server that goes on.
+    let of_notify = copy_tables(&mut notify, &mut target.notify, NotifyRow::is_history, each).await?;
     finish(&mut target.log).await?;
     let epoch = target.log.epoch().await.map_err(|error| CopyError::store("the copy", &target.log, error))?;
     progress.borrow_mut().say("hashing");
@@ -202,6 +204,7 @@ where
         rooms,
         relational: of_rooms.digest.to_string(),
         accounts: of_accounts.digest.to_string(),
+        notify: of_notify.digest.to_string(),
         ..Manifest::default()
     };
     close(target, manifest)?;
@@ -325,9 +328,9 @@ async fn write_hashes(
 
 /// Closes the backup's stores, so that nobody writes to the files, and seals it.
 fn close(target: Target, manifest: Manifest) -> Result<(), Failure> {
-    let Target { part, log, rooms, accounts } = target;
+    let Target { part, log, rooms, accounts, notify } = target;
     log.close().map_err(|error| Failure::dependency(error.to_string()))?;
-    drop((rooms, accounts));
+    drop((rooms, accounts, notify));
     for (file, text) in
         [("VERSION", format!("{}\n", data_dir::VERSION)), ("STORES", crate::stores::EMBEDDED.to_owned())]
     {

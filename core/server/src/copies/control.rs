@@ -21,11 +21,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lynk_embedded::MessageLog;
+use lynk_push::PushDesk;
 use lynk_store::Tap;
 use serde_json::{Value, json};
 
 use super::{Progress, backup, copies_soon, moving};
-use crate::config::{Config, Sources, load};
+use crate::config::{Config, MessagesIn, Sources, load};
 use crate::data_dir::refused;
 use crate::exit::{Exit, Failure};
 
@@ -61,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) installation: String,
     pub(crate) log: Option<MessageLog>,
     pub(crate) tap: Tap,
+    /// Notifications, where there are any.
+    pub(crate) desk: Option<PushDesk>,
 }
 
 /// The running thread.
@@ -263,7 +266,7 @@ fn carry_out(
     stop: &AtomicBool,
     progress: Progress<'_>,
 ) -> Result<Value, Failure> {
-    let Parts { config, root, installation, log, tap } = parts;
+    let Parts { config, root, installation, log, tap, desk } = parts;
     match asked["op"].as_str() {
         Some("backup") => {
             let target = Path::new(asked["to"].as_str().unwrap_or_default());
@@ -298,8 +301,35 @@ fn carry_out(
             }
             done
         }
+        Some("why") => why(config, log.as_ref(), tap, desk.as_ref(), asked),
+        Some("dead") => crate::push::dead(desk.as_ref(), asked),
+        Some("revive") => crate::push::revive(desk.as_ref(), asked),
         _ => Err(Failure::new(Exit::Usage, "the server does not know this question")
             .cure("use the lynk that the server runs")),
+    }
+}
+
+/// What became of a message for somebody, from whichever log there is.
+fn why(
+    config: &Config,
+    log: Option<&MessageLog>,
+    tap: &mut Tap,
+    desk: Option<&PushDesk>,
+    asked: &Value,
+) -> Result<Value, Failure> {
+    let runtime = crate::stores::runtime()?;
+    match (config.outside.messages, log) {
+        (MessagesIn::Embedded, Some(log)) => crate::push::why(asked, log, &runtime, tap, desk),
+        (MessagesIn::Embedded, None) => Err(Failure::dependency("the message log is not open")),
+        (MessagesIn::Cassandra, _) => {
+            #[cfg(feature = "cassandra")]
+            {
+                let log = crate::stores::cassandra::log(config, String::new(), &runtime)?;
+                crate::push::why(asked, &log, &runtime, tap, desk)
+            }
+            #[cfg(not(feature = "cassandra"))]
+            unreachable!("the configuration is refused by a build without it")
+        }
     }
 }
 

@@ -16,13 +16,15 @@ use lynk_copy::{
     read_manifest, sync_tree, take_files,
 };
 use lynk_domain::{Epoch, Millis};
-use lynk_embedded::{Accounts, AccountsSnapshot, MessageLog, OpenError, Rooms, RoomsSnapshot};
-use lynk_model::dump::AccountsRow;
-use lynk_model::port::{AccountDump, AccountFill, Dump, LastFault, MessageDump, RoomDump, RoomFill};
+use lynk_embedded::{Accounts, MessageLog, Notifications, OpenError, Rooms};
+use lynk_model::dump::{AccountsRow, NotifyRow};
+use lynk_model::port::{
+    AccountDump, AccountFill, Dump, LastFault, MessageDump, NotifyDump, NotifyFill, RoomDump, RoomFill,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{HASHES, Progress, keys_kept, keys_since};
+use super::{EmbeddedTables, HASHES, Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir::{self, DataDir, refused};
 use crate::exit::{Exit, Failure};
@@ -69,30 +71,33 @@ fn unpack(
     fs::DirBuilder::new().mode(0o700).create(&unpacked).map_err(|error| refused(&unpacked, &error))?;
     progress.say("checking and copying files");
     take_files(backup, manifest, &unpacked)?;
-    let accounts = unpacked.join("accounts.sqlite");
-    fs::set_permissions(&accounts, fs::Permissions::from_mode(0o600)).map_err(|e| refused(&accounts, &e))?;
+    for path in ["accounts.sqlite", "notify.sqlite"].map(|name| unpacked.join(name)) {
+        if path.exists() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|e| refused(&path, &e))?;
+        }
+    }
     let runtime = crate::stores::runtime()?;
     let mut log = MessageLog::open(&unpacked, crate::stores::keeping_log()).map_err(|e| failed(&e))?;
     // Opened for writing once, so that they are of this program's format.
     drop((
         Rooms::open(&unpacked).map_err(|e| failed(&e))?,
         Accounts::open(&unpacked).map_err(|e| failed(&e))?,
+        Notifications::open(&unpacked).map_err(|e| failed(&e))?,
     ));
-    let mut rooms = RoomsSnapshot::open(&unpacked).map_err(|e| failed(&e))?;
-    let mut accounts = AccountsSnapshot::open(&unpacked).map_err(|e| failed(&e))?;
+    let mut tables = super::embedded_tables(&unpacked)?;
     progress.say("comparing rooms with their hashes");
     let since = Millis(manifest.keys_since_unix_millis);
     let hashes = read_hashes(&unpacked.join(HASHES))?;
     runtime.block_on(same_rooms(&log, &hashes, since))?;
-    runtime.block_on(same_tables(&mut rooms, &mut accounts, manifest))?;
+    runtime.block_on(same_tables(&mut tables, manifest))?;
     let seconds = u32::try_from(os::wall_millis().0 / 1_000).unwrap_or(u32::MAX);
     let epoch = Epoch(seconds.max(manifest.epoch.saturating_add(1)));
 
     if config.outside.relational == RelationalIn::Postgres {
         progress.say("filling PostgreSQL");
-        fill_postgres(config, &runtime, &mut rooms, &mut accounts)?;
+        fill_postgres(config, &runtime, &mut tables)?;
     }
-    drop((rooms, accounts));
+    drop(tables);
     match config.outside.messages {
         MessagesIn::Embedded => {
             let raised = runtime.block_on(log.raise_epoch(epoch));
@@ -118,7 +123,7 @@ fn place(config: &Config, dir: &DataDir, unpacked: &Path) -> Result<(), Failure>
         kept.push("messages");
     }
     if config.outside.relational == RelationalIn::Embedded {
-        kept.extend(["rooms.sqlite", "accounts.sqlite"]);
+        kept.extend(lynk_embedded::TABLE_FILES);
     }
     sync_tree(unpacked)?;
     for name in kept {
@@ -174,18 +179,21 @@ pub(crate) fn differs(mut differ: Vec<String>) -> Result<(), Failure> {
     if count == 0 { Ok(()) } else { Err(CopyError::Differs(differ).into()) }
 }
 
-async fn same_tables<R, A>(rooms: &mut R, accounts: &mut A, manifest: &Manifest) -> Result<(), Failure>
-where
-    R: RoomDump + LastFault,
-    A: AccountDump + LastFault,
-{
+async fn same_tables(
+    (rooms, accounts, notify): &mut EmbeddedTables,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
     let each = &mut async |_| Ok(());
     let of_rooms = digest_tables(rooms, "the backup's", |_| true, each).await?.digest;
     let of_accounts = digest_tables(accounts, "the backup's", is_backed_up, each).await?.digest;
+    let of_notify = digest_tables(notify, "the backup's", NotifyRow::is_history, each).await?.digest;
+    let mut compared =
+        vec![("rooms", of_rooms, &manifest.relational), ("accounts", of_accounts, &manifest.accounts)];
+    if !manifest.notify.is_empty() {
+        compared.push(("notifications", of_notify, &manifest.notify));
+    }
     let mut differ = Vec::new();
-    for (what, found, told) in
-        [("rooms", of_rooms, &manifest.relational), ("accounts", of_accounts, &manifest.accounts)]
-    {
+    for (what, found, told) in compared {
         if found.to_string() != *told {
             differ.push(format!("the tables of {what}: {found}, not {told}"));
         }
@@ -274,37 +282,42 @@ where
     Ok(rooms)
 }
 
+/// Which rows are copied.
+type Kept<R> = fn(&R) -> bool;
+
 /// Fills empty tables and compares them.
 ///
 /// # Errors
 /// They are not empty, or fail.
 #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "no outside tables"))]
-pub(crate) async fn fill_tables<R, A, RF, AF, RD, AD>(
-    (rooms, accounts): (&mut R, &mut A),
-    (rooms_to, accounts_to): (&mut RF, &mut AF),
-    look: impl AsyncFn() -> Result<(RD, AD), Failure>,
-    kept: fn(&AccountsRow) -> bool,
+pub(crate) async fn fill_tables<RF, AF, NF, RD, AD, ND>(
+    (rooms, accounts, notify): &mut EmbeddedTables,
+    (rooms_to, accounts_to, notify_to): (&mut RF, &mut AF, &mut NF),
+    look: impl AsyncFn() -> Result<(RD, AD, ND), Failure>,
+    (kept_accounts, kept_notify): (Kept<AccountsRow>, Kept<NotifyRow>),
 ) -> Result<(u64, u64), Failure>
 where
-    R: RoomDump + LastFault,
-    A: AccountDump + LastFault,
     RF: RoomFill + LastFault,
     AF: AccountFill + LastFault,
+    NF: NotifyFill + LastFault,
     RD: RoomDump + LastFault,
     AD: AccountDump + LastFault,
+    ND: NotifyDump + LastFault,
 {
     let each = &mut async |_| Ok(());
-    let (mut rooms_there, mut accounts_there) = look().await?;
-    if count(&mut rooms_there).await? + count(&mut accounts_there).await? > 0 {
+    let mut there = look().await?;
+    if count(&mut there.0).await? + count(&mut there.1).await? + count(&mut there.2).await? > 0 {
         return Err(rows_already());
     }
     let of_rooms = copy_tables(rooms, rooms_to, |_| true, each).await?;
-    let of_accounts = copy_tables(accounts, accounts_to, kept, each).await?;
-    drop((rooms_there, accounts_there));
-    let (mut rooms_there, mut accounts_there) = look().await?;
-    let rooms = digest_tables(&mut rooms_there, "the copy's", |_| true, each).await?;
-    let accounts = digest_tables(&mut accounts_there, "the copy's", |_| true, each).await?;
-    same_tables_filled((of_rooms, rooms), (of_accounts, accounts))?;
+    let of_accounts = copy_tables(accounts, accounts_to, kept_accounts, each).await?;
+    let of_notify = copy_tables(notify, notify_to, kept_notify, each).await?;
+    drop(there);
+    let mut there = look().await?;
+    let rooms = digest_tables(&mut there.0, "the copy's", |_| true, each).await?;
+    let accounts = digest_tables(&mut there.1, "the copy's", |_| true, each).await?;
+    let notify = digest_tables(&mut there.2, "the copy's", |_| true, each).await?;
+    same_tables_filled([(of_rooms, rooms), (of_accounts, accounts), (of_notify, notify)])?;
     Ok((of_rooms.counted, of_accounts.counted))
 }
 
@@ -316,13 +329,13 @@ pub(crate) async fn count<D: Dump + LastFault>(there: &mut D) -> Result<u64, Cop
     there.count().await.map_err(|error| CopyError::store("what is to be filled", there, error))
 }
 
-/// Compares what was filled with what it was filled from: rooms, and accounts.
+/// Compares what was filled with what it was filled from: rooms, accounts, and notifications.
 ///
 /// # Errors
 /// They differ.
-pub(crate) fn same_tables_filled(rooms: (Tables, Tables), accounts: (Tables, Tables)) -> Result<(), Failure> {
+pub(crate) fn same_tables_filled(filled: [(Tables, Tables); 3]) -> Result<(), Failure> {
     let mut differ = Vec::new();
-    for (what, (one, other)) in [("rooms", rooms), ("accounts", accounts)] {
+    for (what, (one, other)) in ["rooms", "accounts", "notifications"].into_iter().zip(filled) {
         if one != other {
             differ.push(format!("the tables of {what}: {} and {}", one.digest, other.digest));
         }
@@ -330,28 +343,24 @@ pub(crate) fn same_tables_filled(rooms: (Tables, Tables), accounts: (Tables, Tab
     differs(differ)
 }
 
-fn fill_postgres(
-    config: &Config,
-    runtime: &Runtime,
-    rooms: &mut RoomsSnapshot,
-    accounts: &mut AccountsSnapshot,
-) -> Result<(), Failure> {
+fn fill_postgres(config: &Config, runtime: &Runtime, embedded: &mut EmbeddedTables) -> Result<(), Failure> {
     #[cfg(feature = "postgres")]
     {
         let tables = crate::stores::postgres::Tables::open(config, runtime)?;
         let (mut rooms_to, mut accounts_to) = (tables.rooms.clone(), tables.accounts.clone());
+        let mut notify_to = tables.notify.clone();
         let filled = fill_tables(
-            (rooms, accounts),
-            (&mut rooms_to, &mut accounts_to),
+            embedded,
+            (&mut rooms_to, &mut accounts_to, &mut notify_to),
             async || tables.snapshots().await,
-            is_backed_up,
+            (is_backed_up, NotifyRow::is_history),
         );
         runtime.block_on(filled)?;
         Ok(())
     }
     #[cfg(not(feature = "postgres"))]
     {
-        let _ = (config, runtime, rooms, accounts);
+        let _ = (config, runtime, embedded);
         unreachable!("the configuration is refused by a build without it")
     }
 }

@@ -1,16 +1,16 @@
-//! Rooms and accounts on their way from the embedded files into PostgreSQL, while the server serves.
+//! Rooms, accounts and notifications on their way from the embedded files into PostgreSQL, while the server serves.
 //!
 //! 1. [`Relational::copy_whole`]: the files are copied as they are at one moment, each by itself, into [`MOVE_PART`] of the data directory; all rows
 //!    of the copy go into PostgreSQL, which is then compared with it by digest. That takes as long as there are rows, and nobody waits.
 //! 2. [`Relational::catch_up`]: the files are copied again, and what differs from the copy before is brought over. It is repeated until little
 //!    differs, so that as little as can be is left for the end.
 //! 3. [`Relational::finish`], when the server has ended and nobody changes the files any more: what differs between the last copy and the files
-//!    themselves is brought over. Two local files are read for it, and PostgreSQL is written and read for as much as changed since.
+//!    themselves is brought over. Local files are read for it, and PostgreSQL is written and read for as much as changed since.
 //!
-//! What is proven each time says [`bring_tables`]; the last time it is that PostgreSQL has what the files have. The two files need not be of one
-//! moment before: the last step takes both as they are at the end.
+//! What is proven each time says [`bring_tables`]; the last time it is that PostgreSQL has what the files have. The files need not be of one
+//! moment before: the last step takes them all as they are at the end.
 //!
-//! Thread: that of the copy, on its runtime. Limits: two copies of the two files at a time on the disk of the data directory, which must have
+//! Thread: that of the copy, on its runtime. Limits: two copies of the files at a time on the disk of the data directory, which must have
 //! room for them and [`SPARE_BYTES`] more. [`MOVE_PART`] goes with this value, and with the next start when the process was killed.
 
 use std::fs::{self, DirBuilder};
@@ -18,10 +18,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use lynk_copy::{Brought, CopyError, Digest, bring_tables, copy_tables, digest_tables};
-use lynk_embedded::{AccountsSnapshot, OpenError, RoomsSnapshot, TABLE_FILES};
+use lynk_embedded::{OpenError, TABLE_FILES};
 
 use super::restore::{count, fill_tables, rows_already, same_tables_filled};
-use super::{MOVE_PART, MovedTables, remove_move_part};
+use super::{EmbeddedTables, MOVE_PART, MovedTables, embedded_tables, remove_move_part};
 use crate::data_dir::refused;
 use crate::exit::Failure;
 use crate::stores::postgres::Tables;
@@ -42,8 +42,8 @@ const LAST: &str = "copying the last changes of rooms and accounts";
 struct Files(PathBuf);
 
 impl Files {
-    fn open(&self) -> Result<(RoomsSnapshot, AccountsSnapshot), Failure> {
-        open(&self.0)
+    fn open(&self) -> Result<EmbeddedTables, Failure> {
+        embedded_tables(&self.0)
     }
 }
 
@@ -60,6 +60,7 @@ struct Held {
     files: Files,
     rooms: Digest,
     accounts: Digest,
+    notify: Digest,
 }
 
 /// See the module.
@@ -84,13 +85,22 @@ fn failed(error: &OpenError) -> Failure {
     Failure::dependency(error.to_string())
 }
 
-fn open(data: &Path) -> Result<(RoomsSnapshot, AccountsSnapshot), Failure> {
-    let opened = RoomsSnapshot::open(data).and_then(|rooms| Ok((rooms, AccountsSnapshot::open(data)?)));
-    opened.map_err(|error| failed(&error))
+/// What was brought over of each.
+struct AllBrought {
+    rooms: Brought,
+    accounts: Brought,
+    notify: Brought,
 }
 
-fn changes(brought: &Brought) -> u64 {
-    brought.gone + brought.put
+impl AllBrought {
+    fn changes(&self) -> u64 {
+        [&self.rooms, &self.accounts, &self.notify].iter().map(|brought| brought.gone + brought.put).sum()
+    }
+
+    fn held(&self, files: Files) -> Held {
+        let (rooms, accounts) = (self.rooms.tables.digest, self.accounts.tables.digest);
+        Held { files, rooms, accounts, notify: self.notify.tables.digest }
+    }
 }
 
 impl Relational {
@@ -106,27 +116,37 @@ impl Relational {
         &mut self,
         each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
     ) -> Result<(), Failure> {
-        let (mut rooms, mut accounts) = self.tables.snapshots().await?;
-        if count(&mut rooms).await? + count(&mut accounts).await? > 0 {
+        let mut there = self.tables.snapshots().await?;
+        if count(&mut there.0).await? + count(&mut there.1).await? + count(&mut there.2).await? > 0 {
             return Err(rows_already());
         }
-        drop((rooms, accounts));
+        drop(there);
         each(COPYING, 0).await?;
         let files = self.copy_files()?;
-        let (mut rooms, mut accounts) = files.open()?;
+        let (mut rooms, mut accounts, mut notify) = files.open()?;
         let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
+        let mut notify_to = self.tables.notify.clone();
         let told = &mut async |rows| each(COPYING, rows).await;
         let of_rooms = copy_tables(&mut rooms, &mut rooms_to, |_| true, told).await?;
-        let told = &mut async |rows| each(COPYING, of_rooms.digest.rows + rows).await;
+        let before = of_rooms.digest.rows;
+        let told = &mut async |rows| each(COPYING, before + rows).await;
         let of_accounts = copy_tables(&mut accounts, &mut accounts_to, |_| true, told).await?;
+        let before = before + of_accounts.digest.rows;
+        let told = &mut async |rows| each(COPYING, before + rows).await;
+        let of_notify = copy_tables(&mut notify, &mut notify_to, |_| true, told).await?;
 
-        let (mut rooms, mut accounts) = self.tables.snapshots().await?;
+        let mut there = self.tables.snapshots().await?;
         let told = &mut async |rows| each(COMPARING, rows).await;
-        let rooms = digest_tables(&mut rooms, "the copy's", |_| true, told).await?;
-        let told = &mut async |rows| each(COMPARING, of_rooms.digest.rows + rows).await;
-        let accounts = digest_tables(&mut accounts, "the copy's", |_| true, told).await?;
-        same_tables_filled((of_rooms, rooms), (of_accounts, accounts))?;
-        self.held = Some(Held { files, rooms: rooms.digest, accounts: accounts.digest });
+        let rooms = digest_tables(&mut there.0, "the copy's", |_| true, told).await?;
+        let before = rooms.digest.rows;
+        let told = &mut async |rows| each(COMPARING, before + rows).await;
+        let accounts = digest_tables(&mut there.1, "the copy's", |_| true, told).await?;
+        let before = before + accounts.digest.rows;
+        let told = &mut async |rows| each(COMPARING, before + rows).await;
+        let notify = digest_tables(&mut there.2, "the copy's", |_| true, told).await?;
+        same_tables_filled([(of_rooms, rooms), (of_accounts, accounts), (of_notify, notify)])?;
+        let (rooms, accounts, notify) = (rooms.digest, accounts.digest, notify.digest);
+        self.held = Some(Held { files, rooms, accounts, notify });
         Ok(())
     }
 
@@ -142,9 +162,9 @@ impl Relational {
         for _ in 0..ROUNDS_MAX {
             each(CHANGES, 0).await?;
             let files = self.copy_files()?;
-            let (rooms, accounts) = self.bring(files.open()?, each).await?;
-            self.held = Some(Held { files, rooms: rooms.tables.digest, accounts: accounts.tables.digest });
-            let changed = changes(&rooms) + changes(&accounts);
+            let brought = self.bring(files.open()?, each).await?;
+            let changed = brought.changes();
+            self.held = Some(brought.held(files));
             // When it does not become less, people change as much as is brought over in the time.
             if changed <= FEW || changed > before / 2 {
                 break;
@@ -164,40 +184,42 @@ impl Relational {
     ) -> Result<MovedTables, Failure> {
         if self.held.is_none() {
             // Nobody serves: there is one state of them.
-            let (mut rooms, mut accounts) = open(&self.root)?;
+            let mut embedded = embedded_tables(&self.root)?;
             let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
+            let mut notify_to = self.tables.notify.clone();
             each(COPYING, 0).await?;
             let filled = fill_tables(
-                (&mut rooms, &mut accounts),
-                (&mut rooms_to, &mut accounts_to),
+                &mut embedded,
+                (&mut rooms_to, &mut accounts_to, &mut notify_to),
                 async || self.tables.snapshots().await,
-                |_| true,
+                (|_| true, |_| true),
             );
             let (rooms, accounts) = filled.await?;
             return Ok(MovedTables { rooms, accounts, ..MovedTables::default() });
         }
         each(LAST, 0).await?;
-        let files = open(&self.root)?;
-        let (rooms, accounts) = self.bring(files, &mut async |_, rows| each(LAST, rows).await).await?;
+        let files = embedded_tables(&self.root)?;
+        let brought = self.bring(files, &mut async |_, rows| each(LAST, rows).await).await?;
         Ok(MovedTables {
-            rooms: rooms.tables.counted,
-            accounts: accounts.tables.counted,
+            rooms: brought.rooms.tables.counted,
+            accounts: brought.accounts.tables.counted,
             changes: self.changes,
-            late: changes(&rooms) + changes(&accounts),
+            late: brought.changes(),
         })
     }
 
     /// Brings PostgreSQL from the files of before to those of now.
     async fn bring(
         &mut self,
-        (mut rooms, mut accounts): (RoomsSnapshot, AccountsSnapshot),
+        (mut rooms, mut accounts, mut notify): EmbeddedTables,
         each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
-    ) -> Result<(Brought, Brought), Failure> {
+    ) -> Result<AllBrought, Failure> {
         let Some(held) = &self.held else {
             return Err(Failure::dependency("nothing was copied yet"));
         };
-        let (mut rooms_before, mut accounts_before) = held.files.open()?;
+        let (mut rooms_before, mut accounts_before, mut notify_before) = held.files.open()?;
         let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
+        let mut notify_to = self.tables.notify.clone();
         let look = &mut async || {
             let shown = self.tables.rooms.snapshot().await;
             shown.map_err(|error| CopyError::store("the copy's rooms", &self.tables.rooms, error))
@@ -209,11 +231,21 @@ impl Relational {
             let shown = self.tables.accounts.snapshot().await;
             shown.map_err(|error| CopyError::store("the copy's accounts", &self.tables.accounts, error))
         };
-        let told = &mut async |rows| each(CHANGES, of_rooms.tables.digest.rows + rows).await;
+        let before = of_rooms.tables.digest.rows;
+        let told = &mut async |rows| each(CHANGES, before + rows).await;
         let sides = (&mut accounts_before, &mut accounts);
         let of_accounts = bring_tables(sides, &mut accounts_to, look, held.accounts, told).await?;
-        self.changes += changes(&of_rooms) + changes(&of_accounts);
-        Ok((of_rooms, of_accounts))
+        let look = &mut async || {
+            let shown = self.tables.notify.snapshot().await;
+            shown.map_err(|error| CopyError::store("the copy's notifications", &self.tables.notify, error))
+        };
+        let before = before + of_accounts.tables.digest.rows;
+        let told = &mut async |rows| each(CHANGES, before + rows).await;
+        let sides = (&mut notify_before, &mut notify);
+        let of_notify = bring_tables(sides, &mut notify_to, look, held.notify, told).await?;
+        let brought = AllBrought { rooms: of_rooms, accounts: of_accounts, notify: of_notify };
+        self.changes += brought.changes();
+        Ok(brought)
     }
 
     /// Copies the files as they are now.

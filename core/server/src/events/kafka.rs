@@ -13,6 +13,7 @@ use lynk_kafka::{
     Outbox,
 };
 use lynk_model::StoreError;
+use lynk_model::event::Stream;
 use lynk_model::port::AccountStore;
 use tokio::runtime::Runtime;
 
@@ -38,10 +39,14 @@ impl<A: AccountStore + Send> Outbox for StoredOutbox<A> {
     }
 }
 
-fn sink(config: &Config, user: &'static str) -> Result<KafkaSink, Failure> {
+/// How brokers are reached as a user.
+///
+/// # Errors
+/// An identity that is missing or cannot be used.
+pub(crate) fn connect(config: &Config, user: &'static str) -> Result<Connect, Failure> {
     let outside = &config.outside;
     let identity = Identity::of(outside, user)?;
-    let connect = Connect {
+    Ok(Connect {
         bootstrap: outside.kafka.bootstrap.clone(),
         user: user.to_owned(),
         password: identity.secret()?,
@@ -51,7 +56,15 @@ fn sink(config: &Config, user: &'static str) -> Result<KafkaSink, Failure> {
             key: Secret::new(read(&identity.key)?),
         }),
         timeout: Duration::from_millis(outside.kafka.timeout_millis),
-    };
+    })
+}
+
+/// What publishes as a user.
+///
+/// # Errors
+/// An identity that is missing or cannot be used.
+pub(crate) fn sink(config: &Config, user: &'static str) -> Result<KafkaSink, Failure> {
+    let (outside, connect) = (&config.outside, connect(config, user)?);
     let envelope = match outside.events.envelope {
         EventEnvelope::None => Envelope::None,
         EventEnvelope::Binary => Envelope::Binary,
@@ -80,7 +93,7 @@ pub(super) fn start<A: AccountStore + Send + 'static>(
     let options =
         PublishOptions { texts: config.outside.events.include_body, seed: u64::from_le_bytes(os::random()?) };
     let parts = KafkaParts {
-        publisher: Publisher::new(root, recovered, shard_count, cursors, options),
+        publisher: Publisher::new(root, recovered, shard_count, cursors, &Stream::OUTSIDE, options),
         reader,
         disk: RealDisk,
         sink: sink(config, ENGINE)?,

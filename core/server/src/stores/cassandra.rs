@@ -75,7 +75,8 @@ pub(crate) fn messages(
         })?;
         Ok::<_, Failure>(Store { store, runtime })
     };
-    Ok(Messages { read: open()?, drained: open()?, embedded: None })
+    let notified = crate::push::reads(config).then(open).transpose()?;
+    Ok(Messages { read: open()?, drained: open()?, notified, embedded: None })
 }
 
 /// The message log, to be copied or filled; `installation` matters to drain positions only.

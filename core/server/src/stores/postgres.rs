@@ -9,9 +9,10 @@ use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::RoomStore as _;
 use lynk_model::{RoomWish, StoreError};
-use lynk_postgres::grants::{ACCOUNTS, MIGRATE, ROOMS};
+use lynk_postgres::grants::{ACCOUNTS, MIGRATE, NOTIFY, ROOMS};
 use lynk_postgres::{
-    AccountsSnapshot, Connect, Fault, FaultKind, PostgresAccounts, PostgresRooms, RoomsSnapshot, Timeouts,
+    AccountsSnapshot, Connect, Fault, FaultKind, NotifySnapshot, PostgresAccounts, PostgresNotify,
+    PostgresRooms, RoomsSnapshot, Timeouts,
 };
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::{Handle, Runtime};
@@ -90,10 +91,21 @@ pub(crate) fn accounts(
     Ok(accounts)
 }
 
-/// Both relational sides, to be copied or filled.
+/// The store of notifications, once the database answers.
+///
+/// # Errors
+/// It does not, or refuses us.
+pub(crate) fn notify(config: &Config, health: &Health, runtime: &Runtime) -> Result<PostgresNotify, Failure> {
+    let notify = PostgresNotify::new(&connect(config, NOTIFY)?).map_err(unusable)?;
+    wait_for(NAME, config, health, runtime, async || notify.check().await.map_err(|fault| miss(&fault)))?;
+    Ok(notify)
+}
+
+/// All relational sides, to be copied or filled.
 pub(crate) struct Tables {
     pub(crate) rooms: PostgresRooms,
     pub(crate) accounts: PostgresAccounts,
+    pub(crate) notify: PostgresNotify,
 }
 
 impl Tables {
@@ -104,14 +116,17 @@ impl Tables {
     pub(crate) fn open(config: &Config, runtime: &Runtime) -> Result<Self, Failure> {
         let health = Health::new();
         let rooms = rooms(config, &health, runtime, super::key_life_millis(config))?;
-        Ok(Self { rooms, accounts: accounts(config, &health, runtime)? })
+        let notify = notify(config, &health, runtime)?;
+        Ok(Self { rooms, accounts: accounts(config, &health, runtime)?, notify })
     }
 
-    /// Both as they are now.
+    /// All as they are now.
     ///
     /// # Errors
     /// The database does not answer.
-    pub(crate) async fn snapshots(&self) -> Result<(RoomsSnapshot, AccountsSnapshot), Failure> {
+    pub(crate) async fn snapshots(
+        &self,
+    ) -> Result<(RoomsSnapshot, AccountsSnapshot, NotifySnapshot), Failure> {
         let failed = |fault: Option<Fault>| {
             Failure::dependency(format!(
                 "{NAME}: {}",
@@ -120,7 +135,8 @@ impl Tables {
         };
         let rooms = self.rooms.snapshot().await.map_err(|_| failed(self.rooms.take_fault()))?;
         let accounts = self.accounts.snapshot().await.map_err(|_| failed(self.accounts.take_fault()))?;
-        Ok((rooms, accounts))
+        let notify = self.notify.snapshot().await.map_err(|_| failed(self.notify.take_fault()))?;
+        Ok((rooms, accounts, notify))
     }
 }
 

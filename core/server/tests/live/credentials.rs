@@ -111,6 +111,7 @@ fn one_command_makes_all_that_the_outside_systems_need_and_openssl_agrees() {
     let roles = [
         "lynk_rooms",
         "lynk_accounts",
+        "lynk_notify",
         "lynk_migrate",
         "postgres_admin",
         "lynk_messages",
@@ -368,6 +369,7 @@ fn init_writes_passwords_to_files_and_shows_none() {
         "lynk_migrate",
         "lynk_rooms",
         "lynk_accounts",
+        "lynk_notify",
         "lynk_messages",
         "lynk_cql_migrate",
         "cassandra_admin",

@@ -6,6 +6,12 @@ mod support;
 #[path = "../../../../bridges/sms/tests/twilio/double.rs"]
 mod double;
 
+#[path = "../../../../bridges/push/tests/push/double.rs"]
+mod google;
+
+#[path = "../../../../bridges/push/tests/push/schema.rs"]
+mod schema;
+
 mod bad_input;
 mod chat;
 mod command_line;
@@ -19,6 +25,7 @@ mod life;
 mod messages;
 mod people;
 mod privacy;
+mod push;
 mod rooms;
 mod secrets;
 mod transcripts;

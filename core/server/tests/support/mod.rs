@@ -296,6 +296,11 @@ impl Chatter {
         Self { sender, receiver, user: UserId::NIL, last: 0, events: VecDeque::new(), closed: None }
     }
 
+    /// Over a connection that stands.
+    pub(crate) fn over(sender: Sender, receiver: client::Receiver, user: UserId) -> Self {
+        Self { sender, receiver, user, last: 0, events: VecDeque::new(), closed: None }
+    }
+
     /// Connects and signs in as a new user.
     pub(crate) fn sign_in(server: &Server) -> Self {
         Self::sign_in_as(server, user(), json!([]))

@@ -307,6 +307,16 @@ pub(super) fn mentions(
     Ok(found)
 }
 
+pub(super) fn read_state(
+    keyspace: &Keyspace,
+    room: RoomId,
+    user: UserId,
+) -> Result<Option<ReadState>, Fault> {
+    let Some(value) = keyspace.get(key::position(room, user))? else { return Ok(None) };
+    let Position { round, read, delivered } = value::decode_position(&value)?;
+    Ok(Some(ReadState { user, round, read, delivered }))
+}
+
 pub(super) fn reads(keyspace: &Keyspace, room: RoomId) -> Result<Vec<ReadState>, Fault> {
     let mut states = Vec::new();
     for guard in keyspace.prefix(key::prefix(room, Table::Position)) {

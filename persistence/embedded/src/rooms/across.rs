@@ -1,13 +1,15 @@
-//! Who blocks whom, and which names there are, for a reader beside the store's own thread.
+//! Who blocks whom, who is a member, and which names there are, for a reader beside the store's own thread.
 
 use std::path::Path;
 
-use lynk_domain::{Millis, RoomId, UserId};
-use rusqlite::{Connection, OpenFlags};
+use lynk_domain::{Millis, RoomId, Seq, UserId};
+use lynk_model::notify::RoomAudience;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
+use crate::sqlite::number;
 use crate::{Fault, OpenError, names};
 
-/// Reads blocks and names of `<data>/rooms.sqlite`, which must exist, while its owner writes.
+/// Reads blocks, members and names of `<data>/rooms.sqlite`, which must exist, while its owner writes.
 #[derive(Debug)]
 pub struct RoomsBeside(Connection);
 
@@ -57,8 +59,12 @@ impl RoomsBeside {
     /// # Errors
     /// What SQLite says.
     pub fn blocked_by(&self, user: UserId) -> Result<Vec<UserId>, Fault> {
-        let mut statement = self.0.prepare_cached("SELECT user FROM blocks WHERE by = ?1 ORDER BY user")?;
-        let rows = statement.query_map([user.0], |row| row.get(0).map(UserId))?;
+        self.users("SELECT user FROM blocks WHERE by = ?1 ORDER BY user", [user.0])
+    }
+
+    fn users(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<UserId>, Fault> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map(params, |row| row.get(0).map(UserId))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -71,5 +77,53 @@ impl RoomsBeside {
             self.0.prepare_cached("SELECT room FROM rooms WHERE room > ?1 ORDER BY room LIMIT ?2")?;
         let rows = statement.query_map((after.0, limit), |row| row.get(0).map(RoomId))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// As [`Audience::room`](lynk_model::port::Audience::room).
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn audience(
+        &self,
+        room: RoomId,
+        members_max: u32,
+        named: &[UserId],
+    ) -> Result<Option<RoomAudience>, Fault> {
+        // One more than wanted tells whether there are more, without counting a room of a hundred thousand.
+        let sql = "SELECT user FROM members WHERE room = ?1 ORDER BY user LIMIT ?2";
+        let members = self.users(sql, params![room.0, i64::from(members_max) + 1])?;
+        if members.is_empty() {
+            return Ok(None);
+        }
+        if members.len() as u64 <= u64::from(members_max) {
+            return Ok(Some(RoomAudience { size: members.len() as u64, members, wishes: Vec::new() }));
+        }
+        let mut members = Vec::new();
+        for user in named {
+            if self.joined(room, *user)?.is_some() {
+                members.push(*user);
+            }
+        }
+        Ok(Some(RoomAudience { size: u64::from(members_max) + 1, members, wishes: Vec::new() }))
+    }
+
+    /// Those on the other side of a block with the user, ascending.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn blocked(&self, user: UserId) -> Result<Vec<UserId>, Fault> {
+        let sql =
+            "SELECT user FROM blocks WHERE by = ?1 UNION SELECT by FROM blocks WHERE user = ?1 ORDER BY 1";
+        self.users(sql, [user.0])
+    }
+
+    /// Since when a member is one: the seq of joining; `None` for who is no member.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn joined(&self, room: RoomId, user: UserId) -> Result<Option<Seq>, Fault> {
+        let sql = "SELECT joined_seq FROM members WHERE room = ?1 AND user = ?2";
+        let mut statement = self.0.prepare_cached(sql)?;
+        Ok(statement.query_row(params![room.0, user.0], |row| number(row, 0)).optional()?.map(Seq))
     }
 }

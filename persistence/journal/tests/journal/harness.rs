@@ -13,6 +13,7 @@ use lynk_journal::{
     Progress, PublishOptions, PublishStep, Publisher, Reader, RecoverError, RecoverOptions, Recovered,
     WriteOp, WriteOutcome, Writer, WriterLimits, execute, recover,
 };
+use lynk_model::event::Stream;
 use lynk_model::memory::MemoryEvents;
 use lynk_model::port::{MessageStore, NotUnread};
 use lynk_model::{
@@ -283,11 +284,13 @@ impl Boot {
         seed: u64,
     ) -> Result<Self, RecoverError> {
         let mut boot = Self::start(disk, store, shard_count, seed)?;
-        let (cursors, _) = Cursors::open(disk, root(), &boot.recovered, shard_count)?;
+        let (cursors, _) = Cursors::open(disk, root(), &boot.recovered, shard_count, &Stream::OUTSIDE)?;
         let drainer = Drainer::new(root(), &boot.recovered, shard_count, boot.keeper.disk_use());
         boot.drainer = drainer.hold(Arc::clone(&cursors));
         let options = PublishOptions { texts: true, seed };
-        boot.publisher = Some(Publisher::new(root(), &boot.recovered, shard_count, cursors, options));
+        let streams = &Stream::OUTSIDE;
+        boot.publisher =
+            Some(Publisher::new(root(), &boot.recovered, shard_count, cursors, streams, options));
         Ok(boot)
     }
 

@@ -211,7 +211,8 @@ fn a_restart_goes_on_where_it_was_and_without_its_file_at_the_oldest_record() {
         }
         disk.restart();
         let recovered = Boot::start(&disk, &store, 1, 9).expect("no fault is set").recovered;
-        let (cursors, kept) = Cursors::open(&disk, root(), &recovered, 1).expect("no fault is set");
+        let (cursors, kept) =
+            Cursors::open(&disk, root(), &recovered, 1, &Stream::OUTSIDE).expect("no fault is set");
         assert_eq!(kept, if damaged { Kept::Damaged } else { Kept::Nothing });
         assert_eq!(cursors.published(SourceId(0), Stream::Received), Lsn(0));
         if damaged {
@@ -332,11 +333,52 @@ fn texts_are_published_only_when_asked_for() {
     let store = MemoryStore::default();
     let mut boot = start(&disk, &store, 1);
     fill(&mut boot, 1, 20);
-    let (cursors, _) = Cursors::open(&disk, root(), &boot.recovered, 1).expect("no fault is set");
+    let (cursors, _) =
+        Cursors::open(&disk, root(), &boot.recovered, 1, &Stream::OUTSIDE).expect("no fault is set");
     let options = lynk_journal::PublishOptions { texts: false, seed: 1 };
-    boot.publisher = Some(lynk_journal::Publisher::new(root(), &boot.recovered, 1, cursors, options));
+    boot.publisher =
+        Some(lynk_journal::Publisher::new(root(), &boot.recovered, 1, cursors, &Stream::OUTSIDE, options));
     let mut sink = MemoryEvents::default();
     boot.publish(&mut sink);
     assert_eq!(sink.published.len(), 20);
     assert!(sink.published.iter().all(|event| matches!(event.body, EventBody::Posted { text: None, .. })));
+}
+
+#[test]
+fn notifications_follow_the_store_and_nobody_waits_for_a_stream_that_is_not_read() {
+    let disk = new_disk();
+    let (mut store, mut sink) = (MemoryStore::default(), MemoryEvents::default());
+    let mut boot = start(&disk, &store, 1);
+    let streams = [Stream::Notified];
+    let (cursors, _) = Cursors::open(&disk, root(), &boot.recovered, 1, &streams).expect("no fault is set");
+    let drainer = lynk_journal::Drainer::new(root(), &boot.recovered, 1, boot.keeper.disk_use());
+    boot.drainer = drainer.hold(std::sync::Arc::clone(&cursors));
+    let options = lynk_journal::PublishOptions { texts: true, seed: 5 };
+    let publisher = lynk_journal::Publisher::new(
+        root(),
+        &boot.recovered,
+        1,
+        std::sync::Arc::clone(&cursors),
+        &streams,
+        options,
+    );
+    boot.publisher = Some(publisher);
+    fill(&mut boot, 2, 5);
+    boot.publish(&mut sink);
+    assert_eq!(sink.published.len(), 0, "the store does not have it");
+    boot.drain(&mut store);
+    assert_eq!(cursors.passed(SourceId(0)), Lsn(0));
+    boot.publish(&mut sink);
+    assert_eq!(cursors.passed(SourceId(0)), Lsn(10));
+    let of_streams: Vec<_> = sink.published.iter().map(|event| event.topic).collect();
+    assert!(of_streams.iter().all(|topic| *topic == Topic::MessageCreated) && !of_streams.is_empty());
+    assert!(
+        sink.published.iter().all(|event| !matches!(&event.body, EventBody::Posted { text: Some(_), .. }))
+    );
+    // Nobody wants the next ones.
+    let before = sink.published.len();
+    fill(&mut boot, 1, 5);
+    boot.drain(&mut store);
+    boot.publisher.as_mut().expect("it").pass(&boot.reader);
+    assert_eq!((cursors.passed(SourceId(0)), sink.published.len()), (Lsn(15), before));
 }

@@ -139,7 +139,7 @@ fn key<R: DumpRow>(row: &R) -> Vec<u8> {
 }
 
 /// The rows of a dump, in pages of one size.
-fn pages<D: Dump>(dump: &mut D, limit: u32) -> Vec<D::Row> {
+pub(super) fn pages<D: Dump>(dump: &mut D, limit: u32) -> Vec<D::Row> {
     let (mut rows, mut mark) = (Vec::new(), Some(MarkOf::<D>::default()));
     while let Some(at) = mark {
         let page = ready(dump.rows(&at, limit)).expect("readable");
@@ -157,7 +157,7 @@ fn pages<D: Dump>(dump: &mut D, limit: u32) -> Vec<D::Row> {
 }
 
 /// All rows of a dump by their keys, encoded, in pages of several sizes. What else a dump answers must agree with them.
-fn all_rows<D: Dump>(dump: &mut D) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub(super) fn all_rows<D: Dump>(dump: &mut D) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let rows = pages(dump, 1_000);
     let by_key = |rows: &[D::Row]| -> BTreeMap<Vec<u8>, Vec<u8>> {
         rows.iter().map(|row| (key(row), encoding(row))).collect()
@@ -174,7 +174,7 @@ fn all_rows<D: Dump>(dump: &mut D) -> BTreeMap<Vec<u8>, Vec<u8>> {
     all
 }
 
-async fn copy<D: Dump, F: Fill<Row = D::Row>>(
+pub(super) async fn copy<D: Dump, F: Fill<Row = D::Row>>(
     dump: &mut D,
     fill: &mut F,
     limit: u32,
@@ -190,7 +190,11 @@ async fn copy<D: Dump, F: Fill<Row = D::Row>>(
 }
 
 /// Brings a store that was filled from `before` to what `after` has: what is gone is taken out, what is new or another is put in.
-fn follow<F: Fill>(store: &mut F, before: &mut impl Dump<Row = F::Row>, after: &mut impl Dump<Row = F::Row>) {
+pub(super) fn follow<F: Fill>(
+    store: &mut F,
+    before: &mut impl Dump<Row = F::Row>,
+    after: &mut impl Dump<Row = F::Row>,
+) {
     let (before, after) = (pages(before, 3), pages(after, 3));
     let kept: BTreeMap<_, _> = after.iter().map(|row| (key(row), encoding(row))).collect();
     let known: BTreeMap<_, _> = before.iter().map(|row| (key(row), encoding(row))).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lynk_domain::{Epoch, Millis, RoomId, Seq};
 
 use super::MessageStore;
-use crate::dump::{AccountsRow, DumpPage, DumpRow, LogRow, RoomsRow};
+use crate::dump::{AccountsRow, DumpPage, DumpRow, LogRow, NotifyRow, RoomsRow};
 use crate::{Position, StoreError};
 
 /// A message log that can be read whole, and filled.
@@ -166,7 +166,7 @@ pub trait Fill {
     /// What is in them.
     type Row: DumpRow;
 
-    /// Puts rows in, each in place of the one with its key, and of another account with its telephone number. Lines of the audit log, and
+    /// Puts rows in, each in place of the one with its key, and of another account with its telephone number, or another device with its token. Lines of the audit log, and
     /// accounts in the outbox, that are there already are left out. Those of one call keep their order. Durable when it returns. Repeating
     /// it is harmless.
     ///
@@ -197,3 +197,11 @@ impl<D: Dump<Row = AccountsRow>> AccountDump for D {}
 /// Accounts that can be filled.
 pub trait AccountFill: Fill<Row = AccountsRow> {}
 impl<F: Fill<Row = AccountsRow>> AccountFill for F {}
+
+/// Notifications at one moment.
+pub trait NotifyDump: Dump<Row = NotifyRow> {}
+impl<D: Dump<Row = NotifyRow>> NotifyDump for D {}
+
+/// Notifications that can be filled.
+pub trait NotifyFill: Fill<Row = NotifyRow> {}
+impl<F: Fill<Row = NotifyRow>> NotifyFill for F {}
