@@ -11,6 +11,7 @@ mod copy;
 mod load;
 
 pub use copy::RoomsSnapshot;
+pub(crate) use load::wish;
 
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};

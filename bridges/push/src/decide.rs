@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use lynk_domain::{MessageId, Millis, RoomId, Seq, UserId};
-use lynk_model::Mentions;
-use lynk_model::notify::{Decision, Reason, RoomAudience, RoomWish, Wanted, Wish};
+use lynk_model::notify::{Decision, Reason, RoomAudience, Wanted};
+use lynk_model::{Mentions, RoomWish, Wish};
 
 /// The rules of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -13,6 +13,8 @@ use std::fmt;
 
 use lynk_domain::{MessageId, Millis, RoomId, Seq, SessionId, UserId};
 
+use crate::RoomWish;
+
 /// Devices that one account may have.
 pub const DEVICES_PER_ACCOUNT_MAX: u32 = 30;
 /// Longest token of a device, in bytes.
@@ -197,18 +199,6 @@ numbered! {
     }
 }
 
-numbered! {
-    /// What a user wants to be told of a room. The numbers are stored.
-    Wish {
-        /// What the server does by itself: everything, mentions only in a large room.
-        Default = 0 "default",
-        /// Everything, also in a large room.
-        All = 1 "all",
-        /// Mentions only.
-        Mentions = 2 "mentions",
-    }
-}
-
 /// A device that can be pushed to. There is one for a session at most.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Device {
@@ -230,21 +220,6 @@ pub struct Device {
     pub last_ok: Option<Millis>,
 }
 
-/// What a user has set for a room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RoomWish {
-    /// Nothing is pushed before this time.
-    pub muted_until: Millis,
-    /// What is pushed otherwise.
-    pub wish: Wish,
-}
-
-impl Default for RoomWish {
-    fn default() -> Self {
-        Self { muted_until: Millis(0), wish: Wish::Default }
-    }
-}
-
 /// A room as decisions need it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RoomAudience {
@@ -254,6 +229,18 @@ pub struct RoomAudience {
     pub members: Vec<UserId>,
     /// Of these members, those who have set something, ascending.
     pub wishes: Vec<(UserId, RoomWish)>,
+}
+
+impl RoomAudience {
+    /// Of the members that were found, in any order and maybe twice, with what they have set.
+    #[must_use]
+    pub fn new(size: u64, mut found: Vec<(UserId, RoomWish)>) -> Self {
+        found.sort_unstable_by_key(|(user, _)| *user);
+        found.dedup_by_key(|(user, _)| *user);
+        let members = found.iter().map(|(user, _)| *user).collect();
+        found.retain(|(_, wish)| *wish != RoomWish::default());
+        Self { size, members, wishes: found }
+    }
 }
 
 /// What a member has not read of a room.

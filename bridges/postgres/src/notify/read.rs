@@ -14,6 +14,7 @@ use tokio_postgres::Row;
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, small, uuid};
 use crate::database::{Database, Params, Session};
+use crate::rooms::wish;
 
 /// Pushes that one answer about a message has at most.
 const WHY_PUSHES_MAX: u32 = 100;
@@ -205,21 +206,24 @@ pub(super) async fn audience(
     members_max: u32,
     named: &[UserId],
 ) -> Result<Option<RoomAudience>, Fault> {
-    let id_of = |row: &Row| Ok(UserId(id(row, 0)?));
+    let one = |row: &Row| Ok((UserId(id(row, 0)?), wish(row, 1)?));
     let room_id = uuid(room.0);
     // One more than wanted tells whether there are more, without counting a room of a hundred thousand.
-    let sql = "SELECT user_id FROM rooms.members WHERE room = $1 ORDER BY user_id LIMIT $2";
-    let members = all(database, sql, &[&room_id, &(i64::from(members_max) + 1)], id_of).await?;
-    if members.is_empty() {
+    let sql =
+        "SELECT user_id, muted_until, wish FROM rooms.members WHERE room = $1 ORDER BY user_id LIMIT $2";
+    let found = all(database, sql, &[&room_id, &(i64::from(members_max) + 1)], one).await?;
+    if found.is_empty() {
         return Ok(None);
     }
-    if members.len() as u64 <= u64::from(members_max) {
-        return Ok(Some(RoomAudience { size: members.len() as u64, members, wishes: Vec::new() }));
+    let size = found.len() as u64;
+    if size <= u64::from(members_max) {
+        return Ok(Some(RoomAudience::new(size, found)));
     }
     let ids: Vec<_> = named.iter().map(|user| uuid(user.0)).collect();
-    let sql = "SELECT user_id FROM rooms.members WHERE room = $1 AND user_id = ANY ($2) ORDER BY user_id";
-    let members = all(database, sql, &[&room_id, &ids], id_of).await?;
-    Ok(Some(RoomAudience { size: u64::from(members_max) + 1, members, wishes: Vec::new() }))
+    let sql = "(SELECT user_id, muted_until, wish FROM rooms.members WHERE room = $1 AND wish = 1 ORDER BY user_id LIMIT $3)
+        UNION ALL SELECT user_id, muted_until, wish FROM rooms.members WHERE room = $1 AND user_id = ANY ($2)";
+    let found = all(database, sql, &[&room_id, &ids, &i64::from(members_max)], one).await?;
+    Ok(Some(RoomAudience::new(size, found)))
 }
 
 pub(super) async fn joined(database: &Database, room: RoomId, user: UserId) -> Result<Option<Seq>, Fault> {

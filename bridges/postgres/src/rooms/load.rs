@@ -121,10 +121,14 @@ fn member(row: &Row) -> Result<MemberRow, Fault> {
     })
 }
 
+/// Two columns from `first` on.
+pub(crate) fn wish(row: &Row, first: usize) -> Result<RoomWish, Fault> {
+    Ok(RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? })
+}
+
 /// Four columns from `first` on.
 fn personal(row: &Row, first: usize) -> Result<Personal, Fault> {
-    let wish =
-        RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? };
+    let wish = wish(row, first)?;
     let (cleared, cleared_n) = (Seq(number(row, first + 2)?), Ordinal(number(row, first + 3)?));
     Ok(Personal { wish, cleared, cleared_n })
 }

@@ -1,8 +1,8 @@
 use lynk_domain::{Key, MessageId, Ordinal, SessionId};
-use lynk_model::Mentions;
 use lynk_model::memory::MemoryNotify;
-use lynk_model::notify::{Platform, Provider, RoomWish, Wish};
+use lynk_model::notify::{Platform, Provider};
 use lynk_model::port::ready;
+use lynk_model::{Mentions, RoomWish, Wish};
 
 use super::*;
 

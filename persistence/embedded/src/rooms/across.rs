@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use lynk_domain::{Millis, RoomId, Seq, UserId};
+use lynk_model::RoomWish;
 use lynk_model::notify::RoomAudience;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
+use super::load;
 use crate::sqlite::number;
 use crate::{Fault, OpenError, names};
 
@@ -90,21 +92,29 @@ impl RoomsBeside {
         named: &[UserId],
     ) -> Result<Option<RoomAudience>, Fault> {
         // One more than wanted tells whether there are more, without counting a room of a hundred thousand.
-        let sql = "SELECT user FROM members WHERE room = ?1 ORDER BY user LIMIT ?2";
-        let members = self.users(sql, params![room.0, i64::from(members_max) + 1])?;
-        if members.is_empty() {
+        let sql = "SELECT user, muted_until, wish FROM members WHERE room = ?1 ORDER BY user LIMIT ?2";
+        let found = self.wishes(sql, params![room.0, i64::from(members_max) + 1])?;
+        if found.is_empty() {
             return Ok(None);
         }
-        if members.len() as u64 <= u64::from(members_max) {
-            return Ok(Some(RoomAudience { size: members.len() as u64, members, wishes: Vec::new() }));
+        let size = found.len() as u64;
+        if size <= u64::from(members_max) {
+            return Ok(Some(RoomAudience::new(size, found)));
         }
-        let mut members = Vec::new();
+        let sql =
+            "SELECT user, muted_until, wish FROM members WHERE room = ?1 AND wish = 1 ORDER BY user LIMIT ?2";
+        let mut found = self.wishes(sql, params![room.0, members_max])?;
         for user in named {
-            if self.joined(room, *user)?.is_some() {
-                members.push(*user);
-            }
+            let sql = "SELECT user, muted_until, wish FROM members WHERE room = ?1 AND user = ?2";
+            found.append(&mut self.wishes(sql, params![room.0, user.0])?);
         }
-        Ok(Some(RoomAudience { size: u64::from(members_max) + 1, members, wishes: Vec::new() }))
+        Ok(Some(RoomAudience::new(size, found)))
+    }
+
+    fn wishes(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<(UserId, RoomWish)>, Fault> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map(params, |row| Ok((UserId(row.get(0)?), load::wish(row, 1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Those on the other side of a block with the user, ascending.

@@ -142,10 +142,14 @@ fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
     })
 }
 
+/// Two columns from `first` on.
+pub(super) fn wish(row: &Row<'_>, first: usize) -> rusqlite::Result<RoomWish> {
+    Ok(RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? })
+}
+
 /// Four columns from `first` on.
 fn personal(row: &Row<'_>, first: usize) -> rusqlite::Result<Personal> {
-    let wish =
-        RoomWish { muted_until: Millis(number(row, first)?), wish: known(row, first + 1, Wish::from_u8)? };
+    let wish = wish(row, first)?;
     let (cleared, cleared_n) = (Seq(number(row, first + 2)?), Ordinal(number(row, first + 3)?));
     Ok(Personal { wish, cleared, cleared_n })
 }

@@ -118,5 +118,7 @@ ALTER TABLE members ADD COLUMN muted_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE members ADD COLUMN wish INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE members ADD COLUMN cleared INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE members ADD COLUMN cleared_n INTEGER NOT NULL DEFAULT 0;
+-- A large room is asked for those alone who want everything.
+CREATE INDEX members_everything ON members (room, user) WHERE wish = 1;
 ",
 ];
