@@ -18,7 +18,7 @@ use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
 use lynk_domain::{Millis, RoomId, SessionId, UserId};
 use lynk_embedded::{Fault, Rooms, RoomsBeside};
-use lynk_model::port::{Ephemeral, ErasureStore, FactorStore, LastFault, RoomStore as _, ready};
+use lynk_model::port::{Ephemeral, ErasureStore, LastFault, RoomStore as _, ready};
 use lynk_model::{RoomWish, StoreError};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;

@@ -27,7 +27,7 @@ use lynk_journal::{
 };
 use lynk_model::event::Stream;
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{ErasureStore, FactorStore, LastFault, MessageStore, NotifyStore, RoomStore};
+use lynk_model::port::{ErasureStore, LastFault, MessageStore, NotifyStore, RoomStore};
 use lynk_presence::PresenceBridge;
 use lynk_push::PushBridge;
 use lynk_reactor::{

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, Millis, Role, RoomId, RoomKind, UserId, direct_room_id};
+use lynk_domain::{
+    AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, UserId, direct_room_id,
+};
 use lynk_embedded::{
     Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Notifications, NotificationsSnapshot, Rooms,
     RoomsBeside, RoomsSnapshot, TABLE_FILES, copy_tables,
@@ -218,6 +220,11 @@ fn readers_beside_the_store_know_members_and_blocks() {
         level: AckLevel::Local,
         visibility: HistoryVisibility::All,
         slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: MediaId::NIL,
+        members_max: 0,
+        read_only: false,
+        deleted: Millis(0),
         version: 0,
     };
     let members = (1..=3).map(|n| (user(n), Role::Member)).collect();
