@@ -112,6 +112,10 @@ impl RoomStore for PostgresRooms {
         self.database.noted(load::apart(&self.database, user, others).await)
     }
 
+    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.database.noted(load::rooms_after(&self.database, after, limit).await)
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.database.noted(load::may_see(&self.database, watcher, user).await)
     }

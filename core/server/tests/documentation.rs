@@ -49,6 +49,7 @@ fn every_row_of_the_parity_table_names_tests_that_exist() {
         ("accounts::", sources("bridges/api/tests/accounts", ".rs")),
         ("codes::", sources("bridges/api/src/accounts/service", ".rs")),
         ("owner::", sources("core/engine/src/owner/tests", ".rs")),
+        ("embedded::", sources("persistence/embedded/src", ".rs")),
     ];
     let browser = sources("tests/browser", ".mjs");
     let mut named = 0;

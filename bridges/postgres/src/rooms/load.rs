@@ -217,6 +217,17 @@ pub(super) async fn apart(
     all(&rows, |row| Ok(UserId(id(row, 0)?)))
 }
 
+pub(super) async fn rooms_after(
+    database: &Database,
+    after: RoomId,
+    limit: u32,
+) -> Result<Vec<RoomId>, Fault> {
+    let sql = "SELECT room FROM rooms.rooms WHERE room > $1 ORDER BY room LIMIT $2";
+    let (after, limit) = (uuid(after.0), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&after, &limit]).await).await?;
+    all(&rows, |row| Ok(RoomId(id(row, 0)?)))
+}
+
 pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (

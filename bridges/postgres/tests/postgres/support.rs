@@ -286,6 +286,9 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.wait(self.store.apart(user, others))
     }
+    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.wait(self.store.rooms_after(after, limit))
+    }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
     }

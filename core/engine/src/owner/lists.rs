@@ -53,7 +53,7 @@ impl Books {
     /// The pinned messages that the member may see, newest first.
     pub(super) fn pins(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
         let floor = match room.member(ask.user, cx.now.wall) {
-            Ok(member) => room.visible_from(member),
+            Ok(member) => room.shown(member).from,
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
         let frame = cx.shared.pool.frame(|out| {

@@ -260,6 +260,7 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Page { .. } => StoreReply::Page(Box::default()),
         StoreRequest::Event { .. } => StoreReply::Event(None),
         StoreRequest::FindTime { from, to, .. } => StoreReply::Time { after: Seq(from.0 - 1), to: *to },
+        StoreRequest::FindOld { .. } => StoreReply::Old { found: Vec::new(), next: None },
         StoreRequest::FindKey { .. } => StoreReply::Key(None),
         StoreRequest::CountNotUnread { .. } => {
             StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0), mentions: Some(0) }

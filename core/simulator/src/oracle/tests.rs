@@ -220,10 +220,10 @@ fn unread_counts_what_others_said_and_did_not_take_back() {
     book.post(BEN, "own").expect("appends");
     book.append(ANN, RecordKind::Delete, &Body::Delete { target: Seq(3) }).expect("appends");
     let room = book.ledger.room(ROOM).expect("known");
-    assert_eq!(room.unread(BEN, 1, 6, |_| true), 2);
-    assert_eq!(room.unread(BEN, 1, 6, |_| false), 3);
-    assert_eq!(room.unread(ANN, 1, 6, |_| true), 1);
-    assert_eq!(room.unread(BEN, 4, 6, |_| true), 0);
+    assert_eq!(room.unread(BEN, (1, 0, 6), |_| true), 2);
+    assert_eq!(room.unread(BEN, (1, 0, 6), |_| false), 3);
+    assert_eq!(room.unread(ANN, (1, 0, 6), |_| true), 1);
+    assert_eq!(room.unread(BEN, (4, 0, 6), |_| true), 0);
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Page { .. } => "page",
         StoreRequest::Event { .. } => "event",
         StoreRequest::FindTime { .. } => "find_time",
+        StoreRequest::FindOld { .. } => "find_old",
         StoreRequest::FindKey { .. } => "find_key",
         StoreRequest::FindName { .. } => "find_name",
         StoreRequest::CountNotUnread { .. } => "count_not_unread",
@@ -245,6 +246,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Memberships { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
+            | StoreRequest::FindOld { .. }
     )
 }
 
@@ -303,14 +305,6 @@ impl MessageStore for Faulty<'_> {
         seq: lynk_domain::Seq,
     ) -> Result<Option<lynk_model::MessageState>, StoreError> {
         self.messages.message(room, seq).await
-    }
-
-    async fn ordinal_at(
-        &self,
-        room: lynk_domain::RoomId,
-        seq: lynk_domain::Seq,
-    ) -> Result<lynk_domain::Ordinal, StoreError> {
-        self.messages.ordinal_at(room, seq).await
     }
 
     async fn count_not_unread(

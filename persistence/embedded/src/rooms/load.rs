@@ -211,6 +211,11 @@ pub(super) fn apart(connection: &Connection, user: UserId, others: &[UserId]) ->
     Ok(apart)
 }
 
+pub(super) fn rooms_after(connection: &Connection, after: RoomId, limit: u32) -> Result<Vec<RoomId>, Fault> {
+    let sql = "SELECT room FROM rooms WHERE room > ?1 ORDER BY room LIMIT ?2";
+    all(connection, sql, (after.0, limit), |row| Ok(RoomId(id(row, 0)?)))
+}
+
 pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (

@@ -207,6 +207,18 @@ pub fn events_change_the_rows_they_name<R: RoomStore>(store: &mut R) {
     assert!(now.outbox.is_sorted_by_key(|waiting| waiting.version));
 }
 
+/// Every room once, in the order of their ids.
+pub fn rooms_are_listed_in_order<R: RoomStore>(store: &mut R) {
+    let room = |byte| RoomId([byte; 16]);
+    for (number, byte) in (1..).zip([7, 3, 9]) {
+        applied(store, &create(room(byte), number, RoomKind::Private, "same"));
+    }
+    let after = |store: &R, last, limit| ready(store.rooms_after(last, limit)).expect("readable");
+    assert_eq!(after(store, RoomId::NIL, 2), [room(3), room(7)]);
+    assert_eq!(after(store, room(7), 2), [room(9)]);
+    assert_eq!(after(store, room(9), 2), []);
+}
+
 /// Names of rooms that strangers can see are unique in their folded form; one that was given up stays closed
 /// to other rooms for 30 days.
 pub fn names_are_unique_and_reserved<R: RoomStore>(store: &mut R) {

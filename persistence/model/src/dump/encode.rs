@@ -216,7 +216,7 @@ impl LogRow {
             }
             Self::Head(head) => {
                 out.byte(6);
-                for number in [head.top.0, head.top_n.0, head.version, head.reserved.0] {
+                for number in [head.top.0, head.top_n.0, head.version, head.reserved.0, head.floor.0] {
                     out.number(number);
                 }
             }

@@ -326,6 +326,11 @@ impl RoomStore for MemoryRooms {
         Ok(others.iter().filter(apart).copied().collect())
     }
 
+    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        let later = self.rooms.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(later.map(|(room, _)| *room).take(limit as usize).collect())
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
         let shared = |room: &Room| {

@@ -388,7 +388,7 @@ fn plan_pin(room: &Room, member: &Member, seq: Seq, on: bool, found: &Found) -> 
         (None, Found::Target(target)) => target.clone(),
         (None, _) => return Ok(Planned::Look(seq)),
     };
-    let seen = seq >= room.visible_from(member);
+    let seen = seq >= room.shown(member).from;
     if !seen || target.is_none_or(|target| target.deleted) {
         return Err(ErrorCode::MessageNotFound.into());
     }
