@@ -61,6 +61,12 @@ pub const STEPS: &[Step] = &[
         oldest: 3,
         sql: include_str!("../steps/0004_rooms_settings.sql"),
     },
+    Step {
+        version: 5,
+        name: "retention of rooms",
+        oldest: 4,
+        sql: include_str!("../steps/0005_rooms_retention.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -112,8 +112,13 @@ impl RoomStore for PostgresRooms {
         self.database.noted(load::apart(&self.database, user, others).await)
     }
 
-    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
-        self.database.noted(load::rooms_after(&self.database, after, limit).await)
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
+        self.database.noted(load::retained(&self.database, every, after, limit).await)
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {

@@ -254,6 +254,7 @@ fn metadata_survives_a_restart_with_its_outbox() {
         description: String::new(),
         avatar: MediaId::NIL,
         members_max: 0,
+        retention_days: 0,
         read_only: false,
         deleted: Millis(0),
         version: 0,

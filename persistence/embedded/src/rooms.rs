@@ -136,8 +136,13 @@ impl RoomStore for Rooms {
         self.noted(load::apart(&self.connection(), user, others))
     }
 
-    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
-        self.noted(load::rooms_after(&self.connection(), after, limit))
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
+        self.noted(load::retained(&self.connection(), every, after, limit))
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {

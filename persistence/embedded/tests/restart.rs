@@ -110,6 +110,7 @@ fn creation(life: u64, number: u64) -> MetaTransaction {
         description: String::new(),
         avatar: MediaId::NIL,
         members_max: 0,
+        retention_days: 0,
         read_only: false,
         deleted: Millis(0),
         version: 0,

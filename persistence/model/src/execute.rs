@@ -325,11 +325,13 @@ async fn find_old<M: MessageStore, R: RoomStore>(
     let StoreRequest::FindOld { after, limit, now, life, shard, shards } = *request else {
         return Err(StoreError::Corrupt);
     };
-    let page = rooms.rooms_after(after, limit).await?;
-    let next = page.last().copied().filter(|_| page.len() >= limit as usize);
+    let page = rooms.retained(life > 0, after, limit).await?;
+    let next = page.last().map(|(room, _)| *room).filter(|_| page.len() >= limit as usize);
     let mut found = Vec::new();
-    for room in page.into_iter().filter(|room| shard_of_room(*room, shards) == shard) {
-        let Some(since) = kept_since(now, life) else { continue };
+    for (room, days) in page.into_iter().filter(|(room, _)| shard_of_room(*room, shards) == shard) {
+        let own = u64::from(days).saturating_mul(24 * 60 * 60 * 1_000);
+        let shorter = if own == 0 || life > 0 && life < own { life } else { own };
+        let Some(since) = kept_since(now, shorter) else { continue };
         let head = messages.head(room).await?;
         match last_before(messages, room, since, (head.floor.next(), head.top)).await {
             Ok(Some(seq)) => found.push((room, seq)),

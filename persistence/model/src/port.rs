@@ -281,11 +281,17 @@ pub trait RoomStore {
     /// `Unavailable` or `Corrupt`.
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 
-    /// A page of rooms after `after` (nil for the start), ordered by id.
+    /// A page of rooms after `after` (nil for the start), ordered by id, with the days for which each keeps messages: every room, or
+    /// only those that say so.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
-    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError>;
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError>;
 
     /// Whether `watcher` may see whether `user` is online: both are members of a room, and neither blocks the other. A
     /// 1:1 that `watcher` opened does not count, or anybody could make one to see it.

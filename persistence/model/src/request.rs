@@ -117,7 +117,7 @@ pub enum StoreRequest {
         limit: u32,
         /// The time now.
         now: Millis,
-        /// For how long messages are kept, in milliseconds; 0 for ever.
+        /// For how long messages are kept, in milliseconds; 0 for ever. A room may keep them for a shorter time.
         life: u64,
         /// The shard.
         shard: ShardId,

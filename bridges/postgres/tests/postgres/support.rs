@@ -286,8 +286,13 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn apart(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.wait(self.store.apart(user, others))
     }
-    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
-        self.wait(self.store.rooms_after(after, limit))
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
+        self.wait(self.store.retained(every, after, limit))
     }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
@@ -472,6 +477,7 @@ pub(crate) fn create(room: RoomId, key: u32, kind: RoomKind, name: &str) -> Meta
         description: String::new(),
         avatar: MediaId::NIL,
         members_max: 0,
+        retention_days: 0,
         read_only: false,
         deleted: Millis(0),
         version: 0,

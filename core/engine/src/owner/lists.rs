@@ -151,6 +151,7 @@ fn encode_about(out: &mut Vec<u8>, re: u64, room: &Room, role: Option<Role>) {
         json.key("level").text(row.level.name()).key("visibility").text(row.visibility.name());
         json.key("slow_mode_seconds").number(u64::from(row.slow_mode_seconds));
         json.key("max_members").number(u64::from(row.members_max)).key("read_only").bool(row.read_only);
+        json.key("retention_days").number(u64::from(row.retention_days));
         json.key("created").time(row.created).key("version").number(room.version);
     }
     json.key("members").number(room.members.len() as u64);

@@ -5,7 +5,7 @@
 //! is shown, found or counted; answers that follow from it wait for the record, so that no crash brings back what somebody was told is
 //! gone. The message store removes the rows when the record comes to it, in its order.
 //!
-//! A room that is not in memory is not loaded for it.
+//! A room may keep its messages for a shorter time than the server does. One that is not in memory is not loaded for it.
 //!
 //! Invariants: a floor never goes back. Limits: [`ROOMS_MAX`] rooms are looked at for one request, and one request is under way. What can
 //! fail: the store, or the journal takes nothing; then it is tried again later.
@@ -36,14 +36,14 @@ const FIRST_NANOS_MAX: u64 = 60 * Nanos::SECOND;
 pub(super) struct Sweep {
     /// The last room that was looked at.
     after: RoomId,
-    /// When to ask next; `None` while the store is asked, and where nothing is ever too old.
+    /// When to ask next; `None` while the store is asked.
     next: Option<Nanos>,
 }
 
 impl Sweep {
     pub(super) fn new(config: &EngineConfig) -> Self {
         let first = every(config).min(FIRST_NANOS_MAX);
-        Self { after: RoomId::NIL, next: (config.limits.retention_millis > 0).then_some(Nanos(first)) }
+        Self { after: RoomId::NIL, next: Some(Nanos(first)) }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Nanos> {

@@ -89,6 +89,7 @@ impl Shards {
             description: String::new(),
             avatar: MediaId::NIL,
             members_max: 0,
+            retention_days: 0,
             read_only: false,
             deleted: Millis(0),
             version: 1,

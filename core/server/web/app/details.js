@@ -29,7 +29,7 @@ export class Details {
     let version;
     chat.on('room', (room) => {
       if (!this.opened || room !== this.#room) return;
-      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.description}`;
+      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.retentionDays} ${room.description}`;
       if (now !== version) { version = now; this.#load(); }
     });
   }
@@ -71,7 +71,8 @@ export class Details {
         h('div', { class: 'face' }, room.direct ? avatar(room.peer, chat.title(room), { size: 'big' }) : h('span', { class: 'square' }, avatar(room.id, chat.title(room), { size: 'big' })),
           h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? ''),
           !room.direct && room.description && h('p', { class: 'room-about', dir: 'auto' }, room.description),
-          !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.')),
+          !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.'),
+          room.retentionDays > 0 && h('span', { class: 'hint' }, `Messages are removed after ${room.retentionDays === 1 ? 'a day' : `${room.retentionDays} days`}.`)),
         h('div', { class: 'deeds' },
           this.#deed('clock', 'Go to a day', () => this.#day()),
           !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),

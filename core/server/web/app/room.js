@@ -40,6 +40,7 @@ export class Room {
     this.description = '';
     /** Members at most; 0 for the server's limit. */
     this.maxMembers = 0;
+    this.retentionDays = 0;
     this.version = 0;
     /** Which history `items` are of: a page of another one is dropped. */
     this.history = 0;
@@ -59,6 +60,7 @@ export class Room {
     if (from.description !== undefined) this.description = from.description;
     if (from.max_members !== undefined) this.maxMembers = from.max_members;
     if (from.read_only !== undefined) this.readOnly = from.read_only;
+    if (from.retention_days !== undefined) this.retentionDays = from.retention_days;
   }
 
   /** The newest message that is still there, for the list. */
@@ -245,7 +247,7 @@ export class Room {
     return {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
       unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil, readOnly: this.readOnly,
-      description: this.description, maxMembers: this.maxMembers,
+      description: this.description, maxMembers: this.maxMembers, retentionDays: this.retentionDays,
       items: kept.map((seq) => {
         const item = this.items.get(seq);
         return item.reactions ? { ...item, reactions: [...item.reactions].map(([emoji, users]) => [emoji, [...users]]) } : item;

@@ -105,4 +105,9 @@ ALTER TABLE mutes ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE mutes ADD COLUMN by BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
 ALTER TABLE mutes ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
 ",
+    r"
+-- Days for which messages are kept; 0 for as long as the server keeps them.
+ALTER TABLE rooms ADD COLUMN retention_days INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX rooms_retained ON rooms (room) WHERE retention_days > 0;
+",
 ];

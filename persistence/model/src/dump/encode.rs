@@ -129,6 +129,7 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         out.bytes(row.description.as_bytes());
         out.id(row.avatar.0);
         out.number(row.members_max.into());
+        out.number(row.retention_days.into());
         out.byte(u8::from(row.read_only));
         out.number(row.deleted.0);
         out.number(row.version);

@@ -326,9 +326,15 @@ impl RoomStore for MemoryRooms {
         Ok(others.iter().filter(apart).copied().collect())
     }
 
-    async fn rooms_after(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
         let later = self.rooms.range((Bound::Excluded(after), Bound::Unbounded));
-        Ok(later.map(|(room, _)| *room).take(limit as usize).collect())
+        let rooms = later.map(|(room, known)| (*room, known.row.retention_days));
+        Ok(rooms.filter(|(_, days)| every || *days > 0).take(limit as usize).collect())
     }
 
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {

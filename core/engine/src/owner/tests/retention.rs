@@ -283,3 +283,31 @@ fn a_full_journal_puts_it_off() {
     w.sweep();
     assert_eq!(w.floor(room), old);
 }
+
+#[test]
+fn a_room_may_keep_its_messages_for_a_shorter_time_than_the_server() {
+    for (server, days, expected) in
+        [(0, 2, true), (0, 0, false), (DAY, 9, true), (9 * DAY, 2, true), (9 * DAY, 9, false)]
+    {
+        let mut w = World::new(Limits { retention_millis: server, ..a_day() });
+        let room = w.own_room(Public, &[2]);
+        let other = w.own_room(Public, &[2]);
+        let settings = w.keyed("settings", room, json!({"retention_days": days}));
+        assert_eq!(w.run(1, settings)["ev"], "ok");
+        w.talk(other, 2);
+        let old = w.talk(room, 5);
+        let about = w.run(2, json!({"op": "about", "room": room.to_string()}));
+        assert_eq!(about["retention_days"], days);
+        w.drain();
+        w.wait(3 * DAY);
+        w.sweep();
+        assert_eq!(w.floor(room), if expected { old } else { 0 }, "{server} and {days}");
+        assert_eq!(w.floor(other) > 0, server == DAY, "another room");
+    }
+    let mut w = World::new(a_day());
+    let room = w.own_room(Public, &[2]);
+    let settings = w.keyed("settings", room, json!({"retention_days": 36_501}));
+    assert_eq!(w.code(1, settings), "invalid_field");
+    let settings = w.keyed("settings", room, json!({"retention_days": 3}));
+    assert_eq!(w.code(2, settings), "forbidden");
+}
