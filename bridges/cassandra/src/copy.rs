@@ -49,7 +49,8 @@ impl Shared {
 
     pub(crate) async fn log_rows(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<LogRow>, Fault> {
         type Cells = (i64, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>, Option<i64>, Option<i64>);
-        let (from, to) = (bound(from), bound(to));
+        let floor = self.head(room).await?.floor;
+        let (from, to) = (bound(from.max(floor.next())), bound(to));
         let mut found = Vec::new();
         if from > to {
             return Ok(found);

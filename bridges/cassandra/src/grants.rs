@@ -58,6 +58,7 @@ pub const GRANTS: &[Grant] = &[
     grant("positions", WRITE),
     grant("intents", WRITE),
     grant("heads", WRITE),
+    grant("sweeps", WRITE),
     grant("cursors", WRITE),
     grant("versions", READ),
 ];

@@ -23,6 +23,7 @@ mod read;
 mod schema;
 mod statement;
 mod store;
+mod sweep;
 mod value;
 mod write;
 

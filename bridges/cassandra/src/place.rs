@@ -23,6 +23,9 @@ pub(crate) const SPREAD: u16 = 256;
 /// Timestamp of the empty text that a delete leaves: above every rev, so that no post and no edit is newer.
 pub(crate) const FINAL: i64 = 1 << 62;
 
+/// Timestamp of the deletes of what lies below a room's floor: above everything that was ever written there.
+pub(crate) const SWEPT: i64 = FINAL + 1;
+
 /// A number as the store keeps it.
 pub(crate) fn number(value: u64) -> Result<i64, Fault> {
     i64::try_from(value).map_err(|_| Fault::corrupt("a number is beyond what is stored"))
@@ -73,13 +76,15 @@ pub(crate) fn position_stamp(position: &Position) -> i64 {
 /// Makes the row of a head's cell: shard, room, number.
 pub(crate) type HeadCell<'a> = fn(i32, Uuid, i64) -> Row<'a>;
 
-/// The cells of a head that say something, with their numbers.
+/// The cells of a head that say something, with their numbers; with the floor goes that it is to be swept.
 pub(crate) fn head_cells<'a>(head: &RoomHead) -> impl Iterator<Item = (u64, HeadCell<'a>)> {
-    let cells: [(u64, HeadCell<'a>); 4] = [
+    let cells: [(u64, HeadCell<'a>); 6] = [
         (head.top.0, |shard, room, number| Row::Top { shard, room, number }),
         (head.top_n.0, |shard, room, number| Row::TopN { shard, room, number }),
         (head.version, |shard, room, number| Row::Version { shard, room, number }),
         (head.reserved.0, |shard, room, number| Row::Reserved { shard, room, number }),
+        (head.floor.0, |shard, room, number| Row::Floor { shard, room, number }),
+        (head.floor.0, |shard, room, number| Row::Sweep { shard, room, number }),
     ];
     cells.into_iter().filter(|(number, _)| *number > 0)
 }

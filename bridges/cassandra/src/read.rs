@@ -148,16 +148,17 @@ impl Shared {
     }
 
     pub(crate) async fn head(&self, room: RoomId) -> Result<RoomHead, Fault> {
-        type Cells = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+        type Cells = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
         let values = (place::head_shard(room), uuid(room.0));
         let row: Option<Cells> = self.row(&self.statements.reads.head, values).await?;
-        let (top, top_n, version, reserved) = row.unwrap_or_default();
+        let (top, top_n, version, reserved, floor) = row.unwrap_or_default();
         Ok(RoomHead {
             epoch: self.floor(),
             top: Seq(unsigned(top.unwrap_or(0))?),
             top_n: Ordinal(unsigned(top_n.unwrap_or(0))?),
             version: unsigned(version.unwrap_or(0))?,
             reserved: Seq(unsigned(reserved.unwrap_or(0))?),
+            floor: Seq(unsigned(floor.unwrap_or(0))?),
         })
     }
 
@@ -308,27 +309,19 @@ impl Shared {
         Ok(answers.into_iter().flatten().collect())
     }
 
-    pub(crate) async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, Fault> {
-        let nothing = BTreeSet::new();
-        let found = self.nearest(room, (0, bound(seq)), true, &nothing).await?;
-        Ok(found.map_or(Ordinal(0), |(_, facts)| facts.n))
-    }
-
-    /// The first message of a range, or its last, that has arrived and is not in `except`.
-    async fn nearest(
+    /// The first message from a seq on that has arrived and is not in `except`.
+    async fn next(
         &self,
         room: RoomId,
-        (from, to): (i64, i64),
-        backward: bool,
+        from: i64,
         except: &BTreeSet<Seq>,
     ) -> Result<Option<(Seq, MessageFacts)>, Fault> {
-        let reads = &self.statements.reads;
-        let statement = if backward { &reads.facts_down } else { &reads.facts_up };
-        let mut walk = Walk::new(room, from, to, backward);
+        let statement = &self.statements.reads.facts_up;
+        let mut walk = Walk::new(room, from, i64::MAX, false);
         let mut met = true;
         while let Some(bucket) = walk.step(self, met).await? {
             let (first, last) = place::seqs(bucket);
-            let (mut low, mut high) = (first.max(from), last.min(to));
+            let (mut low, high) = (first.max(from), last);
             met = false;
             while low <= high {
                 type Cells = (i64, Option<Vec<u8>>);
@@ -337,11 +330,7 @@ impl Shared {
                 met |= !rows.is_empty();
                 let more = rows.len() >= NEAREST_ROWS as usize;
                 for (seq, facts) in rows {
-                    if backward {
-                        high = seq - 1;
-                    } else {
-                        low = seq + 1;
-                    }
+                    low = seq + 1;
                     let seq = Seq(unsigned(seq)?);
                     if let Some(facts) = facts.filter(|_| !except.contains(&seq)) {
                         return Ok(Some((seq, value::decode_facts(&facts)?)));
@@ -355,8 +344,8 @@ impl Shared {
         Ok(None)
     }
 
-    /// Reads only the user's own messages, the deleted ones, and the nearest message on either side of the cursor: a member who comes
-    /// back to a long unread history costs two small reads for each bucket of it, and no scan.
+    /// Reads only the user's own messages, the deleted ones, and the next message after the cursor: a member who comes back to a long
+    /// unread history costs two small reads for each bucket of it, and no scan.
     pub(crate) async fn count_not_unread(
         &self,
         room: RoomId,
@@ -365,13 +354,10 @@ impl Shared {
         except: &BTreeSet<Seq>,
     ) -> Result<NotUnread, Fault> {
         let Some(first) = bound(after).checked_add(1) else {
-            return Ok(NotUnread { cursor_n: self.ordinal_at(room, after).await?, ..NotUnread::default() });
+            return Ok(NotUnread::default());
         };
-        let (cursor_n, next, (own, deleted)) = tokio::try_join!(
-            self.ordinal_at(room, after),
-            self.nearest(room, (first, i64::MAX), false, except),
-            self.marked(room, user, first),
-        )?;
+        let (next, (own, deleted)) =
+            tokio::try_join!(self.next(room, first, except), self.marked(room, user, first))?;
         let wanted = |seq: &i64| !except.contains(&Seq(*seq as u64));
         let others: BTreeSet<i64> =
             deleted.into_iter().filter(|seq| wanted(seq) && !own.contains(seq)).collect();
@@ -380,7 +366,6 @@ impl Shared {
         Ok(NotUnread {
             own: own.iter().filter(|seq| wanted(seq)).count() as u64,
             deleted: deleted as u64,
-            cursor_n,
             next: next.map(|(seq, facts)| (seq, facts.n)),
         })
     }

@@ -12,7 +12,7 @@ use crate::connect::{self, Connect, ConnectError, check_name};
 use crate::{Fault, FaultKind, grants};
 
 /// Version of the tables that this program makes and needs.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 /// How often rows are kept, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,6 +80,17 @@ const STEPS: &[Step] = &[
         statements: &[
             "CREATE TABLE IF NOT EXISTS {ks}.mentioned (room uuid, bucket bigint, user_id uuid, seq bigint, \
          PRIMARY KEY ((room, bucket), user_id, seq))",
+        ],
+    },
+    Step {
+        version: 3,
+        // A program of an earlier version shows what is removed until it is swept, and does not tell that it is gone.
+        usable_by: 1,
+        columns: &[("heads", "floor", "bigint")],
+        statements: &[
+            // What is to be removed, and how much of it is.
+            "CREATE TABLE IF NOT EXISTS {ks}.sweeps (shard int, room uuid, floor bigint, done bigint, PRIMARY KEY (shard, room)) \
+         WITH compaction = {'class': 'LeveledCompactionStrategy'}",
         ],
     },
 ];

@@ -64,6 +64,19 @@ statements! {
         top_n = "UPDATE {ks}.heads USING TIMESTAMP ? SET top_n = ? WHERE shard = ? AND room = ?";
         version = "UPDATE {ks}.heads USING TIMESTAMP ? SET version = ? WHERE shard = ? AND room = ?";
         reserved = "UPDATE {ks}.heads USING TIMESTAMP ? SET reserved = ? WHERE shard = ? AND room = ?";
+        floor = "UPDATE {ks}.heads USING TIMESTAMP ? SET floor = ? WHERE shard = ? AND room = ?";
+        sweep = "UPDATE {ks}.sweeps USING TIMESTAMP ? SET floor = ? WHERE shard = ? AND room = ?";
+        swept = "UPDATE {ks}.sweeps USING TIMESTAMP ? SET done = ? WHERE shard = ? AND room = ?";
+        drop_messages = "DELETE FROM {ks}.messages USING TIMESTAMP ? WHERE room = ? AND bucket = ?";
+        drop_events = "DELETE FROM {ks}.events USING TIMESTAMP ? WHERE room = ? AND bucket = ?";
+        drop_reactions = "DELETE FROM {ks}.reactions USING TIMESTAMP ? WHERE room = ? AND bucket = ?";
+        drop_sent = "DELETE FROM {ks}.sent USING TIMESTAMP ? WHERE room = ? AND bucket = ?";
+        drop_deleted = "DELETE FROM {ks}.deleted USING TIMESTAMP ? WHERE room = ? AND bucket = ?";
+        drop_mentioned = "DELETE FROM {ks}.mentioned USING TIMESTAMP ? WHERE room = ? AND bucket = ?";
+        cut_messages = "DELETE FROM {ks}.messages USING TIMESTAMP ? WHERE room = ? AND bucket = ? AND seq <= ?";
+        cut_events = "DELETE FROM {ks}.events USING TIMESTAMP ? WHERE room = ? AND bucket = ? AND seq <= ?";
+        cut_reactions = "DELETE FROM {ks}.reactions USING TIMESTAMP ? WHERE room = ? AND bucket = ? AND target <= ?";
+        cut_deleted = "DELETE FROM {ks}.deleted USING TIMESTAMP ? WHERE room = ? AND bucket = ? AND seq <= ?";
         cursor = "UPDATE {ks}.cursors USING TIMESTAMP ? SET lsn = ? WHERE source = ?";
         forget = "DELETE FROM {ks}.cursors USING TIMESTAMP ? WHERE source = ?";
     }
@@ -76,7 +89,6 @@ statements! {
         messages_up = "SELECT seq, facts, body, parts, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq ASC LIMIT ?";
         messages_down = "SELECT seq, facts, body, parts, edited, deleted FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq DESC LIMIT ?";
         facts_up = "SELECT seq, facts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq ASC LIMIT ?";
-        facts_down = "SELECT seq, facts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq >= ? AND seq <= ? ORDER BY seq DESC LIMIT ?";
         facts_of = "SELECT seq, facts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq IN ?";
         said_of = "SELECT seq, body, parts FROM {ks}.messages WHERE room = ? AND bucket = ? AND seq IN ?";
         event = "SELECT event FROM {ks}.events WHERE room = ? AND bucket = ? AND seq = ?";
@@ -90,7 +102,8 @@ statements! {
         used_key = "SELECT used FROM {ks}.used_keys WHERE shard = ? AND slot = ? AND room = ? AND sender_id = ? AND used_key = ?";
         positions = "SELECT user_id, read_to, delivered_to FROM {ks}.positions WHERE room = ?";
         intents = "SELECT actor_id, used_key, intent FROM {ks}.intents WHERE room = ?";
-        head = "SELECT top, top_n, version, reserved FROM {ks}.heads WHERE shard = ? AND room = ?";
+        head = "SELECT top, top_n, version, reserved, floor FROM {ks}.heads WHERE shard = ? AND room = ?";
+        sweeps = "SELECT room, floor, done FROM {ks}.sweeps WHERE shard = ?";
         heads_after = "SELECT room FROM {ks}.heads WHERE shard = ? AND room > ? LIMIT ?";
         cursor = "SELECT lsn FROM {ks}.cursors WHERE source = ?";
     }
@@ -131,6 +144,8 @@ pub(crate) enum Row<'a> {
     TopN { shard: i32, room: Uuid, number: i64 },
     Version { shard: i32, room: Uuid, number: i64 },
     Reserved { shard: i32, room: Uuid, number: i64 },
+    Floor { shard: i32, room: Uuid, number: i64 },
+    Sweep { shard: i32, room: Uuid, number: i64 },
 }
 
 impl Row<'_> {
@@ -155,6 +170,8 @@ impl Row<'_> {
             Self::TopN { .. } => &writes.top_n,
             Self::Version { .. } => &writes.version,
             Self::Reserved { .. } => &writes.reserved,
+            Self::Floor { .. } => &writes.floor,
+            Self::Sweep { .. } => &writes.sweep,
         }
     }
 
@@ -227,9 +244,9 @@ impl SerializeRow for Row<'_> {
             Self::Top { shard, room, number }
             | Self::TopN { shard, room, number }
             | Self::Version { shard, room, number }
-            | Self::Reserved { shard, room, number } => {
-                (number, number, shard, room).serialize(context, writer)
-            }
+            | Self::Reserved { shard, room, number }
+            | Self::Floor { shard, room, number }
+            | Self::Sweep { shard, room, number } => (number, number, shard, room).serialize(context, writer),
         }
     }
 

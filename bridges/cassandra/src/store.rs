@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lynk_domain::{Epoch, Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Epoch, Key, Lsn, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::LogRow;
 use lynk_model::port::{LastFault, MessageDump, MessageStore, NotUnread, StoreFault};
 use lynk_model::{
@@ -25,11 +25,13 @@ use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 
 use crate::connect::{self, Connect, ConnectError, KEY_LIFE_MAX, KEY_LIFE_MIN, Limits};
 use crate::statement::Statements;
-use crate::{Fault, FaultKind, schema};
+use crate::{Fault, FaultKind, place, schema};
 
 /// [`MessageStore`] in Cassandra or ScyllaDB. Clones share the connections; each keeps its own last failure.
 pub struct CassandraMessages {
     shared: Arc<Shared>,
+    /// The part of the rooms that is swept next.
+    sweeps: u16,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -59,7 +61,7 @@ impl Shared {
 
 impl Clone for CassandraMessages {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), fault: Mutex::default() }
+        Self { shared: Arc::clone(&self.shared), sweeps: self.sweeps, fault: Mutex::default() }
     }
 }
 
@@ -98,7 +100,7 @@ impl CassandraMessages {
         let epoch = AtomicU32::new(0);
         let shared = Shared { session, statements, limits, installation, key_life, write_profile, epoch };
         shared.note_epoch(shared.epoch().await?);
-        Ok(Self { shared: Arc::new(shared), fault: Mutex::default() })
+        Ok(Self { shared: Arc::new(shared), sweeps: 0, fault: Mutex::default() })
     }
 
     /// The last failure of this handle since it was asked for, if there was one.
@@ -158,10 +160,6 @@ impl MessageStore for CassandraMessages {
         self.note(self.shared.message(room, seq).await)
     }
 
-    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError> {
-        self.note(self.shared.ordinal_at(room, seq).await)
-    }
-
     async fn count_not_unread(
         &self,
         room: RoomId,
@@ -197,6 +195,12 @@ impl MessageStore for CassandraMessages {
 
     async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
         self.note(self.shared.intents(room).await)
+    }
+
+    async fn sweep(&mut self) -> Result<bool, StoreError> {
+        let (part, shared) = (self.sweeps, Arc::clone(&self.shared));
+        self.sweeps = (part + 1) % place::SPREAD;
+        self.note(shared.sweep(i32::from(part)).await)
     }
 }
 

@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Blocking, Keyspace, Server};
-use lynk_domain::{Lsn, Ordinal, Seq};
+use lynk_domain::{Lsn, Seq};
 use lynk_model::contract::{self, History, records};
 use lynk_model::memory::MemoryMessages;
 use lynk_model::port::{MessageStore as _, ready};
@@ -41,6 +41,7 @@ suites!(
     unreadable_batches_write_nothing,
     not_unread_is_counted_exactly,
     mentions_are_those_of_messages_as_they_stand,
+    what_is_removed_does_not_return,
     keys_lead_to_their_event,
     intents_are_kept_beside_the_log,
     a_later_round_of_reading_replaces_an_earlier_one,
@@ -102,9 +103,7 @@ fn a_room_of_several_buckets_reads_as_the_reference_does() {
         for seq in [1, 2, 1_501, 2_047, 2_048, 4_095, 4_096, 4_301, top.0, top.0 + 1].map(Seq) {
             assert_eq!(ready(store.event(room, seq)), ready(reference.event(room, seq)), "{seq:?}");
             assert_eq!(ready(store.message(room, seq)), ready(reference.message(room, seq)), "{seq:?}");
-            assert_eq!(ready(store.ordinal_at(room, seq)), ready(reference.ordinal_at(room, seq)), "{seq:?}");
         }
-        assert_eq!(ready(store.ordinal_at(room, Seq(u64::MAX))), Ok(Ordinal(1_551)));
         for (from, to) in [(1, u64::MAX), (1, 4_350), (1_400, 4_320), (2_048, 4_095), (4_000, 4_200)] {
             for limit in [1, 10, 100, 10_000] {
                 for (backward, all) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -126,6 +125,49 @@ fn a_room_of_several_buckets_reads_as_the_reference_does() {
                 }
             }
         }
+    });
+}
+
+/// What lies below a floor is swept bucket by bucket, the last one up to the floor; what is above it stays, and nothing returns.
+#[test]
+fn what_lies_below_a_floor_is_swept() {
+    on_a_keyspace("what_lies_below_a_floor_is_swept", |store| {
+        let mut history = History::new(78);
+        let (me, other) = (history.users[0], history.users[1]);
+        for number in 0..4_500u64 {
+            let seq =
+                history.post(if number % 2 == 0 { me } else { other }, Seq(0), &format!("text {number}"));
+            if number % 50 == 0 {
+                history.react(other, seq, true, "x");
+                history.delete(me, seq);
+            }
+        }
+        let (room, floor) = (history.room, Seq(4_200));
+        assert_eq!(ready(store.sweep()), Ok(false), "there is nothing to sweep");
+        history.retain(floor);
+        let mut reference = MemoryMessages::default();
+        ready(reference.append("1/0", Lsn(1), &records(&history.records))).expect("reference");
+        for (lsn, batch) in (1..).zip(history.records.chunks(1_000)) {
+            ready(store.append("1/0", Lsn(lsn), &records(batch))).expect("appends");
+        }
+        let below = |store: &Blocking, all| {
+            let (from, to, limit, bytes) = (Seq(1), floor, 10_000, u32::MAX);
+            let query = PageQuery { room, from, to, backward: false, limit, bytes, all };
+            ready(store.page(&query)).expect("readable").events.len()
+        };
+        assert!(below(store, true) > 4_000, "it still lies there");
+        let mut rounds = 0;
+        while ready(store.sweep()).expect("sweeps") {
+            rounds += 1;
+            assert!(rounds < 10, "sweeping comes to an end");
+        }
+        assert_eq!(below(store, true), 0);
+        contract::same_log(&history, store, &reference);
+        for (lsn, batch) in (10..).zip(history.records.chunks(1_000)) {
+            ready(store.append("1/1", Lsn(lsn), &records(batch))).expect("appends again");
+        }
+        assert_eq!(below(store, true), 0, "a replay brings nothing back");
+        contract::same_log(&history, store, &reference);
     });
 }
 

@@ -248,6 +248,9 @@ pub(crate) struct MoreSettings {
     pub(crate) max_members: u32,
     /// Only moderators and above post.
     pub(crate) read_only: bool,
+    /// Days for which messages are kept; absent for as long as the server keeps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retention_days: Option<u32>,
 }
 
 /// An account was made.
@@ -469,6 +472,7 @@ fn change_of(event: &MetaEvent) -> RoomChange {
                 avatar: (!more.avatar.is_nil()).then(|| more.avatar.to_string()),
                 max_members: more.members_max,
                 read_only: more.read_only,
+                retention_days: Some(more.retention_days).filter(|days| *days > 0),
             }),
         },
     }
@@ -510,6 +514,7 @@ fn of_change(change: RoomChange) -> Option<MetaEvent> {
                     description: more.description.unwrap_or_default(),
                     avatar: more.avatar.as_deref().map_or(Some(MediaId::NIL), MediaId::parse)?,
                     members_max: more.max_members,
+                    retention_days: more.retention_days.unwrap_or(0),
                     read_only: more.read_only,
                 })),
                 None => None,

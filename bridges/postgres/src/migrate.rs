@@ -81,6 +81,12 @@ pub const STEPS: &[Step] = &[
         oldest: 8,
         sql: include_str!("../steps/0009_notifications.sql"),
     },
+    Step {
+        version: 10,
+        name: "retention of rooms",
+        oldest: 9,
+        sql: include_str!("../steps/0010_rooms_retention.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

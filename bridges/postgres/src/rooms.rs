@@ -143,6 +143,15 @@ impl RoomStore for PostgresRooms {
         self.database.noted(change::clear(&self.database, room, user, seq, n).await)
     }
 
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
+        self.database.noted(load::retained(&self.database, every, after, limit).await)
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.database.noted(load::may_see(&self.database, watcher, user).await)
     }

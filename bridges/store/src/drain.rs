@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use lynk_bridge::Health;
+use lynk_bridge::{Health, spawn};
 use lynk_domain::Nanos;
 use lynk_embedded::MessageLog;
 use lynk_journal::{Disk, DrainStep, Drainer, ReaderAccess, SharedReader};
@@ -26,6 +26,8 @@ use crate::{DrainSnapshot, failed, succeeded};
 const UNTOLD: Duration = Duration::from_millis(5);
 /// Time for the drain at the end while a copy takes part in it.
 const TEED_DRAIN_MAX: Duration = Duration::from_secs(60);
+/// Time between two sweeps of the log.
+const SWEEP: Duration = Duration::from_secs(5);
 /// Time between two published snapshots.
 const PUBLISH: Duration = Duration::from_secs(1);
 
@@ -82,6 +84,7 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
     async fn drain(&mut self, stop: &AtomicBool) {
         let started = Instant::now();
         let mut published: Option<Instant> = None;
+        let mut swept = started;
         let mut stopping: Option<Instant> = None;
         let mut drained = false;
         loop {
@@ -106,7 +109,13 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
                     drained = !self.stuck;
                     break;
                 }
-                Next::Idle => self.pause,
+                Next::Idle => {
+                    if swept.elapsed() >= SWEEP {
+                        swept = Instant::now();
+                        self.sweep().await;
+                    }
+                    self.pause
+                }
                 Next::Wait(time) => time,
             };
             let wait = if told { wait } else { wait.min(UNTOLD) };
@@ -125,6 +134,45 @@ impl<D: Disk, M: MessageStore + LastFault> Draining<D, M> {
                 }
                 DrainWish::Hold(hold) => hold.keep(self.drainer.cursors()).await,
             }
+        }
+    }
+
+    /// Gives back the space of removed messages, when there is nothing else to do.
+    async fn sweep(&mut self) {
+        match self.messages.sweep().await {
+            Ok(swept) => self.counts.sweeps += u64::from(swept),
+            Err(_) => {
+                let fault = self.messages.last_fault().map(|fault| fault.to_string());
+                tracing::warn!(
+                    event = "store_sweep_failed",
+                    fault,
+                    "removed messages were not swept; it is tried again"
+                );
+            }
+        }
+        let Some(log) = self.embedded.as_ref().filter(|log| log.is_untidy()).cloned() else { return };
+        self.counts.sweeps += 1;
+        // It takes its time, and the drain goes on. Nobody waits for it: what it has not done at the end, it does after the next start.
+        let tidy = move |_: &AtomicBool| {
+            let started = Instant::now();
+            match log.tidy() {
+                Ok(_) => tracing::info!(
+                    event = "store_tidied",
+                    seconds = started.elapsed().as_secs(),
+                    "space of removed messages is given back"
+                ),
+                Err(_) => {
+                    let fault = log.take_fault();
+                    tracing::warn!(
+                        event = "store_sweep_failed",
+                        ?fault,
+                        "space of removed messages was not given back; it is tried again"
+                    );
+                }
+            }
+        };
+        if let Err(error) = spawn("store-tidy", tidy) {
+            tracing::warn!(event = "store_sweep_failed", %error, "no thread gives space of removed messages back; it is tried again");
         }
     }
 

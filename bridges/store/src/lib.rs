@@ -1,6 +1,6 @@
 //! The store bridge: stores on threads of their own, embedded or outside, so that no shard ever waits for them.
 //!
-//! Two threads:
+//! Two threads, and a third one now and then that gives back space of the embedded log:
 //! - **store** answers requests of shards: relational changes and reads, reads of the message log, joined with records that journals still
 //!   hold. Shards take turns. Requests to an outside store are under way side by side, and are refused at once while it is known to be away.
 //! - **store-drain** moves journals into the message log, in batches, and tells shards how far each journal is.

@@ -74,7 +74,7 @@ struct Needs {
 impl Needs {
     fn of(request: &StoreRequest) -> Self {
         let (messages, rooms) = match request {
-            StoreRequest::LoadRoom { .. } => (true, true),
+            StoreRequest::LoadRoom { .. } | StoreRequest::FindOld { .. } => (true, true),
             StoreRequest::Page { .. }
             | StoreRequest::Event { .. }
             | StoreRequest::FindTime { .. }

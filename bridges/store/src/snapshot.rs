@@ -92,6 +92,8 @@ pub struct DrainSnapshot {
     pub step_time: Histogram,
     /// Records committed and not moved yet.
     pub backlog: u64,
+    /// Times removed messages were swept out of the log.
+    pub sweeps: u64,
     /// Sizes of the message log.
     pub log: MessageLogStats,
 }
@@ -104,6 +106,8 @@ impl DrainSnapshot {
         snapshot.merge(Metric::StoreDrainSeconds, &self.step_time);
         snapshot.add(Metric::StoreDrainBacklog, self.backlog);
         snapshot.add(Metric::StoreLogDisk, self.log.disk_bytes);
+        snapshot.add(Metric::StoreLogRemoved, self.log.removed_rows);
+        snapshot.add(Metric::StoreSweeps, self.sweeps);
         snapshot.add(Metric::StoreLogMemory, self.log.memtable_bytes + self.log.cache_bytes);
     }
 }

@@ -91,6 +91,10 @@ pub struct Limits {
     pub store_requests_in_flight_max: u32,
     /// Records waiting for one journal sync; beyond it commands answer `busy`.
     pub uncommitted_records_max: u32,
+    /// Age above which messages are removed, in milliseconds; 0 for never.
+    pub retention_millis: u64,
+    /// Time between two looks at every room for messages of that age, in milliseconds.
+    pub retention_sweep_millis: u64,
 }
 
 impl Default for Limits {
@@ -140,6 +144,8 @@ impl Default for Limits {
             send_stall_millis_max: 30_000,
             store_requests_in_flight_max: 1_024,
             uncommitted_records_max: 16 << 10,
+            retention_millis: 0,
+            retention_sweep_millis: 60 * 60 * 1_000,
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Counters {
     pub room_loads: u64,
     /// Rooms dropped from memory.
     pub room_evictions: u64,
+    /// Records that said that everything up to some event of a room is removed.
+    pub retentions: u64,
     /// Store replies that reported a failure.
     pub store_failures: u64,
     /// Users whom a round of the mirror of presence did not get to, at most.

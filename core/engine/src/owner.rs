@@ -13,8 +13,8 @@
 //!
 //! Files: `room` one room's state · `load` into memory and out · `books` what rooms share, one command's way ·
 //! `send`, `change`, `metadata`, `reads` commands that alter · `history`, `by_time`, `subscribe`, `lists` commands that read ·
-//! `mentions`, `window`, `quiet`, `backlog`, `keys` what is remembered · `release` what waits for the journal, and fan-out ·
-//! `replicas` what waits for the message store.
+//! `mentions`, `window`, `quiet`, `backlog`, `keys` what is remembered · `retention` what is too old ·
+//! `release` what waits for the journal, and fan-out · `replicas` what waits for the message store.
 
 mod backlog;
 mod books;
@@ -31,6 +31,7 @@ mod quiet;
 mod reads;
 mod release;
 mod replicas;
+mod retention;
 mod room;
 mod send;
 mod subscribe;
@@ -51,6 +52,8 @@ use self::books::{Ask, Books, Pending, Timer};
 use self::load::{Away, Waiting};
 pub use self::metadata::check_room_name;
 use self::quiet::AGED_PER_CALL;
+use self::release::Item;
+use self::retention::Sweep;
 use self::room::Room;
 use crate::EngineConfig;
 use crate::context::Context;
@@ -78,6 +81,8 @@ pub(crate) struct Owner {
     leaving: VecDeque<RoomId>,
     /// When to go on with them.
     drain_next: Option<Nanos>,
+    /// The search for messages that are too old.
+    sweep: Sweep,
     /// Timers that fire; kept for its memory.
     due: Vec<Timer>,
 }
@@ -100,6 +105,7 @@ impl Owner {
             left_at: fixed_map(config.seed),
             leaving: VecDeque::new(),
             drain_next: None,
+            sweep: Sweep::new(config),
             due: Vec::new(),
         };
         boot.sort_unstable_by_key(|record| record.at);
@@ -205,6 +211,7 @@ impl Owner {
         }
         match (why, self.rooms.get_mut(&room)) {
             (Pending::Load, _) => self.loaded(cx, room, reply),
+            (Pending::Old, _) => self.old_found(cx, reply),
             (why, Some(Place::Here(room))) => self.books.answered(cx, room, why, reply),
             // A room with a request under way does not leave memory.
             _ => {}
@@ -219,8 +226,11 @@ impl Owner {
             cx.shared.counters.acks.record(cx.now.mono.since(accepted));
         }
         while let Some((room, item)) = self.books.release.pop(cx.shared.committed) {
-            if let Some(Place::Here(room)) = self.rooms.get_mut(&room) {
-                self.books.perform(cx, room, item);
+            match (self.rooms.get_mut(&room), item) {
+                (Some(Place::Here(room)), item) => self.books.perform(cx, room, item),
+                // The load of a room that waited for a record of it.
+                (_, Item::Request(request)) => self.books.request_now(cx, room, *request),
+                _ => {}
             }
         }
     }
@@ -299,6 +309,7 @@ impl Owner {
             }
         }
         self.due = due;
+        self.sweep(cx);
         for _ in 0..AGED_PER_CALL {
             let Some(id) = self.books.aging.take(cx.now.mono) else { break };
             if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
@@ -318,7 +329,9 @@ impl Owner {
 
     /// When [`Self::deadline`] is to be called, at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
-        let parts = [self.books.wheel.next_deadline(), self.books.aging.next_deadline(), self.drain_next];
+        let Books { wheel, aging, draining, .. } = &self.books;
+        let sweep = self.sweep.next_deadline().filter(|_| !draining);
+        let parts = [wheel.next_deadline(), aging.next_deadline(), self.drain_next, sweep];
         parts.into_iter().flatten().min()
     }
 

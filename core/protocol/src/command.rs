@@ -59,6 +59,8 @@ pub struct MoreWanted<'a> {
     pub avatar: Option<MediaId>,
     /// Members at most; 0 for the server's limit.
     pub members_max: Option<u32>,
+    /// Days for which messages are kept; 0 for as long as the server keeps them.
+    pub retention_days: Option<u32>,
     /// Only moderators and above post.
     pub read_only: Option<bool>,
 }

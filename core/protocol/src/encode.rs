@@ -278,6 +278,7 @@ fn encode_meta(json: &mut Json<'_>, event: &MetaEvent) {
                 encode_avatar(json, more.avatar);
                 json.key("max_members").number(u64::from(more.members_max));
                 json.key("read_only").bool(more.read_only);
+                json.key("retention_days").number(u64::from(more.retention_days));
             }
         }
         MetaEvent::Left { .. }

@@ -139,6 +139,7 @@ fn add_engine(snapshot: &mut Snapshot, counts: &Counters) {
         (Metric::EngineRepeats, counts.repeats),
         (Metric::EngineRoomLoads, counts.room_loads),
         (Metric::EngineRoomEvictions, counts.room_evictions),
+        (Metric::EngineRetentions, counts.retentions),
         (Metric::EngineStoreFailures, counts.store_failures),
         (Metric::PresenceMissed, counts.presence_missed),
     ] {

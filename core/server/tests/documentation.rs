@@ -52,6 +52,7 @@ fn every_row_of_the_parity_table_names_tests_that_exist() {
         ("push::", sources("bridges/push/tests/push", ".rs")),
         ("notifier::", sources("bridges/push/src/notifier", ".rs")),
         ("decide::", sources("bridges/push/src/decide", ".rs")),
+        ("embedded::", sources("persistence/embedded/src", ".rs")),
     ];
     let browser = sources("tests/browser", ".mjs");
     let mut named = 0;

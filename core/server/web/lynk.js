@@ -549,7 +549,7 @@ export class Lynk extends Emitter {
     const event = { ev, own: true, room, seq: ok.seq, from: this.hello?.user ?? ok.from, time: ok.time ?? new Date(this.serverNow).toISOString() };
     for (const name of ['n', 'id', 'level']) if (ok[name] !== undefined) event[name] = ok[name];
     for (const name of ['text', 'emoji', 'user', 'role', 'reason', 'reply_to', 'mentions', 'mention_all', 'name', 'visibility', 'slow_mode_seconds', 'kind', 'description',
-      'avatar', 'max_members', 'read_only']) {
+      'avatar', 'max_members', 'read_only', 'retention_days']) {
       if (fields[name] !== undefined) event[name] = fields[name];
     }
     if (op === 'leave' || op === 'join') event.user = event.from;

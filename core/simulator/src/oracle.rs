@@ -19,7 +19,7 @@ use crate::client::Change;
 use crate::wire::{Ev, SyncRoom};
 
 pub(crate) use frames::Asked;
-pub(crate) use truth::{Entry, Journal, RoomTruth, Said, Settings, Step};
+pub(crate) use truth::{Entry, Floor, Journal, RoomTruth, Said, Settings, Step};
 
 /// A broken promise, for people.
 pub(crate) type Check = Result<(), String>;
@@ -65,9 +65,16 @@ pub(crate) struct Ledger {
     ever_blocked: BTreeSet<(UserId, UserId)>,
     /// How far the message store has each journal.
     drained: BTreeMap<Journal, u64>,
+    /// For how long messages are kept, in milliseconds; 0 for ever.
+    life: u64,
 }
 
 impl Ledger {
+    /// Of rooms whose messages are kept for `life` milliseconds, 0 for ever.
+    pub(crate) fn new(life: u64) -> Self {
+        Self { life, ..Self::default() }
+    }
+
     /// The message store has each journal up to so far.
     pub(crate) fn drain(&mut self, drained: &BTreeMap<Journal, u64>) {
         self.drained.clone_from(drained);
@@ -124,6 +131,11 @@ impl Ledger {
             return Err(format!("journal {journal:?}: lsn {lsn} after {}", truth.records.len()));
         }
         truth.records.push(Place { room: head.room, kind: head.kind, seq: head.seq.0 });
+        if head.kind == RecordKind::Retain {
+            let floor = Floor { seq: head.seq.0, journal, lsn, committed: None };
+            let room = self.rooms.get_mut(&head.room).ok_or("a room that does not exist is cut")?;
+            return room.retain(floor, head.wall, self.life);
+        }
         if !head.kind.takes_seq() {
             return Ok(());
         }
@@ -171,7 +183,17 @@ impl Ledger {
                 truth.records.len()
             ));
         }
-        for place in &truth.records[truth.committed as usize..lsn as usize] {
+        for (at, place) in (1..).zip(&truth.records).skip(truth.committed as usize) {
+            if at > lsn {
+                break;
+            }
+            if place.kind == RecordKind::Retain {
+                let floors = self.rooms.get_mut(&place.room).map(|room| &mut room.floors);
+                let same = |floor: &&mut Floor| (floor.journal, floor.lsn) == (journal, at);
+                if let Some(floor) = floors.and_then(|floors| floors.iter_mut().find(same)) {
+                    floor.committed = Some(step);
+                }
+            }
             if place.kind.takes_seq()
                 && let Some(entry) =
                     self.rooms.get_mut(&place.room).and_then(|r| r.events.get_mut(&place.seq))
@@ -236,6 +258,11 @@ impl Ledger {
             for entry in room.events.values_mut() {
                 entry.committed.get_or_insert(step);
             }
+            room.floors
+                .retain(|floor| journals.get(&floor.journal).is_some_and(|j| floor.lsn <= j.committed));
+            for floor in &mut room.floors {
+                floor.committed.get_or_insert(step);
+            }
         }
         Ok(known)
     }
@@ -256,6 +283,12 @@ impl Ledger {
     pub(crate) fn stored(&self, store: &MemoryMessages) -> Check {
         for room in self.rooms.values() {
             for (seq, current) in room.state(|_| true) {
+                if seq <= room.floor() {
+                    if let Ok(Some(_)) = ready(store.message(room.room, Seq(seq))) {
+                        return Err(format!("{}: message {seq} is removed and stored", room.room));
+                    }
+                    continue;
+                }
                 let row = ready(store.message(room.room, Seq(seq)))
                     .ok()
                     .flatten()
@@ -420,7 +453,7 @@ impl Ledger {
             if let Some(mentions) = room.mentions {
                 self.mentions_are(user, truth.room, (read, top), mentions, None)?;
             }
-            let expected = truth.unread(user, read, top, |_| true);
+            let expected = truth.unread(user, (read, truth.floor(), top), |_| true);
             // The top of a room that reserves its numbers may lie beyond its last event.
             let top_right = top == truth.top() || truth.ever_memory && top > truth.top();
             if !top_right || unread != expected && !truth.lost_any {

@@ -210,6 +210,34 @@ fn deaths() -> Vec<Scenario> {
             s
         },
         {
+            let mut s =
+                base("retention", "messages are removed after a moment, over crashes and a late store");
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::MEMORY, RoomPlan::LOCAL];
+            s.shards = &[2, 3, 1];
+            s.limits.retention_millis = 400;
+            s.limits.retention_sweep_millis = 50;
+            s.limits.rooms_loaded_per_shard_max = 3;
+            s.limits.room_window_events_max = 12;
+            s.limits.room_window_millis = 300;
+            s.faults.process.crashes = 3;
+            s.faults.process.power_permille = 500;
+            s.faults.store.drain_nanos = 60_000_000;
+            s.faults.store.unknown_permille = 30;
+            s.faults.store.reordered = true;
+            s.faults.store.outages = 1;
+            s.mix = s.mix.with(&[
+                (20, Act::Browse),
+                (10, Act::Edit),
+                (6, Act::Delete),
+                (6, Act::Pin),
+                (6, Act::Repeat),
+                (10, Act::Unsubscribe),
+                (4, Act::Join),
+                (3, Act::Leave),
+            ]);
+            s
+        },
+        {
             let mut s = base("clock_jumps", "the wall clock jumps by minutes, forward and back");
             s.faults.process.clock_jumps = 5;
             s.faults.process.clock_jump_millis = 3 * 60 * 1_000;

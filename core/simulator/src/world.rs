@@ -189,6 +189,8 @@ pub struct Reached {
     pub events_lost: u64,
     /// Writes that found the disk full.
     pub full_writes: u64,
+    /// Rooms whose oldest messages were removed.
+    pub retentions: u64,
 }
 
 impl Reached {
@@ -208,11 +210,12 @@ impl Reached {
         self.starts_died += other.starts_died;
         self.events_lost += other.events_lost;
         self.full_writes += other.full_writes;
+        self.retentions += other.retentions;
     }
 
     /// Names and counts, for reports and for a test that none is zero.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 14] {
+    pub fn rows(&self) -> [(&'static str, u64); 15] {
         [
             ("mail refused", self.mail_refused),
             ("resyncs", self.resyncs),
@@ -228,6 +231,7 @@ impl Reached {
             ("starts that died", self.starts_died),
             ("memory events lost", self.events_lost),
             ("full writes", self.full_writes),
+            ("retentions", self.retentions),
         ]
     }
 }
@@ -317,7 +321,7 @@ impl World {
             tokens: Tokens::new(key, scope),
             keys: Arc::new(keys),
             parsed: Parsed::default(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(scenario.limits.retention_millis),
             settings: Rc::new(settings),
             scratch: Vec::new(),
             buffer: vec![0; CLIENT_BUFFER_BYTES],

@@ -327,6 +327,7 @@ catalogue! {
     EngineRepeats Counter "lynk_engine_repeats_total": "Retries answered from the first attempt's result.";
     EngineRoomLoads Counter "lynk_engine_room_loads_total": "Rooms loaded from the stores.";
     EngineRoomEvictions Counter "lynk_engine_room_evictions_total": "Rooms dropped from memory.";
+    EngineRetentions Counter "lynk_engine_retentions_total": "Times the oldest messages of a room were removed for their age.";
     EngineStoreFailures Counter "lynk_engine_store_failures_total": "Store replies that reported a failure.";
     ReactorConnections Gauge "lynk_reactor_connections": "Sockets now, closing ones included.";
     ReactorHalfOpen Gauge "lynk_reactor_half_open_connections": "Of these, with an incomplete request head.";
@@ -392,6 +393,8 @@ catalogue! {
     StoreDrainSeconds Histogram "lynk_store_drain_batch_duration_seconds": "Time to move and sync one batch.";
     StoreDrainBacklog Gauge "lynk_store_drain_backlog_records": "Records committed and not moved yet.";
     StoreLogDisk Gauge "lynk_store_log_disk_bytes": "Disk space of the message log.";
+    StoreLogRemoved Counter "lynk_store_log_removed_rows_total": "Rows of removed messages that left the embedded message log.";
+    StoreSweeps Counter "lynk_store_sweeps_total": "Times removed messages were swept out of the message log.";
     StoreLogMemory Gauge "lynk_store_log_memory_bytes": "Memory of the message log: memtables and cache.";
     KafkaPublished Counter "lynk_kafka_published_total" by TOPICS:
         "Events that all in-sync replicas have, repetitions included.";

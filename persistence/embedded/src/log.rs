@@ -13,6 +13,7 @@
 //! Limits: [`MessageLogOptions`]. What can fail: the disk.
 
 mod copy;
+mod floors;
 mod key;
 mod prune;
 mod read;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use lynk_domain::{Key, Lsn, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, MessageStore, NotUnread, StoreFault};
 use lynk_model::{
     FoundKey, MessageState, MetaTransaction, PageQuery, PageReply, ReadState, Record, RoomHead, StoreError,
@@ -36,11 +37,12 @@ use lynk_model::{
 
 use crate::rewrite::{rewrite, rewrite_if_space};
 use crate::{Fault, FaultKind, KEY_LIFE_MILLIS, OpenError};
+use floors::Floors;
 use key::Table;
-use write::{HeadCache, NewHeads, Pending};
+use write::{HeadCache, Pending, Written};
 
 /// Newest format of keys and values that this build knows: 1, and what it needs to say [more](format).
-const FORMAT: u32 = format::PARTS;
+const FORMAT: u32 = format::FLOORS;
 /// Format of a new log.
 const FORMAT_NEW: u32 = 1;
 
@@ -50,6 +52,8 @@ mod format {
     pub(super) const EPOCH: u32 = 2;
     /// Messages say more than a text: who does not know that cannot read their rows.
     pub(super) const PARTS: u32 = 3;
+    /// Messages were removed for their age: who does not know that shows those that still lie there, and loses the mark when it writes.
+    pub(super) const FLOORS: u32 = 4;
 }
 /// Memtables waiting for their flush at which an append waits. fjall itself waits at 4, without end when its
 /// worker has died.
@@ -106,6 +110,8 @@ pub struct MessageLogStats {
     pub memtables_sealed: u64,
     /// Compactions since the store was opened.
     pub compactions: u64,
+    /// Rows of removed messages that compactions dropped since the store was opened.
+    pub removed_rows: u64,
 }
 
 /// [`MessageStore`] on fjall. Clones share one store; each keeps its own last failure.
@@ -128,6 +134,7 @@ struct Shared {
     writer: Mutex<Writer>,
     /// Newest wall time appended: the clock that expires idempotency keys.
     newest_wall: Arc<AtomicU64>,
+    floors: Arc<Floors>,
 }
 
 /// What the appending side keeps between batches.
@@ -148,17 +155,18 @@ impl Engine {
     fn open(
         path: &Path,
         options: &MessageLogOptions,
-        newest_wall: &Arc<AtomicU64>,
+        (newest_wall, floors): (&Arc<AtomicU64>, &Arc<Floors>),
         rewrite: fn(&Path) -> std::io::Result<()>,
     ) -> Result<Self, OpenError> {
         let engine = |fault: Fault| OpenError::Engine { path: path.to_owned(), fault };
         harden(path, rewrite)?;
+        let filters = prune::factories(newest_wall.clone(), options.key_life_millis, floors.clone());
         let opened = Database::builder(path)
             .cache_size(options.cache_bytes)
             .worker_threads(options.workers)
             .max_cached_files(Some(64))
             .max_journaling_size(128 << 20)
-            .with_compaction_filter_factories(prune::factories(newest_wall.clone(), options.key_life_millis))
+            .with_compaction_filter_factories(filters)
             .open();
         let database = match opened {
             Err(fjall::Error::Locked) => return Err(OpenError::Locked { path: path.to_owned() }),
@@ -172,7 +180,7 @@ impl Engine {
             Some(found) if found > FORMAT => {
                 Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT })
             }
-            Some(_) => Ok(opened),
+            Some(_) => floors.load(&opened.keyspace).map(|()| opened).map_err(engine),
             None => opened.write_format().map(|()| opened).map_err(engine),
         }
     }
@@ -276,7 +284,8 @@ impl MessageLog {
     pub fn open(data: &Path, options: MessageLogOptions) -> Result<Self, OpenError> {
         let path = data.join("messages");
         let newest_wall = Arc::new(AtomicU64::new(0));
-        let engine = Engine::open(&path, &options, &newest_wall, rewrite_if_space)?;
+        let floors = Arc::default();
+        let engine = Engine::open(&path, &options, (&newest_wall, &floors), rewrite_if_space)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
@@ -284,6 +293,7 @@ impl MessageLog {
                 engine: RwLock::new(Some(engine)),
                 writer: Mutex::default(),
                 newest_wall,
+                floors,
             }),
             fault: Mutex::default(),
         })
@@ -309,6 +319,7 @@ impl MessageLog {
             cache_bytes: database.cache_size(),
             memtables_sealed: keyspace.sealed_memtable_count() as u64,
             compactions: database.compactions_completed() as u64,
+            removed_rows: self.shared.floors.dropped(),
         }
     }
 
@@ -390,7 +401,8 @@ impl MessageLog {
         drop(engine.take());
         writer.heads.clear();
         // A write or a sync has just failed: nothing of it may be believed.
-        match Engine::open(&shared.path, &shared.options, &shared.newest_wall, rewrite) {
+        let kept = (&shared.newest_wall, &shared.floors);
+        match Engine::open(&shared.path, &shared.options, kept, rewrite) {
             Ok(opened) => {
                 *engine = Some(opened);
                 writer.broken = false;
@@ -404,7 +416,7 @@ impl MessageLog {
     /// One atomic, synced write of what `fill` puts into the batch.
     fn write(
         &self,
-        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
+        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<Written, Fault>,
     ) -> Result<(), StoreError> {
         self.write_as(Some(PersistMode::SyncData), fill)
     }
@@ -413,7 +425,7 @@ impl MessageLog {
     fn write_as(
         &self,
         durability: Option<PersistMode>,
-        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
+        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<Written, Fault>,
     ) -> Result<(), StoreError> {
         let mut writer = lock(&self.shared.writer);
         let written = self.write_locked(&mut writer, durability, fill);
@@ -424,7 +436,7 @@ impl MessageLog {
         &self,
         writer: &mut Writer,
         durability: Option<PersistMode>,
-        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<NewHeads, Fault>,
+        fill: impl FnOnce(&Engine, &HeadCache, &mut fjall::OwnedWriteBatch) -> Result<Written, Fault>,
     ) -> Result<(), Fault> {
         self.check_free_space()?;
         if writer.broken {
@@ -437,13 +449,14 @@ impl MessageLog {
         };
         engine.wait_for_workers().inspect_err(|_| writer.broken = true)?;
         let mut batch = engine.database.batch().durability(durability);
-        let heads = fill(engine, &writer.heads, &mut batch)?;
+        let Written { heads, floors } = fill(engine, &writer.heads, &mut batch)?;
         batch.commit().map_err(|error| {
             writer.broken = true;
             // The engine's journal may hold the batch: only reopening tells.
             Fault { kind: FaultKind::Unknown, ..Fault::from(error) }
         })?;
         writer.heads.remember(heads);
+        self.shared.floors.set(floors);
         Ok(())
     }
 }
@@ -458,18 +471,21 @@ impl MessageStore for MessageLog {
     async fn append(&mut self, source: &str, cursor: Lsn, batch: &[Record<'_>]) -> Result<(), StoreError> {
         let newest = batch.iter().map(|record| record.head.wall.0).max().unwrap_or(0);
         self.shared.newest_wall.fetch_max(newest, Ordering::Relaxed);
+        let floors = Arc::clone(&self.shared.floors);
         self.write(|engine, heads, rows| {
-            let mut pending = Pending::new(&engine.keyspace);
+            let mut pending = Pending::new(&engine.keyspace, &floors);
             for record in batch {
                 pending.apply(heads, record)?;
             }
-            if pending.says_more() {
+            if pending.removes() {
+                engine.need_format(rows, format::FLOORS)?;
+            } else if pending.says_more() {
                 engine.need_format(rows, format::PARTS)?;
             }
             pending.finish(rows);
             let cursor = cursor.max(read::cursor(&engine.keyspace, source)?);
             rows.insert(&engine.keyspace, key::cursor(source), cursor.0.to_le_bytes());
-            Ok(pending.into_heads())
+            Ok(pending.into_written())
         })
     }
 
@@ -480,7 +496,7 @@ impl MessageStore for MessageLog {
     async fn forget(&mut self, source: &str) -> Result<(), StoreError> {
         self.write(|engine, _, rows| {
             rows.remove(&engine.keyspace, key::cursor(source));
-            Ok(NewHeads::new())
+            Ok(Written::default())
         })
     }
 
@@ -494,10 +510,6 @@ impl MessageStore for MessageLog {
 
     async fn message(&self, room: RoomId, seq: Seq) -> Result<Option<MessageState>, StoreError> {
         self.read(|keyspace| read::message(keyspace, room, seq))
-    }
-
-    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError> {
-        self.read(|keyspace| read::ordinal_at(keyspace, room, seq))
     }
 
     async fn count_not_unread(

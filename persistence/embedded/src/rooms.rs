@@ -161,6 +161,15 @@ impl RoomStore for Rooms {
         self.noted(result)
     }
 
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
+        self.noted(load::retained(&self.connection(), every, after, limit))
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.noted(load::may_see(&self.connection(), watcher, user))
     }

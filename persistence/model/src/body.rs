@@ -10,7 +10,7 @@
 //! | Delete | target u64 |
 //! | Reaction | target u64, on u8, emoji to the end |
 //! | Meta | version u64, then [`MetaEvent`](crate::MetaEvent) |
-//! | Reserve, Read, Delivered | nothing |
+//! | Reserve, Read, Delivered, Retain | nothing |
 //! | Intent | hash of the command u64, then [`MetaEvent`](crate::MetaEvent) |
 
 use std::borrow::Cow;
@@ -210,7 +210,9 @@ impl<'a> Body<'a> {
             }
             RecordKind::Meta => Self::Meta { version: r.u64()?, event: MetaEvent::decode(r.0)? },
             RecordKind::Intent => Self::Intent { content_hash: r.u64()?, event: MetaEvent::decode(r.0)? },
-            RecordKind::Reserve | RecordKind::Read | RecordKind::Delivered => Self::Empty,
+            RecordKind::Reserve | RecordKind::Read | RecordKind::Delivered | RecordKind::Retain => {
+                Self::Empty
+            }
         })
     }
 

@@ -57,12 +57,13 @@ pub use messages::{
     cursor_moves_with_its_rows_and_never_back, deleted_text_never_returns, intents_are_kept_beside_the_log,
     keys_lead_to_their_event, mentions_are_those_of_messages_as_they_stand, not_unread_is_counted_exactly,
     replay_in_any_order_equals_in_order_once, same_log, unreadable_batches_write_nothing,
+    what_is_removed_does_not_return,
 };
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, a_deleted_room_is_gone_for_ever,
     blocks_need_no_room, events_change_the_rows_they_name, names_are_unique_and_reserved,
     names_follow_the_kind_of_their_room, presence_needs_a_shared_room, random_commands_match_the_reference,
-    sentences_are_listed_while_they_stand, what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
+    rooms_are_listed_in_order, sentences_are_listed_while_they_stand, what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
 };
 
 pub use notify::{
@@ -100,6 +101,7 @@ pub fn message_store<M: MessageStore>(mut open: impl FnMut() -> M) {
     unreadable_batches_write_nothing(&mut open());
     not_unread_is_counted_exactly(&mut open());
     mentions_are_those_of_messages_as_they_stand(&mut open());
+    what_is_removed_does_not_return(&mut open());
     keys_lead_to_their_event(&mut open());
     intents_are_kept_beside_the_log(&mut open());
     a_later_round_of_reading_replaces_an_earlier_one(&mut open());
@@ -114,6 +116,7 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     names_follow_the_kind_of_their_room(&mut open());
     a_deleted_room_is_gone_for_ever(&mut open());
     sentences_are_listed_while_they_stand(&mut open());
+    rooms_are_listed_in_order(&mut open());
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());
     presence_needs_a_shared_room(&mut open());

@@ -384,6 +384,7 @@ impl RoomHead {
         self.top_n = self.top_n.max(other.top_n);
         self.version = self.version.max(other.version);
         self.reserved = self.reserved.max(other.reserved);
+        self.floor = self.floor.max(other.floor);
     }
 }
 

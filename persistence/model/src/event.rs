@@ -375,6 +375,7 @@ mod tests {
                             description: reason(),
                             avatar: lynk_domain::MediaId::NIL,
                             members_max: 0,
+                            retention_days: 0,
                             read_only: false,
                         })),
                     },

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, MessageId, Millis, Ordinal, RoomId, Seq, UserId, shard_of_room};
 
 use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
     Body, BodyError, FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, MetaTransaction, Overlay, OwnedRecord,
-    PageQuery, PageReply, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
+    PageQuery, PageReply, RecordAt, SourceId, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent,
+    fold_name,
 };
 
 /// Mentions that are read at a time.
@@ -82,7 +83,7 @@ where
             }
             StoreReply::Key(found)
         }
-        StoreRequest::CountNotUnread { room, user, after, undrained } => {
+        StoreRequest::CountNotUnread { room, user, after, top_n, undrained } => {
             let undrained = read_records(records, *room, undrained)?;
             let touched = Overlay::touched(&undrained).map_err(corrupt)?;
             let overlay = overlay(messages, *room, &undrained).await?;
@@ -90,12 +91,16 @@ where
             let mentions =
                 count_mentions(messages, rooms, (*room, *user, *after), &touched, overlay.as_ref());
             let mentions = mentions.await?;
-            let NotUnread { own, deleted, cursor_n, next: _ } = match overlay {
+            let NotUnread { own, deleted, next } = match overlay {
                 Some(overlay) => overlay.join_not_unread(*user, *after, stored),
                 None => stored,
             };
+            // Ordinals have no holes among messages, so the first one after the cursor tells the last one's before it, which may
+            // be removed.
+            let cursor_n = next.map_or(*top_n, |(_, n)| Ordinal(n.0.saturating_sub(1)));
             StoreReply::NotUnread { own, deleted, cursor_n, mentions }
         }
+        StoreRequest::FindOld { .. } => find_old(request, messages, rooms).await?,
         StoreRequest::Memberships { user, after, limit } => {
             StoreReply::Memberships(rooms.memberships(*user, *after, *limit).await?)
         }
@@ -269,9 +274,10 @@ async fn load<M: MessageStore>(
         loaded.reads = overlay.join_reads(loaded.reads);
     }
     if window > 0 {
+        let floor = loaded.head.floor;
         let last = PageQuery {
             room,
-            from: Seq(1),
+            from: floor.next(),
             to: Seq(u64::MAX),
             backward: true,
             limit: window,
@@ -280,6 +286,7 @@ async fn load<M: MessageStore>(
         };
         loaded.recent = page(messages, &last, overlay.as_ref()).await?.events;
         loaded.recent.reverse();
+        loaded.recent.iter_mut().for_each(|event| event.forget_target(floor));
     }
     loaded.journaled = find_events(messages, room, &loaded).await?;
     loaded.intents = find_intents(messages, room, &loaded, &undrained).await?;
@@ -311,6 +318,66 @@ async fn find_intents<M: MessageStore>(
         }
     }
     Ok(open)
+}
+
+/// [`StoreRequest::FindOld`]: a look at each room's first message; where that is old, a search for the last that is.
+async fn find_old<M: MessageStore, R: RoomStore>(
+    request: &StoreRequest,
+    messages: &M,
+    rooms: &R,
+) -> Result<StoreReply, StoreError> {
+    let StoreRequest::FindOld { after, limit, now, life, shard, shards } = *request else {
+        return Err(StoreError::Corrupt);
+    };
+    let page = rooms.retained(life > 0, after, limit).await?;
+    let next = page.last().map(|(room, _)| *room).filter(|_| page.len() >= limit as usize);
+    let mut found = Vec::new();
+    for (room, days) in page.into_iter().filter(|(room, _)| shard_of_room(*room, shards) == shard) {
+        let own = u64::from(days).saturating_mul(24 * 60 * 60 * 1_000);
+        let shorter = if own == 0 || life > 0 && life < own { life } else { own };
+        let Some(since) = kept_since(now, shorter) else { continue };
+        let head = messages.head(room).await?;
+        match last_before(messages, room, since, (head.floor.next(), head.top)).await {
+            Ok(Some(seq)) => found.push((room, seq)),
+            // What cannot be read is not removed, and keeps no other room from it.
+            Ok(None) | Err(StoreError::Corrupt) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(StoreReply::Old { found, next })
+}
+
+/// The last message of a range that is older than a time; `None` when the first one is not.
+async fn last_before<M: MessageStore>(
+    messages: &M,
+    room: RoomId,
+    at: Millis,
+    (from, to): (Seq, Seq),
+) -> Result<Option<Seq>, StoreError> {
+    if from > to {
+        return Ok(None);
+    }
+    let first = first_message(messages, &mut Unread, room, (from, to), &[]).await?;
+    let Some((first, _)) = first.filter(|(_, wall)| *wall < at) else { return Ok(None) };
+    let reply = find_time(messages, &mut Unread, room, at, (first, to), &[]).await?;
+    Ok(if let StoreReply::Time { after, .. } = reply { Some(after) } else { None })
+}
+
+/// No journals: what is old has long been drained.
+struct Unread;
+
+impl RecordSource for Unread {
+    fn read(&mut self, _: SourceId, _: Lsn) -> Result<Option<OwnedRecord>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// From when on messages are kept that are kept for `life` milliseconds, 0 for ever. It moves on in steps, so that a busy room is not
+/// cut with every look at it: of the 24th part of that time, an hour at most.
+#[must_use]
+pub fn kept_since(now: Millis, life: u64) -> Option<Millis> {
+    let step = (life / 24).clamp(1, 60 * 60 * 1_000);
+    (life > 0).then(|| Millis(now.0.saturating_sub(life) / step * step))
 }
 
 /// Searches by halves: each step looks at the first message behind the middle of what is left.
@@ -381,7 +448,9 @@ async fn find_events<M: MessageStore>(
             StoredBody::Meta { version, .. } => version == row.version,
             _ => false,
         };
-        if event.as_ref().is_some_and(same) {
+        // Of one that is removed it matters only that it was.
+        let removed = event.is_none() && used.seq <= loaded.head.floor;
+        if removed || event.as_ref().is_some_and(same) {
             found.push((row.version, used.seq));
         }
     }

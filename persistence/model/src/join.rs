@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use lynk_domain::{Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{RoomId, Seq, UserId};
 
 use crate::port::NotUnread;
 use crate::{
@@ -176,12 +176,6 @@ impl Overlay {
             let here = (*seq, facts.n);
             joined.next = Some(joined.next.map_or(here, |next| next.min(here)));
         }
-        // Ordinals have no holes among messages that exist, so the next message tells the last one's even
-        // when the records at or before the cursor were not passed in.
-        joined.cursor_n = match joined.next {
-            Some((_, n)) => Ordinal(n.0.saturating_sub(1)),
-            None => stored.cursor_n.max(self.ordinal_at(after)),
-        };
         joined
     }
 
@@ -190,12 +184,6 @@ impl Overlay {
     pub fn mentions(&self, user: UserId, after: Seq) -> impl Iterator<Item = (Seq, UserId)> + '_ {
         let later = self.messages.range((Bound::Excluded(after), Bound::Unbounded));
         later.filter_map(move |(seq, state)| Some((*seq, state.row.mentioner_of(user)?)))
-    }
-
-    /// Ordinal of the last touched message at or before `seq`; 0 for none.
-    fn ordinal_at(&self, seq: Seq) -> Ordinal {
-        let known = self.messages.range(..=seq).rev().find_map(|(_, state)| state.row.facts);
-        known.map_or(Ordinal(0), |facts| facts.n)
     }
 
     /// Highest numbers of the store and the records.
@@ -207,6 +195,7 @@ impl Overlay {
             top_n: stored.top_n.max(self.head.top_n),
             version: stored.version.max(self.head.version),
             reserved: stored.reserved.max(self.head.reserved),
+            floor: stored.floor.max(self.head.floor),
         }
     }
 
@@ -234,6 +223,7 @@ impl RoomHead {
             Body::Message { n, .. } => self.top_n = self.top_n.max(*n),
             Body::Meta { version, .. } => self.version = self.version.max(*version),
             Body::Empty if kind == RecordKind::Reserve => self.reserved = self.reserved.max(seq),
+            Body::Empty if kind == RecordKind::Retain => self.floor = self.floor.max(seq),
             _ => {}
         }
     }

@@ -29,7 +29,7 @@ mod request;
 mod row;
 
 pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
-pub use execute::execute;
+pub use execute::{execute, kept_since};
 pub use join::Overlay;
 pub use meta::{
     BLOCKS_PER_USER_MAX, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,

@@ -30,6 +30,8 @@ pub struct RoomRow {
     pub avatar: MediaId,
     /// Members at most; 0 for the server's limit.
     pub members_max: u32,
+    /// Days for which messages are kept; 0 for as long as the server keeps them.
+    pub retention_days: u32,
     /// Only moderators and above post.
     pub read_only: bool,
     /// When it was deleted; 0 for a room that stands. Of a deleted room nothing but its id and its times is left.
@@ -295,6 +297,8 @@ pub struct MoreSettings {
     pub avatar: MediaId,
     /// Members at most; 0 for the server's limit.
     pub members_max: u32,
+    /// Days for which messages are kept; 0 for as long as the server keeps them.
+    pub retention_days: u32,
     /// Only moderators and above post.
     pub read_only: bool,
 }
@@ -306,6 +310,10 @@ impl MoreSettings {
         out.extend_from_slice(&self.avatar.0);
         out.extend_from_slice(&self.members_max.to_le_bytes());
         out.push(u8::from(self.read_only));
+        // Not said where there is none: the last field, and the youngest.
+        if self.retention_days > 0 {
+            out.extend_from_slice(&self.retention_days.to_le_bytes());
+        }
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self, BodyError> {
@@ -315,6 +323,7 @@ impl MoreSettings {
             avatar: MediaId(r.take()?),
             members_max: r.u32()?,
             read_only: r.u8()? != 0,
+            retention_days: if r.0.is_empty() { 0 } else { r.u32()? },
         })
     }
 }
@@ -333,6 +342,7 @@ impl RoomRow {
             self.avatar = more.avatar;
             self.members_max = more.members_max;
             self.read_only = more.read_only;
+            self.retention_days = more.retention_days;
         }
     }
 
@@ -515,15 +525,17 @@ mod tests {
             description: "ü".to_owned(),
             avatar: MediaId([7; 16]),
             members_max: 3,
+            retention_days: 0,
             read_only: true,
         };
-        let event = MetaEvent::Settings {
+        let settings = |more: &MoreSettings| MetaEvent::Settings {
             name: "hall".to_owned(),
             level: AckLevel::Local,
             visibility: HistoryVisibility::All,
             slow_mode_seconds: 9,
-            more: Some(Box::new(more)),
+            more: Some(Box::new(more.clone())),
         };
+        let event = settings(&more);
         let mut bytes = Vec::new();
         event.encode(&mut bytes);
         let mut stored = FIRST_FORM.to_vec();
@@ -536,5 +548,10 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(MetaEvent::decode(&bytes[..cut]).is_err(), "{cut}");
         }
+        let event = settings(&MoreSettings { retention_days: 90, ..more });
+        event.encode(&mut stored);
+        let later = stored.split_off(bytes.len());
+        assert_eq!((&later[..bytes.len()], &later[bytes.len()..]), (&bytes[..], &b"\x5a\0\0\0"[..]));
+        assert_eq!(MetaEvent::decode(&later), Ok(event));
     }
 }

@@ -95,8 +95,6 @@ pub struct NotUnread {
     pub own: u64,
     /// Deleted messages of others after the cursor.
     pub deleted: u64,
-    /// Ordinal of the last message at or before the cursor; 0 for none.
-    pub cursor_n: Ordinal,
     /// Position and ordinal of the first message after the cursor.
     pub next: Option<(Seq, Ordinal)>,
 }
@@ -110,6 +108,10 @@ pub struct NotUnread {
 /// A store without transactions over a whole batch writes the rows first and the cursor when all of them are durable. Until
 /// an append has returned, readers may then see some of its records; all of those are beyond the cursor, so whoever asks
 /// joins them in any case ([`Overlay`](crate::Overlay)). An answer made of several rows must be right for whichever of them are there.
+///
+/// What lies at or below a room's [floor](RoomHead::floor) is removed, at once or little by little: whoever asks for it may still
+/// get it. It does not come back to where it was removed, whatever is appended again. Of a key that led there no more may be known
+/// than that it was used; positions and intents stay.
 #[expect(async_fn_in_trait, reason = "called on a bridge thread by concrete type; no Send bound is wanted")]
 pub trait MessageStore {
     /// Writes a batch and, not before any of its rows, the drain cursor of its source: `cursor` is the last lsn
@@ -150,12 +152,6 @@ pub trait MessageStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn message(&self, room: RoomId, seq: Seq) -> Result<Option<MessageState>, StoreError>;
-
-    /// Ordinal of the last message at or before `seq`; 0 when there is none.
-    ///
-    /// # Errors
-    /// `Unavailable` or `Corrupt`.
-    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError>;
 
     /// Messages after `after` that are not unread for `user`, without looking at those in `except`.
     ///
@@ -215,6 +211,15 @@ pub trait MessageStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError>;
+
+    /// Removes some of what lies below floors, in a store that does not do so by itself; whether there was something. Called now and
+    /// then.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: the rest is removed later.
+    async fn sweep(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 /// Rooms, members, bans and blocks: the relational side.
@@ -319,6 +324,18 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable`: nothing was done; `Unknown`: repeat it.
     async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError>;
+
+    /// A page of rooms after `after` (nil for the start), ordered by id, with the days for which each keeps messages: every room, or
+    /// only those that say so.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError>;
 
     /// Whether `watcher` may see whether `user` is online: `user` does not hide it, both are members of a room, and neither
     /// blocks the other. A 1:1 that `watcher` opened does not count, or anybody could make one to see it.

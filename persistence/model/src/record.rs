@@ -24,6 +24,8 @@ pub enum RecordKind {
     Delivered = 8,
     /// A kick, ban or mute holds that the room store has not taken yet. Takes no seq.
     Intent = 9,
+    /// Everything up to the record's `seq` is removed for good. Takes no seq.
+    Retain = 10,
 }
 
 impl RecordKind {
@@ -40,6 +42,7 @@ impl RecordKind {
             7 => Self::Read,
             8 => Self::Delivered,
             9 => Self::Intent,
+            10 => Self::Retain,
             _ => return None,
         })
     }
@@ -47,7 +50,7 @@ impl RecordKind {
     /// Whether records of this kind take the next seq of their room.
     #[must_use]
     pub fn takes_seq(self) -> bool {
-        !matches!(self, Self::Reserve | Self::Read | Self::Delivered | Self::Intent)
+        !matches!(self, Self::Reserve | Self::Read | Self::Delivered | Self::Intent | Self::Retain)
     }
 }
 
@@ -61,7 +64,7 @@ pub struct RecordHead {
     /// The room.
     pub room: RoomId,
     /// The event's own seq; for `Read` and `Delivered` the position reached; for `Reserve` the last reserved;
-    /// for `Intent` the room's last event.
+    /// for `Intent` the room's last event; for `Retain` the last that is removed.
     pub seq: Seq,
     /// Seq of the change that this record makes to its row: equal to `seq` for events. For `Read` with the highest bit set
     /// the rest is the position's round.

@@ -3,7 +3,9 @@
 //! A request carries a [`RequestId`] chosen by the shard; exactly one reply with that id returns, unless the
 //! bridge thread dies, which ends the process. Requests of one shard are answered in any order.
 
-use lynk_domain::{Epoch, Key, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{
+    Epoch, Key, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, ShardId, UserId,
+};
 
 use crate::{
     MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow, Sentence,
@@ -103,8 +105,25 @@ pub enum StoreRequest {
         user: UserId,
         /// The read cursor.
         after: Seq,
+        /// Ordinal of the room's last message.
+        top_n: Ordinal,
         /// Records after the cursor that the store may not have yet.
         undrained: Vec<RecordAt>,
+    },
+    /// Rooms of a shard whose first messages are older than messages are kept.
+    FindOld {
+        /// Rooms after this one; nil for the start.
+        after: RoomId,
+        /// Rooms that are looked at, at most.
+        limit: u32,
+        /// The time now.
+        now: Millis,
+        /// For how long messages are kept, in milliseconds; 0 for ever. A room may keep them for a shorter time.
+        life: u64,
+        /// The shard.
+        shard: ShardId,
+        /// How many there are.
+        shards: u16,
     },
     /// A page of the rooms that a user is a member of, ordered by room id.
     Memberships {
@@ -213,6 +232,8 @@ pub struct RoomHead {
     pub version: u64,
     /// Last reserved seq; 0 for none.
     pub reserved: Seq,
+    /// Everything up to here is removed for good; 0 for nothing.
+    pub floor: Seq,
 }
 
 /// How far a member has read and stored.
@@ -333,6 +354,13 @@ pub enum StoreReply {
         /// Messages after the cursor that mention the user, at most [`MENTIONS_COUNTED_MAX`]: not deleted, not own, not across
         /// a block. `None` when it is not known who stands across one.
         mentions: Option<u32>,
+    },
+    /// To `FindOld`.
+    Old {
+        /// Rooms with the last message that is too old.
+        found: Vec<(RoomId, Seq)>,
+        /// The last room that was looked at; `None` at the end.
+        next: Option<RoomId>,
     },
     /// To `Memberships`, ordered by room id; fewer than the limit means the end.
     Memberships(Vec<Membership>),

@@ -198,6 +198,16 @@ impl MessageState {
 }
 
 impl StoredEvent {
+    /// Takes what it says out of an edit whose message lies at or below `floor`, and so is removed.
+    pub fn forget_target(&mut self, floor: Seq) {
+        if let StoredBody::Edit { target, text, parts } = &mut self.body
+            && *target <= floor
+        {
+            *text = String::new();
+            *parts = Parts::default();
+        }
+    }
+
     /// Bytes that count against [`PageQuery::bytes`]: text and what is beside it, names and reasons, and 36 bytes (a user id
     /// as text) beside the emoji of each reaction.
     #[must_use]

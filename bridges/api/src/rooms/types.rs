@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 const SENTENCE_SECONDS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
 /// Longest time between two messages of a member: a day.
 const SLOW_MODE_SECONDS_MAX: u32 = 24 * 60 * 60;
+/// Longest time for which a room says that it keeps messages: a century.
+const RETENTION_DAYS_MAX: u32 = 36_500;
 /// A room's name: something to see, and no control characters.
 const ROOM_NAME: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
 
@@ -241,6 +243,10 @@ object! {
         max_members: Option<u32>,
         /// Only moderators and above post.
         #[serde(default)] read_only: Option<bool>,
+        /// Days for which messages are kept; 0, or missing, for as long as the server keeps them.
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(max = RETENTION_DAYS_MAX))]
+        retention_days: Option<u32>,
     }
 }
 object! {
@@ -345,6 +351,10 @@ object! {
         max_members: Option<u32>,
         /// Only moderators and above post.
         #[serde(default)] read_only: Option<bool>,
+        /// Days for which messages are kept; 0 for as long as the server keeps them. A shorter time removes what is older for good.
+        #[serde(default, deserialize_with = "maybe_whole")]
+        #[schemars(range(max = RETENTION_DAYS_MAX))]
+        retention_days: Option<u32>,
     }
 }
 object! {
@@ -594,6 +604,8 @@ object! {
         max_members: u32,
         /// Only moderators and above post.
         read_only: bool,
+        /// Days for which messages are kept; 0 for as long as the server keeps them.
+        retention_days: u32,
         /// When it was made.
         created: Time,
         /// Its metadata version.

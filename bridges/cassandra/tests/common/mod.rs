@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lynk_bridge::Secret;
 use lynk_cassandra::{CassandraMessages, Connect, Identity, Limits, Migration, Replication, Tls, migrate};
-use lynk_domain::{Epoch, Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Epoch, Key, Lsn, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::LogRow;
 use lynk_model::port::{MessageDump, MessageStore, NotUnread};
 use lynk_model::{
@@ -203,9 +203,6 @@ impl MessageStore for Blocking {
     async fn message(&self, room: RoomId, seq: Seq) -> Result<Option<MessageState>, StoreError> {
         self.runtime.block_on(self.store.message(room, seq))
     }
-    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError> {
-        self.runtime.block_on(self.store.ordinal_at(room, seq))
-    }
     async fn count_not_unread(
         &self,
         room: RoomId,
@@ -236,6 +233,14 @@ impl MessageStore for Blocking {
     }
     async fn intents(&self, room: RoomId) -> Result<Vec<MetaTransaction>, StoreError> {
         self.runtime.block_on(self.store.intents(room))
+    }
+    /// A whole round: what is to be swept may lie in any of the parts.
+    async fn sweep(&mut self) -> Result<bool, StoreError> {
+        let mut swept = false;
+        for _ in 0..256 {
+            swept |= self.runtime.block_on(self.store.sweep())?;
+        }
+        Ok(swept)
     }
 }
 

@@ -22,6 +22,7 @@ fn room(number: u8, version: u64) -> RoomsRow {
         description: String::new(),
         avatar: lynk_domain::MediaId::NIL,
         members_max: 0,
+        retention_days: 0,
         read_only: false,
         deleted: Millis(0),
         version,

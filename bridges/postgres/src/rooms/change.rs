@@ -253,13 +253,13 @@ async fn create(
 /// Puts the row of a room in place of the one there is.
 pub(super) async fn put_row(session: &Session, row: &RoomRow) -> Result<(), Fault> {
     let sql = "INSERT INTO rooms.rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds,
-            version, description, avatar, members_max, read_only, deleted)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            version, description, avatar, members_max, read_only, deleted, retention_days)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         ON CONFLICT (room) DO UPDATE SET kind = excluded.kind, name = excluded.name, creator = excluded.creator,
             created = excluded.created, level = excluded.level, visibility = excluded.visibility,
             slow_mode_seconds = excluded.slow_mode_seconds, version = excluded.version,
             description = excluded.description, avatar = excluded.avatar, members_max = excluded.members_max,
-            read_only = excluded.read_only, deleted = excluded.deleted";
+            read_only = excluded.read_only, deleted = excluded.deleted, retention_days = excluded.retention_days";
     session
         .execute(
             sql,
@@ -278,6 +278,7 @@ pub(super) async fn put_row(session: &Session, row: &RoomRow) -> Result<(), Faul
                 &i64::from(row.members_max),
                 &row.read_only,
                 &bits(row.deleted.0),
+                &i64::from(row.retention_days),
             ],
         )
         .await?;
@@ -443,12 +444,13 @@ async fn apply_event(
                 (*level as i16, *visibility as i16, i64::from(*slow_mode_seconds));
             session.execute(sql, &[&room, name, &level, &visibility, &slow]).await?;
             let Some(more) = more else { return Ok(()) };
-            let MoreSettings { kind, description, avatar, members_max, read_only } = &**more;
+            let MoreSettings { kind, description, avatar, members_max, retention_days, read_only } = &**more;
             let sql = "UPDATE rooms.rooms SET kind = $2, description = $3, avatar = $4, members_max = $5,
-                           read_only = $6
+                           read_only = $6, retention_days = $7
                        WHERE room = $1";
             let (kind, avatar, max) = (*kind as i16, uuid(avatar.0), i64::from(*members_max));
-            session.execute(sql, &[&room, &kind, description, &avatar, &max, read_only]).await?
+            let days = i64::from(*retention_days);
+            session.execute(sql, &[&room, &kind, description, &avatar, &max, read_only, &days]).await?
         }
         MetaEvent::Deleted => {
             for table in ["members", "bans", "mutes", "pins"] {

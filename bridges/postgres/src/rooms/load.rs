@@ -32,7 +32,7 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
     let ask = |sql| session.rows(sql, &sent);
     let first = try_join(
         ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version,
-                 description, avatar, members_max, read_only, deleted
+                 description, avatar, members_max, read_only, deleted, retention_days
              FROM rooms.rooms WHERE room = $1"),
         ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
     );
@@ -75,6 +75,7 @@ fn room_row(room: RoomId, row: &Row) -> Result<RoomRow, Fault> {
         members_max: small(row, 10)?,
         read_only: get(row, 11)?,
         deleted: Millis(number(row, 12)?),
+        retention_days: small(row, 13)?,
     })
 }
 
@@ -264,6 +265,24 @@ pub(super) async fn hidden(database: &Database, users: &[UserId]) -> Result<Vec<
     let rows = database.read(async |session| session.rows(sql, &[&ids]).await).await?;
     let found = all(&rows, |row| Ok(UserId(id(row, 0)?)))?;
     Ok(users.iter().filter(|user| found.contains(user)).copied().collect())
+}
+
+pub(super) async fn retained(
+    database: &Database,
+    every: bool,
+    after: RoomId,
+    limit: u32,
+) -> Result<Vec<(RoomId, u32)>, Fault> {
+    let sql = match every {
+        true => "SELECT room, retention_days FROM rooms.rooms WHERE room > $1 ORDER BY room LIMIT $2",
+        false => {
+            "SELECT room, retention_days FROM rooms.rooms WHERE retention_days > 0 AND room > $1
+             ORDER BY room LIMIT $2"
+        }
+    };
+    let (after, limit) = (uuid(after.0), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&after, &limit]).await).await?;
+    all(&rows, |row| Ok((RoomId(id(row, 0)?), small(row, 1)?)))
 }
 
 pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {

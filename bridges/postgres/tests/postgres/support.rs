@@ -312,6 +312,14 @@ impl RoomStore for Waiting<PostgresRooms> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.clear(room, user, seq, n))
     }
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
+        self.wait(self.store.retained(every, after, limit))
+    }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
     }
@@ -543,6 +551,7 @@ pub(crate) fn create(room: RoomId, key: u32, kind: RoomKind, name: &str) -> Meta
         description: String::new(),
         avatar: MediaId::NIL,
         members_max: 0,
+        retention_days: 0,
         read_only: false,
         deleted: Millis(0),
         version: 0,

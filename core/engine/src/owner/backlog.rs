@@ -57,6 +57,12 @@ impl Backlog {
         self.records.push_back(record);
     }
 
+    /// Adds a record that may lie before listed ones.
+    pub(super) fn insert(&mut self, record: Undrained) {
+        let index = self.records.partition_point(|r| (r.seq, r.at) < (record.seq, record.at));
+        self.records.insert(index, record);
+    }
+
     /// Puts records that came in journal order into order of seq.
     pub(super) fn sort(&mut self) {
         self.records.make_contiguous().sort_by_key(|r| (r.seq, r.at));

@@ -95,6 +95,7 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) enum Pending {
     Load,
+    Old,
     Key(Held),
     Target(Box<TargetWait>),
     Page(Box<PageWait>),
@@ -278,7 +279,7 @@ impl Books {
     ) {
         room.requests -= 1;
         match why {
-            Pending::Load => {}
+            Pending::Load | Pending::Old => {}
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),

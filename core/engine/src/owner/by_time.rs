@@ -14,7 +14,7 @@ use lynk_model::{StoreReply, StoreRequest};
 use lynk_protocol::{ErrorCode, History, Reject};
 
 use super::books::{Ask, Books, Held, Pending, store_reject};
-use super::room::Room;
+use super::room::{Room, Shown};
 use crate::context::Context;
 
 /// Undrained messages that a search is told of at a time.
@@ -45,17 +45,17 @@ impl Books {
         ask: &Ask<'_>,
         asked: &History,
         at: Millis,
-        floor: Seq,
+        shown: Shown,
     ) {
         let newer = room.window.iter().rev().filter(|entry| entry.is_message());
         let older = newer.map(|entry| (entry.seq, entry.wall)).find(|(_, wall)| *wall < at);
         match older {
-            Some((seq, _)) => self.history_behind(cx, room, ask, asked, seq, floor),
-            None if room.window.start() <= floor => {
-                self.history_behind(cx, room, ask, asked, Seq(0), floor);
+            Some((seq, _)) => self.history_behind(cx, room, ask, asked, seq, shown),
+            None if room.window.start() <= shown.from => {
+                self.history_behind(cx, room, ask, asked, Seq(0), shown);
             }
             None => {
-                let (after, to) = (Seq(floor.0 - 1), Seq(room.window.start().0 - 1));
+                let (after, to) = (Seq(shown.from.0 - 1), Seq(room.window.start().0 - 1));
                 let wait = TimeWait {
                     held: ask.hold(),
                     re: ask.re,
@@ -98,8 +98,8 @@ impl Books {
             _ => return self.refuse_held(cx, room, &wait.held, ErrorCode::Internal.into()),
         };
         let user = wait.held.principal.user;
-        let floor = match room.member(user, cx.now.wall) {
-            Ok(member) => room.visible_from(member),
+        let shown = match room.member(user, cx.now.wall) {
+            Ok(member) => room.shown(member),
             Err(reject) => return self.refuse_held(cx, room, &wait.held, reject),
         };
         wait.after = after;
@@ -110,7 +110,7 @@ impl Books {
         let decoded = lynk_protocol::decode(&held.raw);
         let Ok(command) = &decoded.command else { return };
         let ask = Ask::new(held.from, held.principal, wait.re, command, &held.raw);
-        self.history_behind(cx, room, &ask, &wait.asked, after, floor);
+        self.history_behind(cx, room, &ask, &wait.asked, after, shown);
     }
 
     /// A page behind the last older message; from the beginning of all when there is none that may be seen.
@@ -121,10 +121,10 @@ impl Books {
         ask: &Ask<'_>,
         asked: &History,
         older: Seq,
-        floor: Seq,
+        shown: Shown,
     ) {
-        let after = if older < floor { Seq(0) } else { older };
+        let after = if older < shown.from { Seq(0) } else { older };
         let asked = History { at: None, after: Some(after), ..*asked };
-        self.history_page(cx, room, ask, &asked, floor);
+        self.history_page(cx, room, ask, &asked, shown);
     }
 }

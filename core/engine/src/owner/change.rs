@@ -291,7 +291,7 @@ impl Target {
 
 /// Whether a message is at `target` and stands, where the window knows.
 pub(super) fn stands_in_window(room: &Room, target: Seq) -> Option<bool> {
-    if target <= room.top && target < room.window.start() {
+    if target <= room.top && target > room.floor && target < room.window.start() {
         return None;
     }
     let entry = room.window.get(target);
@@ -300,7 +300,7 @@ pub(super) fn stands_in_window(room: &Room, target: Seq) -> Option<bool> {
 
 /// What the window knows of a message: `Some(None)` when it knows that there is none.
 pub(super) fn target_in_window(room: &Room, target: Seq) -> Option<Option<Target>> {
-    if target > room.top {
+    if target > room.top || target <= room.floor {
         return Some(None);
     }
     if target < room.window.start() {
@@ -332,7 +332,7 @@ fn judge<'t>(
         return judge_erasure(user, change, target);
     }
     let member = room.member(user, wall)?;
-    let seen = change.target >= room.visible_from(member);
+    let seen = change.target >= room.shown(member).from;
     let Some(target) = target.filter(|_| seen) else { return Err(ErrorCode::MessageNotFound.into()) };
     let Member { role, .. } = *member;
     match change.what {

@@ -16,7 +16,7 @@ use lynk_protocol::{
 
 use super::backlog::Cut;
 use super::books::{Ask, Books, Held, Pending, refusal, store_reject};
-use super::room::Room;
+use super::room::{Room, Shown};
 use super::window::{Entry, Kind};
 use crate::context::Context;
 use crate::mail::ConnectionRef;
@@ -33,8 +33,8 @@ const PAGE_TRIES_MAX: u8 = 3;
 struct Span {
     from: Seq,
     to: Seq,
-    /// First seq that the member may see; what of the span lies below is a gap.
-    floor: Seq,
+    /// What the member is shown; what of the span lies before it is a gap.
+    shown: Shown,
     backward: bool,
     limit: u32,
     /// Every event, or messages only.
@@ -43,7 +43,7 @@ struct Span {
 
 impl Span {
     fn visible_from(&self) -> Seq {
-        self.from.max(self.floor)
+        self.from.max(self.shown.from)
     }
 
     fn is_empty(&self) -> bool {
@@ -89,8 +89,8 @@ impl<'a> Items<'a> {
 
 impl Books {
     pub(super) fn history(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, asked: &History) {
-        let floor = match room.first_visible(ask.principal, cx.now.wall) {
-            Ok(floor) => floor,
+        let shown = match room.shown_to(ask.principal, cx.now.wall) {
+            Ok(shown) => shown,
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
         let foreign = asked.epoch.is_some_and(|epoch| epoch != room.epoch);
@@ -98,26 +98,26 @@ impl Books {
             return self.answer_reset(cx, room, ask);
         }
         match asked.at {
-            Some(at) => self.history_from(cx, room, ask, asked, at, floor),
-            None => self.history_page(cx, room, ask, asked, floor),
+            Some(at) => self.history_from(cx, room, ask, asked, at, shown),
+            None => self.history_page(cx, room, ask, asked, shown),
         }
     }
 
-    /// A page by seqs of this epoch, for a member that sees the log from `floor` on.
+    /// A page by seqs of this epoch, for a member that is shown so much of the log.
     pub(super) fn history_page(
         &mut self,
         cx: &mut Context<'_>,
         room: &mut Room,
         ask: &Ask<'_>,
         asked: &History,
-        floor: Seq,
+        shown: Shown,
     ) {
         let limits = &cx.shared.config.limits;
         let below = |before: Seq| Seq(before.0.saturating_sub(1)).min(room.top);
         let span = Span {
             from: asked.after.map_or(Seq(1), Seq::next),
             to: asked.before.map_or(room.top, below),
-            floor,
+            shown,
             backward: asked.after.is_none(),
             limit: asked.limit.unwrap_or(limits.history_page_default).clamp(1, limits.history_page_max),
             all: asked.all,
@@ -223,9 +223,20 @@ impl Books {
         if let Err(reject) = room.reach(wait.held.principal, cx.now.wall) {
             return self.refuse_held(cx, room, &wait.held, reject);
         }
+        if wait.span.shown.from <= room.floor {
+            // Some of it was removed meanwhile.
+            let mut wait = wait;
+            wait.span.shown = Shown { from: room.floor.next(), hidden: "retention" };
+            if wait.span.is_empty() {
+                let Held { from, .. } = wait.held;
+                return self.answer_from_window(cx, room, from, wait.re, wait.span);
+            }
+            return self.ask_page(cx, room, wait);
+        }
         let Some(deletes) = room.deletes.since(wait.deletes) else {
             return self.ask_page(cx, room, wait);
         };
+        page.events.iter_mut().for_each(|event| event.forget_target(room.floor));
         for deleted in deletes {
             page.events.iter_mut().for_each(|event| strike(event, deleted.target, deleted.rev));
         }
@@ -330,10 +341,10 @@ impl<'a> Page<'a> {
 
     /// Tells which part of the span lies before what the member may see. Returns whether there is one.
     fn tell_hidden(&mut self) -> bool {
-        let Span { from, to, floor, .. } = self.span;
-        let hidden_to = Seq(floor.0.saturating_sub(1)).min(to);
+        let Span { from, to, shown, .. } = self.span;
+        let hidden_to = Seq(shown.from.0.saturating_sub(1)).min(to);
         if from <= hidden_to {
-            encode_gap(self.items.next(), self.room, from, hidden_to, "not_visible");
+            encode_gap(self.items.next(), self.room, from, hidden_to, shown.hidden);
         }
         from <= hidden_to
     }

@@ -53,7 +53,7 @@ impl Books {
     /// The pinned messages that the member may see, newest first.
     pub(super) fn pins(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
         let floor = match room.member(ask.user, cx.now.wall) {
-            Ok(member) => room.visible_from(member),
+            Ok(member) => room.shown(member).from,
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
         let frame = cx.shared.pool.frame(|out| {
@@ -151,6 +151,7 @@ fn encode_about(out: &mut Vec<u8>, re: u64, room: &Room, role: Option<Role>) {
         json.key("level").text(row.level.name()).key("visibility").text(row.visibility.name());
         json.key("slow_mode_seconds").number(u64::from(row.slow_mode_seconds));
         json.key("max_members").number(u64::from(row.members_max)).key("read_only").bool(row.read_only);
+        json.key("retention_days").number(u64::from(row.retention_days));
         json.key("created").time(row.created).key("version").number(room.version);
     }
     json.key("members").number(room.members.len() as u64);

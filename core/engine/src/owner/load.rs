@@ -15,7 +15,7 @@ use lynk_model::{
 };
 use lynk_protocol::{ErrorCode, Reject, decode};
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Undrained};
 use super::books::{Ask, Books, Held, Pending, store_reject};
 use super::history::refuse_unloaded;
 use super::keys::Used;
@@ -47,11 +47,23 @@ pub(super) enum Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Away {
     pub(super) backlog: Backlog,
+    /// The last record that was appended for it in its absence.
+    appended: Lsn,
     loading: bool,
     waiting: Vec<Waiting>,
 }
 
 impl Away {
+    pub(super) fn is_loading(&self) -> bool {
+        self.loading
+    }
+
+    /// Notes a record that was appended for it.
+    pub(super) fn noted(&mut self, record: Undrained) {
+        self.appended = record.at.lsn;
+        self.backlog.insert(record);
+    }
+
     /// Whether nothing is lost when it is forgotten.
     pub(super) fn is_forgettable(&self) -> bool {
         self.backlog.is_empty() && !self.loading && self.waiting.is_empty()
@@ -84,7 +96,7 @@ impl Owner {
             away.loading = true;
             let undrained = away.backlog.all();
             let request = StoreRequest::LoadRoom { room: id, window, undrained };
-            self.books.request(cx, id, request, Pending::Load);
+            self.books.ask_after(cx, away.appended, id, request, Pending::Load);
             self.loaded_count += 1;
         }
     }
@@ -232,6 +244,7 @@ impl Books {
         let mut room = Room::empty(id, backlog);
         room.info = loaded.row.clone();
         room.epoch = head.epoch;
+        room.floor = head.floor;
         room.top_n = head.top_n;
         room.version = head.version;
         // Without an orderly leave, any number of the reserved block may have been shown before a crash.
@@ -248,7 +261,7 @@ impl Books {
         room.bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect();
         room.mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
         room.forget_ended(cx.now.wall);
-        room.pins = loaded.pins.iter().copied().collect();
+        room.pins = loaded.pins.iter().copied().filter(|pin| *pin > room.floor).collect();
         room.blocks = loaded.blocks.iter().copied().collect();
 
         self.remember_keys(cx, &mut room, &loaded.recent, &loaded.undrained);
@@ -303,6 +316,8 @@ impl Books {
         let newest = recent.iter().map(|event| event.wall).max().unwrap_or(Millis(0));
         room.known_since = match recent.first() {
             Some(first) if first.seq > Seq(1) => timely.map_or(newest, |event| event.wall),
+            // All of its events are removed, and their keys are in the store.
+            None if room.floor > Seq(0) => cx.now.wall,
             _ => Millis(0),
         };
         let window = cx.shared.config.limits.dedupe_window_millis;
@@ -409,6 +424,8 @@ fn restore_slow_mode(room: &mut Room, now: Millis) {
 fn fill_window(cx: &mut Context<'_>, room: &mut Room, recent: Vec<StoredEvent>, stored_top: Seq) {
     let limits = &cx.shared.config.limits;
     let pool = &mut cx.shared.pool;
+    // Where nothing that happened is left.
+    room.active = room.info.as_ref().map_or(Millis(0), |row| row.created);
     let first = recent.first().map_or(stored_top.next(), |first| first.seq);
     room.window = Window::new(first);
     let mut next = first;

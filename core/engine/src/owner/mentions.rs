@@ -84,7 +84,7 @@ impl Room {
     /// Unread messages that mention the member, as far as they are counted; `None` when they must be. `blocks`: the version of
     /// blocks now.
     pub(super) fn mentions(&self, user: UserId, member: &Member, blocks: u32) -> Option<u32> {
-        let read = member.read;
+        let read = self.unread_after(member);
         if self.window_covers(read) && !self.window.after(read).any(|entry| mentions(entry, user)) {
             return Some(0);
         }

@@ -147,11 +147,12 @@ impl Room {
 
     /// The member's unread messages; `None` when they must be counted.
     pub(super) fn unread(&self, user: UserId, member: &Member) -> Option<u64> {
-        let count = match self.count_in_window(user, member.read) {
+        let after = self.unread_after(member);
+        let count = match self.count_in_window(user, after) {
             Some(count) => count,
             None => {
                 let mut count = member.count?;
-                let others = |d: &&Deleted| d.target > member.read && d.author != user;
+                let others = |d: &&Deleted| d.target > after && d.author != user;
                 count.deleted += self.deletes.since(count.seen)?.filter(others).count() as u64;
                 count
             }
@@ -161,7 +162,7 @@ impl Room {
 
     /// Sets a member's read position.
     pub(super) fn set_read(&mut self, user: UserId, read: Seq) {
-        let count = self.count_in_window(user, read);
+        let count = self.count_in_window(user, read.max(self.floor));
         if let Some(member) = self.members.get_mut(&user) {
             member.read = read;
             member.count = count;
@@ -359,7 +360,7 @@ impl Books {
         if room.counting.len() >= COUNTING_MAX || !self.may_ask(cx) {
             return false;
         }
-        let after = member.read;
+        let after = room.unread_after(member);
         let waiting = waiter.into_iter().collect();
         let (seen, blocks) = (room.mention_changes.total(), self.blocks);
         room.counting.push(Counting { user, after, seen, blocks, spoiled: false, tries: 1, waiting });
@@ -374,7 +375,8 @@ impl Books {
 
     fn ask_count(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId, after: Seq) {
         let undrained = room.backlog.unread_after(after);
-        let request = StoreRequest::CountNotUnread { room: room.id, user, after, undrained };
+        let top_n = room.top_n;
+        let request = StoreRequest::CountNotUnread { room: room.id, user, after, top_n, undrained };
         self.ask(cx, room, request, Pending::Count { user, after });
     }
 
@@ -390,23 +392,24 @@ impl Books {
         let Some(index) = room.counting.iter().position(|c| c.user == user && c.after == after) else {
             return;
         };
+        let floor = room.floor;
         let counting = &mut room.counting[index];
         if let (StoreReply::NotUnread { own, deleted, cursor_n, mentions }, Some(member)) =
             (reply, room.members.get_mut(&user))
         {
-            if let Some(count) = mentions.filter(|_| member.read == after) {
+            let now = member.read.max(floor);
+            if let Some(count) = mentions.filter(|_| now == after) {
                 member.mentioned = Mentioned { seen: counting.seen, blocks: counting.blocks, count };
             }
-            if !counting.spoiled && member.read == after {
+            if !counting.spoiled && now == after {
                 let seen = room.deletes.total();
                 member.count = Some(Count { read_n: cursor_n, own, deleted, seen });
             } else if counting.tries < COUNTING_TRIES_MAX && member.count.is_none() {
                 counting.tries += 1;
                 counting.spoiled = false;
-                counting.after = member.read;
+                counting.after = now;
                 (counting.seen, counting.blocks) = (room.mention_changes.total(), self.blocks);
-                let after = member.read;
-                return self.ask_count(cx, room, user, after);
+                return self.ask_count(cx, room, user, now);
             }
         }
         for waiter in room.counting.swap_remove(index).waiting {

@@ -158,12 +158,35 @@ impl Books {
     /// be read. It does not hold up what the room shows meanwhile.
     pub(super) fn ask(&mut self, cx: &mut Context<'_>, room: &mut Room, request: StoreRequest, why: Pending) {
         room.requests += 1;
-        if room.appended <= cx.shared.committed {
-            self.request(cx, room.id, request, why);
+        self.ask_after(cx, room.appended, room.id, request, why);
+    }
+
+    /// Asks the store once records up to `after` are committed.
+    pub(super) fn ask_after(
+        &mut self,
+        cx: &mut Context<'_>,
+        after: Lsn,
+        room: RoomId,
+        request: StoreRequest,
+        why: Pending,
+    ) {
+        if after <= cx.shared.committed {
+            self.request(cx, room, request, why);
         } else {
             self.release.requests += 1;
-            self.release.push(room.appended, room.id, Item::Request(Box::new((request, why))));
+            self.release.push(after, room, Item::Request(Box::new((request, why))));
         }
+    }
+
+    /// A request that waited has its records.
+    pub(super) fn request_now(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        (request, why): (StoreRequest, Pending),
+    ) {
+        self.release.requests -= 1;
+        self.request(cx, room, request, why);
     }
 
     pub(super) fn request(
@@ -190,11 +213,7 @@ impl Books {
                 cx.post(to.shard, Mail::Reply { to, frame, behind: behind.then_some(room.id), late });
             }
             Item::Post { to, mail } => cx.post(to, *mail),
-            Item::Request(request) => {
-                self.release.requests -= 1;
-                let (request, why) = *request;
-                self.request(cx, room.id, request, why);
-            }
+            Item::Request(request) => self.request_now(cx, room.id, *request),
             Item::Subscribed { to, epoch, top, frame } => {
                 room.subscribed(to.shard);
                 cx.post(to.shard, Mail::Subscribed { to, room: room.id, epoch, top, frame });

@@ -89,6 +89,15 @@ pub(super) struct Reserved {
     pub(super) lsn: Lsn,
 }
 
+/// What of a room's log a member is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shown {
+    /// The first seq.
+    pub(super) from: Seq,
+    /// Why nothing before it is, as a gap says it.
+    pub(super) hidden: &'static str,
+}
+
 /// Messages a room takes per second: a bucket that holds one second's worth.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
@@ -127,6 +136,8 @@ pub(super) struct Room {
     /// Of a 1:1: (who blocks, whom); at most both ways.
     pub(super) blocks: SmallVec<[(UserId, UserId); 2]>,
     pub(super) epoch: Epoch,
+    /// Everything up to here is removed; 0 for nothing.
+    pub(super) floor: Seq,
     pub(super) top: Seq,
     pub(super) top_n: Ordinal,
     /// Version of the last `Meta` event journaled.
@@ -199,6 +210,7 @@ impl Room {
             pins: BTreeSet::new(),
             blocks: SmallVec::new(),
             epoch: Epoch(0),
+            floor: Seq(0),
             top: Seq(0),
             top_n: Ordinal(0),
             version: 0,
@@ -250,12 +262,12 @@ impl Room {
         self.member(principal.user, wall).map(drop)
     }
 
-    /// The first seq that somebody may see.
-    pub(super) fn first_visible(&self, principal: Principal, wall: Millis) -> Result<Seq, Reject> {
+    /// What of the log is shown to somebody.
+    pub(super) fn shown_to(&self, principal: Principal, wall: Millis) -> Result<Shown, Reject> {
         if principal.is_eraser() && self.info.is_some() {
-            return Ok(Seq(1));
+            return Ok(Shown { from: self.floor.next(), hidden: "retention" });
         }
-        self.member(principal.user, wall).map(|member| self.visible_from(member))
+        self.member(principal.user, wall).map(|member| self.shown(member))
     }
 
     /// Why `user`, who is no member, is refused.
@@ -337,15 +349,25 @@ impl Room {
         self.pace.take(now.mono, per_second).map_err(|millis| Reject::after(ErrorCode::RateLimited, millis))
     }
 
-    /// First seq that the member may see.
-    pub(super) fn visible_from(&self, member: &Member) -> Seq {
-        let floor = match self.info.as_ref().map(|row| row.visibility) {
+    /// What of the log is shown to the member.
+    pub(super) fn shown(&self, member: &Member) -> Shown {
+        let allowed = match self.info.as_ref().map(|row| row.visibility) {
             // Until the join is in the log, all of it was before.
             Some(HistoryVisibility::SinceJoin) if member.joined_seq == Seq(0) => self.top.next(),
             Some(HistoryVisibility::SinceJoin) => member.joined_seq,
             _ => Seq(1),
         };
-        floor.max(member.cleared.next())
+        // What the member has deleted for itself is shown to it no more.
+        let allowed = allowed.max(member.cleared.next());
+        if allowed > self.floor {
+            return Shown { from: allowed, hidden: "not_visible" };
+        }
+        Shown { from: self.floor.next(), hidden: "retention" }
+    }
+
+    /// After which seq messages are unread for the member: what is removed is not.
+    pub(super) fn unread_after(&self, member: &Member) -> Seq {
+        member.read.max(self.floor)
     }
 
     /// Whether a command of `ask`'s connection is under way, so that this one must wait.

@@ -69,7 +69,7 @@ impl Books {
                 (None, Found::Target(target)) => target.is_some_and(|target| !target.deleted),
                 (None, _) => return self.ask_target(cx, room, ask.hold(), said.reply_to, 1),
             };
-            let seen = room.members.get(&ask.user).map(|member| room.visible_from(member));
+            let seen = room.members.get(&ask.user).map(|member| room.shown(member).from);
             if !stands || seen.is_none_or(|seen| said.reply_to < seen) {
                 let reject = "`reply_to` is no message that you can answer";
                 return self.refuse(cx, room, ask, Reject::because(ErrorCode::MessageNotFound, reject));

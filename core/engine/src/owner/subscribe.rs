@@ -60,7 +60,7 @@ fn encode_missed(
 ) -> Arc<Frame> {
     let limits = &cx.shared.config.limits;
     let (events_max, bytes_max) = (limits.resume_events_max as usize, limits.resume_bytes_max as usize);
-    let floor = room.visible_from(member);
+    let shown = room.shown(member);
     cx.shared.pool.frame(|out| {
         encode_subscribed_head(out, head);
         let mut items = Items::new(out);
@@ -72,12 +72,12 @@ fn encode_missed(
             }
             Some(cursor) => cursor.seq,
         };
-        let wanted = after.next().max(floor);
+        let wanted = after.next().max(shown.from);
         let first = newest(room, wanted, events_max, bytes_max);
-        let hidden_to = Seq(floor.0 - 1).min(room.top);
+        let hidden_to = Seq(shown.from.0 - 1).min(room.top);
         let hidden = after < hidden_to && first == wanted;
         if hidden {
-            encode_gap(items.next(), room.id, after.next(), hidden_to, "not_visible");
+            encode_gap(items.next(), room.id, after.next(), hidden_to, shown.hidden);
         }
         for entry in room.window.range(first, room.top) {
             entry.encode_within(items.next(), room.id, first, room.top);

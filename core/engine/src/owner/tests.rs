@@ -11,6 +11,7 @@ mod metadata;
 mod paging;
 mod random;
 mod replicated;
+mod retention;
 mod rooms;
 mod sending;
 mod streams;
@@ -65,7 +66,7 @@ pub(super) struct World {
     /// Appended, not committed.
     pub(super) pending: Vec<(Lsn, OwnedRecord)>,
     drained: BTreeMap<SourceId, Lsn>,
-    requests: VecDeque<(RequestId, StoreRequest)>,
+    pub(super) requests: VecDeque<(RequestId, StoreRequest)>,
     /// Mail that the owner posted, oldest first.
     pub(super) out: Vec<(ShardId, Mail)>,
     /// Mail that a test has looked at.

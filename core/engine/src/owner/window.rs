@@ -3,7 +3,7 @@
 //! Thread: the shard. Invariants: events are ascending and, with the gaps among them, without holes up to the
 //! room's top; a changed message is encoded again at once, so deleted text is in no frame of the window.
 //! Limits: `room_window_events_max` events and `room_window_bytes_max` bytes of JSON, none older than twice
-//! `room_window_millis`, but at least the last event. Nothing can fail.
+//! `room_window_millis`, but at least the last event, unless it is removed. Nothing can fail.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -184,6 +184,23 @@ impl Window {
             self.entries.shrink_to_fit();
         }
         self.entries.len() > 1
+    }
+
+    /// Drops what is removed: the events up to `floor`, and what later edits of such messages say.
+    pub(super) fn forget_through(&mut self, pool: &mut FramePool, room: RoomId, floor: Seq) {
+        while self.entries.front().is_some_and(|oldest| oldest.seq <= floor) {
+            self.drop_oldest(pool);
+        }
+        self.start = self.start.max(floor.next());
+        for entry in &mut self.entries {
+            if let Kind::Edit { target } = entry.kind
+                && target <= floor
+            {
+                self.bytes -= entry.bytes();
+                entry.frame = encode_edit(pool, room, entry, target, "", Parts::NONE);
+                self.bytes += entry.bytes();
+            }
+        }
     }
 
     /// The entry that speaks for `seq`.

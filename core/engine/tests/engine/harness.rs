@@ -89,6 +89,7 @@ impl Shards {
             description: String::new(),
             avatar: MediaId::NIL,
             members_max: 0,
+            retention_days: 0,
             read_only: false,
             deleted: Millis(0),
             version: 1,
@@ -266,6 +267,7 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Page { .. } => StoreReply::Page(Box::default()),
         StoreRequest::Event { .. } => StoreReply::Event(None),
         StoreRequest::FindTime { from, to, .. } => StoreReply::Time { after: Seq(from.0 - 1), to: *to },
+        StoreRequest::FindOld { .. } => StoreReply::Old { found: Vec::new(), next: None },
         StoreRequest::FindKey { .. } => StoreReply::Key(None),
         StoreRequest::CountNotUnread { .. } => {
             StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0), mentions: Some(0) }

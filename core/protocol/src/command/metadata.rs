@@ -16,6 +16,7 @@ struct Rare<'a> {
     #[serde(default, deserialize_with = "nil_or_id")]
     avatar: Option<Id>,
     max_members: Option<u32>,
+    retention_days: Option<u32>,
     read_only: Option<bool>,
 }
 
@@ -36,6 +37,7 @@ impl<'a> Rare<'a> {
             description: take(&mut self.description),
             avatar: self.avatar.map(|id| MediaId(id.0)),
             members_max: self.max_members,
+            retention_days: self.retention_days,
             read_only: self.read_only,
         }
     }

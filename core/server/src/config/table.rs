@@ -698,4 +698,18 @@ pub(crate) static KEYS: &[Key] = &[
         10_000_000,
         "Records of one shard that wait for a journal sync; beyond it commands answer `busy`."
     ),
+    time!(
+        "retention",
+        retention_millis,
+        0,
+        36_500 * DAY,
+        "Age above which messages are removed for good, a 24th part of it or an hour later at most; `0` keeps them for ever."
+    ),
+    time!(
+        "retention_sweep",
+        retention_sweep_millis,
+        1_000,
+        30 * DAY,
+        "Time between two looks at every room for messages of that age."
+    ),
 ];

@@ -52,6 +52,7 @@ fn put_much(data: &Path) {
             description: String::new(),
             avatar: lynk_domain::MediaId::NIL,
             members_max: 0,
+            retention_days: 0,
             read_only: false,
             deleted: Millis(0),
             version: 1,

@@ -31,7 +31,7 @@ export class Details {
     let version;
     chat.on('room', (room) => {
       if (!this.opened || room !== this.#room) return;
-      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.description}`;
+      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.retentionDays} ${room.description}`;
       if (now !== version) { version = now; this.#load(); }
     });
   }
@@ -74,6 +74,7 @@ export class Details {
           h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? ''),
           !room.direct && room.description && h('p', { class: 'room-about', dir: 'auto' }, room.description),
           !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.'),
+          room.retentionDays > 0 && h('span', { class: 'hint' }, `Messages are removed after ${room.retentionDays === 1 ? 'a day' : `${room.retentionDays} days`}.`),
           user?.bio && h('p', { class: 'bio', dir: 'auto' }, user.bio)),
         h('div', { class: 'deeds' },
           this.#deed('clock', 'Go to a day', () => this.#day()),

@@ -107,14 +107,17 @@ export function editRoom(chat, room, done) {
         kind('invite_only', 'By invitation', 'The name can be found; moderators add others.'),
         kind('private', 'Private', 'Hidden; moderators add others.')),
       ...text('max_members', 'Members at most (empty for no limit of its own)', { inputmode: 'numeric', value: room.maxMembers || '' }),
+      ...text('retention_days', 'Days after which messages are removed for good (empty for never)', { inputmode: 'numeric', value: room.retentionDays || '' }),
       h('label', { class: 'choice' }, h('input', { type: 'checkbox', name: 'read_only', checked: room.readOnly }), h('span', {}, h('strong', {}, 'Only moderators post'), h('span', { class: 'hint' }, 'Members read.')))],
     submit: async (values) => {
       const name = values.name.trim();
       if (!name) say('Give the room a name.');
       const most = values.max_members.trim();
       if (most && !/^[1-9][0-9]{0,8}$/.test(most)) say('Enter a number of members, or nothing.');
-      const wanted = { name, description: values.description.trim().replace(/\r\n?/g, '\n'), kind: values.kind, max_members: most ? Number(most) : 0, read_only: values.read_only === 'on' };
-      const now = { name: room.name, description: room.description, kind: room.kind, max_members: room.maxMembers, read_only: room.readOnly };
+      const days = values.retention_days.trim();
+      if (days && !/^[1-9][0-9]{0,4}$/.test(days)) say('Enter a number of days, or nothing.');
+      const wanted = { retention_days: days ? Number(days) : 0, name, description: values.description.trim().replace(/\r\n?/g, '\n'), kind: values.kind, max_members: most ? Number(most) : 0, read_only: values.read_only === 'on' };
+      const now = { name: room.name, description: room.description, kind: room.kind, max_members: room.maxMembers, read_only: room.readOnly, retention_days: room.retentionDays };
       const changed = Object.fromEntries(Object.entries(wanted).filter(([field, value]) => value !== now[field]));
       if (Object.keys(changed).length) await chat.change(room.id, changed);
       return room;

@@ -40,6 +40,7 @@ export class Room {
     this.description = '';
     /** Members at most; 0 for the server's limit. */
     this.maxMembers = 0;
+    this.retentionDays = 0;
     /** The past up to here is deleted for this user; without a message after it the room is not listed. */
     this.cleared = 0;
     this.hidden = false;
@@ -66,6 +67,7 @@ export class Room {
     if (from.description !== undefined) this.description = from.description;
     if (from.max_members !== undefined) this.maxMembers = from.max_members;
     if (from.read_only !== undefined) this.readOnly = from.read_only;
+    if (from.retention_days !== undefined) this.retentionDays = from.retention_days;
   }
 
   /** The newest message that is still there, for the list. */
@@ -269,7 +271,7 @@ export class Room {
     return {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
       unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil, readOnly: this.readOnly,
-      description: this.description, maxMembers: this.maxMembers,
+      description: this.description, maxMembers: this.maxMembers, retentionDays: this.retentionDays,
       cleared: this.cleared, hidden: this.hidden, quietUntil: this.quietUntil, mentionsOnly: this.mentionsOnly,
       items: kept.map((seq) => {
         const item = this.items.get(seq);

@@ -342,8 +342,10 @@ impl Device {
         s: &Around<'_>,
     ) -> Result<(), String> {
         let (Some(unread), Some(truth)) = (unread, s.ledger.room(room)) else { return Ok(()) };
-        let most = truth.unread(self.user, read, top, |e| e.committed.is_some_and(|at| at <= pending.issued));
-        let least = truth.unread(self.user, read, top, |_| true);
+        let issued = pending.issued;
+        let old = (read, truth.floor_by(issued), top);
+        let most = truth.unread(self.user, old, |e| e.committed.is_some_and(|at| at <= issued));
+        let least = truth.unread(self.user, (read, truth.floor(), top), |_| true);
         if !truth.lost_any && !(least..=most).contains(&unread) {
             return Err(format!(
                 "{room}: unread {unread} from {read} to {top}, a recount says {least} to {most}"
@@ -399,7 +401,7 @@ impl Device {
     fn on_read(&mut self, room: RoomId, seq: u64, item: &Item, s: &Around<'_>) -> Result<(), String> {
         let (Some(unread), Some(truth)) = (item.unread, s.ledger.room(room)) else { return Ok(()) };
         // Another device may have set the cursor back meanwhile.
-        let most = truth.unread(self.user, 0, u64::MAX, |_| false);
+        let most = truth.unread(self.user, (0, 0, u64::MAX), |_| false);
         if unread > most && !truth.lost_any {
             return Err(format!("{room}: {unread} unread after {seq}, at most {most} exist"));
         }

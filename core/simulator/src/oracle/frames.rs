@@ -113,8 +113,10 @@ impl Ledger {
                 if range.from > range.to {
                     return Err(format!("an empty {:?}", item.ev));
                 }
-                if item.ev == Ev::Gap && item.reason.as_deref() == Some("lost") {
-                    return self.gap_is_true(room, range);
+                match item.reason.as_deref().filter(|_| item.ev == Ev::Gap) {
+                    Some("lost") => return self.gap_is_true(room, range),
+                    Some("retention") => self.is_removed(room, range.to)?,
+                    _ => {}
                 }
                 self.position(room, range.to)
             }
@@ -141,6 +143,16 @@ impl Ledger {
             Some((seq, _)) => Err(format!("{}: event {seq} exists and is called lost", room.room)),
             None => Ok(()),
         }
+    }
+
+    /// Nothing may be called removed before it is.
+    fn is_removed(&self, room: Option<RoomId>, to: u64) -> Check {
+        let room = self.of(room)?;
+        let floor = room.floor_by(Step::MAX);
+        if to <= floor {
+            return Ok(());
+        }
+        Err(format!("{}: events up to {to} are called removed; it is {floor}", room.room))
     }
 
     /// A seq is mentioned without its event.
@@ -195,6 +207,9 @@ impl Ledger {
                 return Err(told(format!("item {first} outside {}..={}", covers.from, covers.to)));
             }
             if event.ev.durable() {
+                if event.seq <= room.floor_by(asked.issued) {
+                    return Err(told(format!("event {} was removed when it asked", event.seq)));
+                }
                 self.fresh(room, event, asked).map_err(told)?;
                 if event.seq < joined && self.hides_past(room, asked.issued) {
                     return Err(told(format!("event {} was before its time", event.seq)));
@@ -391,8 +406,11 @@ fn message_text(room: &RoomTruth, seq: u64, item: &Item, original: (&str, &Menti
     Ok(())
 }
 
-/// An edit shows its own text, that of a later edit, or nothing once the message is deleted.
+/// An edit shows its own text, that of a later edit, or nothing once the message is deleted or removed.
 fn edit_text(room: &RoomTruth, seq: u64, target: u64, (text, whom): (&str, &Mentions)) -> bool {
+    if target <= room.floor() && text.is_empty() && whom.is_empty() {
+        return true;
+    }
     room.events.range(seq..).any(|(_, e)| match &e.said {
         Said::Edit { target: at, text: edited, mentions } => {
             *at == target && edited == text && mentions == whom

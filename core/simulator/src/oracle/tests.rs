@@ -35,6 +35,7 @@ impl Book {
             description: String::new(),
             avatar: MediaId::NIL,
             members_max: 0,
+            retention_days: 0,
             read_only: false,
             deleted: Millis(0),
             version: 1,
@@ -220,10 +221,10 @@ fn unread_counts_what_others_said_and_did_not_take_back() {
     book.post(BEN, "own").expect("appends");
     book.append(ANN, RecordKind::Delete, &Body::Delete { target: Seq(3) }).expect("appends");
     let room = book.ledger.room(ROOM).expect("known");
-    assert_eq!(room.unread(BEN, 1, 6, |_| true), 2);
-    assert_eq!(room.unread(BEN, 1, 6, |_| false), 3);
-    assert_eq!(room.unread(ANN, 1, 6, |_| true), 1);
-    assert_eq!(room.unread(BEN, 4, 6, |_| true), 0);
+    assert_eq!(room.unread(BEN, (1, 0, 6), |_| true), 2);
+    assert_eq!(room.unread(BEN, (1, 0, 6), |_| false), 3);
+    assert_eq!(room.unread(ANN, (1, 0, 6), |_| true), 1);
+    assert_eq!(room.unread(BEN, (4, 0, 6), |_| true), 0);
 }
 
 #[test]
@@ -266,13 +267,20 @@ fn what_a_room_does_not_allow_is_no_event_of_it() {
     let cat = UserId([4; 16]);
     let after = |members_max, read_only| {
         let mut book = Book::new(AckLevel::Local);
-        let (kind, description, avatar) = (RoomKind::Public, String::new(), MediaId::NIL);
+        let more = MoreSettings {
+            kind: RoomKind::Public,
+            description: String::new(),
+            avatar: MediaId::NIL,
+            members_max,
+            retention_days: 0,
+            read_only,
+        };
         let event = MetaEvent::Settings {
             name: String::new(),
             level: AckLevel::Local,
             visibility: HistoryVisibility::All,
             slow_mode_seconds: 0,
-            more: Some(Box::new(MoreSettings { kind, description, avatar, members_max, read_only })),
+            more: Some(Box::new(more)),
         };
         book.append(ANN, RecordKind::Meta, &Body::Meta { version: 2, event }).expect("appends");
         book

@@ -43,6 +43,16 @@ pub(crate) struct Entry {
     pub(crate) observed: bool,
 }
 
+/// A record that removed everything up to some event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Floor {
+    pub(crate) seq: u64,
+    pub(crate) journal: Journal,
+    pub(crate) lsn: u64,
+    /// When its commit was reported.
+    pub(crate) committed: Option<Step>,
+}
+
 /// From the event that made a user a member to the one that ended it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Span {
@@ -87,6 +97,8 @@ pub(crate) struct RoomTruth {
     /// First members, from the transaction that created the room.
     pub(crate) founders: Vec<UserId>,
     pub(crate) events: BTreeMap<u64, Entry>,
+    /// What was removed for its age, oldest first; the events stay here.
+    pub(crate) floors: Vec<Floor>,
     /// Events that a crash took although somebody may have seen them; only of level `memory`.
     pub(crate) lost: BTreeMap<u64, Entry>,
     /// Highest seq ever told to anybody; a number is never given twice.
@@ -114,6 +126,7 @@ impl RoomTruth {
             initial,
             founders,
             events: BTreeMap::new(),
+            floors: Vec::new(),
             lost: BTreeMap::new(),
             observed_top: 0,
             members: BTreeMap::new(),
@@ -128,6 +141,37 @@ impl RoomTruth {
 
     pub(crate) fn top(&self) -> u64 {
         self.events.last_key_value().map_or(0, |(seq, _)| *seq)
+    }
+
+    /// Everything up to here is removed, as the engine knows it.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floors.iter().map(|floor| floor.seq).max().unwrap_or(0)
+    }
+
+    /// Everything up to here was removed by then.
+    pub(crate) fn floor_by(&self, step: Step) -> u64 {
+        let by = self.floors.iter().filter(|floor| floor.committed.is_some_and(|at| at <= step));
+        by.map(|floor| floor.seq).max().unwrap_or(0)
+    }
+
+    /// Takes a record that removes everything up to its seq, which is for messages of an age of `life` milliseconds.
+    ///
+    /// # Errors
+    /// When it removes what is younger, or nothing.
+    pub(crate) fn retain(&mut self, floor: Floor, wall: Millis, life: u64) -> Result<(), String> {
+        let told =
+            |what: String| Err(format!("{}: events up to {} are removed: {what}", self.room, floor.seq));
+        let Some(entry) = self.events.get(&floor.seq) else {
+            return told("there is no such event".to_owned());
+        };
+        if entry.committed.is_none() {
+            return told("it is not committed".to_owned());
+        }
+        if life == 0 || entry.wall.0 + life > wall.0 {
+            return told(format!("the last is of {}, and it is {}", entry.wall.0, wall.0));
+        }
+        self.floors.push(floor);
+        Ok(())
     }
 
     pub(crate) fn top_n(&self) -> u64 {
@@ -210,6 +254,11 @@ impl RoomTruth {
                 "{}: key {} of {} made event {before} and now {seq}",
                 self.room, head.key, head.sender
             ));
+        }
+        if let Said::Edit { target, .. } | Said::Delete { target } | Said::Reaction { target, .. } = &said
+            && *target <= self.floor()
+        {
+            return Err(format!("{}: seq {seq} changes {target}, which is removed", self.room));
         }
         let settings = self.settings_before(seq);
         self.allowed(head.sender, head.wall, settings, &said)?;
@@ -435,8 +484,14 @@ impl RoomTruth {
         messages
     }
 
-    /// Messages above `read` up to `top` that are neither the user's own nor deleted by an event that `counts`.
-    pub(crate) fn unread(&self, user: UserId, read: u64, top: u64, counts: impl Fn(&Entry) -> bool) -> u64 {
+    /// Messages above `read` and `floor` up to `top` that are neither the user's own nor deleted by an event that `counts`.
+    pub(crate) fn unread(
+        &self,
+        user: UserId,
+        (read, floor, top): (u64, u64, u64),
+        counts: impl Fn(&Entry) -> bool,
+    ) -> u64 {
+        let read = read.max(floor);
         if top <= read {
             return 0;
         }
@@ -459,7 +514,7 @@ impl RoomTruth {
     /// The next message answers the one at `target`; 0 for none.
     ///
     /// # Errors
-    /// When that is no message, is deleted, or was before its sender's time.
+    /// When that is no message, is deleted or removed, or was before its sender's time.
     pub(crate) fn answers(&self, sender: UserId, target: u64) -> Result<(), String> {
         if target == 0 {
             return Ok(());
@@ -467,6 +522,9 @@ impl RoomTruth {
         let told = |what: &str| {
             Err(format!("{}: a message of {sender} answers {target}, which is {what}", self.room))
         };
+        if target <= self.floor() {
+            return told("removed");
+        }
         if !self.events.get(&target).is_some_and(|e| matches!(e.said, Said::Message { .. })) {
             return told("no message");
         }
@@ -493,6 +551,8 @@ impl RoomTruth {
         issued: Option<Step>,
     ) -> BTreeMap<UserId, (u64, u64)> {
         let mut counts: BTreeMap<UserId, (u64, u64)> = BTreeMap::new();
+        let floor = self.floor();
+        let read = read.max(issued.map_or(floor, |step| self.floor_by(step)));
         if top <= read {
             return counts;
         }
@@ -514,7 +574,7 @@ impl RoomTruth {
                 states.push(now);
             }
             let (always, ever) = counts.entry(entry.sender).or_default();
-            *always += u64::from(states.iter().all(|state| *state));
+            *always += u64::from(*seq > floor && states.iter().all(|state| *state));
             *ever += u64::from(states.iter().any(|state| *state));
         }
         counts

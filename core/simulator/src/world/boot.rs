@@ -236,6 +236,7 @@ impl World {
             reached.room_loads += counters.room_loads;
             reached.room_evictions += counters.room_evictions;
             reached.store_failures += counters.store_failures;
+            reached.retentions += counters.retentions;
             reached.shed += counters.shed;
             reached.rejects += counters.rejects.iter().sum::<u64>();
             reached.full_writes += shard.writer.counts().full_writes;

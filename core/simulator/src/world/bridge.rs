@@ -36,6 +36,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Page { .. } => "page",
         StoreRequest::Event { .. } => "event",
         StoreRequest::FindTime { .. } => "find_time",
+        StoreRequest::FindOld { .. } => "find_old",
         StoreRequest::FindKey { .. } => "find_key",
         StoreRequest::FindName { .. } => "find_name",
         StoreRequest::CountNotUnread { .. } => "count_not_unread",
@@ -249,6 +250,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Relations { .. }
             | StoreRequest::Hidden { .. }
             | StoreRequest::Clear { .. }
+            | StoreRequest::FindOld { .. }
     )
 }
 
@@ -307,14 +309,6 @@ impl MessageStore for Faulty<'_> {
         seq: lynk_domain::Seq,
     ) -> Result<Option<lynk_model::MessageState>, StoreError> {
         self.messages.message(room, seq).await
-    }
-
-    async fn ordinal_at(
-        &self,
-        room: lynk_domain::RoomId,
-        seq: lynk_domain::Seq,
-    ) -> Result<lynk_domain::Ordinal, StoreError> {
-        self.messages.ordinal_at(room, seq).await
     }
 
     async fn count_not_unread(

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use lynk_domain::{Nanos, ShardId};
+use lynk_model::StoreReply;
 
 use super::{Account, Client, Event, Fault, World};
 use crate::client::Around;
@@ -92,7 +93,13 @@ impl World {
             Event::Written(id) => self.write_done(id),
             Event::Keeper(id) => self.keep(id),
             Event::Store(id, request) => self.serve_store(id, request),
-            Event::Reply(id, request, reply) => {
+            Event::Reply(id, request, mut reply) => {
+                if let StoreReply::Old { found, .. } = &mut *reply
+                    && self.still
+                {
+                    // What is compared stands still.
+                    found.clear();
+                }
                 if let Some(desk) = self.desk(id) {
                     desk.replies.push_back((request, *reply));
                 }

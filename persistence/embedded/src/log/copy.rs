@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
 use lynk_domain::{Epoch, RoomId, Seq};
@@ -15,10 +16,11 @@ use lynk_model::{
     RoomHead, StoreError, StoredBody, StoredEvent,
 };
 
+use super::floors::Floors;
 use super::key::{self, Table};
 use super::value::{self, KeyRow};
 use super::write::{index_mentions, mentioned_by};
-use super::{HeadCache, MessageLog, NewHeads, format, read};
+use super::{HeadCache, MessageLog, Written, format, read};
 use crate::Fault;
 
 impl MessageDump for MessageLog {
@@ -33,11 +35,15 @@ impl MessageDump for MessageLog {
     async fn fill_log(&mut self, room: RoomId, rows: &[LogRow]) -> Result<(), StoreError> {
         let says_more =
             |row: &LogRow| matches!(row, LogRow::Message { state, .. } if !state.row.parts.is_empty());
+        let removes = |row: &LogRow| matches!(row, LogRow::Head(head) if head.floor > Seq(0));
+        let floors = Arc::clone(&self.shared.floors);
         self.write_as(None, |engine, heads, batch| {
-            if rows.iter().any(says_more) {
+            if rows.iter().any(removes) {
+                engine.need_format(batch, format::FLOORS)?;
+            } else if rows.iter().any(says_more) {
                 engine.need_format(batch, format::PARTS)?;
             }
-            fill(&engine.keyspace, heads, batch, room, rows)
+            fill((&engine.keyspace, &floors), heads, batch, room, rows)
         })
     }
 
@@ -58,7 +64,7 @@ impl MessageDump for MessageLog {
             if epoch > Epoch(0) {
                 engine.need_format(batch, format::EPOCH)?;
             }
-            Ok(NewHeads::new())
+            Ok(Written::default())
         })
     }
 }
@@ -82,6 +88,7 @@ fn rooms(keyspace: &Keyspace, after: RoomId, limit: u32) -> Result<Vec<RoomId>, 
 }
 
 fn rows(keyspace: &Keyspace, room: RoomId, from: Seq, to: Seq) -> Result<Vec<LogRow>, Fault> {
+    let from = from.max(read::head(keyspace, room)?.floor.next());
     if from > to {
         return Ok(Vec::new());
     }
@@ -111,16 +118,18 @@ fn rows(keyspace: &Keyspace, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Log
 
 /// Puts merged rows into `batch`.
 fn fill(
-    keyspace: &Keyspace,
+    (keyspace, floors): (&Keyspace, &Floors),
     heads: &HeadCache,
     batch: &mut OwnedWriteBatch,
     room: RoomId,
     rows: &[LogRow],
-) -> Result<NewHeads, Fault> {
+) -> Result<Written, Fault> {
     let stored = heads.get(keyspace, room)?;
     let mut head = stored;
     for row in rows {
         match row {
+            LogRow::Message { seq, .. } if *seq <= head.floor => {}
+            LogRow::Event(found) if found.seq <= head.floor => {}
             LogRow::Message { seq, state } => message(keyspace, batch, room, *seq, state)?,
             LogRow::Event(found) => event(keyspace, batch, room, found)?,
             LogRow::Key { sender, key, used } => {
@@ -144,7 +153,13 @@ fn fill(
     if head != stored {
         batch.insert(keyspace, key::prefix(room, Table::Head), value::encode_head(&head));
     }
-    Ok(vec![(room, head)])
+    let mut written = Written { heads: vec![(room, head)], ..Written::default() };
+    if head.floor > stored.floor {
+        let dead = floors.moved(room, stored.floor, head.floor);
+        batch.insert(keyspace, key::floor(room), value::encode_floor(dead));
+        written.floors.push((room, Some(dead)));
+    }
+    Ok(written)
 }
 
 fn message(

@@ -12,11 +12,12 @@
 //! | 5 deleted | seq 8 | sender 16: finds deleted messages |
 //! | 6 key | sender 16, key 16 | wall u64, seq u64, content hash u64 (0: not known) |
 //! | 7 position | user 16 | read u64, delivered u64, then the round of `read` u64 unless it is 0 |
-//! | 8 head | nothing | epoch u32, top u64, top_n u64, version u64, reserved u64; of the nil room: the epoch that all rooms have at least |
+//! | 8 head | nothing | epoch u32, top u64, top_n u64, version u64, reserved u64, then the floor u64 unless it is 0; of the nil room: the epoch that all rooms have at least |
 //! | 9 cursor (nil room) | source name | lsn u64 |
 //! | 10 format (nil room) | nothing | u32 |
 //! | 11 intent | actor 16, key 16 | wall u64, then the record's [`Body`](lynk_model::Body) |
 //! | 12 mentioned | user 16 (nil: everybody), seq 8 | sender 16: finds messages that mention a user as they stand |
+//! | 13 floor (nil room) | room 16 | from u64, floor u64: rows between them may still lie in tables 1 to 5 and 12, and mean nothing |
 
 use std::ops::RangeInclusive;
 
@@ -41,6 +42,17 @@ pub(super) enum Table {
     Format = 10,
     Intent = 11,
     Mentioned = 12,
+    Floor = 13,
+}
+
+impl Table {
+    /// Whether the seq of a table's keys is at their end, or follows the table's byte; `None` for tables that have no seq.
+    pub(super) fn of_seq(table: u8) -> Option<bool> {
+        const BEHIND: [Table; 2] = [Table::Own, Table::Mentioned];
+        const FIRST: [Table; 4] = [Table::Message, Table::Event, Table::Reaction, Table::Deleted];
+        let is = |tables: &[Table]| tables.iter().any(|of| *of as u8 == table);
+        if is(&FIRST) { Some(false) } else { is(&BEHIND).then_some(true) }
+    }
 }
 
 /// `room ‖ table`.
@@ -110,6 +122,10 @@ pub(super) fn position(room: RoomId, user: UserId) -> Vec<u8> {
     join(room, Table::Position, &[&user.0])
 }
 
+pub(super) fn floor(room: RoomId) -> Vec<u8> {
+    join(RoomId::NIL, Table::Floor, &[&room.0])
+}
+
 pub(super) fn cursor(source: &str) -> Vec<u8> {
     join(RoomId::NIL, Table::Cursor, &[source.as_bytes()])
 }
@@ -128,7 +144,12 @@ pub(super) fn split_reaction(key: &[u8]) -> Option<(Seq, UserId, &str)> {
 
 /// The user at the end of a position's key.
 pub(super) fn trailing_user(key: &[u8]) -> Option<UserId> {
-    key.last_chunk::<16>().map(|bytes| UserId(*bytes))
+    trailing_id(key).map(UserId)
+}
+
+/// The id at the end of a key.
+pub(super) fn trailing_id(key: &[u8]) -> Option<[u8; 16]> {
+    key.last_chunk::<16>().copied()
 }
 
 #[cfg(test)]

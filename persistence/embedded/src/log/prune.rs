@@ -1,6 +1,6 @@
-//! Idempotency keys and intents leave the log while it is compacted: no scan, no second index by time.
+//! Idempotency keys, intents and what lies below the floors of rooms leave the log while it is compacted: no scan, no second index by time.
 //!
-//! Thread: fjall's workers. The clock is the newest wall time appended since the store was opened, or the machine's when
+//! Thread: fjall's workers. The clock of keys and intents is the newest wall time appended since the store was opened, or the machine's when
 //! that is behind it: a key is dropped only when its time is over by both, whichever of them once jumped.
 
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use fjall::compaction::filter::{
     CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
 };
 
-use lynk_domain::Millis;
+use lynk_domain::{Millis, RoomId, Seq};
 
+use super::floors::Floors;
 use super::key::{PREFIX_BYTES, Table};
 use super::value;
 
@@ -28,9 +29,10 @@ const _: () = assert!(INTENT_LIFE_MILLIS < KEY_LIFE_MILLIS_MIN);
 type Factories = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
 
 /// The filter for [`KEYSPACE`].
-pub(super) fn factories(newest_wall: Arc<AtomicU64>, key_life_millis: u64) -> Factories {
+pub(super) fn factories(newest_wall: Arc<AtomicU64>, key_life_millis: u64, floors: Arc<Floors>) -> Factories {
     Arc::new(move |keyspace| {
-        let expiry: Arc<dyn Factory> = Arc::new(Expiry { newest_wall: newest_wall.clone(), key_life_millis });
+        let (newest_wall, floors) = (newest_wall.clone(), floors.clone());
+        let expiry: Arc<dyn Factory> = Arc::new(Expiry { newest_wall, key_life_millis, floors });
         (keyspace == KEYSPACE).then_some(expiry)
     })
 }
@@ -38,17 +40,19 @@ pub(super) fn factories(newest_wall: Arc<AtomicU64>, key_life_millis: u64) -> Fa
 struct Expiry {
     newest_wall: Arc<AtomicU64>,
     key_life_millis: u64,
+    floors: Arc<Floors>,
 }
 
 impl Factory for Expiry {
     fn name(&self) -> &str {
-        "idempotency keys"
+        "what has expired"
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
         let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let now = self.newest_wall.load(Ordering::Relaxed).min(u64::try_from(machine).unwrap_or(u64::MAX));
-        Box::new(Before { now, key_life: self.key_life_millis.max(KEY_LIFE_MILLIS_MIN) })
+        let key_life = self.key_life_millis.max(KEY_LIFE_MILLIS_MIN);
+        Box::new(Before { now, key_life, floors: self.floors.clone(), last: None })
     }
 }
 
@@ -58,10 +62,16 @@ struct Before {
     now: u64,
     /// How long a key is found.
     key_life: u64,
+    floors: Arc<Floors>,
+    /// The room of the last row, and its floor.
+    last: Option<(RoomId, Seq)>,
 }
 
 impl CompactionFilter for Before {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
+        if self.floors.is_dead(item.key(), &mut self.last) {
+            return Ok(Verdict::Remove);
+        }
         let table = item.key().get(PREFIX_BYTES - 1).copied();
         let over = |wall: Millis, life: u64| wall.0 < self.now.saturating_sub(life);
         // A value that cannot be read stays: the filter must not fail a compaction, a reader will tell.

@@ -223,18 +223,8 @@ pub(super) fn page(keyspace: &Keyspace, query: &PageQuery) -> Result<PageReply, 
     Ok(builder.finish())
 }
 
-pub(super) fn ordinal_at(keyspace: &Keyspace, room: RoomId, seq: Seq) -> Result<Ordinal, Fault> {
-    let mut rows = SeqRows::new(keyspace.range(key::seqs(room, Table::Message, Seq(0), seq)), true)?;
-    while let Some((seq, value)) = rows.step()? {
-        if let Some(facts) = value::decode_facts(seq, &value)? {
-            return Ok(facts.n);
-        }
-    }
-    Ok(Ordinal(0))
-}
-
-/// Reads only the user's own messages, the deleted ones, and the nearest message on either side of the
-/// cursor: a member who comes back to a long unread history costs no scan of it.
+/// Reads only the user's own messages, the deleted ones, and the next message after the cursor: a member who comes back to a long unread
+/// history costs no scan of it.
 pub(super) fn count_not_unread(
     keyspace: &Keyspace,
     room: RoomId,
@@ -242,7 +232,7 @@ pub(super) fn count_not_unread(
     after: Seq,
     except: &BTreeSet<Seq>,
 ) -> Result<NotUnread, Fault> {
-    let mut counted = NotUnread { cursor_n: ordinal_at(keyspace, room, after)?, ..NotUnread::default() };
+    let mut counted = NotUnread::default();
     let first = Seq(after.0.saturating_add(1));
     let last = Seq(u64::MAX);
     for guard in keyspace.range(key::own(room, user, first)..=key::own(room, user, last)) {

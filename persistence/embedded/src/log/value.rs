@@ -16,6 +16,7 @@ use lynk_model::{
     StoredEvent,
 };
 
+use super::floors::Dead;
 use crate::Fault;
 
 const VERSION: u8 = 1;
@@ -247,12 +248,15 @@ pub(super) fn decode_intent(value: &[u8]) -> Result<(Millis, &[u8]), Fault> {
     Ok((Millis(fields.u64()?), fields.0))
 }
 
-pub(super) fn encode_head(head: &RoomHead) -> [u8; 37] {
-    let mut out = [VERSION; 37];
-    out[1..5].copy_from_slice(&head.epoch.0.to_le_bytes());
-    let numbers = [head.top.0, head.top_n.0, head.version, head.reserved.0];
-    for (place, number) in out[5..].chunks_exact_mut(8).zip(numbers) {
-        place.copy_from_slice(&number.to_le_bytes());
+pub(super) fn encode_head(head: &RoomHead) -> Vec<u8> {
+    let mut out = Vec::with_capacity(45);
+    out.push(VERSION);
+    out.extend_from_slice(&head.epoch.0.to_le_bytes());
+    for number in [head.top.0, head.top_n.0, head.version, head.reserved.0] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    if head.floor > Seq(0) {
+        out.extend_from_slice(&head.floor.0.to_le_bytes());
     }
     out
 }
@@ -266,7 +270,21 @@ pub(super) fn decode_head(value: &[u8]) -> Result<RoomHead, Fault> {
         top_n: Ordinal(fields.u64()?),
         version: fields.u64()?,
         reserved: Seq(fields.u64()?),
+        floor: if fields.0.is_empty() { Seq(0) } else { Seq(fields.u64()?) },
     })
+}
+
+pub(super) fn encode_floor(dead: Dead) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&dead.from.0.to_le_bytes());
+    out.extend_from_slice(&dead.floor.0.to_le_bytes());
+    out
+}
+
+pub(super) fn decode_floor(value: &[u8]) -> Result<Dead, Fault> {
+    let mut fields = Fields(value);
+    fields.version()?;
+    Ok(Dead { from: Seq(fields.u64()?), floor: Seq(fields.u64()?) })
 }
 
 /// A lone number: a cursor's lsn.
@@ -330,8 +348,15 @@ mod tests {
 
     #[test]
     fn heads_and_keys_survive() {
-        let head = RoomHead { epoch: Epoch(1), top: Seq(2), top_n: Ordinal(3), version: 4, reserved: Seq(5) };
-        assert_eq!(decode_head(&encode_head(&head)).expect("decodes"), head);
+        for (floor, bytes) in [(0, 37), (6, 45)] {
+            let (epoch, floor) = (Epoch(1), Seq(floor));
+            let head =
+                RoomHead { epoch, top: Seq(2), top_n: Ordinal(3), version: 4, reserved: Seq(5), floor };
+            let value = encode_head(&head);
+            assert_eq!((value.len(), decode_head(&value).expect("decodes")), (bytes, head));
+        }
+        let dead = Dead { from: Seq(1), floor: Seq(2) };
+        assert_eq!(decode_floor(&encode_floor(dead)).expect("decodes"), dead);
         for content_hash in [Some(5), None] {
             let used = KeyRow { wall: Millis(4), seq: Seq(1), content_hash };
             assert_eq!(decode_key(&encode_key(&used)).expect("decodes"), used);

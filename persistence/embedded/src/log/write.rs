@@ -13,6 +13,7 @@ use lynk_model::{
     Body, Mentions, MessageFacts, MessageRow, Parts, Position, Record, RecordHead, RecordKind, RoomHead,
 };
 
+use super::floors::{Dead, Floors};
 use super::key::{self, Table};
 use super::value::{self, KeyRow};
 use crate::Fault;
@@ -20,8 +21,14 @@ use crate::Fault;
 /// Rooms whose head stays cached between appends.
 const HEADS_CACHED_MAX: usize = 4_096;
 
-/// Heads of the rooms of a batch, after it.
-pub(super) type NewHeads = Vec<(RoomId, RoomHead)>;
+/// What a batch changes of what is kept beside the tables.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Heads of its rooms, after it.
+    pub(super) heads: Vec<(RoomId, RoomHead)>,
+    /// Rows that are left to drop, where that changed.
+    pub(super) floors: Vec<(RoomId, Option<Dead>)>,
+}
 
 /// Heads of rooms that were written lately. Valid as long as every append succeeds.
 #[derive(Default)]
@@ -34,7 +41,7 @@ impl HeadCache {
     }
 
     /// Takes the heads of a batch that was written.
-    pub(super) fn remember(&mut self, heads: NewHeads) {
+    pub(super) fn remember(&mut self, heads: Vec<(RoomId, RoomHead)>) {
         if self.0.len() + heads.len() > HEADS_CACHED_MAX {
             self.0.clear();
         }
@@ -67,6 +74,7 @@ struct Touched {
 /// Rows of one batch; nothing is written until [`Self::finish`].
 pub(super) struct Pending<'a> {
     keyspace: &'a Keyspace,
+    floors: &'a Floors,
     heads: HashMap<RoomId, Heads>,
     messages: HashMap<(RoomId, Seq), Touched>,
     events: HashMap<(RoomId, Seq), (Seq, Vec<u8>)>,
@@ -79,9 +87,10 @@ pub(super) struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    pub(super) fn new(keyspace: &'a Keyspace) -> Self {
+    pub(super) fn new(keyspace: &'a Keyspace, floors: &'a Floors) -> Self {
         Self {
             keyspace,
+            floors,
             heads: HashMap::new(),
             messages: HashMap::new(),
             events: HashMap::new(),
@@ -109,8 +118,15 @@ impl<'a> Pending<'a> {
             }
         };
         heads.now.absorb(head.kind, head.seq, &body);
-        let stored_top = heads.stored.top;
+        let (stored_top, floor) = (heads.stored.top, heads.now.floor);
+        if head.kind.takes_seq() && head.seq <= floor {
+            // It comes again after it was removed, or late. That its key was used is known all the same.
+            self.index_key(head, body_hash(&body));
+            return Ok(());
+        }
         match &body {
+            Body::Edit { target, .. } | Body::Delete { target } | Body::Reaction { target, .. }
+                if *target <= floor => {}
             Body::Message { id, n, reply_to, text, parts } => {
                 self.says_more |= !parts.is_empty();
                 let facts = MessageFacts::of(head, *id, *n, *reply_to);
@@ -266,7 +282,10 @@ impl<'a> Pending<'a> {
         }
         for (room, heads) in self.heads.iter().filter(|(_, heads)| heads.now != heads.stored) {
             let key = key::prefix(*room, Table::Head).to_vec();
-            rows.push((key, value::encode_head(&heads.now).to_vec()));
+            rows.push((key, value::encode_head(&heads.now)));
+        }
+        for (room, dead) in self.dead() {
+            rows.push((key::floor(room), value::encode_floor(dead)));
         }
         rows.sort_unstable();
         for (key, value) in rows {
@@ -274,9 +293,22 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// The heads after the batch, for [`HeadCache::remember`].
-    pub(super) fn into_heads(self) -> NewHeads {
-        self.heads.into_iter().map(|(room, heads)| (room, heads.now)).collect()
+    /// Whether the batch removes anything.
+    pub(super) fn removes(&self) -> bool {
+        self.dead().next().is_some()
+    }
+
+    /// Rows that are left to drop in rooms whose floor moved.
+    fn dead(&self) -> impl Iterator<Item = (RoomId, Dead)> + '_ {
+        let moved = self.heads.iter().filter(|(_, heads)| heads.now.floor > heads.stored.floor);
+        moved.map(|(room, heads)| (*room, self.floors.moved(*room, heads.stored.floor, heads.now.floor)))
+    }
+
+    /// What the batch changes beside the tables.
+    pub(super) fn into_written(self) -> Written {
+        let floors = self.dead().map(|(room, dead)| (room, Some(dead))).collect();
+        let heads = self.heads.into_iter().map(|(room, heads)| (room, heads.now)).collect();
+        Written { heads, floors }
     }
 }
 

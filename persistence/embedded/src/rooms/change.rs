@@ -198,8 +198,8 @@ pub(super) fn put_row(tx: &Transaction<'_>, row: &RoomRow) -> Result<(), Fault> 
     execute(
         tx,
         "INSERT INTO rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version,
-            description, avatar, members_max, read_only, deleted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            description, avatar, members_max, read_only, deleted, retention_days)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             row.room.0,
             row.kind as u8,
@@ -214,7 +214,8 @@ pub(super) fn put_row(tx: &Transaction<'_>, row: &RoomRow) -> Result<(), Fault> 
             row.avatar.0,
             row.members_max,
             row.read_only,
-            bits(row.deleted.0)
+            bits(row.deleted.0),
+            row.retention_days
         ],
     )?;
     Ok(())
@@ -366,10 +367,11 @@ fn apply_event(
             execute(tx, sql, (room.0, name, *level as u8, *visibility as u8, *slow_mode_seconds))?;
             let Some(more) = more else { return Ok(()) };
             let sql =
-                "UPDATE rooms SET kind = ?2, description = ?3, avatar = ?4, members_max = ?5, read_only = ?6
-                WHERE room = ?1";
-            let MoreSettings { kind, description, avatar, members_max, read_only } = &**more;
-            execute(tx, sql, (room.0, *kind as u8, description, avatar.0, members_max, read_only))?
+                "UPDATE rooms SET kind = ?2, description = ?3, avatar = ?4, members_max = ?5, read_only = ?6,
+                    retention_days = ?7 WHERE room = ?1";
+            let MoreSettings { kind, description, avatar, members_max, retention_days, read_only } = &**more;
+            let values = (room.0, *kind as u8, description, avatar.0, members_max, read_only, retention_days);
+            execute(tx, sql, values)?
         }
         MetaEvent::Deleted => {
             for sql in [
@@ -491,6 +493,7 @@ mod tests {
             description: String::new(),
             avatar: MediaId::NIL,
             members_max: 0,
+            retention_days: 0,
             read_only: false,
             deleted: Millis(0),
             version: 0,

@@ -39,7 +39,7 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
         all(connection, "SELECT by, user FROM blocks WHERE room = ?1 ORDER BY by, user", [room.0], pair)?;
     let mut statement = connection.prepare_cached(
         "SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version,
-            description, avatar, members_max, read_only, deleted
+            description, avatar, members_max, read_only, deleted, retention_days
          FROM rooms WHERE room = ?1",
     )?;
     let row = statement.query_row([room.0], |row| {
@@ -58,6 +58,7 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
             members_max: row.get(10)?,
             read_only: row.get(11)?,
             deleted: Millis(number(row, 12)?),
+            retention_days: row.get(13)?,
         })
     });
     let Some(row) = row.optional()? else {
@@ -248,6 +249,22 @@ pub(super) fn hidden(connection: &Connection, users: &[UserId]) -> Result<Vec<Us
         }
     }
     Ok(found)
+}
+
+pub(super) fn retained(
+    connection: &Connection,
+    every: bool,
+    after: RoomId,
+    limit: u32,
+) -> Result<Vec<(RoomId, u32)>, Fault> {
+    let sql = match every {
+        true => "SELECT room, retention_days FROM rooms WHERE room > ?1 ORDER BY room LIMIT ?2",
+        false => {
+            "SELECT room, retention_days FROM rooms WHERE retention_days > 0 AND room > ?1
+             ORDER BY room LIMIT ?2"
+        }
+    };
+    all(connection, sql, (after.0, limit), |row| Ok((RoomId(id(row, 0)?), row.get(1)?)))
 }
 
 pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {

@@ -121,4 +121,9 @@ ALTER TABLE members ADD COLUMN cleared_n INTEGER NOT NULL DEFAULT 0;
 -- A large room is asked for those alone who want everything.
 CREATE INDEX members_everything ON members (room, user) WHERE wish = 1;
 ",
+    r"
+-- Days for which messages are kept; 0 for as long as the server keeps them.
+ALTER TABLE rooms ADD COLUMN retention_days INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX rooms_retained ON rooms (room) WHERE retention_days > 0;
+",
 ];

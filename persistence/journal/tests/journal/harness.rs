@@ -169,10 +169,6 @@ impl MessageStore for MemoryStore {
         Err(StoreError::Unavailable)
     }
 
-    async fn ordinal_at(&self, _: RoomId, _: Seq) -> Result<Ordinal, StoreError> {
-        Err(StoreError::Unavailable)
-    }
-
     async fn count_not_unread(
         &self,
         _: RoomId,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use lynk_domain::{Epoch, Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 
 use super::history::{History, Random, records};
-use super::messages::{println_seed, same_log};
+use super::messages::{println_seed, same_copy};
 use crate::dump::{AccountsRow, DumpRow, LogRow, RoomsRow};
 use crate::memory::{MemoryAccounts, MemoryMessages, MemoryRooms};
 use crate::port::{
@@ -87,13 +87,13 @@ pub fn a_copy_made_while_records_arrive_equals_its_source<M: MessageDump>(store:
             ready(store.fill_log(room, page)).expect("fills");
         }
         ready(store.settle()).expect("settles");
-        same_log(&history, &*store, &source);
+        same_copy(&history, &*store, &source);
         assert_eq!(encoded(store, room), encoded(&source, room));
         let mut back = MemoryMessages::default();
         for page in dump(store, room, 3) {
             ready(back.fill_log(room, &page)).expect("fills");
         }
-        same_log(&history, &back, &source);
+        same_copy(&history, &back, &source);
         expected.push(room);
     }
     ready(store.forget("copy")).expect("forgets");

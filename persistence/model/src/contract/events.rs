@@ -95,6 +95,7 @@ pub fn every_event() -> Vec<Event> {
                 description: "about".to_owned(),
                 avatar: lynk_domain::MediaId([4; 16]),
                 members_max: 7,
+                retention_days: 30,
                 read_only: true,
             })),
         },

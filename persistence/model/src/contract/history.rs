@@ -44,6 +44,8 @@ pub struct History {
     next: Seq,
     next_n: Ordinal,
     version: u64,
+    /// Everything up to here is removed.
+    pub floor: Seq,
     /// Seqs of messages.
     pub messages: Vec<Seq>,
 }
@@ -61,6 +63,7 @@ impl History {
             next: Seq(1),
             next_n: Ordinal(1),
             version: 0,
+            floor: Seq(0),
             messages: Vec::new(),
         }
     }
@@ -106,6 +109,7 @@ impl History {
                 let last = Seq(self.next.0 + random.below(64));
                 self.push(RecordKind::Reserve, last, UserId::NIL, Key::NIL, &Body::Empty);
             }
+            (8, _) if random.below(4) == 0 => self.retain(Seq(random.below(self.next.0))),
             _ => {
                 let reply_to = target.filter(|_| random.below(2) == 0).unwrap_or_default();
                 let text = "text ".repeat(random.below(9) as usize);
@@ -196,6 +200,12 @@ impl History {
         if let Some(record) = self.records.last_mut() {
             record.head.rev = RecordHead::rev_in_round(round, seq);
         }
+    }
+
+    /// Everything up to `floor` is removed.
+    pub fn retain(&mut self, floor: Seq) {
+        self.floor = self.floor.max(floor);
+        self.push(RecordKind::Retain, floor, UserId::NIL, Key::NIL, &Body::Empty);
     }
 
     /// A removal or mute that holds before the room store has it.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use lynk_domain::{Lsn, Millis, Seq};
 
 use super::history::{History, Random, records};
-use super::messages::{println_seed, queries};
+use super::messages::{println_seed, queries, shown, shown_page};
 use crate::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
 use crate::port::{MessageStore, RecordSource as _, ready};
 use crate::{
@@ -99,10 +99,11 @@ impl<M: MessageStore> Asked<'_, M> {
             let StoreReply::Page(joined) = self.ask(&request) else {
                 panic!("a page answers a page");
             };
-            let PageReply { events, covers_from, covers_to, more } = *joined;
+            let floor = self.history.floor;
+            let PageReply { events, covers_from, covers_to, more } = shown_page(floor, *joined);
             let mut part = query.clone();
             (part.from, part.to, part.limit, part.bytes) = (covers_from, covers_to, u32::MAX, u32::MAX);
-            let whole = ready(self.full.page(&part)).expect("reference");
+            let whole = shown_page(floor, ready(self.full.page(&part)).expect("reference"));
             assert_eq!(events, whole.events, "{query:?}");
             assert!(events.len() <= query.limit as usize);
             (part.from, part.to) = (query.from, query.to);
@@ -116,23 +117,27 @@ impl<M: MessageStore> Asked<'_, M> {
     }
 
     fn events(&mut self) {
-        let room = self.history.room;
-        for seq in (0..=self.history.top().0 + 1).map(Seq) {
+        let (room, floor) = (self.history.room, self.history.floor);
+        let told = |reply| match reply {
+            StoreReply::Event(event) => shown(floor, event.map(|event| *event)),
+            other => panic!("an event answers an event, not {other:?}"),
+        };
+        for seq in (floor.next().0..=self.history.top().0 + 1).map(Seq) {
             let undrained = self.undrained.clone();
             let joined = self.ask(&StoreRequest::Event { room, seq, undrained });
             let expected = self.expected(&StoreRequest::Event { room, seq, undrained: Vec::new() });
-            assert_eq!(joined, expected, "event {seq:?}");
+            assert_eq!(told(joined), told(expected), "event {seq:?}");
         }
     }
 
     fn unread(&mut self) {
-        let room = self.history.room;
+        let (room, floor) = (self.history.room, self.history.floor);
+        let top_n = ready(self.full.head(room)).expect("reference").top_n;
         for user in self.history.users.clone() {
-            for after in (0..=self.history.top().0).map(Seq) {
-                let undrained = self.undrained.clone();
-                let joined = self.ask(&StoreRequest::CountNotUnread { room, user, after, undrained });
-                let undrained = Vec::new();
-                let expected = self.expected(&StoreRequest::CountNotUnread { room, user, after, undrained });
+            for after in (floor.0..=self.history.top().0).map(Seq) {
+                let of = |undrained| StoreRequest::CountNotUnread { room, user, after, top_n, undrained };
+                let joined = self.ask(&of(self.undrained.clone()));
+                let expected = self.expected(&of(Vec::new()));
                 assert_eq!(joined, expected, "not unread of {user:?} after {after:?}");
             }
         }
@@ -140,7 +145,7 @@ impl<M: MessageStore> Asked<'_, M> {
 
     /// A time is found where a full store has it, also when only some of the undrained messages are named at first.
     fn times(&mut self) {
-        let (room, top) = (self.history.room, self.history.top());
+        let (room, top, floor) = (self.history.room, self.history.top(), self.history.floor);
         let mut waiting = Vec::new();
         for at in &self.undrained {
             let record = self.journals.read(at.source, at.lsn).expect("readable");
@@ -152,7 +157,7 @@ impl<M: MessageStore> Asked<'_, M> {
         let first = self.history.records[0].head.wall;
         for millis in (0..=self.history.records.len() as u64 + 1).step_by(3) {
             let at = Millis(first.0 - 1 + millis);
-            for from in [Seq(1), Seq(top.0 / 2)] {
+            for from in [Seq(1), Seq(top.0 / 2)].map(|from| from.max(floor.next())) {
                 let of = |from, to, undrained| StoreRequest::FindTime { room, at, from, to, undrained };
                 let full = self.expected(&of(from, top, Vec::new()));
                 assert_eq!(self.ask(&of(from, top, waiting.clone())), full, "{at:?} from {from:?}");

@@ -18,25 +18,73 @@ fn append<M: MessageStore>(store: &mut M, source: &str, cursor: u64, batch: &[Ow
     ready(store.append(source, Lsn(cursor), &records(batch))).expect("the store takes a batch");
 }
 
-/// Everything about a room that a store can be asked for, compared.
+/// An event as it is shown: of a removed message an edit says nothing.
+pub(super) fn shown(floor: Seq, event: Option<StoredEvent>) -> Option<StoredEvent> {
+    event.map(|mut event| {
+        event.forget_target(floor);
+        event
+    })
+}
+
+/// [`shown`] of all events of a page.
+pub(super) fn shown_page(floor: Seq, mut page: PageReply) -> PageReply {
+    page.events.iter_mut().for_each(|event| event.forget_target(floor));
+    page
+}
+
+/// Two pages of the same events. One that counts what an edit of a removed message said, because that still lies there, may end earlier
+/// where bytes are counted.
+fn same_page(floor: Seq, query: &PageQuery, one: PageReply, other: PageReply) {
+    let of_removed =
+        |event: &StoredEvent| matches!(event.body, StoredBody::Edit { target, .. } if target <= floor);
+    let weighs = query.bytes < u32::MAX && one.events.iter().chain(&other.events).any(of_removed);
+    let (one, other) = (shown_page(floor, one), shown_page(floor, other));
+    if weighs {
+        let both = one.events.len().min(other.events.len());
+        assert!(both > 0, "{query:?}");
+        assert_eq!(one.events[..both], other.events[..both], "{query:?}");
+    } else {
+        assert_eq!(one, other, "{query:?}");
+    }
+}
+
+/// Everything about a room that a store can be asked for, compared: what lies above its floor.
 ///
 /// # Panics
 /// When the stores differ.
 pub fn same_log<A: MessageStore, B: MessageStore>(history: &History, a: &A, b: &B) {
-    let (room, top) = (history.room, history.top());
+    same_with_keys_from(history, a, b, Seq(1));
+}
+
+/// [`same_log`] of a store and its copy, which does not know the keys of what is removed.
+pub(super) fn same_copy<A: MessageStore, B: MessageStore>(history: &History, a: &A, b: &B) {
+    same_with_keys_from(history, a, b, history.floor.next());
+}
+
+fn same_with_keys_from<A: MessageStore, B: MessageStore>(history: &History, a: &A, b: &B, keys_from: Seq) {
+    let (room, top, floor) = (history.room, history.top(), history.floor);
     assert_eq!(ready(a.head(room)), ready(b.head(room)));
+    assert_eq!(ready(a.head(room)).map(|head| head.floor), Ok(floor));
     assert_eq!(ready(a.reads(room)), ready(b.reads(room)));
     assert_eq!(ready(a.intents(room)), ready(b.intents(room)));
-    for seq in (0..=top.0 + 2).map(Seq) {
-        assert_eq!(ready(a.event(room, seq)), ready(b.event(room, seq)), "event {seq:?}");
+    for seq in (floor.next().0..=top.0 + 2).map(Seq) {
+        let (one, other) = (ready(a.event(room, seq)), ready(b.event(room, seq)));
+        let shown = |event: Result<_, _>| event.map(|event| shown(floor, event));
+        assert_eq!(shown(one), shown(other), "event {seq:?}");
         assert_eq!(ready(a.message(room, seq)), ready(b.message(room, seq)), "message {seq:?}");
-        assert_eq!(ready(a.ordinal_at(room, seq)), ready(b.ordinal_at(room, seq)), "ordinal at {seq:?}");
     }
     for query in queries(history) {
-        assert_eq!(ready(a.page(&query)), ready(b.page(&query)), "{query:?}");
+        let (one, other) = (ready(a.page(&query)), ready(b.page(&query)));
+        same_page(floor, &query, one.expect("readable"), other.expect("readable"));
     }
+    let known = |found: Option<FoundKey>| {
+        found.map(|found| match found.seq <= floor {
+            true => FoundKey { n: Ordinal(0), id: MessageId::NIL, ..found },
+            false => found,
+        })
+    };
     for user in &history.users {
-        for after in (0..=top.0).step_by(3).map(Seq) {
+        for after in (floor.0..=top.0).step_by(3).map(Seq) {
             let except = BTreeSet::from([Seq(after.0 + 2), Seq(after.0 + 5)]);
             for except in [BTreeSet::new(), except] {
                 assert_eq!(
@@ -53,19 +101,21 @@ pub fn same_log<A: MessageStore, B: MessageStore>(history: &History, a: &A, b: &
                 }
             }
         }
-        for seq in (1..=top.0).map(Seq) {
+        for seq in (keys_from.0..=top.0).map(Seq) {
             let key = key_of(seq);
-            assert_eq!(ready(a.find_key(room, *user, key)), ready(b.find_key(room, *user, key)));
+            let (one, other) = (ready(a.find_key(room, *user, key)), ready(b.find_key(room, *user, key)));
+            assert_eq!(one.map(known), other.map(known));
         }
     }
 }
 
-/// Pages of many shapes over a history.
+/// Pages of many shapes over a history, above its floor.
 pub(super) fn queries(history: &History) -> Vec<PageQuery> {
-    let (room, top) = (history.room, history.top());
+    let (room, top, floor) = (history.room, history.top(), history.floor);
     let ranges = [(1, u64::MAX), (top.0 / 3, top.0 / 2), (0, top.0), (top.0 + 1, u64::MAX), (5, 4)];
     let mut queries = Vec::new();
     for (from, to) in ranges {
+        let from = if floor > Seq(0) { floor.next().0.max(from) } else { from };
         for (limit, bytes) in [(1_000, u32::MAX), (1, u32::MAX), (7, u32::MAX), (1_000, 60), (3, 1)] {
             for (backward, all) in [(false, false), (false, true), (true, false), (true, true)] {
                 queries.push(PageQuery { room, from: Seq(from), to: Seq(to), backward, limit, bytes, all });
@@ -272,15 +322,11 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
         let except = except.iter().copied().collect();
         ready(store.count_not_unread(history.room, me, after, &except)).expect("readable")
     };
-    let expected = NotUnread { own: 1, deleted: 1, cursor_n: Ordinal(1), next: Some((mine, Ordinal(2))) };
+    let expected = NotUnread { own: 1, deleted: 1, next: Some((mine, Ordinal(2))) };
     assert_eq!(count(read, &[]), expected, "an own deleted message counts once, as own");
     assert_eq!(count(Seq(2), &[]), expected, "the cursor may stand on another event");
-    assert_eq!(
-        count(read, &[mine]),
-        NotUnread { own: 0, deleted: 1, cursor_n: Ordinal(1), next: Some((theirs, Ordinal(3))) }
-    );
-    let none = NotUnread { cursor_n: Ordinal(4), ..NotUnread::default() };
-    assert_eq!(count(history.top(), &[]), none);
+    assert_eq!(count(read, &[mine]), NotUnread { own: 0, deleted: 1, next: Some((theirs, Ordinal(3))) });
+    assert_eq!(count(history.top(), &[]), NotUnread::default());
     let stranger = ready(store.count_not_unread(RoomId([9; 16]), me, Seq(0), &BTreeSet::new()));
     assert_eq!(stranger, Ok(NotUnread::default()));
 }
@@ -317,6 +363,60 @@ pub fn mentions_are_those_of_messages_as_they_stand<M: MessageStore>(store: &mut
     assert_eq!(found(store, third, Seq(0), &[], 100), [(named, other), (Seq(3), me), (taken_back, other)]);
     assert_eq!(found(store, me, history.top(), &[], 100), []);
     assert_eq!(found(store, history.users[3], everybody, &[], 100), [(Seq(3), me)], "everybody is meant");
+}
+
+/// What is removed stays so, whatever is appended again; what is above it, keys and positions stay.
+///
+/// # Panics
+/// When they do not.
+pub fn what_is_removed_does_not_return<M: MessageStore>(store: &mut M) {
+    let mut history = History::new(0x0ff1);
+    let (me, other) = (history.users[0], history.users[1]);
+    let old = history.post_with(other, Seq(0), "old", Parts { mentions: Mentions::new(true, vec![me]) });
+    history.react(me, old, true, "x");
+    let kept = history.post_with(other, old, "kept", Parts { mentions: Mentions::new(false, vec![me]) });
+    history.edit(other, old, "older than it looks");
+    history.reach(RecordKind::Read, me, old);
+    history.retain(Seq(2));
+    history.delete(other, kept);
+    history.post(other, Seq(0), "new");
+    let before = history.records.clone();
+    append(store, "1/0", 1, &before[..4]);
+    append(store, "1/0", 2, &before);
+    for cursor in 3..6 {
+        let head = ready(store.head(history.room)).expect("readable");
+        assert_eq!((head.floor, head.top, head.top_n), (Seq(2), Seq(6), Ordinal(3)));
+        let query = PageQuery {
+            room: history.room,
+            from: Seq(3),
+            to: Seq(u64::MAX),
+            backward: false,
+            limit: 9,
+            bytes: u32::MAX,
+            all: true,
+        };
+        let page = shown_page(Seq(2), ready(store.page(&query)).expect("readable"));
+        assert_eq!(page.events.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [3, 4, 5, 6]);
+        let said = |event: &StoredEvent| match &event.body {
+            StoredBody::Message(view) => view.text.clone(),
+            StoredBody::Edit { text, .. } => text.clone(),
+            _ => String::new(),
+        };
+        assert_eq!(page.events.iter().map(said).collect::<Vec<_>>(), ["", "", "", "new"]);
+        let counted = ready(store.count_not_unread(history.room, me, Seq(2), &BTreeSet::new()));
+        assert_eq!(counted, Ok(NotUnread { own: 0, deleted: 1, next: Some((kept, Ordinal(2))) }));
+        assert_eq!(ready(store.mentions(history.room, me, Seq(2), &BTreeSet::new(), 9)), Ok(Vec::new()));
+        let used = ready(store.find_key(history.room, other, key_of(old))).expect("readable");
+        assert_eq!(used.map(|used| used.seq), Some(old), "its key is used");
+        let read = ReadState { user: me, round: 0, read: old, delivered: Seq(0) };
+        assert_eq!(ready(store.reads(history.room)), Ok(vec![read]));
+        // Again, as after a crash: all, one by one, and with the removal first.
+        match cursor {
+            3 => append(store, "1/0", 3, &before),
+            4 => before.iter().for_each(|record| append(store, "1/0", 4, std::slice::from_ref(record))),
+            _ => append(store, "1/0", 5, &before.iter().rev().cloned().collect::<Vec<_>>()),
+        }
+    }
 }
 
 /// A used key leads to its event as sent, in its room and for its sender only.

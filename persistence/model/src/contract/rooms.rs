@@ -35,6 +35,7 @@ fn row(room: RoomId, kind: RoomKind, name: &str) -> RoomRow {
         description: String::new(),
         avatar: MediaId::NIL,
         members_max: 0,
+        retention_days: 0,
         read_only: false,
         deleted: Millis(0),
         version: 0,
@@ -75,6 +76,7 @@ fn every_setting(name: &str, kind: RoomKind) -> MetaEvent {
         description: format!("what {name} is about"),
         avatar: MediaId([0xa7; 16]),
         members_max: u32::MAX,
+        retention_days: 90,
         read_only: true,
     };
     match settings(name) {
@@ -197,6 +199,7 @@ pub fn events_change_the_rows_they_name<R: RoomStore>(store: &mut R) {
     let now = event(store, changed.clone());
     let row = now.row.clone().expect("the room exists");
     assert_eq!((row.kind, row.read_only, row.members_max), (RoomKind::Private, true, u32::MAX));
+    assert_eq!(row.retention_days, 90);
     assert_eq!((row.avatar, row.description.as_str()), (MediaId([0xa7; 16]), "what Renamed again is about"));
     assert_eq!(now.outbox.last().map(|waiting| &waiting.event), Some(&changed));
     let now = event(store, settings("First form"));
@@ -206,6 +209,23 @@ pub fn events_change_the_rows_they_name<R: RoomStore>(store: &mut R) {
     let now = event(store, MetaEvent::Kicked { user: OWNER, reason: String::new() });
     assert_eq!(roles(&now), [(GUEST, Role::Owner)]);
     assert!(now.outbox.is_sorted_by_key(|waiting| waiting.version));
+}
+
+/// Every room once, in the order of their ids, or those that keep messages for a time only.
+pub fn rooms_are_listed_in_order<R: RoomStore>(store: &mut R) {
+    let room = |byte| RoomId([byte; 16]);
+    for (number, byte) in (1..).zip([7, 3, 9]) {
+        applied(store, &create(room(byte), number, RoomKind::Private, "same"));
+    }
+    let after = |store: &R, every, last, limit| ready(store.retained(every, last, limit)).expect("readable");
+    assert_eq!(after(store, true, RoomId::NIL, 2), [(room(3), 0), (room(7), 0)]);
+    assert_eq!(after(store, true, room(7), 2), [(room(9), 0)]);
+    assert_eq!(after(store, true, room(9), 2), []);
+    assert_eq!(after(store, false, RoomId::NIL, 2), []);
+    applied(store, &command(room(7), 9, MetaChange::Event(every_setting("for a time", RoomKind::Private))));
+    assert_eq!(after(store, false, RoomId::NIL, 2), [(room(7), 90)]);
+    assert_eq!(after(store, false, room(7), 2), []);
+    assert_eq!(after(store, true, room(3), 1), [(room(7), 90)]);
 }
 
 /// Names of rooms that strangers can see are unique in their folded form; one that was given up stays closed

@@ -131,6 +131,7 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         out.bytes(row.description.as_bytes());
         out.id(row.avatar.0);
         out.number(row.members_max.into());
+        out.number(row.retention_days.into());
         out.byte(u8::from(row.read_only));
         out.number(row.deleted.0);
         out.number(row.version);
@@ -223,7 +224,7 @@ impl LogRow {
             }
             Self::Head(head) => {
                 out.byte(6);
-                for number in [head.top.0, head.top_n.0, head.version, head.reserved.0] {
+                for number in [head.top.0, head.top_n.0, head.version, head.reserved.0, head.floor.0] {
                     out.number(number);
                 }
             }

@@ -35,6 +35,20 @@ struct RoomLog {
 
 impl RoomLog {
     fn apply(&mut self, record: &Record<'_>, body: &Body<'_>) {
+        self.take(record, body);
+        self.forget_below();
+    }
+
+    /// Removes what lies at or below the floor, changes of such messages among it.
+    fn forget_below(&mut self) {
+        let floor = self.head.floor;
+        if floor > Seq(0) {
+            self.messages = self.messages.split_off(&floor.next());
+            self.events = self.events.split_off(&floor.next());
+        }
+    }
+
+    fn take(&mut self, record: &Record<'_>, body: &Body<'_>) {
         let head = &record.head;
         self.head.absorb(head.kind, head.seq, body);
         match body {
@@ -118,11 +132,6 @@ impl RoomLog {
         let events = self.events.range(range).filter(|_| query.all);
         messages.chain(events.map(|(seq, event)| (*seq, self.render(event)))).collect()
     }
-
-    fn ordinal_at(&self, seq: Seq) -> Ordinal {
-        let known = self.messages.range(..=seq).rev().find_map(|(_, state)| state.row.facts);
-        known.map_or(Ordinal(0), |facts| facts.n)
-    }
 }
 
 impl MessageStore for MemoryMessages {
@@ -172,10 +181,6 @@ impl MessageStore for MemoryMessages {
         Ok(self.rooms.get(&room).and_then(|log| log.messages.get(&seq)).cloned())
     }
 
-    async fn ordinal_at(&self, room: RoomId, seq: Seq) -> Result<Ordinal, StoreError> {
-        Ok(self.rooms.get(&room).map_or(Ordinal(0), |log| log.ordinal_at(seq)))
-    }
-
     async fn count_not_unread(
         &self,
         room: RoomId,
@@ -185,7 +190,6 @@ impl MessageStore for MemoryMessages {
     ) -> Result<NotUnread, StoreError> {
         let mut counted = NotUnread::default();
         let Some(log) = self.rooms.get(&room) else { return Ok(counted) };
-        counted.cursor_n = log.ordinal_at(after);
         let later = log.messages.range((Bound::Excluded(after), Bound::Unbounded));
         for (seq, state) in later.filter(|(seq, _)| !except.contains(seq)) {
             let Some(facts) = state.row.facts else { continue };
@@ -281,6 +285,7 @@ impl MessageDump for MemoryMessages {
     async fn fill_log(&mut self, room: RoomId, rows: &[LogRow]) -> Result<(), StoreError> {
         let log = self.rooms.entry(room).or_default();
         rows.iter().for_each(|row| log.fill(row));
+        log.forget_below();
         Ok(())
     }
 

@@ -364,6 +364,17 @@ impl RoomStore for MemoryRooms {
         Ok(true)
     }
 
+    async fn retained(
+        &self,
+        every: bool,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<Vec<(RoomId, u32)>, StoreError> {
+        let later = self.rooms.range((Bound::Excluded(after), Bound::Unbounded));
+        let rooms = later.map(|(room, known)| (*room, known.row.retention_days));
+        Ok(rooms.filter(|(_, days)| every || *days > 0).take(limit as usize).collect())
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
         let shared = |room: &Room| {

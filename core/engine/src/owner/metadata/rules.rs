@@ -21,6 +21,8 @@ pub(super) const SENTENCES_MAX: usize = 10_000;
 const PINS_MAX: usize = 1_000;
 /// Longest slow mode, ban or mute that is stated in seconds.
 const SECONDS_MAX: u64 = 10 * 366 * 86_400;
+/// A century.
+const RETENTION_DAYS_MAX: u32 = 36_500;
 const SLOW_MODE_SECONDS_MAX: u32 = 86_400;
 
 /// What a command comes to.
@@ -111,7 +113,7 @@ fn digest_more<'d>(digest: &'d mut Digest, more: &MoreWanted<'_>) -> &'d mut Dig
         return digest;
     }
     let description = more.description.as_deref();
-    digest
+    let digest = digest
         .bytes(&[
             more.kind.map_or(u8::MAX, |kind| kind as u8),
             u8::from(description.is_some()),
@@ -120,7 +122,11 @@ fn digest_more<'d>(digest: &'d mut Digest, more: &MoreWanted<'_>) -> &'d mut Dig
         ])
         .bytes(&more.avatar.unwrap_or_default().0)
         .number(more.members_max.map_or(u64::MAX, u64::from))
-        .bytes(description.unwrap_or_default().as_bytes())
+        .bytes(description.unwrap_or_default().as_bytes());
+    match more.retention_days {
+        None => digest,
+        Some(days) => digest.number(u64::from(days)),
+    }
 }
 
 /// What `command` comes to when `actor` gives it now.
@@ -146,6 +152,7 @@ pub(super) fn plan(
                 description: more.description.as_deref().unwrap_or_default().to_owned(),
                 avatar: more.avatar.unwrap_or_default(),
                 members_max: more.members_max.unwrap_or(0),
+                retention_days: more.retention_days.unwrap_or(0),
                 read_only: more.read_only.unwrap_or(false),
                 ..new_row(room.id, *kind, name, actor, now.wall, level, visibility)
             };
@@ -190,6 +197,7 @@ fn new_row(
         description: String::new(),
         avatar: MediaId::NIL,
         members_max: 0,
+        retention_days: 0,
         read_only: false,
         deleted: Millis(0),
         version: 1,
@@ -367,6 +375,7 @@ fn plan_settings(
             description: more.description.as_deref().unwrap_or(&row.description).to_owned(),
             avatar: more.avatar.unwrap_or(row.avatar),
             members_max: more.members_max.unwrap_or(row.members_max),
+            retention_days: more.retention_days.unwrap_or(row.retention_days),
             read_only: more.read_only.unwrap_or(row.read_only),
         })),
     })
@@ -388,7 +397,7 @@ fn plan_pin(room: &Room, member: &Member, seq: Seq, on: bool, found: &Found) -> 
         (None, Found::Target(target)) => target.clone(),
         (None, _) => return Ok(Planned::Look(seq)),
     };
-    let seen = seq >= room.visible_from(member);
+    let seen = seq >= room.shown(member).from;
     if !seen || target.is_none_or(|target| target.deleted) {
         return Err(ErrorCode::MessageNotFound.into());
     }
@@ -454,6 +463,9 @@ fn check_more(more: &MoreWanted<'_>, members: usize, limits: &Limits) -> Result<
         if description.chars().count() > limits.room_description_chars_max as usize {
             return Err(ErrorCode::TooLarge.into());
         }
+    }
+    if more.retention_days.is_some_and(|days| days > RETENTION_DAYS_MAX) {
+        return Err(Reject::because(ErrorCode::InvalidField, "field `retention_days` is above 36500"));
     }
     match more.members_max {
         None | Some(0) => Ok(()),
