@@ -224,6 +224,7 @@ fn readers_beside_the_store_know_members_and_blocks() {
         avatar: MediaId::NIL,
         members_max: 0,
         read_only: false,
+        retention_days: 0,
         deleted: Millis(0),
         version: 0,
     };

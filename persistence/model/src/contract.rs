@@ -63,7 +63,8 @@ pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, a_deleted_room_is_gone_for_ever,
     blocks_need_no_room, events_change_the_rows_they_name, names_are_unique_and_reserved,
     names_follow_the_kind_of_their_room, presence_needs_a_shared_room, random_commands_match_the_reference,
-    rooms_are_listed_in_order, sentences_are_listed_while_they_stand, what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
+    rooms_are_listed_in_order, sentences_are_listed_while_they_stand, what_a_member_has_set_is_its_own,
+    whom_a_user_blocks_is_listed,
 };
 
 pub use notify::{

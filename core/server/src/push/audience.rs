@@ -107,7 +107,7 @@ impl<Q: Members, M: MessageStore> Audience for ServerAudience<Q, M> {
         let read = if round == 0 { read.max(joined) } else { read };
         let head = messages.head(room).await?;
         let counted = messages.count_not_unread(room, user, read, &BTreeSet::new()).await?;
-        let after = head.top_n.0.saturating_sub(counted.cursor_n.0);
+        let after = counted.next.map_or(0, |(_, first)| (head.top_n.0 + 1).saturating_sub(first.0));
         Ok(RoomUnread { unread: after.saturating_sub(counted.own).saturating_sub(counted.deleted), read })
     }
 
