@@ -271,7 +271,7 @@ fn answer_late(world: &World, away: &BTreeMap<String, UserId>) {
 }
 
 /// Waits until the server knows that all of these are connected: who came is mirrored about a second later, so many at a time.
-fn all_there(world: &World, room: &str, said: &Value, there: impl Iterator<Item = UserId>) {
+fn all_there(world: &World, room: &str, said: &Value, there: &[UserId]) {
     for user in there {
         wait("somebody who is there is not mirrored", || {
             let told = why(&world.data(), room, said, &user.to_string());
@@ -287,7 +287,12 @@ fn who_is_not_there_is_told_once_in_a_window_and_who_is_there_never() {
     let (mut writer, room, there, away) = crowd(&server);
     let first = writer.say(&room, "first")["seq"].clone();
     let writing = writer.user;
-    all_there(&world, &room, &first, there.iter().map(|member| member.user).chain([writing]));
+    let members: Vec<UserId> = there.iter().map(|member| member.user).chain([writing]).collect();
+    // Whoever does not read does not answer pings, and is away before long.
+    for mut member in there {
+        std::thread::spawn(move || while member.next().is_some() {});
+    }
+    all_there(&world, &room, &first, &members);
     // Whoever was not known to be there yet may have been told of the first one.
     let mut told = 0;
     wait("the first message is told for ever", || {
@@ -296,9 +301,6 @@ fn who_is_not_there_is_told_once_in_a_window_and_who_is_there_never() {
         (before == told && told >= away.len()).then_some(())
     });
     world.google.forget();
-    for mut member in there {
-        std::thread::spawn(move || while member.next().is_some() {});
-    }
     let begun = Instant::now();
     let mut top = 0;
     for _ in 0..messages() {

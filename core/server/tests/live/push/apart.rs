@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lynk_bridge::Secret;
+use lynk_domain::UserId;
 use lynk_kafka::{Connect, EventConsumer, Identity};
 use lynk_model::event::{Event, EventBody, Topic};
 
@@ -75,7 +76,12 @@ fn a_notifier_that_is_killed_tells_nobody_twice_and_loses_nothing() {
     let (mut writer, room, there, away) = crowd(&server);
     let first = writer.say(&room, "first")["seq"].clone();
     let writing = writer.user;
-    all_there(&world, &room, &first, there.iter().map(|member| member.user).chain([writing]));
+    let members: Vec<UserId> = there.iter().map(|member| member.user).chain([writing]).collect();
+    // Whoever does not read does not answer pings, and is away before long.
+    for mut member in there {
+        std::thread::spawn(move || while member.next().is_some() {});
+    }
+    all_there(&world, &room, &first, &members);
     let mut told = 0;
     wait("the first message is told for ever", || {
         let before = std::mem::replace(&mut told, world.google.taken().len());
@@ -84,9 +90,6 @@ fn a_notifier_that_is_killed_tells_nobody_twice_and_loses_nothing() {
     });
     world.google.forget();
     answer_late(&world, &away);
-    for mut member in there {
-        std::thread::spawn(move || while member.next().is_some() {});
-    }
 
     let (begun, count) = (Instant::now(), messages());
     let mut top = 0;
