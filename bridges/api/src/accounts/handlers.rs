@@ -107,7 +107,8 @@ pub(super) async fn verify(
     let now = (state.clock)();
     let proved = state.desk.ask(move |desk| desk.verify(now, from, request, &code, device)).await?;
     Ok(axum::Json(match proved {
-        Proved::SignedIn(issued, account) => {
+        Proved::SignedIn(signed) => {
+            let (issued, account) = *signed;
             wire::Verified::SignedIn { tokens: issued.into(), user: (&account).into() }
         }
         Proved::SecondFactor(challenge) => wire::Verified::SecondFactor {

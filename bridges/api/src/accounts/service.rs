@@ -73,7 +73,7 @@ pub(super) struct Requested {
 /// What a right code led to.
 #[derive(Debug)]
 pub(super) enum Proved {
-    SignedIn(Issued, Account),
+    SignedIn(Box<(Issued, Account)>),
     SecondFactor(Opaque),
     New(Opaque),
 }
@@ -343,7 +343,7 @@ impl<S: FactorStore + LastFault> Service<S> {
                 return made.map(Proved::SecondFactor).map_err(|_| wait(ErrorCode::Busy, 1_000));
             }
             let (issued, account) = self.sign_in(now, account, device)?;
-            return Ok(Proved::SignedIn(issued, account));
+            return Ok(Proved::SignedIn(Box::new((issued, account))));
         }
         let made = self.runtime.block_on(self.vault.put_registration(now, phone, &mut *self.random));
         made.map(Proved::New).map_err(|_| wait(ErrorCode::Busy, 1_000))
@@ -482,7 +482,7 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
             // An earlier try of which the answer was lost, or another device of the number was faster: whoever proved the
             // number signs in to its account.
             Registered::PhoneTaken => match self.prove(now, &account.phone, asked.device.clone())? {
-                Proved::SignedIn(issued, account) => (issued, account),
+                Proved::SignedIn(signed) => *signed,
                 Proved::New(_) => return Err(wait(ErrorCode::Busy, 1_000)),
                 Proved::SecondFactor(_) => {
                     return Err(Reject::because(
