@@ -190,6 +190,9 @@ fn every_limit_has_a_key_and_every_key_its_own_field() {
             "binary",
             "none",
             "file",
+            "separate",
+            "fcm",
+            "1h",
         ];
         let set = other.iter().any(|text| key.set(&mut config, text).is_ok() && config != before);
         assert!(set, "{}", key.path);

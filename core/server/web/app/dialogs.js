@@ -5,13 +5,22 @@ import { foundPeople } from './people.js';
 import { h, icon, iconButton, $ } from './dom.js';
 import { explain } from './format.js';
 
+let opened = 0;
+
 /** A dialog with a title; closes on Escape and on a click beside it. Returns it, shown. */
 export function openDialog(title, body, { wide = false, onclose } = {}) {
-  const dialog = h('dialog', { class: wide ? 'dialog wide' : 'dialog', 'aria-labelledby': 'dialog-title',
+  // One may open above another, and each has its own name.
+  const named = `dialog-title-${++opened}`;
+  const dialog = h('dialog', { class: wide ? 'dialog wide' : 'dialog', 'aria-labelledby': named,
     onclick: (event) => { if (event.target === dialog) dialog.close(); },
-    onclose: () => { dialog.remove(); onclose?.(); } },
+    onclose: () => {
+      // What is said in it stays to be read.
+      $('#toasts').append(...dialog.querySelectorAll('.dialog-toasts > *'));
+      dialog.remove();
+      onclose?.();
+    } },
   h('div', { class: 'dialog-body' },
-    h('header', {}, h('h2', { id: 'dialog-title' }, title), iconButton('close', 'Close', () => dialog.close())),
+    h('header', {}, h('h2', { id: named }, title), iconButton('close', 'Close', () => dialog.close())),
     body, h('div', { class: 'dialog-toasts', role: 'status' })));
   document.body.append(dialog);
   dialog.showModal();
