@@ -229,6 +229,9 @@ def walk(api, one, two, three, room, world):
     api("search_users", 200, None, token, None, {"q": "con", "limit": 1})
     api("set_privacy", 200, {"presence": "nobody"}, token)
     api("open_direct_by_phone", 202, {"phone": "+4915110000009"}, token)
+    api("register_device", 204, {"provider": "console", "token": "of-contract", "platform": "web"}, token)
+    api("test_device", 200, None, token)
+    api("remove_device", 204, None, token)
     api("block_user", 200, None, token, {"user": user}, {"key": key()})
     api("unblock_user", 200, None, token, {"user": user}, {"key": key()})
     api("find_room", 200, None, token, {"name": world["room_name"]})
@@ -242,7 +245,7 @@ def walk(api, one, two, three, room, world):
 
 
 def two_steps(api, phone):
-    """An authenticator app from its begin to its end. Its code is good once, so that the rest goes by recovery codes."""
+    """An authenticator app from its begin to its end, and the account's. Its code is good once, so that the rest goes by recovery codes."""
     token = api.sign_in(phone, "contract.steps")["access_token"]
     begun = api("begin_totp", 200, None, token)
     api("confirm_totp", 401, {"code": totp(begun["secret"], 40)}, token)
@@ -258,6 +261,7 @@ def two_steps(api, phone):
     token = api("step_up", 200, {"recovery_code": codes[1]}, token)["access_token"]
     codes = api("make_recovery_codes", 200, None, token)["recovery_codes"]
     api("end_totp", 200, {"recovery_code": codes[0]}, token)
+    api("erase", 200, {"user_name": "contract.steps"}, token)
 
 
 def totp(secret: str, steps: int = 0) -> str:
