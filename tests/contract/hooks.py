@@ -78,6 +78,10 @@ def before_call(context, case, kwargs):
     if body.get("bio") is not None:
         # Lines that are read.
         body["bio"] = f"made {noise}"
+    for field, value in body.items():
+        # A whole number has no point here, which a schema cannot say.
+        if isinstance(value, float) and value.is_integer():
+            body[field] = int(value)
     if "seq" in body:
         # Every room has its first event, and only the server knows its last one.
         body["seq"] = 1
