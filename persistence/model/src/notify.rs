@@ -286,6 +286,31 @@ pub struct Wanted {
     pub due: Millis,
 }
 
+impl Wanted {
+    /// The push of it to the device of a session, claimed at `now` for its first attempt.
+    #[must_use]
+    pub fn claimed(&self, id: PushId, session: SessionId, now: Millis) -> Push {
+        Push {
+            id,
+            user: self.user,
+            room: self.room,
+            session,
+            from: self.from,
+            upto: self.upto,
+            message: self.message,
+            messages: self.messages,
+            mention: self.mention,
+            state: PushState::Claimed,
+            cause: PushCause::None,
+            dropped: None,
+            attempts: 1,
+            at: now,
+            next: Millis(0),
+            told: false,
+        }
+    }
+}
+
 /// The state of a user and room: what waits, and until when the window of the last push is open.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pending {

@@ -275,24 +275,7 @@ async fn claim(session: &Session, claim: &Claim, now: Millis) -> Result<bool, Fa
     if session.execute(sql, &[&user, &room, &upto, &messages, &window_end, &pushed]).await? == 0 {
         return Ok(false);
     }
-    let push = |id: PushId, session: SessionId| Push {
-        id,
-        user: wanted.user,
-        room: wanted.room,
-        session,
-        from: wanted.from,
-        upto: wanted.upto,
-        message: wanted.message,
-        messages: wanted.messages,
-        mention: wanted.mention,
-        state: PushState::Claimed,
-        cause: PushCause::None,
-        dropped: None,
-        attempts: 1,
-        at: now,
-        next: Millis(0),
-        told: false,
-    };
+    let push = |id: PushId, session: SessionId| wanted.claimed(id, session, now);
     match &claim.fate {
         Fate::Push(to) => {
             for (id, of) in to {

@@ -120,24 +120,7 @@ impl MemoryNotify {
             return false;
         };
         pending.wanted.messages = 0;
-        let push = |id: PushId, session: SessionId| Push {
-            id,
-            user: wanted.user,
-            room: wanted.room,
-            session,
-            from: wanted.from,
-            upto: wanted.upto,
-            message: wanted.message,
-            messages: wanted.messages,
-            mention: wanted.mention,
-            state: PushState::Claimed,
-            cause: PushCause::None,
-            dropped: None,
-            attempts: 1,
-            at: now,
-            next: Millis(0),
-            told: false,
-        };
+        let push = |id: PushId, session: SessionId| wanted.claimed(id, session, now);
         match &claim.fate {
             Fate::Push(to) => {
                 pending.window_end = claim.window_end;
