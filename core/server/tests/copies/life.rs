@@ -270,9 +270,9 @@ impl Lived {
         // What signs in goes on, or has ended, too.
         for (who, person) in self.people.iter().enumerate() {
             let body = json!({"refresh_token": person.refresh});
-            let mut http = Http::connect(&server.address);
-            // So many from one address are told to slow down.
+            // So many from one address are told to slow down, and a connection may end meanwhile.
             let answer = loop {
+                let mut http = Http::connect(&server.address);
                 let answer = http.ask("POST", "/v1/auth/refresh", Some(&body));
                 if answer.status != 429 {
                     break answer;
@@ -291,8 +291,8 @@ impl Lived {
 
 /// Proves a number.
 fn prove(server: &Server, data: &Path, phone: &str) -> Value {
-    let mut http = Http::connect(&server.address);
     let asked = loop {
+        let mut http = Http::connect(&server.address);
         let answer = http.ask("POST", "/v1/auth/code", Some(&json!({"phone": phone})));
         match answer.json()["retry_after_ms"].as_u64() {
             Some(millis) => std::thread::sleep(std::time::Duration::from_millis(millis)),
@@ -300,6 +300,7 @@ fn prove(server: &Server, data: &Path, phone: &str) -> Value {
         }
     };
     let body = json!({"request_id": asked["request_id"], "code": code(data, phone), "device": "test"});
+    let mut http = Http::connect(&server.address);
     http.good("POST", "/v1/auth/verify", body, 200)
 }
 
