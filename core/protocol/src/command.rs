@@ -14,6 +14,7 @@ mod history;
 mod metadata;
 mod parts;
 mod proof;
+mod rare;
 mod refused;
 
 pub use history::History;
@@ -23,6 +24,7 @@ pub use refused::refused_command;
 
 use self::envelope::{Envelope, ids, invalid, missing, resume_of, seq_field, take};
 use self::metadata::metadata_of;
+use self::rare::Rare;
 use crate::{ErrorCode, Reject};
 
 /// Largest integer that every JSON client reads exactly.
@@ -498,15 +500,10 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>, text: &'a str) -> Result<Comman
         "typing" => Command::Typing { room: e.room()?, on: e.on.unwrap_or(true) },
         "ping" => Command::Ping,
         "hello" => {
-            let items = e.resume.take().unwrap_or_default();
-            let resume = items
-                .into_iter()
-                .map(|item| resume_of(RoomId(item.room.0), item.epoch, item.seq))
-                .collect::<Result<_, _>>()?;
-            let proof = Proof::of(take(&mut e.token), take(&mut e.ticket))?;
-            Command::Hello { proof, resume }
+            let mut rare = Rare::of(text)?;
+            Command::Hello { resume: rare.resume()?, proof: rare.proof()? }
         }
-        "refresh" => Command::Refresh { token: take(&mut e.token).ok_or_else(|| missing("token"))? },
+        "refresh" => Command::Refresh { token: Rare::of(text)?.token()? },
         "edit" => Command::Edit {
             room: e.room()?,
             seq: e.seq()?,
@@ -526,15 +523,18 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>, text: &'a str) -> Result<Comman
         "clear" => Command::Clear { room: e.room()?, seq: e.seq()? },
         "history" => history_of(&e)?,
         "sync" => Command::Sync { after: e.after_id()?.map(RoomId), limit: e.limit },
-        "presence" => Command::Presence {
-            room: e.room.as_ref().map(|id| RoomId(id.0)),
-            watch: ids(e.watch.take()),
-            unwatch: ids(e.unwatch.take()),
-        },
+        "presence" => {
+            let rare = Rare::of(text)?;
+            Command::Presence {
+                room: e.room.as_ref().map(|id| RoomId(id.0)),
+                watch: ids(rare.watch),
+                unwatch: ids(rare.unwatch),
+            }
+        }
         "subscribe" => Command::Subscribe(resume_of(e.room()?, e.epoch, e.seq)?),
         "unsubscribe" => Command::Unsubscribe { room: e.room()? },
         "members" => Command::Members { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
-        _ => return metadata_of(op, e, text),
+        _ => return metadata_of(op, &e, text),
     })
 }
 

@@ -1,12 +1,12 @@
 //! The fields of a frame, read at once whatever the op; and how each of them is taken out.
 //!
-//! Only fields that frequent commands have, and some older ones, are here: each costs every frame a little. The others are read by
-//! [`super::metadata`], from the same text, for the ops that have them.
+//! Only fields of commands about messages and pages are here: each costs every frame a little. The others are read by
+//! [`super::rare`], from the same text, for the ops that have them.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use lynk_domain::{AckLevel, Cursor, Epoch, HistoryVisibility, Key, RoomId, Seq, UserId};
+use lynk_domain::{Cursor, Epoch, Key, RoomId, Seq, UserId};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -31,13 +31,6 @@ impl<'de> Deserialize<'de> for Id {
         }
         deserializer.deserialize_str(V)
     }
-}
-
-#[derive(Deserialize)]
-pub(super) struct ResumeItem {
-    pub(super) room: Id,
-    pub(super) epoch: Option<u32>,
-    pub(super) seq: Option<u64>,
 }
 
 /// Text that stays borrowed when it holds no escapes. (Inside an `Option`, serde would copy a bare `Cow`.)
@@ -67,11 +60,6 @@ pub(super) struct Envelope<'a> {
     pub(super) id: Option<u64>,
     #[serde(borrow)]
     pub(super) op: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) token: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) ticket: Option<Text<'a>>,
-    pub(super) resume: Option<Vec<ResumeItem>>,
     pub(super) room: Option<Id>,
     pub(super) user: Option<Id>,
     pub(super) key: Option<Id>,
@@ -90,22 +78,6 @@ pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     pub(super) emoji: Option<Text<'a>>,
     pub(super) on: Option<bool>,
-    #[serde(borrow)]
-    pub(super) kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) name: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) level: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) visibility: Option<Text<'a>>,
-    pub(super) slow_mode_seconds: Option<u32>,
-    #[serde(borrow)]
-    pub(super) role: Option<Text<'a>>,
-    pub(super) seconds: Option<u64>,
-    #[serde(borrow)]
-    pub(super) reason: Option<Text<'a>>,
-    pub(super) watch: Option<Vec<Id>>,
-    pub(super) unwatch: Option<Vec<Id>>,
 }
 
 /// `after` is a seq in `history` and an id in `sync` and `members`.
@@ -178,15 +150,6 @@ impl<'a> Envelope<'a> {
     }
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Reject> {
         take(&mut self.text).ok_or_else(|| missing("text"))
-    }
-    pub(super) fn reason(&mut self) -> Cow<'a, str> {
-        take(&mut self.reason).unwrap_or(Cow::Borrowed(""))
-    }
-    pub(super) fn level(&self) -> Result<Option<AckLevel>, Reject> {
-        parse_name("level", view(&self.level), AckLevel::parse)
-    }
-    pub(super) fn visibility(&self) -> Result<Option<HistoryVisibility>, Reject> {
-        parse_name("visibility", view(&self.visibility), HistoryVisibility::parse)
     }
     pub(super) fn after_id(&self) -> Result<Option<[u8; 16]>, Reject> {
         match self.after {
