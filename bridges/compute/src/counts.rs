@@ -47,3 +47,31 @@ impl ComputeCounts {
         }
     }
 }
+
+/// What became of an upload. The order is that of the metric's label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ImageOutcome {
+    Prepared,
+    Refused,
+    TooLarge,
+    TimedOut,
+    Busy,
+    Failed,
+}
+
+/// Uploads since the start, by what became of them.
+#[derive(Debug, Default)]
+pub struct ImageCounts([AtomicU64; 6]);
+
+impl ImageCounts {
+    pub(crate) fn count(&self, outcome: ImageOutcome) {
+        self.0[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds the numbers to a scrape.
+    pub fn add_to(&self, snapshot: &mut Snapshot) {
+        for (index, count) in self.0.iter().enumerate() {
+            snapshot.add_at(Metric::ImagesPrepared, index, count.load(Ordering::Relaxed));
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Work that keeps a processor busy, off the threads that wait for sockets and stores.
 //!
 //! [`Compute`] is a bounded queue with a few threads behind it, for any work that ends by itself; what there is to do is beside
-//! it ([`qr`]).
+//! it ([`qr`]). What decodes pictures of strangers may not end, so [`Images`] runs that in processes that it can kill.
 //!
 //! Thread: [`Compute::run`] is called on any runtime and waits without blocking it; the work runs on a thread `compute-N`.
 //! Invariants: work is done in order of asking by each thread; work whose asker went away is left out. Limits: [`QUEUE_MAX`]
@@ -11,7 +11,11 @@
 #![forbid(unsafe_code)]
 
 mod counts;
+mod images;
+mod media_type;
 mod qr;
+mod strip;
+mod thumbnails;
 
 use std::fmt;
 use std::io;
@@ -22,8 +26,14 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
-pub use counts::ComputeCounts;
+pub use counts::{ComputeCounts, ImageCounts};
+pub use images::{Images, ImagesOptions, Prepared, PreparedThumbnail, Refused, run_child};
+pub use media_type::{MediaType, SNIFF_BYTES, sniff};
 pub use qr::{Qr, QrError, TEXT_BYTES_MAX, qr};
+pub use strip::{FRAMES_MAX, SCANS_MAX, StripError, Stripped, strip};
+pub use thumbnails::{
+    BOXES, DECODED_BYTES_MAX, PIXELS_MAX, Thumbnail, ThumbnailError, is_small_enough, thumbnails,
+};
 
 /// Pieces of work that wait at a time, over all threads.
 pub const QUEUE_MAX: usize = 64;
@@ -79,12 +89,17 @@ impl Compute {
     /// # Errors
     /// No thread.
     pub fn start(threads: usize) -> io::Result<(Self, ComputeThreads)> {
-        let (jobs, queue) = bounded::<Job>(QUEUE_MAX);
+        Self::named("compute", threads, QUEUE_MAX)
+    }
+
+    /// Threads of that name, and room for `waiting`.
+    pub(crate) fn named(name: &str, threads: usize, waiting: usize) -> io::Result<(Self, ComputeThreads)> {
+        let (jobs, queue) = bounded::<Job>(waiting);
         let counts = Arc::<ComputeCounts>::default();
         let handles = (0..threads.max(1))
             .map(|number| {
                 let (queue, counts) = (queue.clone(), Arc::clone(&counts));
-                let name = format!("compute-{number}");
+                let name = format!("{name}-{number}");
                 std::thread::Builder::new().name(name).spawn(move || work_off(&queue, &counts))
             })
             .collect::<io::Result<Vec<_>>>()?;

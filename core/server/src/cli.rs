@@ -225,6 +225,9 @@ impl ServeArgs {
     }
 }
 
+/// How the server starts itself to decode a picture.
+pub(crate) const DECODE_IMAGE: &str = "decode-image";
+
 /// What `/version` tells.
 pub(crate) use version::facts as version_facts;
 
@@ -236,6 +239,11 @@ pub(crate) fn bad_flag(flag: &str, what: impl Into<String>) -> Failure {
 /// Runs the command line of this process and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(DECODE_IMAGE) {
+        // No command of people's, and no parser of theirs before it is confined.
+        return lynk_compute::run_child(&arguments.collect::<Vec<_>>());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -49,6 +49,8 @@ const STREAMS: Label = Label { name: "stream", values: &["received", "created"] 
 const FACTOR_OUTCOMES: Label = Label { name: "outcome", values: &["good", "wrong", "locked", "unreadable"] };
 
 /// What becomes of work for the processor.
+const IMAGE_OUTCOMES: Label =
+    Label { name: "outcome", values: &["prepared", "refused", "too_large", "timed_out", "busy", "failed"] };
 const COMPUTE_OUTCOMES: Label = Label { name: "outcome", values: &["done", "busy"] };
 
 /// Why a message is pushed or not, in the order of `lynk_model::notify`.
@@ -441,6 +443,8 @@ catalogue! {
         "Pieces of work for the processor (QR codes); busy: too much waited.";
     ComputeWaiting Gauge "lynk_compute_jobs_waiting": "Pieces of work that wait for a thread.";
     ComputeSeconds Histogram "lynk_compute_job_duration_seconds": "Time of a piece of work on its thread.";
+    ImagesPrepared Counter "lynk_images_prepared_total" by IMAGE_OUTCOMES:
+        "Uploads whose type was looked up and whose pictures were decoded; too_large: more pixels or memory than allowed; timed_out: its process was killed; busy: too many waited; failed: the disk, or no process.";
     RedisCalls Counter "lynk_redis_calls_total" by REDIS_OUTCOMES:
         "Calls to Redis, by what became of them; away: not sent because Redis was; unknown: sent, and no answer came; shed: no room.";
     RedisSeconds Histogram "lynk_redis_call_duration_seconds": "Time of a call that was answered.";
