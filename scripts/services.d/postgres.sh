@@ -1,8 +1,8 @@
 # PostgreSQL from Debian, by TLS only: whoever comes needs a certificate of our CA whose CN is the role, and that role's password.
 #
-# Roles: postgres_admin (superuser), lynk_migrate, lynk_rooms, lynk_accounts, lynk_notify. Database lynk, owned by lynk_migrate.
+# Roles: postgres_admin (superuser), lynk_migrate, lynk_rooms, lynk_accounts, lynk_notify, lynk_media. Database lynk, owned by lynk_migrate.
 
-postgres_roles=(lynk_migrate lynk_rooms lynk_accounts lynk_notify)
+postgres_roles=(lynk_migrate lynk_rooms lynk_accounts lynk_notify lynk_media)
 
 # postgres_program NAME prints the path of it, of the newest version that is installed.
 postgres_program() {

@@ -14,8 +14,10 @@ pub const ROOMS: &str = "lynk_rooms";
 pub const ACCOUNTS: &str = "lynk_accounts";
 /// The role of [`PostgresNotify`](crate::PostgresNotify): that of notifications, in the server and in a process of their own.
 pub const NOTIFY: &str = "lynk_notify";
+/// The role of [`PostgresMedia`](crate::PostgresMedia).
+pub const MEDIA: &str = "lynk_media";
 /// Roles of the ports.
-pub const ROLES: [&str; 3] = [ROOMS, ACCOUNTS, NOTIFY];
+pub const ROLES: [&str; 4] = [ROOMS, ACCOUNTS, NOTIFY, MEDIA];
 
 /// What may be done with the rows of a table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,6 +110,8 @@ pub const GRANTS: &[Grant] = &[
     grant(NOTIFY, "rooms", "members", READ),
     grant(NOTIFY, "rooms", "blocks", READ),
     grant(NOTIFY, "lynk", "schema_version", READ),
+    grant(MEDIA, "media", "media", EVERY),
+    grant(MEDIA, "lynk", "schema_version", READ),
 ];
 
 /// Statements that leave exactly the table's rights on `database`, whatever was there before. `database` is quoted.

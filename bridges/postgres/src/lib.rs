@@ -1,4 +1,4 @@
-//! Rooms, accounts and notifications in PostgreSQL: [`PostgresRooms`], [`PostgresAccounts`] and [`PostgresNotify`] implement the ports that
+//! Rooms, accounts, notifications and media in PostgreSQL: [`PostgresRooms`], [`PostgresAccounts`], [`PostgresNotify`] and [`PostgresMedia`] implement the ports that
 //! SQLite implements for one machine.
 //!
 //! Thread: a bridge thread with a tokio runtime (time and net enabled) of its own. The connections of a pool are tasks of the runtime that
@@ -24,6 +24,7 @@ mod database;
 mod fault;
 pub mod grants;
 mod locks;
+mod media;
 mod migrate;
 mod notify;
 mod rooms;
@@ -32,6 +33,7 @@ pub use accounts::{AccountsSnapshot, PostgresAccounts};
 pub use connect::{Connect, OpenError, Timeouts};
 pub use database::ATTEMPTS_MAX;
 pub use fault::{Fault, FaultKind};
+pub use media::{MediaSnapshot, PostgresMedia};
 pub use migrate::{Migrated, STEPS, Step, migrate, migrate_with};
 pub use notify::{NotifySnapshot, PostgresNotify};
 pub use rooms::{PostgresRooms, RoomsSnapshot};

@@ -32,6 +32,8 @@ pub(crate) enum Of {
     Devices = 9,
     /// A device's token.
     PushToken = 10,
+    /// The media of an account, by its user's id.
+    MediaOwner = 20,
 }
 
 /// The locks of one transaction.

@@ -87,6 +87,7 @@ pub const STEPS: &[Step] = &[
         oldest: 9,
         sql: include_str!("../steps/0010_rooms_retention.sql"),
     },
+    Step { version: 11, name: "media", oldest: 10, sql: include_str!("../steps/0011_media.sql") },
 ];
 
 /// Schema version that this program is written for.

@@ -1,9 +1,9 @@
-//! Embedded stores: the message log on fjall; rooms and blocks, accounts and sessions, and notifications on SQLite. Nothing
+//! Embedded stores: the message log on fjall; rooms and blocks, accounts and sessions, notifications, and what is known of media on SQLite. Nothing
 //! else to install.
 //!
 //! Thread: bridge threads; every call may block on the disk, for hundreds of milliseconds under load.
 //! Files: `<data>/messages/` (fjall), `<data>/rooms.sqlite`, `<data>/accounts.sqlite` (mode 0600: it has telephone
-//! numbers) and `<data>/notify.sqlite` (mode 0600: it has tokens of devices), each with its `-wal` and `-shm`. All carry a
+//! numbers), `<data>/notify.sqlite` (mode 0600: it has tokens of devices) and `<data>/media.sqlite` (mode 0600: it has names of files), each with its `-wal` and `-shm`. All carry a
 //! format version, and a newer one is refused.
 //!
 //! Invariants: what `append` and `apply` returned for is on disk (`fdatasync`, `synchronous=FULL`), and so is all that
@@ -16,6 +16,7 @@
 mod accounts;
 mod fault;
 mod log;
+mod media;
 mod names;
 mod notify;
 mod rewrite;
@@ -27,6 +28,7 @@ use std::path::Path;
 pub use accounts::{Accounts, AccountsSnapshot};
 pub use fault::{Fault, FaultKind, OpenError};
 pub use log::{MessageLog, MessageLogOptions, MessageLogStats};
+pub use media::{MediaSnapshot, MediaTable};
 pub use notify::{Notifications, NotificationsSnapshot};
 pub use rooms::{Rooms, RoomsBeside, RoomsSnapshot};
 

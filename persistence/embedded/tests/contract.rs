@@ -8,8 +8,8 @@ use lynk_domain::{
     AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, UserId, direct_room_id,
 };
 use lynk_embedded::{
-    Accounts, AccountsSnapshot, MessageLog, MessageLogOptions, Notifications, NotificationsSnapshot, Rooms,
-    RoomsBeside, RoomsSnapshot, TABLE_FILES, copy_tables,
+    Accounts, AccountsSnapshot, MediaSnapshot, MediaTable, MessageLog, MessageLogOptions, Notifications,
+    NotificationsSnapshot, Rooms, RoomsBeside, RoomsSnapshot, TABLE_FILES, copy_tables,
 };
 use lynk_model::dump::DumpRow as _;
 use lynk_model::port::{Dump, NotifyStore as _, RoomStore as _, ready};
@@ -93,6 +93,17 @@ fn notifications_pass_the_contract_of_their_port() {
 }
 
 #[test]
+fn media_pass_the_contract_of_their_port() {
+    let mut directories = Vec::new();
+    contract::media_store(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let media = MediaTable::open(directory.path()).expect("opens");
+        directories.push(directory);
+        media
+    });
+}
+
+#[test]
 fn the_message_log_can_be_copied() {
     let mut directories = Vec::new();
     contract::message_dump(|| {
@@ -130,6 +141,10 @@ fn notifications_can_be_copied() {
     contract::notify_dump(
         || Notifications::open(&new()).expect("opens"),
         |_| NotificationsSnapshot::open(&newest(&directories)).expect("opens"),
+    );
+    contract::media_dump(
+        || MediaTable::open(&new()).expect("opens"),
+        |_| MediaSnapshot::open(&newest(&directories)).expect("opens"),
     );
 }
 

@@ -15,6 +15,7 @@ mod events;
 mod factors;
 mod history;
 mod joins;
+mod media;
 mod messages;
 mod notify;
 mod rooms;
@@ -67,6 +68,10 @@ pub use rooms::{
     whom_a_user_blocks_is_listed,
 };
 
+pub use media::{
+    a_file_goes_forward_only, a_file_is_attached_once, a_quota_holds_before_anything_is_stored,
+    filled_media_equal_their_source, filled_media_follow_their_source, what_nobody_needs_is_doomed,
+};
 pub use notify::{
     a_batch_is_taken_once, a_token_belongs_to_one_session, a_window_has_one_push, attempts_end_once,
     decisions_are_found_by_message, filled_notifications_equal_their_source,
@@ -76,8 +81,9 @@ pub use notify::{
 
 use crate::event::Event;
 use crate::port::{
-    AccountDump, AccountFill, AccountStore, ErasureStore, EventSink, FactorStore, MessageDump, MessageStore,
-    NotifyDump, NotifyFill, NotifyStore, RoomDump, RoomFill, RoomStore,
+    AccountDump, AccountFill, AccountStore, ErasureStore, EventSink, FactorStore, MediaDump, MediaFill,
+    MediaStore, MessageDump, MessageStore, NotifyDump, NotifyFill, NotifyStore, RoomDump, RoomFill,
+    RoomStore,
 };
 
 /// All that `page` gives, page after page; each begins after the last item of the one before.
@@ -228,9 +234,28 @@ pub fn notify_dump<S: NotifyStore + NotifyFill, D: NotifyDump>(
     filled_notifications_follow_their_source(&mut open(), &snapshot);
 }
 
+/// All suites of the port of media. `open` makes an empty store.
+pub fn media_store<S: MediaStore>(mut open: impl FnMut() -> S) {
+    a_quota_holds_before_anything_is_stored(&mut open());
+    a_file_goes_forward_only(&mut open());
+    a_file_is_attached_once(&mut open());
+    what_nobody_needs_is_doomed(&mut open());
+}
+
+/// All suites of copying media. `open` makes an empty store, `snapshot` dumps it as it is now.
+pub fn media_dump<S: MediaStore + MediaFill, D: MediaDump>(
+    mut open: impl FnMut() -> S,
+    snapshot: impl Fn(&S) -> D,
+) {
+    filled_media_equal_their_source(&mut open(), &snapshot);
+    filled_media_follow_their_source(&mut open(), &snapshot);
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::memory::{MemoryAccounts, MemoryEvents, MemoryMessages, MemoryNotify, MemoryRooms};
+    use crate::memory::{
+        MemoryAccounts, MemoryEvents, MemoryMedia, MemoryMessages, MemoryNotify, MemoryRooms,
+    };
 
     #[test]
     fn the_reference_stores_can_be_copied() {
@@ -238,6 +263,7 @@ mod tests {
         super::room_dump(MemoryRooms::default, MemoryRooms::clone);
         super::account_dump(MemoryAccounts::default, MemoryAccounts::clone);
         super::notify_dump(MemoryNotify::default, MemoryNotify::clone);
+        super::media_dump(MemoryMedia::default, MemoryMedia::clone);
     }
 
     #[test]
@@ -260,6 +286,11 @@ mod tests {
     #[test]
     fn the_reference_notifications_pass() {
         super::notify_store(MemoryNotify::default);
+    }
+
+    #[test]
+    fn the_reference_media_pass() {
+        super::media_store(MemoryMedia::default);
     }
 
     #[test]

@@ -9,8 +9,10 @@
 //! Limits: none of its own; pages are bounded by whoever asks. Nothing can fail.
 
 mod encode;
+mod media;
 mod notify;
 
+pub use media::{MediaMark, MediaRow};
 pub use notify::{NotifyMark, NotifyRow};
 
 use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};

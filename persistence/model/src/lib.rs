@@ -17,6 +17,7 @@ pub mod event;
 mod execute;
 mod join;
 pub mod local;
+pub mod media;
 pub mod memory;
 mod meta;
 mod name;

@@ -10,6 +10,7 @@
 mod accounts;
 mod events;
 mod factors;
+mod media;
 mod messages;
 mod notify;
 mod rooms;
@@ -23,6 +24,7 @@ use crate::{OwnedRecord, SourceId, StoreError};
 
 pub use accounts::MemoryAccounts;
 pub use events::{MemoryEvents, SinkFault};
+pub use media::MemoryMedia;
 pub use messages::MemoryMessages;
 pub use notify::MemoryNotify;
 pub use rooms::MemoryRooms;

@@ -6,12 +6,13 @@ mod ephemeral;
 mod erasures;
 mod events;
 mod factors;
+mod media;
 mod notify;
 
 pub use accounts::AccountStore;
 pub use dump::{
-    AccountDump, AccountFill, Dump, Fill, MarkOf, MessageDump, NotifyDump, NotifyFill, PageOf, RoomDump,
-    RoomFill, key_of,
+    AccountDump, AccountFill, Dump, Fill, MarkOf, MediaDump, MediaFill, MessageDump, NotifyDump, NotifyFill,
+    PageOf, RoomDump, RoomFill, key_of,
 };
 pub use ephemeral::{
     Call, Ephemeral, Kept, NewCode, NewOnce, ONCE_PER_OWNER_MAX, OnceKind, PRESENCE_PER_CALL_MAX, Seen, Tried,
@@ -19,6 +20,7 @@ pub use ephemeral::{
 pub use erasures::ErasureStore;
 pub use events::EventSink;
 pub use factors::FactorStore;
+pub use media::MediaStore;
 pub use notify::{Audience, Delivered, NotifyStore, PushNote, PushSender};
 
 use std::collections::BTreeSet;

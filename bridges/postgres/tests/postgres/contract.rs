@@ -118,6 +118,32 @@ fn rooms_and_accounts_can_be_copied() {
 }
 
 #[test]
+fn media_pass_the_contract_of_their_port() {
+    let Some(services) = services("media_pass_the_contract_of_their_port") else { return };
+    let mut databases = Vec::new();
+    contract::media_store(|| {
+        let database = services.database();
+        let media = database.media();
+        databases.push(database);
+        media
+    });
+}
+
+#[test]
+fn media_can_be_copied() {
+    let Some(services) = services("media_can_be_copied") else { return };
+    let mut databases = Vec::new();
+    let mut new = || {
+        databases.push(services.database());
+        databases.last().expect("there is one").media()
+    };
+    contract::media_dump(&mut new, |media| {
+        let store = media.runtime.block_on(media.store.snapshot()).expect("a snapshot");
+        Waiting { store, runtime: std::rc::Rc::clone(&media.runtime) }
+    });
+}
+
+#[test]
 fn notifications_can_be_copied() {
     let Some(services) = services("notifications_can_be_copied") else { return };
     let mut databases = Vec::new();

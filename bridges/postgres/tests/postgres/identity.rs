@@ -153,7 +153,7 @@ fn tables(services: &Services, database: &Database) -> Vec<(String, String, Stri
     let sql = "SELECT n.nspname::text, c.relname::text, quote_ident(a.attname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = LEAST(2, c.relnatts)
-        WHERE c.relkind = 'r' AND n.nspname IN ('rooms', 'accounts', 'notify', 'lynk') ORDER BY 1, 2";
+        WHERE c.relkind = 'r' AND n.nspname IN ('rooms', 'accounts', 'notify', 'media', 'lynk') ORDER BY 1, 2";
     let rows = runtime().block_on(async { services.admin(&database.name).await.query(sql, &[]).await });
     rows.expect("readable").iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }

@@ -126,7 +126,7 @@ fn a_migration_leaves_exactly_the_rights_of_the_table() {
     database.sql("GRANT DELETE ON rooms.rooms TO lynk_rooms; GRANT SELECT ON accounts.accounts TO PUBLIC;");
     runtime().block_on(migrate(&database.connect("lynk_migrate"))).expect("migrates");
     let sql = "SELECT count(*) FROM information_schema.table_privileges
-        WHERE table_schema IN ('rooms', 'accounts', 'notify', 'lynk') AND grantee <> 'lynk_migrate'";
+        WHERE table_schema IN ('rooms', 'accounts', 'notify', 'media', 'lynk') AND grantee <> 'lynk_migrate'";
     let listed: usize = lynk_postgres::grants::GRANTS.iter().map(|grant| grant.verbs.len()).sum();
     assert_eq!(database.number(sql), listed as i64);
 }

@@ -17,15 +17,18 @@ use lynk_model::account::{
     Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Erasure, Factor,
     FoundAccounts, NewSession, Registered, SearchMark, Session, Which,
 };
+use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
 use lynk_model::notify::{Device, Known, Pending, Push, PushId, Taking, Took, Turn, Turned};
 use lynk_model::port::{
-    AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, NotifyStore, PageOf, RoomStore,
+    AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, MediaStore, NotifyStore, PageOf, RoomStore,
 };
 use lynk_model::{
     ListQuery, Listed, LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow,
     RoomWish, StoreError,
 };
-use lynk_postgres::{Connect, PostgresAccounts, PostgresNotify, PostgresRooms, Timeouts, migrate};
+use lynk_postgres::{
+    Connect, PostgresAccounts, PostgresMedia, PostgresNotify, PostgresRooms, Timeouts, migrate,
+};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
@@ -224,6 +227,10 @@ impl Database {
 
     pub(crate) fn notify(&self) -> Waiting<PostgresNotify> {
         Waiting::new(PostgresNotify::new(&self.connect("lynk_notify")).expect("a store"))
+    }
+
+    pub(crate) fn media(&self) -> Waiting<PostgresMedia> {
+        Waiting::new(PostgresMedia::new(&self.connect("lynk_media")).expect("a store"))
     }
 
     pub(crate) fn accounts(&self) -> Waiting<PostgresAccounts> {
@@ -702,5 +709,65 @@ impl NotifyStore for Waiting<PostgresNotify> {
     async fn erase(&mut self, user: UserId) -> Result<(), StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.erase(user))
+    }
+}
+
+impl MediaStore for Waiting<PostgresMedia> {
+    async fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError> {
+        self.runtime.block_on(self.store.begin(media, quota))
+    }
+    async fn usage(&self, owner: UserId, now: Millis) -> Result<Usage, StoreError> {
+        self.wait(self.store.usage(owner, now))
+    }
+    async fn media(&self, ids: &[MediaId]) -> Result<Vec<Media>, StoreError> {
+        self.wait(self.store.media(ids))
+    }
+    async fn of_owner(&self, owner: UserId, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.wait(self.store.of_owner(owner, after, limit))
+    }
+    async fn settle(
+        &mut self,
+        id: MediaId,
+        settled: &Settled,
+        now: Millis,
+    ) -> Result<Option<Media>, StoreError> {
+        self.runtime.block_on(self.store.settle(id, settled, now))
+    }
+    async fn attach(&mut self, attach: &Attach) -> Result<AttachOutcome, StoreError> {
+        self.runtime.block_on(self.store.attach(attach))
+    }
+    async fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError> {
+        self.runtime.block_on(self.store.release(ids, now))
+    }
+    async fn release_room(
+        &mut self,
+        room: RoomId,
+        before: Option<Millis>,
+        now: Millis,
+    ) -> Result<u32, StoreError> {
+        self.runtime.block_on(self.store.release_room(room, before, now))
+    }
+    async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {
+        self.runtime.block_on(self.store.release_owner(owner, now))
+    }
+    async fn doom_orphans(
+        &mut self,
+        pending: Millis,
+        unused: Millis,
+        now: Millis,
+    ) -> Result<u32, StoreError> {
+        self.runtime.block_on(self.store.doom_orphans(pending, unused, now))
+    }
+    async fn scanning(&self, before: Millis, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.wait(self.store.scanning(before, limit))
+    }
+    async fn doomed(&self, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.wait(self.store.doomed(limit))
+    }
+    async fn emptied(&mut self, ids: &[MediaId]) -> Result<(), StoreError> {
+        self.runtime.block_on(self.store.emptied(ids))
+    }
+    async fn forget(&mut self, now: Millis) -> Result<u32, StoreError> {
+        self.runtime.block_on(self.store.forget(now))
     }
 }

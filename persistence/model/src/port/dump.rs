@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lynk_domain::{Epoch, Millis, RoomId, Seq};
 
 use super::MessageStore;
-use crate::dump::{AccountsRow, DumpPage, DumpRow, LogRow, NotifyRow, RoomsRow};
+use crate::dump::{AccountsRow, DumpPage, DumpRow, LogRow, MediaRow, NotifyRow, RoomsRow};
 use crate::{Position, StoreError};
 
 /// A message log that can be read whole, and filled.
@@ -205,3 +205,11 @@ impl<D: Dump<Row = NotifyRow>> NotifyDump for D {}
 /// Notifications that can be filled.
 pub trait NotifyFill: Fill<Row = NotifyRow> {}
 impl<F: Fill<Row = NotifyRow>> NotifyFill for F {}
+
+/// Media at one moment.
+pub trait MediaDump: Dump<Row = MediaRow> {}
+impl<D: Dump<Row = MediaRow>> MediaDump for D {}
+
+/// Media that can be filled.
+pub trait MediaFill: Fill<Row = MediaRow> {}
+impl<F: Fill<Row = MediaRow>> MediaFill for F {}

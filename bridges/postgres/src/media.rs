@@ -1,0 +1,129 @@
+//! [`PostgresMedia`]: what is known of pictures and files.
+//!
+//! Thread: the bridge's; see the crate. Invariants: each call is one transaction; uploads of one account begin one after the other, so that
+//! several processes do not pass a quota together; rows that are attached are locked in one order. Its role reads and changes media and
+//! nothing else. Limits: those of the port. What can fail: see [`Fault`].
+
+mod copy;
+mod rows;
+
+pub use copy::MediaSnapshot;
+
+use lynk_domain::{MediaId, Millis, RoomId, UserId};
+use lynk_model::StoreError;
+use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
+use lynk_model::port::{LastFault, MediaStore, StoreFault};
+
+use crate::database::Database;
+use crate::{Connect, Fault, OpenError};
+
+/// [`MediaStore`] on PostgreSQL. Clones share the connections; each keeps its own last failure.
+#[derive(Clone)]
+pub struct PostgresMedia {
+    database: Database,
+}
+
+impl PostgresMedia {
+    /// Sets the store up; connects to nothing yet, so that a server starts while its database is away.
+    ///
+    /// # Errors
+    /// A file or a setting that cannot be used.
+    pub fn new(connect: &Connect) -> Result<Self, OpenError> {
+        Ok(Self { database: Database::new(connect)? })
+    }
+
+    /// Whether the database can be reached with this identity, and its schema is one for this program.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), Fault> {
+        self.database.check().await
+    }
+
+    /// The last failure since it was asked for, if there was one.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.database.take_fault()
+    }
+}
+
+impl LastFault for PostgresMedia {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
+    }
+}
+
+impl MediaStore for PostgresMedia {
+    async fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError> {
+        self.database.noted(rows::begin(&self.database, media, quota).await)
+    }
+
+    async fn usage(&self, owner: UserId, now: Millis) -> Result<Usage, StoreError> {
+        let found = self.database.read(async |session| rows::usage(session, owner, now).await);
+        self.database.noted(found.await)
+    }
+
+    async fn media(&self, ids: &[MediaId]) -> Result<Vec<Media>, StoreError> {
+        let found = self.database.read(async |session| rows::find(session, ids, false).await);
+        self.database.noted(found.await)
+    }
+
+    async fn of_owner(&self, owner: UserId, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.database.noted(rows::of_owner(&self.database, owner, after, limit).await)
+    }
+
+    async fn settle(
+        &mut self,
+        id: MediaId,
+        settled: &Settled,
+        now: Millis,
+    ) -> Result<Option<Media>, StoreError> {
+        self.database.noted(rows::settle(&self.database, id, settled, now).await)
+    }
+
+    async fn attach(&mut self, attach: &Attach) -> Result<AttachOutcome, StoreError> {
+        self.database.noted(rows::attach(&self.database, attach).await)
+    }
+
+    async fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError> {
+        self.database.noted(rows::release(&self.database, ids, now).await)
+    }
+
+    async fn release_room(
+        &mut self,
+        room: RoomId,
+        before: Option<Millis>,
+        now: Millis,
+    ) -> Result<u32, StoreError> {
+        self.database.noted(rows::release_room(&self.database, room, before, now).await)
+    }
+
+    async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {
+        self.database.noted(rows::release_owner(&self.database, owner, now).await)
+    }
+
+    async fn doom_orphans(
+        &mut self,
+        pending: Millis,
+        unused: Millis,
+        now: Millis,
+    ) -> Result<u32, StoreError> {
+        self.database.noted(rows::doom_orphans(&self.database, pending, unused, now).await)
+    }
+
+    async fn scanning(&self, before: Millis, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.database.noted(rows::scanning(&self.database, before, limit).await)
+    }
+
+    async fn doomed(&self, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.database.noted(rows::doomed(&self.database, limit).await)
+    }
+
+    async fn emptied(&mut self, ids: &[MediaId]) -> Result<(), StoreError> {
+        self.database.noted(rows::emptied(&self.database, ids).await)
+    }
+
+    async fn forget(&mut self, now: Millis) -> Result<u32, StoreError> {
+        self.database.noted(rows::forget(&self.database, now).await)
+    }
+}

@@ -1,0 +1,153 @@
+//! [`MediaTable`]: rows of pictures and files, in SQLite.
+//!
+//! Thread: one thread owns the connection. Every call may block on the disk; a change waits for one `fdatasync` of the write-ahead log
+//! (`synchronous=FULL`).
+//!
+//! Invariants: each call is one transaction, which decides by what it reads. Names of files are in the file, which only its owner may read
+//! (mode 0600). Limits: those of the port; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
+
+mod copy;
+mod rows;
+mod schema;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use lynk_domain::{MediaId, Millis, RoomId, UserId};
+use lynk_model::StoreError;
+use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
+use lynk_model::port::{LastFault, MediaStore, StoreFault};
+use rusqlite::Connection;
+
+pub use copy::MediaSnapshot;
+
+use crate::{Fault, OpenError, sqlite};
+
+/// [`MediaStore`] on SQLite.
+pub struct MediaTable {
+    connection: Connection,
+    fault: RefCell<Option<Fault>>,
+}
+
+impl MediaTable {
+    /// Opens or creates `<data>/media.sqlite`, which only its owner may read.
+    ///
+    /// # Errors
+    /// When the file is damaged, of a newer format, or the disk refuses.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let connection = sqlite::open(&data.join("media.sqlite"), schema::STEPS, 0o600)?;
+        Ok(Self { connection, fault: RefCell::new(None) })
+    }
+
+    /// The same store once more, for another thread. Both write, and wait for each other.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open_beside(&self) -> Result<Self, OpenError> {
+        let path = self.connection.path().map(PathBuf::from).unwrap_or_default();
+        Ok(Self { connection: sqlite::open_beside(&path)?, fault: RefCell::new(None) })
+    }
+
+    /// The last failure since it was asked for, if there was one.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// Notes what `result` failed with.
+    fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
+        result.map_err(|fault| {
+            let error = fault.store_error();
+            self.fault.replace(Some(fault));
+            error
+        })
+    }
+}
+
+impl LastFault for MediaTable {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.take_fault().map(StoreFault::from)
+    }
+}
+
+impl MediaStore for MediaTable {
+    async fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError> {
+        let result = rows::begin(&mut self.connection, media, quota);
+        self.noted(result)
+    }
+
+    async fn usage(&self, owner: UserId, now: Millis) -> Result<Usage, StoreError> {
+        self.noted(rows::usage(&self.connection, owner, now))
+    }
+
+    async fn media(&self, ids: &[MediaId]) -> Result<Vec<Media>, StoreError> {
+        self.noted(rows::find(&self.connection, ids))
+    }
+
+    async fn of_owner(&self, owner: UserId, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.noted(rows::of_owner(&self.connection, owner, after, limit))
+    }
+
+    async fn settle(
+        &mut self,
+        id: MediaId,
+        settled: &Settled,
+        now: Millis,
+    ) -> Result<Option<Media>, StoreError> {
+        let result = rows::settle(&mut self.connection, id, settled, now);
+        self.noted(result)
+    }
+
+    async fn attach(&mut self, attach: &Attach) -> Result<AttachOutcome, StoreError> {
+        let result = rows::attach(&mut self.connection, attach);
+        self.noted(result)
+    }
+
+    async fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError> {
+        let result = rows::release(&mut self.connection, ids, now);
+        self.noted(result)
+    }
+
+    async fn release_room(
+        &mut self,
+        room: RoomId,
+        before: Option<Millis>,
+        now: Millis,
+    ) -> Result<u32, StoreError> {
+        let result = rows::release_room(&mut self.connection, room, before, now);
+        self.noted(result)
+    }
+
+    async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {
+        let result = rows::release_owner(&mut self.connection, owner, now);
+        self.noted(result)
+    }
+
+    async fn doom_orphans(
+        &mut self,
+        pending: Millis,
+        unused: Millis,
+        now: Millis,
+    ) -> Result<u32, StoreError> {
+        let result = rows::doom_orphans(&mut self.connection, pending, unused, now);
+        self.noted(result)
+    }
+
+    async fn scanning(&self, before: Millis, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.noted(rows::scanning(&self.connection, before, limit))
+    }
+
+    async fn doomed(&self, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.noted(rows::doomed(&self.connection, limit))
+    }
+
+    async fn emptied(&mut self, ids: &[MediaId]) -> Result<(), StoreError> {
+        let result = rows::emptied(&mut self.connection, ids);
+        self.noted(result)
+    }
+
+    async fn forget(&mut self, now: Millis) -> Result<u32, StoreError> {
+        let result = rows::forget(&mut self.connection, now);
+        self.noted(result)
+    }
+}
