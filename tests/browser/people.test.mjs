@@ -409,6 +409,23 @@ test('privacy: who hides is not found and not seen, and who is blocked is on a l
   await bob.page.locator('.about', { hasText: 'online' }).waitFor();
 });
 
+test('privacy: who may begin a conversation is chosen', async () => {
+  const { page } = ada;
+  const dialog = page.getByRole('dialog', { name: 'Settings' });
+  const choose = async (from, to) => {
+    await page.getByRole('button', { name: 'Settings', exact: true }).click();
+    const choice = dialog.getByLabel('Who can start a conversation with me');
+    assert.equal(await choice.inputValue(), from);
+    const kept = page.waitForResponse((answer) => answer.url().endsWith('/v1/me/privacy') && answer.request().method() === 'PUT');
+    await choice.selectOption(to);
+    assert.equal((await (await kept).json()).direct_from, to);
+    await page.keyboard.press('Escape');
+  };
+  await choose('everyone', 'nobody');
+  await page.reload();
+  await choose('nobody', 'everyone');
+});
+
 test('a conversation is muted, and deleted for oneself', async () => {
   const { page } = ada;
   const link = page.getByRole('link', { name: /Bob Kahn/ });

@@ -20,8 +20,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lynk_domain::{Millis, RoomId, UserId};
-use lynk_model::RoomWish;
 use lynk_model::port::Ephemeral;
+use lynk_model::{DirectFrom, RoomWish};
 use lynk_protocol::Reject;
 use lynk_telemetry::{Metric, Snapshot};
 use tokio::sync::{Notify, mpsc};
@@ -76,6 +76,10 @@ pub trait RoomPeople: Send + Sync {
     fn hides(&self, user: UserId) -> OfRooms<'_, bool>;
     /// Sets that.
     fn set_hides(&self, user: UserId, hides: bool) -> OfRooms<'_, ()>;
+    /// Who may begin a conversation of two with a user.
+    fn direct_from(&self, user: UserId) -> OfRooms<'_, DirectFrom>;
+    /// Sets that.
+    fn set_direct_from(&self, user: UserId, from: DirectFrom) -> OfRooms<'_, ()>;
     /// A page of those whom a user blocks, after one (nil for the start), by id.
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> OfRooms<'_, Vec<UserId>>;
     /// Sets what a member wants to be told of a room; `false` when the user is no member.
@@ -92,6 +96,14 @@ impl RoomPeople for NoRooms {
     }
 
     fn set_hides(&self, _: UserId, _: bool) -> OfRooms<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn direct_from(&self, _: UserId) -> OfRooms<'_, DirectFrom> {
+        Box::pin(async { Ok(DirectFrom::Everyone) })
+    }
+
+    fn set_direct_from(&self, _: UserId, _: DirectFrom) -> OfRooms<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 

@@ -87,6 +87,7 @@ pub const GRANTS: &[Grant] = &[
     grant(ROOMS, "rooms", "pins", FIXED),
     grant(ROOMS, "rooms", "blocks", EVERY),
     grant(ROOMS, "rooms", "hidden", FIXED),
+    grant(ROOMS, "rooms", "direct_from", EVERY),
     grant(ROOMS, "rooms", "results", EVERY),
     grant(ROOMS, "rooms", "outbox", FIXED),
     grant(ROOMS, "lynk", "schema_version", READ),

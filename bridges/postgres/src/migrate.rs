@@ -88,6 +88,12 @@ pub const STEPS: &[Step] = &[
         sql: include_str!("../steps/0010_rooms_retention.sql"),
     },
     Step { version: 11, name: "media", oldest: 10, sql: include_str!("../steps/0011_media.sql") },
+    Step {
+        version: 12,
+        name: "who begins conversations",
+        oldest: 11,
+        sql: include_str!("../steps/0012_direct_from.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -16,7 +16,7 @@ pub(crate) use load::wish;
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
-    ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
 };
 
 use crate::database::Database;
@@ -133,6 +133,14 @@ impl RoomStore for PostgresRooms {
 
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.database.noted(load::hidden(&self.database, users).await)
+    }
+
+    async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {
+        self.database.noted(change::set_direct_from(&self.database, user, from).await)
+    }
+
+    async fn direct_from(&self, user: UserId) -> Result<DirectFrom, StoreError> {
+        self.database.noted(load::direct_from(&self.database, user).await)
     }
 
     async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {

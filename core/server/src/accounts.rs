@@ -19,7 +19,7 @@ use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
 use lynk_domain::{Millis, RoomId, SessionId, UserId};
 use lynk_embedded::{Fault, Rooms, RoomsBeside};
 use lynk_model::port::{Ephemeral, ErasureStore, LastFault, RoomStore as _, ready};
-use lynk_model::{RoomWish, StoreError};
+use lynk_model::{DirectFrom, RoomWish, StoreError};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
@@ -217,6 +217,14 @@ impl RoomPeople for StoredRooms {
 
     fn set_hides(&self, user: UserId, hides: bool) -> RoomsAnswer<'_, ()> {
         self.change(move |rooms| ready(rooms.set_hidden(user, hides)))
+    }
+
+    fn direct_from(&self, user: UserId) -> RoomsAnswer<'_, DirectFrom> {
+        self.change(move |rooms| ready(rooms.direct_from(user)))
+    }
+
+    fn set_direct_from(&self, user: UserId, from: DirectFrom) -> RoomsAnswer<'_, ()> {
+        self.change(move |rooms| ready(rooms.set_direct_from(user, from)))
     }
 
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> RoomsAnswer<'_, Vec<UserId>> {

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
-    ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
 };
 use rusqlite::Connection;
 
@@ -149,6 +149,15 @@ impl RoomStore for Rooms {
 
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.noted(load::hidden(&self.connection(), users))
+    }
+
+    async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {
+        let result = change::set_direct_from(&self.connection(), user, from);
+        self.noted(result)
+    }
+
+    async fn direct_from(&self, user: UserId) -> Result<DirectFrom, StoreError> {
+        self.noted(load::direct_from(&self.connection(), user))
     }
 
     async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {

@@ -62,10 +62,10 @@ pub use messages::{
 };
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, a_deleted_room_is_gone_for_ever,
-    blocks_need_no_room, events_change_the_rows_they_name, names_are_unique_and_reserved,
-    names_follow_the_kind_of_their_room, presence_needs_a_shared_room, random_commands_match_the_reference,
-    rooms_are_listed_in_order, sentences_are_listed_while_they_stand, what_a_member_has_set_is_its_own,
-    whom_a_user_blocks_is_listed,
+    blocks_need_no_room, conversations_begin_with_who_takes_them, events_change_the_rows_they_name,
+    names_are_unique_and_reserved, names_follow_the_kind_of_their_room, presence_needs_a_shared_room,
+    random_commands_match_the_reference, rooms_are_listed_in_order, sentences_are_listed_while_they_stand,
+    what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
 };
 
 pub use media::{
@@ -127,6 +127,7 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());
     presence_needs_a_shared_room(&mut open());
+    conversations_begin_with_who_takes_them(&mut open());
     whom_a_user_blocks_is_listed(&mut open());
     what_a_member_has_set_is_its_own(&mut open());
     random_commands_match_the_reference(&mut open(), 1..20);

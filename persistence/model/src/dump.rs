@@ -19,7 +19,8 @@ use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 
 use crate::account::{Account, AuditEvent, Erasure, Factor, Session};
 use crate::{
-    FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position, RoomHead, StoredEvent,
+    DirectFrom, FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position, RoomHead,
+    StoredEvent,
 };
 
 /// A row of the message log. The room is named beside it.
@@ -102,6 +103,13 @@ pub enum RoomsRow {
         /// Who.
         user: UserId,
     },
+    /// Somebody does not let everyone begin a conversation of two.
+    DirectFrom {
+        /// Who.
+        user: UserId,
+        /// Who may.
+        from: DirectFrom,
+    },
 }
 
 /// A row of accounts.
@@ -178,6 +186,8 @@ pub enum RoomsMark {
     Results(UserId, RoomId, Key),
     /// After this user.
     Hidden(UserId),
+    /// After this user's setting for conversations of two.
+    DirectFrom(UserId),
 }
 
 impl Default for RoomsMark {
@@ -193,7 +203,8 @@ impl DumpMark for RoomsMark {
             Self::Names(_) => Some(Self::Blocks(UserId::NIL, UserId::NIL)),
             Self::Blocks(..) => Some(Self::Results(UserId::NIL, RoomId::NIL, Key::NIL)),
             Self::Results(..) => Some(Self::Hidden(UserId::NIL)),
-            Self::Hidden(_) => None,
+            Self::Hidden(_) => Some(Self::DirectFrom(UserId::NIL)),
+            Self::DirectFrom(_) => None,
         }
     }
 }

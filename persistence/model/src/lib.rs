@@ -38,7 +38,7 @@ pub use meta::{
 };
 pub use name::{NAME_RESERVED_MILLIS, after_prefix, fold_name, name_is_unique, search_words, unique_name};
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
-pub use personal::{Personal, RoomWish, Wish};
+pub use personal::{DirectFrom, Personal, RoomWish, Wish};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{
     FoundKey, ListQuery, Listed, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery, PageReply,

@@ -83,7 +83,8 @@ impl Sentence {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MetaChange {
     /// Insert the room with its first members (the creator as owner; both users of a 1:1 as members). Nobody is made a
-    /// member across a block with the actor, here and by [`MetaEvent::Joined`].
+    /// member across a block with the actor, here and by [`MetaEvent::Joined`], nor of a 1:1 against its
+    /// [`DirectFrom`](crate::DirectFrom).
     Create {
         /// The row; its version is set by the store.
         row: RoomRow,
@@ -176,6 +177,8 @@ pub enum MetaOutcome {
     Missing,
     /// A block stands between the actor and the user who would become a member.
     Blocked,
+    /// A 1:1 whose other user takes none from the actor.
+    Closed,
     /// A user blocks [`BLOCKS_PER_USER_MAX`] users, or would be in more than [`ROOMS_PER_USER_MAX`] rooms.
     Limit,
 }

@@ -1,4 +1,5 @@
-//! What a member of a room has set for itself. Nobody else sees it, it is in no event, and it goes when the member does.
+//! What a member of a room has set for itself: nobody else sees it, it is in no event, and it goes when the member does. And what somebody has
+//! set for all conversations of two.
 
 use lynk_domain::{Millis, Ordinal, Seq};
 
@@ -30,6 +31,27 @@ pub struct RoomWish {
     pub muted_until: Millis,
     /// What otherwise.
     pub wish: Wish,
+}
+
+/// Who may begin a conversation of two with somebody. The numbers are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(u8)]
+pub enum DirectFrom {
+    /// Everybody.
+    #[default]
+    Everyone = 0,
+    /// Who is a member of one of the person's rooms.
+    Rooms = 1,
+    /// Nobody: the person begins them.
+    Nobody = 2,
+}
+
+impl DirectFrom {
+    /// The setting of a stored number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        [Self::Everyone, Self::Rooms, Self::Nobody].into_iter().find(|from| *from as u8 == number)
+    }
 }
 
 /// What a member has set for itself.

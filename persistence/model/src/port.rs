@@ -34,8 +34,8 @@ use lynk_domain::{Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    Body, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery, PageReply,
-    Parts, ReadState, Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
+    Body, DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery,
+    PageReply, Parts, ReadState, Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
@@ -313,6 +313,18 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError>;
+
+    /// Sets who may begin a conversation of two with a user. Those that were begun stay.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError>;
+
+    /// Who may begin a conversation of two with a user.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn direct_from(&self, user: UserId) -> Result<DirectFrom, StoreError>;
 
     /// Sets what a member wants to be told of a room. `false` when the user is no member.
     ///

@@ -4,6 +4,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use lynk_domain::UserId;
+use lynk_model::DirectFrom;
 use lynk_model::account::{ACCOUNTS_PER_QUESTION_MAX, Account, AccountChange, Findable};
 use lynk_protocol::{ErrorCode, Reject};
 use schemars::JsonSchema;
@@ -29,6 +30,38 @@ pub(super) enum PresenceFor {
     Nobody,
 }
 
+/// Who may begin a conversation of two.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DirectFor {
+    /// Everybody.
+    Everyone,
+    /// Everybody who shares a room with the person.
+    Rooms,
+    /// Nobody: the person begins them.
+    Nobody,
+}
+
+impl From<DirectFor> for DirectFrom {
+    fn from(of: DirectFor) -> Self {
+        match of {
+            DirectFor::Everyone => Self::Everyone,
+            DirectFor::Rooms => Self::Rooms,
+            DirectFor::Nobody => Self::Nobody,
+        }
+    }
+}
+
+impl From<DirectFrom> for DirectFor {
+    fn from(of: DirectFrom) -> Self {
+        match of {
+            DirectFrom::Everyone => Self::Everyone,
+            DirectFrom::Rooms => Self::Rooms,
+            DirectFrom::Nobody => Self::Nobody,
+        }
+    }
+}
+
 /// `PUT /v1/me/privacy`: what is given changes.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct PrivacyBody {
@@ -38,6 +71,8 @@ pub(super) struct PrivacyBody {
     discoverable_by_phone: Option<bool>,
     /// Who learns that the person is online.
     presence: Option<PresenceFor>,
+    /// Who may begin a conversation of two with the person.
+    direct_from: Option<DirectFor>,
 }
 
 /// How somebody is found and seen.
@@ -49,13 +84,16 @@ pub(super) struct Privacy {
     discoverable_by_phone: bool,
     /// Who learns that the person is online.
     presence: PresenceFor,
+    /// Who may begin a conversation of two with the person. Those that were begun stay.
+    direct_from: DirectFor,
 }
 
 impl Privacy {
-    fn new(account: &Account, hides: bool) -> Self {
+    fn new(account: &Account, hides: bool, from: DirectFrom) -> Self {
         let Findable { by_name, by_phone } = account.findable;
         let presence = if hides { PresenceFor::Nobody } else { PresenceFor::Rooms };
-        Self { discoverable_by_name: by_name, discoverable_by_phone: by_phone, presence }
+        let direct_from = from.into();
+        Self { discoverable_by_name: by_name, discoverable_by_phone: by_phone, presence, direct_from }
     }
 }
 
@@ -67,11 +105,12 @@ pub(super) async fn get(
     state.pace.take((state.clock)().mono, claims.user)?;
     let account = state.desk.ask(move |desk| desk.me(&claims)).await?;
     let hides = state.room_people.hides(claims.user).await?;
-    Ok(axum::Json(Privacy::new(&account, hides)))
+    let from = state.room_people.direct_from(claims.user).await?;
+    Ok(axum::Json(Privacy::new(&account, hides, from)))
 }
 
-/// `PUT /v1/me/privacy`. The two halves are in two stores: after a refusal one of them may be changed, and the same request again changes
-/// the other.
+/// `PUT /v1/me/privacy`. It is in two stores: after a refusal a part may be changed, and the same request again changes
+/// the rest.
 pub(super) async fn put(
     State(state): State<AccountsState>,
     Caller { claims }: Caller,
@@ -79,7 +118,7 @@ pub(super) async fn put(
 ) -> Answer<Body<Privacy>> {
     state.pace.take((state.clock)().mono, claims.user)?;
     let now = (state.clock)();
-    let PrivacyBody { discoverable_by_name, discoverable_by_phone, presence } = body;
+    let PrivacyBody { discoverable_by_name, discoverable_by_phone, presence, direct_from } = body;
     let account = state
         .desk
         .ask(move |desk| {
@@ -102,7 +141,15 @@ pub(super) async fn put(
         }
         None => state.room_people.hides(claims.user).await?,
     };
-    Ok(axum::Json(Privacy::new(&account, hides)))
+    let from = match direct_from {
+        Some(from) => {
+            let from = DirectFrom::from(from);
+            state.room_people.set_direct_from(claims.user, from).await?;
+            from
+        }
+        None => state.room_people.direct_from(claims.user).await?,
+    };
+    Ok(axum::Json(Privacy::new(&account, hides, from)))
 }
 
 /// Which part of the block list.

@@ -5,7 +5,7 @@
 use futures_util::future::{try_join, try_join3};
 use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, fold_name, rooms_max, unique_name,
 };
 use tokio_postgres::Row;
@@ -65,6 +65,35 @@ pub(super) async fn set_hidden(database: &Database, user: UserId, hidden: bool) 
             Ok(Verdict::Commit(()))
         })
         .await
+}
+
+/// Sets who may begin a conversation of two with a user.
+pub(super) async fn set_direct_from(
+    database: &Database,
+    user: UserId,
+    from: DirectFrom,
+) -> Result<(), Fault> {
+    // A conversation that is being begun is begun before or after.
+    let locks = Locks::default().with(Of::Member, &user.0).sorted();
+    database
+        .change(async |session| {
+            session.execute(TAKE, &[&locks]).await?;
+            put_direct_from(session, user, from).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
+}
+
+/// Writes who may begin a conversation of two with a user.
+pub(super) async fn put_direct_from(session: &Session, user: UserId, from: DirectFrom) -> Result<(), Fault> {
+    if from == DirectFrom::Everyone {
+        session.execute("DELETE FROM rooms.direct_from WHERE user_id = $1", &[&uuid(user.0)]).await?;
+        return Ok(());
+    }
+    let sql = "INSERT INTO rooms.direct_from (user_id, who) VALUES ($1, $2)
+        ON CONFLICT (user_id) DO UPDATE SET who = excluded.who";
+    session.execute(sql, &[&uuid(user.0), &(from as i16)]).await?;
+    Ok(())
 }
 
 pub(super) async fn set_wish(
@@ -236,6 +265,9 @@ async fn create(
         if let Some(refusal) = refuses(session, command.actor, *user, row.kind).await? {
             return Ok(refusal);
         }
+        if row.kind == RoomKind::Direct && is_closed(session, command.actor, *user).await? {
+            return Ok(MetaOutcome::Closed);
+        }
     }
     if let Some(name) = unique_name(row.kind, &row.name)
         && !take_name(session, room, &name, command.wall).await?
@@ -309,6 +341,20 @@ async fn refuses(
     let full = reaches(session, sql, user, rooms_max(actor, user, kind));
     let (blocked, full) = try_join(blocked, full).await?;
     Ok(if blocked { Some(MetaOutcome::Blocked) } else { full.then_some(MetaOutcome::Limit) })
+}
+
+/// Whether `user` takes no conversation of two from `actor`.
+async fn is_closed(session: &Session, actor: UserId, user: UserId) -> Result<bool, Fault> {
+    if actor == user {
+        return Ok(false);
+    }
+    // Their 1:1 would be one, but it does not exist.
+    let sql = "SELECT 1 FROM rooms.direct_from WHERE user_id = $2 AND (who <> 1 OR NOT EXISTS (
+            SELECT 1 FROM rooms.members a
+            JOIN rooms.members b ON b.room = a.room AND b.user_id = $2
+            WHERE a.user_id = $1
+        ))";
+    Ok(session.row(sql, &[&uuid(actor.0), &uuid(user.0)]).await?.is_some())
 }
 
 async fn put_member(

@@ -7,14 +7,14 @@ use futures_util::future::try_join_all;
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
-use lynk_model::{LoadedRoom, StoreError};
+use lynk_model::{DirectFrom, LoadedRoom, StoreError};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::change::put_row;
+use super::change::{put_direct_from, put_row};
 use super::{PostgresRooms, load};
 use crate::Fault;
-use crate::column::{bits, get, id, number, uuid};
+use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Held, Session, Verdict, count};
 
 /// Rooms as they were at one moment, while others go on. It takes a connection of the pool, and keeps the server from cleaning up what is newer.
@@ -57,7 +57,15 @@ impl Dump for RoomsSnapshot {
     }
 
     async fn count(&mut self) -> Result<u64, StoreError> {
-        count(&self.0, &["rooms.rooms", "rooms.names", "rooms.blocks", "rooms.results", "rooms.hidden"]).await
+        let tables = [
+            "rooms.rooms",
+            "rooms.names",
+            "rooms.blocks",
+            "rooms.results",
+            "rooms.hidden",
+            "rooms.direct_from",
+        ];
+        count(&self.0, &tables).await
     }
 }
 
@@ -81,6 +89,11 @@ async fn page(session: &Session, mark: &RoomsMark, limit: i64) -> Result<Rows, F
         }
         RoomsMark::Hidden(after) => {
             let sql = "SELECT user_id FROM rooms.hidden WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+            session.rows(sql, &[&uuid(after.0), &limit]).await?
+        }
+        RoomsMark::DirectFrom(after) => {
+            let sql =
+                "SELECT user_id, who FROM rooms.direct_from WHERE user_id > $1 ORDER BY user_id LIMIT $2";
             session.rows(sql, &[&uuid(after.0), &limit]).await?
         }
     };
@@ -116,6 +129,10 @@ fn one(mark: &RoomsMark, row: &Row) -> Result<(RoomsRow, RoomsMark), Fault> {
             let user = UserId(id(row, 0)?);
             (RoomsRow::Hidden { user }, RoomsMark::Hidden(user))
         }
+        RoomsMark::DirectFrom(_) => {
+            let (user, from) = (UserId(id(row, 0)?), known(row, 1, DirectFrom::from_u8)?);
+            (RoomsRow::DirectFrom { user, from }, RoomsMark::DirectFrom(user))
+        }
     })
 }
 
@@ -144,6 +161,10 @@ async fn under_key(session: &Session, row: &RoomsRow) -> Result<Option<RoomsRow>
         RoomsRow::Hidden { user } => {
             let sql = "SELECT user_id FROM rooms.hidden WHERE user_id = $1";
             (RoomsMark::Hidden(*user), session.row(sql, &[&uuid(user.0)]).await?)
+        }
+        RoomsRow::DirectFrom { user, .. } => {
+            let sql = "SELECT user_id, who FROM rooms.direct_from WHERE user_id = $1";
+            (RoomsMark::DirectFrom(*user), session.row(sql, &[&uuid(user.0)]).await?)
         }
     };
     Ok(found.map(|row| one(&of, &row)).transpose()?.map(|(row, _)| row))
@@ -193,6 +214,9 @@ async fn take_out(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
         RoomsRow::Hidden { user } => {
             session.execute("DELETE FROM rooms.hidden WHERE user_id = $1", &[&uuid(user.0)]).await?
         }
+        RoomsRow::DirectFrom { user, .. } => {
+            return put_direct_from(session, *user, DirectFrom::Everyone).await;
+        }
         RoomsRow::Result { actor, room, key, .. } => {
             let sql = "DELETE FROM rooms.results WHERE actor = $1 AND room = $2 AND key = $3";
             session.execute(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?
@@ -210,6 +234,7 @@ async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
             let freed = freed.map(|at| bits(at.0));
             session.execute(sql, &[&folded.as_bytes(), folded, &uuid(room.0), &freed]).await?
         }
+        RoomsRow::DirectFrom { user, from } => return put_direct_from(session, *user, *from).await,
         RoomsRow::Hidden { user } => {
             let sql = "INSERT INTO rooms.hidden (user_id) VALUES ($1) ON CONFLICT DO NOTHING";
             session.execute(sql, &[&uuid(user.0)]).await?

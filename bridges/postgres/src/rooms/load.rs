@@ -7,8 +7,8 @@ use lynk_domain::{
     AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
 };
 use lynk_model::{
-    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, Personal, RoomRow, RoomWish,
-    Sentence, SentenceKind, Wish,
+    DirectFrom, ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, Personal,
+    RoomRow, RoomWish, Sentence, SentenceKind, Wish,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -265,6 +265,12 @@ pub(super) async fn hidden(database: &Database, users: &[UserId]) -> Result<Vec<
     let rows = database.read(async |session| session.rows(sql, &[&ids]).await).await?;
     let found = all(&rows, |row| Ok(UserId(id(row, 0)?)))?;
     Ok(users.iter().filter(|user| found.contains(user)).copied().collect())
+}
+
+pub(super) async fn direct_from(database: &Database, user: UserId) -> Result<DirectFrom, Fault> {
+    let sql = "SELECT who FROM rooms.direct_from WHERE user_id = $1";
+    let row = database.read(async |session| session.row(sql, &[&uuid(user.0)]).await).await?;
+    row.map_or(Ok(DirectFrom::Everyone), |row| known(&row, 0, DirectFrom::from_u8))
 }
 
 pub(super) async fn retained(

@@ -23,8 +23,8 @@ use lynk_model::port::{
     AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, MediaStore, NotifyStore, PageOf, RoomStore,
 };
 use lynk_model::{
-    ListQuery, Listed, LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RoomRow,
-    RoomWish, StoreError,
+    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome,
+    MetaTransaction, RoomRow, RoomWish, StoreError,
 };
 use lynk_postgres::{
     Connect, PostgresAccounts, PostgresMedia, PostgresNotify, PostgresRooms, Timeouts, migrate,
@@ -310,6 +310,13 @@ impl RoomStore for Waiting<PostgresRooms> {
     }
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.wait(self.store.hidden(users))
+    }
+    async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.set_direct_from(user, from))
+    }
+    async fn direct_from(&self, user: UserId) -> Result<DirectFrom, StoreError> {
+        self.wait(self.store.direct_from(user))
     }
     async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
         let runtime = Rc::clone(&self.runtime);

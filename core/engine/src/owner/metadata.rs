@@ -361,6 +361,11 @@ impl Books {
                 let reject = Reject::because(ErrorCode::Blocked, "a block stands between you and that user");
                 self.finish(cx, room, asker, Err(reject));
             }
+            MetaOutcome::Closed => {
+                let detail =
+                    "that user does not take conversations begun by you; meet in a room or be written to";
+                self.finish(cx, room, asker, Err(Reject::because(ErrorCode::Forbidden, detail)));
+            }
             MetaOutcome::Limit => {
                 let detail = match tx.change {
                     MetaChange::Block { .. } => "you block as many users as you may",

@@ -8,7 +8,7 @@ use lynk_api::accounts::{Across, Blocks, Listing};
 use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::RoomStore as _;
-use lynk_model::{RoomWish, StoreError};
+use lynk_model::{DirectFrom, RoomWish, StoreError};
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, NOTIFY, ROOMS};
 use lynk_postgres::{
     AccountsSnapshot, Connect, Fault, FaultKind, NotifySnapshot, PostgresAccounts, PostgresNotify,
@@ -211,6 +211,14 @@ impl RoomPeople for RoomsBeside {
 
     fn set_hides(&self, user: UserId, hides: bool) -> RoomsAnswer<'_, ()> {
         self.read(async move |rooms| rooms.set_hidden(user, hides).await)
+    }
+
+    fn direct_from(&self, user: UserId) -> RoomsAnswer<'_, DirectFrom> {
+        self.read(async move |rooms| rooms.direct_from(user).await)
+    }
+
+    fn set_direct_from(&self, user: UserId, from: DirectFrom) -> RoomsAnswer<'_, ()> {
+        self.read(async move |rooms| rooms.set_direct_from(user, from).await)
     }
 
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> RoomsAnswer<'_, Vec<UserId>> {

@@ -35,7 +35,7 @@ fn whether_somebody_is_online_is_for_their_rooms_or_for_nobody() {
     let alice = sign_in(&server, temp.path(), NUMBERS[0], "alice");
     let bob = sign_in(&server, temp.path(), NUMBERS[1], "bob");
     let mut http = as_user(&server, &alice);
-    let default = json!({"discoverable_by_name": true, "discoverable_by_phone": false, "presence": "rooms"});
+    let default = json!({"discoverable_by_name": true, "discoverable_by_phone": false, "presence": "rooms", "direct_from": "everyone"});
     assert_eq!(http.good("GET", "/v1/me/privacy", Value::Null, 200), default);
     let (mut hers, mut his) = (socket(&server, &alice).0, socket(&server, &bob).0);
     let room = hers.create();
@@ -65,12 +65,17 @@ fn whether_somebody_is_online_is_for_their_rooms_or_for_nobody() {
     let after = privacy(&mut http, json!({"discoverable_by_name": false}));
     assert_eq!(
         after,
-        json!({"discoverable_by_name": false, "discoverable_by_phone": false, "presence": "nobody"})
+        json!({"discoverable_by_name": false, "discoverable_by_phone": false, "presence": "nobody", "direct_from": "everyone"})
     );
     let shown = privacy(&mut http, json!({"presence": "rooms", "discoverable_by_name": true}));
     assert_eq!(shown, default);
     assert_eq!(his.event("presence")["online"], true);
-    for bad in [json!({"presence": "everybody"}), json!({"discoverable_by_name": 1}), json!([])] {
+    for bad in [
+        json!({"presence": "everybody"}),
+        json!({"direct_from": "strangers"}),
+        json!({"discoverable_by_name": 1}),
+        json!([]),
+    ] {
         let answer = http.ask("PUT", "/v1/me/privacy", Some(&bad));
         assert_eq!(answer.status, 400, "{bad}");
     }
@@ -122,6 +127,47 @@ fn a_number_begins_a_conversation_only_with_who_wants_that_and_tells_nothing() {
     let refused: Vec<_> = refused.filter(|answer| answer.status != 202).collect();
     assert_eq!(refused.len(), 15);
     assert!(refused.iter().all(|answer| answer.status == 429 && answer.json()["code"] == "rate_limited"));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn who_begins_a_conversation_is_for_the_other_to_say() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let options = ["--shards", "2"];
+    let server = start(temp.path(), &options);
+    let [alice, bob, carol] =
+        [0, 1, 2].map(|n| sign_in(&server, temp.path(), NUMBERS[n], ["alice", "bob", "carol"][n]));
+    let direct = |user: &Value| json!({"op": "direct", "user": id(user)});
+    let set = |server: &Server, from: &str| {
+        let told = privacy(&mut as_user(server, &bob), json!({"direct_from": from}));
+        assert_eq!(told["direct_from"], from);
+    };
+    let (mut hers, mut his) = (socket(&server, &alice).0, socket(&server, &bob).0);
+    set(&server, "nobody");
+    assert_eq!(hers.ask(direct(&bob))["code"], "forbidden");
+    as_user(&server, &alice).bad("POST", "/v1/direct", json!({"user": id(&bob)}), 403, "forbidden");
+    // It outlives a restart, and who set it may begin what he likes.
+    drop((hers, his));
+    assert!(server.stop().success());
+    let server = start(temp.path(), &options);
+    (hers, his) = (socket(&server, &alice).0, socket(&server, &bob).0);
+    assert_eq!(hers.ask(direct(&bob))["code"], "forbidden");
+    let with_carol = his.ask(direct(&carol));
+    assert_eq!(with_carol["ev"], "ok", "{with_carol}");
+    let mut other = socket(&server, &carol).0;
+    assert_eq!(other.ask(direct(&bob))["room"], with_carol["room"], "what was begun is found");
+    // A room that both are in is enough, and is asked about when the conversation is begun.
+    set(&server, "rooms");
+    assert_eq!(hers.ask(direct(&bob))["code"], "forbidden");
+    let room = hers.create();
+    assert_eq!(hers.ask(direct(&bob))["code"], "forbidden");
+    his.join(&room);
+    let begun = hers.ask(direct(&bob));
+    assert_eq!(begun["ev"], "ok", "{begun}");
+    set(&server, "nobody");
+    let text = json!({"op": "send", "room": begun["room"], "key": key().to_string(), "text": "still here"});
+    assert_eq!(hers.ask(text)["ev"], "ok", "what was begun goes on");
+    assert_eq!(hers.ask(direct(&bob))["room"], begun["room"]);
     assert!(server.stop().success());
 }
 

@@ -11,6 +11,9 @@ const SWITCHES = [
   { label: 'Show when I am online', hint: 'To people who share a room with you.', get: (all) => all.presence === 'rooms', set: (on) => ({ presence: on ? 'rooms' : 'nobody' }) },
 ];
 
+/** Who may start a conversation, as `direct_from` has it. */
+const DIRECT_FROM = [['everyone', 'Everyone'], ['rooms', 'People in my rooms'], ['nobody', 'Nobody']];
+
 /** The section of the settings. */
 export function privacySection(chat) {
   const { account } = chat;
@@ -24,7 +27,17 @@ export function privacySection(chat) {
         box.disabled = false;
       } });
       return h('div', {}, h('label', { class: 'switch' }, box, h('span', {}, label)), h('p', { class: 'hint', id: `privacy-hint-${index}` }, hint));
-    }));
+    }), directFrom(all));
+  };
+  const directFrom = ({ direct_from: kept }) => {
+    const choice = h('select', { 'aria-describedby': 'privacy-hint-direct', onchange: async () => {
+      choice.disabled = true;
+      try { kept = (await account.authorised('PUT', '/me/privacy', { direct_from: choice.value })).direct_from; } catch (error) { toast(explain(error), { kind: 'error' }); }
+      choice.value = kept;
+      choice.disabled = false;
+    } }, ...DIRECT_FROM.map(([value, label]) => h('option', { value }, label)));
+    choice.value = kept;
+    return h('div', {}, h('label', {}, h('span', {}, 'Who can start a conversation with me'), choice), h('p', { class: 'hint', id: 'privacy-hint-direct' }, 'Conversations that you have stay as they are.'));
   };
   const load = () => account.authorised('GET', '/me/privacy').then(show, (error) => body.replaceChildren(
     h('p', { class: 'error' }, icon('warning'), h('span', {}, explain(error)), h('button', { type: 'button', class: 'link', onclick: load }, 'Try again'))));

@@ -2,7 +2,7 @@
 
 use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, rooms_max, unique_name,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
@@ -50,6 +50,17 @@ pub(super) fn set_hidden(connection: &Connection, user: UserId, hidden: bool) ->
         false => "DELETE FROM hidden WHERE user = ?1",
     };
     connection.prepare_cached(sql)?.execute([user.0])?;
+    Ok(())
+}
+
+/// Sets who may begin a conversation of two with a user.
+pub(super) fn set_direct_from(connection: &Connection, user: UserId, from: DirectFrom) -> Result<(), Fault> {
+    if from == DirectFrom::Everyone {
+        connection.prepare_cached("DELETE FROM direct_from WHERE user = ?1")?.execute([user.0])?;
+        return Ok(());
+    }
+    let sql = "INSERT OR REPLACE INTO direct_from (user, who) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute((user.0, from as u8))?;
     Ok(())
 }
 
@@ -179,6 +190,9 @@ fn create(
         if let Some(refusal) = refuses(tx, command.actor, *user, row.kind)? {
             return Ok(refusal);
         }
+        if row.kind == RoomKind::Direct && is_closed(tx, command.actor, *user)? {
+            return Ok(MetaOutcome::Closed);
+        }
     }
     if let Some(name) = unique_name(row.kind, &row.name)
         && !take_name(tx, room, &name, command.wall)?
@@ -240,6 +254,20 @@ fn refuses(
     }
     let sql = "SELECT count(*) FROM (SELECT 1 FROM members WHERE user = ?1 LIMIT ?2)";
     Ok(reaches(tx, sql, user, rooms_max(actor, user, kind))?.then_some(MetaOutcome::Limit))
+}
+
+/// Whether `user` takes no conversation of two from `actor`.
+fn is_closed(tx: &Transaction<'_>, actor: UserId, user: UserId) -> Result<bool, Fault> {
+    if actor == user {
+        return Ok(false);
+    }
+    // Their 1:1 would be one, but it does not exist.
+    let sql = "SELECT 1 FROM direct_from WHERE user = ?2 AND (who <> 1 OR NOT EXISTS (
+            SELECT 1 FROM members a
+            CROSS JOIN members b ON b.room = a.room AND b.user = ?2
+            WHERE a.user = ?1
+        ))";
+    Ok(tx.prepare_cached(sql)?.exists((actor.0, user.0))?)
 }
 
 fn put_member(

@@ -6,7 +6,7 @@ use std::path::Path;
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
-use lynk_model::{LoadedRoom, Personal, StoreError};
+use lynk_model::{DirectFrom, LoadedRoom, Personal, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::change::put_row;
@@ -55,6 +55,7 @@ impl Dump for RoomsSnapshot {
             RoomsMark::Blocks(by, user) => blocks(&self.connection, *by, *user, limit),
             RoomsMark::Results(actor, room, key) => results(&self.connection, (*actor, *room, *key), limit),
             RoomsMark::Hidden(after) => hidden(&self.connection, *after, limit),
+            RoomsMark::DirectFrom(after) => direct_from(&self.connection, *after, limit),
         };
         let rows = found.map_err(|fault| {
             let error = fault.store_error();
@@ -136,6 +137,19 @@ fn hidden(connection: &Connection, after: UserId, limit: u32) -> Result<Rows, Fa
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+fn direct_from(connection: &Connection, after: UserId, limit: u32) -> Result<Rows, Fault> {
+    let sql = "SELECT user, who FROM direct_from WHERE user > ?1 ORDER BY user LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![after.0, limit], |row| Ok((UserId(row.get(0)?), row.get(1)?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (user, who) = row?;
+        let from = load::direct_from_of(who)?;
+        found.push((RoomsRow::DirectFrom { user, from }, RoomsMark::DirectFrom(user)));
+    }
+    Ok(found)
+}
+
 impl Fill for Rooms {
     type Row = RoomsRow;
 
@@ -164,6 +178,9 @@ fn take_out(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault>
             RoomsRow::Hidden { user } => {
                 tx.prepare_cached("DELETE FROM hidden WHERE user = ?1")?.execute([user.0])?;
             }
+            RoomsRow::DirectFrom { user, .. } => {
+                change::set_direct_from(&tx, *user, DirectFrom::Everyone)?;
+            }
             RoomsRow::Result { actor, room, key, .. } => {
                 let sql = "DELETE FROM results WHERE actor = ?1 AND room = ?2 AND key = ?3";
                 tx.prepare_cached(sql)?.execute(params![actor.0, room.0, key.0])?;
@@ -183,6 +200,7 @@ fn fill(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault> {
                 tx.prepare_cached(sql)?.execute(params![folded, room.0, freed.map(|at| bits(at.0))])?;
             }
             RoomsRow::Hidden { user } => change::set_hidden(&tx, *user, true)?,
+            RoomsRow::DirectFrom { user, from } => change::set_direct_from(&tx, *user, *from)?,
             RoomsRow::Block { by, user, room } => {
                 let sql = "INSERT OR REPLACE INTO blocks (by, user, room) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(sql)?.execute(params![by.0, user.0, room.0])?;

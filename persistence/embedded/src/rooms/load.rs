@@ -4,8 +4,8 @@ use lynk_domain::{
     AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
 };
 use lynk_model::{
-    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, Personal, RoomRow, RoomWish,
-    Sentence, SentenceKind, Wish,
+    DirectFrom, ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaEvent, OutboxRow, Personal,
+    RoomRow, RoomWish, Sentence, SentenceKind, Wish,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
@@ -249,6 +249,17 @@ pub(super) fn hidden(connection: &Connection, users: &[UserId]) -> Result<Vec<Us
         }
     }
     Ok(found)
+}
+
+pub(super) fn direct_from(connection: &Connection, user: UserId) -> Result<DirectFrom, Fault> {
+    let mut statement = connection.prepare_cached("SELECT who FROM direct_from WHERE user = ?1")?;
+    let who: Option<u8> = statement.query_row([user.0], |row| row.get(0)).optional()?;
+    who.map_or(Ok(DirectFrom::Everyone), direct_from_of)
+}
+
+/// The setting of a stored number.
+pub(super) fn direct_from_of(who: u8) -> Result<DirectFrom, Fault> {
+    DirectFrom::from_u8(who).ok_or_else(|| Fault::corrupt("a setting for conversations is unknown"))
 }
 
 pub(super) fn retained(

@@ -126,4 +126,11 @@ CREATE INDEX members_everything ON members (room, user) WHERE wish = 1;
 ALTER TABLE rooms ADD COLUMN retention_days INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX rooms_retained ON rooms (room) WHERE retention_days > 0;
 ",
+    r"
+-- Users who do not let everyone begin a conversation of two: `who` 1 for members of their rooms, 2 for nobody.
+CREATE TABLE direct_from (
+    user BLOB NOT NULL PRIMARY KEY,
+    who INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];

@@ -13,7 +13,7 @@ use crate::port::{
     AccountDump, AccountFill, Dump, ErasureStore, Fill, MarkOf, MessageDump, MessageStore as _, RoomDump,
     RoomFill, RoomStore, ready,
 };
-use crate::{MetaChange, MetaEvent, RoomWish, StoreError, Wish};
+use crate::{DirectFrom, MetaChange, MetaEvent, RoomWish, StoreError, Wish};
 
 /// Rows of a room in pages of so many seqs.
 fn dump<M: MessageDump>(store: &M, room: RoomId, step: u64) -> Vec<Vec<LogRow>> {
@@ -236,6 +236,8 @@ pub fn filled_rooms_equal_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     assert!(ready(source.apply(&block)).is_ok());
     for n in [1, 2, 3, 4, 5] {
         ready(source.set_hidden(UserId([n; 16]), true)).expect("takes it");
+        let from = if n % 2 == 0 { DirectFrom::Rooms } else { DirectFrom::Nobody };
+        ready(source.set_direct_from(UserId([n; 16]), from)).expect("takes it");
     }
     set_some(&mut source, 3);
     for _ in 0..2 {
@@ -262,8 +264,14 @@ pub fn filled_rooms_follow_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     super::rooms::random_commands_match_the_reference(&mut source, 70..73);
     let mut block = super::rooms::random_block();
     assert!(ready(source.apply(&block)).is_ok());
+    let [stays, changes, goes] = [1, 2, 3].map(|n| UserId([n; 16]));
+    for user in [stays, changes, goes] {
+        ready(source.set_direct_from(user, DirectFrom::Rooms)).expect("takes it");
+    }
     ready(copy(&mut source, store, 3)).expect("copies");
     let mut before = source.clone();
+    ready(source.set_direct_from(changes, DirectFrom::Nobody)).expect("takes it");
+    ready(source.set_direct_from(goes, DirectFrom::Everyone)).expect("takes it");
     // Rooms that were there change, others come, results of keys and a block go.
     let rows = pages(&mut before, 100);
     let rooms: Vec<RoomId> = rows

@@ -13,8 +13,8 @@ use super::pages;
 use crate::memory::MemoryRooms;
 use crate::port::{RoomStore, ready};
 use crate::{
-    ListQuery, Listed, LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
-    NAME_RESERVED_MILLIS, Personal, RoomRow, RoomWish, Sentence, SentenceKind, Wish, fold_name,
+    DirectFrom, ListQuery, Listed, LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction,
+    MoreSettings, NAME_RESERVED_MILLIS, Personal, RoomRow, RoomWish, Sentence, SentenceKind, Wish, fold_name,
 };
 
 const OWNER: UserId = UserId([1; 16]);
@@ -459,6 +459,52 @@ pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
     let leave = MetaEvent::Left { user: GUEST };
     applied(store, &command(ROOM, 6, MetaChange::Event(leave)));
     assert_eq!(both(store), (false, true));
+}
+
+/// A conversation of two begins with those only who take it from whoever begins it. One that was begun stays.
+pub fn conversations_begin_with_who_takes_them<R: RoomStore>(store: &mut R) {
+    let direct = direct_room_id(OWNER, GUEST);
+    let open = |number, actor| {
+        let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
+        let change = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
+        MetaTransaction { actor, ..command(direct, number, change) }
+    };
+    let set = |store: &mut R, from| ready(store.set_direct_from(GUEST, from)).expect("takes it");
+    let get = |store: &R, user| ready(store.direct_from(user)).expect("readable");
+    assert_eq!(get(store, GUEST), DirectFrom::Everyone);
+    for from in [DirectFrom::Nobody, DirectFrom::Rooms, DirectFrom::Rooms] {
+        set(store, from);
+        assert_eq!((get(store, GUEST), get(store, OWNER)), (from, DirectFrom::Everyone));
+        assert_eq!(apply(store, &open(1, OWNER)), MetaOutcome::Closed);
+        assert_eq!(load(store, direct).row, None, "nothing is left behind");
+    }
+    // A room that one of them alone is in is none of both.
+    applied(store, &create(ROOM, 2, RoomKind::Private, "a room"));
+    assert_eq!(apply(store, &open(3, OWNER)), MetaOutcome::Closed);
+    let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
+    applied(store, &command(ROOM, 4, MetaChange::Event(join)));
+    set(store, DirectFrom::Nobody);
+    assert_eq!(apply(store, &open(5, OWNER)), MetaOutcome::Closed);
+    set(store, DirectFrom::Rooms);
+    assert_eq!(applied(store, &open(1, OWNER)), 1, "a refused key is free");
+    // What was begun goes on, whatever is set and shared later.
+    let leave = MetaEvent::Left { user: GUEST };
+    applied(store, &command(ROOM, 8, MetaChange::Event(leave)));
+    set(store, DirectFrom::Nobody);
+    assert_eq!(apply(store, &open(9, OWNER)), MetaOutcome::Exists);
+    assert_eq!(load(store, direct).members.len(), 2);
+    // The setting does not bind who made it.
+    applied(store, &begin(GUEST, UserId([7; 16])));
+    set(store, DirectFrom::Everyone);
+    assert_eq!(get(store, GUEST), DirectFrom::Everyone);
+}
+
+/// Begins the conversation of two users, as the first.
+fn begin(actor: UserId, user: UserId) -> MetaTransaction {
+    let room = direct_room_id(actor, user);
+    let members = vec![(actor, Role::Member), (user, Role::Member)];
+    let change = MetaChange::Create { row: row(room, RoomKind::Direct, ""), members };
+    MetaTransaction { actor, ..command(room, 1, change) }
 }
 
 /// Whom a user blocks is listed page by page, and who blocks the user is not.

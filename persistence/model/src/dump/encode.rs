@@ -260,6 +260,11 @@ impl RoomsRow {
                 out.byte(5);
                 out.id(user.0);
             }
+            Self::DirectFrom { user, from } => {
+                out.byte(6);
+                out.id(user.0);
+                out.byte(*from as u8);
+            }
         }
     }
 
@@ -281,6 +286,7 @@ impl RoomsRow {
                 [room.0, key.0].into_iter().for_each(|id| out.id(id));
             }
             Self::Hidden { user } => out.tagged(5, &user.0),
+            Self::DirectFrom { user, .. } => out.tagged(6, &user.0),
         }
     }
 }

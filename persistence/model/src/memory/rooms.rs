@@ -8,9 +8,9 @@ use lynk_domain::{Key, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
-    BLOCKS_PER_USER_MAX, ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent,
-    MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, Personal, RoomRow, RoomWish, Sentence,
-    SentenceKind, StoreError, rooms_max, unique_name,
+    BLOCKS_PER_USER_MAX, DirectFrom, ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange,
+    MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, Personal, RoomRow, RoomWish,
+    Sentence, SentenceKind, StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -23,6 +23,8 @@ pub struct MemoryRooms {
     names: BTreeMap<String, NameHolder>,
     /// Who hides whether they are online.
     hidden: BTreeSet<UserId>,
+    /// Who does not let everyone begin a conversation of two.
+    direct_from: BTreeMap<UserId, DirectFrom>,
 }
 
 /// One room's rows.
@@ -75,6 +77,19 @@ impl MemoryRooms {
         (rooms >= rooms_max(actor, user, kind) as usize).then_some(MetaOutcome::Limit)
     }
 
+    /// Whether `user` takes no conversation of two from `actor`.
+    fn is_closed(&self, actor: UserId, user: UserId) -> bool {
+        let shared = |room: &Room| {
+            // Their 1:1 would be one, but it does not exist.
+            room.members.contains_key(&actor) && room.members.contains_key(&user)
+        };
+        match self.direct_from.get(&user) {
+            None | Some(DirectFrom::Everyone) => false,
+            Some(DirectFrom::Rooms) => actor != user && !self.rooms.values().any(shared),
+            Some(DirectFrom::Nobody) => actor != user,
+        }
+    }
+
     fn block(&mut self, room: RoomId, by: UserId, user: UserId, on: bool) -> MetaOutcome {
         if !on {
             self.blocks.remove(&(by, user));
@@ -94,6 +109,9 @@ impl MemoryRooms {
         }
         if let Some(refusal) = members.iter().find_map(|(user, _)| self.refuses(tx.actor, *user, row.kind)) {
             return refusal;
+        }
+        if row.kind == RoomKind::Direct && members.iter().any(|(user, _)| self.is_closed(tx.actor, *user)) {
+            return MetaOutcome::Closed;
         }
         if let Some(name) = unique_name(row.kind, &row.name)
             && !self.take_name(tx.room, &name, tx.wall)
@@ -349,6 +367,18 @@ impl RoomStore for MemoryRooms {
         Ok(users.iter().filter(|user| self.hidden.contains(user)).copied().collect())
     }
 
+    async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {
+        match from {
+            DirectFrom::Everyone => self.direct_from.remove(&user),
+            _ => self.direct_from.insert(user, from),
+        };
+        Ok(())
+    }
+
+    async fn direct_from(&self, user: UserId) -> Result<DirectFrom, StoreError> {
+        Ok(self.direct_from.get(&user).copied().unwrap_or_default())
+    }
+
     async fn set_wish(&mut self, room: RoomId, user: UserId, wish: RoomWish) -> Result<bool, StoreError> {
         let member = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&user));
         Ok(member.map(|member| member.personal.wish = wish).is_some())
@@ -449,6 +479,13 @@ impl Dump for MemoryRooms {
                 let later = self.hidden.iter().filter(|user| *user > after).take(size);
                 rows.extend(later.map(|user| (RoomsRow::Hidden { user: *user }, RoomsMark::Hidden(*user))));
             }
+            RoomsMark::DirectFrom(after) => {
+                let later = self.direct_from.range((Bound::Excluded(*after), Bound::Unbounded)).take(size);
+                rows.extend(later.map(|(user, from)| {
+                    let row = RoomsRow::DirectFrom { user: *user, from: *from };
+                    (row, RoomsMark::DirectFrom(*user))
+                }));
+            }
         }
         Ok(DumpPage::at(mark, rows, limit))
     }
@@ -474,6 +511,9 @@ impl Fill for MemoryRooms {
                 }
                 RoomsRow::Hidden { user } => {
                     self.hidden.insert(*user);
+                }
+                RoomsRow::DirectFrom { user, from } => {
+                    self.direct_from.insert(*user, *from);
                 }
                 RoomsRow::Name { folded, room, freed } => {
                     self.names.insert(folded.clone(), NameHolder { room: *room, freed: *freed });
@@ -501,6 +541,9 @@ impl Fill for MemoryRooms {
                 RoomsRow::Block { by, user, .. } => drop(self.blocks.remove(&(*by, *user))),
                 RoomsRow::Hidden { user } => {
                     self.hidden.remove(user);
+                }
+                RoomsRow::DirectFrom { user, .. } => {
+                    self.direct_from.remove(user);
                 }
                 RoomsRow::Result { actor, room, key, .. } => {
                     self.results.remove(&(*actor, *room, *key));
