@@ -222,6 +222,10 @@ def walk(api, one, two, three, room, world):
     api("transfer_room", 200, {"key": key(), "user": two["user"]["user"]}, token, own)
     api("leave_room", 200, {"key": key()}, token, own)
     api("delete_room", 200, None, token, {"room": world["rooms"]["delete_room"].pop()}, {"key": key()})
+    linked = {"room": world["rooms"]["invite_user"][-1]}
+    link = api("make_link", 200, {"key": key(), "uses": 5}, token, linked)
+    api("look_at_link", 200, {"code": link["code"]}, token)
+    api("end_link", 200, None, token, linked | {"link": link["link"]}, {"key": key()})
     direct = api("open_direct", 200, {"user": user}, token)["room"]
     api("delete_for_me", 200, {"seq": 1}, token, {"room": direct})
     api("set_notifications", 200, {"muted_until": 1, "mentions_only": True}, token, {"room": room})
@@ -240,7 +244,7 @@ def walk(api, one, two, three, room, world):
     api("user_by_name", 200, None, token, {"user_name": world["user_name"]})
     for name in ("list_rooms", "me", "make_ticket", "privacy", "list_blocks"):
         api(name, 200, None, token)
-    for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins"):
+    for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins", "list_links"):
         api(name, 200, None, token, {"room": room})
 
 

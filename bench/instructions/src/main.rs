@@ -89,6 +89,7 @@ impl World {
             presence_round_nanos: 0,
             source: SourceId(0),
             seed: 9,
+            links: lynk_auth::LinkKey::new([7; 32]),
         };
         let now = Now { mono: Nanos(Nanos::SECOND), wall: Millis(WALL) };
         let mut world = Self {

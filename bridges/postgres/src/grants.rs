@@ -85,6 +85,7 @@ pub const GRANTS: &[Grant] = &[
     grant(ROOMS, "rooms", "bans", EVERY),
     grant(ROOMS, "rooms", "mutes", EVERY),
     grant(ROOMS, "rooms", "pins", FIXED),
+    grant(ROOMS, "rooms", "links", EVERY),
     grant(ROOMS, "rooms", "blocks", EVERY),
     grant(ROOMS, "rooms", "hidden", FIXED),
     grant(ROOMS, "rooms", "direct_from", EVERY),

@@ -94,6 +94,12 @@ pub const STEPS: &[Step] = &[
         oldest: 11,
         sql: include_str!("../steps/0012_direct_from.sql"),
     },
+    Step {
+        version: 13,
+        name: "links into rooms",
+        oldest: 12,
+        sql: include_str!("../steps/0013_rooms_links.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -8,6 +8,7 @@
 
 mod change;
 mod copy;
+mod links;
 mod load;
 
 pub use copy::RoomsSnapshot;

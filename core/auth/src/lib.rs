@@ -31,6 +31,7 @@ mod attempts;
 mod code;
 mod factor;
 mod key;
+mod link;
 mod one_time;
 mod policy;
 mod recovery;
@@ -45,6 +46,7 @@ pub use attempts::{ADDRESSES_MAX, Attempts, address_key};
 pub use code::{Code, CodeRequest};
 pub use factor::{FACTOR_KEYS_MAX, FactorError, FactorKeys, OpenedFactor, SEALED_FACTOR_BYTES};
 pub use key::{KEYS_MAX, KeyError, KeyRing, KeySet, Pkcs8, PublicKey, Scope, SigningKey};
+pub use link::{LinkKey, link_hash};
 pub use one_time::OneTimeKind;
 pub use policy::{
     CodePolicy, CountryPrice, FactorPolicy, SessionPolicy, TEN_THOUSANDTHS, TRIES_PER_NUMBER_DAY_MAX,

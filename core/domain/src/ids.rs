@@ -85,6 +85,10 @@ id!(
     MediaId
 );
 id!(
+    /// A link that lets people into a room. It is no secret; the link's code is.
+    LinkId
+);
+id!(
     /// Idempotency key of a mutating command, made by the client. For `send` it is a UUIDv7.
     Key
 );

@@ -19,7 +19,8 @@ mod wheel;
 
 pub use hash::{FixedMap, FixedSet, fixed_map, fixed_set, shard_of_ip, shard_of_room, shard_of_user};
 pub use ids::{
-    DeviceId, IpPrefix, Key, MediaId, MessageId, RoomId, SessionId, ShardId, UserId, direct_room_id, uuid_v7,
+    DeviceId, IpPrefix, Key, LinkId, MediaId, MessageId, RoomId, SessionId, ShardId, UserId, direct_room_id,
+    uuid_v7,
 };
 pub use limits::Limits;
 pub use phone::Phone;

@@ -38,6 +38,7 @@ pub use mail::{ConnectionRef, Mail, Own, Principal, Removes, RoomNumbers};
 pub use owner::{UNDRAINED_RECORD_BYTES_MAX, check_room_name};
 pub use revoked::{Revoked, Standing};
 
+use lynk_auth::LinkKey;
 use lynk_domain::{AckLevel, Limits, ShardId};
 use lynk_model::SourceId;
 
@@ -60,4 +61,6 @@ pub struct EngineConfig {
     pub source: SourceId,
     /// Random, secret: hash seed and start of the id generator.
     pub seed: u64,
+    /// Makes codes of links into rooms; the same in every shard, and after a restart.
+    pub links: LinkKey,
 }

@@ -83,6 +83,7 @@ impl Rig {
             presence_round_nanos: 60 * Nanos::SECOND,
             source: SourceId(0),
             seed: 7,
+            links: lynk_auth::LinkKey::new([7; 32]),
         };
         let (key, _) = SigningKey::generate([7; 32]);
         let keys = Arc::new(KeySet::new(Scope::default(), [key.public()]).expect("one key"));

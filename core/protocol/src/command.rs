@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use lynk_domain::{AckLevel, Cursor, HistoryVisibility, Key, MediaId, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{
+    AckLevel, Cursor, HistoryVisibility, Key, LinkId, MediaId, Role, RoomId, RoomKind, Seq, UserId,
+};
 use lynk_model::Parts;
 use serde::Deserialize;
 
@@ -115,6 +117,8 @@ pub enum Command<'a> {
         room: RoomId,
         /// Idempotency key.
         key: Key,
+        /// The secret of the link that leads in, where one does.
+        secret: Option<[u8; 16]>,
     },
     /// Adds a user to a room.
     Invite {
@@ -394,10 +398,42 @@ pub enum Command<'a> {
         /// The room.
         room: RoomId,
     },
+    /// Makes a link that lets people in.
+    Link {
+        /// The room.
+        room: RoomId,
+        /// Idempotency key.
+        key: Key,
+        /// How long it lives; `None` for the default.
+        seconds: Option<u64>,
+        /// How many it lets in; `None` for any number.
+        uses: Option<u32>,
+    },
+    /// Asks which links there are.
+    Links {
+        /// The room.
+        room: RoomId,
+    },
+    /// Ends a link.
+    Unlink {
+        /// The room.
+        room: RoomId,
+        /// Which.
+        link: LinkId,
+        /// Idempotency key.
+        key: Key,
+    },
+    /// Asks where a link leads.
+    Look {
+        /// The room of its code.
+        room: RoomId,
+        /// The secret of its code.
+        secret: [u8; 16],
+    },
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 40] = [
+pub const OPS: [&str; 44] = [
     "hello",
     "refresh",
     "ping",
@@ -438,6 +474,10 @@ pub const OPS: [&str; 40] = [
     "bans",
     "mutes",
     "pins",
+    "link",
+    "links",
+    "unlink",
+    "look",
 ];
 
 /// Decodes one command from a text frame. `text` is valid UTF-8 (the WebSocket decoder checked it).
@@ -581,7 +621,11 @@ impl Command<'_> {
             | Self::DeleteRoom { room, .. }
             | Self::Bans { room, .. }
             | Self::Mutes { room, .. }
-            | Self::Pins { room } => Some(*room),
+            | Self::Pins { room }
+            | Self::Link { room, .. }
+            | Self::Links { room }
+            | Self::Unlink { room, .. }
+            | Self::Look { room, .. } => Some(*room),
         }
     }
 }

@@ -11,6 +11,7 @@ mod command;
 mod encode;
 mod frame;
 mod json;
+mod link;
 mod time;
 
 pub use code::{CloseCode, ErrorCode, Reject};
@@ -25,4 +26,5 @@ pub use encode::{
 };
 pub use frame::{FRAME_HEADROOM, Frame, FramePool};
 pub use json::Json;
+pub use link::LinkCode;
 pub use time::parse_time;

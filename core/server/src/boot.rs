@@ -549,6 +549,7 @@ impl Boot<'_> {
             Policy { path: self.config.listen_path.clone(), origins: self.config.listen_origins.clone() };
         let processors = pinning(self.config.shard_pin);
         let seed = u64::from_le_bytes(os::random()?);
+        let links = lynk_auth::LinkKey::new(self.dir.secret()?);
         let now = Now { mono: monotonic_now(), wall: os::wall_millis() };
         let mut handles = Vec::new();
         let seats = plan.seats().into_iter().zip(self.listeners).zip(ports).zip(journals);
@@ -573,6 +574,7 @@ impl Boot<'_> {
                 presence_round_nanos: presence::round_nanos(self.config),
                 source: recovered.live_source(shard),
                 seed: seed ^ u64::from(shard.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                links: links.clone(),
             };
             let boot = std::mem::take(&mut undrained[shard.index()]);
             let engine = Engine::new(engine, self.keys.current(), boot, now);

@@ -31,7 +31,7 @@ const OWN_EVENTS = { send: 'message', edit: 'edit', delete: 'delete', react: 're
   unban: 'unbanned', mute: 'muted', unmute: 'unmuted', invite: 'joined', leave: 'left', pin: 'pinned', settings: 'settings',
   transfer: 'transferred', join: 'joined', delete_room: 'deleted' };
 /** Commands that carry an idempotency key. */
-const KEYED = new Set([...Object.keys(OWN_EVENTS), 'create', 'block', 'unblock']);
+const KEYED = new Set([...Object.keys(OWN_EVENTS), 'create', 'block', 'unblock', 'link', 'unlink']);
 
 /** What the server, or the way to it, refused. `code` is stable; `message` is for people. */
 export class LynkError extends Error {

@@ -106,6 +106,9 @@ impl Ledger {
             MetaChange::Block { by, user, on: false } => {
                 self.stored_blocks.remove(&(*by, *user));
             }
+            MetaChange::Enter { .. } => {
+                self.granted.insert((tx.room, tx.actor));
+            }
             MetaChange::Event(MetaEvent::Joined { user, .. }) => {
                 self.granted.insert((tx.room, *user));
             }

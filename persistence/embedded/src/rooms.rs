@@ -10,6 +10,7 @@
 mod across;
 mod change;
 mod copy;
+mod links;
 mod load;
 mod schema;
 

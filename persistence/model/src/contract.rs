@@ -15,6 +15,7 @@ mod events;
 mod factors;
 mod history;
 mod joins;
+mod links;
 mod media;
 mod messages;
 mod notify;
@@ -53,6 +54,7 @@ pub use factors::{
 };
 pub use history::{History, Random, records};
 pub use joins::joined_answers_equal_those_of_a_full_store;
+pub use links::links_let_in_as_many_as_they_say;
 pub use messages::{
     a_later_round_of_reading_replaces_an_earlier_one, a_page_says_exactly_what_it_covers,
     cursor_moves_with_its_rows_and_never_back, deleted_text_never_returns, intents_are_kept_beside_the_log,
@@ -123,6 +125,7 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     names_follow_the_kind_of_their_room(&mut open());
     a_deleted_room_is_gone_for_ever(&mut open());
     sentences_are_listed_while_they_stand(&mut open());
+    links_let_in_as_many_as_they_say(&mut open());
     rooms_are_listed_in_order(&mut open());
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());

@@ -16,6 +16,7 @@ pub mod dump;
 pub mod event;
 mod execute;
 mod join;
+mod link;
 pub mod local;
 pub mod media;
 pub mod memory;
@@ -32,6 +33,7 @@ mod row;
 pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
 pub use execute::{execute, kept_since};
 pub use join::Overlay;
+pub use link::{LINKS_PER_ROOM_MAX, Link};
 pub use meta::{
     BLOCKS_PER_USER_MAX, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, Sentence, rooms_max,

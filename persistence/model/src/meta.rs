@@ -1,9 +1,11 @@
 //! Rooms and their members: rows, changes, and the events that tell about them.
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{
+    AckLevel, HistoryVisibility, Key, LinkId, MediaId, Millis, Role, RoomId, RoomKind, Seq, UserId,
+};
 
 use crate::body::{BodyError, Reader};
-use crate::{Body, Personal, Record, RecordHead};
+use crate::{Body, Link, Personal, Record, RecordHead};
 
 /// A room's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,6 +104,18 @@ pub enum MetaChange {
         /// Set, or lifted.
         on: bool,
     },
+    /// Keep a link, and forget those of its room that live no more. [`MetaOutcome::Limit`] when as many live as may. No event.
+    Link(Box<Link>),
+    /// Forget a link; [`MetaOutcome::NoLink`] when there is none of that name. No event.
+    Unlink {
+        /// Which.
+        link: LinkId,
+    },
+    /// The actor joins by the link with this hash, whose uses are counted with it; [`MetaOutcome::NoLink`] when none lives.
+    Enter {
+        /// Hash of the secret of its code.
+        hash: [u8; 32],
+    },
 }
 
 /// A metadata command as the store sees it.
@@ -153,9 +167,9 @@ pub fn rooms_max(actor: UserId, user: UserId, kind: RoomKind) -> u32 {
 /// How the store answered a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MetaOutcome {
-    /// Written now, as `version`; `event` waits in the outbox until it is confirmed. A block has no event.
+    /// Written now, as `version`; `event` waits in the outbox until it is confirmed. A block has no event, nor has a link.
     Applied {
-        /// The room's new version; 0 for a block.
+        /// The room's new version; 0 for what has no event.
         version: u64,
         /// The event to journal.
         event: Option<MetaEvent>,
@@ -179,7 +193,10 @@ pub enum MetaOutcome {
     Blocked,
     /// A 1:1 whose other user takes none from the actor.
     Closed,
-    /// A user blocks [`BLOCKS_PER_USER_MAX`] users, or would be in more than [`ROOMS_PER_USER_MAX`] rooms.
+    /// No such link lives.
+    NoLink,
+    /// A user blocks [`BLOCKS_PER_USER_MAX`] users, or would be in more than [`ROOMS_PER_USER_MAX`] rooms; a room
+    /// has [`LINKS_PER_ROOM_MAX`](crate::LINKS_PER_ROOM_MAX) links.
     Limit,
 }
 

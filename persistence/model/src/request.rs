@@ -8,8 +8,8 @@ use lynk_domain::{
 };
 
 use crate::{
-    MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow, Sentence,
-    StoredEvent,
+    Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow,
+    Sentence, StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.
@@ -262,6 +262,8 @@ pub struct LoadedRoom {
     pub mutes: Vec<Sentence>,
     /// Seqs of pinned messages.
     pub pins: Vec<Seq>,
+    /// Links, ascending by id; some may live no more.
+    pub links: Vec<Link>,
     /// For a 1:1: pairs (who blocks, whom).
     pub blocks: Vec<(UserId, UserId)>,
     /// Metadata events not confirmed yet, ascending by version.

@@ -63,7 +63,7 @@ impl Route {
 
 /// All rows.
 pub(super) fn routes() -> Vec<Route> {
-    [rooms(), members(), messages(), positions()].into_iter().flatten().collect()
+    [rooms(), members(), links(), messages(), positions()].into_iter().flatten().collect()
 }
 
 fn rooms() -> Vec<Route> {
@@ -187,9 +187,14 @@ fn members() -> Vec<Route> {
         .tag("members")
         .gives::<Here>(200)
         .errors(&[OF_MEMBERS]),
-        on_user("/v1/rooms/{room}/join", "join", "join_room", "Becomes a member of a public room.")
-            .body::<WithKey>()
-            .errors(&[&[LimitReached]]),
+        on_user(
+            "/v1/rooms/{room}/join",
+            "join",
+            "join_room",
+            "Becomes a member of a public room, or of one that a link leads into.",
+        )
+        .body::<JoinRoom>()
+        .errors(&[&[LimitReached, InvalidCode]]),
         on_user("/v1/rooms/{room}/leave", "leave", "leave_room", "Leaves a room.")
             .body::<WithKey>()
             .errors(&[&[LastOwner]]),
@@ -241,6 +246,54 @@ fn members() -> Vec<Route> {
         .body::<SetRole>()
         .gives::<Done>(200)
         .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict, LastOwner]]),
+    ]
+}
+
+fn links() -> Vec<Route> {
+    vec![
+        route(
+            Method::POST,
+            "/v1/rooms/{room}/links",
+            "link",
+            "make_link",
+            "Makes a link that lets people in; for moderators and above.",
+        )
+        .tag("members")
+        .body::<MakeLink>()
+        .gives::<LinkMade>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict, LimitReached]]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/links",
+            "links",
+            "list_links",
+            "The links that live, without their codes; for moderators and above.",
+        )
+        .tag("members")
+        .gives::<Links>(200)
+        .errors(&[OF_MEMBERS, &[Forbidden]]),
+        route(
+            Method::DELETE,
+            "/v1/rooms/{room}/links/{link}",
+            "unlink",
+            "end_link",
+            "Ends a link; for moderators and above.",
+        )
+        .tag("members")
+        .query::<WithKey>()
+        .gives::<Done>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict]]),
+        route(
+            Method::POST,
+            "/v1/links/look",
+            "look",
+            "look_at_link",
+            "Where the code of a link leads, before one joins.",
+        )
+        .tag("members")
+        .body::<WithCode>()
+        .gives::<LinkTarget>(200)
+        .errors(&[&[InvalidCode, Banned, Busy]]),
     ]
 }
 

@@ -10,6 +10,7 @@ use lynk_model::{
 };
 use tokio_postgres::Row;
 
+use super::links;
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Database, Session, Verdict};
@@ -38,6 +39,9 @@ pub(super) async fn apply(
                 }
                 MetaChange::Event(event) => change(session, command, room, event).await?,
                 MetaChange::Block { by, user, on } => block(session, command.room, *by, *user, *on).await?,
+                MetaChange::Link(link) => links::make(session, command, room, link).await?,
+                MetaChange::Unlink { link } => links::end(session, command.room, *link).await?,
+                MetaChange::Enter { hash } => links::enter(session, command, room, hash).await?,
             };
             let MetaOutcome::Applied { version, event } = &outcome else {
                 return Ok(Verdict::Rollback(outcome));
@@ -150,17 +154,18 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
         MetaChange::Event(MetaEvent::Settings { name, .. }) => {
             locks.with(Of::RoomName, fold_name(name).as_bytes())
         }
-        MetaChange::Event(_) => locks,
+        MetaChange::Event(_) | MetaChange::Link(_) | MetaChange::Unlink { .. } => locks,
+        MetaChange::Enter { .. } => user(locks, &command.actor),
         MetaChange::Block { by, user: whom, .. } => user(user(locks, by), whom),
     };
     locks.sorted()
 }
 
 /// What a change must know of its room.
-struct Room {
+pub(super) struct Room {
     kind: RoomKind,
     name: String,
-    deleted: Millis,
+    pub(super) deleted: Millis,
 }
 
 async fn room(session: &Session, room: RoomId) -> Result<Option<Room>, Fault> {
@@ -372,7 +377,7 @@ async fn put_member(
     Ok(())
 }
 
-async fn change(
+pub(super) async fn change(
     session: &Session,
     command: &MetaTransaction,
     room: Option<Room>,
@@ -499,7 +504,7 @@ async fn apply_event(
             session.execute(sql, &[&room, &kind, description, &avatar, &max, read_only, &days]).await?
         }
         MetaEvent::Deleted => {
-            for table in ["members", "bans", "mutes", "pins"] {
+            for table in ["members", "bans", "mutes", "pins", "links"] {
                 session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
             }
             let sql = "UPDATE rooms.rooms SET deleted = $2, name = '', description = '', avatar = $3 WHERE room = $1";

@@ -255,6 +255,8 @@ impl Books {
             Command::Members { after, limit, .. } => self.members(cx, room, ask, *after, *limit),
             Command::About { .. } => self.about(cx, room, ask),
             Command::Pins { .. } => self.pins(cx, room, ask),
+            Command::Links { .. } => self.links(cx, room, ask),
+            Command::Look { secret, .. } => self.look(cx, room, ask, secret),
             Command::Bans { .. } | Command::Mutes { .. } => self.list(cx, room, ask, command),
             Command::Unsubscribe { .. } => self.ok(cx, room, ask, &Done::default()),
             Command::Hello { .. }

@@ -262,6 +262,7 @@ impl Books {
         room.mutes = loaded.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
         room.forget_ended(cx.now.wall);
         room.pins = loaded.pins.iter().copied().filter(|pin| *pin > room.floor).collect();
+        room.links.clone_from(&loaded.links);
         room.blocks = loaded.blocks.iter().copied().collect();
 
         self.remember_keys(cx, &mut room, &loaded.recent, &loaded.undrained);

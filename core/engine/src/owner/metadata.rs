@@ -12,6 +12,7 @@
 //! fail: a check, the store (`unavailable`, `unknown`).
 
 mod apply;
+mod links;
 mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -258,7 +259,8 @@ impl Books {
         change: MetaChange,
     ) {
         let allowed = match change {
-            MetaChange::Block { .. } => Ok(()),
+            // Nothing is journaled of these.
+            MetaChange::Block { .. } | MetaChange::Link(_) | MetaChange::Unlink { .. } => Ok(()),
             _ => self.may_append(cx),
         };
         let free = self.may_ask(cx).then_some(()).ok_or_else(|| Reject::after(ErrorCode::Busy, 100));
@@ -336,6 +338,17 @@ impl Books {
                 }
                 self.finish(cx, room, asker, Ok(Seq(0)));
             }
+            MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. }
+                if matches!(tx.change, MetaChange::Link(_) | MetaChange::Unlink { .. }) =>
+            {
+                // As with a block.
+                let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
+                self.link_applied(cx, room, &tx, asker, fresh);
+            }
+            MetaOutcome::NoLink => {
+                links::forget(room, &tx.change);
+                self.finish(cx, room, asker, Err(links::gone(&tx.change)));
+            }
             MetaOutcome::Applied { version, .. } => self.take_event(cx, room, *tx, version, asker, intent),
             // The first try was written after all, and its answer was lost.
             MetaOutcome::Repeated { version, .. } if fresh(version) => {
@@ -369,6 +382,7 @@ impl Books {
             MetaOutcome::Limit => {
                 let detail = match tx.change {
                     MetaChange::Block { .. } => "you block as many users as you may",
+                    MetaChange::Link(_) => links::TOO_MANY,
                     _ => "the user is in as many rooms as a user may be",
                 };
                 self.finish(cx, room, asker, Err(Reject::because(ErrorCode::LimitReached, detail)));

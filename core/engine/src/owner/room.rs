@@ -10,7 +10,7 @@ use lynk_domain::{
     AckLevel, Action, Epoch, HistoryVisibility, Lsn, Millis, Nanos, Now, Ordinal, Role, RoomId, RoomKind,
     Seq, UserId, allowed,
 };
-use lynk_model::RoomRow;
+use lynk_model::{Link, RoomRow};
 use lynk_protocol::{ErrorCode, Reject};
 use smallvec::SmallVec;
 
@@ -133,6 +133,8 @@ pub(super) struct Room {
     pub(super) bans: BTreeMap<UserId, Millis>,
     pub(super) mutes: BTreeMap<UserId, Millis>,
     pub(super) pins: BTreeSet<Seq>,
+    /// Links into it; some may live no more. The store decides, and counts.
+    pub(super) links: Vec<Link>,
     /// Of a 1:1: (who blocks, whom); at most both ways.
     pub(super) blocks: SmallVec<[(UserId, UserId); 2]>,
     pub(super) epoch: Epoch,
@@ -208,6 +210,7 @@ impl Room {
             bans: BTreeMap::new(),
             mutes: BTreeMap::new(),
             pins: BTreeSet::new(),
+            links: Vec::new(),
             blocks: SmallVec::new(),
             epoch: Epoch(0),
             floor: Seq(0),

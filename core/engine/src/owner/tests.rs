@@ -6,6 +6,7 @@ mod chaos;
 mod clear;
 mod durable;
 mod erasing;
+mod links;
 mod mentions;
 mod metadata;
 mod paging;
@@ -103,6 +104,7 @@ impl World {
             presence_round_nanos: 0,
             source: SourceId(0),
             seed: 7,
+            links: lynk_auth::LinkKey::new([7; 32]),
         };
         Self {
             owner: Owner::new(&config, Vec::new()),

@@ -56,6 +56,7 @@ impl Shards {
                 presence_round_nanos: 0,
                 source: SourceId(u32::from(shard)),
                 seed: 7,
+                links: lynk_auth::LinkKey::new([7; 32]),
             };
             Engine::new(config, Arc::clone(&keys), Vec::new(), START)
         };

@@ -1,11 +1,19 @@
 //! Commands about rooms and members.
 
-use lynk_domain::{Role, RoomKind, UserId};
+use lynk_domain::{LinkId, Role, RoomId, RoomKind, UserId};
 
 use super::envelope::{Envelope, missing, parse_name, take, view};
 use super::rare::Rare;
 use super::{Command, MoreWanted};
-use crate::{ErrorCode, Reject};
+use crate::{ErrorCode, LinkCode, Reject};
+
+/// The room that a code leads to. One that is said beside it must be the same.
+fn led_to(e: &Envelope<'_>, code: LinkCode) -> Result<RoomId, Reject> {
+    match &e.room {
+        Some(said) if said.0 != code.room.0 => Err(ErrorCode::InvalidCode.into()),
+        _ => Ok(code.room),
+    }
+}
 
 /// The command of an op that is not about messages.
 pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Result<Command<'a>, Reject> {
@@ -23,7 +31,10 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
         }
         "direct" => Command::Direct { user: e.user()? },
         "find" => Command::Find { name: Rare::of(text)?.name()? },
-        "join" => Command::Join { room: e.room()?, key: e.key()? },
+        "join" => match Rare::of(text)?.code()? {
+            None => Command::Join { room: e.room()?, key: e.key()?, secret: None },
+            Some(code) => Command::Join { room: led_to(e, code)?, key: e.key()?, secret: Some(code.secret) },
+        },
         "invite" => Command::Invite { room: e.room()?, user: e.user()?, key: e.key()? },
         "leave" => Command::Leave { room: e.room()?, key: e.key()? },
         "role" => Command::Role {
@@ -77,6 +88,20 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
         "bans" => Command::Bans { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
         "mutes" => Command::Mutes { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
         "pins" => Command::Pins { room: e.room()? },
+        "link" => {
+            let rare = Rare::of(text)?;
+            Command::Link { room: e.room()?, key: e.key()?, seconds: rare.seconds, uses: rare.uses }
+        }
+        "links" => Command::Links { room: e.room()? },
+        "unlink" => Command::Unlink {
+            room: e.room()?,
+            key: e.key()?,
+            link: Rare::of(text)?.link.map(|id| LinkId(id.0)).ok_or_else(|| missing("link"))?,
+        },
+        "look" => {
+            let code = Rare::of(text)?.code()?.ok_or_else(|| missing("code"))?;
+            Command::Look { room: led_to(e, code)?, secret: code.secret }
+        }
         _ => return Err(Reject::new(ErrorCode::UnknownOp)),
     })
 }

@@ -8,7 +8,7 @@ use serde::de::Deserializer;
 
 use super::envelope::{Id, Text, invalid, missing, parse_name, resume_of, take, view};
 use super::{MoreWanted, Proof, Resume, told};
-use crate::{ErrorCode, Reject};
+use crate::{ErrorCode, LinkCode, Reject};
 
 #[derive(Deserialize)]
 struct ResumeItem {
@@ -47,6 +47,10 @@ pub(super) struct Rare<'a> {
     max_members: Option<u32>,
     retention_days: Option<u32>,
     read_only: Option<bool>,
+    #[serde(borrow)]
+    code: Option<Text<'a>>,
+    pub(super) link: Option<Id>,
+    pub(super) uses: Option<u32>,
 }
 
 /// `null` is the nil id: that there is none is said, too.
@@ -58,6 +62,12 @@ impl<'a> Rare<'a> {
     /// Reads them from the frame.
     pub(super) fn of(text: &'a str) -> Result<Self, Reject> {
         serde_json::from_str(text).map_err(|error| Reject::because(ErrorCode::InvalidField, told(&error)))
+    }
+
+    /// The code of a link, if it is said. What has no form of a code is told as one that leads nowhere.
+    pub(super) fn code(&self) -> Result<Option<LinkCode>, Reject> {
+        let code = view(&self.code).map(|text| LinkCode::parse(text).ok_or(ErrorCode::InvalidCode.into()));
+        code.transpose()
     }
 
     /// Settings beside name, level, visibility and slow mode.

@@ -315,3 +315,39 @@ fn a_room_is_described_limited_moderated_and_deleted_over_http() {
         alice.bad("POST", &at("/messages"), json!({"key": k(), "text": "x"}), 404, "room_not_found");
     });
 }
+
+#[test]
+fn a_link_leads_into_a_hidden_room() {
+    on_every_driver(|server| {
+        let (mut alice, alice_id) = caller(server);
+        let (mut bob, _) = caller(server);
+        let k = || key().to_string();
+        let made =
+            alice.good("POST", "/v1/rooms", json!({"key": k(), "name": name(), "kind": "private"}), 201);
+        let room = made["room"].as_str().expect("an id").to_owned();
+        let at = |rest: &str| format!("/v1/rooms/{room}{rest}");
+        bob.bad("POST", &at("/join"), json!({"key": k()}), 404, "room_not_found");
+        let make = json!({"key": k(), "uses": 1, "seconds": 3600});
+        let link = alice.good("POST", &at("/links"), make.clone(), 200);
+        assert_eq!(alice.good("POST", &at("/links"), make, 200), link, "a retry");
+        let code = link["code"].as_str().expect("a code");
+        let look = bob.good("POST", "/v1/links/look", json!({"code": code}), 200);
+        assert_eq!((&look["room"], &look["members"]), (&json!(room), &json!(1)));
+        let wrong = bob.bad("POST", "/v1/links/look", json!({"code": "nothing"}), 401, "invalid_code");
+        assert_eq!(wrong.json()["code"], "invalid_code");
+        bob.good("POST", &at("/join"), json!({"key": k(), "code": code}), 200);
+        let (mut late, _) = caller(server);
+        late.bad("POST", &at("/join"), json!({"key": k(), "code": code}), 401, "invalid_code");
+        bob.bad("GET", &at("/links"), Value::Null, 403, "forbidden");
+        let other = alice.good("POST", &at("/links"), json!({"key": k()}), 200);
+        let links = alice.good("GET", &at("/links"), Value::Null, 200);
+        let listed = links["links"].as_array().expect("a list");
+        assert_eq!(
+            (listed.len(), &listed[0]["link"], &listed[0]["by"]),
+            (1, &other["link"], &json!(alice_id))
+        );
+        let end = format!("/links/{}?key={}", other["link"].as_str().expect("an id"), k());
+        alice.good("DELETE", &at(&end), Value::Null, 200);
+        late.bad("POST", &at("/join"), json!({"key": k(), "code": other["code"]}), 401, "invalid_code");
+    });
+}

@@ -395,8 +395,9 @@ export class Chat {
     return this.enter(room, { name, kind, role: 'owner', members: 1 }, version);
   }
 
-  /** Joins the room of that name, unless this user is in it already. */
+  /** Joins the room of that name or link's code, unless this user is in it already. */
   async join(name) {
+    if (/^[0-9a-f]{64}$/i.test(name)) return this.#joinByCode(name);
     const { room, kind } = await this.lynk.find(name);
     const joined = this.rooms.has(room) ? undefined : await this.lynk.join(room).catch((error) => { if (error.code !== 'conflict') throw error; });
     return this.enter(room, { name, kind: kind ?? 'public', role: 'member' }, joined?.version);
@@ -433,6 +434,12 @@ export class Chat {
     if (!room) return;
     room.takeSettings(settings);
     this.#changed(room);
+  }
+
+  async #joinByCode(code) {
+    const { room, name, kind } = await this.lynk.request('look', { code });
+    const joined = this.rooms.has(room) ? undefined : await this.lynk.request('join', { room, code });
+    return this.enter(room, { name, kind, role: 'member' }, joined?.version);
   }
 
   async deleteRoom(id) {

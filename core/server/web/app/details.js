@@ -81,6 +81,7 @@ export class Details {
           this.#deed(room.quiet ? 'mute' : 'bell', this.#notified(), () => this.#notifications(), false, 'menu'),
           !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),
           !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Edit the room', () => editRoom(chat, room, () => this.#frame())),
+          !room.direct && room.manages && this.#deed('plus', 'Invite by a link', () => this.#link()),
           !room.direct && room.manages && this.#deed('warning', 'Banned people', () => this.#banned()),
           !room.direct && this.#deed('leave', 'Leave the room', () => this.#leave(), true),
           !room.direct && room.role === 'owner' && this.#deed('trash', 'Delete the room', () => this.#delete(), true),
@@ -199,6 +200,32 @@ export class Details {
         return user;
       },
       done: (user) => { toast(`${user.display_name || user.user_name} was added`); this.#load(); } });
+  }
+
+  /** The links that live with a way to end them, and a way to make one. Its code is shown once. */
+  async #link() {
+    const room = this.#room;
+    const { lynk } = this.#chat;
+    const list = h('ul', { class: 'people' });
+    const code = h('p', { role: 'status' });
+    const load = async () => {
+      const { links } = await lynk.request('links', { room: room.id });
+      list.replaceChildren(...links.map((link) => h('li', { class: 'still' },
+        h('span', { class: 'person' }, h('span', {}, `Until ${new Date(link.until).toLocaleString()}`), h('span', { class: 'hint' }, `${count(link.uses, 'person', 'people')} joined${link.max_uses ? `, of ${link.max_uses}` : ''}`)),
+        h('button', { type: 'button', class: 'secondary', onclick: () => tell(() => lynk.request('unlink', { room: room.id, link: link.link })) }, 'End'))));
+      if (!links.length) list.append(h('li', { class: 'hint' }, 'There are no links.'));
+    };
+    const tell = async (work) => {
+      try { await work(); await load(); } catch (error) { toast(explain(error), { kind: 'error' }); }
+    };
+    const make = async () => {
+      const made = await lynk.request('link', { room: room.id });
+      code.replaceChildren('Give this code to whom you want to invite. It is shown once and works for a week: ', h('code', { dir: 'ltr' }, made.code));
+    };
+    try {
+      await load();
+      openDialog('Invite by a link', h('div', {}, list, code, h('button', { type: 'button', onclick: () => tell(make) }, 'Make a link')));
+    } catch (error) { toast(explain(error), { kind: 'error' }); }
   }
 
   /** Who may not come back, why, and a way to lift it. */

@@ -79,8 +79,8 @@ export function messagePerson(chat, done, typed = '') {
 
 export function joinRoom(chat, done, typed = '') {
   formDialog({
-    title: 'Join a room', about: 'Enter the room’s whole name. Rooms by invitation appear in your list as soon as somebody adds you.', label: 'Join', done,
-    fields: text('name', 'Room name', { value: typed, maxlength: 100 }),
+    title: 'Join a room', about: 'Enter the room’s whole name, or the code of a link that somebody gave you. Rooms by invitation appear in your list as soon as somebody adds you.', label: 'Join', done,
+    fields: text('name', 'Room name or code', { value: typed, maxlength: 100 }),
     submit: ({ name }) => (name.trim() ? chat.join(name.trim()) : say('Enter the name of a room.')),
   });
 }

@@ -164,6 +164,7 @@ impl World {
                 presence_round_nanos: 0,
                 source,
                 seed: self.random.next(),
+                links: lynk_auth::LinkKey::new([7; 32]),
             };
             let engine = Engine::new(config, Arc::clone(&self.keys), boot, self.server_now());
             let journal = (recovered.generation, number);

@@ -7,6 +7,7 @@ use lynk_model::{
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
+use super::links;
 use crate::Fault;
 use crate::sqlite::{bits, commit, number};
 
@@ -31,6 +32,9 @@ pub(super) fn apply(
         MetaChange::Create { row, members } => create(&tx, command, row, members)?,
         MetaChange::Event(event) => change(&tx, command, event)?,
         MetaChange::Block { by, user, on } => block(&tx, command.room, *by, *user, *on)?,
+        MetaChange::Link(link) => links::make(&tx, command, link)?,
+        MetaChange::Unlink { link } => links::end(&tx, command.room, *link)?,
+        MetaChange::Enter { hash } => links::enter(&tx, command, hash)?,
     };
     let MetaOutcome::Applied { version, event } = &outcome else {
         return Ok(outcome);
@@ -286,7 +290,11 @@ fn put_member(
     Ok(())
 }
 
-fn change(tx: &Transaction<'_>, command: &MetaTransaction, event: &MetaEvent) -> Result<MetaOutcome, Fault> {
+pub(super) fn change(
+    tx: &Transaction<'_>,
+    command: &MetaTransaction,
+    event: &MetaEvent,
+) -> Result<MetaOutcome, Fault> {
     let room = command.room;
     let known: Option<(u8, String, u64)> = tx
         .prepare_cached("SELECT kind, name, version FROM rooms WHERE room = ?1 AND deleted = 0")?
@@ -407,6 +415,7 @@ fn apply_event(
                 "DELETE FROM bans WHERE room = ?1",
                 "DELETE FROM mutes WHERE room = ?1",
                 "DELETE FROM pins WHERE room = ?1",
+                "DELETE FROM links WHERE room = ?1",
             ] {
                 execute(tx, sql, [room.0])?;
             }

@@ -10,7 +10,7 @@ use lynk_model::{DirectFrom, LoadedRoom, Personal, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::change::put_row;
-use super::{Rooms, change, load};
+use super::{Rooms, change, links, load};
 use crate::sqlite::{bits, commit, number, snapshot};
 use crate::{Fault, OpenError};
 
@@ -265,6 +265,9 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
     for pin in &loaded.pins {
         tx.prepare_cached("INSERT INTO pins (room, seq) VALUES (?1, ?2)")?
             .execute(params![room, bits(pin.0)])?;
+    }
+    for link in &loaded.links {
+        links::put(tx, row.room, link)?;
     }
     for waiting in &loaded.outbox {
         let mut event = Vec::new();

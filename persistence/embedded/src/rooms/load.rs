@@ -89,6 +89,7 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
         pins: all(connection, "SELECT seq FROM pins WHERE room = ?1 ORDER BY seq", at, |row| {
             Ok(Seq(number(row, 0)?))
         })?,
+        links: super::links::all(connection, room)?,
         blocks,
         outbox: all(
             connection,

@@ -133,4 +133,18 @@ CREATE TABLE direct_from (
     who INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- Links that let people in. `hash` is SHA-256 of the secret of the code, `uses_max` 0 for any number.
+CREATE TABLE links (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    link BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    by BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    uses_max INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    PRIMARY KEY (room, link)
+) STRICT, WITHOUT ROWID;
+",
 ];

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lynk_domain::{
-    AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
+    AckLevel, HistoryVisibility, Key, LinkId, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
     direct_room_id,
 };
 
@@ -13,13 +13,13 @@ use super::pages;
 use crate::memory::MemoryRooms;
 use crate::port::{RoomStore, ready};
 use crate::{
-    DirectFrom, ListQuery, Listed, LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction,
+    DirectFrom, Link, ListQuery, Listed, LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction,
     MoreSettings, NAME_RESERVED_MILLIS, Personal, RoomRow, RoomWish, Sentence, SentenceKind, Wish, fold_name,
 };
 
-const OWNER: UserId = UserId([1; 16]);
+pub(super) const OWNER: UserId = UserId([1; 16]);
 const GUEST: UserId = UserId([2; 16]);
-const ROOM: RoomId = RoomId([0x70; 16]);
+pub(super) const ROOM: RoomId = RoomId([0x70; 16]);
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
 fn row(room: RoomId, kind: RoomKind, name: &str) -> RoomRow {
@@ -43,7 +43,7 @@ fn row(room: RoomId, kind: RoomKind, name: &str) -> RoomRow {
 }
 
 /// A command of the owner whose key and hash are made of `number`.
-fn command(room: RoomId, number: u8, change: MetaChange) -> MetaTransaction {
+pub(super) fn command(room: RoomId, number: u8, change: MetaChange) -> MetaTransaction {
     MetaTransaction {
         room,
         actor: OWNER,
@@ -54,7 +54,7 @@ fn command(room: RoomId, number: u8, change: MetaChange) -> MetaTransaction {
     }
 }
 
-fn create(room: RoomId, number: u8, kind: RoomKind, name: &str) -> MetaTransaction {
+pub(super) fn create(room: RoomId, number: u8, kind: RoomKind, name: &str) -> MetaTransaction {
     let members = vec![(OWNER, Role::Owner)];
     command(room, number, MetaChange::Create { row: row(room, kind, name), members })
 }
@@ -88,18 +88,18 @@ fn every_setting(name: &str, kind: RoomKind) -> MetaEvent {
     }
 }
 
-fn apply<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> MetaOutcome {
+pub(super) fn apply<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> MetaOutcome {
     ready(store.apply(command)).expect("the store takes a command")
 }
 
-fn applied<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> u64 {
+pub(super) fn applied<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> u64 {
     match apply(store, command) {
         MetaOutcome::Applied { version, .. } => version,
         other => panic!("{other:?} for {command:?}"),
     }
 }
 
-fn load<R: RoomStore>(store: &R, room: RoomId) -> LoadedRoom {
+pub(super) fn load<R: RoomStore>(store: &R, room: RoomId) -> LoadedRoom {
     ready(store.load(room)).expect("readable")
 }
 
@@ -651,6 +651,22 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
             let members = vec![(OWNER, Role::Owner), (user, Role::Member)];
             let members = if user == OWNER { members[..1].to_vec() } else { members };
             MetaChange::Create { row: row(RoomId::NIL, kind, &name), members }
+        }
+        2 => {
+            let number = 1 + random.below(4) as u8;
+            match random.below(4) {
+                0 => MetaChange::Unlink { link: LinkId([number; 16]) },
+                1 => MetaChange::Enter { hash: [number; 32] },
+                _ => MetaChange::Link(Box::new(Link {
+                    id: LinkId([number; 16]),
+                    hash: [number; 32],
+                    by: user,
+                    at: Millis(wall),
+                    until: Millis(wall + random.below(9 * DAY)),
+                    uses_max: random.below(3) as u32,
+                    uses: 0,
+                })),
+            }
         }
         _ => MetaChange::Event(event),
     };

@@ -160,6 +160,16 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
     }
     out.number(room.pins.len() as u64);
     room.pins.iter().for_each(|pin| out.number(pin.0));
+    out.number(room.links.len() as u64);
+    for link in &room.links {
+        out.id(link.id.0);
+        out.bytes(&link.hash);
+        out.id(link.by.0);
+        out.number(link.at.0);
+        out.number(link.until.0);
+        out.number(link.uses_max.into());
+        out.number(link.uses.into());
+    }
     out.number(room.outbox.len() as u64);
     for row in &room.outbox {
         out.number(row.version);

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use lynk_domain::{Key, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{Key, LinkId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
-    BLOCKS_PER_USER_MAX, DirectFrom, ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange,
-    MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, Personal, RoomRow, RoomWish,
-    Sentence, SentenceKind, StoreError, rooms_max, unique_name,
+    BLOCKS_PER_USER_MAX, DirectFrom, LINKS_PER_ROOM_MAX, Link, ListQuery, Listed, LoadedRoom, MemberRow,
+    Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow,
+    Personal, RoomRow, RoomWish, Sentence, SentenceKind, StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -35,6 +35,7 @@ struct Room {
     bans: BTreeMap<UserId, Sentence>,
     mutes: BTreeMap<UserId, Sentence>,
     pins: BTreeSet<Seq>,
+    links: BTreeMap<LinkId, Link>,
     outbox: BTreeMap<u64, OutboxRow>,
 }
 
@@ -103,6 +104,44 @@ impl MemoryRooms {
         MetaOutcome::Applied { version: 0, event: None }
     }
 
+    fn link(&mut self, tx: &MetaTransaction, link: &Link) -> MetaOutcome {
+        let Some(room) = self.rooms.get_mut(&tx.room).filter(|room| room.row.deleted == Millis(0)) else {
+            return MetaOutcome::Missing;
+        };
+        if room.links.contains_key(&link.id) {
+            return MetaOutcome::Exists;
+        }
+        if room.links.values().filter(|link| link.lives(tx.wall)).count() >= LINKS_PER_ROOM_MAX as usize {
+            return MetaOutcome::Limit;
+        }
+        room.links.retain(|_, link| link.lives(tx.wall));
+        room.links.insert(link.id, link.clone());
+        MetaOutcome::Applied { version: 0, event: None }
+    }
+
+    fn unlink(&mut self, room: RoomId, link: LinkId) -> MetaOutcome {
+        match self.rooms.get_mut(&room).and_then(|room| room.links.remove(&link)) {
+            Some(_) => MetaOutcome::Applied { version: 0, event: None },
+            None => MetaOutcome::NoLink,
+        }
+    }
+
+    fn enter(&mut self, tx: &MetaTransaction, hash: &[u8; 32]) -> MetaOutcome {
+        let Some(room) = self.rooms.get(&tx.room) else { return MetaOutcome::NoLink };
+        let mut links = room.links.values();
+        let Some(id) = links.find(|link| link.hash == *hash && link.lives(tx.wall)).map(|link| link.id)
+        else {
+            return MetaOutcome::NoLink;
+        };
+        let outcome = self.change(tx, &MetaEvent::Joined { user: tx.actor, role: Role::Member });
+        if matches!(outcome, MetaOutcome::Applied { .. })
+            && let Some(link) = self.rooms.get_mut(&tx.room).and_then(|room| room.links.get_mut(&id))
+        {
+            link.uses += 1;
+        }
+        outcome
+    }
+
     fn create(&mut self, tx: &MetaTransaction, row: &RoomRow, members: &[(UserId, Role)]) -> MetaOutcome {
         if self.rooms.contains_key(&tx.room) {
             return MetaOutcome::Exists;
@@ -126,6 +165,7 @@ impl MemoryRooms {
             bans: BTreeMap::new(),
             mutes: BTreeMap::new(),
             pins: BTreeSet::new(),
+            links: BTreeMap::new(),
             outbox: BTreeMap::from([(1, outbox_row(tx, 1, &event))]),
         };
         self.rooms.insert(tx.room, room);
@@ -224,6 +264,7 @@ impl Room {
                 self.bans.clear();
                 self.mutes.clear();
                 self.pins.clear();
+                self.links.clear();
             }
         }
     }
@@ -247,6 +288,7 @@ impl RoomStore for MemoryRooms {
             bans: found.bans.values().cloned().collect(),
             mutes: found.mutes.values().cloned().collect(),
             pins: found.pins.iter().copied().collect(),
+            links: found.links.values().cloned().collect(),
             blocks,
             outbox: found.outbox.values().cloned().collect(),
             ..LoadedRoom::default()
@@ -265,6 +307,9 @@ impl RoomStore for MemoryRooms {
             MetaChange::Create { row, members } => self.create(tx, row, members),
             MetaChange::Event(event) => self.change(tx, event),
             MetaChange::Block { by, user, on } => self.block(tx.room, *by, *user, *on),
+            MetaChange::Link(link) => self.link(tx, link),
+            MetaChange::Unlink { link } => self.unlink(tx.room, *link),
+            MetaChange::Enter { hash } => self.enter(tx, hash),
         };
         if let MetaOutcome::Applied { version, .. } = outcome
             && !tx.key.is_nil()
@@ -504,6 +549,7 @@ impl Fill for MemoryRooms {
                         bans: loaded.bans.iter().map(|ban| (ban.user, ban.clone())).collect(),
                         mutes: loaded.mutes.iter().map(|mute| (mute.user, mute.clone())).collect(),
                         pins: loaded.pins.iter().copied().collect(),
+                        links: loaded.links.iter().map(|link| (link.id, link.clone())).collect(),
                         outbox: loaded.outbox.iter().map(|row| (row.version, row.clone())).collect(),
                         row,
                     };

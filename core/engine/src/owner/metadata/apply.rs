@@ -73,6 +73,7 @@ impl Room {
                 self.bans.clear();
                 self.mutes.clear();
                 self.pins.clear();
+                self.links.clear();
                 self.rounds.clear();
                 self.moved.clear();
             }
@@ -100,6 +101,7 @@ impl Room {
             }
         }
         self.bans = rows.bans.iter().map(|ban| (ban.user, ban.until)).collect();
+        self.links = rows.links;
         self.mutes = rows.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
         let members = &self.members;
         self.cut_off.retain(|user| !members.contains_key(user));
@@ -132,7 +134,11 @@ impl Books {
                 event
             }
             MetaChange::Event(event) => event,
-            MetaChange::Block { .. } => return,
+            MetaChange::Enter { hash } => {
+                room.links.iter_mut().filter(|link| link.hash == hash).for_each(|link| link.uses += 1);
+                MetaEvent::Joined { user: tx.actor, role: Role::Member }
+            }
+            MetaChange::Block { .. } | MetaChange::Link(_) | MetaChange::Unlink { .. } => return,
         };
         let subject = event.subject().unwrap_or_default();
         let mut left = Vec::new();

@@ -13,6 +13,7 @@ use super::super::books::Found;
 use super::super::change::target_in_window;
 use super::super::keys::Digest;
 use super::super::room::{Member, Room, stands};
+use super::links::{plan_enter, plan_link, plan_unlink};
 use crate::EngineConfig;
 
 /// Bans, and mutes, that stand in one room at a time.
@@ -56,6 +57,8 @@ pub(super) fn key_of(command: &Command<'_>, room: RoomId) -> Key {
         | Command::Block { key, .. }
         | Command::Pin { key, .. }
         | Command::Settings { key, .. }
+        | Command::Link { key, .. }
+        | Command::Unlink { key, .. }
         | Command::DeleteRoom { key, .. } => *key,
         _ => Key(room.0),
     }
@@ -75,7 +78,8 @@ pub(super) fn hash_of(command: &Command<'_>) -> u64 {
             digest_more(&mut digest, more)
         }
         Command::Direct { .. } => digest.bytes(&[2]),
-        Command::Join { .. } => digest.bytes(&[3]),
+        Command::Join { secret: None, .. } => digest.bytes(&[3]),
+        Command::Join { secret: Some(secret), .. } => digest.bytes(&[3]).bytes(secret),
         Command::Invite { user, .. } => digest.bytes(&[4]).bytes(&user.0),
         Command::Leave { .. } => digest.bytes(&[5]),
         Command::Role { user, role, .. } => digest.bytes(&[6, *role as u8]).bytes(&user.0),
@@ -102,6 +106,10 @@ pub(super) fn hash_of(command: &Command<'_>) -> u64 {
             digest_more(&mut digest, more)
         }
         Command::DeleteRoom { .. } => digest.bytes(&[16]),
+        Command::Link { seconds, uses, .. } => {
+            digest.bytes(&[17]).number(seconds.unwrap_or(u64::MAX)).number(uses.map_or(u64::MAX, u64::from))
+        }
+        Command::Unlink { link, .. } => digest.bytes(&[18]).bytes(&link.0),
         _ => &mut digest,
     };
     digest.0
@@ -165,7 +173,8 @@ pub(super) fn plan(
             }
             Ok(Planned::Change(MetaChange::Block { by: actor, user: *user, on: *on }))
         }
-        Command::Join { .. } => plan_join(room, actor, now.wall, limits),
+        Command::Join { secret: None, .. } => plan_join(room, actor, now.wall, limits),
+        Command::Join { secret: Some(secret), .. } => plan_enter(room, actor, secret, now.wall, limits),
         _ => {
             let member = room.member(actor, now.wall)?;
             if room.kind() == RoomKind::Direct {
@@ -265,6 +274,14 @@ fn plan_inside(
             }
             check_space(room, limits)?;
             event(MetaEvent::Joined { user: *user, role: Role::Member })
+        }
+        Command::Link { key, seconds, uses, .. } => {
+            require(role, Action::Invite)?;
+            plan_link(room, actor, (*key, *seconds, *uses), now, config)
+        }
+        Command::Unlink { link, .. } => {
+            require(role, Action::Invite)?;
+            plan_unlink(room, *link)
         }
         Command::Leave { .. } => {
             let owners = || room.members.values().filter(|m| m.role == Role::Owner).count();
@@ -425,7 +442,7 @@ fn check_sentences(list: &BTreeMap<UserId, Millis>, user: UserId, wall: Millis) 
     Err(Reject::because(ErrorCode::LimitReached, "the room has as many of them as it may"))
 }
 
-fn check_space(room: &Room, limits: &Limits) -> Result<(), Reject> {
+pub(super) fn check_space(room: &Room, limits: &Limits) -> Result<(), Reject> {
     let own = room.info.as_ref().map_or(0, |row| row.members_max);
     let max = if own == 0 { limits.room_members_max } else { own.min(limits.room_members_max) };
     if room.members.len() < max as usize {
