@@ -205,6 +205,7 @@ impl<'a> World<'a> {
         self.must("owner", pin);
         private.set("room", room.as_str().expect("an id"));
         private.set("user", self.id("target"));
+        self.link(&mut private, &room);
         self.private = private;
         // Both sides of the block have said something lately, and not deleted it.
         let (room, blocked) = (json!(self.conversation.fill("{room}")), self.id("blocked"));
@@ -225,7 +226,16 @@ impl<'a> World<'a> {
         public.set("room", room.as_str().expect("an id"));
         public.set("room_name", name);
         public.set("user", self.id("target"));
+        self.link(&mut public, &room);
         self.public = public;
+    }
+
+    /// A link into a room.
+    fn link(&mut self, places: &mut Places, room: &Value) {
+        let made = self.must("owner", json!({"op": "link", "room": room, "key": key().to_string()}));
+        for place in ["code", "link"] {
+            places.set(place, made[place].as_str().expect("a text"));
+        }
     }
 
     /// What the places of a row are for somebody of a column.
@@ -247,6 +257,12 @@ impl<'a> World<'a> {
         if matches!(column, "passer-by" | "blocked") {
             places.set("pinned", places.fill("{seq}"));
         }
+        if column == "blocked" {
+            for place in ["code", "link"] {
+                places.set(place, self.private.fill(&format!("{{{place}}}")));
+            }
+        }
+        places.set("no_code", "ab".repeat(32));
         for (place, who) in [
             ("outsider", "outsider"),
             ("an_owner", "owner"),
@@ -305,8 +321,10 @@ fn command(server: &Server, token: Option<&str>, command: &str, places: &Places)
     socket.ask(serde_json::from_str(&places.fill(command)).expect(command))
 }
 
+/// The code of a refusal. (An answer that is none may carry the code of a link.)
 fn word(answer: &Value) -> String {
-    answer["code"].as_str().unwrap_or("ok").to_owned()
+    let refused = answer["ev"].as_str().is_none_or(|kind| kind == "error");
+    answer["code"].as_str().filter(|_| refused).unwrap_or("ok").to_owned()
 }
 
 fn rest_word((status, answer): &(u16, Value)) -> String {
@@ -495,8 +513,11 @@ fn what_is_hidden_is_answered_as_what_does_not_exist() {
         nothing.set("room", none.clone());
         nothing.set("room_name", "a-name-that-nobody-has");
         let ids = [room.as_str(), &none];
-        let about_room = |text: &str| text.contains("{room}") || text.contains("{room_name}");
-        if let Some(rest) = row.rest.filter(|(_, path, body)| about_room(path) || about_room(body)) {
+        // Whoever has a code knows of the room.
+        let about_room = |text: &str| {
+            ["{room}", "{room_name}"].iter().any(|place| text.contains(place)) && !text.contains("{code}")
+        };
+        if let Some(rest) = row.rest.filter(|(_, path, body)| about_room(&[*path, *body].concat())) {
             let one = request(&server, Some(&stranger), rest, &hidden);
             let other = request(&server, Some(&stranger), rest, &nothing);
             let (a, b) = (comparable(&one.1, &ids), comparable(&other.1, &ids));

@@ -4,7 +4,8 @@
 //! in [`OPEN`] when it needs no token. A row has a name, the request (method, path, body), the command that asks the same, and one answer for each
 //! column: `ok` or a code. `LYNK_UPDATE_DOCS=1` writes the page. Places: `{room}`, `{room_name}`, `{user}` (a plain member; on the other side of a
 //! conversation the one who blocks), `{outsider}`, `{an_owner}`, `{an_admin}`, `{a_moderator}`, `{a_muted}`, `{a_banned}`, `{seq}` (of somebody's message),
-//! `{own}` (of one's own), `{pinned}`, `{key}` (new each time), `{name}` (that nobody has), `{token}`, `{foreign_token}`, `{session}`, `{foreign_session}`, `{my_name}`.
+//! `{own}` (of one's own), `{pinned}`, `{key}` (new each time), `{name}` (that nobody has), `{token}`, `{foreign_token}`, `{session}`, `{foreign_session}`, `{my_name}`,
+//! `{code}` and `{link}` (of a link into the room; of another room for `blocked`), `{no_code}`.
 
 /// Method, path and body of a request.
 pub(super) type Request = (&'static str, &'static str, &'static str);
@@ -188,6 +189,42 @@ pub(super) const ROOM: &[Row] = &[
         Some(("GET", "/v1/rooms/{room}/pins", "")),
         Some(r#"{"op":"pins","room":"{room}"}"#),
         "not_signed_in invalid_token room_not_found not_a_member banned ok ok ok ok ok ok",
+    ),
+    row(
+        "make a link",
+        Some(("POST", "/v1/rooms/{room}/links", r#"{"key":"{key}","uses":2}"#)),
+        Some(r#"{"op":"link","room":"{room}","key":"{key}","uses":2}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
+        "links",
+        Some(("GET", "/v1/rooms/{room}/links", "")),
+        Some(r#"{"op":"links","room":"{room}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
+        "end a link",
+        Some(("DELETE", "/v1/rooms/{room}/links/{link}?key={key}", "")),
+        Some(r#"{"op":"unlink","room":"{room}","link":"{link}","key":"{key}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
+        "look at a link",
+        Some(("POST", "/v1/links/look", r#"{"code":"{code}"}"#)),
+        Some(r#"{"op":"look","code":"{code}"}"#),
+        "not_signed_in invalid_token ok ok banned ok ok ok ok ok ok",
+    ),
+    row(
+        "look at a code that nobody made",
+        Some(("POST", "/v1/links/look", r#"{"code":"{no_code}"}"#)),
+        Some(r#"{"op":"look","code":"{no_code}"}"#),
+        "not_signed_in invalid_token invalid_code invalid_code invalid_code invalid_code invalid_code invalid_code invalid_code invalid_code invalid_code",
+    ),
+    row(
+        "join by a link",
+        Some(("POST", "/v1/rooms/{room}/join", r#"{"key":"{key}","code":"{code}"}"#)),
+        Some(r#"{"op":"join","room":"{room}","key":"{key}","code":"{code}"}"#),
+        "not_signed_in invalid_token ok ok banned invalid_code ok ok ok ok ok",
     ),
     row(
         "read",
