@@ -42,7 +42,7 @@ pub(crate) fn exif(orientation: u16) -> Vec<u8> {
     tiff.extend([0, 0]);
     // Description: text at offset 38.
     tiff.extend([0x0e, 0x01, 2, 0]);
-    tiff.extend(u32::try_from(SECRET.len()).unwrap().to_le_bytes());
+    tiff.extend(u32::try_from(SECRET.len()).expect("it fits").to_le_bytes());
     tiff.extend(38_u32.to_le_bytes());
     tiff.extend([0; 4]);
     tiff.extend(SECRET);
@@ -52,7 +52,7 @@ pub(crate) fn exif(orientation: u16) -> Vec<u8> {
 fn segment(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let mut segment = vec![0xff, kind];
-    segment.extend(u16::try_from(content.len() + 2).unwrap().to_be_bytes());
+    segment.extend(u16::try_from(content.len() + 2).expect("it fits").to_be_bytes());
     segment.extend(content);
     segment
 }
@@ -88,7 +88,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 pub(crate) fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let mut chunk = u32::try_from(content.len()).unwrap().to_be_bytes().to_vec();
+    let mut chunk = u32::try_from(content.len()).expect("it fits").to_be_bytes().to_vec();
     chunk.extend(kind);
     chunk.extend(content);
     chunk.extend(crc(&chunk[4..]).to_be_bytes());
@@ -130,7 +130,7 @@ pub(crate) fn png_of(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
 
 fn riff_chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let mut chunk = name.to_vec();
-    chunk.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+    chunk.extend(u32::try_from(content.len()).expect("it fits").to_le_bytes());
     chunk.extend(content);
     chunk.resize(chunk.len().next_multiple_of(2), 0);
     chunk
@@ -151,7 +151,7 @@ pub(crate) fn webp(picture: &RgbaImage, orientation: u16) -> Vec<u8> {
     file.extend(riff_chunk(b"XMP ", SECRET));
     file.extend(riff_chunk(b"note", SECRET));
     let mut whole = b"RIFF".to_vec();
-    whole.extend(u32::try_from(file.len()).unwrap().to_le_bytes());
+    whole.extend(u32::try_from(file.len()).expect("it fits").to_le_bytes());
     whole.extend(file);
     whole
 }
@@ -166,7 +166,7 @@ pub(crate) fn gif(width: u32, height: u32, frames: usize) -> Vec<u8> {
     drop(encoder);
     let table = if plain[10] & 0x80 == 0 { 0 } else { 3 << ((plain[10] & 7) + 1) };
     let (head, rest) = plain.split_at(13 + table);
-    let short = u8::try_from(SECRET.len()).unwrap();
+    let short = u8::try_from(SECRET.len()).expect("it fits");
     let mut file = head.to_vec();
     file.extend([0x21, 0xfe, short]);
     file.extend(SECRET);

@@ -17,7 +17,7 @@ impl Random {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
+        usize::try_from(self.next() % bound as u64).expect("it fits")
     }
 }
 
@@ -28,7 +28,7 @@ fn change(file: &mut Vec<u8>, random: &mut Random) {
         }
         let at = random.below(file.len());
         match random.below(5) {
-            0 => file[at] = u8::try_from(random.below(256)).unwrap(),
+            0 => file[at] = u8::try_from(random.below(256)).expect("it fits"),
             1 => file[at] = [0, 0xff, 0x7f, 0x80][random.below(4)],
             2 => file.truncate(at),
             3 => {

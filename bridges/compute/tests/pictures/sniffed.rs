@@ -3,7 +3,7 @@ use lynk_compute::{MediaType, SNIFF_BYTES, sniff};
 use crate::files;
 
 fn ftyp(brands: &[&[u8; 4]]) -> Vec<u8> {
-    let mut file = u32::try_from(8 + 4 + brands.len() * 4).unwrap().to_be_bytes().to_vec();
+    let mut file = u32::try_from(8 + 4 + brands.len() * 4).expect("it fits").to_be_bytes().to_vec();
     file.extend(b"ftyp");
     file.extend(brands[0]);
     file.extend([0; 4]);

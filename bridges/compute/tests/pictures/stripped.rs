@@ -65,7 +65,7 @@ fn animations_keep_their_frames_and_their_number_is_bounded() {
     let (clean, stripped) = strip(MediaType::Gif, &files::gif(16, 16, 5)).expect("a good picture");
     assert_eq!(stripped.frames, 5);
     assert!(holds(&clean, b"NETSCAPE2.0"), "it still repeats");
-    let max = usize::try_from(FRAMES_MAX).unwrap();
+    let max = usize::try_from(FRAMES_MAX).expect("it fits");
     // One frame again and again: head, and the frame's block up to the trailer.
     let one = strip(MediaType::Gif, &files::gif(2, 2, 1)).expect("a good picture").0;
     let image = one.iter().rposition(|byte| *byte == 0x2c).expect("a frame");
@@ -81,7 +81,7 @@ fn passes_over_a_jpeg_are_bounded() {
     let start = plain.windows(2).position(|two| two == [0xff, 0xda]).expect("a scan");
     let scans =
         |count| [&plain[..start], &plain[start..plain.len() - 2].repeat(count), &[0xff, 0xd9]].concat();
-    let max = usize::try_from(SCANS_MAX).unwrap();
+    let max = usize::try_from(SCANS_MAX).expect("it fits");
     assert!(strip(MediaType::Jpeg, &scans(max)).is_ok());
     assert!(matches!(strip(MediaType::Jpeg, &scans(max + 1)), Err(StripError::TooComplex)));
 }
