@@ -6,13 +6,18 @@
 //!
 //! What can fail: the server, or a right that the role does not have.
 
+use std::time::Duration;
+
 use scylla::client::session::Session;
+use scylla::statement::unprepared::Statement;
 
 use crate::connect::{self, Connect, ConnectError, check_name};
 use crate::{Fault, FaultKind, grants};
 
 /// Version of the tables that this program makes and needs.
 pub const VERSION: i32 = 3;
+/// A change of the schema is agreed on by all nodes, each of which writes it: on a busy cluster that takes many seconds.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often rows are kept, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -105,6 +110,8 @@ pub async fn migrate(connect: &Connect, migration: &Migration) -> Result<i32, Co
     let replication = replication_map(&migration.replication)?;
     let session = connect::session(connect).await?;
     let run = async |statement: String| -> Result<(), ConnectError> {
+        let mut statement = Statement::new(statement);
+        statement.set_request_timeout(Some(CHANGE_TIMEOUT));
         session.query_unpaged(statement, ()).await.map_err(|error| Fault::of_write(&error))?;
         Ok(())
     };
