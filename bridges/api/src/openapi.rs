@@ -182,7 +182,7 @@ fn path_parameters(path: &str) -> Value {
     names
         .map(|name| {
             let schema = match name {
-                "room" | "user" | "session" => json!({"type": "string", "format": "uuid"}),
+                "room" | "user" | "session" | "link" => json!({"type": "string", "format": "uuid"}),
                 "seq" => json!({"type": "integer", "minimum": 1, "maximum": lynk_protocol::MAX_SAFE_INTEGER}),
                 _ => json!({"type": "string", "minLength": 1}),
             };
