@@ -33,6 +33,7 @@ docs: ## rewrite the generated tables of the documentation
 	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-postgres --test postgres documentation
 	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-kafka --test documentation
 	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-redis --test redis documentation
+	LYNK_UPDATE_DOCS=1 $(CARGO) test -q -p lynk-server --test live the_page_shows_the_table
 
 instructions: ## instructions per message by callgrind, compared with the kept baseline
 	scripts/instructions
