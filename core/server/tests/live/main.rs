@@ -12,6 +12,7 @@ mod google;
 #[path = "../../../../bridges/push/tests/push/schema.rs"]
 mod schema;
 
+mod authorization;
 mod bad_input;
 mod chat;
 mod command_line;
