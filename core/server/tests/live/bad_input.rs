@@ -51,7 +51,7 @@ fn broken_commands_are_refused_with_their_codes_and_the_connection_lives() {
     let server = Server::start(temp.path(), &[]);
     let mut client = Chatter::sign_in(&server);
     let room = client.create();
-    let deep = format!(r#"{{"id":9,"op":"ping","resume":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    let deep = format!(r#"{{"id":9,"op":"ping","mentions":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     for (frame, code) in [
         ("nonsense", "bad_request"),
         ("[]", "bad_request"),
