@@ -225,9 +225,13 @@ fn no_secret_is_in_a_log_an_error_a_page_the_process_list_or_an_environment() {
 }
 
 /// `lynk serve` in a directory and with a limit in which a core file would be written.
+///
+/// Shells start background jobs with SIGQUIT ignored, which programs inherit: the signal is set to what it does by default.
 fn with_cores(place: &Path, run: &[&str]) -> Command {
-    let mut command = Command::new("sh");
+    let mut command = Command::new("env");
     command.args([
+        "--default-signal=QUIT",
+        "sh",
         "-c",
         "ulimit -S -c unlimited 2>/dev/null || ulimit -S -c \"$(ulimit -H -c)\"; exec \"$@\"",
         "sh",
