@@ -211,11 +211,13 @@ pub fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::MessageNotFound
         | ErrorCode::UserNotFound
         | ErrorCode::SessionNotFound
+        | ErrorCode::AttachmentNotFound
         | ErrorCode::UnknownOp => StatusCode::NOT_FOUND,
         ErrorCode::Conflict
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NameTaken
         | ErrorCode::LastOwner
+        | ErrorCode::AttachmentNotReady
         | ErrorCode::LimitReached => StatusCode::CONFLICT,
         ErrorCode::KeyExpired => StatusCode::GONE,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -258,7 +258,7 @@ mod tests {
         let error = |body: &str| decode_body::<types::SendMessage>(body.as_bytes()).expect_err("wrong");
         for (body, code) in [
             ("{", ErrorCode::BadRequest),
-            (r#"{"key":"k"}"#, ErrorCode::InvalidField),
+            (r#"{"text":"t"}"#, ErrorCode::InvalidField),
             (r#"{"key":"k","text":"a","text":"b"}"#, ErrorCode::InvalidField),
             (r#"{"key":"s3cr3t","text":7}"#, ErrorCode::InvalidField),
             (r#"{"key":"k","text":"t","reply_to":"s3cr3t"}"#, ErrorCode::InvalidField),

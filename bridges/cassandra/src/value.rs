@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn parts_survive_and_none_are_nothing() {
-        let parts = Parts { mentions: Mentions::new(true, vec![UserId([3; 16])]) };
+        let parts = Parts::of_mentions(Mentions::new(true, vec![UserId([3; 16])]));
         let value = encode_parts(&parts);
         assert_eq!(decode_parts(&value).expect("decodes"), parts);
         assert!(decode_parts(&value[..value.len() - 1]).is_err());

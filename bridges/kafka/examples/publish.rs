@@ -51,6 +51,7 @@ impl Rooms {
                 n: Ordinal(seq),
                 reply_to: Seq(0),
                 mentions: lynk_model::Mentions::default(),
+                attachments: Vec::new(),
                 text: None,
             },
         }

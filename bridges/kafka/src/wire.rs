@@ -8,7 +8,7 @@ use lynk_domain::{
     UserId,
 };
 use lynk_model::event::{Event, EventBody, Subject, Topic};
-use lynk_model::{Mentions, MetaEvent};
+use lynk_model::{Attachment, Mentions, MetaEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,9 +67,34 @@ pub(crate) struct Posted {
     /// It mentions everybody in the room; absent when it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mention_all: Option<bool>,
+    /// Its files; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attachments: Option<Vec<File>>,
     /// Its text, where texts are published and it is not too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
+}
+
+/// A file of a message.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, PartialEq, Debug)]
+pub(crate) struct File {
+    /// The file's id.
+    #[schemars(extend("format" = "uuid"))]
+    pub(crate) id: String,
+    /// What it is, as HTTP names it.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// Pixels across; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) width: Option<u32>,
+    /// Pixels down; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) height: Option<u32>,
+    /// What its sender called it, where texts are published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
 }
 
 /// A message was edited, deleted or reacted to.
@@ -328,7 +353,7 @@ impl Wire {
             Self::Updated(Updated { head: head.clone(), place: place.clone(), target: target.0, change })
         };
         match &event.body {
-            EventBody::Posted { id, n, reply_to, mentions, text } => Self::Posted(Posted {
+            EventBody::Posted { id, n, reply_to, mentions, attachments, text } => Self::Posted(Posted {
                 head,
                 place,
                 message: id.to_string(),
@@ -336,6 +361,7 @@ impl Wire {
                 reply_to: (reply_to.0 != 0).then_some(reply_to.0),
                 mentions: named(mentions),
                 mention_all: mentions.all().then_some(true),
+                attachments: files(attachments),
                 text: text.clone(),
             }),
             EventBody::Edited { target, mentions, text } => {
@@ -383,6 +409,7 @@ impl Wire {
                     n: Ordinal(wire.n),
                     reply_to: Seq(wire.reply_to.unwrap_or(0)),
                     mentions: mentions_of(wire.mentions, wire.mention_all)?,
+                    attachments: attachments_of(wire.attachments)?,
                     text: wire.text,
                 };
                 of_room(&wire.head, &wire.place, body)
@@ -427,6 +454,35 @@ fn mentions_of(users: Option<Vec<String>>, all: Option<bool>) -> Option<Mentions
     let users = users.unwrap_or_default();
     let users = users.iter().map(|user| UserId::parse(user)).collect::<Option<_>>()?;
     Some(Mentions::new(all == Some(true), users))
+}
+
+fn files(attachments: &[Attachment]) -> Option<Vec<File>> {
+    let pixels = |side: u32| (side != 0).then_some(side);
+    let file = |one: &Attachment| File {
+        id: one.id.to_string(),
+        kind: one.kind.clone(),
+        bytes: one.bytes,
+        width: pixels(one.width),
+        height: pixels(one.height),
+        name: some(&one.name),
+    };
+    (!attachments.is_empty()).then(|| attachments.iter().map(file).collect())
+}
+
+/// `None` when an id is none.
+fn attachments_of(files: Option<Vec<File>>) -> Option<Vec<Attachment>> {
+    let attachment = |File { id, kind, bytes, width, height, name }: File| {
+        let (width, height) = (width.unwrap_or(0), height.unwrap_or(0));
+        Some(Attachment {
+            id: MediaId::parse(&id)?,
+            name: name.unwrap_or_default(),
+            kind,
+            bytes,
+            width,
+            height,
+        })
+    };
+    files.unwrap_or_default().into_iter().map(attachment).collect()
 }
 
 fn time(at: Millis) -> Option<u64> {

@@ -35,7 +35,7 @@ use lynk_domain::Lsn;
 use lynk_embedded::MessageLog;
 use lynk_journal::{Disk, Drainer, SharedReader};
 use lynk_mailbox::{Consumer, Doorbell, Producer};
-use lynk_model::port::{LastFault, MessageStore, RoomStore};
+use lynk_model::port::{Files, LastFault, MessageStore, RoomStore};
 use lynk_model::{RequestId, SourceId, StoreReply, StoreRequest};
 use lynk_telemetry::Board;
 use tokio::runtime::Runtime;
@@ -83,6 +83,8 @@ pub struct StoreParts<D: Disk, M, R> {
     pub rooms_outside: bool,
     /// Is told the folded form of each name that a room got. Called on the bridge's thread, so it must not block.
     pub named: Named,
+    /// Who keeps the files of messages.
+    pub files: Arc<dyn Files>,
     /// Reads journals; others may have a share of it.
     pub reader: SharedReader<D>,
     /// Moves them.
@@ -157,6 +159,7 @@ impl StoreBridge {
             rooms,
             rooms_outside,
             named,
+            files,
             reader,
             drainer,
             disk,
@@ -190,6 +193,7 @@ impl StoreBridge {
             messages: messages.store,
             rooms,
             named,
+            files,
             records: reader.clone(),
             in_flight_max: options.in_flight_max.max(1),
             circuits: requests::Circuits {

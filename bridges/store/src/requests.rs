@@ -16,7 +16,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use lynk_bridge::{Circuit, Desks};
 use lynk_domain::{Nanos, ShardId};
 use lynk_journal::{Disk, SharedReader};
-use lynk_model::port::{LastFault, MessageStore, RoomStore, StoreFault};
+use lynk_model::port::{Files, LastFault, MessageStore, RoomStore, StoreFault};
 use lynk_model::{
     MetaChange, MetaEvent, MetaOutcome, RequestId, StoreError, StoreReply, StoreRequest, execute, fold_name,
     name_is_unique,
@@ -49,6 +49,7 @@ pub(crate) struct Answering<D: Disk, M, R> {
     pub(crate) messages: M,
     pub(crate) rooms: R,
     pub(crate) named: Named,
+    pub(crate) files: Arc<dyn Files>,
     pub(crate) records: SharedReader<D>,
     pub(crate) in_flight_max: usize,
     pub(crate) circuits: Circuits,
@@ -89,6 +90,8 @@ impl Needs {
             | StoreRequest::Clear { .. }
             | StoreRequest::Apply(_)
             | StoreRequest::Confirm { .. } => (false, true),
+            // Whoever keeps files has a health of its own.
+            StoreRequest::Attach { .. } | StoreRequest::Release { .. } => (false, false),
         };
         Self { messages, rooms }
     }
@@ -238,10 +241,10 @@ where
         request: StoreRequest,
     ) -> impl Future<Output = Answered> + use<D, M, R> {
         let (messages, mut rooms) = (self.messages.clone(), self.rooms.clone());
-        let mut records = self.records.clone();
+        let (mut records, files) = (self.records.clone(), Arc::clone(&self.files));
         async move {
             let taken = Instant::now();
-            let reply = execute(&request, &messages, &mut rooms, &mut records).await;
+            let reply = execute(&request, &messages, &mut rooms, &mut records, &*files).await;
             let name = name_of(&request, &reply);
             let (messages_fault, rooms_fault) = (messages.last_fault(), rooms.last_fault());
             Answered { shard, id, reply, name, needs, taken, messages_fault, rooms_fault }
@@ -297,7 +300,7 @@ where
                 told = true;
             }
         }
-        if !told {
+        if !told && (needs.messages || needs.rooms) {
             // Neither store complained: a record could not be read from its journal.
             failed("messages", messages, "journal", &format!("a journaled record cannot be read: {error:?}"));
         }

@@ -13,7 +13,7 @@ use lynk_journal::{
 };
 use lynk_model::contract::{History, Random};
 use lynk_model::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
-use lynk_model::port::{MessageStore, ready};
+use lynk_model::port::{MessageStore, NoFiles, ready};
 use lynk_model::{
     LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, OwnedRecord, PageQuery, RecordAt,
     RequestId, SourceId, StoreReply, StoreRequest,
@@ -58,6 +58,7 @@ impl Life {
             rooms,
             rooms_outside: false,
             named: Box::new(|_| ()),
+            files: Arc::new(NoFiles),
             reader,
             drainer,
             disk: RealDisk,
@@ -142,7 +143,7 @@ fn expected(history: &History) -> LoadedRoom {
     ready(messages.append("x", Lsn(1), &records)).expect("reference");
     let request = StoreRequest::LoadRoom { room: history.room, window: 1_000, undrained: Vec::new() };
     let (mut rooms, mut none) = (MemoryRooms::default(), MemoryRecords::default());
-    match ready(lynk_model::execute(&request, &messages, &mut rooms, &mut none)) {
+    match ready(lynk_model::execute(&request, &messages, &mut rooms, &mut none, &NoFiles)) {
         StoreReply::Loaded(loaded) => *loaded,
         other => panic!("{other:?}"),
     }

@@ -16,6 +16,7 @@
 //! `mentions`, `window`, `quiet`, `backlog`, `keys` what is remembered · `retention` what is too old ·
 //! `release` what waits for the journal, and fan-out · `replicas` what waits for the message store.
 
+mod attach;
 mod backlog;
 mod books;
 mod by_time;
@@ -212,6 +213,7 @@ impl Owner {
         match (why, self.rooms.get_mut(&room)) {
             (Pending::Load, _) => self.loaded(cx, room, reply),
             (Pending::Old, _) => self.old_found(cx, reply),
+            (Pending::Release, _) => self.books.released(cx, &reply),
             (why, Some(Place::Here(room))) => self.books.answered(cx, room, why, reply),
             // A room with a request under way does not leave memory.
             _ => {}
@@ -296,6 +298,7 @@ impl Owner {
             match timer {
                 Timer::Repair => self.repair(cx),
                 Timer::Replicas => self.give_up_replicated(cx),
+                Timer::Release => self.books.release_files(cx),
                 Timer::Reads(id) => {
                     if let Some(Place::Here(room)) = self.rooms.get_mut(&id) {
                         self.books.publish_positions(cx, room);

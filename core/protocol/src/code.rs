@@ -75,11 +75,15 @@ pub enum ErrorCode {
     StepUpRequired = 33,
     /// An operator suspended the account.
     AccountSuspended = 34,
+    /// An attachment is still being uploaded or looked at.
+    AttachmentNotReady = 35,
+    /// No such upload of this account, or one that another message has.
+    AttachmentNotFound = 36,
 }
 
 impl ErrorCode {
     /// Every code, in numeric order.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::BadRequest,
         Self::UnknownOp,
         Self::InvalidField,
@@ -114,6 +118,8 @@ impl ErrorCode {
         Self::SessionNotFound,
         Self::StepUpRequired,
         Self::AccountSuspended,
+        Self::AttachmentNotReady,
+        Self::AttachmentNotFound,
     ];
 
     /// The code on the wire.
@@ -179,6 +185,12 @@ impl ErrorCode {
             ),
             Self::AccountSuspended => {
                 ("account_suspended", false, "this account is suspended; ask the operator of the server")
+            }
+            Self::AttachmentNotReady => {
+                ("attachment_not_ready", true, "an attachment is not ready; retry after retry_after_ms")
+            }
+            Self::AttachmentNotFound => {
+                ("attachment_not_found", false, "you have no such upload, or it is in another message")
             }
         }
     }

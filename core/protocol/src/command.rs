@@ -153,8 +153,10 @@ pub enum Command<'a> {
         text: Cow<'a, str>,
         /// The message it answers.
         reply_to: Option<Seq>,
-        /// What it says beside the text.
+        /// What it says beside the text, without its files.
         parts: Parts,
+        /// Its files, in their order; each once.
+        attachments: Vec<MediaId>,
     },
     /// Changes one's own message.
     Edit {
@@ -533,7 +535,8 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>, text: &'a str) -> Result<Comman
             key: e.key()?,
             reply_to: e.reply_to.map(|seq| seq_field("reply_to", seq)).transpose()?,
             parts: e.parts()?,
-            text: e.text()?,
+            attachments: e.attachments()?,
+            text: e.said()?,
         },
         "read" => Command::Read { room: e.room()?, seq: e.seq()? },
         "delivered" => Command::Delivered { room: e.room()?, seq: e.seq()? },

@@ -4,7 +4,7 @@
 use lynk_domain::{
     AckLevel, Epoch, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
 };
-use lynk_model::{MetaEvent, Parts, Reaction, StoredBody, StoredEvent};
+use lynk_model::{Attachment, MetaEvent, Parts, Reaction, StoredBody, StoredEvent};
 
 use crate::{Json, Reject};
 
@@ -147,7 +147,8 @@ pub fn encode_message(
     json.close(b'}');
 }
 
-/// What a message says beside its text: `"mentions":[…]`, `"mention_all":true`.
+/// What a message says beside its text: `"mentions":[…]`, `"mention_all":true`,
+/// `"attachments":[{"id":…,"name":…,"type":…,"bytes":…,"width"?:…,"height"?:…}]`.
 pub fn encode_parts(json: &mut Json<'_>, parts: &Parts) {
     let mentions = &parts.mentions;
     if !mentions.users().is_empty() {
@@ -160,6 +161,24 @@ pub fn encode_parts(json: &mut Json<'_>, parts: &Parts) {
     if mentions.all() {
         json.key("mention_all").bool(true);
     }
+    if !parts.attachments.is_empty() {
+        encode_attachments(json, &parts.attachments);
+    }
+}
+
+fn encode_attachments(json: &mut Json<'_>, attachments: &[Attachment]) {
+    json.key("attachments").open(b'[');
+    for Attachment { id, name, kind, bytes, width, height } in attachments {
+        json.open(b'{').key("id").id(&id.0).key("name").text(name).key("type").text(kind);
+        json.key("bytes").number(*bytes);
+        for (side, pixels) in [("width", *width), ("height", *height)] {
+            if pixels > 0 {
+                json.key(side).number(u64::from(pixels));
+            }
+        }
+        json.close(b'}');
+    }
+    json.close(b']');
 }
 
 /// Any durable event in its current state.

@@ -27,7 +27,7 @@ use lynk_journal::{
 };
 use lynk_model::event::Stream;
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{ErasureStore, LastFault, MessageStore, NotifyStore, RoomStore};
+use lynk_model::port::{ErasureStore, LastFault, MessageStore, NoFiles, NotifyStore, RoomStore};
 use lynk_presence::PresenceBridge;
 use lynk_push::PushBridge;
 use lynk_reactor::{
@@ -289,6 +289,7 @@ impl Boot<'_> {
             rooms,
             rooms_outside: self.config.outside.relational != RelationalIn::Embedded,
             named: Box::new(move |name| noted.note(NameOf::Room, name)),
+            files: Arc::new(NoFiles),
             reader: reader.clone(),
             drainer: events::held(drainer, cursors.as_ref()),
             disk: RealDisk,

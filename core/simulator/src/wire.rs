@@ -358,7 +358,7 @@ mod tests {
             Millis(9),
             Seq(0),
             "a\"b",
-            &Parts { mentions: Mentions::new(true, vec![user]) },
+            &Parts::of_mentions(Mentions::new(true, vec![user])),
         );
         lynk_protocol::encode_tail(&mut out, Seq(1), Seq(5), true);
         let item = Item::parse(&out).expect("valid");

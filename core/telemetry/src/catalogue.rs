@@ -140,6 +140,8 @@ const ERROR_CODES: Label = Label {
         "session_not_found",
         "step_up_required",
         "account_suspended",
+        "attachment_not_ready",
+        "attachment_not_found",
     ],
 };
 

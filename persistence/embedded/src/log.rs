@@ -600,7 +600,7 @@ mod tests {
         history.post(sender, Seq(0), "text");
         ready(log.append("1/0", Lsn(1), &records(&history.records))).expect("appends");
         assert_eq!(format(&log), Some(1));
-        let parts = Parts { mentions: Mentions::new(true, Vec::new()) };
+        let parts = Parts::of_mentions(Mentions::new(true, Vec::new()));
         history.post_with(sender, Seq(0), "text", parts);
         ready(log.append("1/0", Lsn(2), &records(&history.records))).expect("appends");
         assert_eq!(format(&log), Some(3));

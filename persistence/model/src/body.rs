@@ -369,15 +369,23 @@ mod tests {
     #[test]
     fn every_body_survives_encoding() {
         let user = UserId([9; 16]);
-        let mentions: Cow<'_, Parts> = Cow::Owned(Parts { mentions: Mentions::new(true, vec![user]) });
+        let mentions: Cow<'_, Parts> = Cow::Owned(Parts::of_mentions(Mentions::new(true, vec![user])));
         let message = |parts| {
             let (id, n, reply_to) = (MessageId([1; 16]), Ordinal(3), Seq(2));
             Body::Message { id, n, reply_to, text: "hé\u{1F600}", parts }
         };
+        let file = crate::Attachment {
+            id: lynk_domain::MediaId([4; 16]),
+            kind: "a/b".to_owned(),
+            ..Default::default()
+        };
+        let files: Cow<'_, Parts> = Cow::Owned(Parts { attachments: vec![file], ..Parts::default() });
         let none = Parts::none();
         let bodies = [
             (RecordKind::Message, message(none.clone())),
             (RecordKind::Message, message(mentions.clone())),
+            (RecordKind::Message, message(files.clone())),
+            (RecordKind::Edit, Body::Edit { target: Seq(7), text: "", parts: files }),
             (RecordKind::Edit, Body::Edit { target: Seq(7), text: "", parts: none }),
             (RecordKind::Edit, Body::Edit { target: Seq(7), text: "", parts: mentions }),
             (RecordKind::Delete, Body::Delete { target: Seq(7) }),

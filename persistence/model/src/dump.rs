@@ -434,7 +434,7 @@ mod tests {
             }
         }
         fn all() -> Parts {
-            Parts { mentions: Mentions::new(true, Vec::new()) }
+            Parts::of_mentions(Mentions::new(true, Vec::new()))
         }
         let steps: [Step; 4] = [
             |r| r.post(Seq(3), facts(), "first", &all()),

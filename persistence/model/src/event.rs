@@ -10,7 +10,7 @@ use std::fmt;
 
 use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
-use crate::{Body, BodyError, Mentions, MetaEvent, Record};
+use crate::{Attachment, Body, BodyError, Mentions, MetaEvent, Parts, Record};
 
 /// Where an event is published; also its type. The names are public.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -121,6 +121,8 @@ pub enum EventBody {
         reply_to: Seq,
         /// Whom it mentions.
         mentions: Mentions,
+        /// Its files; their names are empty unless texts are published.
+        attachments: Vec<Attachment>,
         /// Its text, where texts are published.
         text: Option<String>,
     },
@@ -208,12 +210,15 @@ impl Event {
         let head = &record.head;
         let (topic, body) = match (stream, Body::decode(head.kind, record.payload)?) {
             (_, Body::Message { id, n, reply_to, text, parts }) => {
-                let mentions = parts.into_owned().mentions;
+                let Parts { mentions, mut attachments } = parts.into_owned();
+                if !texts {
+                    drop_names(&mut attachments);
+                }
                 let topic = match stream {
                     Stream::Received => Topic::MessageReceived,
                     Stream::Created | Stream::Notified => Topic::MessageCreated,
                 };
-                (topic, EventBody::Posted { id, n, reply_to, mentions, text: kept(text) })
+                (topic, EventBody::Posted { id, n, reply_to, mentions, attachments, text: kept(text) })
             }
             (Stream::Created, Body::Edit { target, text, parts }) => {
                 let mentions = parts.into_owned().mentions;
@@ -262,7 +267,11 @@ impl Event {
     /// Takes out what people wrote.
     pub fn drop_texts(&mut self) {
         match &mut self.body {
-            EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => *text = None,
+            EventBody::Posted { text, attachments, .. } => {
+                *text = None;
+                drop_names(attachments);
+            }
+            EventBody::Edited { text, .. } => *text = None,
             EventBody::Reacted { emoji, .. } => *emoji = None,
             EventBody::Room { change, .. } => {
                 drop_words(change);
@@ -270,6 +279,11 @@ impl Event {
             EventBody::Deleted { .. } | EventBody::User | EventBody::Dead { .. } => {}
         }
     }
+}
+
+/// What people call their files is what they wrote.
+fn drop_names(attachments: &mut [Attachment]) {
+    attachments.iter_mut().for_each(|attachment| attachment.name.clear());
 }
 
 /// Takes reasons and descriptions out. The name stays: it is what others call the room by.
@@ -284,7 +298,7 @@ fn drop_words(event: &mut MetaEvent) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OwnedRecord, Parts, RecordHead, RecordKind};
+    use crate::{OwnedRecord, RecordHead, RecordKind};
 
     fn record(kind: RecordKind, body: &Body<'_>) -> OwnedRecord {
         let head = RecordHead {

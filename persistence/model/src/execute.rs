@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::{Key, Lsn, MessageId, Millis, Ordinal, RoomId, Seq, UserId, shard_of_room};
 
-use crate::port::{MessageStore, NotUnread, RecordSource, RoomStore};
+use crate::port::{Files, MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
     Body, BodyError, FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, MetaTransaction, Overlay, OwnedRecord,
     PageQuery, PageReply, RecordAt, SourceId, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent,
@@ -29,13 +29,14 @@ pub async fn execute<M, R, S>(
     messages: &M,
     rooms: &mut R,
     records: &mut S,
+    files: &dyn Files,
 ) -> StoreReply
 where
     M: MessageStore,
     R: RoomStore,
     S: RecordSource,
 {
-    match answer(request, messages, rooms, records).await {
+    match answer(request, messages, rooms, records, files).await {
         Ok(reply) => reply,
         Err(error) => StoreReply::Failed(error),
     }
@@ -46,6 +47,7 @@ async fn answer<M, R, S>(
     messages: &M,
     rooms: &mut R,
     records: &mut S,
+    files: &dyn Files,
 ) -> Result<StoreReply, StoreError>
 where
     M: MessageStore,
@@ -119,6 +121,13 @@ where
         StoreRequest::Hidden { users } => StoreReply::Hidden(rooms.hidden(users).await?),
         StoreRequest::Clear { room, user, seq, n } => {
             StoreReply::Cleared(rooms.clear(*room, *user, *seq, *n).await?)
+        }
+        StoreRequest::Attach { room, owner, key, files: ids } => {
+            StoreReply::Attached(files.attach(*room, *owner, *key, ids).await?)
+        }
+        StoreRequest::Release { room, files: ids } => {
+            files.release(*room, ids).await?;
+            StoreReply::Released
         }
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {

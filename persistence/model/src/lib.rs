@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod attachment;
 mod body;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -30,6 +31,7 @@ mod record;
 mod request;
 mod row;
 
+pub use attachment::{ATTACHMENT_NAME_BYTES_MAX, ATTACHMENT_TYPE_BYTES_MAX, ATTACHMENTS_MAX, Attachment};
 pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
 pub use execute::{execute, kept_since};
 pub use join::Overlay;
@@ -43,7 +45,7 @@ pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
 pub use personal::{DirectFrom, Personal, RoomWish, Wish};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
 pub use request::{
-    FoundKey, ListQuery, Listed, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery, PageReply,
-    ReadState, RequestId, RoomHead, SentenceKind, StoreError, StoreReply, StoreRequest,
+    AttachRefusal, FoundKey, ListQuery, Listed, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery,
+    PageReply, ReadState, RequestId, RoomHead, SentenceKind, StoreError, StoreReply, StoreRequest,
 };
 pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, Position, ReactionRow};

@@ -10,6 +10,7 @@
 mod accounts;
 mod events;
 mod factors;
+mod files;
 mod media;
 mod messages;
 mod notify;
@@ -24,6 +25,7 @@ use crate::{OwnedRecord, SourceId, StoreError};
 
 pub use accounts::MemoryAccounts;
 pub use events::{MemoryEvents, SinkFault};
+pub use files::MemoryFiles;
 pub use media::MemoryMedia;
 pub use messages::MemoryMessages;
 pub use notify::MemoryNotify;

@@ -6,6 +6,7 @@
 //! | kind | the rest |
 //! |---|---|
 //! | 1 mentions | everybody u8, then users, 16 bytes each, ascending |
+//! | 2 attachments | [`Attachment`]s, one after the other |
 //!
 //! A reader refuses kinds that it does not know: it would answer without them.
 //!
@@ -13,12 +14,13 @@
 
 use std::borrow::Cow;
 
-use lynk_domain::UserId;
+use lynk_domain::{MediaId, UserId};
 
-use crate::BodyError;
 use crate::body::Reader;
+use crate::{ATTACHMENTS_MAX, Attachment, BodyError};
 
 const MENTIONS: u8 = 1;
+const ATTACHMENTS: u8 = 2;
 
 /// Users that the mentions of one message may name at most, whatever is configured: they fit into a part.
 pub const MENTIONED_USERS_MAX: usize = 4_000;
@@ -78,11 +80,14 @@ impl Mentions {
 pub struct Parts {
     /// Whom it mentions.
     pub mentions: Mentions,
+    /// Its files, in the order of the command.
+    pub attachments: Vec<Attachment>,
 }
 
 impl Parts {
     /// A text and nothing else.
-    pub const NONE: &'static Self = &Self { mentions: Mentions { all: false, users: Vec::new() } };
+    pub const NONE: &'static Self =
+        &Self { mentions: Mentions { all: false, users: Vec::new() }, attachments: Vec::new() };
 
     /// [`Self::NONE`], as payloads hold it.
     #[must_use]
@@ -93,25 +98,39 @@ impl Parts {
     /// Whether there is nothing beside the text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mentions.is_empty()
+        self.mentions.is_empty() && self.attachments.is_empty()
     }
 
-    /// Bytes that count against the size of a page: of each mention those of an id as text.
+    /// Mentions and nothing else.
+    #[must_use]
+    pub fn of_mentions(mentions: Mentions) -> Self {
+        Self { mentions, attachments: Vec::new() }
+    }
+
+    /// The files, by id, in their order.
+    pub fn media(&self) -> impl Iterator<Item = MediaId> {
+        self.attachments.iter().map(|attachment| attachment.id)
+    }
+
+    /// Bytes that count against the size of a page: of each mention those of an id as text, of a file its description.
     #[must_use]
     pub fn content_bytes(&self) -> usize {
-        39 * self.mentions.users.len()
+        39 * self.mentions.users.len() + self.attachments.iter().map(Attachment::content_bytes).sum::<usize>()
     }
 
     /// Appends the stored form; of empty parts, too.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let Mentions { all, users } = &self.mentions;
-        debug_assert!(users.len() <= MENTIONED_USERS_MAX, "the command was bounded");
-        out.push(u8::from(!self.mentions.is_empty()));
-        if !self.mentions.is_empty() {
-            out.push(MENTIONS);
-            out.extend_from_slice(&((1 + users.len() * 16) as u16).to_le_bytes());
-            out.push(u8::from(*all));
-            users.iter().for_each(|user| out.extend_from_slice(&user.0));
+        let Self { mentions, attachments } = self;
+        debug_assert!(attachments.len() <= ATTACHMENTS_MAX, "the command was bounded");
+        out.push(u8::from(!mentions.is_empty()) + u8::from(!attachments.is_empty()));
+        mentions.encode(out);
+        if !attachments.is_empty() {
+            out.push(ATTACHMENTS);
+            let length = out.len();
+            out.extend_from_slice(&[0; 2]);
+            attachments.iter().for_each(|attachment| attachment.encode(out));
+            let bytes = (out.len() - length - 2) as u16;
+            out[length..length + 2].copy_from_slice(&bytes.to_le_bytes());
         }
     }
 
@@ -135,6 +154,7 @@ impl Parts {
             r.0 = rest;
             match kind {
                 MENTIONS if last < MENTIONS => parts.mentions = Mentions::read(bytes)?,
+                ATTACHMENTS if last < ATTACHMENTS => parts.attachments = read_attachments(bytes)?,
                 _ => return Err(BodyError::Value),
             }
             last = kind;
@@ -143,7 +163,30 @@ impl Parts {
     }
 }
 
+fn read_attachments(bytes: &[u8]) -> Result<Vec<Attachment>, BodyError> {
+    let (mut r, mut attachments) = (Reader(bytes), Vec::new());
+    while !r.0.is_empty() {
+        attachments.push(Attachment::read(&mut r)?);
+    }
+    if attachments.is_empty() || attachments.len() > ATTACHMENTS_MAX {
+        return Err(BodyError::Value);
+    }
+    Ok(attachments)
+}
+
 impl Mentions {
+    /// Appends the part; nothing when nobody is mentioned.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let Self { all, users } = self;
+        debug_assert!(users.len() <= MENTIONED_USERS_MAX, "the command was bounded");
+        if !self.is_empty() {
+            out.push(MENTIONS);
+            out.extend_from_slice(&((1 + users.len() * 16) as u16).to_le_bytes());
+            out.push(u8::from(*all));
+            users.iter().for_each(|user| out.extend_from_slice(&user.0));
+        }
+    }
+
     fn read(bytes: &[u8]) -> Result<Self, BodyError> {
         let (all, users) = bytes.split_first().ok_or(BodyError::Short)?;
         let (users, rest) = users.as_chunks::<16>();
@@ -161,14 +204,27 @@ mod tests {
 
     fn mentions(all: bool, users: &[u8]) -> Parts {
         let users = users.iter().map(|byte| UserId([*byte; 16])).collect();
-        Parts { mentions: Mentions::new(all, users) }
+        Parts::of_mentions(Mentions::new(all, users))
+    }
+
+    fn file(id: u8, name: &str) -> Attachment {
+        let (id, kind) = (MediaId([id; 16]), "image/png".to_owned());
+        Attachment { id, name: name.to_owned(), kind, bytes: 1 << 33, width: 640, height: 480 }
     }
 
     #[test]
     fn parts_survive_and_no_cut_bytes_panic() {
-        for parts in
-            [Parts::default(), mentions(true, &[]), mentions(false, &[9]), mentions(true, &[3, 1, 3])]
-        {
+        let files = vec![file(2, "Übung.png"), file(1, "")];
+        let largest = Attachment { name: "n".repeat(crate::ATTACHMENT_NAME_BYTES_MAX), ..file(3, "") };
+        for parts in [
+            Parts::default(),
+            mentions(true, &[]),
+            mentions(false, &[9]),
+            mentions(true, &[3, 1, 3]),
+            Parts { attachments: files.clone(), ..Parts::default() },
+            Parts { attachments: files, ..mentions(true, &[7]) },
+            Parts { attachments: vec![largest; ATTACHMENTS_MAX], ..Parts::default() },
+        ] {
             let mut bytes = Vec::new();
             parts.encode(&mut bytes);
             for cut in 0..bytes.len() {
@@ -181,14 +237,29 @@ mod tests {
 
     #[test]
     fn bytes_of_a_newer_program_are_refused() {
-        for bytes in [&[1, 2, 0, 0][..], &[1, 1, 1, 0, 2], &[1, 1, 2, 0, 0, 0], &[2, 1, 1, 0, 1, 1, 1, 0, 1]]
-        {
+        for bytes in [
+            &[1, 2, 0, 0][..],
+            &[1, 3, 0, 0],
+            &[1, 1, 1, 0, 2],
+            &[1, 1, 2, 0, 0, 0],
+            &[2, 1, 1, 0, 1, 1, 1, 0, 1],
+        ] {
             assert_eq!(Parts::decode(bytes), Err(BodyError::Value), "{bytes:?}");
         }
         let mut unsorted = vec![1, 1, 33, 0, 0];
         unsorted.extend_from_slice(&[2; 16]);
         unsorted.extend_from_slice(&[1; 16]);
         assert_eq!(Parts::decode(&unsorted), Err(BodyError::Value));
+    }
+
+    /// As version 2 of payloads has had them since there were mentions.
+    #[test]
+    fn mentions_alone_have_the_bytes_that_they_always_had() {
+        let mut bytes = Vec::new();
+        mentions(true, &[9]).encode(&mut bytes);
+        let mut expected = vec![1, 1, 17, 0, 1];
+        expected.extend([9; 16]);
+        assert_eq!(bytes, expected);
     }
 
     #[test]

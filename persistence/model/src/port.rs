@@ -6,6 +6,7 @@ mod ephemeral;
 mod erasures;
 mod events;
 mod factors;
+mod files;
 mod media;
 mod notify;
 
@@ -20,6 +21,7 @@ pub use ephemeral::{
 pub use erasures::ErasureStore;
 pub use events::EventSink;
 pub use factors::FactorStore;
+pub use files::{Files, FilesAnswer, NoFiles};
 pub use media::MediaStore;
 pub use notify::{Audience, Delivered, NotifyStore, PushNote, PushSender};
 
@@ -29,30 +31,45 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use lynk_domain::{Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, MediaId, Millis, Ordinal, RoomId, Seq, UserId};
 
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    Body, DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery,
-    PageReply, Parts, ReadState, Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
+    Body, DirectFrom, ListQuery, Listed, LoadedRoom, Membership, Mentions, MetaOutcome, MetaTransaction,
+    PageQuery, PageReply, Parts, ReadState, Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError,
+    StoredEvent,
 };
 
-/// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
-/// stored format.
+/// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any; of files their
+/// ids, which is what the command has of them. Part of the stored format.
 #[must_use]
 pub fn content_hash(reply_to: Seq, text: &str, parts: &Parts) -> u64 {
-    said(fnv(&[&reply_to.0.to_le_bytes(), text.as_bytes()]), parts)
+    let hash = said(fnv(&[&reply_to.0.to_le_bytes(), text.as_bytes()]), &parts.mentions);
+    if parts.attachments.is_empty() { hash } else { carried(hash, parts.media()) }
+}
+
+/// [`content_hash`] of a `send` whose files are known by their ids only.
+#[must_use]
+pub fn command_hash(reply_to: Seq, text: &str, parts: &Parts, files: &[MediaId]) -> u64 {
+    let hash = content_hash(reply_to, text, parts);
+    if files.is_empty() { hash } else { carried(hash, files.iter().copied()) }
 }
 
 /// Goes on hashing with what is said beside a text. No text holds the byte between the two.
-fn said(hash: u64, parts: &Parts) -> u64 {
-    if parts.is_empty() {
+fn said(hash: u64, mentions: &Mentions) -> u64 {
+    if mentions.is_empty() {
         return hash;
     }
-    let mut bytes = vec![0xff];
-    parts.encode(&mut bytes);
+    // With the number of parts that there was when there were no others.
+    let mut bytes = vec![0xff, 1];
+    mentions.encode(&mut bytes);
     fnv_from(hash, &[&bytes])
+}
+
+/// Goes on hashing with files. No text holds the byte before them, and it is not the one before mentions.
+fn carried(hash: u64, files: impl Iterator<Item = MediaId>) -> u64 {
+    files.fold(fnv_from(hash, &[&[0xfe]]), |hash, file| fnv_from(hash, &[&file.0]))
 }
 
 /// Hash of what a command says, kept with its key: [`content_hash`] of a message, FNV-1a over kind, target and content of
@@ -68,7 +85,8 @@ pub fn body_hash(body: &Body<'_>) -> Option<u64> {
     match body {
         Body::Message { reply_to, text, parts, .. } => Some(content_hash(*reply_to, text, parts)),
         Body::Edit { target, text, parts } => {
-            change(RecordKind::Edit, target, &[text.as_bytes()]).map(|hash| said(hash, parts))
+            // Its files are those of the message, not of the command.
+            change(RecordKind::Edit, target, &[text.as_bytes()]).map(|hash| said(hash, &parts.mentions))
         }
         Body::Delete { target } => change(RecordKind::Delete, target, &[]),
         Body::Reaction { target, on, emoji } => {
@@ -412,5 +430,34 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut context) {
         Poll::Ready(value) => value,
         Poll::Pending => unreachable!("an embedded store finishes at once"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Attachment;
+
+    #[test]
+    fn a_command_and_its_record_have_one_hash_and_other_files_another() {
+        let file =
+            |i: u8| Attachment { id: MediaId([i; 16]), kind: "a/b".to_owned(), ..Attachment::default() };
+        let said = Parts::of_mentions(Mentions::new(true, vec![UserId([9; 16])]));
+        for mentions in [Parts::default(), said] {
+            let posted = Parts { attachments: vec![file(1), file(2)], ..mentions.clone() };
+            let of = |ids: &[u8]| {
+                let ids: Vec<MediaId> = ids.iter().map(|i| MediaId([*i; 16])).collect();
+                command_hash(Seq(3), "text", &mentions, &ids)
+            };
+            assert_eq!(of(&[1, 2]), content_hash(Seq(3), "text", &posted));
+            assert_eq!(of(&[]), content_hash(Seq(3), "text", &mentions));
+            for other in [&[][..], &[1], &[2, 1], &[1, 2, 3]] {
+                assert_ne!(of(other), of(&[1, 2]), "{other:?}");
+            }
+        }
+        // As it was kept before there were files.
+        let before = fnv(&[&3_u64.to_le_bytes(), b"text", &[0xff, 1, 1, 17, 0, 1], &[9; 16]]);
+        let mentions = Parts::of_mentions(Mentions::new(true, vec![UserId([9; 16])]));
+        assert_eq!(content_hash(Seq(3), "text", &mentions), before);
     }
 }

@@ -8,7 +8,7 @@ use lynk_domain::{
 };
 
 use crate::{
-    Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow,
+    Attachment, Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow,
     Sentence, StoredEvent,
 };
 
@@ -174,6 +174,24 @@ pub enum StoreRequest {
         /// Ordinal of the last message of that past.
         n: Ordinal,
     },
+    /// Files become those of a message that is about to be posted. Repeated with the same key, it answers the same.
+    Attach {
+        /// The room.
+        room: RoomId,
+        /// Whose files they are, and whose message it is.
+        owner: UserId,
+        /// Idempotency key of the `send`.
+        key: Key,
+        /// Which, in the order of the message; each once.
+        files: Vec<MediaId>,
+    },
+    /// Files are in no message any more, because it was deleted or never posted.
+    Release {
+        /// The room.
+        room: RoomId,
+        /// Which.
+        files: Vec<MediaId>,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -315,6 +333,16 @@ pub struct Membership {
     pub personal: Personal,
 }
 
+/// Why files cannot be those of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum AttachRefusal {
+    /// One is still being uploaded or looked at.
+    NotReady,
+    /// One is not there, is somebody else's, or is in another message.
+    NotFound,
+}
+
 /// Why the store did not answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -378,6 +406,10 @@ pub enum StoreReply {
     Hidden(Vec<UserId>),
     /// To `Clear`: whether the user is a member.
     Cleared(bool),
+    /// To `Attach`: what they are, in the order asked for, or why they cannot be.
+    Attached(Result<Vec<Attachment>, AttachRefusal>),
+    /// To `Release`.
+    Released,
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

@@ -306,7 +306,7 @@ mod tests {
     }
 
     fn mentions(user: u8) -> Parts {
-        Parts { mentions: Mentions::new(false, vec![UserId([user; 16])]) }
+        Parts::of_mentions(Mentions::new(false, vec![UserId([user; 16])]))
     }
 
     #[test]

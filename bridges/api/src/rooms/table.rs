@@ -329,6 +329,7 @@ fn messages() -> Vec<Route> {
             OF_MEMBERS,
             OF_KEYS,
             &[MessageNotFound, Forbidden, Muted, Blocked, TooLarge, SlowMode],
+            &[AttachmentNotReady, AttachmentNotFound],
         ]),
         route(Method::GET, "/v1/rooms/{room}/pins", "pins", "list_pins", "Which messages are pinned.")
             .tag("messages")

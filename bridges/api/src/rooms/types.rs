@@ -366,9 +366,8 @@ object! {
     SendMessage {
         /// Idempotency key, a UUIDv7.
         key: Key,
-        /// Text.
-        #[schemars(length(min = 1))]
-        text: String,
+        /// Text; may be missing or empty beside files.
+        #[serde(default)] text: Option<String>,
         /// Seq of the message that it answers.
         #[serde(default, deserialize_with = "maybe_whole")]
         #[schemars(range(max = MAX_SAFE_INTEGER))]
@@ -377,6 +376,10 @@ object! {
         #[serde(default)] mentions: Option<Vec<Id>>,
         /// It mentions everybody; for moderators and above.
         #[serde(default)] mention_all: Option<bool>,
+        /// Uploads that are ready, each once, in the order in which they are shown.
+        #[serde(default)]
+        #[schemars(length(max = 10))]
+        attachments: Option<Vec<Id>>,
     }
 }
 object! {
@@ -384,8 +387,7 @@ object! {
     EditMessage {
         /// Idempotency key.
         key: Key,
-        /// Text.
-        #[schemars(length(min = 1))]
+        /// Text; empty only where the message has files, which stay.
         text: String,
         /// Members whom it mentions; the same one once.
         #[serde(default)] mentions: Option<Vec<Id>>,
@@ -720,6 +722,26 @@ object! {
     }
 }
 
+/// A file of a message.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema, Debug)]
+pub(crate) struct Attachment {
+    /// The file.
+    pub(crate) id: Id,
+    /// What its sender called it; perhaps empty.
+    pub(crate) name: String,
+    /// What it is, as HTTP names it.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// Pixels across as it is shown, where that is known.
+    #[serde(default)]
+    pub(crate) width: Option<u32>,
+    /// Pixels down as it is shown, where that is known.
+    #[serde(default)]
+    pub(crate) height: Option<u32>,
+}
+
 /// Who made an event; of a `gap` its first seq.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema, Debug)]
 #[serde(untagged)]
@@ -761,6 +783,9 @@ pub(crate) struct Event {
     /// Whether it mentions everybody.
     #[serde(default)]
     pub(crate) mention_all: Option<bool>,
+    /// Files of a message, or of an edit: those of its message.
+    #[serde(default)]
+    pub(crate) attachments: Option<Vec<Attachment>>,
     /// Seq of the message that is answered.
     #[serde(default)]
     pub(crate) reply_to: Option<u64>,

@@ -224,6 +224,7 @@ pub(crate) fn posted(topic: Topic, room: RoomId, seq: u64) -> Event {
             n: Ordinal(seq),
             reply_to: Seq(0),
             mentions: lynk_model::Mentions::default(),
+            attachments: Vec::new(),
             text: None,
         },
     }

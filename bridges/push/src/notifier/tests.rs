@@ -117,6 +117,7 @@ impl World {
                 n: Ordinal(seq),
                 reply_to: Seq(0),
                 mentions: Mentions::default(),
+                attachments: Vec::new(),
                 text: None,
             },
         }

@@ -60,6 +60,7 @@ fn event(seq: u64) -> Event {
         n: Ordinal(seq),
         reply_to: Seq(0),
         mentions: Mentions::default(),
+        attachments: Vec::new(),
         text: None,
     };
     Event {

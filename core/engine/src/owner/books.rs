@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use lynk_domain::{AckLevel, FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, UserId, Wheel, fixed_map};
-use lynk_model::{Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
+use lynk_model::{Attachment, Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
 use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
 
+use super::attach::{AttachWait, Releases};
 use super::backlog::{Drains, Undrained};
 use super::by_time::TimeWait;
 use super::change::{Target, TargetWait};
@@ -89,6 +90,8 @@ pub(super) enum Found {
     Key(Option<Used>),
     /// The message it is about; `None` when there is none.
     Target(Option<Target>),
+    /// Its files. They are asked for last: its key is new, and the message that it answers stands.
+    Files(Vec<Attachment>),
 }
 
 /// Why a store was asked.
@@ -98,6 +101,8 @@ pub(super) enum Pending {
     Old,
     Key(Held),
     Target(Box<TargetWait>),
+    Files(Box<AttachWait>),
+    Release,
     Page(Box<PageWait>),
     Time(Box<TimeWait>),
     Count { user: UserId, after: Seq },
@@ -119,6 +124,8 @@ pub(super) enum Timer {
     Metadata(RoomId),
     /// Tell those who have waited for the message store for too long.
     Replicas,
+    /// Give back files of deleted messages.
+    Release,
 }
 
 #[derive(Debug)]
@@ -135,6 +142,8 @@ pub(super) struct Books {
     pub(super) draining: bool,
     /// Version of the blocks among users, as far as this shard has heard; never 0.
     pub(super) blocks: u32,
+    /// Files of deleted messages.
+    pub(super) releases: Releases,
     /// Shards that missed events of a room; at most rooms × shards.
     pub(super) lagging: Vec<(RoomId, ShardId)>,
 }
@@ -182,6 +191,7 @@ impl Books {
             aging: Aging::default(),
             draining: false,
             blocks: 1,
+            releases: Releases::default(),
             lagging: Vec::new(),
         }
     }
@@ -238,8 +248,9 @@ impl Books {
         found: Found,
     ) {
         match command {
-            Command::Send { key, text, reply_to, parts, .. } => {
-                let said = Said { reply_to: reply_to.unwrap_or_default(), text, parts };
+            Command::Send { key, text, reply_to, parts, attachments, .. } => {
+                let reply_to = reply_to.unwrap_or_default();
+                let said = Said { reply_to, text, parts, files: attachments };
                 self.send(cx, room, ask, *key, said, found);
             }
             Command::Edit { .. } | Command::Delete { .. } | Command::React { .. } => {
@@ -281,9 +292,10 @@ impl Books {
     ) {
         room.requests -= 1;
         match why {
-            Pending::Load | Pending::Old => {}
+            Pending::Load | Pending::Old | Pending::Release => {}
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
+            Pending::Files(wait) => self.attached(cx, room, *wait, reply),
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
             Pending::Time(wait) => self.time_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),

@@ -9,8 +9,7 @@ use std::borrow::Cow;
 use lynk_domain::{Action, Key, Limits, Millis, Role, Seq, UserId, allowed};
 use lynk_model::port::body_hash;
 use lynk_model::{
-    Body, Mentions, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody,
-    StoredEvent,
+    Body, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody, StoredEvent,
 };
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_event, encode_ok};
 
@@ -33,7 +32,8 @@ const TARGET_TRIES_MAX: u8 = 3;
 pub(super) struct Target {
     pub(super) author: UserId,
     pub(super) deleted: bool,
-    pub(super) mentions: Mentions,
+    /// What it says beside its text.
+    pub(super) parts: Parts,
     pub(super) reactions: Vec<Reaction>,
 }
 
@@ -161,7 +161,8 @@ impl Books {
             What::Delete => room.reach(principal, cx.now.wall)?,
             What::Edit(text, _) => {
                 room.may_post(user, cx.now.wall)?;
-                check_text(text, limits)?;
+                // Beside files it may be empty; whether there are some is seen with the message.
+                check_text(text, true, limits)?;
             }
             What::React(emoji, _) => {
                 room.may_post(user, cx.now.wall)?;
@@ -229,20 +230,29 @@ impl Books {
         hash: u64,
     ) {
         let (wall, user, target) = (cx.now.wall, ask.user, change.target);
+        let kept;
+        let mut change = *change;
+        if let What::Edit(text, parts) = change.what
+            && !before.parts.attachments.is_empty()
+        {
+            // An edit says all of a message again but for its files, which stay.
+            kept = Parts { attachments: before.parts.attachments.clone(), ..parts.clone() };
+            change.what = What::Edit(text, &kept);
+        }
         let event = self.append(cx, room, change.kind(), wall, user, change.key, target, &change.body());
         let seq = event.seq;
         let pool = &mut cx.shared.pool;
         let kind = match change.what {
             What::Edit(text, parts) => {
                 room.window.edit(pool, room.id, target, seq, (text, parts));
-                room.mention_changes.push(target, before.author, &before.mentions, &parts.mentions);
+                room.mention_changes.push(target, before.author, &before.parts.mentions, &parts.mentions);
                 Kind::Edit { target }
             }
             What::Delete => {
                 room.window.delete(pool, room.id, target, seq);
                 room.deletes.push(Deleted { target, author: before.author, rev: seq });
                 let none = &Parts::NONE.mentions;
-                room.mention_changes.push(target, before.author, &before.mentions, none);
+                room.mention_changes.push(target, before.author, &before.parts.mentions, none);
                 room.spoil_counts();
                 Kind::Delete { target }
             }
@@ -275,6 +285,9 @@ impl Books {
             at: Some(event.at),
         };
         self.keys.insert(Self::scope(room, user, change.key), used, wall, &self.drains);
+        if matches!(change.what, What::Delete) {
+            self.let_go(cx, (room.id, event.at.lsn), before.parts.media());
+        }
         let own = self.acknowledge(cx, room, ask, event.at, ok);
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: Removes::Nobody });
     }
@@ -285,7 +298,7 @@ impl Target {
     fn of(event: StoredEvent) -> Option<Self> {
         let StoredBody::Message(view) = event.body else { return None };
         let MessageView { deleted, parts, reactions, .. } = view;
-        Some(Self { author: event.sender, deleted: deleted > Seq(0), mentions: parts.mentions, reactions })
+        Some(Self { author: event.sender, deleted: deleted > Seq(0), parts, reactions })
     }
 }
 
@@ -311,7 +324,7 @@ pub(super) fn target_in_window(room: &Room, target: Seq) -> Option<Option<Target
         Kind::Message(posted) => Some(Target {
             author: entry.sender,
             deleted: posted.deleted > Seq(0),
-            mentions: posted.parts.as_ref().map_or_else(Mentions::default, |parts| parts.mentions.clone()),
+            parts: posted.parts.as_deref().cloned().unwrap_or_default(),
             reactions: posted.reactions.clone(),
         }),
         _ => None,
@@ -342,7 +355,10 @@ fn judge<'t>(
         What::Delete if target.author != user && !may_delete(role) => {
             return Err(ErrorCode::Forbidden.into());
         }
-        What::Edit(_, parts) => may_mention(room, role, &parts.mentions, &target.mentions, limits)?,
+        What::Edit(text, parts) => {
+            check_text(text, !target.parts.attachments.is_empty(), limits)?;
+            may_mention(room, role, &parts.mentions, &target.parts.mentions, limits)?;
+        }
         What::React(emoji, on) => judge_reaction(target, user, emoji, on, limits)?,
         What::Delete => {}
     }

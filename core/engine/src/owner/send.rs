@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use lynk_domain::{Key, Limits, MessageId, Millis, Now, Ordinal, Role, Seq, UserId};
-use lynk_model::port::content_hash;
+use lynk_domain::{Key, Limits, MediaId, MessageId, Millis, Now, Ordinal, Role, Seq, UserId};
+use lynk_model::port::command_hash;
 use lynk_model::{Body, FoundKey, Parts, RecordKind, StoreReply, StoreRequest};
 use lynk_protocol::{Done, ErrorCode, Reject, encode_message, encode_ok};
 
@@ -26,6 +26,8 @@ pub(super) struct Said<'a> {
     pub(super) reply_to: Seq,
     pub(super) text: &'a str,
     pub(super) parts: &'a Parts,
+    /// Its files, which the store has to give first.
+    pub(super) files: &'a [MediaId],
 }
 
 impl Books {
@@ -38,7 +40,7 @@ impl Books {
         said: Said<'_>,
         found: Found,
     ) {
-        let hash = content_hash(said.reply_to, said.text, said.parts);
+        let hash = command_hash(said.reply_to, said.text, said.parts, said.files);
         let scope = Self::scope(room, ask.user, key);
         // A retry is answered even when its sender may no longer post.
         if let Some(used) = self.keys.used(&scope) {
@@ -64,9 +66,10 @@ impl Books {
             return self.refuse(cx, room, ask, reject);
         }
         if said.reply_to > Seq(0) {
-            let stands = match (stands_in_window(room, said.reply_to), found) {
+            let stands = match (stands_in_window(room, said.reply_to), &found) {
                 (Some(stands), _) => stands,
-                (None, Found::Target(target)) => target.is_some_and(|target| !target.deleted),
+                (None, Found::Target(target)) => target.as_ref().is_some_and(|target| !target.deleted),
+                (None, Found::Files(_)) => true,
                 (None, _) => return self.ask_target(cx, room, ask.hold(), said.reply_to, 1),
             };
             let seen = room.members.get(&ask.user).map(|member| room.shown(member).from);
@@ -75,9 +78,18 @@ impl Books {
                 return self.refuse(cx, room, ask, Reject::because(ErrorCode::MessageNotFound, reject));
             }
         }
-        match self.may_be_now(cx, room, ask.user) {
-            Ok(()) => self.accept(cx, room, ask, key, said, hash),
-            Err(reject) => self.refuse(cx, room, ask, reject),
+        if let Found::Files(files) = found {
+            // Its pace was looked at before the files were asked for.
+            let parts = Parts { attachments: files, ..said.parts.clone() };
+            return self.accept(cx, room, ask, key, Said { parts: &parts, ..said }, hash);
+        }
+        if let Err(reject) = self.may_be_now(cx, room, ask.user) {
+            return self.refuse(cx, room, ask, reject);
+        }
+        if said.files.is_empty() {
+            self.accept(cx, room, ask, key, said, hash);
+        } else {
+            self.ask_files(cx, room, ask, key, (said.files, said.reply_to));
         }
     }
 
@@ -123,7 +135,7 @@ impl Books {
     fn may_send(&self, cx: &Context<'_>, room: &Room, user: UserId, said: Said<'_>) -> Result<(), Reject> {
         let limits = &cx.shared.config.limits;
         let role = room.may_post(user, cx.now.wall)?.role;
-        check_text(said.text, limits)?;
+        check_text(said.text, !said.files.is_empty(), limits)?;
         may_mention(room, role, &said.parts.mentions, &Parts::NONE.mentions, limits)?;
         self.may_append(cx)?;
         self.may_wait(cx, room)
@@ -145,7 +157,7 @@ impl Books {
         said: Said<'_>,
         hash: u64,
     ) {
-        let Said { reply_to, text, parts } = said;
+        let Said { reply_to, text, parts, files: _ } = said;
         let (wall, user) = (cx.now.wall, ask.user);
         let id = MessageId(cx.shared.new_id(cx.now));
         let n = Ordinal(room.top_n.0 + 1);
@@ -226,9 +238,9 @@ fn key_time(key: Key, wall: Millis, limits: &Limits) -> Result<Millis, Reject> {
     Ok(Millis(made))
 }
 
-/// Whether a text is not empty and within its limit, which counts characters.
-pub(super) fn check_text(text: &str, limits: &Limits) -> Result<(), Reject> {
-    if text.is_empty() {
+/// Whether a text is within its limit, which counts characters, and not empty unless it `may_be`.
+pub(super) fn check_text(text: &str, may_be: bool, limits: &Limits) -> Result<(), Reject> {
+    if text.is_empty() && !may_be {
         return Err(Reject::because(ErrorCode::InvalidField, "field `text` is empty"));
     }
     let max = limits.message_chars_max as usize;
@@ -255,9 +267,10 @@ mod tests {
     #[test]
     fn texts_are_limited_in_characters_not_bytes() {
         let limits = Limits { message_chars_max: 3, ..Limits::default() };
-        assert!(check_text("äöü", &limits).is_ok());
-        assert!(check_text("äöüx", &limits).is_err_and(|r| r.code == ErrorCode::TooLarge));
-        assert!(check_text("", &limits).is_err_and(|r| r.code == ErrorCode::InvalidField));
+        assert!(check_text("äöü", false, &limits).is_ok());
+        assert!(check_text("äöüx", true, &limits).is_err_and(|r| r.code == ErrorCode::TooLarge));
+        assert!(check_text("", false, &limits).is_err_and(|r| r.code == ErrorCode::InvalidField));
+        assert!(check_text("", true, &limits).is_ok());
     }
 
     #[test]

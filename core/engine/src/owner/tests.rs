@@ -1,6 +1,7 @@
 //! The owner driven directly: the test is its home shards, its journal, its store bridge and its clock.
 
 mod answers;
+mod attach;
 mod by_time;
 mod chaos;
 mod clear;
@@ -23,7 +24,7 @@ use lynk_domain::{
     AckLevel, Key, Limits, Lsn, Millis, Nanos, Now, RoomId, RoomKind, Seq, SessionId, ShardId, UserId,
     direct_room_id, uuid_v7,
 };
-use lynk_model::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
+use lynk_model::memory::{MemoryFiles, MemoryMessages, MemoryRecords, MemoryRooms};
 use lynk_model::port::{MessageStore, ready, source_name};
 use lynk_model::{
     OwnedRecord, Record, RecordAt, RequestId, SourceId, StoreError, StoreReply, StoreRequest, execute,
@@ -62,6 +63,7 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) messages: MemoryMessages,
     pub(super) rooms: MemoryRooms,
+    pub(super) files: MemoryFiles,
     /// Committed records of every boot.
     pub(super) journal: MemoryRecords,
     /// Appended, not committed.
@@ -114,6 +116,7 @@ impl World {
             store: Store::Up,
             messages: MemoryMessages::default(),
             rooms: MemoryRooms::default(),
+            files: MemoryFiles::default(),
             journal: MemoryRecords::default(),
             pending: Vec::new(),
             drained: BTreeMap::new(),
@@ -212,18 +215,22 @@ impl World {
                 | StoreRequest::List { .. }
                 | StoreRequest::LoadRoom { .. }
                 | StoreRequest::Clear { .. }
+                | StoreRequest::Attach { .. }
+                | StoreRequest::Release { .. }
         );
         if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);
         }
-        let mut reply = ready(execute(request, &self.messages, &mut self.rooms, &mut self.journal));
+        let mut reply =
+            ready(execute(request, &self.messages, &mut self.rooms, &mut self.journal, &self.files));
         if let StoreReply::NotUnread { mentions: mentions @ Some(1..), .. } = &mut reply
             && self.store == Store::RoomsAway
         {
             // Nobody can tell who stands across a block.
             *mentions = None;
         }
-        let outcome_lost = self.store == Store::Unsure && matches!(request, StoreRequest::Apply(_));
+        let outcome_lost = self.store == Store::Unsure
+            && matches!(request, StoreRequest::Apply(_) | StoreRequest::Attach { .. });
         if outcome_lost { StoreReply::Failed(StoreError::Unknown) } else { reply }
     }
 

@@ -278,7 +278,9 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Hidden { .. } => StoreReply::Hidden(Vec::new()),
         StoreRequest::Clear { .. } => StoreReply::Cleared(true),
         StoreRequest::Relations { others, .. } => StoreReply::Relations(others.clone()),
-        StoreRequest::Apply(_)
+        StoreRequest::Release { .. } => StoreReply::Released,
+        StoreRequest::Attach { .. }
+        | StoreRequest::Apply(_)
         | StoreRequest::Confirm { .. }
         | StoreRequest::List { .. }
         | StoreRequest::FindName { .. } => StoreReply::Failed(lynk_model::StoreError::Unavailable),

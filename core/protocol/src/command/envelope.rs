@@ -78,6 +78,7 @@ pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     pub(super) emoji: Option<Text<'a>>,
     pub(super) on: Option<bool>,
+    pub(super) attachments: Option<Vec<Id>>,
 }
 
 /// `after` is a seq in `history` and an id in `sync` and `members`.

@@ -163,3 +163,32 @@ fn an_error_quotes_little_of_what_the_client_sent() {
     let short = decode(r#"{"op":"ping","id":"x"}"#).command.expect_err("an id is a number");
     assert!(short.message().starts_with(r#"invalid type: string "x", expected u64 at line 1 column"#));
 }
+
+#[test]
+fn a_send_names_files_and_may_then_be_without_text() {
+    const OTHER: &str = "0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0e";
+    let sent = |fields: &str| {
+        let text = format!(r#"{{"op":"send","room":"{ROOM}","key":"{ROOM}"{fields}}}"#);
+        match decode(&text).command {
+            Ok(Command::Send { text, attachments, .. }) => Ok((text.into_owned(), attachments)),
+            Err(reject) => Err(reject.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    let file = |text| MediaId::parse(text).expect("an id");
+    let both = format!(r#","attachments":["{OTHER}","{ROOM}"]"#);
+    assert_eq!(sent(&both), Ok((String::new(), vec![file(OTHER), file(ROOM)])));
+    assert_eq!(sent(&format!(r#","text":"hi"{both}"#)).map(|(text, _)| text), Ok("hi".to_owned()));
+    for none in [r#","attachments":[]"#, r#","attachments":null"#, ""] {
+        assert_eq!(sent(&format!(r#","text":"hi"{none}"#)), Ok(("hi".to_owned(), Vec::new())), "{none}");
+        assert_eq!(sent(none), Err(ErrorCode::InvalidField), "{none}");
+    }
+    let twice = format!(r#","attachments":["{OTHER}","{OTHER}"]"#);
+    for bad in
+        [&twice, r#","attachments":["x"]"#, r#","attachments":["00000000-0000-0000-0000-000000000000"]"#]
+    {
+        assert_eq!(sent(bad), Err(ErrorCode::InvalidField), "{bad}");
+    }
+    let many = vec![format!("\"{ROOM}\""); 11].join(",");
+    assert_eq!(sent(&format!(r#","attachments":[{many}]"#)), Err(ErrorCode::TooLarge));
+}

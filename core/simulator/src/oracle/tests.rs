@@ -230,7 +230,7 @@ fn unread_counts_what_others_said_and_did_not_take_back() {
 #[test]
 fn mentions_are_counted_as_they_stand_and_not_across_a_block() {
     let mut book = Book::new(AckLevel::Local);
-    let of = |users: &[UserId]| Cow::Owned(Parts { mentions: Mentions::new(false, users.to_vec()) });
+    let of = |users: &[UserId]| Cow::Owned(Parts::of_mentions(Mentions::new(false, users.to_vec())));
     for text in ["a", "b", "c"] {
         book.say(ANN, text, of(&[BEN])).expect("appends");
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lynk_domain::{Lsn, ShardId};
 use lynk_journal::DrainStep;
 use lynk_model::memory::MemoryMessages;
-use lynk_model::port::{MessageStore, ready};
+use lynk_model::port::{MessageStore, NoFiles, ready};
 use lynk_model::{
     MetaOutcome, PageQuery, PageReply, ReadState, Record, RequestId, RoomHead, StoreError, StoreReply,
     StoreRequest, StoredBody, StoredEvent, execute,
@@ -46,6 +46,8 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::List { .. } => "list",
         StoreRequest::Hidden { .. } => "hidden",
         StoreRequest::Clear { .. } => "clear",
+        StoreRequest::Attach { .. } => "attach",
+        StoreRequest::Release { .. } => "release",
         StoreRequest::Apply(_) => "apply",
         StoreRequest::Confirm { .. } => "confirm",
     }
@@ -155,7 +157,8 @@ impl World {
             return StoreReply::Key(None);
         }
         let stores = &mut self.stores;
-        let mut reply = ready(execute(request, &stores.messages, &mut stores.rooms, &mut process.reader));
+        let mut reply =
+            ready(execute(request, &stores.messages, &mut stores.rooms, &mut process.reader, &NoFiles));
         match (request, &mut reply) {
             (StoreRequest::Apply(tx), StoreReply::Applied(outcome)) => {
                 if let MetaOutcome::Applied { .. } = **outcome {

@@ -318,7 +318,7 @@ mod tests {
             for (rev, edited, deleted, text) in [(7, 0, 0, "hé"), (9, 9, 0, "x"), (11, 9, 11, "")] {
                 let (rev, edited, deleted) = (Seq(rev), Seq(edited), Seq(deleted));
                 for users in [vec![], vec![UserId([8; 16]), UserId([9; 16])]] {
-                    let parts = Parts { mentions: Mentions::new(false, users) };
+                    let parts = Parts::of_mentions(Mentions::new(false, users));
                     let row = MessageRow { facts, rev, edited, deleted, text: text.to_owned(), parts };
                     let value = encode_message(Seq(7), &row);
                     assert_eq!(decode_message(Seq(7), &value).expect("decodes"), row);

@@ -31,6 +31,7 @@ fn posted(room: u64, seq: u64, text: Option<&str>) -> Event {
         n: Ordinal(seq),
         reply_to: Seq(seq / 2),
         mentions: Mentions::new(seq == 3, (1..seq.min(4) as u8).map(|byte| UserId([byte; 16])).collect()),
+        attachments: Vec::new(),
         text: text.map(str::to_owned),
     };
     of_room(Topic::MessageCreated, room, seq, body)

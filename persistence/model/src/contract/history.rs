@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use lynk_domain::{Key, MessageId, Millis, Ordinal, Role, RoomId, Seq, UserId};
+use lynk_domain::{Key, MediaId, MessageId, Millis, Ordinal, Role, RoomId, Seq, UserId};
 
-use crate::{Body, Mentions, MetaEvent, OwnedRecord, Parts, Record, RecordHead, RecordKind};
+use crate::{Attachment, Body, Mentions, MetaEvent, OwnedRecord, Parts, Record, RecordHead, RecordKind};
 
 /// SplitMix64: enough to vary tests, and the same on every machine.
 pub struct Random(pub u64);
@@ -119,13 +119,17 @@ impl History {
         }
     }
 
-    /// Mentions now and then, sometimes of everybody.
+    /// Mentions now and then, sometimes of everybody, and files.
     fn parts(&self, random: &mut Random) -> Parts {
         let users = match random.below(3) {
             0 => self.users.iter().filter(|_| random.below(3) == 0).copied().collect(),
             _ => Vec::new(),
         };
-        Parts { mentions: Mentions::new(random.below(12) == 0, users) }
+        let attachments = match random.below(6) {
+            0 => (0..=random.below(3)).map(|i| file(random.below(1 << 40) + 1, i)).collect(),
+            _ => Vec::new(),
+        };
+        Parts { attachments, ..Parts::of_mentions(Mentions::new(random.below(12) == 0, users)) }
     }
 
     fn push(&mut self, kind: RecordKind, seq: Seq, sender: UserId, key: Key, body: &Body<'_>) {
@@ -239,4 +243,10 @@ pub(super) fn message_id(seq: Seq) -> MessageId {
 #[must_use]
 pub fn records(owned: &[OwnedRecord]) -> Vec<Record<'_>> {
     owned.iter().map(OwnedRecord::borrow).collect()
+}
+
+fn file(id: u64, i: u64) -> Attachment {
+    let (name, kind) = (format!("file {i}.png"), "image/png".to_owned());
+    let id = MediaId(u128::from(id).to_be_bytes());
+    Attachment { id, name, kind, bytes: 1_000 * i, width: 640, height: 480 }
 }

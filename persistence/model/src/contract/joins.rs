@@ -7,7 +7,7 @@ use lynk_domain::{Lsn, Millis, Seq};
 use super::history::{History, Random, records};
 use super::messages::{println_seed, queries, shown, shown_page};
 use crate::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
-use crate::port::{MessageStore, RecordSource as _, ready};
+use crate::port::{MessageStore, NoFiles, RecordSource as _, ready};
 use crate::{
     Body, OwnedRecord, PageReply, RecordAt, RecordKind, SourceId, StoreReply, StoreRequest, execute,
 };
@@ -63,13 +63,13 @@ struct Asked<'a, M> {
 impl<M: MessageStore> Asked<'_, M> {
     fn ask(&mut self, request: &StoreRequest) -> StoreReply {
         let mut rooms = MemoryRooms::default();
-        ready(execute(request, self.store, &mut rooms, &mut self.journals))
+        ready(execute(request, self.store, &mut rooms, &mut self.journals, &NoFiles))
     }
 
     /// The answer of the reference with all records.
     fn expected(&self, request: &StoreRequest) -> StoreReply {
         let (mut rooms, mut nothing) = (MemoryRooms::default(), MemoryRecords::default());
-        ready(execute(request, self.full, &mut rooms, &mut nothing))
+        ready(execute(request, self.full, &mut rooms, &mut nothing, &NoFiles))
     }
 
     /// The undrained records that an owner names for a page of `from..=to`: those that change a message before it apart.

@@ -335,7 +335,7 @@ pub fn not_unread_is_counted_exactly<M: MessageStore>(store: &mut M) {
 pub fn mentions_are_those_of_messages_as_they_stand<M: MessageStore>(store: &mut M) {
     let mut history = History::new(7);
     let [me, other, third] = [0, 1, 2].map(|index| history.users[index]);
-    let of = |all, users: &[UserId]| Parts { mentions: Mentions::new(all, users.to_vec()) };
+    let of = |all, users: &[UserId]| Parts::of_mentions(Mentions::new(all, users.to_vec()));
     let named = history.post_with(other, Seq(0), "one", of(false, &[me, third]));
     let everybody = history.post_with(third, Seq(0), "all", of(true, &[me]));
     history.post_with(me, Seq(0), "myself", of(true, &[me]));
@@ -372,9 +372,9 @@ pub fn mentions_are_those_of_messages_as_they_stand<M: MessageStore>(store: &mut
 pub fn what_is_removed_does_not_return<M: MessageStore>(store: &mut M) {
     let mut history = History::new(0x0ff1);
     let (me, other) = (history.users[0], history.users[1]);
-    let old = history.post_with(other, Seq(0), "old", Parts { mentions: Mentions::new(true, vec![me]) });
+    let old = history.post_with(other, Seq(0), "old", Parts::of_mentions(Mentions::new(true, vec![me])));
     history.react(me, old, true, "x");
-    let kept = history.post_with(other, old, "kept", Parts { mentions: Mentions::new(false, vec![me]) });
+    let kept = history.post_with(other, old, "kept", Parts::of_mentions(Mentions::new(false, vec![me])));
     history.edit(other, old, "older than it looks");
     history.reach(RecordKind::Read, me, old);
     history.retain(Seq(2));

@@ -1,0 +1,143 @@
+//! Files of messages: the store hands them to a message before it is ordered, and gets them back when it is deleted.
+//!
+//! Thread: the shard. A `send` with files is checked first, so that files are asked for only when nothing else stands against the message;
+//! meanwhile the connection's next commands to the room wait, as they do while a key is looked up. The answer is kept with the key, so a retry
+//! gets the same files. Limits: one question for each connection and room, `store_requests_in_flight_max` in all; [`RELEASES_MAX`] files
+//! wait to be given back. What can fail: the store, which the sender is told; files that cannot be given back are tried again, and those that wait
+//! when the process ends lie in the store until their room or owner goes.
+
+use std::collections::VecDeque;
+
+use lynk_domain::{Key, Lsn, MediaId, Nanos, RoomId, Seq};
+use lynk_model::{AttachRefusal, StoreReply, StoreRequest};
+use lynk_protocol::{ErrorCode, Reject};
+
+use super::books::{Ask, Books, Found, Held, Pending, Timer, store_reject};
+use super::room::Room;
+use crate::context::Context;
+
+/// Files of deleted messages of a shard that wait to be given back; more are left to the end of their room or owner.
+const RELEASES_MAX: usize = 16_384;
+/// Files that are given back at a time.
+const RELEASED_AT_A_TIME: usize = 64;
+/// Deletes gather for this long, and a store that did not take files is asked again after it.
+const RELEASE_NANOS: u64 = Nanos::SECOND;
+/// When to come back for a file that is still looked at.
+const READY_RETRY_MILLIS: u32 = 1_000;
+
+/// A `send` that waits for its files.
+#[derive(Debug)]
+pub(super) struct AttachWait {
+    held: Held,
+    /// The message it answers; 0 for none.
+    reply_to: Seq,
+    /// The room's top when the store was asked.
+    top: Seq,
+}
+
+/// Files that are in no message any more, each with the record of its delete.
+#[derive(Debug, Default)]
+pub(super) struct Releases {
+    waiting: VecDeque<(Lsn, RoomId, MediaId)>,
+    /// How many of the first the store is being asked to take.
+    asked: usize,
+    /// A timer is set.
+    armed: bool,
+}
+
+impl Books {
+    /// Asks for the files of a message; the command goes on in [`Self::attached`].
+    pub(super) fn ask_files(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        key: Key,
+        (files, reply_to): (&[MediaId], Seq),
+    ) {
+        if !self.may_ask(cx) {
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
+        }
+        room.engage(ask.from);
+        let request = StoreRequest::Attach { room: room.id, owner: ask.user, key, files: files.to_vec() };
+        let wait = AttachWait { held: ask.hold(), reply_to, top: room.top };
+        self.ask(cx, room, request, Pending::Files(Box::new(wait)));
+    }
+
+    pub(super) fn attached(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        wait: AttachWait,
+        reply: StoreReply,
+    ) {
+        let AttachWait { held, reply_to, top } = wait;
+        room.disengage(held.from);
+        let reject = match reply {
+            // What was found out about the message that it answers may hold no longer.
+            StoreReply::Attached(Ok(_)) if reply_to > Seq(0) && room.window.changed_since(top, reply_to) => {
+                Reject::after(ErrorCode::Busy, 100)
+            }
+            StoreReply::Attached(Ok(files)) => return self.run_held(cx, room, &held, Found::Files(files)),
+            StoreReply::Attached(Err(AttachRefusal::NotReady)) => {
+                Reject::after(ErrorCode::AttachmentNotReady, READY_RETRY_MILLIS)
+            }
+            StoreReply::Attached(Err(_)) => ErrorCode::AttachmentNotFound.into(),
+            StoreReply::Failed(error) => store_reject(error),
+            _ => ErrorCode::Internal.into(),
+        };
+        self.refuse_held(cx, room, &held, reject);
+    }
+
+    /// Gives back the files of a message whose delete has the record `after`.
+    pub(super) fn let_go(
+        &mut self,
+        cx: &Context<'_>,
+        (room, after): (RoomId, Lsn),
+        files: impl Iterator<Item = MediaId>,
+    ) {
+        let room_left = RELEASES_MAX.saturating_sub(self.releases.waiting.len());
+        self.releases.waiting.extend(files.take(room_left).map(|file| (after, room, file)));
+        self.arm_release(cx);
+    }
+
+    fn arm_release(&mut self, cx: &Context<'_>) {
+        let Releases { waiting, asked, armed } = &mut self.releases;
+        if !waiting.is_empty() && *asked == 0 && !std::mem::replace(armed, true) {
+            self.wheel.insert(cx.now.mono.after(RELEASE_NANOS), Timer::Release);
+        }
+    }
+
+    /// Asks the store to take back what waits first: files of one room whose deletes are committed.
+    pub(super) fn release_files(&mut self, cx: &mut Context<'_>) {
+        let Releases { waiting, asked, armed } = &mut self.releases;
+        *armed = false;
+        let first = waiting.front().map(|(_, room, _)| *room);
+        if let (Some(room), 0) = (first, *asked) {
+            let ready =
+                |(after, of, _): &&(Lsn, RoomId, MediaId)| *of == room && *after <= cx.shared.committed;
+            let files = waiting.iter().take(RELEASED_AT_A_TIME).take_while(ready).map(|(_, _, file)| *file);
+            let files: Vec<MediaId> = files.collect();
+            if !files.is_empty() && self.may_ask(cx) {
+                self.releases.asked = files.len();
+                return self.request(
+                    cx,
+                    RoomId::NIL,
+                    StoreRequest::Release { room, files },
+                    Pending::Release,
+                );
+            }
+        }
+        self.arm_release(cx);
+    }
+
+    pub(super) fn released(&mut self, cx: &mut Context<'_>, reply: &StoreReply) {
+        let asked = std::mem::take(&mut self.releases.asked);
+        if matches!(reply, StoreReply::Released) {
+            self.releases.waiting.drain(..asked);
+            self.release_files(cx);
+        } else {
+            self.arm_release(cx);
+        }
+    }
+}

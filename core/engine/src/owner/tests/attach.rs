@@ -1,0 +1,173 @@
+use super::*;
+use lynk_domain::MediaId;
+use lynk_domain::RoomKind::Public;
+use lynk_model::Attachment;
+
+fn id(i: u8) -> MediaId {
+    MediaId([i; 16])
+}
+
+fn put(w: &World, room: RoomId, owner: u8, i: u8, ready: bool) {
+    let file = Attachment {
+        id: id(i),
+        name: format!("picture {i}.png"),
+        kind: "image/png".to_owned(),
+        bytes: 1_000 + u64::from(i),
+        width: 640,
+        height: 0,
+    };
+    w.files.put(room, user(owner), file, ready);
+}
+
+fn send_files(w: &mut World, room: RoomId, text: Option<&str>, files: &[u8]) -> Value {
+    let files: Vec<String> = files.iter().map(|i| id(*i).to_string()).collect();
+    let mut fields = json!({"attachments": files});
+    if let Some(text) = text {
+        fields["text"] = text.into();
+    }
+    w.keyed("send", room, fields)
+}
+
+fn shown(i: u8) -> Value {
+    let bytes = 1_000 + u64::from(i);
+    json!({"id": id(i).to_string(), "name": format!("picture {i}.png"), "type": "image/png", "bytes": bytes, "width": 640})
+}
+
+fn messages(w: &mut World, room: RoomId) -> Vec<Value> {
+    let page = w.history(2, room, json!({}));
+    page["events"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|event| event["ev"] == "message")
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn files_are_shown_in_their_order_from_memory_and_from_the_store() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    (1..=3).for_each(|i| put(&w, room, 1, i, true));
+    let both = send_files(&mut w, room, Some("two"), &[2, 1]);
+    assert_eq!(w.run(1, both.clone())["ev"], "ok");
+    let alone = send_files(&mut w, room, None, &[3]);
+    assert_eq!(w.run(1, alone)["ev"], "ok");
+    let check = |w: &mut World, when: &str| {
+        let list = messages(w, room);
+        let of = |text: &str| list.iter().find(|one| one["text"] == text).expect(when).clone();
+        assert_eq!(of("two")["attachments"], json!([shown(2), shown(1)]), "{when}");
+        assert_eq!(of("")["attachments"], json!([shown(3)]), "{when}");
+    };
+    check(&mut w, "from memory");
+    w.drain();
+    assert!(w.evict(room));
+    check(&mut w, "from the store");
+    // A retry of long ago finds what its files were.
+    let again = w.run(1, both.clone());
+    assert_eq!(again["ev"], "ok", "{again}");
+    let mut other = both;
+    other["attachments"] = json!([id(1).to_string(), id(2).to_string()]);
+    assert_eq!(w.run(1, other)["code"], "idempotency_conflict", "another order says something else");
+    assert_eq!(messages(&mut w, room).len(), 2);
+}
+
+#[test]
+fn what_cannot_be_attached_is_refused_and_leaves_nothing() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let elsewhere = w.room(Public, &[2]);
+    put(&w, room, 1, 1, true);
+    put(&w, room, 1, 2, false);
+    put(&w, room, 2, 3, true);
+    put(&w, elsewhere, 1, 4, true);
+    for (files, code) in [
+        (&[2][..], "attachment_not_ready"),
+        (&[1, 2], "attachment_not_ready"),
+        (&[3], "attachment_not_found"),
+        (&[4], "attachment_not_found"),
+        (&[9], "attachment_not_found"),
+    ] {
+        let command = send_files(&mut w, room, None, files);
+        assert_eq!(w.run(1, command)["code"], code, "{files:?}");
+    }
+    assert!(messages(&mut w, room).is_empty());
+    let first = send_files(&mut w, room, None, &[1]);
+    assert_eq!(w.run(1, first)["ev"], "ok", "refusals attached nothing");
+    let second = send_files(&mut w, room, None, &[1]);
+    assert_eq!(w.run(1, second)["code"], "attachment_not_found", "it is in another message");
+    w.store = Store::Away;
+    put(&w, room, 1, 5, true);
+    let away = send_files(&mut w, room, None, &[5]);
+    assert_eq!(w.run(1, away.clone())["code"], "unavailable");
+    w.store = Store::Unsure;
+    assert_eq!(w.run(1, away.clone())["ev"], "error");
+    w.store = Store::Up;
+    assert_eq!(w.run(1, away)["ev"], "ok", "the same key gets the same files");
+}
+
+#[test]
+fn what_follows_a_message_with_files_stays_behind_it() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    put(&w, room, 1, 1, true);
+    w.settle();
+    w.store = Store::Silent;
+    let first = send_files(&mut w, room, Some("first"), &[1]);
+    let second = w.send_command(room, "second");
+    let first = w.post(1, first);
+    let second = w.post(1, second);
+    w.settle();
+    assert!(w.answer(1, first).is_none() && w.answer(1, second).is_none());
+    assert_eq!(w.send(2, room, "of another")["ev"], "ok", "others do not wait");
+    w.store = Store::Up;
+    w.settle();
+    let seq = |w: &World, re| w.answer(1, re).expect("an answer")["seq"].as_u64().expect("a seq");
+    assert!(seq(&w, first) < seq(&w, second));
+}
+
+#[test]
+fn an_edit_keeps_files_and_a_delete_gives_them_back() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    put(&w, room, 1, 1, true);
+    put(&w, room, 1, 2, true);
+    let mut sent = Vec::new();
+    for i in [1, 2] {
+        let command = send_files(&mut w, room, Some("text"), &[i]);
+        sent.push(w.run(1, command)["seq"].as_u64().expect("a seq"));
+    }
+    // The first is changed in the window, the second when only the store has it.
+    for (i, seq) in [(1, sent[0]), (2, sent[1])] {
+        if i == 2 {
+            w.drain();
+            assert!(w.evict(room));
+        }
+        let edit = w.keyed("edit", room, json!({"seq": seq, "text": ""}));
+        assert_eq!(w.run(1, edit.clone())["ev"], "ok");
+        assert_eq!(w.run(1, edit)["ev"], "ok", "a retry");
+        let message = messages(&mut w, room).into_iter().find(|one| one["seq"] == seq).expect("there");
+        assert_eq!((&message["text"], &message["attachments"]), (&json!(""), &json!([shown(i)])));
+        assert!(w.files.holds(id(i)));
+    }
+    let plain = w.send(1, room, "no files")["seq"].as_u64().expect("a seq");
+    let emptied = w.keyed("edit", room, json!({"seq": plain, "text": ""}));
+    assert_eq!(w.run(1, emptied)["code"], "invalid_field");
+    w.store = Store::RoomsAway;
+    for (i, seq) in [(1, sent[0]), (2, sent[1])] {
+        let delete = w.keyed("delete", room, json!({"seq": seq}));
+        assert_eq!(w.run(1, delete)["ev"], "ok", "{i}: it is in the window");
+    }
+    for _ in 0..3 {
+        w.wait(1_100);
+        w.settle();
+    }
+    assert!(w.files.holds(id(1)) && w.files.holds(id(2)), "nobody took them");
+    w.store = Store::Up;
+    for _ in 0..3 {
+        w.wait(1_100);
+        w.settle();
+    }
+    assert!(!w.files.holds(id(1)) && !w.files.holds(id(2)), "it was tried again");
+    assert!(messages(&mut w, room).iter().all(|one| one.get("attachments").is_none()));
+}

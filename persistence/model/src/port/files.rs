@@ -1,0 +1,54 @@
+//! What messages need of whoever keeps files.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use lynk_domain::{Key, MediaId, RoomId, UserId};
+
+use crate::{AttachRefusal, Attachment, StoreError};
+
+/// What [`Files`] answers later.
+pub type FilesAnswer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Files as messages carry them. Called on the thread that answers store requests, which must not be blocked: what blocks runs elsewhere and is
+/// waited for.
+pub trait Files: Send + Sync {
+    /// Makes `files`, uploads of `owner` for `room` that are ready, those of the message with `key`: all or none. Repeated with the same key it
+    /// answers the same. In the order asked for.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    fn attach<'a>(
+        &'a self,
+        room: RoomId,
+        owner: UserId,
+        key: Key,
+        files: &'a [MediaId],
+    ) -> FilesAnswer<'a, Result<Vec<Attachment>, AttachRefusal>>;
+
+    /// Files whose message is deleted: nobody may fetch them any more. What is gone already does not matter.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    fn release<'a>(&'a self, room: RoomId, files: &'a [MediaId]) -> FilesAnswer<'a, ()>;
+}
+
+/// A server that keeps no files: there is none that a message could have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn attach<'a>(
+        &'a self,
+        _: RoomId,
+        _: UserId,
+        _: Key,
+        _: &'a [MediaId],
+    ) -> FilesAnswer<'a, Result<Vec<Attachment>, AttachRefusal>> {
+        Box::pin(std::future::ready(Ok(Err(AttachRefusal::NotFound))))
+    }
+
+    fn release<'a>(&'a self, _: RoomId, _: &'a [MediaId]) -> FilesAnswer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
