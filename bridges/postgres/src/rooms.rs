@@ -6,6 +6,7 @@
 //! as long as keys are accepted, and as long as their event is not confirmed.
 //! Limits: see the crate. What can fail: see [`Fault`].
 
+mod asking;
 mod change;
 mod copy;
 mod links;
@@ -17,7 +18,8 @@ pub(crate) use load::wish;
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
-    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+    DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome,
+    MetaTransaction, OwnRequest, RoomWish, StoreError,
 };
 
 use crate::database::Database;
@@ -167,5 +169,19 @@ impl RoomStore for PostgresRooms {
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
         self.database.noted(load::list(&self.database, room, query).await)
+    }
+
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
+        self.database.noted(asking::discover(&self.database, query).await)
+    }
+
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError> {
+        self.database.noted(asking::own(&self.database, user, after, wall, limit).await)
     }
 }

@@ -82,6 +82,8 @@ impl Needs {
             | StoreRequest::CountNotUnread { .. } => (true, false),
             StoreRequest::Memberships { .. }
             | StoreRequest::FindName { .. }
+            | StoreRequest::Discover(_)
+            | StoreRequest::Requests { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::List { .. }

@@ -8,6 +8,7 @@
 //! Limits: none of its own; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
 
 mod across;
+mod asking;
 mod change;
 mod copy;
 mod links;
@@ -21,7 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
-    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+    DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome,
+    MetaTransaction, OwnRequest, RoomWish, StoreError,
 };
 use rusqlite::Connection;
 
@@ -53,7 +55,9 @@ impl Rooms {
     /// # Errors
     /// When the file is damaged, of a newer format, or the disk refuses.
     pub fn open(data: &Path) -> Result<Self, OpenError> {
-        let connection = sqlite::open(&data.join("rooms.sqlite"), schema::STEPS, 0o644)?;
+        let path = data.join("rooms.sqlite");
+        let mut connection = sqlite::open(&path, schema::STEPS, 0o644)?;
+        asking::list_names(&mut connection).map_err(|fault| OpenError::Engine { path, fault })?;
         let connection = Arc::new(Mutex::new(connection));
         Ok(Self { connection, key_life_millis: KEY_LIFE_MILLIS, fault: RefCell::new(None) })
     }
@@ -186,5 +190,19 @@ impl RoomStore for Rooms {
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
         self.noted(load::list(&self.connection(), room, query))
+    }
+
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
+        self.noted(asking::discover(&self.connection(), query))
+    }
+
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError> {
+        self.noted(asking::own(&self.connection(), user, after, wall, limit))
     }
 }

@@ -8,6 +8,7 @@
 //! it.
 
 mod accounts;
+mod asking;
 mod copies;
 mod ephemeral;
 mod erasures;
@@ -30,6 +31,7 @@ pub use accounts::{
     new_accounts_wait_until_they_are_published, people_are_found_by_the_beginnings_of_their_names,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
 };
+pub use asking::{public_rooms_are_found, requests_wait_for_an_answer, so_many_requests_are_open};
 pub use copies::{
     a_copy_made_while_records_arrive_equals_its_source, epochs_are_raised_for_all_rooms,
     filled_accounts_equal_their_source, filled_accounts_follow_their_source, filled_rooms_equal_their_source,
@@ -126,6 +128,9 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     a_deleted_room_is_gone_for_ever(&mut open());
     sentences_are_listed_while_they_stand(&mut open());
     links_let_in_as_many_as_they_say(&mut open());
+    requests_wait_for_an_answer(&mut open());
+    so_many_requests_are_open(&mut open());
+    public_rooms_are_found(&mut open());
     rooms_are_listed_in_order(&mut open());
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());

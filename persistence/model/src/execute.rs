@@ -105,6 +105,10 @@ where
             StoreReply::Memberships(rooms.memberships(*user, *after, *limit).await?)
         }
         StoreRequest::FindName { name } => StoreReply::Named(rooms.find_name(&fold_name(name)).await?),
+        StoreRequest::Discover(query) => StoreReply::Discovered(rooms.discover(query).await?),
+        StoreRequest::Requests { user, after, wall, limit } => {
+            StoreReply::Requests(rooms.requests_of(*user, *after, *wall, *limit).await?)
+        }
         StoreRequest::Blocks { user } => StoreReply::Blocks(rooms.blocks(*user).await?),
         StoreRequest::Relations { user, others } => {
             let mut seen = Vec::new();

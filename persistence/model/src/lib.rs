@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod asking;
 mod body;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -30,6 +31,10 @@ mod record;
 mod request;
 mod row;
 
+pub use asking::{
+    DiscoverQuery, Discovered, JOIN_REQUEST_AGAIN_MILLIS, JOIN_REQUEST_CHARS_MAX, JOIN_REQUEST_LIFE_MILLIS,
+    JOIN_REQUESTS_PER_ROOM_MAX, JOIN_REQUESTS_PER_USER_MAX, JoinRequest, MEMBERS_COUNTED_MAX, OwnRequest,
+};
 pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
 pub use execute::{execute, kept_since};
 pub use join::Overlay;
@@ -38,7 +43,9 @@ pub use meta::{
     BLOCKS_PER_USER_MAX, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, Sentence, rooms_max,
 };
-pub use name::{NAME_RESERVED_MILLIS, after_prefix, fold_name, name_is_unique, search_words, unique_name};
+pub use name::{
+    NAME_RESERVED_MILLIS, after_prefix, fold_name, listed_name, name_is_unique, search_words, unique_name,
+};
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
 pub use personal::{DirectFrom, Personal, RoomWish, Wish};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};

@@ -34,8 +34,9 @@ use lynk_domain::{Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    Body, DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, PageQuery,
-    PageReply, Parts, ReadState, Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
+    Body, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome,
+    MetaTransaction, OwnRequest, PageQuery, PageReply, Parts, ReadState, Record, RecordKind, RoomHead,
+    RoomWish, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
@@ -363,6 +364,24 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError>;
+
+    /// A page of public rooms, but for those from which who looks is banned.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError>;
+
+    /// A page of a user's requests that count at `wall`, in rooms after `after` (nil for the start), ordered by room.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError>;
 }
 
 /// A failure of a store in words for the operator, without anybody's data.

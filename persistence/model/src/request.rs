@@ -8,8 +8,8 @@ use lynk_domain::{
 };
 
 use crate::{
-    Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow,
-    Sentence, StoredEvent,
+    DiscoverQuery, Discovered, JoinRequest, Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow,
+    OwnRequest, OwnedRecord, Personal, RecordAt, RoomRow, Sentence, StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.
@@ -139,6 +139,19 @@ pub enum StoreRequest {
         /// The name as the user typed it; folded by [`crate::execute`].
         name: String,
     },
+    /// A page of public rooms.
+    Discover(Box<DiscoverQuery>),
+    /// A page of a user's requests to become a member that count, ascending by room.
+    Requests {
+        /// Who.
+        user: UserId,
+        /// Those of rooms after this one; nil for the start.
+        after: RoomId,
+        /// Wall time at which they count.
+        wall: Millis,
+        /// Items at most.
+        limit: u32,
+    },
     /// Whom a user blocks and who blocks the user.
     Blocks {
         /// Who.
@@ -201,6 +214,15 @@ pub enum ListQuery {
         /// Items at most.
         limit: u32,
     },
+    /// Requests to become a member that are open, ascending by user.
+    Requests {
+        /// Those of users after this one; nil for the start.
+        after: UserId,
+        /// Wall time at which they are open.
+        wall: Millis,
+        /// Items at most.
+        limit: u32,
+    },
 }
 
 /// What keeps somebody from posting, or out.
@@ -217,6 +239,8 @@ pub enum SentenceKind {
 pub enum Listed {
     /// Bans or mutes.
     Sentences(Vec<Sentence>),
+    /// Requests.
+    Requests(Vec<JoinRequest>),
 }
 
 /// Highest numbers of a room.
@@ -264,6 +288,8 @@ pub struct LoadedRoom {
     pub pins: Vec<Seq>,
     /// Links, ascending by id; some may live no more.
     pub links: Vec<Link>,
+    /// Requests to become a member, ascending by user; some may count no more.
+    pub requests: Vec<JoinRequest>,
     /// For a 1:1: pairs (who blocks, whom).
     pub blocks: Vec<(UserId, UserId)>,
     /// Metadata events not confirmed yet, ascending by version.
@@ -368,6 +394,10 @@ pub enum StoreReply {
     Memberships(Vec<Membership>),
     /// To `FindName`; `None` when no room has the name.
     Named(Option<RoomId>),
+    /// To `Discover`; fewer than the limit means the end.
+    Discovered(Vec<Discovered>),
+    /// To `Requests`; fewer than the limit means the end.
+    Requests(Vec<OwnRequest>),
     /// To `Blocks`: pairs (who blocks, whom).
     Blocks(Vec<(UserId, UserId)>),
     /// To `Relations`: those who may, in the order asked for.

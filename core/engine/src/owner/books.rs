@@ -257,12 +257,16 @@ impl Books {
             Command::Pins { .. } => self.pins(cx, room, ask),
             Command::Links { .. } => self.links(cx, room, ask),
             Command::Look { secret, .. } => self.look(cx, room, ask, secret),
-            Command::Bans { .. } | Command::Mutes { .. } => self.list(cx, room, ask, command),
+            Command::Bans { .. } | Command::Mutes { .. } | Command::Requests { .. } => {
+                self.list(cx, room, ask, command)
+            }
             Command::Unsubscribe { .. } => self.ok(cx, room, ask, &Done::default()),
             Command::Hello { .. }
             | Command::Refresh { .. }
             | Command::Ping
             | Command::Sync { .. }
+            | Command::Discover { .. }
+            | Command::MyRequests { .. }
             | Command::Presence { .. } => {
                 // The home shard answers these.
                 self.refuse(cx, room, ask, ErrorCode::UnknownOp.into());

@@ -12,6 +12,7 @@ mod metadata;
 mod paging;
 mod random;
 mod replicated;
+mod requests;
 mod retention;
 mod rooms;
 mod sending;

@@ -41,6 +41,8 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::FindName { .. } => "find_name",
         StoreRequest::CountNotUnread { .. } => "count_not_unread",
         StoreRequest::Memberships { .. } => "memberships",
+        StoreRequest::Discover(_) => "discover",
+        StoreRequest::Requests { .. } => "requests",
         StoreRequest::Blocks { .. } => "blocks",
         StoreRequest::Relations { .. } => "relations",
         StoreRequest::List { .. } => "list",
@@ -246,6 +248,8 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::LoadRoom { .. }
             | StoreRequest::FindName { .. }
             | StoreRequest::Memberships { .. }
+            | StoreRequest::Discover(_)
+            | StoreRequest::Requests { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::Hidden { .. }

@@ -10,7 +10,7 @@ use lynk_model::{DirectFrom, LoadedRoom, Personal, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::change::put_row;
-use super::{Rooms, change, links, load};
+use super::{Rooms, asking, change, links, load};
 use crate::sqlite::{bits, commit, number, snapshot};
 use crate::{Fault, OpenError};
 
@@ -268,6 +268,9 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
     }
     for link in &loaded.links {
         links::put(tx, row.room, link)?;
+    }
+    for request in &loaded.requests {
+        asking::put(tx, row.room, request)?;
     }
     for waiting in &loaded.outbox {
         let mut event = Vec::new();

@@ -90,6 +90,7 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
             Ok(Seq(number(row, 0)?))
         })?,
         links: super::links::all(connection, room)?,
+        requests: super::asking::all(connection, room)?,
         blocks,
         outbox: all(
             connection,
@@ -130,6 +131,9 @@ pub(super) fn list(connection: &Connection, room: RoomId, query: &ListQuery) -> 
             };
             let rows = all(connection, sql, (room.0, after.0, bits(wall.0), limit), sentence)?;
             Ok(Listed::Sentences(rows))
+        }
+        ListQuery::Requests { after, wall, limit } => {
+            Ok(Listed::Requests(super::asking::open(connection, room, after, wall, limit)?))
         }
     }
 }

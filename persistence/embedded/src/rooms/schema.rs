@@ -147,4 +147,21 @@ CREATE TABLE links (
     PRIMARY KEY (room, link)
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- The form of a name by which public rooms are listed; NULL where a server that did not know it made the room.
+ALTER TABLE rooms ADD COLUMN listed TEXT;
+CREATE INDEX rooms_listed ON rooms (listed, room) WHERE kind = 0 AND deleted = 0;
+
+-- Who asks to become a member. `declined` is 0 for a request that was not.
+CREATE TABLE join_requests (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    user BLOB NOT NULL,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    declined INTEGER NOT NULL,
+    by BLOB NOT NULL,
+    PRIMARY KEY (room, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX join_requests_by_user ON join_requests (user, room);
+",
 ];

@@ -170,6 +170,14 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         out.number(link.uses_max.into());
         out.number(link.uses.into());
     }
+    out.number(room.requests.len() as u64);
+    for request in &room.requests {
+        out.id(request.user.0);
+        out.bytes(request.text.as_bytes());
+        out.number(request.at.0);
+        out.number(request.declined.0);
+        out.id(request.by.0);
+    }
     out.number(room.outbox.len() as u64);
     for row in &room.outbox {
         out.number(row.version);

@@ -1,5 +1,7 @@
 //! [`MemoryRooms`]: the relational side as tables. See the parent module.
 
+mod asking;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -8,9 +10,10 @@ use lynk_domain::{Key, LinkId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, Use
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
-    BLOCKS_PER_USER_MAX, DirectFrom, LINKS_PER_ROOM_MAX, Link, ListQuery, Listed, LoadedRoom, MemberRow,
-    Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow,
-    Personal, RoomRow, RoomWish, Sentence, SentenceKind, StoreError, rooms_max, unique_name,
+    BLOCKS_PER_USER_MAX, DirectFrom, DiscoverQuery, Discovered, JoinRequest, LINKS_PER_ROOM_MAX, Link,
+    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
+    MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, OwnRequest, Personal, RoomRow, RoomWish, Sentence,
+    SentenceKind, StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -36,6 +39,7 @@ struct Room {
     mutes: BTreeMap<UserId, Sentence>,
     pins: BTreeSet<Seq>,
     links: BTreeMap<LinkId, Link>,
+    requests: BTreeMap<UserId, JoinRequest>,
     outbox: BTreeMap<u64, OutboxRow>,
 }
 
@@ -166,6 +170,7 @@ impl MemoryRooms {
             mutes: BTreeMap::new(),
             pins: BTreeSet::new(),
             links: BTreeMap::new(),
+            requests: BTreeMap::new(),
             outbox: BTreeMap::from([(1, outbox_row(tx, 1, &event))]),
         };
         self.rooms.insert(tx.room, room);
@@ -227,12 +232,14 @@ impl Room {
                 let joined_version = self.row.version;
                 let row = member(*user, *role, joined_version);
                 self.members.insert(*user, row);
+                self.requests.remove(user);
             }
             MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
                 self.members.remove(user);
             }
             MetaEvent::Banned { user, until, reason } => {
                 self.members.remove(user);
+                self.requests.remove(user);
                 let reason = reason.clone();
                 self.bans.insert(*user, Sentence { user: *user, until: *until, reason, by, at });
             }
@@ -265,6 +272,7 @@ impl Room {
                 self.mutes.clear();
                 self.pins.clear();
                 self.links.clear();
+                self.requests.clear();
             }
         }
     }
@@ -289,6 +297,7 @@ impl RoomStore for MemoryRooms {
             mutes: found.mutes.values().cloned().collect(),
             pins: found.pins.iter().copied().collect(),
             links: found.links.values().cloned().collect(),
+            requests: found.requests.values().cloned().collect(),
             blocks,
             outbox: found.outbox.values().cloned().collect(),
             ..LoadedRoom::default()
@@ -310,6 +319,10 @@ impl RoomStore for MemoryRooms {
             MetaChange::Link(link) => self.link(tx, link),
             MetaChange::Unlink { link } => self.unlink(tx.room, *link),
             MetaChange::Enter { hash } => self.enter(tx, hash),
+            MetaChange::Ask { .. }
+            | MetaChange::Withdraw
+            | MetaChange::Accept { .. }
+            | MetaChange::Decline { .. } => self.asking(tx),
         };
         if let MetaOutcome::Applied { version, .. } = outcome
             && !tx.key.is_nil()
@@ -471,7 +484,26 @@ impl RoomStore for MemoryRooms {
                 let wanted = rows.filter(|row| row.user > after && row.stands(wall));
                 Listed::Sentences(wanted.take(limit as usize).cloned().collect())
             }
+            ListQuery::Requests { after, wall, limit } => {
+                let rows = found.into_iter().flat_map(|room| room.requests.values());
+                let open = rows.filter(|row| row.user > after && row.is_open(wall));
+                Listed::Requests(open.take(limit as usize).cloned().collect())
+            }
         })
+    }
+
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
+        Ok(self.discovered(query))
+    }
+
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError> {
+        Ok(self.own_requests(user, after, wall, limit))
     }
 }
 
@@ -550,6 +582,7 @@ impl Fill for MemoryRooms {
                         mutes: loaded.mutes.iter().map(|mute| (mute.user, mute.clone())).collect(),
                         pins: loaded.pins.iter().copied().collect(),
                         links: loaded.links.iter().map(|link| (link.id, link.clone())).collect(),
+                        requests: loaded.requests.iter().map(|one| (one.user, one.clone())).collect(),
                         outbox: loaded.outbox.iter().map(|row| (row.version, row.clone())).collect(),
                         row,
                     };
