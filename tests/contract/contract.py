@@ -257,7 +257,7 @@ def walk(api, one, two, three, room, world):
     api("user_by_name", 200, None, token, {"user_name": world["user_name"]})
     for name in ("list_rooms", "me", "make_ticket", "privacy", "list_blocks"):
         api(name, 200, None, token)
-    for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins", "list_links"):
+    for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins", "list_links", "list_moderation"):
         api(name, 200, None, token, {"room": room})
 
 

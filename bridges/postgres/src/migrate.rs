@@ -106,6 +106,12 @@ pub const STEPS: &[Step] = &[
         oldest: 13,
         sql: include_str!("../steps/0014_rooms_asking.sql"),
     },
+    Step {
+        version: 15,
+        name: "acts of moderators",
+        oldest: 14,
+        sql: include_str!("../steps/0015_moderation.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

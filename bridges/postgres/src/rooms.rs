@@ -11,6 +11,7 @@ mod change;
 mod copy;
 mod links;
 mod load;
+mod moderation;
 
 pub use copy::RoomsSnapshot;
 pub(crate) use load::wish;
@@ -18,8 +19,8 @@ pub(crate) use load::wish;
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
-    DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome,
-    MetaTransaction, OwnRequest, RoomWish, StoreError,
+    Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, MODERATION_LIFE_MILLIS,
+    Membership, MetaOutcome, MetaTransaction, OwnRequest, RoomWish, StoreError,
 };
 
 use crate::database::Database;
@@ -34,6 +35,7 @@ const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
 pub struct PostgresRooms {
     database: Database,
     key_life_millis: u64,
+    moderation_life_millis: u64,
 }
 
 impl PostgresRooms {
@@ -42,13 +44,23 @@ impl PostgresRooms {
     /// # Errors
     /// A file or a setting that cannot be used.
     pub fn new(connect: &Connect) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::new(connect)?, key_life_millis: KEY_LIFE_MILLIS })
+        Ok(Self {
+            database: Database::new(connect)?,
+            key_life_millis: KEY_LIFE_MILLIS,
+            moderation_life_millis: MODERATION_LIFE_MILLIS,
+        })
     }
 
     /// Keeps the results of keys for so long: at least as long as keys are accepted.
     #[must_use]
     pub fn with_key_life(self, millis: u64) -> Self {
         Self { key_life_millis: millis, ..self }
+    }
+
+    /// Keeps what moderators do for so long.
+    #[must_use]
+    pub fn with_moderation_life(self, millis: u64) -> Self {
+        Self { moderation_life_millis: millis, ..self }
     }
 
     /// Whether the database can be reached with this identity, and its schema is one for this program.
@@ -86,7 +98,9 @@ impl RoomStore for PostgresRooms {
     }
 
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
-        self.database.noted(change::apply(&self.database, tx, self.key_life_millis).await)
+        self.database.noted(
+            change::apply(&self.database, tx, (self.key_life_millis, self.moderation_life_millis)).await,
+        )
     }
 
     async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError> {
@@ -168,7 +182,12 @@ impl RoomStore for PostgresRooms {
     }
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
-        self.database.noted(load::list(&self.database, room, query).await)
+        self.database.noted(load::list(&self.database, room, query, self.moderation_life_millis).await)
+    }
+
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
+        let life = self.moderation_life_millis;
+        self.database.noted(moderation::note(&self.database, room, act, life).await)
     }
 
     async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {

@@ -83,6 +83,7 @@ impl Needs {
             StoreRequest::Memberships { .. }
             | StoreRequest::FindName { .. }
             | StoreRequest::Discover(_)
+            | StoreRequest::Note { .. }
             | StoreRequest::Requests { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }

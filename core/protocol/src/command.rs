@@ -471,6 +471,15 @@ pub enum Command<'a> {
         /// Items at most.
         limit: Option<u32>,
     },
+    /// A page of what moderators did, newest first.
+    ModerationLog {
+        /// The room.
+        room: RoomId,
+        /// What has lower numbers than this.
+        before: Option<u64>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
     /// Lets somebody in who asked, or not.
     AnswerRequest {
         /// The room.
@@ -485,7 +494,7 @@ pub enum Command<'a> {
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 51] = [
+pub const OPS: [&str; 52] = [
     "hello",
     "refresh",
     "ping",
@@ -537,6 +546,7 @@ pub const OPS: [&str; 51] = [
     "requests",
     "accept_request",
     "decline_request",
+    "moderation_log",
 ];
 
 /// Decodes one command from a text frame. `text` is valid UTF-8 (the WebSocket decoder checked it).
@@ -695,7 +705,8 @@ impl Command<'_> {
             | Self::RequestJoin { room, .. }
             | Self::WithdrawRequest { room, .. }
             | Self::Requests { room, .. }
-            | Self::AnswerRequest { room, .. } => Some(*room),
+            | Self::AnswerRequest { room, .. }
+            | Self::ModerationLog { room, .. } => Some(*room),
         }
     }
 }

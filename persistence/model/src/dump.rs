@@ -19,8 +19,8 @@ use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 
 use crate::account::{Account, AuditEvent, Erasure, Factor, Session};
 use crate::{
-    DirectFrom, FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position, RoomHead,
-    StoredEvent,
+    Act, DirectFrom, FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position,
+    RoomHead, StoredEvent,
 };
 
 /// A row of the message log. The room is named beside it.
@@ -110,6 +110,13 @@ pub enum RoomsRow {
         /// Who may.
         from: DirectFrom,
     },
+    /// Something that a moderator did.
+    Act {
+        /// Where.
+        room: RoomId,
+        /// What.
+        act: Act,
+    },
 }
 
 /// A row of accounts.
@@ -188,6 +195,8 @@ pub enum RoomsMark {
     Hidden(UserId),
     /// After this user's setting for conversations of two.
     DirectFrom(UserId),
+    /// After this act of this room.
+    Acts(RoomId, u64),
 }
 
 impl Default for RoomsMark {
@@ -204,7 +213,8 @@ impl DumpMark for RoomsMark {
             Self::Blocks(..) => Some(Self::Results(UserId::NIL, RoomId::NIL, Key::NIL)),
             Self::Results(..) => Some(Self::Hidden(UserId::NIL)),
             Self::Hidden(_) => Some(Self::DirectFrom(UserId::NIL)),
-            Self::DirectFrom(_) => None,
+            Self::DirectFrom(_) => Some(Self::Acts(RoomId::NIL, 0)),
+            Self::Acts(..) => None,
         }
     }
 }

@@ -124,6 +124,10 @@ where
         StoreRequest::Clear { room, user, seq, n } => {
             StoreReply::Cleared(rooms.clear(*room, *user, *seq, *n).await?)
         }
+        StoreRequest::Note { room, act } => {
+            rooms.note(*room, act).await?;
+            StoreReply::Noted
+        }
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {
             rooms.confirm(*room, *version, *seq).await?;

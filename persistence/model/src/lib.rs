@@ -22,6 +22,7 @@ pub mod local;
 pub mod media;
 pub mod memory;
 mod meta;
+mod moderation;
 mod name;
 pub mod notify;
 mod parts;
@@ -43,6 +44,7 @@ pub use meta::{
     BLOCKS_PER_USER_MAX, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, Sentence, rooms_max,
 };
+pub use moderation::{Act, ActKind, MODERATION_LIFE_MILLIS};
 pub use name::{
     NAME_RESERVED_MILLIS, after_prefix, fold_name, listed_name, name_is_unique, search_words, unique_name,
 };

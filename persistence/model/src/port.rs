@@ -34,7 +34,7 @@ use lynk_domain::{Key, Lsn, Millis, Ordinal, RoomId, Seq, UserId};
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    Body, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome,
+    Act, Body, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome,
     MetaTransaction, OwnRequest, PageQuery, PageReply, Parts, ReadState, Record, RecordKind, RoomHead,
     RoomWish, SourceId, StoreError, StoredEvent,
 };
@@ -234,7 +234,7 @@ pub trait RoomStore {
     /// `Unavailable` or `Corrupt`.
     async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError>;
 
-    /// One metadata command: rows, idempotency result and outbox row in one transaction.
+    /// One metadata command: rows, idempotency result, outbox row, and what it is among the acts of moderators, in one transaction.
     ///
     /// # Errors
     /// `Unavailable`: nothing was written; `Unknown`: repeat it with the same key.
@@ -364,6 +364,12 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError>;
+
+    /// Keeps what a moderator did without a metadata command: a message that was deleted. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError>;
 
     /// A page of public rooms, but for those from which who looks is banned.
     ///

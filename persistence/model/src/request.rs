@@ -8,7 +8,7 @@ use lynk_domain::{
 };
 
 use crate::{
-    DiscoverQuery, Discovered, JoinRequest, Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow,
+    Act, DiscoverQuery, Discovered, JoinRequest, Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow,
     OwnRequest, OwnedRecord, Personal, RecordAt, RoomRow, Sentence, StoredEvent,
 };
 
@@ -187,6 +187,13 @@ pub enum StoreRequest {
         /// Ordinal of the last message of that past.
         n: Ordinal,
     },
+    /// Keep what a moderator did without a metadata command.
+    Note {
+        /// The room.
+        room: RoomId,
+        /// What.
+        act: Box<Act>,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -210,6 +217,15 @@ pub enum ListQuery {
         /// Those of users after this one; nil for the start.
         after: UserId,
         /// Wall time at which they stand.
+        wall: Millis,
+        /// Items at most.
+        limit: u32,
+    },
+    /// What moderators did, newest first.
+    Acts {
+        /// Those before this number; 0 for the newest.
+        before: u64,
+        /// The time now: what is too old is not told.
         wall: Millis,
         /// Items at most.
         limit: u32,
@@ -241,6 +257,8 @@ pub enum Listed {
     Sentences(Vec<Sentence>),
     /// Requests.
     Requests(Vec<JoinRequest>),
+    /// What moderators did.
+    Acts(Vec<Act>),
 }
 
 /// Highest numbers of a room.
@@ -408,6 +426,8 @@ pub enum StoreReply {
     Hidden(Vec<UserId>),
     /// To `Clear`: whether the user is a member.
     Cleared(bool),
+    /// To `Note`.
+    Noted,
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

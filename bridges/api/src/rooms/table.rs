@@ -355,6 +355,17 @@ fn asking() -> Vec<Route> {
         .query::<MemberPage>()
         .gives::<JoinRequests>(200)
         .errors(&[OF_MEMBERS, &[Forbidden]]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/moderation",
+            "moderation_log",
+            "list_moderation",
+            "A page of what moderators did, newest first; for moderators and above.",
+        )
+        .tag("members")
+        .query::<ActPage>()
+        .gives::<Acts>(200)
+        .errors(&[OF_MEMBERS, &[Forbidden]]),
         of_moderators(
             "/v1/rooms/{room}/join_requests/{user}/accept",
             "accept_request",

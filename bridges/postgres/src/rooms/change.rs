@@ -5,12 +5,12 @@
 use futures_util::future::{try_join, try_join3};
 use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, fold_name, listed_name, rooms_max, unique_name,
 };
 use tokio_postgres::Row;
 
-use super::{asking, links};
+use super::{asking, links, moderation};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Database, Session, Verdict};
@@ -19,11 +19,11 @@ use crate::locks::{Locks, Of, TAKE};
 /// Expired results dropped by one command, so that no command pays for many.
 const RESULTS_PRUNED_MAX: i64 = 32;
 
-/// Carries out a command, whose result is kept for `key_life_millis`. Refused commands leave nothing behind.
+/// Carries out a command, whose result is kept for the first of two times in milliseconds, and what it is among acts of moderators for the second. Refused commands leave nothing behind.
 pub(super) async fn apply(
     database: &Database,
     command: &MetaTransaction,
-    key_life_millis: u64,
+    (key_life_millis, moderation_life_millis): (u64, u64),
 ) -> Result<MetaOutcome, Fault> {
     let locks = locks(command);
     database
@@ -56,6 +56,9 @@ pub(super) async fn apply(
                 forget_results(session, command, key_life_millis),
             )
             .await?;
+            if let Some(act) = Act::of(command) {
+                moderation::keep(session, command.room, &act, moderation_life_millis).await?;
+            }
             Ok(Verdict::Commit(outcome))
         })
         .await
@@ -519,7 +522,7 @@ async fn apply_event(
             session.execute(sql, &[&room, &kind, description, &avatar, &max, read_only, &days]).await?
         }
         MetaEvent::Deleted => {
-            for table in ["members", "bans", "mutes", "pins", "links", "join_requests"] {
+            for table in ["members", "bans", "mutes", "pins", "links", "join_requests", "moderation"] {
                 session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
             }
             let sql =

@@ -13,7 +13,7 @@ use lynk_model::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{asking, links};
+use super::{asking, links, moderation};
 use crate::Fault;
 use crate::column::{bits, get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Session};
@@ -99,7 +99,13 @@ fn sentence(row: &Row) -> Result<Sentence, Fault> {
     })
 }
 
-pub(super) async fn list(database: &Database, room: RoomId, query: &ListQuery) -> Result<Listed, Fault> {
+/// A page of a list; acts of moderators that are older than `life` are not in it.
+pub(super) async fn list(
+    database: &Database,
+    room: RoomId,
+    query: &ListQuery,
+    life: u64,
+) -> Result<Listed, Fault> {
     match *query {
         ListQuery::Sentences { what, after, wall, limit } => {
             let table = match what {
@@ -117,6 +123,9 @@ pub(super) async fn list(database: &Database, room: RoomId, query: &ListQuery) -
         }
         ListQuery::Requests { after, wall, limit } => {
             Ok(Listed::Requests(asking::open(database, room, after, wall, limit).await?))
+        }
+        ListQuery::Acts { before, wall, limit } => {
+            Ok(Listed::Acts(moderation::page(database, room, (before, wall, limit), life).await?))
         }
     }
 }

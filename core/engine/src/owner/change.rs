@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use lynk_domain::{Action, Key, Limits, Millis, Role, Seq, UserId, allowed};
 use lynk_model::port::body_hash;
 use lynk_model::{
-    Body, Mentions, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody,
+    Act, Body, Mentions, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody,
     StoredEvent,
 };
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_event, encode_ok};
@@ -232,6 +232,7 @@ impl Books {
         let event = self.append(cx, room, change.kind(), wall, user, change.key, target, &change.body());
         let seq = event.seq;
         let pool = &mut cx.shared.pool;
+        let mut noted = None;
         let kind = match change.what {
             What::Edit(text, parts) => {
                 room.window.edit(pool, room.id, target, seq, (text, parts));
@@ -244,6 +245,9 @@ impl Books {
                 let none = &Parts::NONE.mentions;
                 room.mention_changes.push(target, before.author, &before.mentions, none);
                 room.spoil_counts();
+                if before.author != user {
+                    noted = Some(Act::deleted(wall, user, before.author, target));
+                }
                 Kind::Delete { target }
             }
             What::React(emoji, on) => {
@@ -277,6 +281,9 @@ impl Books {
         self.keys.insert(Self::scope(room, user, change.key), used, wall, &self.drains);
         let own = self.acknowledge(cx, room, ask, event.at, ok);
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: Removes::Nobody });
+        if let Some(act) = noted {
+            self.note(cx, room, act);
+        }
     }
 }
 

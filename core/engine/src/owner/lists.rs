@@ -1,4 +1,4 @@
-//! `about`, `pins`, `bans`, `mutes`, `requests`: what a room is, and its lists.
+//! `about`, `pins`, `bans`, `mutes`, `requests`, `moderation_log`: what a room is, and its lists.
 //!
 //! Thread: the shard. What memory has is answered from there; pages of lists come from the room store. Invariants: a page is for
 //! whoever may see it when it leaves. Limits: `history_page_max` items; pins and settings fit one answer. What can fail: the checks,
@@ -12,6 +12,7 @@ use lynk_model::{
 use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar};
 
 use super::books::{Ask, Books, Held, Pending, store_reject};
+use super::moderation::encode_act;
 use super::room::Room;
 use crate::context::Context;
 
@@ -30,6 +31,7 @@ enum List {
     Bans,
     Mutes,
     Requests,
+    Acts,
 }
 
 impl List {
@@ -37,17 +39,18 @@ impl List {
     fn action(self) -> Action {
         match self {
             Self::Bans => Action::Ban,
-            Self::Mutes => Action::Kick,
+            Self::Mutes | Self::Acts => Action::Kick,
             Self::Requests => Action::Invite,
         }
     }
 
     /// Of the event that tells it, and of the field in it.
-    fn name(self) -> &'static str {
+    fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Bans => "bans",
-            Self::Mutes => "mutes",
-            Self::Requests => "requests",
+            Self::Bans => ("bans", "bans"),
+            Self::Mutes => ("mutes", "mutes"),
+            Self::Requests => ("requests", "requests"),
+            Self::Acts => ("moderation_log", "acts"),
         }
     }
 }
@@ -94,6 +97,7 @@ impl Books {
             Command::Bans { after, limit, .. } => (List::Bans, *after, *limit),
             Command::Mutes { after, limit, .. } => (List::Mutes, *after, *limit),
             Command::Requests { after, limit, .. } => (List::Requests, *after, *limit),
+            Command::ModerationLog { limit, .. } => (List::Acts, None, *limit),
             _ => return self.refuse(cx, room, ask, ErrorCode::UnknownOp.into()),
         };
         if let Err(reject) = may_see(cx, room, ask.user, list) {
@@ -111,6 +115,10 @@ impl Books {
             List::Bans => sentences(SentenceKind::Ban),
             List::Mutes => sentences(SentenceKind::Mute),
             List::Requests => ListQuery::Requests { after, wall, limit: more },
+            List::Acts => {
+                let before = if let Command::ModerationLog { before, .. } = command { *before } else { None };
+                ListQuery::Acts { before: before.unwrap_or(0), wall, limit: more }
+            }
         };
         let wait = ListWait { held: ask.hold(), re: ask.re, limit: limit as usize, list };
         let request = StoreRequest::List { room: room.id, query };
@@ -135,13 +143,17 @@ impl Books {
             return self.refuse_held(cx, room, &wait.held, reject);
         }
         let frame = cx.shared.pool.frame(|out| {
-            let name = wait.list.name();
+            let (name, field) = wait.list.names();
             let mut json = Json::new(out);
             json.open(b'{').key("ev").text(name).key("re").number(wait.re).key("room").id(&room.id.0);
-            json.key(name).open(b'[');
+            json.key(field).open(b'[');
             let found = match &listed {
                 Listed::Sentences(rows) => {
                     rows.iter().take(wait.limit).for_each(|row| encode_sentence(&mut json, row));
+                    rows.len()
+                }
+                Listed::Acts(rows) => {
+                    rows.iter().take(wait.limit).for_each(|row| encode_act(&mut json, row));
                     rows.len()
                 }
                 Listed::Requests(rows) => {

@@ -521,6 +521,7 @@ impl Books {
         for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
             self.confirm(cx, room, version, seq);
         }
+        self.tell_notes(cx, room);
         self.hold_late(cx, room);
         if let Some(running) = &mut room.metadata.running {
             let late = cx.now.mono.since(running.since) >= UNKNOWN_NANOS;
@@ -648,7 +649,7 @@ impl Books {
         self.next_intent(cx, room);
     }
 
-    fn arm_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+    pub(super) fn arm_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         if !room.metadata.timer {
             room.metadata.timer = true;
             self.wheel.insert(cx.now.mono.after(RETRY_NANOS), Timer::Metadata(room.id));

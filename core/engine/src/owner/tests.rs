@@ -9,6 +9,7 @@ mod erasing;
 mod links;
 mod mentions;
 mod metadata;
+mod moderation;
 mod paging;
 mod random;
 mod replicated;
@@ -211,6 +212,7 @@ impl World {
             StoreRequest::Apply(_)
                 | StoreRequest::Confirm { .. }
                 | StoreRequest::List { .. }
+                | StoreRequest::Note { .. }
                 | StoreRequest::LoadRoom { .. }
                 | StoreRequest::Clear { .. }
         );

@@ -113,6 +113,7 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
         "withdraw_request" => Command::WithdrawRequest { room: e.room()?, key: e.key()? },
         "my_requests" => Command::MyRequests { after: e.after_id()?.map(RoomId), limit: e.limit },
         "requests" => Command::Requests { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
+        "moderation_log" => Command::ModerationLog { room: e.room()?, before: e.before, limit: e.limit },
         "accept_request" | "decline_request" => Command::AnswerRequest {
             room: e.room()?,
             user: e.user()?,

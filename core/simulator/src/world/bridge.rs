@@ -42,6 +42,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::CountNotUnread { .. } => "count_not_unread",
         StoreRequest::Memberships { .. } => "memberships",
         StoreRequest::Discover(_) => "discover",
+        StoreRequest::Note { .. } => "note",
         StoreRequest::Requests { .. } => "requests",
         StoreRequest::Blocks { .. } => "blocks",
         StoreRequest::Relations { .. } => "relations",
@@ -249,6 +250,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::FindName { .. }
             | StoreRequest::Memberships { .. }
             | StoreRequest::Discover(_)
+            | StoreRequest::Note { .. }
             | StoreRequest::Requests { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }

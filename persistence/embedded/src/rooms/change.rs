@@ -2,12 +2,12 @@
 
 use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, listed_name, rooms_max, unique_name,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
-use super::{asking, links};
+use super::{asking, links, moderation};
 use crate::Fault;
 use crate::sqlite::{bits, commit, number};
 
@@ -18,11 +18,11 @@ fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize
     Ok(tx.prepare_cached(sql)?.execute(params)?)
 }
 
-/// Carries out a command, whose result is kept for `key_life_millis`. Refused commands leave nothing behind.
+/// Carries out a command, whose result is kept for the first of two times in milliseconds, and what it is among acts of moderators for the second. Refused commands leave nothing behind.
 pub(super) fn apply(
     connection: &mut Connection,
     command: &MetaTransaction,
-    key_life_millis: u64,
+    (key_life_millis, moderation_life_millis): (u64, u64),
 ) -> Result<MetaOutcome, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(known) = known_result(&tx, command)? {
@@ -47,6 +47,9 @@ pub(super) fn apply(
         put_outbox(&tx, command, *version, event)?;
     }
     keep_result(&tx, command, *version, key_life_millis)?;
+    if let Some(act) = Act::of(command) {
+        moderation::keep(&tx, command.room, &act, moderation_life_millis)?;
+    }
     commit(tx)?;
     Ok(outcome)
 }
@@ -430,6 +433,7 @@ fn apply_event(
                 "DELETE FROM pins WHERE room = ?1",
                 "DELETE FROM links WHERE room = ?1",
                 "DELETE FROM join_requests WHERE room = ?1",
+                "DELETE FROM moderation WHERE room = ?1",
             ] {
                 execute(tx, sql, [room.0])?;
             }
@@ -523,7 +527,7 @@ mod tests {
         );
         let block = |by, user, on| command(direct_room_id(by, user), by, MetaChange::Block { by, user, on });
         let known = UserId(*b"0000000000000007");
-        let mut run = |command: &MetaTransaction| apply(&mut connection, command, 1).expect("answers");
+        let mut run = |command: &MetaTransaction| apply(&mut connection, command, (1, 1)).expect("answers");
         let done = MetaOutcome::Applied { version: 0, event: None };
         assert_eq!(run(&block(user, other, true)), MetaOutcome::Limit);
         assert_eq!(run(&block(user, known, true)), done, "it stands already");

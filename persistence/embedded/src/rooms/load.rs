@@ -116,7 +116,13 @@ fn sentence(row: &Row<'_>) -> rusqlite::Result<Sentence> {
     })
 }
 
-pub(super) fn list(connection: &Connection, room: RoomId, query: &ListQuery) -> Result<Listed, Fault> {
+/// A page of a list; acts of moderators that are older than `life` are not in it.
+pub(super) fn list(
+    connection: &Connection,
+    room: RoomId,
+    query: &ListQuery,
+    life: u64,
+) -> Result<Listed, Fault> {
     match *query {
         ListQuery::Sentences { what, after, wall, limit } => {
             let sql = match what {
@@ -134,6 +140,10 @@ pub(super) fn list(connection: &Connection, room: RoomId, query: &ListQuery) -> 
         }
         ListQuery::Requests { after, wall, limit } => {
             Ok(Listed::Requests(super::asking::open(connection, room, after, wall, limit)?))
+        }
+        ListQuery::Acts { before, wall, limit } => {
+            let acts = super::moderation::page(connection, room, (before, wall, limit), life)?;
+            Ok(Listed::Acts(acts))
         }
     }
 }

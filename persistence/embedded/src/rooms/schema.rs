@@ -164,4 +164,21 @@ CREATE TABLE join_requests (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX join_requests_by_user ON join_requests (user, room);
 ",
+    r"
+-- What moderators did, by numbers of each room. `subject` is a user or a link, zeroes for nobody; `value` an end, a role or a seq.
+CREATE TABLE moderation (
+    room BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    by BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    subject BLOB NOT NULL,
+    value INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (room, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX moderation_by_age ON moderation (at);
+-- Whether a message's deletion is kept.
+CREATE INDEX moderation_of_messages ON moderation (room, value) WHERE kind = 9;
+",
 ];

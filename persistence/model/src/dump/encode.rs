@@ -283,6 +283,17 @@ impl RoomsRow {
                 out.id(user.0);
                 out.byte(*from as u8);
             }
+            Self::Act { room, act } => {
+                out.byte(7);
+                out.id(room.0);
+                out.number(act.number);
+                out.number(act.at.0);
+                out.id(act.by.0);
+                out.byte(act.kind as u8);
+                out.id(act.subject);
+                out.number(act.value);
+                out.bytes(act.reason.as_bytes());
+            }
         }
     }
 
@@ -305,6 +316,10 @@ impl RoomsRow {
             }
             Self::Hidden { user } => out.tagged(5, &user.0),
             Self::DirectFrom { user, .. } => out.tagged(6, &user.0),
+            Self::Act { room, act } => {
+                out.tagged(7, &room.0);
+                out.number(act.number);
+            }
         }
     }
 }

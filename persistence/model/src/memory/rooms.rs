@@ -1,6 +1,7 @@
 //! [`MemoryRooms`]: the relational side as tables. See the parent module.
 
 mod asking;
+mod moderation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -10,7 +11,7 @@ use lynk_domain::{Key, LinkId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, Use
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
-    BLOCKS_PER_USER_MAX, DirectFrom, DiscoverQuery, Discovered, JoinRequest, LINKS_PER_ROOM_MAX, Link,
+    Act, BLOCKS_PER_USER_MAX, DirectFrom, DiscoverQuery, Discovered, JoinRequest, LINKS_PER_ROOM_MAX, Link,
     ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
     MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, OwnRequest, Personal, RoomRow, RoomWish, Sentence,
     SentenceKind, StoreError, rooms_max, unique_name,
@@ -28,6 +29,8 @@ pub struct MemoryRooms {
     hidden: BTreeSet<UserId>,
     /// Who does not let everyone begin a conversation of two.
     direct_from: BTreeMap<UserId, DirectFrom>,
+    /// What moderators did, by room and number.
+    acts: BTreeMap<(RoomId, u64), Act>,
 }
 
 /// One room's rows.
@@ -330,6 +333,14 @@ impl RoomStore for MemoryRooms {
             let result = MetaResult { content_hash: tx.content_hash, version, seq: Seq(0), wall: tx.wall };
             self.results.insert(scope, result);
         }
+        if matches!(outcome, MetaOutcome::Applied { .. }) {
+            if let Some(act) = Act::of(tx) {
+                self.keep_act(tx.room, &act);
+            }
+            if matches!(tx.change, MetaChange::Event(MetaEvent::Deleted)) {
+                self.forget_acts(tx.room);
+            }
+        }
         Ok(outcome)
     }
 
@@ -489,7 +500,13 @@ impl RoomStore for MemoryRooms {
                 let open = rows.filter(|row| row.user > after && row.is_open(wall));
                 Listed::Requests(open.take(limit as usize).cloned().collect())
             }
+            ListQuery::Acts { before, wall, limit } => Listed::Acts(self.acts(room, before, wall, limit)),
         })
+    }
+
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
+        self.keep_act(room, act);
+        Ok(())
     }
 
     async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
@@ -563,6 +580,13 @@ impl Dump for MemoryRooms {
                     (row, RoomsMark::DirectFrom(*user))
                 }));
             }
+            RoomsMark::Acts(room, number) => {
+                let later = self.acts.range((Bound::Excluded((*room, *number)), Bound::Unbounded)).take(size);
+                rows.extend(later.map(|((room, number), act)| {
+                    let row = RoomsRow::Act { room: *room, act: act.clone() };
+                    (row, RoomsMark::Acts(*room, *number))
+                }));
+            }
         }
         Ok(DumpPage::at(mark, rows, limit))
     }
@@ -594,6 +618,9 @@ impl Fill for MemoryRooms {
                 RoomsRow::DirectFrom { user, from } => {
                     self.direct_from.insert(*user, *from);
                 }
+                RoomsRow::Act { room, act } => {
+                    self.acts.insert((*room, act.number), act.clone());
+                }
                 RoomsRow::Name { folded, room, freed } => {
                     self.names.insert(folded.clone(), NameHolder { room: *room, freed: *freed });
                 }
@@ -623,6 +650,9 @@ impl Fill for MemoryRooms {
                 }
                 RoomsRow::DirectFrom { user, .. } => {
                     self.direct_from.remove(user);
+                }
+                RoomsRow::Act { room, act } => {
+                    self.acts.remove(&(*room, act.number));
                 }
                 RoomsRow::Result { actor, room, key, .. } => {
                     self.results.remove(&(*actor, *room, *key));

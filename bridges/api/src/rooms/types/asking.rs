@@ -1,10 +1,11 @@
-//! Rooms that strangers find, and requests to become a member: requests and answers.
+//! Rooms that strangers find, requests to become a member, and what moderators did: requests and answers.
 
 use lynk_model::JOIN_REQUEST_CHARS_MAX;
+use lynk_protocol::MAX_SAFE_INTEGER;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DESCRIPTION, Id, Key, Time};
+use super::{DESCRIPTION, Id, Key, Role, Time};
 
 choice! {
     /// What became of a request.
@@ -113,6 +114,63 @@ object! {
         /// The page.
         requests: Vec<JoinRequest>,
         /// There are more after the last one.
+        more: bool,
+    }
+}
+choice! {
+    /// What a moderator did.
+    ActKind {
+        Kicked = "kicked", Banned = "banned", Unbanned = "unbanned", Muted = "muted", Unmuted = "unmuted", Role = "role",
+        Transferred = "transferred", Settings = "settings", MessageDeleted = "message_deleted", LinkMade = "link_made",
+        LinkEnded = "link_ended", RequestAccepted = "request_accepted", RequestDeclined = "request_declined",
+    }
+}
+object! {
+    /// Where a page of what moderators did begins.
+    ActPage {
+        /// What has lower numbers than this; the newest when missing.
+        #[serde(default)]
+        #[schemars(range(max = MAX_SAFE_INTEGER))]
+        before: Option<u64>,
+        /// Items at most; above 500 is 500, and 100 when missing.
+        #[serde(default)]
+        #[schemars(range(max = u32::MAX))]
+        limit: Option<u32>,
+    }
+}
+object! {
+    /// Something that a moderator did.
+    Act {
+        /// Its place in the room's list.
+        number: u64,
+        /// When.
+        at: Time,
+        /// Who.
+        by: Id,
+        /// What.
+        what: ActKind,
+        /// To whom.
+        #[serde(default)] user: Option<Id>,
+        /// The link that was made or ended.
+        #[serde(default)] link: Option<Id>,
+        /// When a ban or a mute ends; missing for never.
+        #[serde(default)] until: Option<Time>,
+        /// The role that was given.
+        #[serde(default)] role: Option<Role>,
+        /// Seq of the message that was deleted.
+        #[serde(default)] seq: Option<u64>,
+        /// Why, for people.
+        #[serde(default)] reason: Option<String>,
+    }
+}
+object! {
+    /// What moderators did, newest first.
+    Acts {
+        /// The room.
+        room: Id,
+        /// The page.
+        acts: Vec<Act>,
+        /// There are more before the last one.
         more: bool,
     }
 }

@@ -264,6 +264,12 @@ pub(super) const ROOM: &[Row] = &[
         "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
     ),
     row(
+        "what moderators did",
+        Some(("GET", "/v1/rooms/{room}/moderation", "")),
+        Some(r#"{"op":"moderation_log","room":"{room}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
         "accept a request",
         Some(("POST", "/v1/rooms/{room}/join_requests/{outsider}/accept", r#"{"key":"{key}"}"#)),
         Some(r#"{"op":"accept_request","room":"{room}","user":"{outsider}","key":"{key}"}"#),
