@@ -226,6 +226,19 @@ def walk(api, one, two, three, room, world):
     link = api("make_link", 200, {"key": key(), "uses": 5}, token, linked)
     api("look_at_link", 200, {"code": link["code"]}, token)
     api("end_link", 200, None, token, linked | {"link": link["link"]}, {"key": key()})
+    make = {"key": key(), "name": "contract club", "kind": "invite_only"}
+    club = {"room": api("create_room", 201, make, token)["room"]}
+    other, asker = three["access_token"], {"user": user}
+    api("request_join", 200, {"key": key(), "text": "let me in"}, other, club)
+    api("list_my_requests", 200, None, other)
+    api("withdraw_request", 200, None, other, club, {"key": key()})
+    api("request_join", 200, {"key": key()}, other, club)
+    api("list_requests", 200, None, token, club)
+    api("accept_request", 200, {"key": key()}, token, club | asker)
+    api("kick_user", 200, {"key": key()} | asker, token, club)
+    api("request_join", 200, {"key": key()}, other, club)
+    api("decline_request", 200, {"key": key()}, token, club | asker)
+    api("discover_rooms", 200, None, token, None, {"name": "contract", "limit": 2})
     direct = api("open_direct", 200, {"user": user}, token)["room"]
     api("delete_for_me", 200, {"seq": 1}, token, {"room": direct})
     api("set_notifications", 200, {"muted_until": 1, "mentions_only": True}, token, {"room": room})
@@ -244,7 +257,7 @@ def walk(api, one, two, three, room, world):
     api("user_by_name", 200, None, token, {"user_name": world["user_name"]})
     for name in ("list_rooms", "me", "make_ticket", "privacy", "list_blocks"):
         api(name, 200, None, token)
-    for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins", "list_links"):
+    for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins", "list_links", "list_moderation"):
         api(name, 200, None, token, {"room": room})
 
 

@@ -100,6 +100,18 @@ pub const STEPS: &[Step] = &[
         oldest: 12,
         sql: include_str!("../steps/0013_rooms_links.sql"),
     },
+    Step {
+        version: 14,
+        name: "discovery and requests to join",
+        oldest: 13,
+        sql: include_str!("../steps/0014_rooms_asking.sql"),
+    },
+    Step {
+        version: 15,
+        name: "acts of moderators",
+        oldest: 14,
+        sql: include_str!("../steps/0015_moderation.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

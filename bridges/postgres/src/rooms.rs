@@ -6,10 +6,12 @@
 //! as long as keys are accepted, and as long as their event is not confirmed.
 //! Limits: see the crate. What can fail: see [`Fault`].
 
+mod asking;
 mod change;
 mod copy;
 mod links;
 mod load;
+mod moderation;
 
 pub use copy::RoomsSnapshot;
 pub(crate) use load::wish;
@@ -17,7 +19,8 @@ pub(crate) use load::wish;
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
-    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+    Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, MODERATION_LIFE_MILLIS,
+    Membership, MetaOutcome, MetaTransaction, OwnRequest, RoomWish, StoreError,
 };
 
 use crate::database::Database;
@@ -32,6 +35,7 @@ const KEY_LIFE_MILLIS: u64 = (7 * 24 * 60 + 1 + 60) * 60 * 1_000;
 pub struct PostgresRooms {
     database: Database,
     key_life_millis: u64,
+    moderation_life_millis: u64,
 }
 
 impl PostgresRooms {
@@ -40,13 +44,23 @@ impl PostgresRooms {
     /// # Errors
     /// A file or a setting that cannot be used.
     pub fn new(connect: &Connect) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::new(connect)?, key_life_millis: KEY_LIFE_MILLIS })
+        Ok(Self {
+            database: Database::new(connect)?,
+            key_life_millis: KEY_LIFE_MILLIS,
+            moderation_life_millis: MODERATION_LIFE_MILLIS,
+        })
     }
 
     /// Keeps the results of keys for so long: at least as long as keys are accepted.
     #[must_use]
     pub fn with_key_life(self, millis: u64) -> Self {
         Self { key_life_millis: millis, ..self }
+    }
+
+    /// Keeps what moderators do for so long.
+    #[must_use]
+    pub fn with_moderation_life(self, millis: u64) -> Self {
+        Self { moderation_life_millis: millis, ..self }
     }
 
     /// Whether the database can be reached with this identity, and its schema is one for this program.
@@ -84,7 +98,9 @@ impl RoomStore for PostgresRooms {
     }
 
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
-        self.database.noted(change::apply(&self.database, tx, self.key_life_millis).await)
+        self.database.noted(
+            change::apply(&self.database, tx, (self.key_life_millis, self.moderation_life_millis)).await,
+        )
     }
 
     async fn result_hash(&self, room: RoomId, actor: UserId, key: Key) -> Result<Option<u64>, StoreError> {
@@ -166,6 +182,25 @@ impl RoomStore for PostgresRooms {
     }
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
-        self.database.noted(load::list(&self.database, room, query).await)
+        self.database.noted(load::list(&self.database, room, query, self.moderation_life_millis).await)
+    }
+
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
+        let life = self.moderation_life_millis;
+        self.database.noted(moderation::note(&self.database, room, act, life).await)
+    }
+
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
+        self.database.noted(asking::discover(&self.database, query).await)
+    }
+
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError> {
+        self.database.noted(asking::own(&self.database, user, after, wall, limit).await)
     }
 }

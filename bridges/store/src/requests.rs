@@ -83,6 +83,9 @@ impl Needs {
             | StoreRequest::CountNotUnread { .. } => (true, false),
             StoreRequest::Memberships { .. }
             | StoreRequest::FindName { .. }
+            | StoreRequest::Discover(_)
+            | StoreRequest::Note { .. }
+            | StoreRequest::Requests { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::List { .. }

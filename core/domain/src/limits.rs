@@ -95,6 +95,8 @@ pub struct Limits {
     pub retention_millis: u64,
     /// Time between two looks at every room for messages of that age, in milliseconds.
     pub retention_sweep_millis: u64,
+    /// How long what moderators did is kept, in milliseconds.
+    pub moderation_log_millis: u64,
 }
 
 impl Default for Limits {
@@ -146,6 +148,7 @@ impl Default for Limits {
             uncommitted_records_max: 16 << 10,
             retention_millis: 0,
             retention_sweep_millis: 60 * 60 * 1_000,
+            moderation_log_millis: 180 * 24 * 60 * 60 * 1_000,
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Counters {
     pub room_evictions: u64,
     /// Records that said that everything up to some event of a room is removed.
     pub retentions: u64,
+    /// Deletes by moderators that their list does not have.
+    pub notes_lost: u64,
     /// Store replies that reported a failure.
     pub store_failures: u64,
     /// Users whom a round of the mirror of presence did not get to, at most.

@@ -177,6 +177,7 @@ fn take_mail(
         | Mail::SignedOut { .. }
         | Mail::Watch { .. }
         | Mail::Notice { .. }
+        | Mail::Hint { .. }
         | Mail::Notices { .. }
         | Mail::IpAcquire { .. }
         | Mail::IpRelease { .. } => users.mail(cx, mail),
@@ -200,6 +201,7 @@ fn take_refused(
         | Mail::Ephemeral { .. }
         | Mail::BlockChanged { .. }
         | Mail::Notice { .. }
+        | Mail::Hint { .. }
         | Mail::Notices { .. }
         | Mail::Peeked { .. } => owner.mail_refused(cx, to, mail),
         Mail::Admitted { .. }

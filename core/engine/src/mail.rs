@@ -277,6 +277,14 @@ pub enum Mail {
         /// Whether the user's rooms are others than before.
         rooms: bool,
     },
+    /// Something that somebody else did and that a user may want to know at once, for all its connections, posted to the user's shard by
+    /// the owner of a room. Full: shed and counted; what it is about can be asked for.
+    Hint {
+        /// Who.
+        user: UserId,
+        /// What they are told.
+        frame: Arc<Frame>,
+    },
     /// A `Notice` with `rooms` for many users of one shard. Full: repeated.
     Notices {
         /// Who; at most a few thousand.

@@ -28,6 +28,7 @@ mod lists;
 mod load;
 mod mentions;
 mod metadata;
+mod moderation;
 mod quiet;
 mod reads;
 mod release;

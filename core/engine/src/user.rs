@@ -125,6 +125,7 @@ impl Users {
                 }
             }
             Mail::Notice { user, frame, except, rooms } => self.notice(cx, user, &frame, except, rooms),
+            Mail::Hint { user, frame } => self.hint(cx, user, &frame),
             Mail::Notices { users, frame, except } => {
                 users.iter().for_each(|user| self.notice(cx, *user, &frame, except, true));
             }
@@ -402,6 +403,14 @@ impl Users {
         for to in entry.connections.iter().copied() {
             let frame = (except != Some(to)).then(|| Arc::clone(frame));
             cx.post(to.shard, Mail::Noticed { to, frame, rooms });
+        }
+    }
+
+    /// Tells all connections of a user what somebody else did.
+    fn hint(&mut self, cx: &mut Context<'_>, user: UserId, frame: &Arc<Frame>) {
+        let Some(index) = self.by_user.get(&user).copied() else { return };
+        for to in self.slab[index].connections.iter().copied() {
+            cx.post(to.shard, Mail::Noticed { to, frame: Some(Arc::clone(frame)), rooms: false });
         }
     }
 

@@ -27,7 +27,7 @@ pub use refused::refused_command;
 use self::envelope::{Envelope, ids, invalid, missing, resume_of, seq_field, take};
 use self::metadata::metadata_of;
 use self::rare::Rare;
-use crate::{ErrorCode, Reject};
+use crate::{DiscoverCursor, ErrorCode, Reject};
 
 /// Largest integer that every JSON client reads exactly.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -432,10 +432,71 @@ pub enum Command<'a> {
         /// The secret of its code.
         secret: [u8; 16],
     },
+    /// A page of public rooms by their names.
+    Discover {
+        /// What the names begin with; all of them when missing.
+        name: Option<Cow<'a, str>>,
+        /// Where the page before ended.
+        cursor: Option<DiscoverCursor>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
+    /// Asks to become a member.
+    RequestJoin {
+        /// The room.
+        room: RoomId,
+        /// Idempotency key.
+        key: Key,
+        /// What to say to those who decide; may be empty.
+        text: Cow<'a, str>,
+    },
+    /// Takes the request back.
+    WithdrawRequest {
+        /// The room.
+        room: RoomId,
+        /// Idempotency key.
+        key: Key,
+    },
+    /// A page of the caller's own requests.
+    MyRequests {
+        /// Those of rooms after this one.
+        after: Option<RoomId>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
+    /// A page of the requests that are open.
+    Requests {
+        /// The room.
+        room: RoomId,
+        /// Those of users after this one.
+        after: Option<UserId>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
+    /// A page of what moderators did, newest first.
+    ModerationLog {
+        /// The room.
+        room: RoomId,
+        /// What has lower numbers than this.
+        before: Option<u64>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
+    /// Lets somebody in who asked, or not.
+    AnswerRequest {
+        /// The room.
+        room: RoomId,
+        /// Who asked.
+        user: UserId,
+        /// Idempotency key.
+        key: Key,
+        /// In.
+        accept: bool,
+    },
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 44] = [
+pub const OPS: [&str; 52] = [
     "hello",
     "refresh",
     "ping",
@@ -480,6 +541,14 @@ pub const OPS: [&str; 44] = [
     "links",
     "unlink",
     "look",
+    "discover",
+    "request_join",
+    "withdraw_request",
+    "my_requests",
+    "requests",
+    "accept_request",
+    "decline_request",
+    "moderation_log",
 ];
 
 /// Decodes one command from a text frame. `text` is valid UTF-8 (the WebSocket decoder checked it).
@@ -577,6 +646,11 @@ fn command_of<'a>(op: &str, mut e: Envelope<'a>, text: &'a str) -> Result<Comman
         "subscribe" => Command::Subscribe(resume_of(e.room()?, e.epoch, e.seq)?),
         "unsubscribe" => Command::Unsubscribe { room: e.room()? },
         "members" => Command::Members { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
+        "request_join" => Command::RequestJoin {
+            room: e.room()?,
+            key: e.key()?,
+            text: take(&mut e.text).unwrap_or_default(),
+        },
         _ => return metadata_of(op, &e, text),
     })
 }
@@ -593,6 +667,8 @@ impl Command<'_> {
             | Self::Direct { .. }
             | Self::Find { .. }
             | Self::Sync { .. }
+            | Self::Discover { .. }
+            | Self::MyRequests { .. }
             | Self::Block { .. } => None,
             Self::Presence { room, .. } => *room,
             Self::Subscribe(Resume { room, .. })
@@ -628,7 +704,12 @@ impl Command<'_> {
             | Self::Link { room, .. }
             | Self::Links { room }
             | Self::Unlink { room, .. }
-            | Self::Look { room, .. } => Some(*room),
+            | Self::Look { room, .. }
+            | Self::RequestJoin { room, .. }
+            | Self::WithdrawRequest { room, .. }
+            | Self::Requests { room, .. }
+            | Self::AnswerRequest { room, .. }
+            | Self::ModerationLog { room, .. } => Some(*room),
         }
     }
 }

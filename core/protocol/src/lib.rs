@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asking;
 mod code;
 mod command;
 mod encode;
@@ -14,6 +15,7 @@ mod json;
 mod link;
 mod time;
 
+pub use asking::{DiscoverCursor, encode_join_request};
 pub use code::{CloseCode, ErrorCode, Reject};
 pub use command::{
     Command, Decoded, History, MAX_SAFE_INTEGER, MoreWanted, OPS, Proof, Resume, decode, refused_command,

@@ -193,7 +193,8 @@ impl Boot<'_> {
         let life = stores::key_life_millis(self.config);
         match self.config.outside.relational {
             RelationalIn::Embedded => {
-                let rooms = stores::embedded_rooms(self.dir, life)?;
+                let rooms = stores::embedded_rooms(self.dir, life)?
+                    .with_moderation_life(self.config.limits.moderation_log_millis);
                 let accounts = self.account_stores(|first, _| match first {
                     None => stores::embedded_accounts(self.dir),
                     Some(first) => stores::embedded_accounts_beside(first),
@@ -206,7 +207,8 @@ impl Boot<'_> {
                 #[cfg(feature = "postgres")]
                 {
                     let (config, health) = (self.config, self.health);
-                    let rooms = stores::postgres::rooms(config, health, &messages.read.runtime, life)?;
+                    let rooms = stores::postgres::rooms(config, health, &messages.read.runtime, life)?
+                        .with_moderation_life(config.limits.moderation_log_millis);
                     let accounts = self
                         .account_stores(|_, runtime| stores::postgres::accounts(config, health, runtime))?;
                     let beside = Arc::new(stores::postgres::RoomsBeside::new(config)?);

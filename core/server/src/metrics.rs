@@ -140,6 +140,7 @@ fn add_engine(snapshot: &mut Snapshot, counts: &Counters) {
         (Metric::EngineRoomLoads, counts.room_loads),
         (Metric::EngineRoomEvictions, counts.room_evictions),
         (Metric::EngineRetentions, counts.retentions),
+        (Metric::EngineNotesLost, counts.notes_lost),
         (Metric::EngineStoreFailures, counts.store_failures),
         (Metric::PresenceMissed, counts.presence_missed),
     ] {

@@ -332,6 +332,7 @@ catalogue! {
     EngineRoomLoads Counter "lynk_engine_room_loads_total": "Rooms loaded from the stores.";
     EngineRoomEvictions Counter "lynk_engine_room_evictions_total": "Rooms dropped from memory.";
     EngineRetentions Counter "lynk_engine_retentions_total": "Times the oldest messages of a room were removed for their age.";
+    EngineNotesLost Counter "lynk_engine_notes_lost_total": "Deletes by moderators that are not in the list of what moderators did: the store was away for too long.";
     EngineStoreFailures Counter "lynk_engine_store_failures_total": "Store replies that reported a failure.";
     ReactorConnections Gauge "lynk_reactor_connections": "Sockets now, closing ones included.";
     ReactorHalfOpen Gauge "lynk_reactor_half_open_connections": "Of these, with an incomplete request head.";

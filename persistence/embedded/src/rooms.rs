@@ -8,10 +8,12 @@
 //! Limits: none of its own; SQLite's cache is 4 MiB. What can fail: the disk, and a damaged file.
 
 mod across;
+mod asking;
 mod change;
 mod copy;
 mod links;
 mod load;
+mod moderation;
 mod schema;
 
 use std::cell::RefCell;
@@ -21,7 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
-    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome, MetaTransaction, RoomWish, StoreError,
+    Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, MODERATION_LIFE_MILLIS,
+    Membership, MetaOutcome, MetaTransaction, OwnRequest, RoomWish, StoreError,
 };
 use rusqlite::Connection;
 
@@ -34,6 +37,7 @@ use crate::{Fault, KEY_LIFE_MILLIS, OpenError, names, sqlite};
 pub struct Rooms {
     connection: Arc<Mutex<Connection>>,
     key_life_millis: u64,
+    moderation_life_millis: u64,
     fault: RefCell<Option<Fault>>,
 }
 
@@ -42,6 +46,7 @@ impl Clone for Rooms {
         Self {
             connection: Arc::clone(&self.connection),
             key_life_millis: self.key_life_millis,
+            moderation_life_millis: self.moderation_life_millis,
             fault: RefCell::default(),
         }
     }
@@ -53,15 +58,24 @@ impl Rooms {
     /// # Errors
     /// When the file is damaged, of a newer format, or the disk refuses.
     pub fn open(data: &Path) -> Result<Self, OpenError> {
-        let connection = sqlite::open(&data.join("rooms.sqlite"), schema::STEPS, 0o644)?;
+        let path = data.join("rooms.sqlite");
+        let mut connection = sqlite::open(&path, schema::STEPS, 0o644)?;
+        asking::list_names(&mut connection).map_err(|fault| OpenError::Engine { path, fault })?;
         let connection = Arc::new(Mutex::new(connection));
-        Ok(Self { connection, key_life_millis: KEY_LIFE_MILLIS, fault: RefCell::new(None) })
+        let (key_life_millis, moderation_life_millis) = (KEY_LIFE_MILLIS, MODERATION_LIFE_MILLIS);
+        Ok(Self { connection, key_life_millis, moderation_life_millis, fault: RefCell::new(None) })
     }
 
     /// Keeps the results of keys for so long: at least as long as keys are accepted.
     #[must_use]
     pub fn with_key_life(self, millis: u64) -> Self {
         Self { key_life_millis: millis, ..self }
+    }
+
+    /// Keeps what moderators do for so long.
+    #[must_use]
+    pub fn with_moderation_life(self, millis: u64) -> Self {
+        Self { moderation_life_millis: millis, ..self }
     }
 
     /// The last failure since it was asked for, if there was one.
@@ -97,7 +111,8 @@ impl RoomStore for Rooms {
     }
 
     async fn apply(&mut self, tx: &MetaTransaction) -> Result<MetaOutcome, StoreError> {
-        let result = change::apply(&mut self.connection(), tx, self.key_life_millis);
+        let result =
+            change::apply(&mut self.connection(), tx, (self.key_life_millis, self.moderation_life_millis));
         self.noted(result)
     }
 
@@ -185,6 +200,25 @@ impl RoomStore for Rooms {
     }
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
-        self.noted(load::list(&self.connection(), room, query))
+        self.noted(load::list(&self.connection(), room, query, self.moderation_life_millis))
+    }
+
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
+        let result = moderation::note(&mut self.connection(), room, act, self.moderation_life_millis);
+        self.noted(result)
+    }
+
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
+        self.noted(asking::discover(&self.connection(), query))
+    }
+
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError> {
+        self.noted(asking::own(&self.connection(), user, after, wall, limit))
     }
 }

@@ -8,6 +8,7 @@
 //! it.
 
 mod accounts;
+mod asking;
 mod copies;
 mod ephemeral;
 mod erasures;
@@ -18,6 +19,7 @@ mod joins;
 mod links;
 mod media;
 mod messages;
+mod moderation;
 mod notify;
 mod rooms;
 
@@ -30,6 +32,7 @@ pub use accounts::{
     new_accounts_wait_until_they_are_published, people_are_found_by_the_beginnings_of_their_names,
     sessions_end_once_and_by_their_owner, the_least_used_session_makes_room,
 };
+pub use asking::{public_rooms_are_found, requests_wait_for_an_answer, so_many_requests_are_open};
 pub use copies::{
     a_copy_made_while_records_arrive_equals_its_source, epochs_are_raised_for_all_rooms,
     filled_accounts_equal_their_source, filled_accounts_follow_their_source, filled_rooms_equal_their_source,
@@ -62,6 +65,7 @@ pub use messages::{
     replay_in_any_order_equals_in_order_once, same_log, unreadable_batches_write_nothing,
     what_is_removed_does_not_return,
 };
+pub use moderation::acts_are_kept_with_what_they_did;
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, a_deleted_room_is_gone_for_ever,
     blocks_need_no_room, conversations_begin_with_who_takes_them, events_change_the_rows_they_name,
@@ -126,6 +130,10 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     a_deleted_room_is_gone_for_ever(&mut open());
     sentences_are_listed_while_they_stand(&mut open());
     links_let_in_as_many_as_they_say(&mut open());
+    requests_wait_for_an_answer(&mut open());
+    so_many_requests_are_open(&mut open());
+    public_rooms_are_found(&mut open());
+    acts_are_kept_with_what_they_did(&mut open());
     rooms_are_listed_in_order(&mut open());
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());

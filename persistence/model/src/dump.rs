@@ -19,8 +19,8 @@ use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 
 use crate::account::{Account, AuditEvent, Erasure, Factor, Session};
 use crate::{
-    DirectFrom, FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position, RoomHead,
-    StoredEvent,
+    Act, DirectFrom, FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position,
+    RoomHead, StoredEvent,
 };
 
 /// A row of the message log. The room is named beside it.
@@ -61,7 +61,7 @@ pub enum LogRow {
 /// A row of the relational side.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RoomsRow {
-    /// A room with its members, bans, mutes, pins and outbox. Blocks and what the message log knows are empty.
+    /// A room with its members, bans, mutes, pins, links, requests and outbox. Blocks and what the message log knows are empty.
     Room(Box<LoadedRoom>),
     /// A unique name, by its folded form.
     Name {
@@ -109,6 +109,13 @@ pub enum RoomsRow {
         user: UserId,
         /// Who may.
         from: DirectFrom,
+    },
+    /// Something that a moderator did.
+    Act {
+        /// Where.
+        room: RoomId,
+        /// What.
+        act: Act,
     },
 }
 
@@ -188,6 +195,8 @@ pub enum RoomsMark {
     Hidden(UserId),
     /// After this user's setting for conversations of two.
     DirectFrom(UserId),
+    /// After this act of this room.
+    Acts(RoomId, u64),
 }
 
 impl Default for RoomsMark {
@@ -204,7 +213,8 @@ impl DumpMark for RoomsMark {
             Self::Blocks(..) => Some(Self::Results(UserId::NIL, RoomId::NIL, Key::NIL)),
             Self::Results(..) => Some(Self::Hidden(UserId::NIL)),
             Self::Hidden(_) => Some(Self::DirectFrom(UserId::NIL)),
-            Self::DirectFrom(_) => None,
+            Self::DirectFrom(_) => Some(Self::Acts(RoomId::NIL, 0)),
+            Self::Acts(..) => None,
         }
     }
 }
@@ -317,7 +327,7 @@ impl DumpRow for RoomsRow {
 
     fn weight(&self) -> usize {
         match self {
-            Self::Room(room) => 1 + room.members.len() + room.bans.len(),
+            Self::Room(room) => 1 + room.members.len() + room.bans.len() + room.requests.len(),
             _ => 1,
         }
     }

@@ -107,6 +107,10 @@ where
             StoreReply::Memberships(rooms.memberships(*user, *after, *limit).await?)
         }
         StoreRequest::FindName { name } => StoreReply::Named(rooms.find_name(&fold_name(name)).await?),
+        StoreRequest::Discover(query) => StoreReply::Discovered(rooms.discover(query).await?),
+        StoreRequest::Requests { user, after, wall, limit } => {
+            StoreReply::Requests(rooms.requests_of(*user, *after, *wall, *limit).await?)
+        }
         StoreRequest::Blocks { user } => StoreReply::Blocks(rooms.blocks(*user).await?),
         StoreRequest::Relations { user, others } => {
             let mut seen = Vec::new();
@@ -128,6 +132,10 @@ where
         StoreRequest::Release { room, files: ids } => {
             files.release(*room, ids).await?;
             StoreReply::Released
+        }
+        StoreRequest::Note { room, act } => {
+            rooms.note(*room, act).await?;
+            StoreReply::Noted
         }
         StoreRequest::Apply(transaction) => StoreReply::Applied(Box::new(rooms.apply(transaction).await?)),
         StoreRequest::Confirm { room, version, seq } => {

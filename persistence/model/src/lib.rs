@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod asking;
 mod attachment;
 mod body;
 #[cfg(any(test, feature = "contract"))]
@@ -22,6 +23,7 @@ pub mod local;
 pub mod media;
 pub mod memory;
 mod meta;
+mod moderation;
 mod name;
 pub mod notify;
 mod parts;
@@ -31,6 +33,10 @@ mod record;
 mod request;
 mod row;
 
+pub use asking::{
+    DiscoverQuery, Discovered, JOIN_REQUEST_AGAIN_MILLIS, JOIN_REQUEST_CHARS_MAX, JOIN_REQUEST_LIFE_MILLIS,
+    JOIN_REQUESTS_PER_ROOM_MAX, JOIN_REQUESTS_PER_USER_MAX, JoinRequest, MEMBERS_COUNTED_MAX, OwnRequest,
+};
 pub use attachment::{ATTACHMENT_NAME_BYTES_MAX, ATTACHMENT_TYPE_BYTES_MAX, ATTACHMENTS_MAX, Attachment};
 pub use body::{Body, BodyError, MessageView, Reaction, StoredBody, StoredEvent};
 pub use execute::{execute, kept_since};
@@ -40,7 +46,10 @@ pub use meta::{
     BLOCKS_PER_USER_MAX, MemberRow, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     OutboxRow, ROOMS_BY_OTHERS_MAX, ROOMS_PER_USER_MAX, RoomRow, Sentence, rooms_max,
 };
-pub use name::{NAME_RESERVED_MILLIS, after_prefix, fold_name, name_is_unique, search_words, unique_name};
+pub use moderation::{Act, ActKind, MODERATION_LIFE_MILLIS};
+pub use name::{
+    NAME_RESERVED_MILLIS, after_prefix, fold_name, listed_name, name_is_unique, search_words, unique_name,
+};
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
 pub use personal::{DirectFrom, Personal, RoomWish, Wish};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};

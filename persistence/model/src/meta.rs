@@ -116,6 +116,42 @@ pub enum MetaChange {
         /// Hash of the secret of its code.
         hash: [u8; 32],
     },
+    /// The actor asks to become a member, and requests that count no more are forgotten: those of the room and of the actor.
+    /// [`MetaOutcome::Exists`] when the actor's request is open, [`MetaOutcome::Declined`] when it was not long ago,
+    /// [`MetaOutcome::Limit`] when the room or the actor has as many open as may be. No event.
+    Ask {
+        /// What the actor says.
+        text: String,
+    },
+    /// The actor takes its open request back; [`MetaOutcome::NoRequest`] when there is none. No event.
+    Withdraw,
+    /// A user whose request is open becomes a member; [`MetaOutcome::NoRequest`] when none is. The request goes as it does
+    /// whenever its user becomes a member, or is banned.
+    Accept {
+        /// Who asked.
+        user: UserId,
+    },
+    /// A request that is open is declined, and says nothing any more; [`MetaOutcome::NoRequest`] when none is. No event.
+    Decline {
+        /// Who asked.
+        user: UserId,
+    },
+}
+
+impl MetaChange {
+    /// Whether nothing of it is in the room's log.
+    #[must_use]
+    pub fn has_no_event(&self) -> bool {
+        match self {
+            Self::Block { .. }
+            | Self::Link(_)
+            | Self::Unlink { .. }
+            | Self::Ask { .. }
+            | Self::Withdraw
+            | Self::Decline { .. } => true,
+            Self::Create { .. } | Self::Event(_) | Self::Enter { .. } | Self::Accept { .. } => false,
+        }
+    }
 }
 
 /// A metadata command as the store sees it.
@@ -195,8 +231,12 @@ pub enum MetaOutcome {
     Closed,
     /// No such link lives.
     NoLink,
+    /// No such request is open.
+    NoRequest,
+    /// The actor's request was declined not long ago.
+    Declined,
     /// A user blocks [`BLOCKS_PER_USER_MAX`] users, or would be in more than [`ROOMS_PER_USER_MAX`] rooms; a room
-    /// has [`LINKS_PER_ROOM_MAX`](crate::LINKS_PER_ROOM_MAX) links.
+    /// has [`LINKS_PER_ROOM_MAX`](crate::LINKS_PER_ROOM_MAX) links; as many requests are open as may be.
     Limit,
 }
 

@@ -47,6 +47,17 @@ pub fn search_words(text: &str) -> Vec<String> {
     words.map(|word| word.chars().take(SEARCH_WORD_CHARS_MAX).collect()).collect()
 }
 
+/// Longest form of a room's name that is kept for lists, in characters.
+const LISTED_CHARS_MAX: usize = 64;
+
+/// The form of a room's name by which public rooms are listed and searched: its [`search_words`], one space between two, cut at 64
+/// characters. Part of the stored format.
+#[must_use]
+pub fn listed_name(name: &str) -> String {
+    let form: String = search_words(name).join(" ").chars().take(LISTED_CHARS_MAX).collect();
+    form.trim_end().to_owned()
+}
+
 /// The first text after all that begin with `word`, which [`search_words`] made: no word has its last character.
 #[must_use]
 pub fn after_prefix(word: &str) -> String {
@@ -55,7 +66,7 @@ pub fn after_prefix(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{after_prefix, fold_name, search_words};
+    use super::{after_prefix, fold_name, listed_name, search_words};
 
     #[test]
     fn words_are_found_without_case_and_accents() {
@@ -77,6 +88,20 @@ mod tests {
         assert_eq!(search_words(&"x".repeat(100))[0].len(), 64);
         assert!("ada" < after_prefix("ada").as_str() && "adam" < after_prefix("ada").as_str());
         assert!("adb" > after_prefix("ada").as_str() && "ad\u{10fffd}z" < after_prefix("ad").as_str());
+    }
+
+    #[test]
+    fn a_rooms_name_is_listed_without_case_accents_and_signs() {
+        for (name, listed) in [
+            ("Général", "general"),
+            ("  The *Café*, again ", "the cafe again"),
+            ("!?", ""),
+            (&*"é".repeat(100), &*"e".repeat(64)),
+            (&*format!("{} x", "e".repeat(63)), &*"e".repeat(63)),
+        ] {
+            assert_eq!(listed_name(name), listed, "{name}");
+            assert_eq!(listed_name(listed), listed, "once more changes nothing");
+        }
     }
 
     #[test]

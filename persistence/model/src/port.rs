@@ -36,9 +36,9 @@ use lynk_domain::{Key, Lsn, MediaId, Millis, Ordinal, RoomId, Seq, UserId};
 use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
-    Body, DirectFrom, ListQuery, Listed, LoadedRoom, Membership, Mentions, MetaOutcome, MetaTransaction,
-    PageQuery, PageReply, Parts, ReadState, Record, RecordKind, RoomHead, RoomWish, SourceId, StoreError,
-    StoredEvent,
+    Act, Body, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, Mentions,
+    MetaOutcome, MetaTransaction, OwnRequest, PageQuery, PageReply, Parts, ReadState, Record, RecordKind,
+    RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any; of files their
@@ -251,7 +251,7 @@ pub trait RoomStore {
     /// `Unavailable` or `Corrupt`.
     async fn load(&self, room: RoomId) -> Result<LoadedRoom, StoreError>;
 
-    /// One metadata command: rows, idempotency result and outbox row in one transaction.
+    /// One metadata command: rows, idempotency result, outbox row, and what it is among the acts of moderators, in one transaction.
     ///
     /// # Errors
     /// `Unavailable`: nothing was written; `Unknown`: repeat it with the same key.
@@ -381,6 +381,30 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError>;
+
+    /// Keeps what a moderator did without a metadata command: a message that was deleted. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError>;
+
+    /// A page of public rooms, but for those from which who looks is banned.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError>;
+
+    /// A page of a user's requests that count at `wall`, in rooms after `after` (nil for the start), ordered by room.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError>;
 }
 
 /// A failure of a store in words for the operator, without anybody's data.

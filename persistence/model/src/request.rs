@@ -8,8 +8,8 @@ use lynk_domain::{
 };
 
 use crate::{
-    Attachment, Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt,
-    RoomRow, Sentence, StoredEvent,
+    Act, Attachment, DiscoverQuery, Discovered, JoinRequest, Link, MemberRow, MetaOutcome, MetaTransaction,
+    OutboxRow, OwnRequest, OwnedRecord, Personal, RecordAt, RoomRow, Sentence, StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.
@@ -139,6 +139,19 @@ pub enum StoreRequest {
         /// The name as the user typed it; folded by [`crate::execute`].
         name: String,
     },
+    /// A page of public rooms.
+    Discover(Box<DiscoverQuery>),
+    /// A page of a user's requests to become a member that count, ascending by room.
+    Requests {
+        /// Who.
+        user: UserId,
+        /// Those of rooms after this one; nil for the start.
+        after: RoomId,
+        /// Wall time at which they count.
+        wall: Millis,
+        /// Items at most.
+        limit: u32,
+    },
     /// Whom a user blocks and who blocks the user.
     Blocks {
         /// Who.
@@ -192,6 +205,13 @@ pub enum StoreRequest {
         /// Which.
         files: Vec<MediaId>,
     },
+    /// Keep what a moderator did without a metadata command.
+    Note {
+        /// The room.
+        room: RoomId,
+        /// What.
+        act: Box<Act>,
+    },
     /// A metadata command.
     Apply(Box<MetaTransaction>),
     /// The outbox row `version` is journaled and committed as `seq`: drop it.
@@ -219,6 +239,24 @@ pub enum ListQuery {
         /// Items at most.
         limit: u32,
     },
+    /// What moderators did, newest first.
+    Acts {
+        /// Those before this number; 0 for the newest.
+        before: u64,
+        /// The time now: what is too old is not told.
+        wall: Millis,
+        /// Items at most.
+        limit: u32,
+    },
+    /// Requests to become a member that are open, ascending by user.
+    Requests {
+        /// Those of users after this one; nil for the start.
+        after: UserId,
+        /// Wall time at which they are open.
+        wall: Millis,
+        /// Items at most.
+        limit: u32,
+    },
 }
 
 /// What keeps somebody from posting, or out.
@@ -235,6 +273,10 @@ pub enum SentenceKind {
 pub enum Listed {
     /// Bans or mutes.
     Sentences(Vec<Sentence>),
+    /// Requests.
+    Requests(Vec<JoinRequest>),
+    /// What moderators did.
+    Acts(Vec<Act>),
 }
 
 /// Highest numbers of a room.
@@ -282,6 +324,8 @@ pub struct LoadedRoom {
     pub pins: Vec<Seq>,
     /// Links, ascending by id; some may live no more.
     pub links: Vec<Link>,
+    /// Requests to become a member, ascending by user; some may count no more.
+    pub requests: Vec<JoinRequest>,
     /// For a 1:1: pairs (who blocks, whom).
     pub blocks: Vec<(UserId, UserId)>,
     /// Metadata events not confirmed yet, ascending by version.
@@ -396,6 +440,10 @@ pub enum StoreReply {
     Memberships(Vec<Membership>),
     /// To `FindName`; `None` when no room has the name.
     Named(Option<RoomId>),
+    /// To `Discover`; fewer than the limit means the end.
+    Discovered(Vec<Discovered>),
+    /// To `Requests`; fewer than the limit means the end.
+    Requests(Vec<OwnRequest>),
     /// To `Blocks`: pairs (who blocks, whom).
     Blocks(Vec<(UserId, UserId)>),
     /// To `Relations`: those who may, in the order asked for.
@@ -410,6 +458,8 @@ pub enum StoreReply {
     Attached(Result<Vec<Attachment>, AttachRefusal>),
     /// To `Release`.
     Released,
+    /// To `Note`.
+    Noted,
     /// To `Apply`.
     Applied(Box<MetaOutcome>),
     /// To `Confirm`.

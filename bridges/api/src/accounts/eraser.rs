@@ -158,6 +158,7 @@ impl Means {
             self.may_be_refused(user, json!({"op": "unblock", "user": blocked.to_string(), "key": key}))
                 .await?;
         }
+        self.withdraw(user).await?;
         let mut after = erasure.room;
         if !after.is_nil() && erasure.seq != WHOLE {
             self.room(user, after, erasure.seq).await?;
@@ -173,6 +174,21 @@ impl Means {
         let now = (self.clock)().wall;
         self.desk.ask(move |desk| desk.advance_erasure(user, after, WHOLE, Some(now))).await?;
         tracing::info!(event = "erasure_done", %user, "what an erased account said is taken back");
+        Ok(())
+    }
+
+    /// Takes back what the user asked of rooms.
+    async fn withdraw(&self, user: UserId) -> Result<(), Later> {
+        let mut command = json!({"op": "my_requests"});
+        while let Some(page) = self.may_be_refused(user, command).await? {
+            for request in page["requests"].as_array().into_iter().flatten() {
+                let key = self.key();
+                let withdraw = json!({"op": "withdraw_request", "room": request["room"], "key": key});
+                self.may_be_refused(user, withdraw).await?;
+            }
+            let Some(next) = page["next"].as_str() else { break };
+            command = json!({"op": "my_requests", "after": next});
+        }
         Ok(())
     }
 

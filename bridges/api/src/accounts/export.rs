@@ -29,6 +29,8 @@ const CALLS_MAX: u32 = 8;
 const MESSAGES_MAX: usize = 500;
 /// Messages that one command looks at.
 const HISTORY_PAGE: u32 = 500;
+/// Pages of requests to become a member, of 100 each.
+const REQUEST_PAGES_MAX: u32 = 64;
 /// Rooms of one page.
 const ROOMS_PAGE: u32 = 100;
 /// Lines of the audit log that are given: all that are kept of most people.
@@ -54,6 +56,8 @@ pub(super) struct ExportPage {
     account: Option<ExportedAccount>,
     /// Rooms that the account is a member of, as `GET /v1/rooms` gives them.
     rooms: Vec<Value>,
+    /// Requests of the account to become a member, as `GET /v1/join_requests` gives them; of the first page.
+    join_requests: Vec<Value>,
     /// Messages of the account in those rooms, as `history` gives them, with their room.
     messages: Vec<Value>,
     /// Where the next page begins; missing on the last one.
@@ -200,6 +204,7 @@ pub(super) async fn export(
         made_at: now.wall.0,
         account: None,
         rooms: Vec::new(),
+        join_requests: Vec::new(),
         messages: Vec::new(),
         next: None,
     };
@@ -209,6 +214,7 @@ pub(super) async fn export(
             let exported = state.desk.ask(move |desk| desk.export(now, &claims)).await?;
             let blocks = state.blocks.by(claims.user).await?;
             page.account = Some(account(&exported, &claims, blocks.into_iter()));
+            asks.requests(&mut page.join_requests).await?;
             Some(Cursor::Rooms(RoomId::NIL))
         }
         Cursor::Rooms(after) => Some(asks.rooms(after, &mut page.rooms).await?),
@@ -264,6 +270,20 @@ impl Asks<'_> {
         }
         let next = page["next"].as_str().and_then(RoomId::parse);
         Ok(next.map_or(Cursor::After(RoomId::NIL), Cursor::Rooms))
+    }
+
+    /// All requests to become a member: as many as may be open, and those that were declined in the last days.
+    async fn requests(&self, requests: &mut Vec<Value>) -> Result<(), ApiError> {
+        let mut command = json!({"op": "my_requests"});
+        for _ in 0..REQUEST_PAGES_MAX {
+            let mut page = self.ask(command).await?;
+            if let Some(found) = page["requests"].as_array_mut() {
+                requests.append(found);
+            }
+            let Some(next) = page["next"].as_str() else { break };
+            command = json!({"op": "my_requests", "after": next});
+        }
+        Ok(())
     }
 
     /// Own messages from `cursor` on; where it goes on.

@@ -63,7 +63,7 @@ impl Route {
 
 /// All rows.
 pub(super) fn routes() -> Vec<Route> {
-    [rooms(), members(), links(), messages(), positions()].into_iter().flatten().collect()
+    [rooms(), members(), links(), asking(), messages(), positions()].into_iter().flatten().collect()
 }
 
 fn rooms() -> Vec<Route> {
@@ -294,6 +294,90 @@ fn links() -> Vec<Route> {
         .body::<WithCode>()
         .gives::<LinkTarget>(200)
         .errors(&[&[InvalidCode, Banned, Busy]]),
+    ]
+}
+
+fn asking() -> Vec<Route> {
+    const ONE: &str = "/v1/rooms/{room}/join_request";
+    let of_moderators = |path, op, name, summary| {
+        route(Method::POST, path, op, name, summary)
+            .tag("members")
+            .body::<WithKey>()
+            .gives::<Done>(200)
+            .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict, Blocked, LimitReached]])
+    };
+    vec![
+        route(
+            Method::GET,
+            "/v1/rooms/discover",
+            "discover",
+            "discover_rooms",
+            "A page of the public rooms that one may join, by their names.",
+        )
+        .query::<DiscoverPage>()
+        .gives::<DiscoveredRooms>(200)
+        .errors(&[&[TooLarge, Busy]]),
+        route(
+            Method::POST,
+            ONE,
+            "request_join",
+            "request_join",
+            "Asks to become a member of an invite-only room.",
+        )
+        .tag("members")
+        .body::<AskToJoin>()
+        .gives::<Done>(200)
+        .errors(&[OF_KEYS, &[RoomNotFound, Banned, Busy, Forbidden, Conflict, LimitReached, TooLarge]]),
+        route(Method::DELETE, ONE, "withdraw_request", "withdraw_request", "Takes the request back.")
+            .tag("members")
+            .query::<WithKey>()
+            .gives::<Done>(200)
+            .errors(&[OF_KEYS, &[RoomNotFound, Banned, Busy, Conflict]]),
+        route(
+            Method::GET,
+            "/v1/join_requests",
+            "my_requests",
+            "list_my_requests",
+            "A page of the caller's requests to become a member.",
+        )
+        .tag("members")
+        .query::<RoomPage>()
+        .gives::<OwnRequests>(200)
+        .errors(&[&[Busy]]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/join_requests",
+            "requests",
+            "list_requests",
+            "A page of the requests that are open; for moderators and above.",
+        )
+        .tag("members")
+        .query::<MemberPage>()
+        .gives::<JoinRequests>(200)
+        .errors(&[OF_MEMBERS, &[Forbidden]]),
+        route(
+            Method::GET,
+            "/v1/rooms/{room}/moderation",
+            "moderation_log",
+            "list_moderation",
+            "A page of what moderators did, newest first; for moderators and above.",
+        )
+        .tag("members")
+        .query::<ActPage>()
+        .gives::<Acts>(200)
+        .errors(&[OF_MEMBERS, &[Forbidden]]),
+        of_moderators(
+            "/v1/rooms/{room}/join_requests/{user}/accept",
+            "accept_request",
+            "accept_request",
+            "Makes a member of who asked; for moderators and above.",
+        ),
+        of_moderators(
+            "/v1/rooms/{room}/join_requests/{user}/decline",
+            "decline_request",
+            "decline_request",
+            "Declines a request; for moderators and above.",
+        ),
     ]
 }
 

@@ -215,8 +215,10 @@ macro_rules! object {
     };
 }
 
+mod asking;
 mod links;
 
+pub(crate) use asking::*;
 pub(crate) use links::*;
 
 // ---- requests -------------------------------------------------------------------------------------------------------

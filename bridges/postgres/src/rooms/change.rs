@@ -5,12 +5,12 @@
 use futures_util::future::{try_join, try_join3};
 use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
-    NAME_RESERVED_MILLIS, RoomRow, RoomWish, fold_name, rooms_max, unique_name,
+    Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    NAME_RESERVED_MILLIS, RoomRow, RoomWish, fold_name, listed_name, rooms_max, unique_name,
 };
 use tokio_postgres::Row;
 
-use super::links;
+use super::{asking, links, moderation};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Database, Session, Verdict};
@@ -19,11 +19,11 @@ use crate::locks::{Locks, Of, TAKE};
 /// Expired results dropped by one command, so that no command pays for many.
 const RESULTS_PRUNED_MAX: i64 = 32;
 
-/// Carries out a command, whose result is kept for `key_life_millis`. Refused commands leave nothing behind.
+/// Carries out a command, whose result is kept for the first of two times in milliseconds, and what it is among acts of moderators for the second. Refused commands leave nothing behind.
 pub(super) async fn apply(
     database: &Database,
     command: &MetaTransaction,
-    key_life_millis: u64,
+    (key_life_millis, moderation_life_millis): (u64, u64),
 ) -> Result<MetaOutcome, Fault> {
     let locks = locks(command);
     database
@@ -42,6 +42,10 @@ pub(super) async fn apply(
                 MetaChange::Link(link) => links::make(session, command, room, link).await?,
                 MetaChange::Unlink { link } => links::end(session, command.room, *link).await?,
                 MetaChange::Enter { hash } => links::enter(session, command, room, hash).await?,
+                MetaChange::Ask { text } => asking::ask(session, command, room, text).await?,
+                MetaChange::Withdraw => asking::withdraw(session, command).await?,
+                MetaChange::Accept { user } => asking::accept(session, command, room, *user).await?,
+                MetaChange::Decline { user } => asking::decline(session, command, *user).await?,
             };
             let MetaOutcome::Applied { version, event } = &outcome else {
                 return Ok(Verdict::Rollback(outcome));
@@ -52,6 +56,9 @@ pub(super) async fn apply(
                 forget_results(session, command, key_life_millis),
             )
             .await?;
+            if let Some(act) = Act::of(command) {
+                moderation::keep(session, command.room, &act, moderation_life_millis).await?;
+            }
             Ok(Verdict::Commit(outcome))
         })
         .await
@@ -154,8 +161,13 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
         MetaChange::Event(MetaEvent::Settings { name, .. }) => {
             locks.with(Of::RoomName, fold_name(name).as_bytes())
         }
-        MetaChange::Event(_) | MetaChange::Link(_) | MetaChange::Unlink { .. } => locks,
-        MetaChange::Enter { .. } => user(locks, &command.actor),
+        MetaChange::Event(_)
+        | MetaChange::Link(_)
+        | MetaChange::Unlink { .. }
+        | MetaChange::Withdraw
+        | MetaChange::Decline { .. } => locks,
+        MetaChange::Enter { .. } | MetaChange::Ask { .. } => user(locks, &command.actor),
+        MetaChange::Accept { user: joins } => user(user(locks, joins), &command.actor),
         MetaChange::Block { by, user: whom, .. } => user(user(locks, by), whom),
     };
     locks.sorted()
@@ -290,13 +302,14 @@ async fn create(
 /// Puts the row of a room in place of the one there is.
 pub(super) async fn put_row(session: &Session, row: &RoomRow) -> Result<(), Fault> {
     let sql = "INSERT INTO rooms.rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds,
-            version, description, avatar, members_max, read_only, deleted, retention_days)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+            version, description, avatar, members_max, read_only, deleted, retention_days, listed)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
         ON CONFLICT (room) DO UPDATE SET kind = excluded.kind, name = excluded.name, creator = excluded.creator,
             created = excluded.created, level = excluded.level, visibility = excluded.visibility,
             slow_mode_seconds = excluded.slow_mode_seconds, version = excluded.version,
             description = excluded.description, avatar = excluded.avatar, members_max = excluded.members_max,
-            read_only = excluded.read_only, deleted = excluded.deleted, retention_days = excluded.retention_days";
+            read_only = excluded.read_only, deleted = excluded.deleted, retention_days = excluded.retention_days,
+            listed = excluded.listed";
     session
         .execute(
             sql,
@@ -316,6 +329,7 @@ pub(super) async fn put_row(session: &Session, row: &RoomRow) -> Result<(), Faul
                 &row.read_only,
                 &bits(row.deleted.0),
                 &i64::from(row.retention_days),
+                &listed_name(&row.name),
             ],
         )
         .await?;
@@ -461,11 +475,13 @@ async fn apply_event(
     match event {
         MetaEvent::Created { .. } => return Ok(()),
         MetaEvent::Joined { user, role } => {
-            return put_member(session, command.room, *user, *role, version).await;
+            let member = put_member(session, command.room, *user, *role, version);
+            return try_join(member, asking::remove(session, command.room, *user)).await.map(drop);
         }
         MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user).await?,
         MetaEvent::Banned { user, until, reason } => {
             of_user(REMOVE_MEMBER, user).await?;
+            asking::remove(session, command.room, *user).await?;
             sentence("bans", user, until, reason).await?
         }
         MetaEvent::Unbanned { user } => {
@@ -489,11 +505,13 @@ async fn apply_event(
             session.execute(sql, &[&room, &bits(target.0)]).await?
         }
         MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } => {
-            let sql = "UPDATE rooms.rooms SET name = $2, level = $3, visibility = $4, slow_mode_seconds = $5
+            let sql = "UPDATE rooms.rooms SET name = $2, level = $3, visibility = $4, slow_mode_seconds = $5,
+                           listed = $6
                        WHERE room = $1";
             let (level, visibility, slow) =
                 (*level as i16, *visibility as i16, i64::from(*slow_mode_seconds));
-            session.execute(sql, &[&room, name, &level, &visibility, &slow]).await?;
+            let listed = listed_name(name);
+            session.execute(sql, &[&room, name, &level, &visibility, &slow, &listed]).await?;
             let Some(more) = more else { return Ok(()) };
             let MoreSettings { kind, description, avatar, members_max, retention_days, read_only } = &**more;
             let sql = "UPDATE rooms.rooms SET kind = $2, description = $3, avatar = $4, members_max = $5,
@@ -504,10 +522,12 @@ async fn apply_event(
             session.execute(sql, &[&room, &kind, description, &avatar, &max, read_only, &days]).await?
         }
         MetaEvent::Deleted => {
-            for table in ["members", "bans", "mutes", "pins", "links"] {
+            for table in ["members", "bans", "mutes", "pins", "links", "join_requests", "moderation"] {
                 session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
             }
-            let sql = "UPDATE rooms.rooms SET deleted = $2, name = '', description = '', avatar = $3 WHERE room = $1";
+            let sql =
+                "UPDATE rooms.rooms SET deleted = $2, name = '', listed = '', description = '', avatar = $3
+                       WHERE room = $1";
             session.execute(sql, &[&room, &at, &uuid(MediaId::NIL.0)]).await?
         }
     };

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::change::{put_direct_from, put_row};
-use super::{PostgresRooms, links, load};
+use super::{PostgresRooms, asking, links, load, moderation};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Held, Session, Verdict, count};
@@ -64,6 +64,7 @@ impl Dump for RoomsSnapshot {
             "rooms.results",
             "rooms.hidden",
             "rooms.direct_from",
+            "rooms.moderation",
         ];
         count(&self.0, &tables).await
     }
@@ -95,6 +96,11 @@ async fn page(session: &Session, mark: &RoomsMark, limit: i64) -> Result<Rows, F
             let sql =
                 "SELECT user_id, who FROM rooms.direct_from WHERE user_id > $1 ORDER BY user_id LIMIT $2";
             session.rows(sql, &[&uuid(after.0), &limit]).await?
+        }
+        RoomsMark::Acts(room, number) => {
+            let sql = "SELECT room, number, at, by_user, kind, subject, value, reason FROM rooms.moderation
+                WHERE (room, number) > ($1, $2) ORDER BY room, number LIMIT $3";
+            session.rows(sql, &[&uuid(room.0), &bits(*number), &limit]).await?
         }
     };
     rows.iter().map(|row| one(mark, row)).collect()
@@ -133,6 +139,11 @@ fn one(mark: &RoomsMark, row: &Row) -> Result<(RoomsRow, RoomsMark), Fault> {
             let (user, from) = (UserId(id(row, 0)?), known(row, 1, DirectFrom::from_u8)?);
             (RoomsRow::DirectFrom { user, from }, RoomsMark::DirectFrom(user))
         }
+        RoomsMark::Acts(..) => {
+            let (room, act) = (RoomId(id(row, 0)?), moderation::act(row, 1)?);
+            let mark = RoomsMark::Acts(room, act.number);
+            (RoomsRow::Act { room, act }, mark)
+        }
     })
 }
 
@@ -165,6 +176,12 @@ async fn under_key(session: &Session, row: &RoomsRow) -> Result<Option<RoomsRow>
         RoomsRow::DirectFrom { user, .. } => {
             let sql = "SELECT user_id, who FROM rooms.direct_from WHERE user_id = $1";
             (RoomsMark::DirectFrom(*user), session.row(sql, &[&uuid(user.0)]).await?)
+        }
+        RoomsRow::Act { room, act } => {
+            let sql = "SELECT room, number, at, by_user, kind, subject, value, reason FROM rooms.moderation
+                WHERE room = $1 AND number = $2";
+            let found = session.row(sql, &[&uuid(room.0), &bits(act.number)]).await?;
+            (RoomsMark::Acts(*room, act.number), found)
         }
     };
     Ok(found.map(|row| one(&of, &row)).transpose()?.map(|(row, _)| row))
@@ -217,6 +234,10 @@ async fn take_out(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
         RoomsRow::DirectFrom { user, .. } => {
             return put_direct_from(session, *user, DirectFrom::Everyone).await;
         }
+        RoomsRow::Act { room, act } => {
+            let sql = "DELETE FROM rooms.moderation WHERE room = $1 AND number = $2";
+            session.execute(sql, &[&uuid(room.0), &bits(act.number)]).await?
+        }
         RoomsRow::Result { actor, room, key, .. } => {
             let sql = "DELETE FROM rooms.results WHERE actor = $1 AND room = $2 AND key = $3";
             session.execute(sql, &[&uuid(actor.0), &uuid(room.0), &uuid(key.0)]).await?
@@ -235,6 +256,7 @@ async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
             session.execute(sql, &[&folded.as_bytes(), folded, &uuid(room.0), &freed]).await?
         }
         RoomsRow::DirectFrom { user, from } => return put_direct_from(session, *user, *from).await,
+        RoomsRow::Act { room, act } => return moderation::put(session, *room, act).await,
         RoomsRow::Hidden { user } => {
             let sql = "INSERT INTO rooms.hidden (user_id) VALUES ($1) ON CONFLICT DO NOTHING";
             session.execute(sql, &[&uuid(user.0)]).await?
@@ -264,7 +286,7 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
     let Some(row) = &loaded.row else { return Ok(()) };
     let room = uuid(row.room.0);
     put_row(session, row).await?;
-    for table in ["members", "bans", "mutes", "pins", "links", "outbox"] {
+    for table in ["members", "bans", "mutes", "pins", "links", "join_requests", "outbox"] {
         session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
     }
     if !loaded.members.is_empty() {
@@ -307,6 +329,9 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
     }
     for link in &loaded.links {
         links::put(session, row.room, link).await?;
+    }
+    for request in &loaded.requests {
+        asking::put(session, row.room, request).await?;
     }
     for waiting in &loaded.outbox {
         let mut event = Vec::new();

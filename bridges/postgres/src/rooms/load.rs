@@ -2,7 +2,7 @@
 //!
 //! Thread: the bridge's. A room's tables are read at one state, in one exchange with the server.
 
-use futures_util::future::{try_join, try_join3, try_join5};
+use futures_util::future::{try_join, try_join4, try_join5};
 use lynk_domain::{
     AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
 };
@@ -13,7 +13,7 @@ use lynk_model::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::links;
+use super::{asking, links, moderation};
 use crate::Fault;
 use crate::column::{bits, get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Session};
@@ -31,12 +31,13 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
     let at = uuid(room.0);
     let sent = [&at as &(dyn tokio_postgres::types::ToSql + Sync)];
     let ask = |sql| session.rows(sql, &sent);
-    let first = try_join3(
+    let first = try_join4(
         ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version,
                  description, avatar, members_max, read_only, deleted, retention_days
              FROM rooms.rooms WHERE room = $1"),
         ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
         ask(links::ALL),
+        ask(asking::ALL),
     );
     let rest = try_join5(
         ask("SELECT user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
@@ -46,7 +47,8 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
         ask("SELECT seq FROM rooms.pins WHERE room = $1 ORDER BY seq"),
         ask("SELECT version, actor, key, wall, event FROM rooms.outbox WHERE room = $1 ORDER BY version"),
     );
-    let ((row, blocks, links), (members, bans, mutes, pins, outbox)) = try_join(first, rest).await?;
+    let ((row, blocks, links, requests), (members, bans, mutes, pins, outbox)) =
+        try_join(first, rest).await?;
     let blocks = all(&blocks, pair)?;
     let Some(row) = row.first() else { return Ok(LoadedRoom { blocks, ..LoadedRoom::default() }) };
     Ok(LoadedRoom {
@@ -56,6 +58,7 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
         mutes: all(&mutes, sentence)?,
         pins: all(&pins, |row| Ok(Seq(number(row, 0)?)))?,
         links: all(&links, links::link)?,
+        requests: all(&requests, asking::request)?,
         blocks,
         outbox: all(&outbox, outbox_row)?,
         ..LoadedRoom::default()
@@ -96,7 +99,13 @@ fn sentence(row: &Row) -> Result<Sentence, Fault> {
     })
 }
 
-pub(super) async fn list(database: &Database, room: RoomId, query: &ListQuery) -> Result<Listed, Fault> {
+/// A page of a list; acts of moderators that are older than `life` are not in it.
+pub(super) async fn list(
+    database: &Database,
+    room: RoomId,
+    query: &ListQuery,
+    life: u64,
+) -> Result<Listed, Fault> {
     match *query {
         ListQuery::Sentences { what, after, wall, limit } => {
             let table = match what {
@@ -111,6 +120,12 @@ pub(super) async fn list(database: &Database, room: RoomId, query: &ListQuery) -
             let rows =
                 database.read(async |session| session.rows(&sql, &[&room, &after, &wall, &limit]).await);
             Ok(Listed::Sentences(all(&rows.await?, sentence)?))
+        }
+        ListQuery::Requests { after, wall, limit } => {
+            Ok(Listed::Requests(asking::open(database, room, after, wall, limit).await?))
+        }
+        ListQuery::Acts { before, wall, limit } => {
+            Ok(Listed::Acts(moderation::page(database, room, (before, wall, limit), life).await?))
         }
     }
 }

@@ -23,8 +23,8 @@ use lynk_model::port::{
     AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, MediaStore, NotifyStore, PageOf, RoomStore,
 };
 use lynk_model::{
-    DirectFrom, ListQuery, Listed, LoadedRoom, Membership, MetaChange, MetaEvent, MetaOutcome,
-    MetaTransaction, RoomRow, RoomWish, StoreError,
+    Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaChange,
+    MetaEvent, MetaOutcome, MetaTransaction, OwnRequest, RoomRow, RoomWish, StoreError,
 };
 use lynk_postgres::{
     Connect, PostgresAccounts, PostgresMedia, PostgresNotify, PostgresRooms, Timeouts, migrate,
@@ -339,6 +339,22 @@ impl RoomStore for Waiting<PostgresRooms> {
     }
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
         self.wait(self.store.list(room, query))
+    }
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.note(room, act))
+    }
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
+        self.wait(self.store.discover(query))
+    }
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError> {
+        self.wait(self.store.requests_of(user, after, wall, limit))
     }
 }
 

@@ -138,6 +138,14 @@ impl Home {
                 self.find(cx, slot, re, name);
                 return None;
             }
+            Command::Discover { name, cursor, limit } => {
+                self.discover(cx, slot, re, (name.as_deref(), cursor.as_ref(), *limit));
+                return None;
+            }
+            Command::MyRequests { after, limit } => {
+                self.my_requests(cx, slot, re, *after, *limit);
+                return None;
+            }
             Command::Create { key, .. } => room_of_create(user, *key),
             Command::Direct { user: other } | Command::Block { user: other, .. } => {
                 if *other == user {

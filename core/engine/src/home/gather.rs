@@ -1,4 +1,4 @@
-//! Questions that the store or several shards answer: `find`, `sync`, and who is in a room.
+//! Questions that the store or several shards answer: `find`, `sync`, `discover`, `my_requests`, and who is in a room.
 //!
 //! **Who is here** means: users with a connection that is subscribed to the room now. Only a subscriber may ask, which
 //! makes membership certain without asking the owner; for an HTTP request the store is asked for it. Every shard tells its subscribers' users (all of them up to
@@ -7,6 +7,8 @@
 //!
 //! Limits: [`GATHERS_MAX`] at a time, the next is told `busy`; [`GATHER_NANOS`] each, after which the answer is made of
 //! what has arrived (`sync`) or refused (`here`). Memory of a gather is bounded by its page or its sample.
+
+mod asking;
 
 use std::collections::VecDeque;
 
@@ -41,6 +43,8 @@ struct Gather {
 enum Parts {
     /// A room's name was asked of the store.
     Name,
+    /// Public rooms, or the user's requests, were asked of the store.
+    List { limit: u32 },
     /// The user's rooms were asked of the store.
     Rooms { limit: u32 },
     /// The numbers of the rooms were asked of their owners; `missing` have not answered.
@@ -66,11 +70,18 @@ pub(crate) struct Gathers {
     /// By age: all have the same time.
     ages: VecDeque<(Nanos, u32)>,
     last: u32,
+    searches: asking::Searches,
 }
 
 impl Gathers {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { open: fixed_map(seed), requests: fixed_map(seed), ages: VecDeque::new(), last: 0 }
+        Self {
+            open: fixed_map(seed),
+            requests: fixed_map(seed),
+            ages: VecDeque::new(),
+            last: 0,
+            searches: asking::Searches::new(seed),
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
@@ -255,6 +266,8 @@ impl Home {
         let Some(gather) = self.gathers.requests.remove(&id) else { return Err(reply) };
         match reply {
             StoreReply::Named(room) => self.named(cx, gather, room),
+            StoreReply::Discovered(rooms) => self.discovered(cx, gather, &rooms),
+            StoreReply::Requests(requests) => self.own_requests(cx, gather, &requests),
             StoreReply::Memberships(rooms) => self.memberships(cx, gather, rooms),
             StoreReply::Blocks(pairs) => {
                 let Some(Gather { to, parts: Parts::Here { blocks, .. }, .. }) =
@@ -339,7 +352,11 @@ impl Home {
                     self.gathers.requests.insert(asked, gather);
                 }
             }
-            Parts::Sync { .. } | Parts::Here { .. } | Parts::Name | Parts::Rooms { .. } => {}
+            Parts::Sync { .. }
+            | Parts::Here { .. }
+            | Parts::Name
+            | Parts::List { .. }
+            | Parts::Rooms { .. } => {}
         }
     }
 
@@ -380,7 +397,9 @@ impl Home {
                 let frame = cx.shared.pool.frame(|out| here.encode(out, re, room));
                 cx.reply(to.slot, frame);
             }
-            (Ok(()), Parts::Name | Parts::Rooms { .. }) => unreachable!("answered or refused elsewhere"),
+            (Ok(()), Parts::Name | Parts::List { .. } | Parts::Rooms { .. }) => {
+                unreachable!("answered or refused elsewhere")
+            }
         }
         self.answered(cx, self.shard, to);
     }

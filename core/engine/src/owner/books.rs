@@ -110,6 +110,7 @@ pub(super) enum Pending {
     Apply,
     Rows,
     Confirm { version: u64, seq: Seq },
+    Note,
     List(Box<ListWait>),
 }
 
@@ -268,12 +269,17 @@ impl Books {
             Command::Pins { .. } => self.pins(cx, room, ask),
             Command::Links { .. } => self.links(cx, room, ask),
             Command::Look { secret, .. } => self.look(cx, room, ask, secret),
-            Command::Bans { .. } | Command::Mutes { .. } => self.list(cx, room, ask, command),
+            Command::Bans { .. }
+            | Command::Mutes { .. }
+            | Command::Requests { .. }
+            | Command::ModerationLog { .. } => self.list(cx, room, ask, command),
             Command::Unsubscribe { .. } => self.ok(cx, room, ask, &Done::default()),
             Command::Hello { .. }
             | Command::Refresh { .. }
             | Command::Ping
             | Command::Sync { .. }
+            | Command::Discover { .. }
+            | Command::MyRequests { .. }
             | Command::Presence { .. } => {
                 // The home shard answers these.
                 self.refuse(cx, room, ask, ErrorCode::UnknownOp.into());
@@ -303,6 +309,7 @@ impl Books {
             Pending::Apply => self.applied(cx, room, reply),
             Pending::Rows => self.rows_read(cx, room, reply),
             Pending::Confirm { version, seq } => self.confirmed(cx, room, version, seq, &reply),
+            Pending::Note => self.noted(cx, room, &reply),
             Pending::List(wait) => self.listed(cx, room, *wait, reply),
         }
         self.settle(cx, room);

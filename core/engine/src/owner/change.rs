@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use lynk_domain::{Action, Key, Limits, Millis, Role, Seq, UserId, allowed};
 use lynk_model::port::body_hash;
 use lynk_model::{
-    Body, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody, StoredEvent,
+    Act, Body, Mentions, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody,
+    StoredEvent,
 };
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_event, encode_ok};
 
@@ -242,6 +243,7 @@ impl Books {
         let event = self.append(cx, room, change.kind(), wall, user, change.key, target, &change.body());
         let seq = event.seq;
         let pool = &mut cx.shared.pool;
+        let mut noted = None;
         let kind = match change.what {
             What::Edit(text, parts) => {
                 room.window.edit(pool, room.id, target, seq, (text, parts));
@@ -254,6 +256,9 @@ impl Books {
                 let none = &Parts::NONE.mentions;
                 room.mention_changes.push(target, before.author, &before.parts.mentions, none);
                 room.spoil_counts();
+                if before.author != user {
+                    noted = Some(Act::deleted(wall, user, before.author, target));
+                }
                 Kind::Delete { target }
             }
             What::React(emoji, on) => {
@@ -290,6 +295,9 @@ impl Books {
         }
         let own = self.acknowledge(cx, room, ask, event.at, ok);
         self.emit(cx, room, event.after, Item::Event { seq, frame, own, removes: Removes::Nobody });
+        if let Some(act) = noted {
+            self.note(cx, room, act);
+        }
     }
 }
 

@@ -1,14 +1,18 @@
-//! `about`, `pins`, `bans`, `mutes`: what a room is, and its lists.
+//! `about`, `pins`, `bans`, `mutes`, `requests`, `moderation_log`: what a room is, and its lists.
 //!
 //! Thread: the shard. What memory has is answered from there; pages of lists come from the room store. Invariants: a page is for
 //! whoever may see it when it leaves. Limits: `history_page_max` items; pins and settings fit one answer. What can fail: the checks,
 //! and the store; then `unavailable`.
 
-use lynk_domain::{Action, Role, RoomKind, Seq, UserId, allowed};
-use lynk_model::{ListQuery, Listed, Sentence, SentenceKind, StoreReply, StoreRequest};
+use lynk_domain::{Action, Millis, Role, RoomKind, Seq, UserId, allowed};
+use lynk_model::{
+    JOIN_REQUEST_LIFE_MILLIS, JoinRequest, ListQuery, Listed, Sentence, SentenceKind, StoreReply,
+    StoreRequest,
+};
 use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar};
 
 use super::books::{Ask, Books, Held, Pending, store_reject};
+use super::moderation::encode_act;
 use super::room::Room;
 use crate::context::Context;
 
@@ -26,6 +30,8 @@ pub(super) struct ListWait {
 enum List {
     Bans,
     Mutes,
+    Requests,
+    Acts,
 }
 
 impl List {
@@ -33,7 +39,18 @@ impl List {
     fn action(self) -> Action {
         match self {
             Self::Bans => Action::Ban,
-            Self::Mutes => Action::Kick,
+            Self::Mutes | Self::Acts => Action::Kick,
+            Self::Requests => Action::Invite,
+        }
+    }
+
+    /// Of the event that tells it, and of the field in it.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Bans => ("bans", "bans"),
+            Self::Mutes => ("mutes", "mutes"),
+            Self::Requests => ("requests", "requests"),
+            Self::Acts => ("moderation_log", "acts"),
         }
     }
 }
@@ -79,6 +96,8 @@ impl Books {
         let (list, after, limit) = match command {
             Command::Bans { after, limit, .. } => (List::Bans, *after, *limit),
             Command::Mutes { after, limit, .. } => (List::Mutes, *after, *limit),
+            Command::Requests { after, limit, .. } => (List::Requests, *after, *limit),
+            Command::ModerationLog { limit, .. } => (List::Acts, None, *limit),
             _ => return self.refuse(cx, room, ask, ErrorCode::UnknownOp.into()),
         };
         if let Err(reject) = may_see(cx, room, ask.user, list) {
@@ -89,13 +108,18 @@ impl Books {
         }
         let limits = &cx.shared.config.limits;
         let limit = limit.unwrap_or(limits.history_page_default).clamp(1, limits.history_page_max);
-        let what = match list {
-            List::Bans => SentenceKind::Ban,
-            List::Mutes => SentenceKind::Mute,
-        };
         // One more than is told, to know whether there is more.
-        let (after, wall) = (after.unwrap_or(UserId::NIL), cx.now.wall);
-        let query = ListQuery::Sentences { what, after, wall, limit: limit + 1 };
+        let (after, wall, more) = (after.unwrap_or(UserId::NIL), cx.now.wall, limit + 1);
+        let sentences = |what| ListQuery::Sentences { what, after, wall, limit: more };
+        let query = match list {
+            List::Bans => sentences(SentenceKind::Ban),
+            List::Mutes => sentences(SentenceKind::Mute),
+            List::Requests => ListQuery::Requests { after, wall, limit: more },
+            List::Acts => {
+                let before = if let Command::ModerationLog { before, .. } = command { *before } else { None };
+                ListQuery::Acts { before: before.unwrap_or(0), wall, limit: more }
+            }
+        };
         let wait = ListWait { held: ask.hold(), re: ask.re, limit: limit as usize, list };
         let request = StoreRequest::List { room: room.id, query };
         self.ask(cx, room, request, Pending::List(Box::new(wait)));
@@ -119,16 +143,25 @@ impl Books {
             return self.refuse_held(cx, room, &wait.held, reject);
         }
         let frame = cx.shared.pool.frame(|out| {
-            let name = match wait.list {
-                List::Bans => "bans",
-                List::Mutes => "mutes",
-            };
+            let (name, field) = wait.list.names();
             let mut json = Json::new(out);
             json.open(b'{').key("ev").text(name).key("re").number(wait.re).key("room").id(&room.id.0);
-            json.key(name).open(b'[');
-            let Listed::Sentences(rows) = &listed;
-            rows.iter().take(wait.limit).for_each(|row| encode_sentence(&mut json, row));
-            json.close(b']').key("more").bool(rows.len() > wait.limit).close(b'}');
+            json.key(field).open(b'[');
+            let found = match &listed {
+                Listed::Sentences(rows) => {
+                    rows.iter().take(wait.limit).for_each(|row| encode_sentence(&mut json, row));
+                    rows.len()
+                }
+                Listed::Acts(rows) => {
+                    rows.iter().take(wait.limit).for_each(|row| encode_act(&mut json, row));
+                    rows.len()
+                }
+                Listed::Requests(rows) => {
+                    rows.iter().take(wait.limit).for_each(|row| encode_request(&mut json, row));
+                    rows.len()
+                }
+            };
+            json.close(b']').key("more").bool(found > wait.limit).close(b'}');
         });
         self.answer(cx, room, wait.held.from, frame);
     }
@@ -172,6 +205,16 @@ fn encode_sentence(json: &mut Json<'_>, sentence: &Sentence) {
     }
     if !sentence.by.is_nil() {
         json.key("by").id(&sentence.by.0).key("at").time(sentence.at);
+    }
+    json.close(b'}');
+}
+
+/// `{"user":…,"at":…,"until":…,"text"?:…}`.
+fn encode_request(json: &mut Json<'_>, request: &JoinRequest) {
+    json.open(b'{').key("user").id(&request.user.0).key("at").time(request.at);
+    json.key("until").time(Millis(request.at.0.saturating_add(JOIN_REQUEST_LIFE_MILLIS)));
+    if !request.text.is_empty() {
+        json.key("text").text(&request.text);
     }
     json.close(b'}');
 }

@@ -228,6 +228,7 @@ impl Books {
             && room.moved.is_empty()
             && room.counting.is_empty()
             && room.metadata.is_idle()
+            && room.notes.is_empty()
     }
 
     /// A room out of what the store and the journals know. `memory_top`: where it stood when it left memory.

@@ -13,6 +13,7 @@
 
 mod apply;
 mod links;
+mod requests;
 mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -258,11 +259,7 @@ impl Books {
         hash: u64,
         change: MetaChange,
     ) {
-        let allowed = match change {
-            // Nothing is journaled of these.
-            MetaChange::Block { .. } | MetaChange::Link(_) | MetaChange::Unlink { .. } => Ok(()),
-            _ => self.may_append(cx),
-        };
+        let allowed = if change.has_no_event() { Ok(()) } else { self.may_append(cx) };
         let free = self.may_ask(cx).then_some(()).ok_or_else(|| Reject::after(ErrorCode::Busy, 100));
         if let Err(reject) = allowed.and(free) {
             return self.refuse(cx, room, ask, reject);
@@ -345,6 +342,19 @@ impl Books {
                 let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
                 self.link_applied(cx, room, &tx, asker, fresh);
             }
+            MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. } if tx.change.has_no_event() => {
+                // As with a block.
+                let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
+                self.request_applied(cx, room, &tx, asker, fresh);
+            }
+            MetaOutcome::NoRequest => {
+                let reject = requests::gone(room, tx.actor, cx.now.wall);
+                self.finish(cx, room, asker, Err(reject));
+            }
+            MetaOutcome::Declined => {
+                let reject = Reject::because(ErrorCode::Forbidden, requests::DECLINED);
+                self.finish(cx, room, asker, Err(reject));
+            }
             MetaOutcome::NoLink => {
                 links::forget(room, &tx.change);
                 self.finish(cx, room, asker, Err(links::gone(&tx.change)));
@@ -368,6 +378,10 @@ impl Books {
                 self.finish(cx, room, asker, Err(ErrorCode::IdempotencyConflict.into()));
             }
             MetaOutcome::NameTaken => self.finish(cx, room, asker, Err(ErrorCode::NameTaken.into())),
+            MetaOutcome::Exists if matches!(tx.change, MetaChange::Ask { .. }) => {
+                let reject = Reject::because(ErrorCode::Conflict, "you have asked already");
+                self.finish(cx, room, asker, Err(reject));
+            }
             MetaOutcome::Exists => self.finish(cx, room, asker, Err(ErrorCode::Conflict.into())),
             MetaOutcome::Missing => self.finish(cx, room, asker, Err(ErrorCode::RoomNotFound.into())),
             MetaOutcome::Blocked => {
@@ -383,6 +397,7 @@ impl Books {
                 let detail = match tx.change {
                     MetaChange::Block { .. } => "you block as many users as you may",
                     MetaChange::Link(_) => links::TOO_MANY,
+                    MetaChange::Ask { .. } => requests::TOO_MANY,
                     _ => "the user is in as many rooms as a user may be",
                 };
                 self.finish(cx, room, asker, Err(Reject::because(ErrorCode::LimitReached, detail)));
@@ -506,6 +521,7 @@ impl Books {
         for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
             self.confirm(cx, room, version, seq);
         }
+        self.tell_notes(cx, room);
         self.hold_late(cx, room);
         if let Some(running) = &mut room.metadata.running {
             let late = cx.now.mono.since(running.since) >= UNKNOWN_NANOS;
@@ -633,7 +649,7 @@ impl Books {
         self.next_intent(cx, room);
     }
 
-    fn arm_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+    pub(super) fn arm_metadata(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         if !room.metadata.timer {
             room.metadata.timer = true;
             self.wheel.insert(cx.now.mono.after(RETRY_NANOS), Timer::Metadata(room.id));

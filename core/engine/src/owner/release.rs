@@ -238,7 +238,9 @@ impl Books {
             }
             (Mail::Skip { room: id, .. }, Some(room)) => self.missed(cx, room, id, to, None),
             (Mail::Skip { .. }, None) => {}
-            (Mail::Ephemeral { .. } | Mail::Notice { rooms: false, .. }, _) => cx.shared.counters.shed += 1,
+            (Mail::Ephemeral { .. } | Mail::Hint { .. } | Mail::Notice { rooms: false, .. }, _) => {
+                cx.shared.counters.shed += 1
+            }
             (mail, _) => {
                 // A changed block or membership is repeated until it is taken. Answers are never refused, says the mailbox;
                 // if one is, losing it would leave a client waiting.

@@ -18,6 +18,7 @@ use super::backlog::Backlog;
 use super::books::{Ask, Held};
 use super::mentions::{MentionChanges, Mentioned};
 use super::metadata::Metadata;
+use super::moderation::Notes;
 use super::reads::{Count, Counting, Deletes};
 use super::release::Sub;
 use super::window::Window;
@@ -177,6 +178,7 @@ pub(super) struct Room {
     pub(super) cut_off: Vec<UserId>,
 
     pub(super) metadata: Metadata,
+    pub(super) notes: Notes,
     /// Connections with a command under way here: their next ones wait, so that their order holds.
     pub(super) busy: SmallVec<[ConnectionRef; 4]>,
     /// Those next ones, at most `room_load_waiting_max`.
@@ -235,6 +237,7 @@ impl Room {
             ended: None,
             cut_off: Vec::new(),
             metadata: Metadata::default(),
+            notes: Notes::default(),
             busy: SmallVec::new(),
             held: VecDeque::new(),
             deletes: Deletes::default(),

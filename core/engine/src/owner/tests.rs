@@ -10,9 +10,11 @@ mod erasing;
 mod links;
 mod mentions;
 mod metadata;
+mod moderation;
 mod paging;
 mod random;
 mod replicated;
+mod requests;
 mod retention;
 mod rooms;
 mod sending;
@@ -213,6 +215,7 @@ impl World {
             StoreRequest::Apply(_)
                 | StoreRequest::Confirm { .. }
                 | StoreRequest::List { .. }
+                | StoreRequest::Note { .. }
                 | StoreRequest::LoadRoom { .. }
                 | StoreRequest::Clear { .. }
                 | StoreRequest::Attach { .. }

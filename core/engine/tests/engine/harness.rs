@@ -274,6 +274,9 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
             StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0), mentions: Some(0) }
         }
         StoreRequest::Memberships { .. } => StoreReply::Memberships(Vec::new()),
+        StoreRequest::Note { .. } => StoreReply::Noted,
+        StoreRequest::Discover(_) => StoreReply::Discovered(Vec::new()),
+        StoreRequest::Requests { .. } => StoreReply::Requests(Vec::new()),
         StoreRequest::Blocks { .. } => StoreReply::Blocks(Vec::new()),
         StoreRequest::Hidden { .. } => StoreReply::Hidden(Vec::new()),
         StoreRequest::Clear { .. } => StoreReply::Cleared(true),

@@ -2,10 +2,10 @@
 
 use lynk_domain::{LinkId, Role, RoomId, RoomKind, UserId};
 
-use super::envelope::{Envelope, missing, parse_name, take, view};
+use super::envelope::{Envelope, invalid, missing, parse_name, take, view};
 use super::rare::Rare;
 use super::{Command, MoreWanted};
-use crate::{ErrorCode, LinkCode, Reject};
+use crate::{DiscoverCursor, ErrorCode, LinkCode, Reject};
 
 /// The room that a code leads to. One that is said beside it must be the same.
 fn led_to(e: &Envelope<'_>, code: LinkCode) -> Result<RoomId, Reject> {
@@ -102,6 +102,24 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
             let code = Rare::of(text)?.code()?.ok_or_else(|| missing("code"))?;
             Command::Look { room: led_to(e, code)?, secret: code.secret }
         }
+        "discover" => {
+            let mut rare = Rare::of(text)?;
+            let cursor = view(&rare.cursor).map(|text| {
+                DiscoverCursor::parse(text).ok_or_else(|| invalid("cursor", "is of no page of this server"))
+            });
+            let cursor = cursor.transpose()?;
+            Command::Discover { cursor, name: take(&mut rare.name), limit: e.limit }
+        }
+        "withdraw_request" => Command::WithdrawRequest { room: e.room()?, key: e.key()? },
+        "my_requests" => Command::MyRequests { after: e.after_id()?.map(RoomId), limit: e.limit },
+        "requests" => Command::Requests { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
+        "moderation_log" => Command::ModerationLog { room: e.room()?, before: e.before, limit: e.limit },
+        "accept_request" | "decline_request" => Command::AnswerRequest {
+            room: e.room()?,
+            user: e.user()?,
+            key: e.key()?,
+            accept: op == "accept_request",
+        },
         _ => return Err(Reject::new(ErrorCode::UnknownOp)),
     })
 }

@@ -51,6 +51,8 @@ pub(super) struct Rare<'a> {
     code: Option<Text<'a>>,
     pub(super) link: Option<Id>,
     pub(super) uses: Option<u32>,
+    #[serde(borrow)]
+    pub(super) cursor: Option<Text<'a>>,
 }
 
 /// `null` is the nil id: that there is none is said, too.

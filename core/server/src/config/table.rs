@@ -712,4 +712,11 @@ pub(crate) static KEYS: &[Key] = &[
         30 * DAY,
         "Time between two looks at every room for messages of that age."
     ),
+    time!(
+        "moderation_log",
+        moderation_log_millis,
+        60 * 60 * 1_000,
+        36_500 * DAY,
+        "How long the store of rooms keeps what moderators did."
+    ),
 ];

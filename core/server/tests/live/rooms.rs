@@ -351,3 +351,77 @@ fn a_link_leads_into_a_hidden_room() {
         late.bad("POST", &at("/join"), json!({"key": k(), "code": other["code"]}), 401, "invalid_code");
     });
 }
+
+#[test]
+fn public_rooms_are_discovered_and_invite_only_ones_are_asked() {
+    on_every_driver(|server| {
+        let (mut alice, alice_id) = caller(server);
+        let (mut bob, bob_id) = caller(server);
+        let k = || key().to_string();
+        let word = format!("w{}", key().to_string().replace('-', ""));
+        let mut make = |name: &str, kind: &str| {
+            let body = json!({"key": k(), "name": name, "kind": kind, "description": "about it"});
+            alice.good("POST", "/v1/rooms", body, 201)["room"].as_str().expect("an id").to_owned()
+        };
+        let rooms: Vec<String> =
+            ["b", "É", "C"].map(|name| make(&format!("{} {name}", word.to_uppercase()), "public")).into();
+        make(&format!("{word} hidden"), "private");
+        let club = make(&format!("{word} club"), "invite_only");
+        let mut names = Vec::new();
+        let mut path = format!("/v1/rooms/discover?name={word}%20&limit=2");
+        for _ in 0..3 {
+            let page = bob.good("GET", &path, Value::Null, 200);
+            names.extend(page["rooms"].as_array().expect("a list").iter().cloned());
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/v1/rooms/discover?name={word}&limit=2&cursor={}", next.replace(' ', "%20"));
+        }
+        let found: Vec<_> = names.iter().map(|row| row["room"].as_str().expect("an id")).collect();
+        assert_eq!(found, [&rooms[0], &rooms[2], &rooms[1]], "by name, whatever the accents");
+        let first = json!({"room": rooms[0], "name": format!("{} b", word.to_uppercase()), "description": "about it",
+            "avatar": null, "members": 1, "member": false, "open": true});
+        assert_eq!(names[0], first);
+        let ban = json!({"key": k(), "user": bob_id});
+        alice.good("POST", &format!("/v1/rooms/{}/ban", rooms[0]), ban, 200);
+        let page = bob.good("GET", &format!("/v1/rooms/discover?name={word}"), Value::Null, 200);
+        assert_eq!(page["rooms"].as_array().map(Vec::len), Some(2), "who is banned does not see it");
+        let page = alice.good("GET", &format!("/v1/rooms/discover?name={word}%20b"), Value::Null, 200);
+        assert_eq!((&page["rooms"][0]["member"], page.get("next")), (&json!(true), None));
+        bob.bad("GET", "/v1/rooms/discover?cursor=x", Value::Null, 400, "invalid_field");
+
+        let id = lynk_domain::UserId::parse(&alice_id).expect("an id");
+        let mut listener = Chatter::sign_in_as(server, id, json!([]));
+        let one = format!("/v1/rooms/{club}/join_request");
+        bob.good("POST", &one, json!({"key": k(), "text": "let me in"}), 200);
+        let hint = listener.event("join_request");
+        assert_eq!(
+            (&hint["room"], &hint["user"], &hint["state"]),
+            (&json!(club), &json!(bob_id), &json!("open"))
+        );
+        bob.bad("POST", &one, json!({"key": k()}), 409, "conflict");
+        let own = bob.good("GET", "/v1/join_requests", Value::Null, 200);
+        let request = &own["requests"][0];
+        assert_eq!(
+            (&request["room"], &request["state"], &request["text"]),
+            (&json!(club), &json!("open"), &json!("let me in"))
+        );
+        bob.good("DELETE", &format!("{one}?key={}", k()), Value::Null, 200);
+        assert_eq!(bob.good("GET", "/v1/join_requests", Value::Null, 200)["requests"], json!([]));
+        bob.good("POST", &one, json!({"key": k()}), 200);
+        let list = format!("/v1/rooms/{club}/join_requests");
+        bob.bad("GET", &list, Value::Null, 403, "not_a_member");
+        let listed = alice.good("GET", &list, Value::Null, 200);
+        assert_eq!((&listed["requests"][0]["user"], &listed["more"]), (&json!(bob_id), &json!(false)));
+        alice.good("POST", &format!("{list}/{bob_id}/accept"), json!({"key": k()}), 200);
+        let about = bob.good("GET", &format!("/v1/rooms/{club}/about"), Value::Null, 200);
+        assert_eq!(about["role"], "member");
+        let (mut carol, carol_id) = caller(server);
+        carol.good("POST", &one, json!({"key": k()}), 200);
+        alice.good("POST", &format!("{list}/{carol_id}/decline"), json!({"key": k()}), 200);
+        carol.bad("POST", &one, json!({"key": k()}), 403, "forbidden");
+        let own = carol.good("GET", "/v1/join_requests", Value::Null, 200);
+        assert_eq!(
+            (&own["requests"][0]["state"], own["requests"][0].get("text")),
+            (&json!("declined"), None)
+        );
+    });
+}

@@ -41,6 +41,9 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::FindName { .. } => "find_name",
         StoreRequest::CountNotUnread { .. } => "count_not_unread",
         StoreRequest::Memberships { .. } => "memberships",
+        StoreRequest::Discover(_) => "discover",
+        StoreRequest::Note { .. } => "note",
+        StoreRequest::Requests { .. } => "requests",
         StoreRequest::Blocks { .. } => "blocks",
         StoreRequest::Relations { .. } => "relations",
         StoreRequest::List { .. } => "list",
@@ -249,6 +252,9 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::LoadRoom { .. }
             | StoreRequest::FindName { .. }
             | StoreRequest::Memberships { .. }
+            | StoreRequest::Discover(_)
+            | StoreRequest::Note { .. }
+            | StoreRequest::Requests { .. }
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::Hidden { .. }

@@ -182,5 +182,6 @@ pub(super) fn mail_name(mail: &Mail) -> &'static str {
         Mail::HereUsers { .. } => "here_users",
         Mail::Peek { .. } => "peek",
         Mail::Peeked { .. } => "peeked",
+        Mail::Hint { .. } => "hint",
     }
 }

@@ -2,12 +2,12 @@
 
 use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
-    BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
-    NAME_RESERVED_MILLIS, RoomRow, RoomWish, rooms_max, unique_name,
+    Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
+    NAME_RESERVED_MILLIS, RoomRow, RoomWish, listed_name, rooms_max, unique_name,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
-use super::links;
+use super::{asking, links, moderation};
 use crate::Fault;
 use crate::sqlite::{bits, commit, number};
 
@@ -18,11 +18,11 @@ fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize
     Ok(tx.prepare_cached(sql)?.execute(params)?)
 }
 
-/// Carries out a command, whose result is kept for `key_life_millis`. Refused commands leave nothing behind.
+/// Carries out a command, whose result is kept for the first of two times in milliseconds, and what it is among acts of moderators for the second. Refused commands leave nothing behind.
 pub(super) fn apply(
     connection: &mut Connection,
     command: &MetaTransaction,
-    key_life_millis: u64,
+    (key_life_millis, moderation_life_millis): (u64, u64),
 ) -> Result<MetaOutcome, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(known) = known_result(&tx, command)? {
@@ -35,6 +35,10 @@ pub(super) fn apply(
         MetaChange::Link(link) => links::make(&tx, command, link)?,
         MetaChange::Unlink { link } => links::end(&tx, command.room, *link)?,
         MetaChange::Enter { hash } => links::enter(&tx, command, hash)?,
+        MetaChange::Ask { text } => asking::ask(&tx, command, text)?,
+        MetaChange::Withdraw => asking::withdraw(&tx, command)?,
+        MetaChange::Accept { user } => asking::accept(&tx, command, *user)?,
+        MetaChange::Decline { user } => asking::decline(&tx, command, *user)?,
     };
     let MetaOutcome::Applied { version, event } = &outcome else {
         return Ok(outcome);
@@ -43,6 +47,9 @@ pub(super) fn apply(
         put_outbox(&tx, command, *version, event)?;
     }
     keep_result(&tx, command, *version, key_life_millis)?;
+    if let Some(act) = Act::of(command) {
+        moderation::keep(&tx, command.room, &act, moderation_life_millis)?;
+    }
     commit(tx)?;
     Ok(outcome)
 }
@@ -216,8 +223,8 @@ pub(super) fn put_row(tx: &Transaction<'_>, row: &RoomRow) -> Result<(), Fault> 
     execute(
         tx,
         "INSERT INTO rooms (room, kind, name, creator, created, level, visibility, slow_mode_seconds, version,
-            description, avatar, members_max, read_only, deleted, retention_days)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            description, avatar, members_max, read_only, deleted, retention_days, listed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         params![
             row.room.0,
             row.kind as u8,
@@ -233,7 +240,8 @@ pub(super) fn put_row(tx: &Transaction<'_>, row: &RoomRow) -> Result<(), Fault> 
             row.members_max,
             row.read_only,
             bits(row.deleted.0),
-            row.retention_days
+            row.retention_days,
+            listed_name(&row.name)
         ],
     )?;
     Ok(())
@@ -370,10 +378,14 @@ fn apply_event(
     };
     match event {
         MetaEvent::Created { .. } => return Ok(()),
-        MetaEvent::Joined { user, role } => return put_member(tx, room, *user, *role, version),
+        MetaEvent::Joined { user, role } => {
+            asking::remove(tx, room, *user)?;
+            return put_member(tx, room, *user, *role, version);
+        }
         MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user)?,
         MetaEvent::Banned { user, until, reason } => {
             of_user(REMOVE_MEMBER, user)?;
+            asking::remove(tx, room, *user)?;
             let sql = "INSERT OR REPLACE INTO bans (room, user, until, reason, by, at)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             sentence(sql, user, until, reason)?
@@ -399,8 +411,12 @@ fn apply_event(
             execute(tx, sql, (room.0, bits(target.0)))?
         }
         MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } => {
-            let sql = "UPDATE rooms SET name = ?2, level = ?3, visibility = ?4, slow_mode_seconds = ?5 WHERE room = ?1";
-            execute(tx, sql, (room.0, name, *level as u8, *visibility as u8, *slow_mode_seconds))?;
+            let sql =
+                "UPDATE rooms SET name = ?2, level = ?3, visibility = ?4, slow_mode_seconds = ?5, listed = ?6
+                WHERE room = ?1";
+            let values =
+                (room.0, name, *level as u8, *visibility as u8, *slow_mode_seconds, listed_name(name));
+            execute(tx, sql, values)?;
             let Some(more) = more else { return Ok(()) };
             let sql =
                 "UPDATE rooms SET kind = ?2, description = ?3, avatar = ?4, members_max = ?5, read_only = ?6,
@@ -416,11 +432,12 @@ fn apply_event(
                 "DELETE FROM mutes WHERE room = ?1",
                 "DELETE FROM pins WHERE room = ?1",
                 "DELETE FROM links WHERE room = ?1",
+                "DELETE FROM join_requests WHERE room = ?1",
+                "DELETE FROM moderation WHERE room = ?1",
             ] {
                 execute(tx, sql, [room.0])?;
             }
-            let sql =
-                "UPDATE rooms SET deleted = ?2, name = '', description = '', avatar = ?3 WHERE room = ?1";
+            let sql = "UPDATE rooms SET deleted = ?2, name = '', listed = '', description = '', avatar = ?3 WHERE room = ?1";
             execute(tx, sql, (room.0, bits(command.wall.0), MediaId::NIL.0))?
         }
     };
@@ -510,7 +527,7 @@ mod tests {
         );
         let block = |by, user, on| command(direct_room_id(by, user), by, MetaChange::Block { by, user, on });
         let known = UserId(*b"0000000000000007");
-        let mut run = |command: &MetaTransaction| apply(&mut connection, command, 1).expect("answers");
+        let mut run = |command: &MetaTransaction| apply(&mut connection, command, (1, 1)).expect("answers");
         let done = MetaOutcome::Applied { version: 0, event: None };
         assert_eq!(run(&block(user, other, true)), MetaOutcome::Limit);
         assert_eq!(run(&block(user, known, true)), done, "it stands already");

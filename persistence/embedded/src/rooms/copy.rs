@@ -10,7 +10,7 @@ use lynk_model::{DirectFrom, LoadedRoom, Personal, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::change::put_row;
-use super::{Rooms, change, links, load};
+use super::{Rooms, asking, change, links, load, moderation};
 use crate::sqlite::{bits, commit, number, snapshot};
 use crate::{Fault, OpenError};
 
@@ -56,6 +56,7 @@ impl Dump for RoomsSnapshot {
             RoomsMark::Results(actor, room, key) => results(&self.connection, (*actor, *room, *key), limit),
             RoomsMark::Hidden(after) => hidden(&self.connection, *after, limit),
             RoomsMark::DirectFrom(after) => direct_from(&self.connection, *after, limit),
+            RoomsMark::Acts(room, number) => acts(&self.connection, *room, *number, limit),
         };
         let rows = found.map_err(|fault| {
             let error = fault.store_error();
@@ -150,6 +151,18 @@ fn direct_from(connection: &Connection, after: UserId, limit: u32) -> Result<Row
     Ok(found)
 }
 
+fn acts(connection: &Connection, room: RoomId, after: u64, limit: u32) -> Result<Rows, Fault> {
+    let sql = "SELECT room, number, at, by, kind, subject, value, reason FROM moderation
+        WHERE (room, number) > (?1, ?2) ORDER BY room, number LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![room.0, bits(after), limit], |row| {
+        let (room, act) = (RoomId(row.get(0)?), moderation::act(row, 1)?);
+        let mark = RoomsMark::Acts(room, act.number);
+        Ok((RoomsRow::Act { room, act }, mark))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 impl Fill for Rooms {
     type Row = RoomsRow;
 
@@ -181,6 +194,10 @@ fn take_out(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault>
             RoomsRow::DirectFrom { user, .. } => {
                 change::set_direct_from(&tx, *user, DirectFrom::Everyone)?;
             }
+            RoomsRow::Act { room, act } => {
+                let sql = "DELETE FROM moderation WHERE room = ?1 AND number = ?2";
+                tx.prepare_cached(sql)?.execute(params![room.0, bits(act.number)])?;
+            }
             RoomsRow::Result { actor, room, key, .. } => {
                 let sql = "DELETE FROM results WHERE actor = ?1 AND room = ?2 AND key = ?3";
                 tx.prepare_cached(sql)?.execute(params![actor.0, room.0, key.0])?;
@@ -201,6 +218,7 @@ fn fill(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault> {
             }
             RoomsRow::Hidden { user } => change::set_hidden(&tx, *user, true)?,
             RoomsRow::DirectFrom { user, from } => change::set_direct_from(&tx, *user, *from)?,
+            RoomsRow::Act { room, act } => moderation::put(&tx, *room, act)?,
             RoomsRow::Block { by, user, room } => {
                 let sql = "INSERT OR REPLACE INTO blocks (by, user, room) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(sql)?.execute(params![by.0, user.0, room.0])?;
@@ -268,6 +286,9 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
     }
     for link in &loaded.links {
         links::put(tx, row.room, link)?;
+    }
+    for request in &loaded.requests {
+        asking::put(tx, row.room, request)?;
     }
     for waiting in &loaded.outbox {
         let mut event = Vec::new();

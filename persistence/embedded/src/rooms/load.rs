@@ -90,6 +90,7 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
             Ok(Seq(number(row, 0)?))
         })?,
         links: super::links::all(connection, room)?,
+        requests: super::asking::all(connection, room)?,
         blocks,
         outbox: all(
             connection,
@@ -115,7 +116,13 @@ fn sentence(row: &Row<'_>) -> rusqlite::Result<Sentence> {
     })
 }
 
-pub(super) fn list(connection: &Connection, room: RoomId, query: &ListQuery) -> Result<Listed, Fault> {
+/// A page of a list; acts of moderators that are older than `life` are not in it.
+pub(super) fn list(
+    connection: &Connection,
+    room: RoomId,
+    query: &ListQuery,
+    life: u64,
+) -> Result<Listed, Fault> {
     match *query {
         ListQuery::Sentences { what, after, wall, limit } => {
             let sql = match what {
@@ -130,6 +137,13 @@ pub(super) fn list(connection: &Connection, room: RoomId, query: &ListQuery) -> 
             };
             let rows = all(connection, sql, (room.0, after.0, bits(wall.0), limit), sentence)?;
             Ok(Listed::Sentences(rows))
+        }
+        ListQuery::Requests { after, wall, limit } => {
+            Ok(Listed::Requests(super::asking::open(connection, room, after, wall, limit)?))
+        }
+        ListQuery::Acts { before, wall, limit } => {
+            let acts = super::moderation::page(connection, room, (before, wall, limit), life)?;
+            Ok(Listed::Acts(acts))
         }
     }
 }

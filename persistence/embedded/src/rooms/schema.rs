@@ -147,4 +147,38 @@ CREATE TABLE links (
     PRIMARY KEY (room, link)
 ) STRICT, WITHOUT ROWID;
 ",
+    r"
+-- The form of a name by which public rooms are listed; NULL where a server that did not know it made the room.
+ALTER TABLE rooms ADD COLUMN listed TEXT;
+CREATE INDEX rooms_listed ON rooms (listed, room) WHERE kind = 0 AND deleted = 0;
+
+-- Who asks to become a member. `declined` is 0 for a request that was not.
+CREATE TABLE join_requests (
+    room BLOB NOT NULL REFERENCES rooms (room) ON DELETE CASCADE,
+    user BLOB NOT NULL,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    declined INTEGER NOT NULL,
+    by BLOB NOT NULL,
+    PRIMARY KEY (room, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX join_requests_by_user ON join_requests (user, room);
+",
+    r"
+-- What moderators did, by numbers of each room. `subject` is a user or a link, zeroes for nobody; `value` an end, a role or a seq.
+CREATE TABLE moderation (
+    room BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    by BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    subject BLOB NOT NULL,
+    value INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (room, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX moderation_by_age ON moderation (at);
+-- Whether a message's deletion is kept.
+CREATE INDEX moderation_of_messages ON moderation (room, value) WHERE kind = 9;
+",
 ];

@@ -339,7 +339,8 @@ pub fn a_deleted_room_is_gone_for_ever<R: RoomStore>(store: &mut R) {
 pub fn sentences_are_listed_while_they_stand<R: RoomStore>(store: &mut R) {
     let list = |store: &R, what, after, wall, limit| {
         let query = ListQuery::Sentences { what, after, wall: Millis(wall), limit };
-        let Listed::Sentences(rows) = ready(store.list(ROOM, &query)).expect("readable");
+        let listed = ready(store.list(ROOM, &query)).expect("readable");
+        let Listed::Sentences(rows) = listed else { panic!("{listed:?}") };
         rows
     };
     assert_eq!(list(store, SentenceKind::Ban, UserId::NIL, 0, 9), []);
@@ -646,7 +647,7 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
         13 if random.below(6) == 0 => MetaEvent::Deleted,
         _ => MetaEvent::Joined { user, role: Role::Moderator },
     };
-    let change = match random.below(8) {
+    let change = match random.below(9) {
         0 | 1 => {
             let members = vec![(OWNER, Role::Owner), (user, Role::Member)];
             let members = if user == OWNER { members[..1].to_vec() } else { members };
@@ -668,6 +669,12 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
                 })),
             }
         }
+        3 => match random.below(5) {
+            0 => MetaChange::Withdraw,
+            1 => MetaChange::Accept { user },
+            2 => MetaChange::Decline { user },
+            _ => MetaChange::Ask { text: format!("t{step}") },
+        },
         _ => MetaChange::Event(event),
     };
     // Keys of the last steps, so that some repeat and some conflict, and none that may be forgotten by now.

@@ -170,6 +170,14 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         out.number(link.uses_max.into());
         out.number(link.uses.into());
     }
+    out.number(room.requests.len() as u64);
+    for request in &room.requests {
+        out.id(request.user.0);
+        out.bytes(request.text.as_bytes());
+        out.number(request.at.0);
+        out.number(request.declined.0);
+        out.id(request.by.0);
+    }
     out.number(room.outbox.len() as u64);
     for row in &room.outbox {
         out.number(row.version);
@@ -275,6 +283,17 @@ impl RoomsRow {
                 out.id(user.0);
                 out.byte(*from as u8);
             }
+            Self::Act { room, act } => {
+                out.byte(7);
+                out.id(room.0);
+                out.number(act.number);
+                out.number(act.at.0);
+                out.id(act.by.0);
+                out.byte(act.kind as u8);
+                out.id(act.subject);
+                out.number(act.value);
+                out.bytes(act.reason.as_bytes());
+            }
         }
     }
 
@@ -297,6 +316,10 @@ impl RoomsRow {
             }
             Self::Hidden { user } => out.tagged(5, &user.0),
             Self::DirectFrom { user, .. } => out.tagged(6, &user.0),
+            Self::Act { room, act } => {
+                out.tagged(7, &room.0);
+                out.number(act.number);
+            }
         }
     }
 }

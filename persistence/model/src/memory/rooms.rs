@@ -1,5 +1,8 @@
 //! [`MemoryRooms`]: the relational side as tables. See the parent module.
 
+mod asking;
+mod moderation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -8,9 +11,10 @@ use lynk_domain::{Key, LinkId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, Use
 use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
-    BLOCKS_PER_USER_MAX, DirectFrom, LINKS_PER_ROOM_MAX, Link, ListQuery, Listed, LoadedRoom, MemberRow,
-    Membership, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow,
-    Personal, RoomRow, RoomWish, Sentence, SentenceKind, StoreError, rooms_max, unique_name,
+    Act, BLOCKS_PER_USER_MAX, DirectFrom, DiscoverQuery, Discovered, JoinRequest, LINKS_PER_ROOM_MAX, Link,
+    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
+    MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, OwnRequest, Personal, RoomRow, RoomWish, Sentence,
+    SentenceKind, StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -25,6 +29,8 @@ pub struct MemoryRooms {
     hidden: BTreeSet<UserId>,
     /// Who does not let everyone begin a conversation of two.
     direct_from: BTreeMap<UserId, DirectFrom>,
+    /// What moderators did, by room and number.
+    acts: BTreeMap<(RoomId, u64), Act>,
 }
 
 /// One room's rows.
@@ -36,6 +42,7 @@ struct Room {
     mutes: BTreeMap<UserId, Sentence>,
     pins: BTreeSet<Seq>,
     links: BTreeMap<LinkId, Link>,
+    requests: BTreeMap<UserId, JoinRequest>,
     outbox: BTreeMap<u64, OutboxRow>,
 }
 
@@ -166,6 +173,7 @@ impl MemoryRooms {
             mutes: BTreeMap::new(),
             pins: BTreeSet::new(),
             links: BTreeMap::new(),
+            requests: BTreeMap::new(),
             outbox: BTreeMap::from([(1, outbox_row(tx, 1, &event))]),
         };
         self.rooms.insert(tx.room, room);
@@ -227,12 +235,14 @@ impl Room {
                 let joined_version = self.row.version;
                 let row = member(*user, *role, joined_version);
                 self.members.insert(*user, row);
+                self.requests.remove(user);
             }
             MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
                 self.members.remove(user);
             }
             MetaEvent::Banned { user, until, reason } => {
                 self.members.remove(user);
+                self.requests.remove(user);
                 let reason = reason.clone();
                 self.bans.insert(*user, Sentence { user: *user, until: *until, reason, by, at });
             }
@@ -265,6 +275,7 @@ impl Room {
                 self.mutes.clear();
                 self.pins.clear();
                 self.links.clear();
+                self.requests.clear();
             }
         }
     }
@@ -289,6 +300,7 @@ impl RoomStore for MemoryRooms {
             mutes: found.mutes.values().cloned().collect(),
             pins: found.pins.iter().copied().collect(),
             links: found.links.values().cloned().collect(),
+            requests: found.requests.values().cloned().collect(),
             blocks,
             outbox: found.outbox.values().cloned().collect(),
             ..LoadedRoom::default()
@@ -310,12 +322,24 @@ impl RoomStore for MemoryRooms {
             MetaChange::Link(link) => self.link(tx, link),
             MetaChange::Unlink { link } => self.unlink(tx.room, *link),
             MetaChange::Enter { hash } => self.enter(tx, hash),
+            MetaChange::Ask { .. }
+            | MetaChange::Withdraw
+            | MetaChange::Accept { .. }
+            | MetaChange::Decline { .. } => self.asking(tx),
         };
         if let MetaOutcome::Applied { version, .. } = outcome
             && !tx.key.is_nil()
         {
             let result = MetaResult { content_hash: tx.content_hash, version, seq: Seq(0), wall: tx.wall };
             self.results.insert(scope, result);
+        }
+        if matches!(outcome, MetaOutcome::Applied { .. }) {
+            if let Some(act) = Act::of(tx) {
+                self.keep_act(tx.room, &act);
+            }
+            if matches!(tx.change, MetaChange::Event(MetaEvent::Deleted)) {
+                self.forget_acts(tx.room);
+            }
         }
         Ok(outcome)
     }
@@ -471,7 +495,32 @@ impl RoomStore for MemoryRooms {
                 let wanted = rows.filter(|row| row.user > after && row.stands(wall));
                 Listed::Sentences(wanted.take(limit as usize).cloned().collect())
             }
+            ListQuery::Requests { after, wall, limit } => {
+                let rows = found.into_iter().flat_map(|room| room.requests.values());
+                let open = rows.filter(|row| row.user > after && row.is_open(wall));
+                Listed::Requests(open.take(limit as usize).cloned().collect())
+            }
+            ListQuery::Acts { before, wall, limit } => Listed::Acts(self.acts(room, before, wall, limit)),
         })
+    }
+
+    async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
+        self.keep_act(room, act);
+        Ok(())
+    }
+
+    async fn discover(&self, query: &DiscoverQuery) -> Result<Vec<Discovered>, StoreError> {
+        Ok(self.discovered(query))
+    }
+
+    async fn requests_of(
+        &self,
+        user: UserId,
+        after: RoomId,
+        wall: Millis,
+        limit: u32,
+    ) -> Result<Vec<OwnRequest>, StoreError> {
+        Ok(self.own_requests(user, after, wall, limit))
     }
 }
 
@@ -531,6 +580,13 @@ impl Dump for MemoryRooms {
                     (row, RoomsMark::DirectFrom(*user))
                 }));
             }
+            RoomsMark::Acts(room, number) => {
+                let later = self.acts.range((Bound::Excluded((*room, *number)), Bound::Unbounded)).take(size);
+                rows.extend(later.map(|((room, number), act)| {
+                    let row = RoomsRow::Act { room: *room, act: act.clone() };
+                    (row, RoomsMark::Acts(*room, *number))
+                }));
+            }
         }
         Ok(DumpPage::at(mark, rows, limit))
     }
@@ -550,6 +606,7 @@ impl Fill for MemoryRooms {
                         mutes: loaded.mutes.iter().map(|mute| (mute.user, mute.clone())).collect(),
                         pins: loaded.pins.iter().copied().collect(),
                         links: loaded.links.iter().map(|link| (link.id, link.clone())).collect(),
+                        requests: loaded.requests.iter().map(|one| (one.user, one.clone())).collect(),
                         outbox: loaded.outbox.iter().map(|row| (row.version, row.clone())).collect(),
                         row,
                     };
@@ -560,6 +617,9 @@ impl Fill for MemoryRooms {
                 }
                 RoomsRow::DirectFrom { user, from } => {
                     self.direct_from.insert(*user, *from);
+                }
+                RoomsRow::Act { room, act } => {
+                    self.acts.insert((*room, act.number), act.clone());
                 }
                 RoomsRow::Name { folded, room, freed } => {
                     self.names.insert(folded.clone(), NameHolder { room: *room, freed: *freed });
@@ -590,6 +650,9 @@ impl Fill for MemoryRooms {
                 }
                 RoomsRow::DirectFrom { user, .. } => {
                     self.direct_from.remove(user);
+                }
+                RoomsRow::Act { room, act } => {
+                    self.acts.remove(&(*room, act.number));
                 }
                 RoomsRow::Result { actor, room, key, .. } => {
                     self.results.remove(&(*actor, *room, *key));

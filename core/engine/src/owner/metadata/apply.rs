@@ -138,7 +138,13 @@ impl Books {
                 room.links.iter_mut().filter(|link| link.hash == hash).for_each(|link| link.uses += 1);
                 MetaEvent::Joined { user: tx.actor, role: Role::Member }
             }
-            MetaChange::Block { .. } | MetaChange::Link(_) | MetaChange::Unlink { .. } => return,
+            MetaChange::Accept { user } => MetaEvent::Joined { user, role: Role::Member },
+            MetaChange::Block { .. }
+            | MetaChange::Link(_)
+            | MetaChange::Unlink { .. }
+            | MetaChange::Ask { .. }
+            | MetaChange::Withdraw
+            | MetaChange::Decline { .. } => return,
         };
         let subject = event.subject().unwrap_or_default();
         let mut left = Vec::new();

@@ -14,6 +14,7 @@ use super::super::change::target_in_window;
 use super::super::keys::Digest;
 use super::super::room::{Member, Room, stands};
 use super::links::{plan_enter, plan_link, plan_unlink};
+use super::requests::{plan_answer, plan_ask, plan_withdraw};
 use crate::EngineConfig;
 
 /// Bans, and mutes, that stand in one room at a time.
@@ -59,6 +60,9 @@ pub(super) fn key_of(command: &Command<'_>, room: RoomId) -> Key {
         | Command::Settings { key, .. }
         | Command::Link { key, .. }
         | Command::Unlink { key, .. }
+        | Command::RequestJoin { key, .. }
+        | Command::WithdrawRequest { key, .. }
+        | Command::AnswerRequest { key, .. }
         | Command::DeleteRoom { key, .. } => *key,
         _ => Key(room.0),
     }
@@ -110,6 +114,11 @@ pub(super) fn hash_of(command: &Command<'_>) -> u64 {
             digest.bytes(&[17]).number(seconds.unwrap_or(u64::MAX)).number(uses.map_or(u64::MAX, u64::from))
         }
         Command::Unlink { link, .. } => digest.bytes(&[18]).bytes(&link.0),
+        Command::RequestJoin { text, .. } => digest.bytes(&[19]).bytes(text.as_bytes()),
+        Command::WithdrawRequest { .. } => digest.bytes(&[20]),
+        Command::AnswerRequest { user, accept, .. } => {
+            digest.bytes(&[21]).bytes(&user.0).bytes(&flag(*accept))
+        }
         _ => &mut digest,
     };
     digest.0
@@ -175,6 +184,8 @@ pub(super) fn plan(
         }
         Command::Join { secret: None, .. } => plan_join(room, actor, now.wall, limits),
         Command::Join { secret: Some(secret), .. } => plan_enter(room, actor, secret, now.wall, limits),
+        Command::RequestJoin { text, .. } => plan_ask(room, actor, text, now.wall),
+        Command::WithdrawRequest { .. } => plan_withdraw(room, actor, now.wall),
         _ => {
             let member = room.member(actor, now.wall)?;
             if room.kind() == RoomKind::Direct {
@@ -282,6 +293,10 @@ fn plan_inside(
         Command::Unlink { link, .. } => {
             require(role, Action::Invite)?;
             plan_unlink(room, *link)
+        }
+        Command::AnswerRequest { user, accept, .. } => {
+            require(role, Action::Invite)?;
+            plan_answer(room, *user, *accept, limits)
         }
         Command::Leave { .. } => {
             let owners = || room.members.values().filter(|m| m.role == Role::Owner).count();

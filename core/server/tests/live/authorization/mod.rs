@@ -81,6 +81,7 @@ struct World<'a> {
     conversation: Places,
     private: Places,
     public: Places,
+    club: String,
     numbers: u32,
 }
 
@@ -107,6 +108,7 @@ impl<'a> World<'a> {
             conversation: Places::default(),
             private: Places::default(),
             public: Places::default(),
+            club: String::new(),
             numbers: 0,
         };
         for name in NAMES.into_iter().chain(["suspended"]) {
@@ -172,10 +174,24 @@ impl<'a> World<'a> {
 
     /// A private room with somebody in every role, and a public one with its owner.
     fn renew(&mut self) {
+        if let Some((_, room)) = self.private.0.iter().find(|(name, _)| *name == "room") {
+            // So that it never has too many open; refused when it was answered.
+            let at = NAMES.iter().position(|name| *name == "outsider").expect("a name");
+            let withdraw = json!({"op": "withdraw_request", "room": room, "key": key().to_string()});
+            self.sockets[at].ask(withdraw);
+        }
         let mut private = Places::default();
         let name = format!("room-{}", key());
-        let make = json!({"op": "create", "kind": "private", "name": name, "visibility": "all", "key": key().to_string()});
+        let make = json!({"op": "create", "kind": "invite_only", "name": name, "visibility": "all", "key": key().to_string()});
         let room = self.must("owner", make)["room"].clone();
+        // Somebody asked when the room was not hidden.
+        self.must("outsider", json!({"op": "request_join", "room": room, "key": key().to_string()}));
+        self.must(
+            "owner",
+            json!({"op": "settings", "room": room, "kind": "private", "key": key().to_string()}),
+        );
+        let make = json!({"op": "create", "kind": "invite_only", "name": format!("club-{}", key()), "key": key().to_string()});
+        self.club = self.must("owner", make)["room"].as_str().expect("an id").to_owned();
         private.set("room_name", name);
         for guest in ["admin", "moderator", "member", "muted", "banned", "target"] {
             let id = self.id(guest);
@@ -263,6 +279,7 @@ impl<'a> World<'a> {
             }
         }
         places.set("no_code", "ab".repeat(32));
+        places.set("club", self.club.clone());
         for (place, who) in [
             ("outsider", "outsider"),
             ("an_owner", "owner"),

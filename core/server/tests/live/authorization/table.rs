@@ -5,7 +5,8 @@
 //! column: `ok` or a code. `LYNK_UPDATE_DOCS=1` writes the page. Places: `{room}`, `{room_name}`, `{user}` (a plain member; on the other side of a
 //! conversation the one who blocks), `{outsider}`, `{an_owner}`, `{an_admin}`, `{a_moderator}`, `{a_muted}`, `{a_banned}`, `{seq}` (of somebody's message),
 //! `{own}` (of one's own), `{pinned}`, `{key}` (new each time), `{name}` (that nobody has), `{token}`, `{foreign_token}`, `{session}`, `{foreign_session}`, `{my_name}`,
-//! `{code}` and `{link}` (of a link into the room; of another room for `blocked`), `{no_code}`.
+//! `{code}` and `{link}` (of a link into the room; of another room for `blocked`), `{no_code}`, `{club}` (an invite-only room of the owner). `{outsider}` has
+//! asked to become a member of the private room when it was not hidden.
 
 /// Method, path and body of a request.
 pub(super) type Request = (&'static str, &'static str, &'static str);
@@ -225,6 +226,60 @@ pub(super) const ROOM: &[Row] = &[
         Some(("POST", "/v1/rooms/{room}/join", r#"{"key":"{key}","code":"{code}"}"#)),
         Some(r#"{"op":"join","room":"{room}","key":"{key}","code":"{code}"}"#),
         "not_signed_in invalid_token ok ok banned invalid_code ok ok ok ok ok",
+    ),
+    row(
+        "discover",
+        Some(("GET", "/v1/rooms/discover?name=room", "")),
+        Some(r#"{"op":"discover","name":"room"}"#),
+        "not_signed_in invalid_token ok ok ok ok ok ok ok ok ok",
+    ),
+    row(
+        "ask to become a member",
+        Some(("POST", "/v1/rooms/{room}/join_request", r#"{"key":"{key}"}"#)),
+        Some(r#"{"op":"request_join","room":"{room}","key":"{key}"}"#),
+        "not_signed_in invalid_token room_not_found conflict banned conflict conflict conflict conflict conflict conflict",
+    ),
+    row(
+        "ask to become a member of an invite-only room",
+        Some(("POST", "/v1/rooms/{club}/join_request", r#"{"key":"{key}","text":"hello"}"#)),
+        Some(r#"{"op":"request_join","room":"{club}","key":"{key}","text":"hello"}"#),
+        "not_signed_in invalid_token ok ok ok ok ok ok ok ok conflict",
+    ),
+    row(
+        "take back what one has not asked",
+        Some(("DELETE", "/v1/rooms/{room}/join_request?key={key}", "")),
+        Some(r#"{"op":"withdraw_request","room":"{room}","key":"{key}"}"#),
+        "not_signed_in invalid_token room_not_found conflict banned conflict conflict conflict conflict conflict conflict",
+    ),
+    row(
+        "list one's requests",
+        Some(("GET", "/v1/join_requests", "")),
+        Some(r#"{"op":"my_requests"}"#),
+        "not_signed_in invalid_token ok ok ok ok ok ok ok ok ok",
+    ),
+    row(
+        "list requests",
+        Some(("GET", "/v1/rooms/{room}/join_requests", "")),
+        Some(r#"{"op":"requests","room":"{room}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
+        "what moderators did",
+        Some(("GET", "/v1/rooms/{room}/moderation", "")),
+        Some(r#"{"op":"moderation_log","room":"{room}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
+        "accept a request",
+        Some(("POST", "/v1/rooms/{room}/join_requests/{outsider}/accept", r#"{"key":"{key}"}"#)),
+        Some(r#"{"op":"accept_request","room":"{room}","user":"{outsider}","key":"{key}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
+        "decline a request",
+        Some(("POST", "/v1/rooms/{room}/join_requests/{outsider}/decline", r#"{"key":"{key}"}"#)),
+        Some(r#"{"op":"decline_request","room":"{room}","user":"{outsider}","key":"{key}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
     ),
     row(
         "read",
