@@ -12,6 +12,7 @@ mod encode;
 mod frame;
 mod json;
 mod link;
+pub mod shape;
 mod time;
 
 pub use code::{CloseCode, ErrorCode, Reject};
