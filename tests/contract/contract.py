@@ -1,4 +1,4 @@
-"""The API against its own document: an independent linter reads it, Schemathesis tries it on a real server.
+"""The API against its own document: independent linters read it and the AsyncAPI documents, Schemathesis tries it on a real server.
 
 An answer of 500 or above is a finding, 503 too: it is documented, but nothing is busy or away here. Every step of signing in and out is
 checked against the document, too, because nothing that makes up requests finds a code. `scripts/contract` runs this.
@@ -312,8 +312,10 @@ def lint() -> bool:
     environment = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     command = [HERE / "node_modules/.bin/redocly", "lint", "--config", HERE / "redocly.yaml", "--format", "stylish", DOCUMENT]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    (OUT / "lint.txt").write_text(done.stdout + done.stderr)
-    return done.returncode == 0
+    documents = [ROOT / "docs/asyncapi.json", ROOT / "docs/events/asyncapi.json"]
+    events = subprocess.run(["node", HERE / "asyncapi.mjs", *documents], capture_output=True, text=True, env=environment)
+    (OUT / "lint.txt").write_text(done.stdout + done.stderr + events.stdout + events.stderr)
+    return done.returncode == 0 and events.returncode == 0
 
 
 def main() -> int:

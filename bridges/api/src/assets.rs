@@ -108,10 +108,11 @@ pub(crate) fn router(assets: &[Asset]) -> Router {
         .with_state(files)
 }
 
-/// The document and the page that shows it.
-pub(crate) fn docs(document: &'static [u8]) -> Router {
+/// The documents of the requests and of the socket, and the page that shows the first.
+pub(crate) fn docs(document: &'static [u8], socket: &'static [u8]) -> Router {
     let page = [
         ("/openapi.json", Asset { path: "openapi.json", bytes: document }),
+        ("/asyncapi.json", Asset { path: "asyncapi.json", bytes: socket }),
         ("/docs", Asset { path: "docs.html", bytes: include_bytes!("docs/docs.html") }),
         ("/docs/docs.js", Asset { path: "docs.js", bytes: include_bytes!("docs/docs.js") }),
         ("/docs/docs.css", Asset { path: "docs.css", bytes: include_bytes!("docs/docs.css") }),

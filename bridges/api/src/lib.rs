@@ -17,6 +17,7 @@
 
 pub mod accounts;
 mod assets;
+mod asyncapi;
 mod auth;
 mod body;
 mod clock;
@@ -50,6 +51,7 @@ use lynk_http::Policy;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use assets::Asset;
+pub use asyncapi::socket_document;
 pub use auth::{Authority, Caller, Keys};
 pub use clock::{Clock, system_clock};
 pub use counts::Counts;
@@ -212,7 +214,7 @@ fn router(intake: &Intake, parts: &ApiParts, limits: &Arc<serve::Limits>) -> Rou
     let document = document_text(&operations).into_bytes().leak();
     let routes = Router::new()
         .merge(rooms::router(rooms::RoomsState { shards, authority }))
-        .merge(assets::docs(document))
+        .merge(assets::docs(document, socket_document_text().into_bytes().leak()))
         .merge(assets::router(parts.assets))
         .route(&parts.options.policy.path, get(serve::upgrade))
         .merge(parts.routes.clone());
@@ -251,7 +253,17 @@ pub fn finish(routes: Router, options: &ApiOptions) -> Router {
 /// The document as it is served and kept in `docs/openapi.json`.
 #[must_use]
 pub fn document_text(operations: &[Operation]) -> String {
-    let mut text = serde_json::to_string_pretty(&document(operations)).unwrap_or_default();
+    pretty(&document(operations))
+}
+
+/// The document of the socket as it is served and kept in `docs/asyncapi.json`.
+#[must_use]
+pub fn socket_document_text() -> String {
+    pretty(&socket_document())
+}
+
+fn pretty(document: &serde_json::Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
     text.push('\n');
     text
 }

@@ -19,9 +19,15 @@ pub const EVENT_BYTES_MAX: usize = 900 << 10;
 
 /// Header of the event's type.
 pub(crate) const TYPE: &str = "lynk-type";
-const SEQ: &str = "lynk-seq";
-const IDEMPOTENCY_KEY: &str = "lynk-idempotency-key";
-const VERSION: &str = "lynk-schema-version";
+/// Header of the event's place in its room.
+pub(crate) const SEQ: &str = "lynk-seq";
+/// Header by which a repetition is known.
+pub(crate) const IDEMPOTENCY_KEY: &str = "lynk-idempotency-key";
+/// Header of the schema's version.
+pub(crate) const VERSION: &str = "lynk-schema-version";
+/// Headers of the binary envelope, the last of them where the time can be written.
+pub(crate) const CLOUD_EVENTS: [&str; 6] =
+    ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time"];
 
 /// Whether there is a CloudEvents 1.0 envelope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

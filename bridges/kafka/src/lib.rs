@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asyncapi;
 mod encode;
 mod schema;
 pub mod topics;
@@ -32,6 +33,7 @@ mod sink;
 #[cfg(feature = "client")]
 mod snapshot;
 
+pub use asyncapi::document;
 pub use encode::{DecodeError, EVENT_BYTES_MAX, Encoded, Encoding, Envelope, decode, encode};
 pub use schema::{SCHEMA_VERSION, schema};
 

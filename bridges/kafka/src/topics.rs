@@ -20,7 +20,7 @@ pub const USERS: [&str; 3] = [ENGINE, AUTH, NOTIFICATION];
 pub const NOTIFICATION_GROUPS: &str = "lynk.notification";
 
 /// Longest message that brokers take, in bytes: above what is sent ([`EVENT_BYTES_MAX`](crate::EVENT_BYTES_MAX)) with its headers.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 const _: () = assert!(crate::EVENT_BYTES_MAX + (64 << 10) <= MESSAGE_BYTES_MAX);
 

@@ -1,9 +1,14 @@
 //! What is generated matches what it is generated from. `LYNK_UPDATE_DOCS=1` rewrites it instead of failing.
 
+#[path = "../../../core/server/tests/support/json_schema.rs"]
+mod json_schema;
+
 use std::path::{Path, PathBuf};
 
-use lynk_kafka::{schema, topics};
+use lynk_kafka::{Encoding, Envelope, document, encode, schema, topics};
+use lynk_model::contract::every_event;
 use lynk_model::event::Topic;
+use serde_json::{Map, Value};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -27,6 +32,57 @@ fn the_published_schemas_are_those_of_the_types() {
         let schema = serde_json::to_string_pretty(&schema(topic)).expect("JSON");
         check(&format!("docs/events/{}.json", topic.name()), &(schema + "\n"));
     }
+}
+
+#[test]
+fn the_document_of_the_topics_is_that_of_the_table() {
+    let document = serde_json::to_string_pretty(&document()).expect("JSON");
+    check("docs/events/asyncapi.json", &(document + "\n"));
+}
+
+/// The document with what it refers to beside it.
+fn read(path: &str) -> Value {
+    let text = std::fs::read_to_string(root().join("docs/events").join(path)).expect("a file");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn what_is_published_is_what_the_document_says() {
+    let document = document();
+    let mut topics: Vec<_> = Topic::ALL.iter().map(|topic| topic.name()).collect();
+    topics.sort_unstable();
+    let channels: Vec<_> = document["channels"].as_object().expect("channels").keys().collect();
+    assert_eq!(channels, topics);
+    let mut seen = std::collections::BTreeSet::new();
+    for envelope in [Envelope::None, Envelope::Binary, Envelope::Structured] {
+        let encoding = Encoding { envelope, source: "https://chat.example".to_owned() };
+        for event in every_event() {
+            let encoded = encode(&event, &encoding).expect("fits");
+            let message = &document["components"]["messages"][encoded.topic];
+            let holds = |schema: &Value, value: &Value| {
+                json_schema::check(&document, schema, value, encoded.topic)
+                    .unwrap_or_else(|why| panic!("{why}"));
+            };
+            // Those of the envelope are listed apart.
+            let (of_envelope, own): (Map<_, _>, Map<_, _>) = encoded
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
+                .partition(|(name, _)| name.starts_with("ce_"));
+            holds(&message["headers"], &own.into());
+            if envelope == Envelope::Binary {
+                holds(&document["components"]["schemas"]["CloudEventsHeaders"], &of_envelope.into());
+            }
+            holds(&message["bindings"]["kafka"]["key"], &encoded.key.as_str().into());
+            let mut value: Value = serde_json::from_slice(&encoded.value).expect("JSON");
+            if envelope == Envelope::Structured {
+                value = value["data"].take();
+            }
+            holds(&read(message["payload"]["$ref"].as_str().expect("a file")), &value);
+            seen.insert(encoded.topic);
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), topics, "an event of each topic");
 }
 
 #[test]

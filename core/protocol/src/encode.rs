@@ -438,7 +438,7 @@ pub fn encode_presence(out: &mut Vec<u8>, user: UserId, online: bool) {
 /// The numbers of a room as `subscribed` tells them.
 #[derive(Clone, Copy, Debug)]
 pub struct Subscribed {
-    /// Number of the command that it answers; 0 inside the flow after `hello`.
+    /// Number of the command that it answers; 0 for one without, and for the rooms of `hello`.
     pub re: u64,
     /// The room.
     pub room: RoomId,
@@ -463,10 +463,7 @@ pub struct Subscribed {
 /// `{"ev":"subscribed",…,"events":[`: the caller appends events (ascending) and calls [`encode_tail`].
 pub fn encode_subscribed_head(out: &mut Vec<u8>, s: &Subscribed) {
     let mut json = Json::new(out);
-    json.open(b'{').key("ev").text("subscribed");
-    if s.re > 0 {
-        json.key("re").number(s.re);
-    }
+    json.open(b'{').key("ev").text("subscribed").key("re").number(s.re);
     json.key("room").id(&s.room.0).key("epoch").number(u64::from(s.epoch.0)).key("top").number(s.top.0);
     json.key("top_n").number(s.top_n.0).key("read").number(s.read.0);
     if let Some(unread) = s.unread {

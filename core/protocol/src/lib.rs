@@ -13,6 +13,7 @@ mod encode;
 mod frame;
 mod json;
 mod link;
+pub mod shape;
 mod time;
 
 pub use asking::{DiscoverCursor, encode_join_request};

@@ -38,6 +38,12 @@ pub fn openapi_document() -> String {
     lynk_api::document_text(&all)
 }
 
+/// The text of `docs/asyncapi.json`.
+#[must_use]
+pub fn asyncapi_document() -> String {
+    lynk_api::socket_document_text()
+}
+
 /// Mailboxes between the bridge and the shards, before either runs.
 pub(crate) struct Mailboxes {
     intake: Intake,

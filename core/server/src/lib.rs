@@ -44,6 +44,6 @@ mod stores;
 mod token;
 mod twilio;
 
-pub use api::openapi_document;
+pub use api::{asyncapi_document, openapi_document};
 pub use cli::main;
 pub use config::reference as configuration_reference;

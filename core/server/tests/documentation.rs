@@ -1,4 +1,4 @@
-//! `docs/configuration.md` is the table of keys, `docs/openapi.json` that of operations. `LYNK_UPDATE_DOCS=1`
+//! `docs/configuration.md` is the table of keys, `docs/openapi.json` that of operations, `docs/asyncapi.json` that of frames. `LYNK_UPDATE_DOCS=1`
 //! rewrites the page instead of failing.
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
@@ -21,6 +21,11 @@ fn the_configuration_reference_matches_the_keys() {
 #[test]
 fn the_api_document_matches_the_operations() {
     keep_equal("openapi.json", &lynk_server::openapi_document());
+}
+
+#[test]
+fn the_socket_document_matches_the_frames() {
+    keep_equal("asyncapi.json", &lynk_server::asyncapi_document());
 }
 
 /// All sources under a directory of the project.

@@ -9,8 +9,7 @@ use std::borrow::Cow;
 use lynk_domain::{Action, Key, Limits, Millis, Role, Seq, UserId, allowed};
 use lynk_model::port::body_hash;
 use lynk_model::{
-    Act, Body, Mentions, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody,
-    StoredEvent,
+    Act, Body, MessageView, Parts, Reaction, RecordKind, StoreReply, StoreRequest, StoredBody, StoredEvent,
 };
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_event, encode_ok};
 

@@ -239,6 +239,9 @@ fn the_document_its_page_and_the_web_client_are_served_without_anything_from_els
     let document = http.ask("GET", "/openapi.json", None);
     assert_eq!(document.header("content-type"), Some("application/json"));
     assert_eq!(document.json()["openapi"], "3.1.0");
+    let socket = http.ask("GET", "/asyncapi.json", None);
+    assert_eq!(socket.header("content-type"), Some("application/json"));
+    assert_eq!(socket.json()["asyncapi"], "3.0.0");
     for path in ["/", "/docs", "/docs/docs.js", "/docs/docs.css", "/assets/index.html"] {
         let answer = http.ask("GET", path, None);
         assert_eq!(answer.status, 200, "{path}");

@@ -29,5 +29,6 @@ mod privacy;
 mod push;
 mod rooms;
 mod secrets;
+mod socket_fuzz;
 mod transcripts;
 mod twilio;

@@ -177,7 +177,7 @@ fn is_pushed(data: &Path, room: &str, seq: &Value, user: &str) {
 /// A conversation of two.
 fn room_of(server: &Server, one: &Value, other: &Value) -> String {
     let (mut socket, _) = crate::people::socket(server, one);
-    let ok = socket.ask(json!({"op": "direct", "user": other["user"]["user"], "key": key().to_string()}));
+    let ok = socket.ask(json!({"op": "direct", "user": other["user"]["user"]}));
     assert_eq!(ok["ev"], "ok", "{ok}");
     ok["room"].as_str().expect("an id").to_owned()
 }

@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test target uses its part")]
 
+pub(crate) mod contract;
 pub(crate) mod http;
+pub(crate) mod json_schema;
 pub(crate) mod outside;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -18,6 +20,8 @@ use lynk_auth::{Grant, Scope, SigningKey};
 use lynk_domain::{Key, Millis, SessionId, UserId, uuid_v7};
 use lynk_server::client::{self, ClientError, Incoming, Sender, Url};
 use serde_json::{Value, json};
+
+use contract::Contract;
 
 /// The program under test.
 pub(crate) const LYNK: &str = env!("CARGO_BIN_EXE_lynk");
@@ -277,12 +281,24 @@ pub(crate) fn key() -> Key {
     Key(uuid_v7(wall_millis(), random()))
 }
 
-/// One signed-in connection.
+/// What arrived, or did not.
+pub(crate) enum Arrived {
+    /// A frame of the protocol.
+    Frame(Value),
+    /// The connection is over.
+    End,
+    /// Nothing, for as long as the connection waits.
+    Nothing,
+}
+
+/// One signed-in connection. All that it hears is compared with `docs/asyncapi.json`, and so is what it asked and got an answer to.
 pub(crate) struct Chatter {
     pub(crate) sender: Sender,
     pub(crate) receiver: client::Receiver,
     pub(crate) user: UserId,
     last: u64,
+    /// Commands that are not answered, by their numbers.
+    asked: HashMap<u64, Value>,
     /// Frames that arrived and were not asked for yet.
     pub(crate) events: VecDeque<Value>,
     pub(crate) closed: Option<(Option<u16>, String)>,
@@ -293,12 +309,13 @@ impl Chatter {
     pub(crate) fn connect(server: &Server) -> Self {
         let (sender, receiver) = client::connect(&server.url(), PATIENCE).expect("the server accepts");
         receiver.set_timeout(Some(PATIENCE)).expect("a socket");
-        Self { sender, receiver, user: UserId::NIL, last: 0, events: VecDeque::new(), closed: None }
+        Self::over(sender, receiver, UserId::NIL)
     }
 
     /// Over a connection that stands.
     pub(crate) fn over(sender: Sender, receiver: client::Receiver, user: UserId) -> Self {
-        Self { sender, receiver, user, last: 0, events: VecDeque::new(), closed: None }
+        let (asked, events) = (HashMap::new(), VecDeque::new());
+        Self { sender, receiver, user, last: 0, asked, events, closed: None }
     }
 
     /// Connects and signs in as a new user.
@@ -324,23 +341,46 @@ impl Chatter {
     }
 
     fn receive(&mut self) -> Option<Value> {
+        match self.arrive() {
+            Arrived::Frame(frame) => Some(frame),
+            Arrived::End => None,
+            Arrived::Nothing => panic!("nothing arrived for {PATIENCE:?}"),
+        }
+    }
+
+    /// The next frame from the socket; those that were kept are not looked at.
+    pub(crate) fn arrive(&mut self) -> Arrived {
         loop {
             match self.receiver.receive() {
-                Ok(Incoming::Text(text)) => return Some(serde_json::from_str(&text).expect("JSON")),
+                Ok(Incoming::Text(text)) => {
+                    let frame: Value = serde_json::from_str(&text).expect("JSON");
+                    self.compare(&frame);
+                    return Arrived::Frame(frame);
+                }
                 Ok(Incoming::Ping(payload)) => self.sender.pong(&payload).unwrap_or_default(),
                 Ok(Incoming::Pong) => {}
                 Ok(Incoming::Close(code, reason)) => {
                     let _ = self.sender.close(1_000);
                     self.closed = Some((code, reason));
-                    return None;
+                    return Arrived::End;
                 }
-                Err(ClientError::Ended) => return None,
                 Err(ClientError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    panic!("nothing arrived for {PATIENCE:?}")
+                    return Arrived::Nothing;
                 }
-                Err(_) => return None,
+                Err(_) => return Arrived::End,
             }
         }
+    }
+
+    /// The document knows the frame, and as an answer to what was asked.
+    fn compare(&mut self, frame: &Value) {
+        let contract = Contract::get();
+        let asked = frame["re"].as_u64().and_then(|re| self.asked.remove(&re));
+        let known = match &asked {
+            Some(command) => contract.answer(command, frame),
+            None => contract.frame(frame),
+        };
+        known.unwrap_or_else(|why| panic!("{why}"));
     }
 
     /// Sends a command with a number of its own and returns it.
@@ -348,6 +388,7 @@ impl Chatter {
         self.last += 1;
         command["id"] = self.last.into();
         self.sender.text(&command.to_string()).expect("the connection stands");
+        self.asked.insert(self.last, command);
         self.last
     }
 
@@ -362,6 +403,7 @@ impl Chatter {
         self.last += 1;
         command["id"] = self.last.into();
         self.sender.text(&command.to_string()).ok()?;
+        self.asked.insert(self.last, command);
         loop {
             let frame = self.receive()?;
             if frame["re"] == self.last {
