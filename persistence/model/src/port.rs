@@ -35,8 +35,8 @@ use crate::request::FoundKey;
 use crate::row::MessageState;
 use crate::{
     Act, Body, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaOutcome,
-    MetaTransaction, OwnRequest, PageQuery, PageReply, Parts, ReadState, Record, RecordKind, RoomHead,
-    RoomWish, SourceId, StoreError, StoredEvent,
+    MetaTransaction, OwnRequest, PageQuery, PageReply, Parts, ReadState, Record, RecordKind, Report,
+    ReportQuery, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any. Part of the
@@ -364,6 +364,12 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError>;
+
+    /// A page of the reports of all rooms.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn reports(&self, query: &ReportQuery) -> Result<Vec<Report>, StoreError>;
 
     /// Keeps what a moderator did without a metadata command: a message that was deleted. Repeating it is harmless.
     ///

@@ -32,6 +32,8 @@ const TARGET_TRIES_MAX: u8 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) author: UserId,
+    /// What it says, where the store was asked; the window has no texts.
+    pub(super) text: String,
     pub(super) deleted: bool,
     pub(super) mentions: Mentions,
     pub(super) reactions: Vec<Reaction>,
@@ -291,8 +293,9 @@ impl Target {
     /// The message that the store returned; `None` for an event that is no message.
     fn of(event: StoredEvent) -> Option<Self> {
         let StoredBody::Message(view) = event.body else { return None };
-        let MessageView { deleted, parts, reactions, .. } = view;
-        Some(Self { author: event.sender, deleted: deleted > Seq(0), mentions: parts.mentions, reactions })
+        let MessageView { text, deleted, parts, reactions, .. } = view;
+        let (author, deleted) = (event.sender, deleted > Seq(0));
+        Some(Self { author, text, deleted, mentions: parts.mentions, reactions })
     }
 }
 
@@ -317,6 +320,7 @@ pub(super) fn target_in_window(room: &Room, target: Seq) -> Option<Option<Target
     Some(entry.and_then(|entry| match &entry.kind {
         Kind::Message(posted) => Some(Target {
             author: entry.sender,
+            text: String::new(),
             deleted: posted.deleted > Seq(0),
             mentions: posted.parts.as_ref().map_or_else(Mentions::default, |parts| parts.mentions.clone()),
             reactions: posted.reactions.clone(),

@@ -13,6 +13,7 @@ mod moderation;
 mod paging;
 mod random;
 mod replicated;
+mod reports;
 mod requests;
 mod retention;
 mod rooms;
