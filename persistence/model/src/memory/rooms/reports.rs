@@ -29,7 +29,7 @@ impl MemoryRooms {
         if of_user.count() >= REPORTS_PER_DAY_MAX as usize || open.count() >= REPORTS_PER_ROOM_MAX as usize {
             return MetaOutcome::Limit;
         }
-        let number = of_room().last().map_or(0, |one| one.number) + 1;
+        let number = of_room().next_back().map_or(0, |one| one.number) + 1;
         let oldest = Millis(tx.wall.0.saturating_sub(MODERATION_LIFE_MILLIS));
         self.reports.retain(|_, one| one.outcome.is_none() || one.done > oldest);
         self.reports.insert((tx.room, number), Report { number, ..report.clone() });
