@@ -238,6 +238,11 @@ def walk(api, one, two, three, room, world):
     api("kick_user", 200, {"key": key()} | asker, token, club)
     api("request_join", 200, {"key": key()}, other, club)
     api("decline_request", 200, {"key": key()}, token, club | asker)
+    said = api("send_message", 201, {"key": key(), "text": "reported"}, token, {"room": room})["seq"]
+    api("make_report", 200, {"key": key(), "seq": said, "reason": "spam"}, other, {"room": room})
+    api("make_report", 200, {"key": key(), "user": two["user"]["user"], "reason": "other"}, other, {"room": room})
+    api("list_reports", 200, None, token, {"room": room})
+    api("resolve_report", 200, {"key": key(), "number": 2, "outcome": "dismissed"}, token, {"room": room})
     api("discover_rooms", 200, None, token, None, {"name": "contract", "limit": 2})
     direct = api("open_direct", 200, {"user": user}, token)["room"]
     api("delete_for_me", 200, {"seq": 1}, token, {"room": direct})

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::Ephemeral;
-use lynk_model::{DirectFrom, RoomWish};
+use lynk_model::{DirectFrom, Report, ReportQuery, Resolution, RoomWish};
 use lynk_protocol::Reject;
 use lynk_telemetry::{Metric, Snapshot};
 use tokio::sync::{Notify, mpsc};
@@ -84,6 +84,10 @@ pub trait RoomPeople: Send + Sync {
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> OfRooms<'_, Vec<UserId>>;
     /// Sets what a member wants to be told of a room; `false` when the user is no member.
     fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> OfRooms<'_, bool>;
+    /// A page of the reports of all rooms, for an operator.
+    fn reports(&self, query: ReportQuery) -> OfRooms<'_, Vec<Report>>;
+    /// An operator says what came of a report of a room; `false` when no such report is open.
+    fn resolve(&self, room: RoomId, resolution: Resolution, wall: Millis) -> OfRooms<'_, bool>;
 }
 
 /// There are no rooms.
@@ -112,6 +116,14 @@ impl RoomPeople for NoRooms {
     }
 
     fn set_wish(&self, _: RoomId, _: UserId, _: RoomWish) -> OfRooms<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn reports(&self, _: ReportQuery) -> OfRooms<'_, Vec<Report>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn resolve(&self, _: RoomId, _: Resolution, _: Millis) -> OfRooms<'_, bool> {
         Box::pin(async { Ok(false) })
     }
 }

@@ -88,6 +88,7 @@ pub const GRANTS: &[Grant] = &[
     grant(ROOMS, "rooms", "links", EVERY),
     grant(ROOMS, "rooms", "join_requests", EVERY),
     grant(ROOMS, "rooms", "moderation", EVERY),
+    grant(ROOMS, "rooms", "reports", EVERY),
     grant(ROOMS, "rooms", "blocks", EVERY),
     grant(ROOMS, "rooms", "hidden", FIXED),
     grant(ROOMS, "rooms", "direct_from", EVERY),

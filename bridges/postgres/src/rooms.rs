@@ -12,6 +12,7 @@ mod copy;
 mod links;
 mod load;
 mod moderation;
+mod reports;
 
 pub use copy::RoomsSnapshot;
 pub(crate) use load::wish;
@@ -20,7 +21,7 @@ use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
     Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, MODERATION_LIFE_MILLIS,
-    Membership, MetaOutcome, MetaTransaction, OwnRequest, RoomWish, StoreError,
+    Membership, MetaOutcome, MetaTransaction, OwnRequest, Report, ReportQuery, RoomWish, StoreError,
 };
 
 use crate::database::Database;
@@ -183,6 +184,10 @@ impl RoomStore for PostgresRooms {
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
         self.database.noted(load::list(&self.database, room, query, self.moderation_life_millis).await)
+    }
+
+    async fn reports(&self, query: &ReportQuery) -> Result<Vec<Report>, StoreError> {
+        self.database.noted(reports::all(&self.database, query).await)
     }
 
     async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {

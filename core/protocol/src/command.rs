@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use lynk_domain::{
     AckLevel, Cursor, HistoryVisibility, Key, LinkId, MediaId, Role, RoomId, RoomKind, Seq, UserId,
 };
-use lynk_model::Parts;
+use lynk_model::{Parts, ReportOutcome, ReportReason};
 use serde::Deserialize;
 
 mod envelope;
@@ -482,6 +482,45 @@ pub enum Command<'a> {
         /// Items at most.
         limit: Option<u32>,
     },
+    /// Reports a message, a member, or the room.
+    Report {
+        /// The room.
+        room: RoomId,
+        /// Idempotency key.
+        key: Key,
+        /// The message.
+        seq: Option<Seq>,
+        /// The member.
+        user: Option<UserId>,
+        /// Why.
+        reason: ReportReason,
+        /// In words; may be empty.
+        comment: Cow<'a, str>,
+    },
+    /// A page of reports, newest first.
+    Reports {
+        /// The room.
+        room: RoomId,
+        /// Open ones, or those that are not.
+        open: bool,
+        /// Those with lower numbers than this.
+        before: Option<u64>,
+        /// Items at most.
+        limit: Option<u32>,
+    },
+    /// Says what came of a report.
+    ResolveReport {
+        /// The room.
+        room: RoomId,
+        /// Which.
+        number: u64,
+        /// Idempotency key.
+        key: Key,
+        /// What came of it.
+        outcome: ReportOutcome,
+        /// In words; may be empty.
+        note: Cow<'a, str>,
+    },
     /// Lets somebody in who asked, or not.
     AnswerRequest {
         /// The room.
@@ -496,7 +535,7 @@ pub enum Command<'a> {
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 52] = [
+pub const OPS: [&str; 55] = [
     "hello",
     "refresh",
     "ping",
@@ -549,6 +588,9 @@ pub const OPS: [&str; 52] = [
     "accept_request",
     "decline_request",
     "moderation_log",
+    "report",
+    "reports",
+    "resolve_report",
 ];
 
 /// Decodes one command from a text frame. `text` is valid UTF-8 (the WebSocket decoder checked it).
@@ -709,7 +751,10 @@ impl Command<'_> {
             | Self::WithdrawRequest { room, .. }
             | Self::Requests { room, .. }
             | Self::AnswerRequest { room, .. }
-            | Self::ModerationLog { room, .. } => Some(*room),
+            | Self::ModerationLog { room, .. }
+            | Self::Report { room, .. }
+            | Self::Reports { room, .. }
+            | Self::ResolveReport { room, .. } => Some(*room),
         }
     }
 }

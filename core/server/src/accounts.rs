@@ -16,10 +16,13 @@ use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
-use lynk_domain::{Millis, RoomId, SessionId, UserId};
+use lynk_domain::{Key, Millis, RoomId, SessionId, UserId};
 use lynk_embedded::{Fault, Rooms, RoomsBeside};
 use lynk_model::port::{Ephemeral, ErasureStore, LastFault, RoomStore as _, ready};
-use lynk_model::{DirectFrom, RoomWish, StoreError};
+use lynk_model::{
+    DirectFrom, MetaChange, MetaOutcome, MetaTransaction, Report, ReportQuery, Resolution, RoomWish,
+    StoreError,
+};
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
 use tokio::runtime::Runtime;
@@ -210,6 +213,12 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// What an operator decides, for the store of rooms: by nobody of the room, and without a key.
+pub(crate) fn decision(room: RoomId, resolution: Resolution, wall: Millis) -> MetaTransaction {
+    let change = MetaChange::Resolve(Box::new(resolution));
+    MetaTransaction { room, actor: UserId::NIL, key: Key::NIL, content_hash: 0, wall, change }
+}
+
 impl RoomPeople for StoredRooms {
     fn hides(&self, user: UserId) -> RoomsAnswer<'_, bool> {
         self.change(move |rooms| Ok(!ready(rooms.hidden(&[user]))?.is_empty()))
@@ -233,6 +242,15 @@ impl RoomPeople for StoredRooms {
 
     fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> RoomsAnswer<'_, bool> {
         self.change(move |rooms| ready(rooms.set_wish(room, user, wish)))
+    }
+
+    fn reports(&self, query: ReportQuery) -> RoomsAnswer<'_, Vec<Report>> {
+        self.change(move |rooms| ready(rooms.reports(&query)))
+    }
+
+    fn resolve(&self, room: RoomId, resolution: Resolution, wall: Millis) -> RoomsAnswer<'_, bool> {
+        let tx = decision(room, resolution, wall);
+        self.change(move |rooms| Ok(matches!(ready(rooms.apply(&tx))?, MetaOutcome::Applied { .. })))
     }
 }
 

@@ -339,6 +339,7 @@ impl Boot<'_> {
             ended
         });
         let room_names: Arc<dyn RoomNames> = Arc::clone(&beside) as _;
+        let people = Arc::clone(&beside);
         let beside = Beside { rooms: beside, names: Arc::clone(&names) };
         let accounts::Started { state: accounts, thread: accounts_thread, compute, sms } =
             accounts::start(config, self.dir, loaded, (to, ended), accounts, beside, shared)?;
@@ -375,7 +376,7 @@ impl Boot<'_> {
         let control = tap
             .map(|tap| {
                 let parts = control::Parts { config: config.clone(), root, installation, log, tap, desk };
-                Control::start(parts, operator::asker(accounts.clone()))
+                Control::start(parts, operator::asker(accounts.clone(), people))
             })
             .transpose()?;
         Ok(Running {

@@ -15,6 +15,7 @@ mod keys;
 mod migrate;
 mod notify;
 mod online;
+mod reports;
 mod token;
 mod verify;
 mod version;
@@ -67,6 +68,12 @@ enum Command {
         subcommand
     )]
     Accounts(accounts::AccountsCommand),
+    /// See what people report in all rooms, and say what came of it; asks the server that runs.
+    #[command(
+        after_help = "Examples:\n  lynk reports list\n  lynk reports resolve --report 0193b5a2-7c1e-7d3a-9b42-5f6a7b8c9d0e/3 --outcome dismissed",
+        subcommand
+    )]
+    Reports(reports::ReportsCommand),
     /// Make, renew and revoke the certificates that outside systems and Lynk show each other.
     #[command(after_help = "Examples:\n  lynk certs init --for all\n  lynk certs list --check", subcommand)]
     Certs(certs::CertsCommand),
@@ -258,6 +265,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => args.run(),
         Command::Keys(command) => command.run(),
         Command::Accounts(command) => command.run(),
+        Command::Reports(command) => command.run(),
         Command::Certs(command) => command.run(),
         Command::Init(command) => command.run(),
         Command::Health(args) => args.run(),

@@ -1,6 +1,8 @@
-//! Questions about accounts that come through the control socket, and their answers as JSON.
+//! Questions about accounts and reports that come through the control socket, and their answers as JSON.
 //!
 //! Thread: one of `control`. What can fail: no such account, the store; every failure names its cure.
+
+mod reports;
 
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use lynk_model::account::Erasure;
 use lynk_protocol::{ErrorCode, Reject};
 use serde_json::{Value, json};
 
+use crate::accounts::OfRooms;
 use crate::copies::control::AskAccounts;
 use crate::exit::{Exit, Failure};
 
@@ -21,9 +24,14 @@ pub(crate) const ACTIONS: [(&str, OperatorAction); 4] = [
     ("end-totp", OperatorAction::EndFactor),
 ];
 
-/// Answers questions with `accounts`.
-pub(crate) fn asker(accounts: AccountsState) -> AskAccounts {
-    Arc::new(move |question| answer(&accounts, question))
+/// Answers questions with `accounts`, and with what rooms have of reports.
+pub(crate) fn asker(accounts: AccountsState, rooms: Arc<dyn OfRooms>) -> AskAccounts {
+    Arc::new(move |question| {
+        match question["action"].as_str().and_then(|word| word.strip_prefix("reports-")) {
+            Some(word) => reports::answer(&*rooms, word, question),
+            None => answer(&accounts, question),
+        }
+    })
 }
 
 fn answer(accounts: &AccountsState, question: &Value) -> Result<Value, Failure> {

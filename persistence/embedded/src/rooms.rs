@@ -14,6 +14,7 @@ mod copy;
 mod links;
 mod load;
 mod moderation;
+mod reports;
 mod schema;
 
 use std::cell::RefCell;
@@ -24,7 +25,7 @@ use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
 use lynk_model::{
     Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, MODERATION_LIFE_MILLIS,
-    Membership, MetaOutcome, MetaTransaction, OwnRequest, RoomWish, StoreError,
+    Membership, MetaOutcome, MetaTransaction, OwnRequest, Report, ReportQuery, RoomWish, StoreError,
 };
 use rusqlite::Connection;
 
@@ -201,6 +202,10 @@ impl RoomStore for Rooms {
 
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
         self.noted(load::list(&self.connection(), room, query, self.moderation_life_millis))
+    }
+
+    async fn reports(&self, query: &ReportQuery) -> Result<Vec<Report>, StoreError> {
+        self.noted(reports::all(&self.connection(), query))
     }
 
     async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {

@@ -21,6 +21,7 @@ mod media;
 mod messages;
 mod moderation;
 mod notify;
+mod reports;
 mod rooms;
 
 pub use accounts::{
@@ -66,6 +67,7 @@ pub use messages::{
     what_is_removed_does_not_return,
 };
 pub use moderation::acts_are_kept_with_what_they_did;
+pub use reports::reports_wait_for_somebody_to_decide;
 pub use rooms::{
     a_block_keeps_invitations_out, a_command_is_applied_once, a_deleted_room_is_gone_for_ever,
     blocks_need_no_room, conversations_begin_with_who_takes_them, events_change_the_rows_they_name,
@@ -134,6 +136,7 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     so_many_requests_are_open(&mut open());
     public_rooms_are_found(&mut open());
     acts_are_kept_with_what_they_did(&mut open());
+    reports_wait_for_somebody_to_decide(&mut open());
     rooms_are_listed_in_order(&mut open());
     blocks_need_no_room(&mut open());
     a_block_keeps_invitations_out(&mut open());

@@ -20,7 +20,7 @@ use lynk_domain::{Key, Millis, RoomId, Seq, SessionId, UserId};
 use crate::account::{Account, AuditEvent, Erasure, Factor, Session};
 use crate::{
     Act, DirectFrom, FoundKey, LoadedRoom, MessageRow, MessageState, MetaTransaction, Parts, Position,
-    RoomHead, StoredEvent,
+    Report, RoomHead, StoredEvent,
 };
 
 /// A row of the message log. The room is named beside it.
@@ -117,6 +117,8 @@ pub enum RoomsRow {
         /// What.
         act: Act,
     },
+    /// A report.
+    Report(Box<Report>),
 }
 
 /// A row of accounts.
@@ -197,6 +199,8 @@ pub enum RoomsMark {
     DirectFrom(UserId),
     /// After this act of this room.
     Acts(RoomId, u64),
+    /// After this report of this room.
+    Reports(RoomId, u64),
 }
 
 impl Default for RoomsMark {
@@ -214,7 +218,8 @@ impl DumpMark for RoomsMark {
             Self::Results(..) => Some(Self::Hidden(UserId::NIL)),
             Self::Hidden(_) => Some(Self::DirectFrom(UserId::NIL)),
             Self::DirectFrom(_) => Some(Self::Acts(RoomId::NIL, 0)),
-            Self::Acts(..) => None,
+            Self::Acts(..) => Some(Self::Reports(RoomId::NIL, 0)),
+            Self::Reports(..) => None,
         }
     }
 }

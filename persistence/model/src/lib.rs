@@ -30,6 +30,7 @@ mod parts;
 mod personal;
 pub mod port;
 mod record;
+mod report;
 mod request;
 mod row;
 
@@ -53,6 +54,10 @@ pub use name::{
 pub use parts::{MENTIONED_USERS_MAX, Mentions, Parts};
 pub use personal::{DirectFrom, Personal, RoomWish, Wish};
 pub use record::{OwnedRecord, Record, RecordAt, RecordHead, RecordKind, SourceId};
+pub use report::{
+    REPORT_CHARS_MAX, REPORT_DAY_MILLIS, REPORT_TEXT_BYTES_MAX, REPORTS_PER_DAY_MAX, REPORTS_PER_ROOM_MAX,
+    Report, ReportKind, ReportOutcome, ReportQuery, ReportReason, Resolution,
+};
 pub use request::{
     AttachRefusal, FoundKey, ListQuery, Listed, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery,
     PageReply, ReadState, RequestId, RoomHead, SentenceKind, StoreError, StoreReply, StoreRequest,

@@ -5,7 +5,7 @@ use lynk_domain::{
 };
 
 use crate::body::{BodyError, Reader};
-use crate::{Body, Link, Personal, Record, RecordHead};
+use crate::{Body, Link, Personal, Record, RecordHead, Report, Resolution};
 
 /// A room's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,6 +131,12 @@ pub enum MetaChange {
         /// Who asked.
         user: UserId,
     },
+    /// The actor reports something. [`MetaOutcome::Exists`] when the actor's report of it is open, [`MetaOutcome::Limit`] when the actor
+    /// made, or the room has, as many as may be. No event.
+    Report(Box<Report>),
+    /// A report that is open is resolved; by the nil actor for an operator. [`MetaOutcome::NoReport`] when none is, or the actor may not
+    /// decide it. No event.
+    Resolve(Box<Resolution>),
     /// A request that is open is declined, and says nothing any more; [`MetaOutcome::NoRequest`] when none is. No event.
     Decline {
         /// Who asked.
@@ -148,6 +154,8 @@ impl MetaChange {
             | Self::Unlink { .. }
             | Self::Ask { .. }
             | Self::Withdraw
+            | Self::Report(_)
+            | Self::Resolve(_)
             | Self::Decline { .. } => true,
             Self::Create { .. } | Self::Event(_) | Self::Enter { .. } | Self::Accept { .. } => false,
         }
@@ -233,6 +241,8 @@ pub enum MetaOutcome {
     NoLink,
     /// No such request is open.
     NoRequest,
+    /// No such report is open, for the actor.
+    NoReport,
     /// The actor's request was declined not long ago.
     Declined,
     /// A user blocks [`BLOCKS_PER_USER_MAX`] users, or would be in more than [`ROOMS_PER_USER_MAX`] rooms; a room

@@ -37,11 +37,13 @@ pub enum ActKind {
     RequestAccepted = 12,
     /// A request to become a member was declined.
     RequestDeclined = 13,
+    /// A report was resolved.
+    ReportResolved = 14,
 }
 
 impl ActKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Kicked,
         Self::Banned,
         Self::Unbanned,
@@ -55,6 +57,7 @@ impl ActKind {
         Self::LinkEnded,
         Self::RequestAccepted,
         Self::RequestDeclined,
+        Self::ReportResolved,
     ];
 
     /// The kind with this number.
@@ -80,6 +83,7 @@ impl ActKind {
             Self::LinkEnded => "link_ended",
             Self::RequestAccepted => "request_accepted",
             Self::RequestDeclined => "request_declined",
+            Self::ReportResolved => "report_resolved",
         }
     }
 }
@@ -97,7 +101,7 @@ pub struct Act {
     pub kind: ActKind,
     /// To whom; of a link its id; zeroes for nobody.
     pub subject: [u8; 16],
-    /// Of a ban or mute its end (0 for never), of a role its number, of a message its seq; else 0.
+    /// Of a ban or mute its end (0 for never), of a role its number, of a message its seq, of a report its number; else 0.
     pub value: u64,
     /// Why, for people; may be empty.
     pub reason: String,
@@ -130,11 +134,13 @@ impl Act {
             MetaChange::Link(link) => act(ActKind::LinkMade, link.id.0, 0, ""),
             MetaChange::Unlink { link } => act(ActKind::LinkEnded, link.0, 0, ""),
             MetaChange::Accept { user } => act(ActKind::RequestAccepted, user.0, 0, ""),
+            MetaChange::Resolve(of) => act(ActKind::ReportResolved, [0; 16], of.number, ""),
             MetaChange::Decline { user } => act(ActKind::RequestDeclined, user.0, 0, ""),
             MetaChange::Create { .. }
             | MetaChange::Block { .. }
             | MetaChange::Enter { .. }
             | MetaChange::Ask { .. }
+            | MetaChange::Report(_)
             | MetaChange::Withdraw => None,
         }
     }

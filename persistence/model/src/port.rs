@@ -38,7 +38,7 @@ use crate::row::MessageState;
 use crate::{
     Act, Body, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, Mentions,
     MetaOutcome, MetaTransaction, OwnRequest, PageQuery, PageReply, Parts, ReadState, Record, RecordKind,
-    RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
+    Report, ReportQuery, RoomHead, RoomWish, SourceId, StoreError, StoredEvent,
 };
 
 /// Hash of what a `send` says, kept with its key: FNV-1a over reply_to, text, and the other parts if there are any; of files their
@@ -381,6 +381,12 @@ pub trait RoomStore {
     /// # Errors
     /// `Unavailable` or `Corrupt`.
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError>;
+
+    /// A page of the reports of all rooms.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn reports(&self, query: &ReportQuery) -> Result<Vec<Report>, StoreError>;
 
     /// Keeps what a moderator did without a metadata command: a message that was deleted. Repeating it is harmless.
     ///

@@ -9,7 +9,7 @@ use lynk_domain::{
 
 use crate::{
     Act, Attachment, DiscoverQuery, Discovered, JoinRequest, Link, MemberRow, MetaOutcome, MetaTransaction,
-    OutboxRow, OwnRequest, OwnedRecord, Personal, RecordAt, RoomRow, Sentence, StoredEvent,
+    OutboxRow, OwnRequest, OwnedRecord, Personal, RecordAt, Report, RoomRow, Sentence, StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.
@@ -239,6 +239,17 @@ pub enum ListQuery {
         /// Items at most.
         limit: u32,
     },
+    /// Reports of messages and members, newest first.
+    Reports {
+        /// Open ones, or those that are not.
+        open: bool,
+        /// Those before this number; 0 for the newest.
+        before: u64,
+        /// Who looks: those about this user are not told.
+        viewer: UserId,
+        /// Items at most.
+        limit: u32,
+    },
     /// What moderators did, newest first.
     Acts {
         /// Those before this number; 0 for the newest.
@@ -277,6 +288,8 @@ pub enum Listed {
     Requests(Vec<JoinRequest>),
     /// What moderators did.
     Acts(Vec<Act>),
+    /// Reports.
+    Reports(Vec<Report>),
 }
 
 /// Highest numbers of a room.

@@ -117,6 +117,10 @@ impl ErasePolicy {
             "rooms",
             "the account's id, without name or number, where it was a member, wrote or reacted",
         ));
+        places.push(stays(
+            "reports",
+            "messages that were reported, and what the account reported, until those reports are resolved and old",
+        ));
         places.push(stays("the carrier of codes", "the number, in the carrier's own records"));
         Receipt { user: user.to_string(), erased_at: wall.0, places }
     }

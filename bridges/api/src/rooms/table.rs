@@ -63,7 +63,10 @@ impl Route {
 
 /// All rows.
 pub(super) fn routes() -> Vec<Route> {
-    [rooms(), members(), links(), asking(), messages(), positions()].into_iter().flatten().collect()
+    [rooms(), members(), links(), asking(), reports(), messages(), positions()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn rooms() -> Vec<Route> {
@@ -378,6 +381,39 @@ fn asking() -> Vec<Route> {
             "decline_request",
             "Declines a request; for moderators and above.",
         ),
+    ]
+}
+
+fn reports() -> Vec<Route> {
+    const ALL: &str = "/v1/rooms/{room}/reports";
+    vec![
+        route(Method::POST, ALL, "report", "make_report", "Reports a message, a member, or the room.")
+            .tag("members")
+            .body::<MakeReport>()
+            .gives::<Done>(200)
+            .errors(&[OF_MEMBERS, OF_KEYS, &[MessageNotFound, Conflict, LimitReached, TooLarge]]),
+        route(
+            Method::GET,
+            ALL,
+            "reports",
+            "list_reports",
+            "A page of the reports of messages and members; for moderators and above.",
+        )
+        .tag("members")
+        .query::<ReportPage>()
+        .gives::<Reports>(200)
+        .errors(&[OF_MEMBERS, &[Forbidden]]),
+        route(
+            Method::POST,
+            "/v1/rooms/{room}/reports/resolve",
+            "resolve_report",
+            "resolve_report",
+            "Says what came of a report; for moderators and above.",
+        )
+        .tag("members")
+        .body::<ResolveReport>()
+        .gives::<Done>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, Conflict, TooLarge]]),
     ]
 }
 

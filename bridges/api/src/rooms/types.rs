@@ -217,9 +217,11 @@ macro_rules! object {
 
 mod asking;
 mod links;
+mod reports;
 
 pub(crate) use asking::*;
 pub(crate) use links::*;
+pub(crate) use reports::*;
 
 // ---- requests -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ use lynk_model::{
 };
 use tokio_postgres::Row;
 
-use super::{asking, links, moderation};
+use super::{asking, links, moderation, reports};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Database, Session, Verdict};
@@ -46,6 +46,10 @@ pub(super) async fn apply(
                 MetaChange::Withdraw => asking::withdraw(session, command).await?,
                 MetaChange::Accept { user } => asking::accept(session, command, room, *user).await?,
                 MetaChange::Decline { user } => asking::decline(session, command, *user).await?,
+                MetaChange::Report(report) => {
+                    reports::make(session, command, room, report, moderation_life_millis).await?
+                }
+                MetaChange::Resolve(resolution) => reports::resolve(session, command, resolution).await?,
             };
             let MetaOutcome::Applied { version, event } = &outcome else {
                 return Ok(Verdict::Rollback(outcome));
@@ -165,8 +169,11 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
         | MetaChange::Link(_)
         | MetaChange::Unlink { .. }
         | MetaChange::Withdraw
+        | MetaChange::Resolve(_)
         | MetaChange::Decline { .. } => locks,
-        MetaChange::Enter { .. } | MetaChange::Ask { .. } => user(locks, &command.actor),
+        MetaChange::Enter { .. } | MetaChange::Ask { .. } | MetaChange::Report(_) => {
+            user(locks, &command.actor)
+        }
         MetaChange::Accept { user: joins } => user(user(locks, joins), &command.actor),
         MetaChange::Block { by, user: whom, .. } => user(user(locks, by), whom),
     };

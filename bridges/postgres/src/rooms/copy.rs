@@ -7,12 +7,12 @@ use futures_util::future::try_join_all;
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
-use lynk_model::{DirectFrom, LoadedRoom, StoreError};
+use lynk_model::{DirectFrom, LoadedRoom, Report, StoreError};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::change::{put_direct_from, put_row};
-use super::{PostgresRooms, asking, links, load, moderation};
+use super::{PostgresRooms, asking, links, load, moderation, reports};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Held, Session, Verdict, count};
@@ -65,6 +65,7 @@ impl Dump for RoomsSnapshot {
             "rooms.hidden",
             "rooms.direct_from",
             "rooms.moderation",
+            "rooms.reports",
         ];
         count(&self.0, &tables).await
     }
@@ -73,6 +74,14 @@ impl Dump for RoomsSnapshot {
 async fn page(session: &Session, mark: &RoomsMark, limit: i64) -> Result<Rows, Fault> {
     let rows = match mark {
         RoomsMark::Rooms(after) => return rooms(session, *after, limit).await,
+        RoomsMark::Reports(room, number) => {
+            let found = reports::after(session, *room, *number, limit).await?;
+            let row = |report: Report| {
+                let mark = RoomsMark::Reports(report.room, report.number);
+                (RoomsRow::Report(Box::new(report)), mark)
+            };
+            return Ok(found.into_iter().map(row).collect());
+        }
         RoomsMark::Names(after) => {
             let sql = "SELECT digest, folded, room, freed FROM rooms.names
                 WHERE digest > $1 ORDER BY digest LIMIT $2";
@@ -108,6 +117,11 @@ async fn page(session: &Session, mark: &RoomsMark, limit: i64) -> Result<Rows, F
 
 fn one(mark: &RoomsMark, row: &Row) -> Result<(RoomsRow, RoomsMark), Fault> {
     Ok(match mark {
+        RoomsMark::Reports(..) => {
+            let report = reports::report(row)?;
+            let mark = RoomsMark::Reports(report.room, report.number);
+            (RoomsRow::Report(Box::new(report)), mark)
+        }
         RoomsMark::Rooms(_) | RoomsMark::Names(_) => {
             let (digest, folded, freed): (&[u8], String, Option<i64>) =
                 (get(row, 0)?, get(row, 1)?, get(row, 3)?);
@@ -177,6 +191,10 @@ async fn under_key(session: &Session, row: &RoomsRow) -> Result<Option<RoomsRow>
             let sql = "SELECT user_id, who FROM rooms.direct_from WHERE user_id = $1";
             (RoomsMark::DirectFrom(*user), session.row(sql, &[&uuid(user.0)]).await?)
         }
+        RoomsRow::Report(report) => {
+            let there = reports::one(session, report.room, report.number).await?;
+            return Ok(there.map(|there| RoomsRow::Report(Box::new(there))));
+        }
         RoomsRow::Act { room, act } => {
             let sql = "SELECT room, number, at, by_user, kind, subject, value, reason FROM rooms.moderation
                 WHERE room = $1 AND number = $2";
@@ -234,6 +252,7 @@ async fn take_out(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
         RoomsRow::DirectFrom { user, .. } => {
             return put_direct_from(session, *user, DirectFrom::Everyone).await;
         }
+        RoomsRow::Report(report) => return reports::remove(session, report.room, report.number).await,
         RoomsRow::Act { room, act } => {
             let sql = "DELETE FROM rooms.moderation WHERE room = $1 AND number = $2";
             session.execute(sql, &[&uuid(room.0), &bits(act.number)]).await?
@@ -257,6 +276,7 @@ async fn put(session: &Session, row: &RoomsRow) -> Result<(), Fault> {
         }
         RoomsRow::DirectFrom { user, from } => return put_direct_from(session, *user, *from).await,
         RoomsRow::Act { room, act } => return moderation::put(session, *room, act).await,
+        RoomsRow::Report(report) => return reports::put(session, report).await,
         RoomsRow::Hidden { user } => {
             let sql = "INSERT INTO rooms.hidden (user_id) VALUES ($1) ON CONFLICT DO NOTHING";
             session.execute(sql, &[&uuid(user.0)]).await?

@@ -13,7 +13,7 @@ use lynk_model::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{asking, links, moderation};
+use super::{asking, links, moderation, reports};
 use crate::Fault;
 use crate::column::{bits, get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Session};
@@ -123,6 +123,10 @@ pub(super) async fn list(
         }
         ListQuery::Requests { after, wall, limit } => {
             Ok(Listed::Requests(asking::open(database, room, after, wall, limit).await?))
+        }
+        ListQuery::Reports { open, before, viewer, limit } => {
+            let query = (open, before, viewer, limit);
+            Ok(Listed::Reports(reports::page(database, room, query).await?))
         }
         ListQuery::Acts { before, wall, limit } => {
             Ok(Listed::Acts(moderation::page(database, room, (before, wall, limit), life).await?))

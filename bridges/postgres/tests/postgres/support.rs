@@ -24,7 +24,7 @@ use lynk_model::port::{
 };
 use lynk_model::{
     Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaChange,
-    MetaEvent, MetaOutcome, MetaTransaction, OwnRequest, RoomRow, RoomWish, StoreError,
+    MetaEvent, MetaOutcome, MetaTransaction, OwnRequest, Report, ReportQuery, RoomRow, RoomWish, StoreError,
 };
 use lynk_postgres::{
     Connect, PostgresAccounts, PostgresMedia, PostgresNotify, PostgresRooms, Timeouts, migrate,
@@ -339,6 +339,9 @@ impl RoomStore for Waiting<PostgresRooms> {
     }
     async fn list(&self, room: RoomId, query: &ListQuery) -> Result<Listed, StoreError> {
         self.wait(self.store.list(room, query))
+    }
+    async fn reports(&self, query: &ReportQuery) -> Result<Vec<Report>, StoreError> {
+        self.wait(self.store.reports(query))
     }
     async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
         let runtime = Rc::clone(&self.runtime);

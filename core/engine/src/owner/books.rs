@@ -272,7 +272,8 @@ impl Books {
             Command::Bans { .. }
             | Command::Mutes { .. }
             | Command::Requests { .. }
-            | Command::ModerationLog { .. } => self.list(cx, room, ask, command),
+            | Command::ModerationLog { .. }
+            | Command::Reports { .. } => self.list(cx, room, ask, command),
             Command::Unsubscribe { .. } => self.ok(cx, room, ask, &Done::default()),
             Command::Hello { .. }
             | Command::Refresh { .. }

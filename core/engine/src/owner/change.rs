@@ -31,6 +31,8 @@ const TARGET_TRIES_MAX: u8 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) author: UserId,
+    /// What it says, where the store was asked; the window has no texts.
+    pub(super) text: String,
     pub(super) deleted: bool,
     /// What it says beside its text.
     pub(super) parts: Parts,
@@ -304,8 +306,8 @@ impl Target {
     /// The message that the store returned; `None` for an event that is no message.
     fn of(event: StoredEvent) -> Option<Self> {
         let StoredBody::Message(view) = event.body else { return None };
-        let MessageView { deleted, parts, reactions, .. } = view;
-        Some(Self { author: event.sender, deleted: deleted > Seq(0), parts, reactions })
+        let MessageView { text, deleted, parts, reactions, .. } = view;
+        Some(Self { author: event.sender, text, deleted: deleted > Seq(0), parts, reactions })
     }
 }
 
@@ -330,6 +332,7 @@ pub(super) fn target_in_window(room: &Room, target: Seq) -> Option<Option<Target
     Some(entry.and_then(|entry| match &entry.kind {
         Kind::Message(posted) => Some(Target {
             author: entry.sender,
+            text: String::new(),
             deleted: posted.deleted > Seq(0),
             parts: posted.parts.as_deref().cloned().unwrap_or_default(),
             reactions: posted.reactions.clone(),

@@ -1,4 +1,4 @@
-//! `about`, `pins`, `bans`, `mutes`, `requests`, `moderation_log`: what a room is, and its lists.
+//! `about`, `pins`, `bans`, `mutes`, `requests`, `moderation_log`, `reports`: what a room is, and its lists.
 //!
 //! Thread: the shard. What memory has is answered from there; pages of lists come from the room store. Invariants: a page is for
 //! whoever may see it when it leaves. Limits: `history_page_max` items; pins and settings fit one answer. What can fail: the checks,
@@ -6,15 +6,21 @@
 
 use lynk_domain::{Action, Millis, Role, RoomKind, Seq, UserId, allowed};
 use lynk_model::{
-    JOIN_REQUEST_LIFE_MILLIS, JoinRequest, ListQuery, Listed, Sentence, SentenceKind, StoreReply,
+    JOIN_REQUEST_LIFE_MILLIS, JoinRequest, ListQuery, Listed, Report, Sentence, SentenceKind, StoreReply,
     StoreRequest,
 };
 use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar};
 
 use super::books::{Ask, Books, Held, Pending, store_reject};
+use super::metadata::encode_report;
 use super::moderation::encode_act;
 use super::room::Room;
 use crate::context::Context;
+
+/// Reports of a page: each may have a text.
+const REPORTS_MAX: u32 = 10;
+/// Bytes of JSON that the texts of a page's reports may be; the first one is told in any case.
+const REPORTS_BYTES: usize = 192 << 10;
 
 /// A page that the store reads.
 #[derive(Debug)]
@@ -32,6 +38,7 @@ enum List {
     Mutes,
     Requests,
     Acts,
+    Reports,
 }
 
 impl List {
@@ -39,7 +46,7 @@ impl List {
     fn action(self) -> Action {
         match self {
             Self::Bans => Action::Ban,
-            Self::Mutes | Self::Acts => Action::Kick,
+            Self::Mutes | Self::Acts | Self::Reports => Action::Kick,
             Self::Requests => Action::Invite,
         }
     }
@@ -51,6 +58,7 @@ impl List {
             Self::Mutes => ("mutes", "mutes"),
             Self::Requests => ("requests", "requests"),
             Self::Acts => ("moderation_log", "acts"),
+            Self::Reports => ("reports", "reports"),
         }
     }
 }
@@ -98,6 +106,9 @@ impl Books {
             Command::Mutes { after, limit, .. } => (List::Mutes, *after, *limit),
             Command::Requests { after, limit, .. } => (List::Requests, *after, *limit),
             Command::ModerationLog { limit, .. } => (List::Acts, None, *limit),
+            Command::Reports { limit, .. } => {
+                (List::Reports, None, Some(limit.unwrap_or(REPORTS_MAX).min(REPORTS_MAX)))
+            }
             _ => return self.refuse(cx, room, ask, ErrorCode::UnknownOp.into()),
         };
         if let Err(reject) = may_see(cx, room, ask.user, list) {
@@ -115,6 +126,13 @@ impl Books {
             List::Bans => sentences(SentenceKind::Ban),
             List::Mutes => sentences(SentenceKind::Mute),
             List::Requests => ListQuery::Requests { after, wall, limit: more },
+            List::Reports => {
+                let Command::Reports { open, before, .. } = command else {
+                    return self.refuse(cx, room, ask, ErrorCode::UnknownOp.into());
+                };
+                let (open, before) = (*open, before.unwrap_or(0));
+                ListQuery::Reports { open, before, viewer: ask.user, limit: more }
+            }
             List::Acts => {
                 let before = if let Command::ModerationLog { before, .. } = command { *before } else { None };
                 ListQuery::Acts { before: before.unwrap_or(0), wall, limit: more }
@@ -151,6 +169,12 @@ impl Books {
                 Listed::Sentences(rows) => {
                     rows.iter().take(wait.limit).for_each(|row| encode_sentence(&mut json, row));
                     rows.len()
+                }
+                Listed::Reports(rows) => {
+                    let told = told_reports(rows).min(wait.limit);
+                    rows.iter().take(told).for_each(|row| encode_report(&mut json, row));
+                    // Those that are cut off are more, too.
+                    if told < rows.len() { wait.limit + 1 } else { told }
                 }
                 Listed::Acts(rows) => {
                     rows.iter().take(wait.limit).for_each(|row| encode_act(&mut json, row));
@@ -217,4 +241,48 @@ fn encode_request(json: &mut Json<'_>, request: &JoinRequest) {
         json.key("text").text(&request.text);
     }
     json.close(b'}');
+}
+
+/// How many of the first reports fit a page.
+fn told_reports(reports: &[Report]) -> usize {
+    let escaped = |text: &str| -> usize {
+        let bytes = text.bytes();
+        bytes.map(|byte| if byte < b' ' { 6 } else { 1 + usize::from(matches!(byte, b'"' | b'\\')) }).sum()
+    };
+    let mut bytes = 0;
+    let fits = |report: &&Report| {
+        bytes += escaped(&report.text) + escaped(&report.comment) + escaped(&report.note) + 512;
+        bytes <= REPORTS_BYTES
+    };
+    reports.iter().take_while(fits).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use lynk_domain::{Millis, RoomId};
+    use lynk_model::{REPORT_TEXT_BYTES_MAX, ReportKind, ReportReason};
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_reports_ends_where_their_texts_fill_it() {
+        let report = |text: &str| Report {
+            room: RoomId([1; 16]),
+            number: 1,
+            reporter: UserId([1; 16]),
+            kind: ReportKind::Message,
+            user: UserId([2; 16]),
+            seq: Seq(1),
+            reason: ReportReason::Spam,
+            comment: String::new(),
+            text: text.repeat(REPORT_TEXT_BYTES_MAX),
+            at: Millis(1),
+            outcome: None,
+            by: UserId::NIL,
+            done: Millis(0),
+            note: String::new(),
+        };
+        let told = |text: &str| told_reports(&vec![report(text); 10]);
+        assert_eq!((told(""), told("x"), told("\""), told("\n")), (10, 10, 5, 1));
+    }
 }

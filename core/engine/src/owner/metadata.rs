@@ -13,6 +13,7 @@
 
 mod apply;
 mod links;
+mod reports;
 mod requests;
 mod rules;
 
@@ -27,6 +28,7 @@ use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_error, encode_ok};
 use smallvec::SmallVec;
 
 use self::apply::append_intent;
+pub(super) use self::reports::encode_report;
 pub use self::rules::check_room_name;
 
 use self::rules::Planned;
@@ -351,6 +353,14 @@ impl Books {
                 let reject = requests::gone(room, tx.actor, cx.now.wall);
                 self.finish(cx, room, asker, Err(reject));
             }
+            MetaOutcome::NoReport => {
+                let reject = Reject::because(ErrorCode::Conflict, "there is no such open report");
+                self.finish(cx, room, asker, Err(reject));
+            }
+            MetaOutcome::Exists if matches!(tx.change, MetaChange::Report(_)) => {
+                let reject = Reject::because(ErrorCode::Conflict, "you have reported this already");
+                self.finish(cx, room, asker, Err(reject));
+            }
             MetaOutcome::Declined => {
                 let reject = Reject::because(ErrorCode::Forbidden, requests::DECLINED);
                 self.finish(cx, room, asker, Err(reject));
@@ -398,6 +408,7 @@ impl Books {
                     MetaChange::Block { .. } => "you block as many users as you may",
                     MetaChange::Link(_) => links::TOO_MANY,
                     MetaChange::Ask { .. } => requests::TOO_MANY,
+                    MetaChange::Report(_) => reports::TOO_MANY,
                     _ => "the user is in as many rooms as a user may be",
                 };
                 self.finish(cx, room, asker, Err(Reject::because(ErrorCode::LimitReached, detail)));

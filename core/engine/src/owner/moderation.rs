@@ -77,6 +77,7 @@ pub(super) fn encode_act(json: &mut Json<'_>, act: &Act) {
     match act.kind {
         ActKind::Banned | ActKind::Muted if act.value > 0 => _ = json.key("until").time(Millis(act.value)),
         ActKind::MessageDeleted => _ = json.key("seq").number(act.value),
+        ActKind::ReportResolved => _ = json.key("report").number(act.value),
         ActKind::Role => {
             if let Some(role) = u8::try_from(act.value).ok().and_then(Role::from_u8) {
                 json.key("role").text(role.name());

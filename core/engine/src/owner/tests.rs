@@ -14,6 +14,7 @@ mod moderation;
 mod paging;
 mod random;
 mod replicated;
+mod reports;
 mod requests;
 mod retention;
 mod rooms;

@@ -1,6 +1,7 @@
 //! Commands about rooms and members.
 
 use lynk_domain::{LinkId, Role, RoomId, RoomKind, UserId};
+use lynk_model::{ReportOutcome, ReportReason};
 
 use super::envelope::{Envelope, invalid, missing, parse_name, take, view};
 use super::rare::Rare;
@@ -114,6 +115,38 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
         "my_requests" => Command::MyRequests { after: e.after_id()?.map(RoomId), limit: e.limit },
         "requests" => Command::Requests { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
         "moderation_log" => Command::ModerationLog { room: e.room()?, before: e.before, limit: e.limit },
+        "report" => {
+            let mut rare = Rare::of(text)?;
+            let reason = parse_name("reason", Some(&*rare.reason()), ReportReason::parse)?;
+            Command::Report {
+                room: e.room()?,
+                key: e.key()?,
+                seq: e.seq.map(|_| e.seq()).transpose()?,
+                user: e.user.as_ref().map(|id| UserId(id.0)),
+                reason: reason.ok_or_else(|| missing("reason"))?,
+                comment: take(&mut rare.comment).unwrap_or_default(),
+            }
+        }
+        "reports" => {
+            let rare = Rare::of(text)?;
+            let open = match view(&rare.state) {
+                None | Some("open") => true,
+                Some("resolved") => false,
+                Some(_) => return Err(invalid("state", "has no such value")),
+            };
+            Command::Reports { room: e.room()?, open, before: e.before, limit: e.limit }
+        }
+        "resolve_report" => {
+            let mut rare = Rare::of(text)?;
+            let outcome = parse_name("outcome", view(&rare.outcome), ReportOutcome::parse)?;
+            Command::ResolveReport {
+                room: e.room()?,
+                number: rare.number.ok_or_else(|| missing("number"))?,
+                key: e.key()?,
+                outcome: outcome.ok_or_else(|| missing("outcome"))?,
+                note: take(&mut rare.note).unwrap_or_default(),
+            }
+        }
         "accept_request" | "decline_request" => Command::AnswerRequest {
             room: e.room()?,
             user: e.user()?,

@@ -53,6 +53,15 @@ pub(super) struct Rare<'a> {
     pub(super) uses: Option<u32>,
     #[serde(borrow)]
     pub(super) cursor: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) comment: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) state: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) outcome: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) note: Option<Text<'a>>,
+    pub(super) number: Option<u64>,
 }
 
 /// `null` is the nil id: that there is none is said, too.

@@ -8,7 +8,7 @@ use lynk_api::accounts::{Across, Blocks, Listing};
 use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::RoomStore as _;
-use lynk_model::{DirectFrom, RoomWish, StoreError};
+use lynk_model::{DirectFrom, MetaOutcome, Report, ReportQuery, Resolution, RoomWish, StoreError};
 use lynk_postgres::grants::{ACCOUNTS, MIGRATE, NOTIFY, ROOMS};
 use lynk_postgres::{
     AccountsSnapshot, Connect, Fault, FaultKind, NotifySnapshot, PostgresAccounts, PostgresNotify,
@@ -227,6 +227,15 @@ impl RoomPeople for RoomsBeside {
 
     fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> RoomsAnswer<'_, bool> {
         self.read(async move |rooms| rooms.set_wish(room, user, wish).await)
+    }
+
+    fn reports(&self, query: ReportQuery) -> RoomsAnswer<'_, Vec<Report>> {
+        self.read(async move |rooms| rooms.reports(&query).await)
+    }
+
+    fn resolve(&self, room: RoomId, resolution: Resolution, wall: Millis) -> RoomsAnswer<'_, bool> {
+        let tx = crate::accounts::decision(room, resolution, wall);
+        self.read(async move |rooms| Ok(matches!(rooms.apply(&tx).await?, MetaOutcome::Applied { .. })))
     }
 }
 

@@ -425,3 +425,48 @@ fn public_rooms_are_discovered_and_invite_only_ones_are_asked() {
         );
     });
 }
+
+#[test]
+fn an_operator_sees_and_resolves_every_report() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = Server::start(temp.path(), &NO_RATES);
+    let (mut alice, _) = caller(&server);
+    let (mut bob, bob_id) = caller(&server);
+    let k = || key().to_string();
+    let made = alice.good("POST", "/v1/rooms", json!({"key": k(), "name": name()}), 201);
+    let at = |rest: &str| format!("/v1/rooms/{}{rest}", made["room"].as_str().expect("an id"));
+    let say = json!({"key": k(), "text": "buy this"});
+    let seq = alice.good("POST", &at("/messages"), say, 201)["seq"].clone();
+    bob.good("POST", &at("/join"), json!({"key": k()}), 200);
+    let report = json!({"key": k(), "seq": seq, "reason": "spam", "comment": "every day"});
+    bob.good("POST", &at("/reports"), report.clone(), 200);
+    bob.good("POST", &at("/reports"), report, 200);
+    bob.good("POST", &at("/reports"), json!({"key": k(), "reason": "illegal"}), 200);
+    let own = alice.good("GET", &at("/reports"), Value::Null, 200);
+    assert_eq!(own["reports"], json!([]), "whom it is about does not see it");
+    bob.bad("GET", &at("/reports"), Value::Null, 403, "forbidden");
+    let lynk = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(crate::support::LYNK);
+        let out = command.arg("reports").args(arguments).args(["-o", "json", "--data"]).arg(temp.path());
+        let out = out.output().expect("lynk can be started");
+        let told: Value = serde_json::from_slice(&out.stdout).unwrap_or(Value::Null);
+        (out.status.code(), told)
+    };
+    let (_, listed) = lynk(&["list"]);
+    let found = listed["reports"].as_array().expect("a list");
+    assert_eq!((found.len(), &found[0]["kind"], &found[1]["reporter"]), (2, &json!("room"), &json!(bob_id)));
+    let named = found[1]["report"].as_str().expect("a name");
+    let (_, shown) = lynk(&["show", "--report", named]);
+    assert_eq!(
+        (&shown["text"], &shown["comment"], &shown["seq"]),
+        (&json!("buy this"), &json!("every day"), &seq)
+    );
+    let resolve = ["resolve", "--report", named, "--outcome", "other", "--note", "warned"];
+    let (code, resolved) = lynk(&resolve);
+    assert_eq!((code, &resolved["outcome"], &resolved["note"]), (Some(0), &json!("other"), &json!("warned")));
+    assert_eq!(lynk(&resolve).0, Some(4), "once");
+    assert_eq!(lynk(&["resolve", "--report", "x", "--outcome", "other"]).0, Some(2));
+    assert_eq!(lynk(&["list"]).1["reports"].as_array().map(Vec::len), Some(1));
+    assert_eq!(lynk(&["list", "--resolved"]).1["reports"].as_array().map(Vec::len), Some(1));
+    assert!(server.stop().success());
+}

@@ -7,7 +7,7 @@ use lynk_model::{
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
-use super::{asking, links, moderation};
+use super::{asking, links, moderation, reports};
 use crate::Fault;
 use crate::sqlite::{bits, commit, number};
 
@@ -39,6 +39,8 @@ pub(super) fn apply(
         MetaChange::Withdraw => asking::withdraw(&tx, command)?,
         MetaChange::Accept { user } => asking::accept(&tx, command, *user)?,
         MetaChange::Decline { user } => asking::decline(&tx, command, *user)?,
+        MetaChange::Report(report) => reports::make(&tx, command, report, moderation_life_millis)?,
+        MetaChange::Resolve(resolution) => reports::resolve(&tx, command, resolution)?,
     };
     let MetaOutcome::Applied { version, event } = &outcome else {
         return Ok(outcome);

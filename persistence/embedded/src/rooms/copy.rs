@@ -6,11 +6,11 @@ use std::path::Path;
 use lynk_domain::{Key, Millis, RoomId, Seq, UserId};
 use lynk_model::dump::{DumpPage, RoomsMark, RoomsRow};
 use lynk_model::port::{Dump, Fill, LastFault, StoreFault};
-use lynk_model::{DirectFrom, LoadedRoom, Personal, StoreError};
+use lynk_model::{DirectFrom, LoadedRoom, Personal, Report, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::change::put_row;
-use super::{Rooms, asking, change, links, load, moderation};
+use super::{Rooms, asking, change, links, load, moderation, reports};
 use crate::sqlite::{bits, commit, number, snapshot};
 use crate::{Fault, OpenError};
 
@@ -57,6 +57,15 @@ impl Dump for RoomsSnapshot {
             RoomsMark::Hidden(after) => hidden(&self.connection, *after, limit),
             RoomsMark::DirectFrom(after) => direct_from(&self.connection, *after, limit),
             RoomsMark::Acts(room, number) => acts(&self.connection, *room, *number, limit),
+            RoomsMark::Reports(room, number) => {
+                reports::after(&self.connection, *room, *number, limit).map(|found| {
+                    let row = |report: Report| {
+                        let mark = RoomsMark::Reports(report.room, report.number);
+                        (RoomsRow::Report(Box::new(report)), mark)
+                    };
+                    found.into_iter().map(row).collect()
+                })
+            }
         };
         let rows = found.map_err(|fault| {
             let error = fault.store_error();
@@ -198,6 +207,7 @@ fn take_out(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault>
                 let sql = "DELETE FROM moderation WHERE room = ?1 AND number = ?2";
                 tx.prepare_cached(sql)?.execute(params![room.0, bits(act.number)])?;
             }
+            RoomsRow::Report(report) => reports::remove(&tx, report.room, report.number)?,
             RoomsRow::Result { actor, room, key, .. } => {
                 let sql = "DELETE FROM results WHERE actor = ?1 AND room = ?2 AND key = ?3";
                 tx.prepare_cached(sql)?.execute(params![actor.0, room.0, key.0])?;
@@ -219,6 +229,7 @@ fn fill(connection: &mut Connection, rows: &[RoomsRow]) -> Result<(), Fault> {
             RoomsRow::Hidden { user } => change::set_hidden(&tx, *user, true)?,
             RoomsRow::DirectFrom { user, from } => change::set_direct_from(&tx, *user, *from)?,
             RoomsRow::Act { room, act } => moderation::put(&tx, *room, act)?,
+            RoomsRow::Report(report) => reports::put(&tx, report)?,
             RoomsRow::Block { by, user, room } => {
                 let sql = "INSERT OR REPLACE INTO blocks (by, user, room) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(sql)?.execute(params![by.0, user.0, room.0])?;

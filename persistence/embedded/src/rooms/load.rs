@@ -141,6 +141,10 @@ pub(super) fn list(
         ListQuery::Requests { after, wall, limit } => {
             Ok(Listed::Requests(super::asking::open(connection, room, after, wall, limit)?))
         }
+        ListQuery::Reports { open, before, viewer, limit } => {
+            let query = (open, before, viewer, limit);
+            Ok(Listed::Reports(super::reports::page(connection, room, query)?))
+        }
         ListQuery::Acts { before, wall, limit } => {
             let acts = super::moderation::page(connection, room, (before, wall, limit), life)?;
             Ok(Listed::Acts(acts))

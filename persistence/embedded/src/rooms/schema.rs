@@ -181,4 +181,28 @@ CREATE INDEX moderation_by_age ON moderation (at);
 -- Whether a message's deletion is kept.
 CREATE INDEX moderation_of_messages ON moderation (room, value) WHERE kind = 9;
 ",
+    r"
+-- What people report, by numbers of each room. `outcome` and `done` are 0 while it is open.
+CREATE TABLE reports (
+    room BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    reporter BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    user BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    comment TEXT NOT NULL,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    by BLOB NOT NULL,
+    done INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (room, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reports_by_reporter ON reports (reporter, at);
+CREATE INDEX reports_open ON reports (room, number) WHERE outcome = 0;
+CREATE INDEX reports_by_age ON reports (at, room, number);
+CREATE INDEX reports_resolved ON reports (done) WHERE outcome > 0;
+",
 ];

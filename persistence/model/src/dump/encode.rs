@@ -294,6 +294,23 @@ impl RoomsRow {
                 out.number(act.value);
                 out.bytes(act.reason.as_bytes());
             }
+            Self::Report(report) => {
+                out.byte(8);
+                out.id(report.room.0);
+                out.number(report.number);
+                out.id(report.reporter.0);
+                out.byte(report.kind as u8);
+                out.id(report.user.0);
+                out.number(report.seq.0);
+                out.byte(report.reason as u8);
+                out.bytes(report.comment.as_bytes());
+                out.bytes(report.text.as_bytes());
+                out.number(report.at.0);
+                out.byte(report.outcome.map_or(0, |outcome| outcome as u8));
+                out.id(report.by.0);
+                out.number(report.done.0);
+                out.bytes(report.note.as_bytes());
+            }
         }
     }
 
@@ -319,6 +336,10 @@ impl RoomsRow {
             Self::Act { room, act } => {
                 out.tagged(7, &room.0);
                 out.number(act.number);
+            }
+            Self::Report(report) => {
+                out.tagged(8, &report.room.0);
+                out.number(report.number);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod moderation;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,8 +14,8 @@ use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
     Act, BLOCKS_PER_USER_MAX, DirectFrom, DiscoverQuery, Discovered, JoinRequest, LINKS_PER_ROOM_MAX, Link,
     ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
-    MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, OwnRequest, Personal, RoomRow, RoomWish, Sentence,
-    SentenceKind, StoreError, rooms_max, unique_name,
+    MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, OwnRequest, Personal, Report, ReportQuery, RoomRow,
+    RoomWish, Sentence, SentenceKind, StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -31,6 +32,8 @@ pub struct MemoryRooms {
     direct_from: BTreeMap<UserId, DirectFrom>,
     /// What moderators did, by room and number.
     acts: BTreeMap<(RoomId, u64), Act>,
+    /// What people report, by room and number.
+    reports: BTreeMap<(RoomId, u64), Report>,
 }
 
 /// One room's rows.
@@ -326,6 +329,8 @@ impl RoomStore for MemoryRooms {
             | MetaChange::Withdraw
             | MetaChange::Accept { .. }
             | MetaChange::Decline { .. } => self.asking(tx),
+            MetaChange::Report(report) => self.report(tx, report),
+            MetaChange::Resolve(resolution) => self.resolve(tx, resolution),
         };
         if let MetaOutcome::Applied { version, .. } = outcome
             && !tx.key.is_nil()
@@ -500,8 +505,15 @@ impl RoomStore for MemoryRooms {
                 let open = rows.filter(|row| row.user > after && row.is_open(wall));
                 Listed::Requests(open.take(limit as usize).cloned().collect())
             }
+            ListQuery::Reports { open, before, viewer, limit } => {
+                Listed::Reports(self.reports_of(room, (open, before, viewer, limit)))
+            }
             ListQuery::Acts { before, wall, limit } => Listed::Acts(self.acts(room, before, wall, limit)),
         })
+    }
+
+    async fn reports(&self, query: &ReportQuery) -> Result<Vec<Report>, StoreError> {
+        Ok(self.all_reports(query))
     }
 
     async fn note(&mut self, room: RoomId, act: &Act) -> Result<(), StoreError> {
@@ -587,6 +599,14 @@ impl Dump for MemoryRooms {
                     (row, RoomsMark::Acts(*room, *number))
                 }));
             }
+            RoomsMark::Reports(room, number) => {
+                let later =
+                    self.reports.range((Bound::Excluded((*room, *number)), Bound::Unbounded)).take(size);
+                rows.extend(later.map(|((room, number), report)| {
+                    let row = RoomsRow::Report(Box::new(report.clone()));
+                    (row, RoomsMark::Reports(*room, *number))
+                }));
+            }
         }
         Ok(DumpPage::at(mark, rows, limit))
     }
@@ -621,6 +641,9 @@ impl Fill for MemoryRooms {
                 RoomsRow::Act { room, act } => {
                     self.acts.insert((*room, act.number), act.clone());
                 }
+                RoomsRow::Report(report) => {
+                    self.reports.insert((report.room, report.number), (**report).clone());
+                }
                 RoomsRow::Name { folded, room, freed } => {
                     self.names.insert(folded.clone(), NameHolder { room: *room, freed: *freed });
                 }
@@ -653,6 +676,9 @@ impl Fill for MemoryRooms {
                 }
                 RoomsRow::Act { room, act } => {
                     self.acts.remove(&(*room, act.number));
+                }
+                RoomsRow::Report(report) => {
+                    self.reports.remove(&(report.room, report.number));
                 }
                 RoomsRow::Result { actor, room, key, .. } => {
                     self.results.remove(&(*actor, *room, *key));

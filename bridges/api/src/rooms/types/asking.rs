@@ -122,7 +122,7 @@ choice! {
     ActKind {
         Kicked = "kicked", Banned = "banned", Unbanned = "unbanned", Muted = "muted", Unmuted = "unmuted", Role = "role",
         Transferred = "transferred", Settings = "settings", MessageDeleted = "message_deleted", LinkMade = "link_made",
-        LinkEnded = "link_ended", RequestAccepted = "request_accepted", RequestDeclined = "request_declined",
+        LinkEnded = "link_ended", RequestAccepted = "request_accepted", RequestDeclined = "request_declined", ReportResolved = "report_resolved",
     }
 }
 object! {
@@ -159,6 +159,8 @@ object! {
         #[serde(default)] role: Option<Role>,
         /// Seq of the message that was deleted.
         #[serde(default)] seq: Option<u64>,
+        /// Number of the report that was resolved.
+        #[serde(default)] report: Option<u64>,
         /// Why, for people.
         #[serde(default)] reason: Option<String>,
     }

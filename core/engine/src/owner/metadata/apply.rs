@@ -144,6 +144,8 @@ impl Books {
             | MetaChange::Unlink { .. }
             | MetaChange::Ask { .. }
             | MetaChange::Withdraw
+            | MetaChange::Report(_)
+            | MetaChange::Resolve(_)
             | MetaChange::Decline { .. } => return,
         };
         let subject = event.subject().unwrap_or_default();

@@ -14,6 +14,7 @@ use super::super::change::target_in_window;
 use super::super::keys::Digest;
 use super::super::room::{Member, Room, stands};
 use super::links::{plan_enter, plan_link, plan_unlink};
+use super::reports::{plan_report, plan_resolve};
 use super::requests::{plan_answer, plan_ask, plan_withdraw};
 use crate::EngineConfig;
 
@@ -63,6 +64,8 @@ pub(super) fn key_of(command: &Command<'_>, room: RoomId) -> Key {
         | Command::RequestJoin { key, .. }
         | Command::WithdrawRequest { key, .. }
         | Command::AnswerRequest { key, .. }
+        | Command::Report { key, .. }
+        | Command::ResolveReport { key, .. }
         | Command::DeleteRoom { key, .. } => *key,
         _ => Key(room.0),
     }
@@ -116,6 +119,14 @@ pub(super) fn hash_of(command: &Command<'_>) -> u64 {
         Command::Unlink { link, .. } => digest.bytes(&[18]).bytes(&link.0),
         Command::RequestJoin { text, .. } => digest.bytes(&[19]).bytes(text.as_bytes()),
         Command::WithdrawRequest { .. } => digest.bytes(&[20]),
+        Command::Report { seq, user, reason, comment, .. } => digest
+            .bytes(&[22, *reason as u8])
+            .number(seq.map_or(0, |seq| seq.0))
+            .bytes(&user.unwrap_or_default().0)
+            .bytes(comment.as_bytes()),
+        Command::ResolveReport { number, outcome, note, .. } => {
+            digest.bytes(&[23, *outcome as u8]).number(*number).bytes(note.as_bytes())
+        }
         Command::AnswerRequest { user, accept, .. } => {
             digest.bytes(&[21]).bytes(&user.0).bytes(&flag(*accept))
         }
@@ -186,6 +197,9 @@ pub(super) fn plan(
         Command::Join { secret: Some(secret), .. } => plan_enter(room, actor, secret, now.wall, limits),
         Command::RequestJoin { text, .. } => plan_ask(room, actor, text, now.wall),
         Command::WithdrawRequest { .. } => plan_withdraw(room, actor, now.wall),
+        Command::Report { seq, user, reason, comment, .. } => {
+            plan_report(room, actor, (*seq, *user), (*reason, comment), now, found)
+        }
         _ => {
             let member = room.member(actor, now.wall)?;
             if room.kind() == RoomKind::Direct {
@@ -293,6 +307,10 @@ fn plan_inside(
         Command::Unlink { link, .. } => {
             require(role, Action::Invite)?;
             plan_unlink(room, *link)
+        }
+        Command::ResolveReport { number, outcome, note, .. } => {
+            require(role, Action::Kick)?;
+            plan_resolve(*number, *outcome, note)
         }
         Command::AnswerRequest { user, accept, .. } => {
             require(role, Action::Invite)?;

@@ -264,6 +264,28 @@ pub(super) const ROOM: &[Row] = &[
         "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
     ),
     row(
+        "report a message",
+        Some(("POST", "/v1/rooms/{room}/reports", r#"{"key":"{key}","seq":"{seq}","reason":"spam"}"#)),
+        Some(r#"{"op":"report","room":"{room}","key":"{key}","seq":"{seq}","reason":"spam"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned ok ok ok ok ok ok",
+    ),
+    row(
+        "reports",
+        Some(("GET", "/v1/rooms/{room}/reports", "")),
+        Some(r#"{"op":"reports","room":"{room}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden ok ok ok",
+    ),
+    row(
+        "resolve a report that is not there",
+        Some((
+            "POST",
+            "/v1/rooms/{room}/reports/resolve",
+            r#"{"key":"{key}","number":1,"outcome":"dismissed"}"#,
+        )),
+        Some(r#"{"op":"resolve_report","room":"{room}","key":"{key}","number":1,"outcome":"dismissed"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden conflict conflict conflict",
+    ),
+    row(
         "what moderators did",
         Some(("GET", "/v1/rooms/{room}/moderation", "")),
         Some(r#"{"op":"moderation_log","room":"{room}"}"#),

@@ -1,0 +1,117 @@
+//! Reports of messages, members and the room: who may make and resolve them.
+//!
+//! Thread: the shard. The store keeps them, counts them and decides; memory has none. What a message said is kept as the store and the journals have
+//! it then. What can fail: the checks.
+
+use lynk_domain::{Millis, Now, Seq, UserId};
+use lynk_model::{
+    MetaChange, REPORT_CHARS_MAX, REPORT_TEXT_BYTES_MAX, Report, ReportKind, ReportOutcome, ReportReason,
+    Resolution,
+};
+use lynk_protocol::{ErrorCode, Json, Reject};
+
+use super::super::books::Found;
+use super::super::room::Room;
+use super::rules::Planned;
+
+/// Why one more is not kept.
+pub(super) const TOO_MANY: &str =
+    "you have made as many reports today as you may, or the room has as many open as may be";
+
+/// `actor` reports a message, a member, or the room.
+pub(super) fn plan_report(
+    room: &Room,
+    actor: UserId,
+    (seq, user): (Option<Seq>, Option<UserId>),
+    (reason, comment): (ReportReason, &str),
+    now: Now,
+    found: &Found,
+) -> Result<Planned, Reject> {
+    let member = room.member(actor, now.wall)?;
+    let comment = checked("comment", comment)?;
+    let own = || Reject::because(ErrorCode::InvalidField, "you cannot report yourself");
+    let (kind, user, text) = match (seq, user) {
+        (Some(_), Some(_)) => {
+            let detail = "say `seq` for a message or `user` for a member, not both";
+            return Err(Reject::because(ErrorCode::InvalidField, detail));
+        }
+        (Some(seq), None) => {
+            // The window has no texts.
+            let Found::Target(target) = found else { return Ok(Planned::Look(seq)) };
+            let seen = seq >= room.shown(member).from && seq <= room.top;
+            let target = target.as_ref().filter(|target| seen && !target.deleted);
+            let target = target.ok_or(ErrorCode::MessageNotFound)?;
+            let end = target.text.floor_char_boundary(REPORT_TEXT_BYTES_MAX);
+            (ReportKind::Message, target.author, target.text[..end].to_owned())
+        }
+        (None, Some(user)) => {
+            if !room.members.contains_key(&user) {
+                return Err(Reject::because(ErrorCode::NotAMember, "that user is not a member"));
+            }
+            (ReportKind::User, user, String::new())
+        }
+        (None, None) => (ReportKind::Room, UserId::NIL, String::new()),
+    };
+    if user == actor {
+        return Err(own());
+    }
+    Ok(Planned::Change(MetaChange::Report(Box::new(Report {
+        room: room.id,
+        number: 0,
+        reporter: actor,
+        kind,
+        user,
+        seq: seq.unwrap_or_default(),
+        reason,
+        comment,
+        text,
+        at: now.wall,
+        outcome: None,
+        by: UserId::NIL,
+        done: Millis(0),
+        note: String::new(),
+    }))))
+}
+
+/// A moderator says what came of a report.
+pub(super) fn plan_resolve(number: u64, outcome: ReportOutcome, note: &str) -> Result<Planned, Reject> {
+    let resolution = Resolution { number, outcome, note: checked("note", note)? };
+    Ok(Planned::Change(MetaChange::Resolve(Box::new(resolution))))
+}
+
+fn checked(field: &str, text: &str) -> Result<String, Reject> {
+    if text.chars().any(|c| c.is_control() && c != '\n') {
+        let detail = format!("field `{field}` has control characters other than line breaks");
+        return Err(Reject::because(ErrorCode::InvalidField, detail));
+    }
+    if text.chars().count() > REPORT_CHARS_MAX {
+        let detail = format!("field `{field}` has more than {REPORT_CHARS_MAX} characters");
+        return Err(Reject::because(ErrorCode::TooLarge, detail));
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// `{"number":…,"kind":…,"user"?:…,"seq"?:…,"reason":…,"comment"?:…,"text"?:…,"at":…,"outcome"?:…,"by"?:…,"done"?:…,"note"?:…}`. Not who
+/// reported it.
+pub(in super::super) fn encode_report(json: &mut Json<'_>, report: &Report) {
+    json.open(b'{').key("number").number(report.number).key("kind").text(report.kind.name());
+    json.key("user").id(&report.user.0);
+    if report.seq > Seq(0) {
+        json.key("seq").number(report.seq.0).key("text").text(&report.text);
+    }
+    json.key("reason").text(report.reason.name());
+    if !report.comment.is_empty() {
+        json.key("comment").text(&report.comment);
+    }
+    json.key("at").time(report.at);
+    if let Some(outcome) = report.outcome {
+        json.key("outcome").text(outcome.name()).key("done").time(report.done);
+        if !report.by.is_nil() {
+            json.key("by").id(&report.by.0);
+        }
+        if !report.note.is_empty() {
+            json.key("note").text(&report.note);
+        }
+    }
+    json.close(b'}');
+}
