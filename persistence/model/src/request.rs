@@ -8,8 +8,8 @@ use lynk_domain::{
 };
 
 use crate::{
-    Attachment, Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt, RoomRow,
-    Sentence, StoredEvent,
+    Attachment, Link, MemberRow, MetaOutcome, MetaTransaction, OutboxRow, OwnedRecord, Personal, RecordAt,
+    RoomRow, Sentence, StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.

@@ -380,6 +380,101 @@ pub(crate) static KEYS: &[Key] = &[
         "Time for one try.",
     ),
     key(
+        "media.enabled",
+        Field::Switch(|c| &mut c.media.enabled),
+        "Whether people can upload pictures and files.",
+    ),
+    key(
+        "media.directory",
+        Field::Optional(|c| &mut c.media.directory),
+        "Directory of the files, which one server at a time may have. None: `blobs` in the data directory.",
+    ),
+    key(
+        "media.types",
+        Field::Words(|c| &mut c.media.types),
+        "Types that may be uploaded, such as `image/png`. Empty: all that the server knows by their first bytes; `docs/media.md` lists them.",
+    ),
+    key(
+        "media.image_bytes_max",
+        Field::U64(|c| &mut c.media.image_bytes_max, Unit::Bytes, 1, 64 * GIB),
+        "Bytes of a picture.",
+    ),
+    key(
+        "media.video_bytes_max",
+        Field::U64(|c| &mut c.media.video_bytes_max, Unit::Bytes, 1, 64 * GIB),
+        "Bytes of a film or sound.",
+    ),
+    key(
+        "media.file_bytes_max",
+        Field::U64(|c| &mut c.media.file_bytes_max, Unit::Bytes, 1, 64 * GIB),
+        "Bytes of anything else.",
+    ),
+    key(
+        "media.avatar_bytes_max",
+        Field::U64(|c| &mut c.media.avatar_bytes_max, Unit::Bytes, 1, 64 * GIB),
+        "Bytes of a picture of an account or a room.",
+    ),
+    key(
+        "media.quota_bytes",
+        Field::U64(|c| &mut c.media.quota_bytes, Unit::Bytes, 1, 1_048_576 * GIB),
+        "Bytes of all files of an account, those that are awaited among them.",
+    ),
+    key(
+        "media.uploads_per_day",
+        Field::U32(|c| &mut c.media.uploads_per_day, Unit::Count, 1, 1_000_000),
+        "Uploads that an account may begin within 24 hours.",
+    ),
+    key(
+        "media.open_max",
+        Field::U32(|c| &mut c.media.open_max, Unit::Count, 1, 10_000),
+        "Uploads of an account that are not finished.",
+    ),
+    key(
+        "media.uploads_max",
+        Field::U32(|c| &mut c.media.uploads_max, Unit::Count, 1, 10_000),
+        "Uploads at a time, of everybody; the next is answered `busy`. Each takes 256 KiB.",
+    ),
+    key(
+        "media.downloads_max",
+        Field::U32(|c| &mut c.media.downloads_max, Unit::Count, 1, 100_000),
+        "Downloads at a time, of everybody; the next is answered `busy`. Each takes 256 KiB.",
+    ),
+    key(
+        "media.idle_timeout",
+        Field::U64(|c| &mut c.media.idle_millis, Unit::Millis, 100, 600_000),
+        "Time in which the next bytes of an upload must come, or those of a download be taken.",
+    ),
+    key(
+        "media.rate_min",
+        Field::U64(|c| &mut c.media.rate_min, Unit::Bytes, 0, GIB),
+        "Bytes a second that an upload must have on average after its first half minute.",
+    ),
+    key(
+        "media.unfinished_after",
+        Field::U64(|c| &mut c.media.unfinished_millis, Unit::Millis, 1_000, 7 * DAY),
+        "Age at which an upload that is not finished is given up.",
+    ),
+    key(
+        "media.unused_after",
+        Field::U64(|c| &mut c.media.unused_millis, Unit::Millis, 1_000, 30 * DAY),
+        "Age at which a file that nobody put anywhere is given up.",
+    ),
+    key(
+        "media.sweep_every",
+        Field::U64(|c| &mut c.media.sweep_millis, Unit::Millis, 100, DAY),
+        "Time between two looks for files that nobody needs any more.",
+    ),
+    key(
+        "media.scan_command",
+        Field::Words(|c| &mut c.media.scan_command),
+        "Program that looks for harmful files, and its arguments; the path of the file follows. It ends with 0 for a clean file and 1 for a harmful one; with anything else, or too late, the file waits and is tried again. Nobody gets a file before. None: no such look.",
+    ),
+    key(
+        "media.scan_timeout",
+        Field::U64(|c| &mut c.media.scan_millis, Unit::Millis, 100, 3_600_000),
+        "Time that it has for a file.",
+    ),
+    key(
         "rooms.default_level",
         Field::Choice(|c| &mut c.room_level),
         "Durability of acknowledgements in rooms that were created without one. `memory`: accepted; `local`: synced to the journal; `replicated`: confirmed by an outside store.",
