@@ -22,6 +22,7 @@ use lynk_domain::{
 };
 use lynk_engine::{Effects, Engine, EngineConfig, Input, Slot};
 use lynk_model::memory::{MemoryMessages, MemoryRecords, MemoryRooms};
+use lynk_model::port::NoFiles;
 use lynk_model::{SourceId, execute};
 
 /// Subscribers beside the sender in stage `fanout`.
@@ -166,7 +167,7 @@ impl World {
                 continue;
             }
             for (id, request) in requests {
-                let future = execute(&request, &self.messages, &mut self.rooms, &mut self.records);
+                let future = execute(&request, &self.messages, &mut self.rooms, &mut self.records, &NoFiles);
                 let reply = pollster::block_on(future);
                 self.engine.handle(self.now, Input::Reply { id, reply }, &mut self.effects);
             }
