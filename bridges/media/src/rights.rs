@@ -8,7 +8,7 @@ use lynk_api::{ApiError, Shards};
 use lynk_domain::{Millis, RoomId};
 use lynk_engine::Principal;
 use lynk_model::media::{Media, MediaState, Purpose};
-use lynk_protocol::ErrorCode;
+use lynk_protocol::{ErrorCode, write_time};
 use serde_json::{Map, Value, json};
 
 use crate::missing;
@@ -70,11 +70,18 @@ async fn in_room(
     if about["visibility"] != "since_join" {
         return Ok(());
     }
-    // The first that a member may see from then on: a gap, where something before may not be seen.
-    let asked = json!({"op": "history", "room": room.to_string(), "at": said.0, "limit": 1});
+    // What was said before one came is a gap; the first that is told behind it is that one came. Times are of one form, so they compare as text.
+    let asked = json!({"op": "history", "room": room.to_string(), "at": said.0, "all": true, "limit": 2});
     let page = ask(shards, reader, asked).await.map_err(hidden)?;
-    let first = &page["events"][0];
-    if first["ev"] == "gap" && first["reason"] == "not_visible" { Err(missing()) } else { Ok(()) }
+    let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let Some(first) = events.first() else { return Ok(()) };
+    if first["ev"] != "gap" || first["reason"] != "not_visible" {
+        return Ok(());
+    }
+    let mut then = Vec::new();
+    write_time(&mut then, said);
+    let came = events.iter().find_map(|event| event["time"].as_str());
+    if came.is_some_and(|came| came.as_bytes() <= &then[..]) { Ok(()) } else { Err(missing()) }
 }
 
 /// A refusal that tells nothing of what is there.

@@ -43,6 +43,16 @@ macro_rules! time {
     };
 }
 
+macro_rules! media {
+    ($name:literal, $field:ident, $kind:ident, $unit:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("media.", $name),
+            Field::$kind(|c| &mut c.media.$field, Unit::$unit, $low, $high),
+            $effect,
+        )
+    };
+}
+
 /// Every key, section by section. The order is that of the documentation.
 pub(crate) static KEYS: &[Key] = &[
     key(
@@ -394,41 +404,17 @@ pub(crate) static KEYS: &[Key] = &[
         Field::Words(|c| &mut c.media.types),
         "Types that may be uploaded, such as `image/png`. Empty: all that the server knows by their first bytes; `docs/media.md` lists them.",
     ),
-    key(
-        "media.image_bytes_max",
-        Field::U64(|c| &mut c.media.image_bytes_max, Unit::Bytes, 1, 64 * GIB),
-        "Bytes of a picture.",
-    ),
-    key(
-        "media.video_bytes_max",
-        Field::U64(|c| &mut c.media.video_bytes_max, Unit::Bytes, 1, 64 * GIB),
-        "Bytes of a film or sound.",
-    ),
-    key(
-        "media.file_bytes_max",
-        Field::U64(|c| &mut c.media.file_bytes_max, Unit::Bytes, 1, 64 * GIB),
-        "Bytes of anything else.",
-    ),
-    key(
-        "media.avatar_bytes_max",
-        Field::U64(|c| &mut c.media.avatar_bytes_max, Unit::Bytes, 1, 64 * GIB),
-        "Bytes of a picture of an account or a room.",
-    ),
+    media!("image_bytes_max", image_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of a picture."),
+    media!("video_bytes_max", video_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of a film or sound."),
+    media!("file_bytes_max", file_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of anything else."),
+    media!("avatar_bytes_max", avatar_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of an avatar."),
     key(
         "media.quota_bytes",
         Field::U64(|c| &mut c.media.quota_bytes, Unit::Bytes, 1, 1_048_576 * GIB),
         "Bytes of all files of an account, those that are awaited among them.",
     ),
-    key(
-        "media.uploads_per_day",
-        Field::U32(|c| &mut c.media.uploads_per_day, Unit::Count, 1, 1_000_000),
-        "Uploads that an account may begin within 24 hours.",
-    ),
-    key(
-        "media.open_max",
-        Field::U32(|c| &mut c.media.open_max, Unit::Count, 1, 10_000),
-        "Uploads of an account that are not finished.",
-    ),
+    media!("uploads_per_day", uploads_per_day, U32, Count, 1, 1_000_000, "Uploads of an account in a day."),
+    media!("open_max", open_max, U32, Count, 1, 10_000, "Uploads of an account that are not finished."),
     key(
         "media.uploads_max",
         Field::U32(|c| &mut c.media.uploads_max, Unit::Count, 1, 10_000),

@@ -262,7 +262,7 @@ fn what_is_not_allowed_is_refused_before_a_link_or_when_it_is_looked_at() {
     }
     assert_eq!(code(&by_link(&server, "PUT", &url, "", b"short")), "invalid_field");
     let media = text(&announced, "media").to_owned();
-    http.bad("POST", &format!("/v1/media/{media}/complete"), Value::Null, 503, "attachment_not_ready");
+    http.bad("POST", &format!("/v1/media/{media}/complete"), Value::Null, 409, "attachment_not_ready");
     http.bad("POST", "/v1/media", avatar("image/png", (1 << 20) + 1), 409, "limit_reached");
     http.good("POST", "/v1/media", avatar("image/png", 10), 201);
     http.bad("POST", "/v1/media", avatar("image/png", 10), 409, "limit_reached");
@@ -397,7 +397,7 @@ fn nobody_gets_a_file_before_the_scanner_said_that_it_is_clean() {
     assert_eq!(put(&server, &announced, b"UNKNOWN").status, 200);
     server.wait_metric("lynk_media_looked_at_total{outcome=\"again\"}", 1.0);
     let path = format!("/v1/media/{}/link", text(&announced, "media"));
-    http.bad("GET", &path, Value::Null, 503, "attachment_not_ready");
+    http.bad("GET", &path, Value::Null, 409, "attachment_not_ready");
     let ready = server.get("/readyz").1;
     assert!(ready.contains("ended with exit status: 3"), "{ready}");
     assert!(server.stop().success());

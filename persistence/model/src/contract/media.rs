@@ -181,7 +181,9 @@ pub fn what_nobody_needs_is_doomed<S: MediaStore>(store: &mut S) {
     stored(store, &Media { owner: user(2), room: RoomId([0x72; 16]), ..file(7, 10, 100) }, 110);
     awaited(store, &file(8, 10, 100));
     for (n, at) in [(1, 120), (2, 130), (6, 120)] {
-        let done = ready(store.attach(&attach(&[n], 1, ROOM, n, at))).expect("attaches");
+        let purpose = if n == 6 { Purpose::RoomAvatar } else { Purpose::Attachment };
+        let asked = Attach { purpose, ..attach(&[n], 1, ROOM, n, at) };
+        let done = ready(store.attach(&asked)).expect("attaches");
         assert!(matches!(done, AttachOutcome::Done(_)));
     }
     let over = |store: &S| {
