@@ -108,8 +108,11 @@ impl<S: MediaStore + LastFault> Rows for Stored<S> {
     }
 }
 
+/// What is to be done with the store.
+type Work = Box<dyn FnOnce(&mut dyn Rows) + Send>;
+
 enum Job {
-    Do(Box<dyn FnOnce(&mut dyn Rows) + Send>),
+    Do(Work),
     End,
 }
 

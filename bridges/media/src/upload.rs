@@ -113,7 +113,7 @@ async fn receive(shared: &Shared, row: &Media, bytes: u64, body: Body) -> Result
             return Err(ApiError::timeout());
         }
         if over || piece.len() >= PIECE_BYTES {
-            let written = std::mem::replace(&mut piece, Vec::new());
+            let written = std::mem::take(&mut piece);
             let count = written.len() as u64;
             let wrote = shared.on_disk(move || {
                 upload.write(&written)?;
