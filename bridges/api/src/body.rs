@@ -17,7 +17,7 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 
 /// The JSON object in a request's body.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Json<T>(pub(crate) T);
+pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;

@@ -85,6 +85,16 @@ impl ApiError {
         Self::of_status(StatusCode::REQUEST_TIMEOUT)
     }
 
+    /// The part that a request wants is not there.
+    #[must_use]
+    pub fn unsatisfiable() -> Self {
+        let why = "the file does not have that part";
+        Self {
+            status: Some(StatusCode::RANGE_NOT_SATISFIABLE),
+            ..Self::because(ErrorCode::InvalidField, why)
+        }
+    }
+
     /// A body in another format.
     pub(crate) fn media_type() -> Self {
         Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
@@ -181,7 +191,7 @@ pub(crate) fn finish(mut answer: Response, request_id: &str) -> Response {
     if error.is_none() && is_json {
         return answer;
     }
-    let kept = [header::ALLOW, header::CONNECTION];
+    let kept = [header::ALLOW, header::CONNECTION, header::CONTENT_RANGE];
     let kept = kept.map(|name| (answer.headers_mut().remove(&name), name));
     let mut answer = error.unwrap_or_else(|| ApiError::of_status(status)).into_answer(request_id);
     for (value, name) in kept {

@@ -53,6 +53,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 pub use assets::Asset;
 pub use asyncapi::socket_document;
 pub use auth::{Authority, Caller, Keys};
+pub use body::Json;
 pub use clock::{Clock, system_clock};
 pub use counts::Counts;
 pub use devices::{DeviceAnswer, Devices, DevicesState, Trial, device_operations, device_router};
@@ -60,6 +61,7 @@ pub use error::{ApiError, ErrorBody, status_of};
 pub use intake::{Intake, ShardPort, Shards, open};
 pub use openapi::document;
 pub use operation::{Operation, SchemaOf, object_of, schema_of};
+pub use rooms::query_of;
 pub use serve::Client;
 
 /// Longest body of a request.
@@ -240,8 +242,13 @@ fn cross_origin(listed: Vec<String>) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([header::RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::RANGE, header::IF_RANGE])
+        .expose_headers([
+            header::RETRY_AFTER,
+            header::CONTENT_RANGE,
+            header::ETAG,
+            HeaderName::from_static("x-request-id"),
+        ])
         .max_age(PREFLIGHT_TIME)
 }
 

@@ -19,9 +19,10 @@ const ALWAYS: [ErrorCode; 5] = [
     ErrorCode::Internal,
 ];
 /// What the headings are about.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("accounts", "Signing in by telephone, tokens, sessions, people."),
     ("blocks", "Whom the caller does not want to hear from."),
+    ("media", "Pictures and files: uploading, what became of them, and links to their bytes."),
     ("members", "Who is in a room, and what they may do there."),
     ("messages", "What is said in a room."),
     ("notifications", "Devices that are told of messages while their user is away."),
@@ -133,6 +134,9 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         described["requestBody"] =
             json!({"required": true, "content": {"application/json": {"schema": schema}}});
     }
+    if operation.takes_bytes {
+        described["requestBody"] = json!({"required": true, "content": {"application/octet-stream": {}}});
+    }
     described
 }
 
@@ -144,7 +148,10 @@ fn responses(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
             "headers": {"x-request-id": {"$ref": "#/components/headers/x-request-id"}},
         });
         if let Some(body) = body {
-            response["content"] = json!({"application/json": {"schema": body(generator)}});
+            response["content"] = match operation.gives_bytes {
+                true => json!({"*/*": {}}),
+                false => json!({"application/json": {"schema": body(generator)}}),
+            };
         }
         responses.insert(status.to_string(), response);
     }
@@ -182,7 +189,7 @@ fn path_parameters(path: &str) -> Value {
     names
         .map(|name| {
             let schema = match name {
-                "room" | "user" | "session" | "link" => json!({"type": "string", "format": "uuid"}),
+                "room" | "user" | "session" | "link" | "media" => json!({"type": "string", "format": "uuid"}),
                 "seq" => json!({"type": "integer", "minimum": 1, "maximum": lynk_protocol::MAX_SAFE_INTEGER}),
                 _ => json!({"type": "string", "minLength": 1}),
             };

@@ -36,6 +36,10 @@ pub struct Operation {
     pub query: Option<SchemaOf>,
     /// The body.
     pub request: Option<SchemaOf>,
+    /// Whether the body is bytes of any type instead.
+    pub takes_bytes: bool,
+    /// Whether a success that has a body has bytes of any type.
+    pub gives_bytes: bool,
     /// Statuses of success, each with its body.
     pub success: Vec<(u16, Option<SchemaOf>)>,
     /// Codes that it may answer with, besides those that every operation may.
@@ -55,6 +59,8 @@ impl Operation {
             auth: true,
             query: None,
             request: None,
+            takes_bytes: false,
+            gives_bytes: false,
             success: Vec::new(),
             errors: Vec::new(),
         }

@@ -195,13 +195,22 @@ pub(crate) fn decode_body<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Resu
 
 /// Fields of a query.
 pub(crate) fn decode_query<T: DeserializeOwned + Serialize>(query: &[u8]) -> Result<Fields, ApiError> {
+    let value: T = query_of(query)?;
+    Ok(fields_of(&value))
+}
+
+/// A query, read into a type.
+///
+/// # Errors
+/// It does not fit; without repeating any of it.
+pub fn query_of<T: DeserializeOwned>(query: &[u8]) -> Result<T, ApiError> {
     let bad = || {
         ApiError::because(ErrorCode::InvalidField, "a query parameter is missing, mistyped or given twice")
     };
     let query = std::str::from_utf8(query).map_err(|_| bad())?;
     let uri = Uri::builder().path_and_query(format!("/?{query}")).build().map_err(|_| bad())?;
     let value: axum::extract::Query<T> = axum::extract::Query::try_from_uri(&uri).map_err(|_| bad())?;
-    Ok(fields_of(&value.0))
+    Ok(value.0)
 }
 
 fn fields_of<T: Serialize>(value: &T) -> Fields {

@@ -18,7 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
@@ -326,6 +326,8 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
     let listed = listed_origin(&limits, &request);
     let request = request.map(|body| Body::new(Watched { body, read: Arc::clone(&read) }));
     let answer = match admit(&limits, &request) {
+        // It has limits of its own, which an upload of a large file keeps for hours.
+        Ok(()) if is_upload(&request) => next.run(request).await,
         Ok(()) => match tokio::time::timeout(limits.request_time, next.run(request)).await {
             Ok(answer) => answer,
             Err(_) => ApiError::timeout().into_response(),
@@ -362,6 +364,13 @@ pub(crate) async fn around(State(limits): State<Arc<Limits>>, request: Request, 
 pub(crate) async fn upgrade() -> impl IntoResponse {
     let error = ApiError::because(ErrorCode::Unavailable, "open a new connection for a WebSocket");
     ([(header::CONNECTION, "close")], error)
+}
+
+/// Whether a request brings the bytes of a file.
+fn is_upload(request: &Request<Body>) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::PUT
+        && path.strip_prefix("/v1/media/").is_some_and(|rest| rest.ends_with("/content"))
 }
 
 /// The origin of a request, when it is on the list.

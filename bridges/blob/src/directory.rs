@@ -13,9 +13,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -93,6 +93,18 @@ impl Directory {
         self.root.join(directory).join(name)
     }
 
+    /// The path of a blob that is to be, whose directory is there.
+    fn place(&self, id: MediaId, variant: u8) -> Result<PathBuf, BlobError> {
+        let to = self.path(id, variant);
+        if let Some(directory) = to.parent()
+            && !directory.exists()
+        {
+            make(directory)?;
+            sync(&self.root)?;
+        }
+        Ok(to)
+    }
+
     /// Begins to take a blob of `bytes`; variant 0 is the blob itself. When it is whole it takes the place of one that was there.
     ///
     /// # Errors
@@ -101,15 +113,33 @@ impl Directory {
         assert!(variant < VARIANTS_MAX, "a handful of variants");
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);
         let from = self.root.join(INCOMING).join(number.to_string());
-        let to = self.path(id, variant);
-        if let Some(directory) = to.parent()
-            && !directory.exists()
-        {
-            make(directory)?;
-            sync(&self.root)?;
-        }
+        let to = self.place(id, variant)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&from)?;
         Ok(Upload { file, from, to, announced: bytes, came: 0, done: false })
+    }
+
+    /// Where a blob is, for programs that look at it. It may be gone at any time.
+    #[must_use]
+    pub fn path_of(&self, id: MediaId) -> PathBuf {
+        self.path(id, 0)
+    }
+
+    /// Takes a file that lies whole on the same file system as a blob, in place of one that was there. It is there after a power failure when
+    /// this has returned.
+    ///
+    /// # Errors
+    /// The disk refuses, or is full; the file may be left where it was.
+    pub fn adopt(&self, id: MediaId, variant: u8, file: &Path) -> Result<(), BlobError> {
+        assert!(variant < VARIANTS_MAX, "a handful of variants");
+        let to = self.place(id, variant)?;
+        let whole = File::open(file)?;
+        whole.set_permissions(Permissions::from_mode(0o600))?;
+        whole.sync_all()?;
+        fs::rename(file, &to)?;
+        if let Some(directory) = to.parent() {
+            sync(directory)?;
+        }
+        Ok(())
     }
 
     /// Opens a blob for reading from `from`, `length` bytes at most.

@@ -5,7 +5,7 @@
 //! than [`PUT_LINK_MILLIS`]. What can fail: a link that was changed, ended, or is of a key that is gone.
 
 use data_encoding::BASE64URL_NOPAD;
-use lynk_domain::{MediaId, Millis, UserId};
+use lynk_domain::{MediaId, Millis, SessionId, UserId};
 use ring::hmac;
 
 /// Life of a link by which bytes are put: 15 minutes.
@@ -40,6 +40,8 @@ pub enum Grant<'a> {
         variant: u8,
         /// Whom: a link is of no use to somebody else's rights.
         user: UserId,
+        /// In which session: its end is the link's.
+        session: SessionId,
     },
 }
 
@@ -65,11 +67,12 @@ impl Grant<'_> {
                 part(&bytes.to_le_bytes());
                 part(kind.as_bytes());
             }
-            Self::Get { id, variant, user } => {
+            Self::Get { id, variant, user, session } => {
                 part(b"GET");
                 part(&id.0);
                 part(&[*variant]);
                 part(&user.0);
+                part(&session.0);
             }
         }
         part(&ends.0.to_le_bytes());
@@ -144,7 +147,12 @@ mod tests {
     const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
     const ENDS: Millis = Millis(100_000);
     const PUT: Grant<'static> = Grant::Put { id: MediaId([1; 16]), bytes: 1_000, kind: "image/png" };
-    const GET: Grant<'static> = Grant::Get { id: MediaId([1; 16]), variant: 0, user: UserId([2; 16]) };
+    const GET: Grant<'static> = got(1, 0, 2, 4);
+
+    const fn got(id: u8, variant: u8, user: u8, session: u8) -> Grant<'static> {
+        let (id, user, session) = (MediaId([id; 16]), UserId([user; 16]), SessionId([session; 16]));
+        Grant::Get { id, variant, user, session }
+    }
 
     #[test]
     fn a_link_is_good_for_what_it_grants_until_it_ends() {
@@ -176,12 +184,7 @@ mod tests {
         }
         assert_eq!(links.check(&PUT, Millis(ENDS.0 + 1), &put, now), Err(LinkError::Forged));
         let get = links.sign(&GET, ENDS);
-        let others = [
-            Grant::Get { id: MediaId([9; 16]), variant: 0, user: UserId([2; 16]) },
-            Grant::Get { id: MediaId([1; 16]), variant: 1, user: UserId([2; 16]) },
-            Grant::Get { id: MediaId([1; 16]), variant: 0, user: UserId([3; 16]) },
-        ];
-        for other in others {
+        for other in [got(9, 0, 2, 4), got(1, 1, 2, 4), got(1, 0, 3, 4), got(1, 0, 2, 5)] {
             assert_eq!(links.check(&other, ENDS, &get, now), Err(LinkError::Forged), "{other:?}");
         }
         let cut = &put[..SIGNATURE_TEXT_BYTES - 1];

@@ -27,6 +27,7 @@ static WEB: &[Asset] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
 fn operations() -> Vec<Operation> {
     let mut all = lynk_api::accounts::operations();
     all.extend(lynk_api::device_operations());
+    all.extend(lynk_media::operations());
     all
 }
 
@@ -82,7 +83,7 @@ impl Mailboxes {
         config: &Config,
         keys: &Arc<KeySwap>,
         accounts: &AccountsState,
-        devices: Option<Arc<dyn Devices>>,
+        (devices, media): (Option<Arc<dyn Devices>>, lynk_media::MediaApi),
         files_max: Option<u64>,
     ) -> Result<ApiBridge, Failure> {
         let devices = DevicesState { devices, authority: accounts.authority(), clock: system_clock() };
@@ -104,7 +105,7 @@ impl Mailboxes {
                 Box::pin(async move { tickets.redeem(now, &ticket).await })
             }),
             assets: WEB,
-            routes: router(accounts.clone()).merge(device_router(devices)),
+            routes: router(accounts.clone()).merge(device_router(devices)).merge(lynk_media::router(media)),
             operations: operations(),
         };
         Ok(ApiBridge::start(self.intake, parts, self.counts)?)

@@ -25,9 +25,12 @@ use lynk_journal::{
     Reader, RealDisk, RealFile, RecoverError, RecoverOptions, Recovered, SegmentSupply, SharedReader, Writer,
     WriterLimits, recover,
 };
+use lynk_media::MediaBridge;
 use lynk_model::event::Stream;
 use lynk_model::local::LocalEphemeral;
-use lynk_model::port::{ErasureStore, LastFault, MessageStore, NoFiles, NotifyStore, RoomStore};
+use lynk_model::port::{
+    ErasureStore, Files, LastFault, MediaStore, MessageStore, NoFiles, NotifyStore, RoomStore,
+};
 use lynk_presence::PresenceBridge;
 use lynk_push::PushBridge;
 use lynk_reactor::{
@@ -45,6 +48,7 @@ use crate::data_dir::{DataDir, Keys};
 use crate::events::{self, Publishing};
 use crate::exit::Failure;
 use crate::health::{Health, Parts};
+use crate::media;
 use crate::operator;
 use crate::presence::{self, Mirror};
 use crate::push;
@@ -123,6 +127,7 @@ pub(crate) struct Running {
     control: Option<Control>,
     publishing: Option<Publishing>,
     push: Option<PushBridge>,
+    media: Option<MediaBridge>,
     keeper: KeeperThread,
 }
 
@@ -201,7 +206,8 @@ impl Boot<'_> {
                 })?;
                 let beside = Arc::new(StoredRooms::open(self.dir, rooms.clone())?);
                 let notify = push::embedded(self.dir, notified, runtime)?;
-                self.with_stores(loaded, messages, rooms, accounts, beside, notify)
+                let media = self.media_store(|_| media::embedded(self.dir))?;
+                self.with_stores(loaded, messages, rooms, accounts, beside, (notify, media))
             }
             RelationalIn::Postgres => {
                 #[cfg(feature = "postgres")]
@@ -215,7 +221,9 @@ impl Boot<'_> {
                     let store = stores::postgres::notify(config, health, &runtime)?;
                     let members = store.clone();
                     let notify = push::Opened { store, members, messages: notified, runtime };
-                    self.with_stores(loaded, messages, rooms, accounts, beside, notify)
+                    let media =
+                        self.media_store(|runtime| stores::postgres::media(config, health, runtime))?;
+                    self.with_stores(loaded, messages, rooms, accounts, beside, (notify, media))
                 }
                 #[cfg(not(feature = "postgres"))]
                 unreachable!("the configuration is refused by a build without it")
@@ -239,17 +247,30 @@ impl Boot<'_> {
         Ok((first, Some(again)))
     }
 
-    fn with_stores<M, R, A, N, Q>(
+    /// The store of media with a runtime of its own, where files are wanted.
+    fn media_store<F>(
+        &self,
+        open: impl FnOnce(&Runtime) -> Result<F, Failure>,
+    ) -> Result<Option<(F, Runtime)>, Failure> {
+        if !self.config.media.enabled {
+            return Ok(None);
+        }
+        let runtime = stores::runtime()?;
+        Ok(Some((open(&runtime)?, runtime)))
+    }
+
+    fn with_stores<M, R, A, N, Q, F>(
         self,
         loaded: Keys,
         mut messages: Messages<M>,
         rooms: R,
         (accounts, new_accounts): AccountStores<A>,
         beside: Arc<dyn OfRooms>,
-        notify: push::Opened<N, Q, M>,
+        (notify, media): (push::Opened<N, Q, M>, Option<(F, Runtime)>),
     ) -> Result<Running, Failure>
     where
         N: NotifyStore + LastFault + Send + 'static,
+        F: MediaStore + LastFault + Send + 'static,
         Q: push::Members + Send + 'static,
         M: MessageStore + LastFault + Clone + Send + 'static,
         R: RoomStore + LastFault + Clone + Send + 'static,
@@ -284,6 +305,11 @@ impl Boot<'_> {
         let ephemeral = shared.clone().unwrap_or_else(|| Arc::new(LocalEphemeral::default()));
         let (names, filler) = Names::new(Arc::clone(&ephemeral), os::random()?);
         let noted = Arc::clone(&names);
+        let media = media::start(self.config, self.dir, media)?;
+        let files: Arc<dyn Files> = match &media {
+            Some(media) => Arc::new(media.files()),
+            None => Arc::new(NoFiles),
+        };
         let parts = StoreParts {
             messages: messages.read,
             drained: messages.drained,
@@ -291,7 +317,7 @@ impl Boot<'_> {
             rooms,
             rooms_outside: self.config.outside.relational != RelationalIn::Embedded,
             named: Box::new(move |name| noted.note(NameOf::Room, name)),
-            files: Arc::new(NoFiles),
+            files,
             reader: reader.clone(),
             drainer: events::held(drainer, cursors.as_ref()),
             disk: RealDisk,
@@ -348,7 +374,11 @@ impl Boot<'_> {
             let devices: Arc<dyn Devices> = Arc::new(push::DeskDevices { desk, provider });
             devices
         });
-        let api = mailboxes.start(config, &self.keys, &accounts, devices, files_max)?;
+        let media_api = match &media {
+            Some(media) => media.state(accounts.authority(), self.dir.media_links()?),
+            None => lynk_media::MediaApi::none(accounts.authority()),
+        };
+        let api = mailboxes.start(config, &self.keys, &accounts, (devices, media_api), files_max)?;
         let ports = ports.into_iter().zip(apis).zip(mirrors);
         let shards = self.shards(plan, &recovered, ports, journals, &flush)?;
         health.assemble(Parts {
@@ -366,6 +396,7 @@ impl Boot<'_> {
             bridges,
             sms,
             push: push.as_ref().map(|push| Arc::clone(push.counts())),
+            media: media.as_ref().map(|media| (Arc::clone(media.counts()), Arc::clone(media.image_counts()))),
             journal: disk_use,
             driver: chosen,
             fallback,
@@ -392,6 +423,7 @@ impl Boot<'_> {
             control,
             publishing,
             push,
+            media,
             keeper,
         })
     }
@@ -728,6 +760,9 @@ impl Running {
         }
         if let Some(push) = self.push {
             push.finish();
+        }
+        if let Some(media) = self.media {
+            media.finish();
         }
         let copied = self.control.map_or(Ok(()), Control::join);
         self.keeper.join();

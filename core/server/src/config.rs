@@ -12,6 +12,7 @@
 
 mod keys;
 mod layer;
+mod media;
 mod origin;
 mod outside;
 mod render;
@@ -29,6 +30,7 @@ use lynk_http::Network;
 
 pub(crate) use keys::Key;
 pub(crate) use layer::{Problem, Problems, unknown};
+pub(crate) use media::MediaConfig;
 pub(crate) use outside::Outside;
 pub use render::reference;
 pub(crate) use render::{default_toml, explain};
@@ -99,6 +101,8 @@ pub(crate) struct Config {
     pub(crate) twilio: TwilioConfig,
     /// Notifications.
     pub(crate) push: PushConfig,
+    /// Pictures and files.
+    pub(crate) media: MediaConfig,
     /// Durability of rooms that name none.
     pub(crate) room_level: AckLevel,
     /// Size of a journal segment.
@@ -154,6 +158,7 @@ impl Default for Config {
             sms_console: SmsConsole::Auto,
             twilio: TwilioConfig::default(),
             push: PushConfig::default(),
+            media: MediaConfig::default(),
             room_level: AckLevel::Local,
             journal_segment_bytes: 64 << 20,
             journal_disk_bytes_max: 16 << 30,
@@ -404,6 +409,7 @@ fn check(loaded: &Loaded, problems: &mut Problems) {
     if config.push.provider == PushProvider::Fcm && config.push.fcm_account_file.is_empty() {
         problems.push(Problem::new("push.fcm_account_file", "is needed with push.provider `fcm`"));
     }
+    config.media.check(problems);
     if config.push.retry_max_millis < config.push.retry_min_millis {
         problems.push(Problem::new("push.retry_max", "must not be less than push.retry_min"));
     }

@@ -185,6 +185,17 @@ impl DataDir {
         Ok(FactorKeys::new(current, earlier))
     }
 
+    /// The key that signs links to files: one that tells nothing of the other uses of the server's secret.
+    ///
+    /// # Errors
+    /// Those of [`Self::secret`].
+    pub(crate) fn media_links(&self) -> Result<lynk_blob::Links, Failure> {
+        let root = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.secret()?);
+        let mut key = [0; lynk_blob::KEY_BYTES];
+        key.copy_from_slice(ring::hmac::sign(&root, b"lynk media links").as_ref());
+        Ok(lynk_blob::Links::new(&key, &[]))
+    }
+
     /// A file of 32 bytes in `keys/`; made if there is none.
     fn key_of(&self, file: &str, cure: &'static str) -> Result<[u8; 32], Failure> {
         let dir = self.root.join("keys");

@@ -105,6 +105,9 @@ impl DoctorArgs {
             port("listen port", config.listen, &config.data_dir),
             clock(),
         ];
+        if config.media.enabled {
+            checks.push(files(&config));
+        }
         if config.admin_enabled {
             checks.push(port("admin port", config.admin_listen, &config.data_dir));
         }
@@ -204,6 +207,35 @@ fn open_files() -> Check {
             Check::warn("open files", format!("at most {hard}: about {connections} connections"), cure)
         }
         Some(hard) => Check::ok("open files", format!("at most {hard}")),
+    };
+    check.facts(facts)
+}
+
+/// Whether the disk of files has room for those of one account.
+fn files(config: &Config) -> Check {
+    let directory = config.media.directory(&config.data_dir);
+    // It is made by the first start: what is above it tells.
+    let there = directory.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
+    let free = match rustix::fs::statvfs(there) {
+        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+        Err(error) => {
+            let found = format!("{}: {error}", there.display());
+            return Check::fail(
+                "files",
+                found,
+                "set `media.directory` to a directory that the server may write",
+            );
+        }
+    };
+    let facts = json!({"directory": directory.display().to_string(), "free_bytes": free});
+    let found = format!("{} MiB are free for {}", free >> 20, directory.display());
+    let check = match free < config.media.quota_bytes {
+        true => Check::warn(
+            "files",
+            found,
+            "free some space, set `media.directory`, or a smaller `media.quota_bytes`: one account may fill the disk",
+        ),
+        false => Check::ok("files", found),
     };
     check.facts(facts)
 }

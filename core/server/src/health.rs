@@ -53,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) sms: Option<Arc<lynk_sms::SmsCounts>>,
     /// Notifications, where there are any.
     pub(crate) push: Option<Arc<lynk_push::PushCounts>>,
+    /// Pictures and files, where they are kept.
+    pub(crate) media: Option<(Arc<lynk_media::MediaCounts>, Arc<lynk_compute::ImageCounts>)>,
     pub(crate) journal: Arc<DiskUse>,
     pub(crate) driver: Chosen,
     /// Why the driver is not the preferred one.
@@ -216,6 +218,9 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
     if let Some(events) = &parts.events {
         all.push(("kafka", events.problem().and_then(said)));
     }
+    if let Some((media, _)) = &parts.media {
+        all.extend([("media", said(media.store.report())), ("files", said(media.files.report()))]);
+    }
     all.extend(parts.push.iter().flat_map(|counts| of_push(counts)));
     all
 }
@@ -249,6 +254,7 @@ mod tests {
             bridges: Vec::new(),
             sms: Some(Arc::default()),
             push: Some(Arc::default()),
+            media: Some((Arc::default(), Arc::default())),
             journal: DiskUse::new(used, 1_000),
             driver: Chosen::Epoll,
             fallback: None,

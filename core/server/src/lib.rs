@@ -29,6 +29,7 @@ mod exit;
 mod health;
 mod keys;
 mod log;
+mod media;
 mod memory;
 mod metrics;
 mod operator;

@@ -36,6 +36,8 @@ pub(crate) struct Contract {
     accounts: u64,
     /// Notifications on their way, connections for them, SQLite's cache.
     push: u64,
+    /// Pieces of files that come and go.
+    media: u64,
 }
 
 impl Contract {
@@ -72,6 +74,10 @@ impl Contract {
             store: config.store_cache_bytes + 4 * config.store_memtable_bytes,
             accounts: lynk_api::accounts::memory_bytes_max(&config.codes) + lynk_sms::memory_bytes_max(),
             push: lynk_push::memory_bytes_max(),
+            media: match config.media.enabled {
+                true => config.media.options(&config.data_dir).memory_bytes_max(),
+                false => 0,
+            },
         }
     }
 
@@ -96,8 +102,9 @@ impl Contract {
             store_bytes = self.store,
             accounts_bytes = self.accounts,
             push_bytes = self.push,
+            media_bytes = self.media,
             driver = chosen.name(),
-            "the most that each part may take; limits.*, listen.*, store.* and codes.* change it"
+            "the most that each part may take; limits.*, listen.*, store.*, codes.* and media.* change it"
         );
     }
 }

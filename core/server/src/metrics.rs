@@ -48,6 +48,10 @@ fn collect(health: &Health) -> Snapshot {
         for bridge in &parts.bridges {
             (bridge.add_to)(&mut snapshot);
         }
+        if let Some((media, images)) = &parts.media {
+            media.add_to(&mut snapshot);
+            images.add_to(&mut snapshot);
+        }
         if let Some(push) = &parts.push {
             push.add_to(&mut snapshot);
         }

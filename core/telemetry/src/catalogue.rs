@@ -51,6 +51,32 @@ const FACTOR_OUTCOMES: Label = Label { name: "outcome", values: &["good", "wrong
 /// What becomes of work for the processor.
 const IMAGE_OUTCOMES: Label =
     Label { name: "outcome", values: &["prepared", "refused", "too_large", "timed_out", "busy", "failed"] };
+/// What becomes of uploads.
+const UPLOAD_OUTCOMES: Label =
+    Label { name: "outcome", values: &["begun", "refused", "received", "cut_off"] };
+
+/// What is found out about uploads: ready, or why not, in the order of `lynk_model::media`; then what is tried again.
+const LOOK_OUTCOMES: Label = Label {
+    name: "outcome",
+    values: &[
+        "ready",
+        "unknown_type",
+        "other_type",
+        "damaged",
+        "too_large",
+        "too_slow",
+        "infected",
+        "not_scanned",
+        "again",
+    ],
+};
+
+/// Which way bytes of files go.
+const DIRECTIONS: Label = Label { name: "direction", values: &["in", "out"] };
+
+/// What is done with files that nobody needs.
+const SWEPT: Label = Label { name: "step", values: &["doomed", "emptied", "forgotten"] };
+
 const COMPUTE_OUTCOMES: Label = Label { name: "outcome", values: &["done", "busy"] };
 
 /// Why a message is pushed or not, in the order of `lynk_model::notify`.
@@ -448,6 +474,15 @@ catalogue! {
     ComputeSeconds Histogram "lynk_compute_job_duration_seconds": "Time of a piece of work on its thread.";
     ImagesPrepared Counter "lynk_images_prepared_total" by IMAGE_OUTCOMES:
         "Uploads whose type was looked up and whose pictures were decoded; too_large: more pixels or memory than allowed; timed_out: its process was killed; busy: too many waited; failed: the disk, or no process.";
+    MediaUploads Counter "lynk_media_uploads_total" by UPLOAD_OUTCOMES:
+        "Uploads of files; refused: before a link was made, by type, size or quota; cut_off: too slow, too short, or the disk.";
+    MediaLooked Counter "lynk_media_looked_at_total" by LOOK_OUTCOMES:
+        "Uploads that were looked at: ready, or why they were refused; again: it could not be done and is tried again.";
+    MediaBytes Counter "lynk_media_bytes_total" by DIRECTIONS: "Bytes of files that came and went over HTTP.";
+    MediaOpen Gauge "lynk_media_transfers_open" by DIRECTIONS: "Files that are being received and sent.";
+    MediaRefusedLinks Counter "lynk_media_links_refused_total": "Links to files that were changed, had ended, or whose holder may not use them any more.";
+    MediaSwept Counter "lynk_media_swept_total" by SWEPT: "Files that nobody needs any more, by what was done: doomed, bytes removed, row forgotten.";
+    MediaDegraded Gauge "lynk_media_degraded": "1 while the store of media or the disk of files fails.";
     RedisCalls Counter "lynk_redis_calls_total" by REDIS_OUTCOMES:
         "Calls to Redis, by what became of them; away: not sent because Redis was; unknown: sent, and no answer came; shed: no room.";
     RedisSeconds Histogram "lynk_redis_call_duration_seconds": "Time of a call that was answered.";

@@ -19,6 +19,8 @@ fn tier(directory: &str) -> Option<u8> {
         | "persistence/embedded"
         | "bridges/bridge" => 2,
         "net/reactor" | "core/simulator" => 3,
+        // It puts together what other bridges have.
+        "bridges/media" => 4,
         "core/server" => 5,
         other if other.starts_with("bridges/") => 3,
         other if other.starts_with("bench/") => 4,

@@ -68,6 +68,59 @@ impl MediaState {
     }
 }
 
+/// Why a file was refused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Rejection {
+    /// Its first bytes are of no type that is allowed.
+    UnknownType = 1,
+    /// It is of another type than was announced.
+    OtherType = 2,
+    /// The picture is damaged, or cannot be decoded.
+    Damaged = 3,
+    /// The picture has too many pixels, or takes too much memory.
+    TooLarge = 4,
+    /// Decoding the picture took too long.
+    TooSlow = 5,
+    /// What looks for harmful files found something.
+    Infected = 6,
+    /// What looks for harmful files did not answer for so long that nobody waits any more.
+    NotScanned = 7,
+}
+
+impl Rejection {
+    /// All of them, by number.
+    pub const ALL: [Self; 7] = [
+        Self::UnknownType,
+        Self::OtherType,
+        Self::Damaged,
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::Infected,
+        Self::NotScanned,
+    ];
+
+    /// The stored form's value.
+    #[must_use]
+    pub fn from_u8(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| *one as u8 == byte)
+    }
+
+    /// Its stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UnknownType => "unknown_type",
+            Self::OtherType => "other_type",
+            Self::Damaged => "damaged",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Infected => "infected",
+            Self::NotScanned => "not_scanned",
+        }
+    }
+}
+
 /// To what a file is attached, in its own room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attached {
@@ -86,7 +139,7 @@ pub struct MediaFacts {
     pub width: u32,
     /// Height of a picture in pixels, or 0.
     pub height: u32,
-    /// Which smaller variants there are: bit `n` for the n-th size.
+    /// Which smaller variants there are: bit `n` for the n-th size. Of a file that was refused, which has none: why, a [`Rejection`].
     pub thumbnails: u8,
 }
 
@@ -117,6 +170,16 @@ pub struct Media {
     pub attached: Option<Attached>,
     /// Whether its bytes are gone: the row stays until its day of uploads is over.
     pub emptied: bool,
+}
+
+impl Media {
+    /// Why it was refused, if it was.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        Some(self.facts.thumbnails)
+            .filter(|_| self.state == MediaState::Rejected)
+            .and_then(Rejection::from_u8)
+    }
 }
 
 /// What an account may have.
@@ -178,7 +241,7 @@ pub enum Settled {
     /// It is ready.
     Ready(MediaFacts),
     /// It is refused.
-    Rejected,
+    Rejected(Rejection),
 }
 
 impl Settled {
@@ -188,16 +251,16 @@ impl Settled {
         match self {
             Self::Scanning(_) => MediaState::Scanning,
             Self::Ready(_) => MediaState::Ready,
-            Self::Rejected => MediaState::Rejected,
+            Self::Rejected(_) => MediaState::Rejected,
         }
     }
 
-    /// What is known of the content then.
+    /// What is known of the content then, where `before` was.
     #[must_use]
-    pub fn facts(&self) -> Option<MediaFacts> {
+    pub fn facts(&self, before: MediaFacts) -> MediaFacts {
         match self {
-            Self::Scanning(facts) | Self::Ready(facts) => Some(*facts),
-            Self::Rejected => None,
+            Self::Scanning(facts) | Self::Ready(facts) => *facts,
+            Self::Rejected(why) => MediaFacts { thumbnails: *why as u8, ..before },
         }
     }
 
@@ -206,7 +269,7 @@ impl Settled {
     pub fn follows(&self, state: MediaState) -> bool {
         match self {
             Self::Scanning(_) => state == MediaState::Pending,
-            Self::Ready(_) | Self::Rejected => matches!(state, MediaState::Pending | MediaState::Scanning),
+            Self::Ready(_) | Self::Rejected(_) => matches!(state, MediaState::Pending | MediaState::Scanning),
         }
     }
 }
@@ -220,6 +283,8 @@ pub struct Attach {
     pub owner: UserId,
     /// In which room; nil for the picture of an account.
     pub room: RoomId,
+    /// What for: only files that were uploaded for it.
+    pub purpose: Purpose,
     /// The key of the command: repeating it with the same key is harmless.
     pub key: Key,
     /// When.
@@ -254,7 +319,9 @@ impl Attach {
     /// # Errors
     /// Why not.
     pub fn check(&self, media: Option<&Media>) -> Result<bool, NotAttached> {
-        let media = media.filter(|media| media.owner == self.owner && media.room == self.room);
+        let media = media.filter(|media| {
+            media.owner == self.owner && media.room == self.room && media.purpose == self.purpose
+        });
         let media = media.ok_or(NotAttached::Unknown)?;
         match media.state {
             MediaState::Pending | MediaState::Scanning => Err(NotAttached::NotReady),

@@ -165,7 +165,7 @@ pub(super) async fn settle(
                 return Ok(Verdict::Rollback(Some(media)));
             }
             (media.state, media.changed) = (settled.state(), now);
-            media.facts = settled.facts().unwrap_or(media.facts);
+            media.facts = settled.facts(media.facts);
             put(session, &media).await?;
             Ok(Verdict::Commit(Some(media)))
         })

@@ -35,6 +35,7 @@ fn about(section: &str) -> &'static str {
         "push" => {
             "Notifications of people who are not there. `docs/notifications.md` has the rules and the set-up."
         }
+        "media" => "Pictures and files. `docs/media.md` has their life.",
         "rooms" => "Defaults of rooms.",
         "journal" => "The write-ahead log between an acknowledgement and the message store.",
         "store" => "Which stores are used, and the embedded message log.",

@@ -43,6 +43,16 @@ macro_rules! time {
     };
 }
 
+macro_rules! media {
+    ($name:literal, $field:ident, $kind:ident, $unit:ident, $low:expr, $high:expr, $effect:literal) => {
+        key(
+            concat!("media.", $name),
+            Field::$kind(|c| &mut c.media.$field, Unit::$unit, $low, $high),
+            $effect,
+        )
+    };
+}
+
 /// Every key, section by section. The order is that of the documentation.
 pub(crate) static KEYS: &[Key] = &[
     key(
@@ -378,6 +388,77 @@ pub(crate) static KEYS: &[Key] = &[
         "push.timeout",
         Field::U64(|c| &mut c.push.timeout_millis, Unit::Millis, 1_000, MINUTE),
         "Time for one try.",
+    ),
+    key(
+        "media.enabled",
+        Field::Switch(|c| &mut c.media.enabled),
+        "Whether people can upload pictures and files.",
+    ),
+    key(
+        "media.directory",
+        Field::Optional(|c| &mut c.media.directory),
+        "Directory of the files, which one server at a time may have. None: `blobs` in the data directory.",
+    ),
+    key(
+        "media.types",
+        Field::Words(|c| &mut c.media.types),
+        "Types that may be uploaded, such as `image/png`. Empty: all that the server knows by their first bytes; `docs/media.md` lists them.",
+    ),
+    media!("image_bytes_max", image_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of a picture."),
+    media!("video_bytes_max", video_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of a film or sound."),
+    media!("file_bytes_max", file_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of anything else."),
+    media!("avatar_bytes_max", avatar_bytes_max, U64, Bytes, 1, 64 * GIB, "Bytes of an avatar."),
+    key(
+        "media.quota_bytes",
+        Field::U64(|c| &mut c.media.quota_bytes, Unit::Bytes, 1, 1_048_576 * GIB),
+        "Bytes of all files of an account, those that are awaited among them.",
+    ),
+    media!("uploads_per_day", uploads_per_day, U32, Count, 1, 1_000_000, "Uploads of an account in a day."),
+    media!("open_max", open_max, U32, Count, 1, 10_000, "Uploads of an account that are not finished."),
+    key(
+        "media.uploads_max",
+        Field::U32(|c| &mut c.media.uploads_max, Unit::Count, 1, 10_000),
+        "Uploads at a time, of everybody; the next is answered `busy`. Each takes 256 KiB.",
+    ),
+    key(
+        "media.downloads_max",
+        Field::U32(|c| &mut c.media.downloads_max, Unit::Count, 1, 100_000),
+        "Downloads at a time, of everybody; the next is answered `busy`. Each takes 256 KiB.",
+    ),
+    key(
+        "media.idle_timeout",
+        Field::U64(|c| &mut c.media.idle_millis, Unit::Millis, 100, 600_000),
+        "Time in which the next bytes of an upload must come, or those of a download be taken.",
+    ),
+    key(
+        "media.rate_min",
+        Field::U64(|c| &mut c.media.rate_min, Unit::Bytes, 0, GIB),
+        "Bytes a second that an upload must have on average after its first half minute.",
+    ),
+    key(
+        "media.unfinished_after",
+        Field::U64(|c| &mut c.media.unfinished_millis, Unit::Millis, 1_000, 7 * DAY),
+        "Age at which an upload that is not finished is given up.",
+    ),
+    key(
+        "media.unused_after",
+        Field::U64(|c| &mut c.media.unused_millis, Unit::Millis, 1_000, 30 * DAY),
+        "Age at which a file that nobody put anywhere is given up.",
+    ),
+    key(
+        "media.sweep_every",
+        Field::U64(|c| &mut c.media.sweep_millis, Unit::Millis, 100, DAY),
+        "Time between two looks for files that nobody needs any more.",
+    ),
+    key(
+        "media.scan_command",
+        Field::Words(|c| &mut c.media.scan_command),
+        "Program that looks for harmful files, and its arguments; the path of the file follows. It ends with 0 for a clean file and 1 for a harmful one; with anything else, or too late, the file waits and is tried again. Nobody gets a file before. None: no such look.",
+    ),
+    key(
+        "media.scan_timeout",
+        Field::U64(|c| &mut c.media.scan_millis, Unit::Millis, 100, 3_600_000),
+        "Time that it has for a file.",
     ),
     key(
         "rooms.default_level",

@@ -9,10 +9,10 @@ use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::RoomStore as _;
 use lynk_model::{DirectFrom, MetaOutcome, Report, ReportQuery, Resolution, RoomWish, StoreError};
-use lynk_postgres::grants::{ACCOUNTS, MIGRATE, NOTIFY, ROOMS};
+use lynk_postgres::grants::{ACCOUNTS, MEDIA, MIGRATE, NOTIFY, ROOMS};
 use lynk_postgres::{
-    AccountsSnapshot, Connect, Fault, FaultKind, NotifySnapshot, PostgresAccounts, PostgresNotify,
-    PostgresRooms, RoomsSnapshot, Timeouts,
+    AccountsSnapshot, Connect, Fault, FaultKind, NotifySnapshot, PostgresAccounts, PostgresMedia,
+    PostgresNotify, PostgresRooms, RoomsSnapshot, Timeouts,
 };
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::{Handle, Runtime};
@@ -99,6 +99,16 @@ pub(crate) fn notify(config: &Config, health: &Health, runtime: &Runtime) -> Res
     let notify = PostgresNotify::new(&connect(config, NOTIFY)?).map_err(unusable)?;
     wait_for(NAME, config, health, runtime, async || notify.check().await.map_err(|fault| miss(&fault)))?;
     Ok(notify)
+}
+
+/// The store of media, once the database answers.
+///
+/// # Errors
+/// It does not, or refuses us.
+pub(crate) fn media(config: &Config, health: &Health, runtime: &Runtime) -> Result<PostgresMedia, Failure> {
+    let media = PostgresMedia::new(&connect(config, MEDIA)?).map_err(unusable)?;
+    wait_for(NAME, config, health, runtime, async || media.check().await.map_err(|fault| miss(&fault)))?;
+    Ok(media)
 }
 
 /// All relational sides, to be copied or filled.

@@ -23,6 +23,7 @@ mod export;
 mod factors;
 mod http;
 mod life;
+mod media;
 mod messages;
 mod people;
 mod privacy;

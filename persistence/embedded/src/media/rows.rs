@@ -145,7 +145,7 @@ pub(super) fn settle(
     let Some(mut media) = get(&tx, id)? else { return Ok(None) };
     if settled.follows(media.state) {
         (media.state, media.changed) = (settled.state(), now);
-        media.facts = settled.facts().unwrap_or(media.facts);
+        media.facts = settled.facts(media.facts);
         put(&tx, &media)?;
         commit(tx)?;
     }

@@ -5,7 +5,7 @@ use lynk_domain::{Key, MediaId, Millis, RoomId, UserId};
 use super::copies::{all_rows, copy, follow};
 use crate::media::{
     Attach, AttachOutcome, Attached, Begun, Media, MediaFacts, MediaState, NotAttached, Purpose, Quota,
-    Settled, UPLOADS_WINDOW_MILLIS, Usage,
+    Rejection, Settled, UPLOADS_WINDOW_MILLIS, Usage,
 };
 use crate::memory::MemoryMedia;
 use crate::port::{MediaDump, MediaFill, MediaStore, ready};
@@ -71,7 +71,8 @@ fn stored<S: MediaStore>(store: &mut S, media: &Media, now: u64) {
 
 fn attach(ids: &[u8], owner: u8, room: RoomId, key: u8, at: u64) -> Attach {
     let ids = ids.iter().map(|n| id(*n)).collect();
-    Attach { ids, owner: user(owner), room, key: Key([key; 16]), at: Millis(at) }
+    let purpose = Purpose::Attachment;
+    Attach { ids, owner: user(owner), room, purpose, key: Key([key; 16]), at: Millis(at) }
 }
 
 /// An upload begins only within the quota of its account, and what is over gives back bytes at once and uploads after a day.
@@ -86,7 +87,7 @@ pub fn a_quota_holds_before_anything_is_stored<S: MediaStore>(store: &mut S) {
     assert_eq!(settle(store, 1, Settled::Ready(facts(500)), 13).expect("there").facts, facts(500));
     assert_eq!(begin(store, &file(3, 101, 14)), Begun::Bytes);
     assert_eq!(begin(store, &file(3, 100, 14)), Begun::Done, "what was taken out of a picture is free");
-    settle(store, 2, Settled::Rejected, 15);
+    settle(store, 2, Settled::Rejected(Rejection::Damaged), 15);
     assert_eq!(begin(store, &file(4, 1, 16)), Begun::Bytes, "its bytes are still there");
     ready(store.emptied(&[id(2)])).expect("empties");
     assert_eq!(ready(store.usage(user(1), Millis(16))), Ok(Usage { bytes: 600, uploads: 3, open: 1 }));
@@ -105,7 +106,7 @@ pub fn a_quota_holds_before_anything_is_stored<S: MediaStore>(store: &mut S) {
 
 /// A file goes forward only, and comes back as it was put.
 pub fn a_file_goes_forward_only<S: MediaStore>(store: &mut S) {
-    assert_eq!(settle(store, 1, Settled::Rejected, 1), None);
+    assert_eq!(settle(store, 1, Settled::Rejected(Rejection::Damaged), 1), None);
     let new = file(1, 100, 10);
     begin(store, &new);
     assert_eq!(get(store, 1), Some(new.clone()));
@@ -117,11 +118,16 @@ pub fn a_file_goes_forward_only<S: MediaStore>(store: &mut S) {
     assert_eq!(ready(store.scanning(Millis(21), 10)), Ok(vec![scanning]));
     let done = settle(store, 1, Settled::Ready(facts(90)), 30).expect("there");
     assert_eq!((done.state, done.changed), (MediaState::Ready, Millis(30)));
-    assert_eq!(settle(store, 1, Settled::Rejected, 31), Some(done), "what is ready stays ready");
+    assert_eq!(
+        settle(store, 1, Settled::Rejected(Rejection::Damaged), 31),
+        Some(done),
+        "what is ready stays ready"
+    );
     begin(store, &file(2, 100, 11));
     settle(store, 2, Settled::Scanning(facts(100)), 12);
-    let refused = settle(store, 2, Settled::Rejected, 13).expect("there");
-    assert_eq!((refused.state, refused.facts), (MediaState::Rejected, facts(100)));
+    let refused = settle(store, 2, Settled::Rejected(Rejection::Damaged), 13).expect("there");
+    assert_eq!((refused.state, refused.rejection()), (MediaState::Rejected, Some(Rejection::Damaged)));
+    assert_eq!(refused.facts, MediaFacts { thumbnails: Rejection::Damaged as u8, ..facts(100) });
     assert_eq!(settle(store, 2, Settled::Ready(facts(1)), 14), Some(refused.clone()));
     assert_eq!(ready(store.doomed(10)), Ok(vec![refused]));
     let ids = ready(store.media(&[id(2), id(8), id(1)])).expect("readable");
@@ -149,6 +155,8 @@ pub fn a_file_is_attached_once<S: MediaStore>(store: &mut S) {
     assert_eq!(refused(store, &attach(&[1], 2, ROOM, 1, 7)), (id(1), unknown), "of somebody else");
     assert_eq!(refused(store, &attach(&[1, 3], 1, ROOM, 1, 7)), (id(3), NotAttached::NotReady));
     assert_eq!(get(store, 1).expect("there").attached, None, "nothing was attached");
+    let avatar = Attach { purpose: Purpose::RoomAvatar, ..attach(&[1], 1, ROOM, 1, 7) };
+    assert_eq!(refused(store, &avatar), (id(1), unknown), "it was uploaded for something else");
     let both = attach(&[2, 1], 1, ROOM, 1, 7);
     let AttachOutcome::Done(done) = ready(store.attach(&both)).expect("attaches") else { panic!("refused") };
     assert_eq!(done.iter().map(|media| media.id).collect::<Vec<_>>(), [id(2), id(1)]);
@@ -173,7 +181,9 @@ pub fn what_nobody_needs_is_doomed<S: MediaStore>(store: &mut S) {
     stored(store, &Media { owner: user(2), room: RoomId([0x72; 16]), ..file(7, 10, 100) }, 110);
     awaited(store, &file(8, 10, 100));
     for (n, at) in [(1, 120), (2, 130), (6, 120)] {
-        let done = ready(store.attach(&attach(&[n], 1, ROOM, n, at))).expect("attaches");
+        let purpose = if n == 6 { Purpose::RoomAvatar } else { Purpose::Attachment };
+        let asked = Attach { purpose, ..attach(&[n], 1, ROOM, n, at) };
+        let done = ready(store.attach(&asked)).expect("attaches");
         assert!(matches!(done, AttachOutcome::Done(_)));
     }
     let over = |store: &S| {

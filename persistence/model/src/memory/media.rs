@@ -85,7 +85,7 @@ impl MediaStore for MemoryMedia {
         let Some(media) = self.rows.get_mut(&id) else { return Ok(None) };
         if settled.follows(media.state) {
             (media.state, media.changed) = (settled.state(), now);
-            media.facts = settled.facts().unwrap_or(media.facts);
+            media.facts = settled.facts(media.facts);
         }
         Ok(Some(media.clone()))
     }

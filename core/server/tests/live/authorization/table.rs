@@ -465,6 +465,26 @@ pub(super) const ROOM: &[Row] = &[
         None,
         "not_signed_in invalid_token not_a_member not_a_member not_a_member ok ok ok ok ok ok",
     ),
+    row(
+        "announce a file for a message",
+        Some((
+            "POST",
+            "/v1/media",
+            r#"{"purpose":"attachment","room":"{room}","type":"text/plain","bytes":1}"#,
+        )),
+        None,
+        "not_signed_in invalid_token room_not_found not_a_member banned ok ok ok ok ok ok",
+    ),
+    row(
+        "announce a picture of the room",
+        Some((
+            "POST",
+            "/v1/media",
+            r#"{"purpose":"room_avatar","room":"{room}","type":"image/png","bytes":1}"#,
+        )),
+        None,
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden forbidden ok ok",
+    ),
 ];
 
 /// About the caller's account.
@@ -654,6 +674,43 @@ pub(super) const ACCOUNT: &[Row] = &[
         None,
         "not_signed_in invalid_token ok ok",
     ),
+    row(
+        "announce a picture of oneself",
+        Some(("POST", "/v1/media", r#"{"purpose":"avatar","type":"image/png","bytes":1}"#)),
+        None,
+        "not_signed_in invalid_token ok ok",
+    ),
+    row("list one's files", Some(("GET", "/v1/media", r#""#)), None, "not_signed_in invalid_token ok ok"),
+    row(
+        "what one's files take",
+        Some(("GET", "/v1/media/usage", r#""#)),
+        None,
+        "not_signed_in invalid_token ok ok",
+    ),
+    row(
+        "what a file is that is not one's own",
+        Some(("GET", "/v1/media/01a21596-e29e-4295-8559-aa9fc62f21f5", r#""#)),
+        None,
+        "not_signed_in invalid_token attachment_not_found attachment_not_found",
+    ),
+    row(
+        "delete a file that is not one's own",
+        Some(("DELETE", "/v1/media/01a21596-e29e-4295-8559-aa9fc62f21f5", r#""#)),
+        None,
+        "not_signed_in invalid_token attachment_not_found attachment_not_found",
+    ),
+    row(
+        "complete a file that is not one's own",
+        Some(("POST", "/v1/media/01a21596-e29e-4295-8559-aa9fc62f21f5/complete", r#""#)),
+        None,
+        "not_signed_in invalid_token attachment_not_found attachment_not_found",
+    ),
+    row(
+        "a link to a file that is not one's own",
+        Some(("GET", "/v1/media/01a21596-e29e-4295-8559-aa9fc62f21f5/link", r#""#)),
+        None,
+        "not_signed_in invalid_token attachment_not_found attachment_not_found",
+    ),
 ];
 
 /// Without a token.
@@ -688,5 +745,25 @@ pub(super) const OPEN: &[Row] = &[
         Some(("POST", "/v1/auth/second_factor", r#"{"challenge":"lc1_none","code":"000000"}"#)),
         None,
         "invalid_code",
+    ),
+    row(
+        "put a file without a link",
+        Some((
+            "PUT",
+            "/v1/media/01a21596-e29e-4295-8559-aa9fc62f21f5/content?bytes=1&type=text%2Fplain&ends=1&signature=x",
+            r#""#,
+        )),
+        None,
+        "invalid_token",
+    ),
+    row(
+        "get a file without a link",
+        Some((
+            "GET",
+            "/v1/media/01a21596-e29e-4295-8559-aa9fc62f21f5/content?variant=0&user=01a21596-e29e-4295-8559-aa9fc62f21f5&session=01a21596-e29e-4295-8559-aa9fc62f21f5&ends=1&signature=x",
+            r#""#,
+        )),
+        None,
+        "invalid_token",
     ),
 ];

@@ -1,0 +1,164 @@
+//! What is counted of media. Written by handlers and threads, read by a scrape.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lynk_bridge::{Health, Turned};
+use lynk_model::StoreError;
+use lynk_model::media::Rejection;
+use lynk_model::port::StoreFault;
+use lynk_telemetry::{Metric, Snapshot};
+
+/// What became of an upload. The order is that of the metric's label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UploadOutcome {
+    Begun,
+    Refused,
+    Received,
+    CutOff,
+}
+
+/// What was done with files that nobody needs. The order is that of the metric's label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Swept {
+    Doomed,
+    Emptied,
+    Forgotten,
+}
+
+/// Which way bytes go. The order is that of the metric's label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    In,
+    Out,
+}
+
+/// What became of a look at a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Looked {
+    Ready,
+    Rejected(Rejection),
+    Again,
+}
+
+/// Totals since the start, and how the store and the disk are.
+#[derive(Debug, Default)]
+pub struct MediaCounts {
+    uploads: [AtomicU64; 4],
+    looked: [AtomicU64; Rejection::ALL.len() + 2],
+    bytes: [AtomicU64; 2],
+    open: [AtomicU64; 2],
+    links_refused: AtomicU64,
+    swept: [AtomicU64; 3],
+    /// The store of rows.
+    pub store: Health,
+    /// The disk of bytes, and what looks at them.
+    pub files: Health,
+}
+
+/// A transfer that is under way, until it is dropped.
+pub(crate) struct Open<'a>(&'a AtomicU64);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl MediaCounts {
+    pub(crate) fn upload(&self, outcome: UploadOutcome) {
+        self.uploads[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn looked(&self, outcome: Looked) {
+        let index = match outcome {
+            Looked::Ready => 0,
+            Looked::Rejected(why) => usize::from(why as u8),
+            Looked::Again => Rejection::ALL.len() + 1,
+        };
+        self.looked[index].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn bytes(&self, direction: Direction, count: u64) {
+        self.bytes[direction as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn opened(&self, direction: Direction) -> Open<'_> {
+        let open = &self.open[direction as usize];
+        open.fetch_add(1, Ordering::Relaxed);
+        Open(open)
+    }
+
+    pub(crate) fn link_refused(&self) {
+        self.links_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn swept(&self, step: Swept, count: u64) {
+        self.swept[step as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Notes how a call of the store ended.
+    pub(crate) fn stored<T>(
+        &self,
+        result: &Result<T, StoreError>,
+        fault: impl FnOnce() -> Option<StoreFault>,
+    ) {
+        match result {
+            Ok(_) => {
+                if let Turned::Good(after) = self.store.succeed() {
+                    let seconds = after.as_secs();
+                    tracing::info!(event = "media_store_back", seconds, "the store of media works again");
+                }
+            }
+            Err(error) => {
+                let (kind, detail) = match fault() {
+                    Some(fault) => (fault.kind, fault.detail),
+                    None => ("refused", format!("{error:?}")),
+                };
+                if self.store.fail(kind, &detail) == Turned::Bad {
+                    tracing::error!(event = "media_store_failed", kind, detail, "the store of media fails");
+                }
+            }
+        }
+    }
+
+    /// Notes how something on the disk ended.
+    pub(crate) fn on_disk<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) => {
+                if let Turned::Good(after) = self.files.succeed() {
+                    tracing::info!(
+                        event = "media_files_back",
+                        seconds = after.as_secs(),
+                        "files can be kept again"
+                    );
+                }
+            }
+            Err(error) => {
+                let detail = error.to_string();
+                if self.files.fail("disk", &detail) == Turned::Bad {
+                    tracing::error!(event = "media_files_failed", detail, "files cannot be kept");
+                }
+            }
+        }
+        result
+    }
+
+    /// Adds the numbers to a scrape.
+    pub fn add_to(&self, snapshot: &mut Snapshot) {
+        for (metric, counts) in [
+            (Metric::MediaUploads, &self.uploads[..]),
+            (Metric::MediaLooked, &self.looked[..]),
+            (Metric::MediaBytes, &self.bytes[..]),
+            (Metric::MediaOpen, &self.open[..]),
+            (Metric::MediaSwept, &self.swept[..]),
+        ] {
+            for (index, count) in counts.iter().enumerate() {
+                snapshot.add_at(metric, index, count.load(Ordering::Relaxed));
+            }
+        }
+        snapshot.add(Metric::MediaRefusedLinks, self.links_refused.load(Ordering::Relaxed));
+        let degraded =
+            [&self.store, &self.files].into_iter().any(|health| health.report().degraded.is_some());
+        snapshot.add(Metric::MediaDegraded, u64::from(degraded));
+    }
+}

@@ -1,0 +1,271 @@
+//! Pictures and files over HTTP: an upload is announced, checked and given a link; its bytes come in pieces, are looked at, and are read by links
+//! that are good for minutes and for one person.
+//!
+//! Thread: handlers run on the API's runtime and wait without blocking it. Rows are asked for on `media`, files are written and read on
+//! `media-disk-N`, and looked at on `media-look-N`.
+//!
+//! Invariants: limits are checked before a link to upload is made; nobody gets bytes before they were looked at; whoever reads is asked for twice, when the
+//! link is made and when it is used; no other memory than [`MediaOptions::memory_bytes_max`] grows with what comes and goes. What is left of a crash
+//! at any moment is removed by the next start or the sweeper.
+//!
+//! Limits: [`MediaOptions`]. What can fail: starting; afterwards the store, the disk, and what looks at files.
+
+#![forbid(unsafe_code)]
+
+mod counts;
+mod desk;
+mod download;
+mod files;
+mod handlers;
+mod look;
+mod operations;
+mod options;
+mod rights;
+mod scan;
+mod sweep;
+mod upload;
+mod wire;
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use lynk_api::{ApiError, Authority, Clock};
+use lynk_blob::{BlobError, Directory, Links};
+use lynk_bridge::{BridgeThread, spawn};
+use lynk_compute::{ComputeThreads, ImageCounts, Images, ImagesOptions};
+use lynk_domain::MediaId;
+use lynk_model::media::Media;
+use lynk_model::port::{LastFault, MediaStore};
+use lynk_protocol::{ErrorCode, Reject};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use crate::desk::{Desk, Stored};
+use crate::look::{Looker, Looks};
+use crate::options::DISK_THREADS;
+use crate::sweep::Sweeper;
+
+pub use counts::MediaCounts;
+pub use files::MediaFiles;
+pub use handlers::router;
+pub use operations::operations;
+pub use options::{MediaOptions, ScanOptions};
+
+/// Time that work on the disk has at the end.
+const DISK_END: Duration = Duration::from_secs(5);
+
+/// What the bridge is made of.
+pub struct MediaParts<S> {
+    /// Rows.
+    pub store: S,
+    /// The runtime of the store's connections.
+    pub runtime: Runtime,
+    /// What may be uploaded.
+    pub options: MediaOptions,
+    /// How pictures are decoded.
+    pub images: ImagesOptions,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl<S> std::fmt::Debug for MediaParts<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MediaParts").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// The running bridge.
+pub struct MediaBridge {
+    thread: BridgeThread,
+    lookers: Vec<BridgeThread>,
+    images: Option<(Images, ComputeThreads)>,
+    disk: Runtime,
+    shared: Arc<Shared>,
+    image_counts: Arc<ImageCounts>,
+}
+
+/// What handlers work with, beside who asks.
+pub(crate) struct Shared {
+    pub(crate) options: MediaOptions,
+    pub(crate) desk: Desk,
+    pub(crate) directory: Directory,
+    pub(crate) looks: Arc<Looks>,
+    pub(crate) disk: tokio::runtime::Handle,
+    pub(crate) counts: Arc<MediaCounts>,
+    pub(crate) clock: Clock,
+    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) downloads: Arc<Semaphore>,
+    uploading: Mutex<HashSet<MediaId>>,
+}
+
+impl Shared {
+    fn uploading(&self) -> MutexGuard<'_, HashSet<MediaId>> {
+        self.uploading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work` on a thread that may block on the disk.
+    pub(crate) async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+    ) -> Result<T, BlobError> {
+        // It does not panic, and ends with the process alone.
+        let result = self.disk.spawn_blocking(work).await;
+        result.unwrap_or_else(|_| Err(BlobError::Disk(io::Error::other("the server ends"))))
+    }
+
+    /// A file's row.
+    pub(crate) async fn row(&self, id: MediaId) -> Result<Option<Media>, ApiError> {
+        self.desk.ask(move |rows| rows.find(id)).await.map_err(|unasked| Reject::from(unasked).into())
+    }
+}
+
+/// What is said of a disk that does not do it.
+pub(crate) fn of_disk(error: &BlobError) -> ApiError {
+    match error {
+        BlobError::Full => ErrorCode::StorageFull.into(),
+        BlobError::Length { .. } => {
+            ApiError::because(ErrorCode::BadRequest, "fewer bytes came than were announced, or more")
+        }
+        BlobError::Missing => missing(),
+        _ => ApiError::after(ErrorCode::Unavailable, 1_000),
+    }
+}
+
+/// There is no such file, or it is not for whoever asks.
+pub(crate) fn missing() -> ApiError {
+    ApiError::because(ErrorCode::AttachmentNotFound, "there is no such file, or it is not for you")
+}
+
+impl MediaBridge {
+    /// Starts the threads, and removes what an earlier process left unfinished.
+    ///
+    /// # Errors
+    /// The disk, or no thread.
+    pub fn start<S>(parts: MediaParts<S>) -> Result<Self, BlobError>
+    where
+        S: MediaStore + LastFault + Send + 'static,
+    {
+        let MediaParts { store, runtime, options, images, clock } = parts;
+        let directory = Directory::open(&options.directory)?;
+        look::clear(&options.directory)?;
+        let counts = Arc::<MediaCounts>::default();
+        let disk = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(DISK_THREADS)
+            .thread_name("media-disk")
+            .build()?;
+        let (images, image_threads) = Images::start(images)?;
+        let image_counts = Arc::clone(images.counts());
+        let (desk, queue) = Desk::new();
+        let looker = Looker {
+            desk: desk.clone(),
+            directory: directory.clone(),
+            root: options.directory.clone(),
+            images: images.clone(),
+            scan: options.scan.clone(),
+            counts: Arc::clone(&counts),
+            clock: Arc::clone(&clock),
+        };
+        let (looks, lookers) = look::start(&looker)?;
+        drop(looker);
+        let every = options.sweep;
+        let mut sweeper = Sweeper {
+            options: options.clone(),
+            directory: directory.clone(),
+            looks: Arc::clone(&looks),
+            counts: Arc::clone(&counts),
+            clock: Arc::clone(&clock),
+            first: true,
+        };
+        let mut rows = Stored { store, runtime, counts: Arc::clone(&counts) };
+        let thread = spawn("media", move |_| queue.run(&mut rows, every, |rows| sweeper.sweep(rows)))?;
+        let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
+        let shared = Arc::new(Shared {
+            uploads: permits(options.uploads_max),
+            downloads: permits(options.downloads_max),
+            options,
+            desk,
+            directory,
+            looks,
+            disk: disk.handle().clone(),
+            counts,
+            clock,
+            uploading: Mutex::default(),
+        });
+        Ok(Self { thread, lookers, images: Some((images, image_threads)), disk, shared, image_counts })
+    }
+
+    /// What handlers work with.
+    #[must_use]
+    pub fn state(&self, authority: Authority, links: Links) -> MediaApi {
+        MediaApi { shared: Some(Arc::clone(&self.shared)), authority, links: Arc::new(links) }
+    }
+
+    /// Files as messages carry them.
+    #[must_use]
+    pub fn files(&self) -> MediaFiles {
+        MediaFiles::new(self.shared.desk.clone(), Arc::clone(&self.shared.clock))
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counts(&self) -> &Arc<MediaCounts> {
+        &self.shared.counts
+    }
+
+    /// What is counted of pictures.
+    #[must_use]
+    pub fn image_counts(&self) -> &Arc<ImageCounts> {
+        &self.image_counts
+    }
+
+    /// Ends the threads. What was not looked at is looked at by the next start.
+    pub fn finish(mut self) {
+        self.shared.looks.end();
+        for looker in self.lookers {
+            looker.join();
+        }
+        if let Some((images, threads)) = self.images.take() {
+            drop(images);
+            threads.join();
+        }
+        self.shared.desk.end();
+        self.thread.join();
+        self.disk.shutdown_timeout(DISK_END);
+    }
+}
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct MediaApi {
+    shared: Option<Arc<Shared>>,
+    authority: Authority,
+    links: Arc<Links>,
+}
+
+impl MediaApi {
+    /// Of a server that keeps no files.
+    #[must_use]
+    pub fn none(authority: Authority) -> Self {
+        Self { shared: None, authority, links: Arc::new(Links::new(&[0; 32], &[])) }
+    }
+
+    pub(crate) fn shared(&self) -> Result<&Arc<Shared>, ApiError> {
+        let none = || ApiError::because(ErrorCode::Unavailable, "this server keeps no files");
+        self.shared.as_ref().ok_or_else(none)
+    }
+}
+
+impl std::fmt::Debug for MediaApi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MediaApi").field("shared", &self.shared.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl FromRef<MediaApi> for Authority {
+    fn from_ref(state: &MediaApi) -> Self {
+        state.authority.clone()
+    }
+}

@@ -1,0 +1,251 @@
+//! Looking at what was uploaded: is it what it says, is it harmful, what does it tell that it should not, what are its small pictures?
+//!
+//! Thread: `media-look-N`, which may block; pictures are decoded in processes of their own (`lynk_compute`). Invariants: until a look ended well
+//! nobody gets the bytes; a file that was refused loses them with the next sweep. A look that came to nothing (the disk, no process, a scanner
+//! without an answer) is done again, for a day. Limits: [`LOOKERS`] at a time, [`LOOKS_MAX`] wait. What can fail: see above.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lynk_api::Clock;
+use lynk_blob::{BlobError, Directory};
+use lynk_bridge::{BridgeThread, spawn};
+use lynk_compute::{BOXES, Images, MediaType, Prepared, Refused};
+use lynk_domain::MediaId;
+use lynk_model::media::{Media, MediaFacts, MediaState, Purpose, Rejection, Settled};
+use tokio::sync::Notify;
+
+use crate::counts::{Looked, MediaCounts};
+use crate::desk::{Desk, Unasked};
+use crate::options::{LOOK_GIVE_UP_MILLIS, LOOKERS, LOOKS_MAX, ScanOptions};
+use crate::scan::{Found, scan};
+
+/// Directory for what is made of files, in that of the files.
+const WORK: &str = "work";
+
+/// Files that are to be looked at.
+pub(crate) struct Looks {
+    ask: SyncSender<Option<Box<Media>>>,
+    /// Those that wait or are looked at, so that none is twice.
+    asked: Mutex<HashSet<MediaId>>,
+    /// Told each time a look ended.
+    pub(crate) ended: Notify,
+    stop: AtomicBool,
+}
+
+impl Looks {
+    fn asked(&self) -> MutexGuard<'_, HashSet<MediaId>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a file looked at. Without room the sweeper finds it later.
+    pub(crate) fn ask(&self, media: Media) {
+        let id = media.id;
+        if self.asked().insert(id) && self.ask.try_send(Some(Box::new(media))).is_err() {
+            self.asked().remove(&id);
+        }
+    }
+
+    /// Ends the threads after what they are at.
+    pub(crate) fn end(&self) {
+        self.stop.store(true, Ordering::Release);
+        for _ in 0..LOOKERS {
+            // With a full queue they find the wish as soon as they look.
+            let _full = self.ask.try_send(None);
+        }
+    }
+}
+
+/// What the threads work with.
+#[derive(Clone)]
+pub(crate) struct Looker {
+    pub(crate) desk: Desk,
+    pub(crate) directory: Directory,
+    pub(crate) root: PathBuf,
+    pub(crate) images: Images,
+    pub(crate) scan: Option<ScanOptions>,
+    pub(crate) counts: Arc<MediaCounts>,
+    pub(crate) clock: Clock,
+}
+
+/// Why a look came to nothing.
+enum Undone {
+    /// It is tried again.
+    Again(String),
+    Rejected(Rejection),
+}
+
+impl From<io::Error> for Undone {
+    fn from(error: io::Error) -> Self {
+        Self::Again(error.to_string())
+    }
+}
+
+impl From<BlobError> for Undone {
+    fn from(error: BlobError) -> Self {
+        Self::Again(error.to_string())
+    }
+}
+
+/// A directory of one look; it goes with what is in it.
+struct Work(PathBuf);
+
+impl Work {
+    fn new(root: &Path) -> io::Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let path = root.join(WORK).join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // What cannot be removed goes with the next start.
+        let _left = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes the directory of all looks, without what an earlier process left in it.
+///
+/// # Errors
+/// The disk refuses.
+pub(crate) fn clear(root: &Path) -> io::Result<()> {
+    let work = root.join(WORK);
+    match fs::remove_dir_all(&work) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    DirBuilder::new().mode(0o700).create(work)
+}
+
+/// Starts the threads.
+///
+/// # Errors
+/// No thread.
+pub(crate) fn start(looker: &Looker) -> io::Result<(Arc<Looks>, Vec<BridgeThread>)> {
+    let (ask, queue) = sync_channel(LOOKS_MAX);
+    let looks =
+        Arc::new(Looks { ask, asked: Mutex::default(), ended: Notify::new(), stop: AtomicBool::new(false) });
+    let queue = Arc::new(Mutex::new(queue));
+    let mut threads = Vec::new();
+    for number in 0..LOOKERS {
+        let (looker, looks, queue) = (looker.clone(), Arc::clone(&looks), Arc::clone(&queue));
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        threads.push(spawn(&format!("media-look-{number}"), move |_| {
+            while let Some(media) = next(&queue) {
+                if looks.stop.load(Ordering::Acquire) {
+                    return;
+                }
+                let id = media.id;
+                looker.look(&runtime, &media, &looks.stop);
+                looks.asked().remove(&id);
+                looks.ended.notify_waiters();
+            }
+        })?);
+    }
+    Ok((looks, threads))
+}
+
+fn next(queue: &Mutex<Receiver<Option<Box<Media>>>>) -> Option<Box<Media>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok().flatten()
+}
+
+impl Looker {
+    fn look(&self, runtime: &tokio::runtime::Runtime, media: &Media, stop: &AtomicBool) {
+        let now = (self.clock)().wall;
+        let (settled, looked) = match self.examine(runtime, media, stop) {
+            Ok(facts) => (Settled::Ready(facts), Looked::Ready),
+            Err(Undone::Rejected(why)) => (Settled::Rejected(why), Looked::Rejected(why)),
+            Err(Undone::Again(detail)) => {
+                self.counts.looked(Looked::Again);
+                let _told = self.counts.on_disk::<(), _>(Err(detail));
+                if now.0.saturating_sub(media.changed.0) < LOOK_GIVE_UP_MILLIS {
+                    return;
+                }
+                let why = Rejection::NotScanned;
+                (Settled::Rejected(why), Looked::Rejected(why))
+            }
+        };
+        let id = media.id;
+        match self.desk.ask_here(move |rows| rows.settle(id, &settled, now)) {
+            Ok(row) => {
+                if row.is_none_or(|row| row.state == MediaState::Doomed) {
+                    // Its bytes may have gone already, before those that were just made.
+                    let _next_time = self.counts.on_disk(self.directory.delete(id));
+                }
+                self.counts.looked(looked);
+                if let Looked::Rejected(why) = looked {
+                    tracing::info!(event = "media_rejected", reason = why.word(), "a file was refused");
+                }
+            }
+            // The sweeper finds it again.
+            Err(Unasked::Busy | Unasked::Ended | Unasked::Store(_)) => self.counts.looked(Looked::Again),
+        }
+    }
+
+    /// What is in a file, which has been made ready for others.
+    fn examine(
+        &self,
+        runtime: &tokio::runtime::Runtime,
+        media: &Media,
+        stop: &AtomicBool,
+    ) -> Result<MediaFacts, Undone> {
+        let path = self.directory.path_of(media.id);
+        if let Some(options) = &self.scan {
+            match scan(options, &path, stop) {
+                Ok(Found::Clean) => {}
+                Ok(Found::Infected) => return Err(Undone::Rejected(Rejection::Infected)),
+                Err(detail) => return Err(Undone::Again(detail)),
+            }
+        }
+        let declared = MediaType::parse(&media.kind).ok_or(Undone::Rejected(Rejection::UnknownType))?;
+        let work = Work::new(&self.root)?;
+        let prepared = runtime.block_on(self.images.prepare(path.clone(), work.0.clone(), declared));
+        let prepared = prepared.map_err(refused)?;
+        if media.purpose != Purpose::Attachment && prepared.thumbnails.is_empty() {
+            return Err(Undone::Rejected(Rejection::OtherType));
+        }
+        let thumbnails = self.counts.on_disk(self.keep(media.id, &path, &prepared))?;
+        Ok(MediaFacts {
+            bytes: prepared.bytes,
+            width: prepared.width.unwrap_or(0),
+            height: prepared.height.unwrap_or(0),
+            thumbnails,
+        })
+    }
+
+    /// Puts what was made in its place. Small pictures first: a look that is done again finds the file that was uploaded, or the clean one.
+    fn keep(&self, id: MediaId, uploaded: &Path, prepared: &Prepared) -> Result<u8, BlobError> {
+        let mut bits = 0;
+        for small in &prepared.thumbnails {
+            let Some(index) = BOXES.iter().position(|fits| *fits == small.fits) else { continue };
+            let index = u8::try_from(index).unwrap_or(u8::MAX);
+            self.directory.adopt(id, index + 1, &small.path)?;
+            bits |= 1 << index;
+        }
+        if prepared.path != uploaded {
+            self.directory.adopt(id, 0, &prepared.path)?;
+        }
+        Ok(bits)
+    }
+}
+
+fn refused(why: Refused) -> Undone {
+    if why.is_temporary() {
+        return Undone::Again(why.to_string());
+    }
+    Undone::Rejected(match why {
+        Refused::UnknownType => Rejection::UnknownType,
+        Refused::OtherType { .. } => Rejection::OtherType,
+        Refused::TooLarge => Rejection::TooLarge,
+        Refused::TimedOut => Rejection::TooSlow,
+        _ => Rejection::Damaged,
+    })
+}

@@ -1,0 +1,105 @@
+//! What may be uploaded, how much of it, and how fast.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lynk_compute::MediaType;
+use lynk_model::media::{Purpose, Quota};
+
+/// Bytes of an upload that are gathered before they are written, and of a piece that is sent.
+pub(crate) const PIECE_BYTES: usize = 128 << 10;
+/// Time in which an upload may be slower than the least rate.
+pub(crate) const RATE_GRACE: Duration = Duration::from_secs(30);
+/// Threads that write and read files.
+pub(crate) const DISK_THREADS: usize = 8;
+/// Files that are looked at, at a time.
+pub(crate) const LOOKERS: usize = 2;
+/// Files that wait to be looked at; what finds no room is found by the sweeper.
+pub(crate) const LOOKS_MAX: usize = 1_024;
+/// Operations on the store that wait.
+pub(crate) const QUEUE_MAX: usize = 256;
+/// Time that `complete` waits for a look to end.
+pub(crate) const COMPLETE_WAIT: Duration = Duration::from_secs(10);
+/// Time after which a look that came to nothing is tried again.
+pub(crate) const LOOK_AGAIN_MILLIS: u64 = 60 * 1_000;
+/// Time after which nobody waits for a look any more.
+pub(crate) const LOOK_GIVE_UP_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+/// Files on a page of one's own when the client names no number, and at most.
+pub(crate) const PAGE_DEFAULT: u32 = 50;
+pub(crate) const PAGE_MAX: u32 = 100;
+/// Files whose bytes one sweep removes before others get their turn.
+pub(crate) const SWEEP_FILES: u32 = 100;
+
+/// A program that looks for harmful files.
+#[derive(Clone, Debug)]
+pub struct ScanOptions {
+    /// The program and its arguments; the path of the file follows. It ends with 0 when the file is clean and with 1 when it is not; anything
+    /// else is no answer.
+    pub command: Vec<String>,
+    /// After which it is killed, which is no answer.
+    pub timeout: Duration,
+}
+
+/// What may be uploaded, how much of it, and how fast.
+#[derive(Clone, Debug)]
+pub struct MediaOptions {
+    /// Directory of the files, made if it is not there.
+    pub directory: PathBuf,
+    /// Types that may be announced.
+    pub types: Vec<MediaType>,
+    /// Bytes of a picture.
+    pub image_bytes_max: u64,
+    /// Bytes of a film or sound.
+    pub video_bytes_max: u64,
+    /// Bytes of anything else.
+    pub file_bytes_max: u64,
+    /// Bytes of a picture of an account or a room.
+    pub avatar_bytes_max: u64,
+    /// What an account may have.
+    pub quota: Quota,
+    /// Uploads at a time, of everybody.
+    pub uploads_max: u32,
+    /// Downloads at a time, of everybody.
+    pub downloads_max: u32,
+    /// Time in which the next bytes must come, or be taken.
+    pub idle: Duration,
+    /// Bytes a second that an upload must have on average after its first half minute.
+    pub rate_min: u64,
+    /// Age at which an upload that did not end is given up.
+    pub unfinished_millis: u64,
+    /// Age at which a file that nobody attached is given up.
+    pub unused_millis: u64,
+    /// Time between two sweeps.
+    pub sweep: Duration,
+    /// What looks for harmful files.
+    pub scan: Option<ScanOptions>,
+}
+
+impl MediaOptions {
+    /// Whether a type may be announced for a purpose: pictures of accounts and rooms are of types that are looked into.
+    pub(crate) fn allows(&self, purpose: Purpose, kind: MediaType) -> bool {
+        self.types.contains(&kind) && (purpose == Purpose::Attachment || kind.is_read())
+    }
+
+    /// Bytes that a file may have.
+    pub(crate) fn bytes_max(&self, purpose: Purpose, kind: MediaType) -> u64 {
+        if purpose != Purpose::Attachment {
+            return self.avatar_bytes_max;
+        }
+        let name = kind.as_str();
+        if kind.is_image() {
+            self.image_bytes_max
+        } else if name.starts_with("video/") || name.starts_with("audio/") {
+            self.video_bytes_max
+        } else {
+            self.file_bytes_max
+        }
+    }
+
+    /// Memory that uploads and downloads take at most.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> u64 {
+        let pieces = u64::from(self.uploads_max) * 2 + u64::from(self.downloads_max) * 2;
+        pieces * PIECE_BYTES as u64
+    }
+}

@@ -1,0 +1,79 @@
+//! The sweeper: what nobody finished or used is doomed, what is doomed or refused loses its bytes, rows that say nothing any more are forgotten, and
+//! what was not looked at is looked at again.
+//!
+//! Thread: `media`, between two operations. Bytes go before their row says so: a crash in between makes the next sweep do it again. Limits: some
+//! batches a sweep, so that operations get their turn. What can fail: the store and the disk; the next sweep goes on.
+
+use std::sync::Arc;
+
+use lynk_api::Clock;
+use lynk_blob::Directory;
+use lynk_domain::Millis;
+use lynk_model::StoreError;
+
+use crate::counts::{MediaCounts, Swept};
+use crate::desk::Rows;
+use crate::look::Looks;
+use crate::options::{LOOK_AGAIN_MILLIS, MediaOptions, SWEEP_FILES};
+
+/// Batches of each kind in one sweep.
+const BATCHES: u32 = 10;
+
+/// What a sweep works with.
+pub(crate) struct Sweeper {
+    pub(crate) options: MediaOptions,
+    pub(crate) directory: Directory,
+    pub(crate) looks: Arc<Looks>,
+    pub(crate) counts: Arc<MediaCounts>,
+    pub(crate) clock: Clock,
+    /// Whether it is the first since the start: nothing is looked at yet.
+    pub(crate) first: bool,
+}
+
+impl Sweeper {
+    pub(crate) fn sweep(&mut self, rows: &mut dyn Rows) {
+        // What failed was counted where it did, and is done by the next one.
+        let _later = self.work(rows);
+    }
+
+    fn work(&mut self, rows: &mut dyn Rows) -> Result<(), StoreError> {
+        let now = (self.clock)().wall;
+        let before = |age: u64| Millis(now.0.saturating_sub(age));
+        let again =
+            if std::mem::take(&mut self.first) { Millis(now.0 + 1) } else { before(LOOK_AGAIN_MILLIS) };
+        for media in rows.scanning(again, SWEEP_FILES)? {
+            self.looks.ask(media);
+        }
+        let (pending, unused) = (before(self.options.unfinished_millis), before(self.options.unused_millis));
+        self.until_none(Swept::Doomed, || rows.doom_orphans(pending, unused, now))?;
+        for _ in 0..BATCHES {
+            let doomed = rows.doomed(SWEEP_FILES)?;
+            let mut gone = Vec::with_capacity(doomed.len());
+            for media in &doomed {
+                if self.counts.on_disk(self.directory.delete(media.id)).is_ok() {
+                    gone.push(media.id);
+                }
+            }
+            if gone.is_empty() {
+                break;
+            }
+            rows.emptied(&gone)?;
+            self.counts.swept(Swept::Emptied, gone.len() as u64);
+        }
+        self.until_none(Swept::Forgotten, || rows.forget(now))
+    }
+
+    fn until_none(
+        &self,
+        step: Swept,
+        mut batch: impl FnMut() -> Result<u32, StoreError>,
+    ) -> Result<(), StoreError> {
+        for _ in 0..BATCHES {
+            match batch()? {
+                0 => break,
+                count => self.counts.swept(step, count.into()),
+            }
+        }
+        Ok(())
+    }
+}
