@@ -28,6 +28,8 @@ pub enum Shape {
     Text,
     /// So many hexadecimal digits.
     Hex(u8),
+    /// Where a page of [`DiscoverCursor`](crate::DiscoverCursor) ended.
+    Cursor,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A code of the table of errors.

@@ -25,6 +25,12 @@ pub(super) const LEVELS: Shape = Shape::Word(&["memory", "local", "replicated"])
 pub(super) const VISIBILITIES: Shape = Shape::Word(&["all", "since_join"]);
 pub(super) const ROLES: Shape = Shape::Word(&["member", "moderator", "admin", "owner"]);
 
+pub(super) const REQUEST_STATES: Shape = Shape::Word(&["open", "declined"]);
+const REPORT_REASONS: Shape =
+    Shape::Word(&["spam", "harassment", "hate", "violence", "sexual", "illegal", "other"]);
+const REPORT_OUTCOMES: Shape =
+    Shape::Word(&["dismissed", "message_deleted", "member_kicked", "member_banned", "other"]);
+
 const KIND: Field = may("kind", KINDS, "Who can find and join it.");
 const LEVEL: Field = may("level", LEVELS, "Durability of acknowledgements.");
 const VISIBILITY: Field = may("visibility", VISIBILITIES, "How much of the past a member sees.");
@@ -310,6 +316,130 @@ const LOOK: FrameShape = answer(
     ],
 );
 
+const DISCOVERED: FrameShape = answer(
+    "discover",
+    "discover",
+    "A page of public rooms, ascending by name.",
+    &[
+        RE,
+        must(
+            "rooms",
+            Shape::List(&Shape::Object(&[
+                ROOM,
+                must("name", Shape::Text, "Its name."),
+                must("description", Shape::Text, "What it is about."),
+                must("avatar", Shape::IdOrNull, "Its picture."),
+                must("members", NUMBER, "How many members there are; 10,000 for as many or more."),
+                must("member", Shape::Bool, "Whether one is among them."),
+                must("open", Shape::Bool, "Whether there is a place for one more."),
+            ])),
+            "The rooms.",
+        ),
+        may("next", Shape::Text, "There may be more: `cursor` of the next page."),
+    ],
+);
+const REQUESTS: FrameShape = answer(
+    "requests",
+    "requests",
+    "A page of the requests that are open, ascending by user.",
+    &[
+        RE,
+        ROOM,
+        must(
+            "requests",
+            Shape::List(&Shape::Object(&[
+                must("user", Shape::Id, "Who asks."),
+                must("at", Shape::Time, "Since when."),
+                must("until", Shape::Time, "Until when it is open."),
+                may("text", Shape::Text, "What was said with it."),
+            ])),
+            "The requests.",
+        ),
+        MORE,
+    ],
+);
+const MY_REQUESTS: FrameShape = answer(
+    "my_requests",
+    "my_requests",
+    "A page of one's own requests, ascending by room.",
+    &[
+        RE,
+        must(
+            "requests",
+            Shape::List(&Shape::Object(&[
+                ROOM,
+                may("name", Shape::Text, "Its name."),
+                may("avatar", Shape::IdOrNull, "Its picture."),
+                must("state", REQUEST_STATES, "What became of it."),
+                must("at", Shape::Time, "When it was made."),
+                must(
+                    "until",
+                    Shape::Time,
+                    "Until when it is open; of a declined one, from when on one may ask again.",
+                ),
+                may("text", Shape::Text, "What was said with it."),
+            ])),
+            "The requests.",
+        ),
+        may("next", Shape::Id, "There may be more: `after` of the next page."),
+    ],
+);
+const ACTS: FrameShape = answer(
+    "moderation_log",
+    "moderation_log",
+    "A page of what moderators did, newest first.",
+    &[
+        RE,
+        ROOM,
+        must(
+            "acts",
+            Shape::List(&Shape::Object(&[
+                must("number", NUMBER, "Its number in the room."),
+                must("at", Shape::Time, "When."),
+                must("by", Shape::Id, "Who."),
+                must("what", Shape::Text, "What was done."),
+                may("user", Shape::Id, "To whom."),
+                may("link", Shape::Id, "To which link."),
+                may("until", Shape::Time, "Until when it holds."),
+                may("role", ROLES, "The new role."),
+                may("seq", PLACE, "Place of the message."),
+                may("report", NUMBER, "Number of the report."),
+                may("reason", Shape::Text, "Why."),
+            ])),
+            "What they did.",
+        ),
+        MORE,
+    ],
+);
+const REPORTED: FrameShape = answer(
+    "reports",
+    "reports",
+    "A page of reports, newest first, without who made them.",
+    &[
+        RE,
+        ROOM,
+        must(
+            "reports",
+            Shape::List(&Shape::Object(&[
+                must("number", NUMBER, "Its number in the room."),
+                must("kind", Shape::Word(&["message", "user"]), "What it is about."),
+                must("user", Shape::Id, "Whom it is about."),
+                may("seq", PLACE, "Place of the message."),
+                may("text", Shape::Text, "What the message said then."),
+                must("reason", REPORT_REASONS, "Why."),
+                may("comment", Shape::Text, "In the words of who made it."),
+                must("at", Shape::Time, "When."),
+                may("outcome", REPORT_OUTCOMES, "What came of it."),
+                may("done", Shape::Time, "Since when it is resolved."),
+                may("by", Shape::Id, "Who resolved it."),
+                may("note", Shape::Text, "In the words of who resolved it."),
+            ])),
+            "The reports.",
+        ),
+        MORE,
+    ],
+);
+
 const fn command(
     op: &'static str,
     about: &'static str,
@@ -402,18 +532,22 @@ pub const COMMANDS: &[CommandShape] = &[
         &[Rule::With("epoch", "seq")],
     ),
     command("unsubscribe", "Stops the flow of events.", &[ROOM], &[DONE_IN_ROOM]),
-    command(
-        "send",
-        "Posts a message.",
-        &[
-            ROOM,
-            SEND_KEY,
-            TEXT,
-            may("reply_to", NUMBER, "Place of the message that it answers."),
-            MENTIONS,
-            MENTION_ALL,
-        ],
-        &[SAID],
+    ruled(
+        command(
+            "send",
+            "Posts a message.",
+            &[
+                ROOM,
+                SEND_KEY,
+                may("text", Shape::Text, "What is said; may be missing beside files."),
+                may("reply_to", NUMBER, "Place of the message that it answers."),
+                MENTIONS,
+                MENTION_ALL,
+                may("attachments", Shape::List(&Shape::Id), "Uploads of one's own, each once."),
+            ],
+            &[SAID],
+        ),
+        &[Rule::AnyOf(&["text", "attachments"])],
     ),
     command(
         "edit",
@@ -548,5 +682,73 @@ pub const COMMANDS: &[CommandShape] = &[
             must("code", CODE, "Code of a link."),
         ],
         &[LOOK],
+    ),
+    command(
+        "discover",
+        "A page of public rooms by the beginning of their names.",
+        &[
+            may("name", Shape::Text, "What names begin with."),
+            may("cursor", Shape::Cursor, "Where the page before ended."),
+            LIMIT,
+        ],
+        &[DISCOVERED],
+    ),
+    command(
+        "request_join",
+        "Asks to become a member of an invite-only room.",
+        &[ROOM, KEY, may("text", Shape::Text, "What to say.")],
+        &[CHANGED],
+    ),
+    command("withdraw_request", "Takes the request back.", &[ROOM, KEY], &[CHANGED]),
+    command(
+        "my_requests",
+        "A page of one's own requests.",
+        &[may("after", Shape::Id, "Goes on behind this room."), LIMIT],
+        &[MY_REQUESTS],
+    ),
+    command("requests", "A page of the requests that are open.", &[ROOM, AFTER_USER, LIMIT], &[REQUESTS]),
+    command("accept_request", "Lets somebody in who asked.", &[ROOM, USER, KEY], &[CHANGED]),
+    command("decline_request", "Does not let somebody in who asked.", &[ROOM, USER, KEY], &[CHANGED]),
+    command(
+        "moderation_log",
+        "A page of what moderators did.",
+        &[ROOM, may("before", NUMBER, "What has lower numbers."), LIMIT],
+        &[ACTS],
+    ),
+    command(
+        "report",
+        "Reports a message, a member, or the room.",
+        &[
+            ROOM,
+            KEY,
+            must("reason", REPORT_REASONS, "Why."),
+            may("seq", PLACE, "Place of the message."),
+            may("user", Shape::Id, "The member."),
+            may("comment", Shape::Text, "In words."),
+        ],
+        &[CHANGED],
+    ),
+    command(
+        "reports",
+        "A page of reports.",
+        &[
+            ROOM,
+            may("state", Shape::Word(&["open", "resolved"]), "Which; open ones without it."),
+            may("before", NUMBER, "What has lower numbers."),
+            LIMIT,
+        ],
+        &[REPORTED],
+    ),
+    command(
+        "resolve_report",
+        "Says what came of a report.",
+        &[
+            ROOM,
+            must("number", NUMBER, "Which."),
+            must("outcome", REPORT_OUTCOMES, "What came of it."),
+            KEY,
+            may("note", Shape::Text, "In words."),
+        ],
+        &[CHANGED],
     ),
 ];

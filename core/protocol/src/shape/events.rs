@@ -1,6 +1,6 @@
 //! What the server says without being asked, and the answer that every command may get.
 
-use super::commands::{ANY_KIND, LEVELS, ROLES, VISIBILITIES};
+use super::commands::{ANY_KIND, LEVELS, REQUEST_STATES, ROLES, VISIBILITIES};
 use super::{Field, FrameKind, FrameShape, NUMBER, PLACE, SMALL, Shape, may, must};
 
 pub(super) const ROOM: Field = must("room", Shape::Id, "The room.");
@@ -17,6 +17,18 @@ const TEXT: Field =
     must("text", Shape::Text, "What it says now; empty when the message was deleted or removed.");
 const MENTIONS: Field = may("mentions", Shape::List(&Shape::Id), "Users that it mentions.");
 const MENTION_ALL: Field = may("mention_all", Shape::Bool, "It mentions everybody.");
+const ATTACHMENTS: Field = may(
+    "attachments",
+    Shape::List(&Shape::Object(&[
+        must("id", Shape::Id, "The file."),
+        must("name", Shape::Text, "Its name."),
+        must("type", Shape::Text, "What it is."),
+        must("bytes", NUMBER, "Its size."),
+        may("width", SMALL, "Of a picture, in pixels."),
+        may("height", SMALL, "Of a picture, in pixels."),
+    ])),
+    "Its files.",
+);
 const UNTIL: Field = may("until", Shape::Time, "When it is over; for ever without it.");
 const ON: Field = must("on", Shape::Bool, "Set, or taken back.");
 const UP_TO: Field = must("seq", NUMBER, "Up to here.");
@@ -69,6 +81,7 @@ pub const EVENTS: &[FrameShape] = &[
             may("text", Shape::Text, "What it says."),
             MENTIONS,
             MENTION_ALL,
+            ATTACHMENTS,
             may(
                 "reactions",
                 Shape::List(&Shape::Object(&[
@@ -82,7 +95,7 @@ pub const EVENTS: &[FrameShape] = &[
     durable(
         "edit",
         "A message says something else.",
-        &[ROOM, SEQ, FROM, TIME, TARGET, TEXT, MENTIONS, MENTION_ALL],
+        &[ROOM, SEQ, FROM, TIME, TARGET, TEXT, MENTIONS, MENTION_ALL, ATTACHMENTS],
     ),
     durable("delete", "A message was deleted.", &[ROOM, SEQ, FROM, TIME, TARGET]),
     durable(
@@ -201,6 +214,12 @@ pub const EVENTS: &[FrameShape] = &[
         "cleared",
         "One has deleted the past of that 1:1 for oneself.",
         &[ROOM, must("upto", NUMBER, "Up to here.")],
+    ),
+    frame(
+        FrameKind::Own,
+        "join_request",
+        "Somebody asks to become a member of a room that one moderates, or one was declined.",
+        &[ROOM, must("user", Shape::Id, "Who asks."), must("state", REQUEST_STATES, "What became of it.")],
     ),
     frame(
         FrameKind::Flow,

@@ -19,6 +19,7 @@ fn samples(shape: Shape) -> [Value; 2] {
             let room = id("a").as_str().expect("a text").replace('-', "");
             [format!("{room}{room}"), "b".repeat(digits.into())].map(Value::from)
         }
+        Shape::Cursor => ["one", "two"].map(|name| json!("0".repeat(32) + name)),
         Shape::Word(words) => [json!(words[words.len() - 1]), json!(words[words.len() - 2])],
         Shape::Time | Shape::Moment => [json!("2026-11-23T17:48:51.123Z"), json!("2026-11-23T17:48:51.124Z")],
         Shape::List(of) => samples(*of).map(|item| json!([item])),

@@ -138,6 +138,8 @@ impl Campaign<'_> {
     fn tour(&mut self, dice: &mut Dice) {
         let (room, pair) = (self.world.rooms[0].clone(), self.world.rooms[4].clone());
         let other = self.world.users[1].clone();
+        self.tour_of_requests(dice);
+        self.tour_of_reports(dice);
         for op in ["mute", "unmute", "ban", "unban"] {
             self.must(0, json!({"op": op, "room": room, "user": other, "key": dice.key().to_string()}));
         }
@@ -149,6 +151,45 @@ impl Campaign<'_> {
         self.must(0, json!({"op": "clear", "room": pair, "seq": 3}));
         self.must(0, json!({"op": "delete_room", "room": room, "key": dice.key().to_string()}));
         self.restart(dice);
+    }
+
+    /// People who ask to be members of the last one's room: one thinks better of it and is declined, one is let in.
+    fn tour_of_requests(&mut self, dice: &mut Dice) {
+        let room = self.world.rooms[3].clone();
+        for (person, ops) in
+            [(0, &["request_join", "withdraw_request", "request_join"][..]), (1, &["request_join"])]
+        {
+            for op in ops {
+                self.must(person, json!({"op": op, "room": room, "key": dice.key().to_string()}));
+            }
+        }
+        self.must(0, json!({"op": "my_requests"}));
+        self.must(3, json!({"op": "requests", "room": room}));
+        for (person, op) in [(0, "decline_request"), (1, "accept_request")] {
+            let user = self.world.users[person].clone();
+            self.must(3, json!({"op": op, "room": room, "user": user, "key": dice.key().to_string()}));
+        }
+        self.must(3, json!({"op": "moderation_log", "room": room}));
+        self.must(3, json!({"op": "discover"}));
+    }
+
+    /// A message that somebody reports, and what the owner of the room says to it.
+    fn tour_of_reports(&mut self, dice: &mut Dice) {
+        let room = self.world.rooms[0].clone();
+        let said = json!({"op": "send", "room": room, "text": "buy", "key": dice.key().to_string()});
+        let seq = self.must(2, said)["seq"].clone();
+        let report = json!({
+            "op": "report", "room": room, "seq": seq, "reason": "spam", "key": dice.key().to_string(),
+        });
+        self.must(1, report);
+        let number = self.must(0, json!({"op": "reports", "room": room}))["reports"][0]["number"].clone();
+        self.must(
+            0,
+            json!({
+                "op": "resolve_report", "room": room, "number": number, "outcome": "dismissed",
+                "key": dice.key().to_string(),
+            }),
+        );
     }
 
     fn sign_in(&self, id: UserId, session: SessionId, resume: &Value) -> Chatter {

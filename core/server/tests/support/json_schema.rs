@@ -31,7 +31,7 @@ fn check_among(
                 check_among(document, target, value, at, also)?;
                 true
             }
-            "$schema" | "description" | "title" => true,
+            "$defs" | "$schema" | "description" | "title" => true,
             "type" => match says {
                 Value::Array(types) => types.iter().any(|name| is_a(name, value)),
                 name => is_a(name, value),

@@ -91,6 +91,8 @@ impl World {
             }
             ("link", _) => self.links.last().map_or_else(none, |_| dice.pick(&self.links)).0.into(),
             ("code", _) => self.links.last().map_or_else(none, |_| dice.pick(&self.links)).1.into(),
+            (_, Shape::Cursor) => "0".repeat(32).into(),
+            ("number" | "before", _) => dice.below(24).into(),
             ("token", _) if !dice.one_in(4) => self.token.clone().into(),
             ("name", _) => format!("fuzzed {}", dice.below(1_000)).into(),
             ("emoji", _) => dice.pick(&["\u{1f44d}", "\u{2764}\u{fe0f}", "x", ""]).into(),
@@ -101,6 +103,8 @@ impl World {
             (_, Shape::List(Shape::Object(fields))) => {
                 (0..dice.below(4)).map(|_| self.object(dice, fields)).collect::<Vec<_>>().into()
             }
+            // Nobody has uploaded any.
+            ("attachments", _) if !dice.one_in(4) => json!([]),
             (_, Shape::List(_)) => {
                 (0..dice.below(4)).map(|_| dice.pick(&self.users)).collect::<Vec<_>>().into()
             }
@@ -251,7 +255,8 @@ fn chosen(dice: &mut Dice, row: &CommandShape) -> Vec<&'static Field> {
     for rule in row.rules {
         let (Rule::OneOf(names) | Rule::AnyOf(names) | Rule::AtMostOne(names)) = rule else { continue };
         if !dice.one_in(8) {
-            let kept = dice.pick(names);
+            // Mostly the usual one.
+            let kept = if dice.one_in(3) { dice.pick(names) } else { names[0] };
             chosen.retain(|field| !names.contains(&field.name));
             chosen.extend(row.fields.iter().find(|field| field.name == kept));
         }
