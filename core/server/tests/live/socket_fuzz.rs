@@ -358,7 +358,7 @@ impl Campaign<'_> {
     fn misuse(&mut self, dice: &mut Dice) {
         let mut client = Chatter::sign_in_as(self.server, self.people[0].id, json!([]));
         let mut answers = 0;
-        while client.sender.text(&dice.pick(&["{", "[]", "{\"op\":\"fly\"}", "{\"id\":7}"])).is_ok() {
+        while client.sender.text(dice.pick(&["{", "[]", "{\"op\":\"fly\"}", "{\"id\":7}"])).is_ok() {
             match client.arrive() {
                 Arrived::Frame(frame) if frame["ev"] == "error" => answers += 1,
                 Arrived::Frame(other) => panic!("{other}"),
