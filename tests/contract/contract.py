@@ -244,6 +244,7 @@ def walk(api, one, two, three, room, world):
     api("list_reports", 200, None, token, {"room": room})
     api("resolve_report", 200, {"key": key(), "number": 2, "outcome": "dismissed"}, token, {"room": room})
     api("discover_rooms", 200, None, token, None, {"name": "contract", "limit": 2})
+    upload(api, token, room)
     direct = api("open_direct", 200, {"user": user}, token)["room"]
     api("delete_for_me", 200, {"seq": 1}, token, {"room": direct})
     api("set_notifications", 200, {"muted_until": 1, "mentions_only": True}, token, {"room": room})
@@ -264,6 +265,28 @@ def walk(api, one, two, three, room, world):
         api(name, 200, None, token)
     for name in ("list_members", "list_here", "about_room", "list_bans", "list_mutes", "list_pins", "list_links", "list_moderation"):
         api(name, 200, None, token, {"room": room})
+
+
+def upload(api, token, room):
+    """A file from its announcement to its end. Its bytes go by links, which are no JSON."""
+    data = b"hello"
+    announced = api("announce_media", 201, {"purpose": "attachment", "room": room, "name": "hello.txt", "type": "text/plain", "bytes": len(data)}, token)
+    media = {"media": announced["media"]}
+
+    def by_link(name, link, method, body):
+        request = urllib.request.Request(api.server.url + link["url"], data=body, method=method, headers={"Content-Type": "text/plain"} if body else {})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            api.answers[name, answer.status] += 1
+            return answer.read()
+
+    by_link("put_media", announced["upload"], "PUT", data)
+    for _ in range(6):
+        if api("complete_media", 200, None, token, media)["state"] == "ready":
+            break
+    assert api("get_media", 200, None, token, media)["state"] == "ready", "it is looked at for ever"
+    link = api("link_media", 200, None, token, media, {"variant": 0})
+    assert by_link("get_media_content", link, "GET", None) == data, "other bytes than were put"
+    api("delete_media", 204, None, token, media)
 
 
 def two_steps(api, phone):

@@ -149,6 +149,10 @@ impl<'a> Envelope<'a> {
             Some(value) => seq_field("seq", value),
         }
     }
+    /// Items with lower numbers than this.
+    pub(super) fn before(&self) -> Result<Option<u64>, Reject> {
+        Ok(self.before.map(|number| seq_field("before", number)).transpose()?.map(|Seq(number)| number))
+    }
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Reject> {
         take(&mut self.text).ok_or_else(|| missing("text"))
     }

@@ -114,7 +114,7 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
         "withdraw_request" => Command::WithdrawRequest { room: e.room()?, key: e.key()? },
         "my_requests" => Command::MyRequests { after: e.after_id()?.map(RoomId), limit: e.limit },
         "requests" => Command::Requests { room: e.room()?, after: e.after_id()?.map(UserId), limit: e.limit },
-        "moderation_log" => Command::ModerationLog { room: e.room()?, before: e.before, limit: e.limit },
+        "moderation_log" => Command::ModerationLog { room: e.room()?, before: e.before()?, limit: e.limit },
         "report" => {
             let mut rare = Rare::of(text)?;
             let reason = parse_name("reason", Some(&*rare.reason()), ReportReason::parse)?;
@@ -134,7 +134,7 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
                 Some("resolved") => false,
                 Some(_) => return Err(invalid("state", "has no such value")),
             };
-            Command::Reports { room: e.room()?, open, before: e.before, limit: e.limit }
+            Command::Reports { room: e.room()?, open, before: e.before()?, limit: e.limit }
         }
         "resolve_report" => {
             let mut rare = Rare::of(text)?;
