@@ -74,6 +74,9 @@ def before_call(context, case, kwargs):
     if name == "make_report" and "seq" in body:
         # A message, a member, or neither.
         body.pop("user", None)
+    elif name == "make_report" and body.get("user") is not None:
+        # Nobody reports oneself.
+        body["user"] = choice(WORLD["users"])
     if name == "announce_media":
         # A type that is allowed; and only the picture of an account is of no room.
         body["type"] = choice(("image/png", "image/jpeg"))

@@ -219,7 +219,7 @@ fn schema(shape: Shape) -> Value {
         Shape::Number(from, to) => json!({"type": "integer", "minimum": from, "maximum": to}),
         Shape::Bool => json!({"type": "boolean"}),
         Shape::Text => json!({"type": "string"}),
-        Shape::Cursor => json!({"type": "string", "pattern": "^[0-9a-fA-F]{32}"}),
+        Shape::Cursor => json!({"type": "string"}),
         Shape::Hex(digits) => json!({"type": "string", "pattern": format!("^[0-9a-fA-F]{{{digits}}}$")}),
         Shape::Word(words) => json!({"type": "string", "enum": words}),
         Shape::Code => json!({"type": "string", "enum": ErrorCode::ALL.map(ErrorCode::name).to_vec()}),

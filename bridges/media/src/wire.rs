@@ -185,11 +185,13 @@ impl Link {
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct PutQuery {
     /// How many bytes come.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub(crate) bytes: u64,
     /// Of which type.
     #[serde(rename = "type")]
     pub(crate) kind: String,
     /// Until when the link is good.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub(crate) ends: u64,
     /// That it is a link of this server.
     pub(crate) signature: String,
@@ -207,6 +209,7 @@ pub(crate) struct GetQuery {
     #[schemars(extend("format" = "uuid"))]
     pub(crate) session: String,
     /// Until when the link is good.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub(crate) ends: u64,
     /// That it is a link of this server.
     pub(crate) signature: String,
