@@ -10,11 +10,9 @@ const GIB: u64 = 1 << 30;
 const fn key(path: &'static str, field: Field, effect: &'static str) -> Key {
     Key { path, field, live: false, effect }
 }
-
 const fn live(path: &'static str, field: Field, effect: &'static str) -> Key {
     Key { path, field, live: true, effect }
 }
-
 macro_rules! count {
     ($field:ident, $low:expr, $high:expr, $effect:literal) => {
         key(
@@ -42,7 +40,6 @@ macro_rules! time {
         )
     };
 }
-
 macro_rules! media {
     ($name:literal, $field:ident, $kind:ident, $unit:ident, $low:expr, $high:expr, $effect:literal) => {
         key(

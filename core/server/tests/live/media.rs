@@ -398,7 +398,11 @@ fn nobody_gets_a_file_before_the_scanner_said_that_it_is_clean() {
     server.wait_metric("lynk_media_looked_at_total{outcome=\"again\"}", 1.0);
     let path = format!("/v1/media/{}/link", text(&announced, "media"));
     http.bad("GET", &path, Value::Null, 409, "attachment_not_ready");
-    let ready = server.get("/readyz").1;
-    assert!(ready.contains("ended with exit status: 3"), "{ready}");
+    // Told a moment after it is counted.
+    let until = Instant::now() + PATIENCE;
+    while !server.get("/readyz").1.contains("ended with exit status: 3") {
+        assert!(Instant::now() < until, "{}", server.get("/readyz").1);
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert!(server.stop().success());
 }
