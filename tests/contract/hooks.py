@@ -71,12 +71,11 @@ def before_call(context, case, kwargs):
     if name in ("send_message", "edit_message") and not body.get("text") and not body.get("attachments"):
         # A text, or files.
         body["text"] = f"made {noise}"
-    if name == "make_report" and "seq" in body:
-        # A message, a member, or neither.
-        body.pop("user", None)
-    elif name == "make_report" and body.get("user") is not None:
-        # Nobody reports oneself.
-        body["user"] = choice(WORLD["users"])
+    if name == "make_report":
+        # A message, a member, or neither; the messages here are the caller's own, and nobody reports oneself.
+        body.pop("seq", None)
+        if body.get("user") is not None:
+            body["user"] = choice(WORLD["users"])
     if name == "announce_media":
         # A type that is allowed; and only the picture of an account is of no room.
         body["type"] = choice(("image/png", "image/jpeg"))
