@@ -50,6 +50,8 @@ export class Conversation {
     this.element = h('main', { class: 'conversation', 'aria-label': 'Conversation' });
     chat.on('room', (room) => { if (room && room === this.#room) this.#heading(); });
     for (const name of ['users', 'presence', 'typing', 'state']) chat.on(name, () => this.#heading());
+    // Names that come after the first letters of one.
+    chat.on('users', () => { if (document.activeElement === this.#field && !this.#completer.open) this.#completer.update(); });
     chat.on('message', ({ room, message }) => { if (room === this.#room && !document.hasFocus()) this.#timeline.missed(message); });
     this.#clock = setInterval(() => { if (this.#room && !this.#room.direct && !document.hidden) this.#chat.lookHere(this.#room.id); }, HERE_EVERY_MS);
     this.show();
