@@ -277,9 +277,11 @@ fn answer_late(world: &World, away: &BTreeMap<String, UserId>) {
     }
 }
 
-/// Waits until the server knows that all of these are connected: who came is mirrored about a second later, so many at a time.
-fn all_there(world: &World, room: &str, said: &Value, there: &[UserId]) {
+/// Waits until the server knows that all of these are connected: who came is mirrored about a second later, so many at a time. The writer answers pings meanwhile, which a
+/// slow machine takes long for.
+fn all_there(world: &World, writer: &mut Chatter, room: &str, said: &Value, there: &[UserId]) {
     for user in there {
+        assert_eq!(writer.ask(json!({"op": "ping"}))["ev"], "ok");
         wait("somebody who is there is not mirrored", || {
             let told = why(&world.data(), room, said, &user.to_string());
             (told["push"]["connected_now"] == true).then_some(())
@@ -299,7 +301,7 @@ fn who_is_not_there_is_told_once_in_a_window_and_who_is_there_never() {
     for mut member in there {
         std::thread::spawn(move || while member.next().is_some() {});
     }
-    all_there(&world, &room, &first, &members);
+    all_there(&world, &mut writer, &room, &first, &members);
     // Whoever was not known to be there yet may have been told of the first one.
     let mut told = 0;
     wait("the first message is told for ever", || {

@@ -81,7 +81,7 @@ fn a_notifier_that_is_killed_tells_nobody_twice_and_loses_nothing() {
     for mut member in there {
         std::thread::spawn(move || while member.next().is_some() {});
     }
-    all_there(&world, &room, &first, &members);
+    all_there(&world, &mut writer, &room, &first, &members);
     let mut told = 0;
     wait("the first message is told for ever", || {
         let before = std::mem::replace(&mut told, world.google.taken().len());
