@@ -1,13 +1,15 @@
 //! What a file is, by its first bytes.
 //!
-//! Thread: any. Pure, no allocation. A file's type is never believed: what begins as nothing known here has none, and what somebody
+//! Thread: any. Pure, no allocation but of a name that is changed. A file's type is never believed: what begins as nothing known here has none, and what somebody
 //! declares must agree with what was found. Limits: [`SNIFF_BYTES`] are enough for every type.
+
+use std::borrow::Cow;
 
 /// How many bytes of a file's beginning [`sniff`] wants; all of them, where the file is shorter.
 pub const SNIFF_BYTES: usize = 4_096;
 
 macro_rules! media_types {
-    ($($(#[$doc:meta])* $name:ident: $text:literal, $extension:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $text:literal, $($extension:literal),+;)*) => {
         /// A type of media.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         #[non_exhaustive]
@@ -27,11 +29,11 @@ macro_rules! media_types {
                 }
             }
 
-            /// The usual end of a file's name, without a dot.
+            /// The ends of names that files of it have, without a dot; the usual one first.
             #[must_use]
-            pub const fn extension(self) -> &'static str {
+            pub const fn extensions(self) -> &'static [&'static str] {
                 match self {
-                    $(Self::$name => $extension,)*
+                    $(Self::$name => &[$($extension),+],)*
                 }
             }
         }
@@ -40,7 +42,7 @@ macro_rules! media_types {
 
 media_types! {
     /// JPEG.
-    Jpeg: "image/jpeg", "jpg";
+    Jpeg: "image/jpeg", "jpg", "jpeg";
     /// PNG, also animated.
     Png: "image/png", "png";
     /// GIF.
@@ -50,9 +52,9 @@ media_types! {
     /// AVIF: not looked into.
     Avif: "image/avif", "avif";
     /// HEIC and HEIF: not looked into.
-    Heic: "image/heic", "heic";
+    Heic: "image/heic", "heic", "heif";
     /// MP4 video.
-    Mp4: "video/mp4", "mp4";
+    Mp4: "video/mp4", "mp4", "m4v";
     /// MP4 with sound only.
     M4a: "audio/mp4", "m4a";
     /// QuickTime.
@@ -64,7 +66,7 @@ media_types! {
     /// MP3.
     Mp3: "audio/mpeg", "mp3";
     /// Ogg: Vorbis or Opus.
-    Ogg: "audio/ogg", "ogg";
+    Ogg: "audio/ogg", "ogg", "oga", "opus";
     /// Ogg with a picture.
     OggVideo: "video/ogg", "ogv";
     /// WAV.
@@ -88,11 +90,11 @@ media_types! {
     /// Electronic book.
     Epub: "application/epub+zip", "epub";
     /// Text in UTF-8.
-    Text: "text/plain", "txt";
+    Text: "text/plain", "txt", "log";
     /// Values with commas.
     Csv: "text/csv", "csv";
     /// Markdown.
-    Markdown: "text/markdown", "md";
+    Markdown: "text/markdown", "md", "markdown";
 }
 
 impl MediaType {
@@ -110,6 +112,25 @@ impl MediaType {
             other => other,
         };
         Self::ALL.iter().copied().find(|one| one.as_str().eq_ignore_ascii_case(known))
+    }
+
+    /// The usual end of a file's name, without a dot.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        self.extensions()[0]
+    }
+
+    /// The name that a file of this type is saved under: `name`, which ends as names of the type do, or gets the usual end. What somebody
+    /// called `report.exe` is saved as `report.exe.pdf`, so no system takes it for what its bytes are not. No name stays none.
+    #[must_use]
+    pub fn saved_as(self, name: &str) -> Cow<'_, str> {
+        let end = name.rsplit_once('.').map(|(_, end)| end);
+        let known = end.is_some_and(|end| self.extensions().iter().any(|one| one.eq_ignore_ascii_case(end)));
+        if known || name.is_empty() {
+            Cow::Borrowed(name)
+        } else {
+            Cow::Owned(format!("{name}.{}", self.extension()))
+        }
     }
 
     /// The type whose first bytes this one shares: a document in a ZIP begins as a ZIP does.

@@ -4,6 +4,7 @@
 //! download at a time; whoever takes none for [`MediaOptions::idle`](crate::MediaOptions) is given up. What can fail: the disk, which cuts the answer
 //! off; its length was said, so that nobody takes it for whole.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use lynk_api::ApiError;
 use lynk_blob::{Blob, Range, disposition, entity_tag, is_shown, range};
-use lynk_compute::sniff;
+use lynk_compute::{MediaType, sniff};
 use lynk_domain::MediaId;
 use lynk_model::media::Media;
 use lynk_protocol::ErrorCode;
@@ -75,11 +76,9 @@ pub(crate) async fn give(
         Ok((bytes, head))
     });
     let (bytes, head) = found.await.map_err(|error| of_disk(&error))?;
-    let kind = match (variant, sniff(&head)) {
-        (0, _) => media.kind.as_str(),
-        (_, Some(kind)) => kind.as_str(),
-        (_, None) => "application/octet-stream",
-    };
+    let known = if variant == 0 { MediaType::parse(&media.kind) } else { sniff(&head) };
+    let kind = known.map_or("application/octet-stream", MediaType::as_str);
+    let saved = known.map_or(Cow::Borrowed(media.name.as_str()), |known| known.saved_as(&media.name));
     let wanted = range(said(headers, header::RANGE), said(headers, header::IF_RANGE), &tag, bytes);
     let (status, first, length) = match wanted {
         Range::Whole => (StatusCode::OK, 0, bytes),
@@ -95,7 +94,7 @@ pub(crate) async fn give(
     };
     let text = if kind.starts_with("text/") { "; charset=utf-8" } else { "" };
     answer.insert(header::CONTENT_TYPE, value(format!("{kind}{text}"))?);
-    answer.insert(header::CONTENT_DISPOSITION, value(disposition(is_shown(kind), &media.name))?);
+    answer.insert(header::CONTENT_DISPOSITION, value(disposition(is_shown(kind), &saved))?);
     answer.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     let directory = shared.directory.clone();
     let opened = shared.on_disk(move || directory.read(id, variant, first, length)).await;

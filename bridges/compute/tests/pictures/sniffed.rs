@@ -104,3 +104,26 @@ fn a_declared_type_agrees_with_what_begins_alike() {
         assert!(one.agrees(*one) && one.container().agrees(*one) && !one.extension().is_empty());
     }
 }
+
+#[test]
+fn a_file_is_saved_under_a_name_that_ends_as_its_type_does() {
+    for (kind, name, saved) in [
+        (MediaType::Pdf, "report.pdf", "report.pdf"),
+        (MediaType::Pdf, "REPORT.PDF", "REPORT.PDF"),
+        (MediaType::Pdf, "report.exe", "report.exe.pdf"),
+        (MediaType::Pdf, "report.pdf/run.sh", "report.pdf/run.sh.pdf"),
+        (MediaType::Jpeg, "holiday.jpeg", "holiday.jpeg"),
+        (MediaType::Png, "holiday.jpeg", "holiday.jpeg.png"),
+        (MediaType::Text, "page.html", "page.html.txt"),
+        (MediaType::Zip, "no end", "no end.zip"),
+        (MediaType::Zip, "", ""),
+    ] {
+        assert_eq!(kind.saved_as(name), saved, "{name}");
+    }
+    // One end is of one type, so a name cannot be right for two.
+    let mut ends: Vec<_> = MediaType::ALL.iter().flat_map(|one| one.extensions()).collect();
+    let count = ends.len();
+    ends.sort_unstable();
+    ends.dedup();
+    assert_eq!(ends.len(), count);
+}

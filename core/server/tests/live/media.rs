@@ -137,7 +137,12 @@ fn a_file_is_put_by_its_link_and_read_whole_and_in_parts() {
     assert_eq!((whole.status, whole.body == body), (200, true));
     let header = |name: &str| whole.header(name).unwrap_or_default().to_owned();
     assert_eq!(header("content-type"), "text/plain; charset=utf-8");
-    assert!(header("content-disposition").starts_with("attachment; filename*=UTF-8''a%20%22file"), "saved");
+    // Saved, and under a name that ends as its type does.
+    let saved = header("content-disposition");
+    assert!(
+        saved.starts_with("attachment; filename*=UTF-8''a%20%22file") && saved.ends_with(".x.txt"),
+        "{saved}"
+    );
     assert_eq!(header("x-content-type-options"), "nosniff");
     assert!(header("content-security-policy").starts_with("sandbox; default-src 'none'"));
     let part = by_link(&server, "GET", &url, "Range: bytes=10-19\r\n", b"");
