@@ -73,6 +73,7 @@ pub(crate) enum Field {
 }
 
 /// One setting.
+#[derive(Clone, Copy)]
 pub(crate) struct Key {
     /// `section.name`.
     pub(crate) path: &'static str,
