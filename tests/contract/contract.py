@@ -294,14 +294,14 @@ def two_steps(api, phone):
     token = api.sign_in(phone, "contract.steps")["access_token"]
     begun = api("begin_totp", 200, None, token)
     api("confirm_totp", 401, {"code": totp(begun["secret"], 40)}, token)
-    codes = api("confirm_totp", 200, {"code": totp(begun["secret"])}, token)["recovery_codes"]
+    used = totp(begun["secret"])
+    codes = api("confirm_totp", 200, {"code": used}, token)["recovery_codes"]
     # The number waits for its next code.
     time.sleep(1.5)
     request = api("request_code", 200, {"phone": phone})["request_id"]
     challenged = api("verify_code", 200, {"request_id": request, "code": api.server.code(phone, 2)})
     assert challenged["status"] == "second_factor", challenged
-    again = {"challenge": challenged["challenge"], "code": totp(begun["secret"])}
-    api("second_factor", 401, again)
+    api("second_factor", 401, {"challenge": challenged["challenge"], "code": used})
     token = api("second_factor", 200, {"challenge": challenged["challenge"], "recovery_code": codes[0]})["access_token"]
     token = api("step_up", 200, {"recovery_code": codes[1]}, token)["access_token"]
     codes = api("make_recovery_codes", 200, None, token)["recovery_codes"]
