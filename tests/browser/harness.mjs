@@ -54,8 +54,10 @@ export class Server {
   #child;
   #log = '';
 
-  static async start() {
+  /** `more`: further arguments of `lynk serve`. */
+  static async start(more = []) {
     const server = new Server();
+    server.more = more;
     server.data = mkdtempSync(path.join(tmpdir(), 'lynk-browser-'));
     server.port = await freePort();
     server.admin = await freePort();
@@ -66,7 +68,7 @@ export class Server {
 
   async run() {
     const more = process.env.LYNK_SERVE_ARGS?.split(' ').filter(Boolean) ?? [];
-    this.#child = spawn(binary(), ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--admin', `127.0.0.1:${this.admin}`, ...more],
+    this.#child = spawn(binary(), ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--admin', `127.0.0.1:${this.admin}`, ...more, ...this.more],
       { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) stream.on('data', (data) => { this.#log = (this.#log + data).slice(-20_000); });
     const child = this.#child;

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Lynk } from '../../core/server/web/lynk.js';
+import { Lynk, LynkAccount } from '../../core/server/web/lynk.js';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const BINARY = [process.env.LYNK, 'target/release/lynk', 'target/debug/lynk'].filter(Boolean).map((name) => path.resolve(ROOT, name)).find(existsSync);
@@ -86,6 +86,35 @@ test('two people talk, and see typing, delivered and read', async () => {
   await until('all is in its place', () => alice.cursor(room).seq === bob.cursor(room).seq && alice.cursor(room).seq === seq + 4);
   const { events } = await bob.history(room, { before: seq + 2 });
   assert.deepEqual(events.map(({ text, edited, deleted, reactions }) => [text, edited, deleted, reactions?.length]), [[undefined, undefined, seq + 4, undefined], ['hello!', seq + 3, undefined, 1]]);
+});
+
+test('a file is put, sent without words and read by a link; one that is refused says why, and one that is cancelled is deleted', async () => {
+  const [gil, hal] = await Promise.all([client('gil'), client('hal')]);
+  const account = (name) => new LynkAccount({ base: `http://127.0.0.1:${port}`, store: { get: () => ({ access_token: tokenOf(name), access_until: Infinity }), set() {} } });
+  const { room } = await gil.create('files');
+  await hal.join(room);
+  for (const lynk of [gil, hal]) lynk.follow(room);
+  await until('both follow', () => gil.cursor(room) && hal.cursor(room));
+  const own = account('gil');
+  const file = (text, name, type = 'text/plain') => Object.assign(new Blob([text], { type }), { name });
+  const upload = own.upload(file('a report', 'report.txt'), { room });
+  const states = [];
+  upload.on('change', ({ state }) => { if (states.at(-1) !== state) states.push(state); });
+  const media = await upload.start();
+  assert.deepEqual([media.state, media.bytes, media.name, states.at(0), states.at(-1)], ['ready', 8, 'report.txt', 'sending', 'ready']);
+  assert.equal(await upload.start(), media);
+  const news = new Promise((resolve) => hal.on('event', ({ event }) => event.ev === 'message' && resolve(event)));
+  const { event } = await gil.send(room, '', { attachments: [media] }).done;
+  assert.deepEqual(event.attachments, (await news).attachments);
+  assert.deepEqual(event.attachments, [{ id: media.media, name: 'report.txt', type: 'text/plain', bytes: 8 }]);
+  const { url, ends } = await account('hal').mediaLink(media.media);
+  assert.ok(ends > Date.now());
+  assert.equal(await (await fetch(url)).text(), 'a report');
+  await assert.rejects(own.upload(file('no picture', 'false.png', 'image/png'), { room }).start(), ({ code, reason }) => code === 'rejected' && reason === 'other_type');
+  await assert.rejects(own.upload(file('MZ', 'tool.exe', 'application/x-msdownload'), { room }).start(), { code: 'invalid_field' });
+  const late = own.upload(file('too late', 'late.txt'), { room, put: () => { late.cancel(); return new Promise((_, reject) => reject(new Error('cut'))); } });
+  await assert.rejects(late.start(), { code: 'cancelled' });
+  await until('it is deleted', async () => (await own.mediaUsage()).open === 0);
 });
 
 test('kill -9 in the middle of a conversation: nothing is missing, nothing is doubled, and the order is one', async () => {

@@ -12,6 +12,8 @@ export interface OutboxEntry {
   key: Id;
   op: string;
   fields: Record<string, unknown> & { room?: Id; text?: string; seq?: number };
+  /** Fields of its event that the reply does not tell: the files of a message. */
+  shown?: { attachments?: Attachment[] };
   /** Milliseconds since 1970, on the server's clock as far as it is known. */
   created: number;
   /** How often it was put on the wire. */
@@ -86,6 +88,19 @@ export interface MessageEvent extends RoomEvent {
   /** The `seq` of the delete. */
   deleted?: number;
   reactions?: { emoji: string; users: Id[] }[];
+  attachments?: Attachment[];
+}
+
+/** A file of a message. */
+export interface Attachment {
+  id: Id;
+  /** Perhaps empty. */
+  name: string;
+  type: string;
+  bytes: number;
+  /** Of pictures, in pixels. */
+  width?: number;
+  height?: number;
 }
 
 export interface Gap { ev: 'gap'; room?: Id; from: number; to: number; reason: string }
@@ -129,6 +144,8 @@ export interface LynkEvents {
   read: { room: Id; user: Id; seq: number; top?: number; unread?: number; mentions?: number; marked?: boolean };
   delivered: { room: Id; user: Id; seq: number };
   presence: { user: Id; online: boolean };
+  /** `open`: somebody asks to come into a room that one manages. `declined`: one's own request was. Best effort. */
+  join_request: { room: Id; user: Id; state: 'open' | 'declined' };
   outbox: { entry?: OutboxEntry; failed?: LynkError; removed?: boolean; loaded?: boolean };
   /** The outbox store failed. */
   error: unknown;
@@ -173,10 +190,11 @@ export class Lynk extends Emitter<LynkEvents> {
   cursor(room: Id): Cursor | undefined;
   request(op: string, fields?: Record<string, unknown>): Promise<Record<string, any>>;
   tell(op: string, fields: Record<string, unknown>): void;
-  submit(op: string, fields: Record<string, unknown>): Submitted;
+  submit(op: string, fields: Record<string, unknown>, shown?: Record<string, unknown>): Submitted;
   retry(id: string): void;
   discard(id: string): void;
-  send(room: Id, text: string, options?: { replyTo?: number } & Whom): Submitted;
+  /** `attachments`: up to ten uploads that are ready; `text` may be empty then. */
+  send(room: Id, text: string, options?: { replyTo?: number; attachments?: (Media | Attachment)[] } & Whom): Submitted;
   /** Says all of the message again: whom `whom` does not name is mentioned no longer. */
   edit(room: Id, seq: number, text: string, whom?: Whom): Submitted;
   delete(room: Id, seq: number): Submitted;
@@ -187,11 +205,28 @@ export class Lynk extends Emitter<LynkEvents> {
   create(name: string, options?: { kind?: string; level?: string; visibility?: string }): Promise<{ room: Id; seq: number; version: number }>;
   direct(user: Id): Promise<{ room: Id; version?: number }>;
   find(name: string): Promise<{ room: Id }>;
-  join(room: Id): Promise<Record<string, any>>;
+  join(room: Id, code?: string): Promise<Record<string, any>>;
   leave(room: Id): Promise<Record<string, any>>;
   history(room: Id, options?: { before?: number; after?: number; at?: number | Time; epoch?: number; limit?: number; all?: boolean }): Promise<HistoryPage>;
   members(room: Id, options?: { after?: Id; limit?: number }): Promise<{ count: number; members: { user: Id; role: string; read?: number; delivered?: number }[]; more: boolean }>;
   here(room: Id): Promise<{ count: number; sample: boolean; users: Id[] }>;
+  /** `next` is the `cursor` of the following page. */
+  discover(name?: string, page?: { cursor?: string; limit?: number }): Promise<{ rooms: DiscoveredRoom[]; next?: string }>;
+  requestJoin(room: Id, text?: string): Promise<Record<string, any>>;
+  withdrawRequest(room: Id): Promise<Record<string, any>>;
+  myRequests(page?: { after?: Id; limit?: number }): Promise<{ requests: OwnRequest[]; next?: Id }>;
+  requests(room: Id, page?: { after?: Id; limit?: number }): Promise<{ room: Id; requests: { user: Id; at: string; until: string; text?: string }[]; more: boolean }>;
+  acceptRequest(room: Id, user: Id): Promise<Record<string, any>>;
+  declineRequest(room: Id, user: Id): Promise<Record<string, any>>;
+  link(room: Id, limits?: { seconds?: number; uses?: number }): Promise<{ link: Id; code: string; until: string }>;
+  links(room: Id): Promise<{ room: Id; links: { link: Id; by: Id; at: string; until: string; uses: number; max_uses?: number }[] }>;
+  unlink(room: Id, link: Id): Promise<Record<string, any>>;
+  look(code: string): Promise<{ room: Id; kind: string; name: string; description: string; avatar: Id | null; members: number; member: boolean }>;
+  report(room: Id, reason: ReportReason, about?: { seq?: number; user?: Id; comment?: string }): Promise<Record<string, any>>;
+  /** `before` is the last number of the page before. */
+  reports(room: Id, page?: { state?: 'open' | 'resolved'; before?: number; limit?: number }): Promise<{ room: Id; reports: Report[]; more: boolean }>;
+  resolveReport(room: Id, number: number, outcome: ReportOutcome, note?: string): Promise<Record<string, any>>;
+  moderationLog(room: Id, page?: { before?: number; limit?: number }): Promise<{ room: Id; acts: ModerationAct[]; more: boolean }>;
   watch(users: Id[]): Promise<Record<string, any>>;
   unwatch(users: Id[]): Promise<Record<string, any>>;
   sync(): Promise<SyncRow[]>;
@@ -199,6 +234,54 @@ export class Lynk extends Emitter<LynkEvents> {
 
 /** A person as others see them. Of two with the same id the one with the greater `updated_at` is the newer. */
 export interface User { user: Id; user_name: string; display_name: string; bio?: string; avatar?: Id | null; updated_at?: number }
+
+export interface DiscoveredRoom { room: Id; name: string; description: string; avatar: Id | null; members: number; member: boolean; open: boolean }
+export interface OwnRequest { room: Id; name?: string; avatar?: Id | null; state: 'open' | 'declined'; at: string; until: string; text?: string }
+export type ReportReason = 'spam' | 'harassment' | 'hate' | 'violence' | 'sexual' | 'illegal' | 'other';
+export type ReportOutcome = 'dismissed' | 'message_deleted' | 'member_kicked' | 'member_banned' | 'other';
+export interface Report {
+  number: number; kind: 'message' | 'user'; user: Id; seq?: number; text?: string; reason: ReportReason; comment?: string; at: string;
+  outcome?: ReportOutcome; done?: string; by?: Id; note?: string;
+}
+export interface ModerationAct {
+  number: number; at: string; by: Id; what: string; user?: Id; link?: Id; until?: string; role?: string; seq?: number; report?: number; reason?: string;
+}
+
+export type MediaState = 'pending' | 'scanning' | 'ready' | 'rejected';
+export type RejectedReason = 'unknown_type' | 'other_type' | 'damaged' | 'too_large' | 'too_slow' | 'infected' | 'not_scanned';
+/** A file, as its owner sees it. */
+export interface Media {
+  media: Id; purpose: 'attachment' | 'avatar' | 'room_avatar'; room?: Id; name: string; type: string; bytes: number; state: MediaState;
+  reason?: RejectedReason; width?: number; height?: number; variants: number[]; attached: boolean; created: number;
+}
+
+export interface UploadOptions {
+  /** The room that it is for; not of an `avatar`. */
+  room?: Id;
+  purpose?: 'attachment' | 'avatar' | 'room_avatar';
+  /** The file's own when missing. */
+  name?: string;
+  type?: string;
+  /** Puts the bytes; XMLHttpRequest where there is one, since `fetch` tells no progress. */
+  put?(url: string, body: Blob, type: string, more: { signal: AbortSignal; progress(sent: number): void }): Promise<{ status: number; text: string; retryAfter?: string | null }>;
+}
+
+/** One file on its way to the server. */
+export class Upload extends Emitter<{ change: Upload }> {
+  constructor(account: LynkAccount, file: Blob & { name?: string }, options?: UploadOptions);
+  readonly state: 'new' | 'sending' | 'looking' | 'ready' | 'failed' | 'cancelled';
+  readonly name: string;
+  readonly type: string;
+  readonly bytes: number;
+  readonly sent: number;
+  readonly media?: Media;
+  /** Why it failed; of `rejected` with the `reason`. */
+  readonly error?: LynkError & { reason?: RejectedReason };
+  /** Resolves when the file is ready to be attached. After a failure it may be called again, and goes on where it stopped. */
+  start(): Promise<Media>;
+  /** Stops it for good; what the server has of it is deleted. */
+  cancel(): void;
+}
 
 export interface SessionTokens {
   access_token: string;
@@ -238,6 +321,15 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   token(want?: { force?: boolean; signal?: AbortSignal }): Promise<string>;
   signOut(): Promise<void>;
   signedOut(reason: SignedOutReason): void;
+  upload(file: Blob & { name?: string }, options?: UploadOptions): Upload;
+  media(media: Id): Promise<Media>;
+  mediaUsage(): Promise<{ bytes: number; bytes_max: number; uploads: number; uploads_max: number; open: number; open_max: number }>;
+  /** Only while nothing uses it. */
+  deleteMedia(media: Id): Promise<void>;
+  /** 0 (when missing) is the file, 1 fits into 320 pixels, 2 into 1,280. Good until `ends` on the server's clock, and for whoever asked. */
+  mediaLink(media: Id, variant?: 0 | 1 | 2): Promise<{ url: string; ends: number }>;
+  /** The whole address of what the server names relative to itself. */
+  address(url: string): string;
   ticket(): Promise<{ ticket: string; expires_in_ms: number }>;
   me(): Promise<User & { phone: string; created_at: number }>;
   change(fields: { user_name?: string; display_name?: string; bio?: string }): Promise<User>;

@@ -1,13 +1,19 @@
 /**
- * The Lynk client library: one file, no dependency, for browsers and for Node 20 or newer.
+ * The Lynk client library: these files (`lynk*.js`), no dependency, for browsers and for Node 20 or newer.
  *
  * {@link Lynk} holds one connection to a server: it signs in, resumes every room before it calls itself connected,
  * delivers the events of a room in the order of their `seq` and each once, and keeps what was not acknowledged in an
- * outbox that is repeated under the same keys. {@link LynkAccount} is the HTTP side: signing in by phone, and tokens
- * that several tabs may refresh at once. Types are in `lynk.d.ts`; the guide is `docs/client.md`.
+ * outbox that is repeated under the same keys. {@link LynkAccount} is the HTTP side: signing in by phone, tokens
+ * that several tabs may refresh at once, files. Types are in `lynk.d.ts`; the guide is `docs/client.md`.
  *
  * @module lynk
  */
+
+import { Emitter, LynkError, parseTime, tokenLife, uuidv7 } from './lynk-base.js';
+
+export { LynkError, parseTime, tokenLife, uuidv7 } from './lynk-base.js';
+export { LynkAccount } from './lynk-account.js';
+export { Upload } from './lynk-media.js';
 
 /** Backoff between two attempts to connect: full jitter up to a bound that doubles. Milliseconds. */
 const BACKOFF_MIN_MS = 200;
@@ -16,7 +22,6 @@ const STABLE_MS = 5_000; // A connection that lived for so long starts the backo
 const OPEN_MAX_MS = 15_000; // Time for connecting and for the answer to `hello`
 const CLOSE_MAX_MS = 500; // Time for the close that follows a failure; without it the connection is dropped here
 const PONG_MAX_MS = 10_000; // Time for the answer to a `ping` before the connection counts as lost
-const HTTP_MAX_MS = 15_000; // Time for the answer to an HTTP call, its body included
 const HANGS_MS = 5_000; // Time after which `wake` no longer waits for a token, and asks whether a quiet connection still lives
 const REFRESH_AHEAD_MS = 60_000; // Time before a token's end at which it is replaced
 const WAITING_MAX = 10_000; // Events of one room that wait for earlier ones. Beyond it the newest are dropped, and paged again later
@@ -29,64 +34,10 @@ const FINAL_CODES = new Set([1002, 1003, 1007, 1008, 1009]);
 /** The event that others are told when an own command took effect; this connection is told the `ok` instead. */
 const OWN_EVENTS = { send: 'message', edit: 'edit', delete: 'delete', react: 'reaction', role: 'role', kick: 'kicked', ban: 'banned',
   unban: 'unbanned', mute: 'muted', unmute: 'unmuted', invite: 'joined', leave: 'left', pin: 'pinned', settings: 'settings',
-  transfer: 'transferred', join: 'joined', delete_room: 'deleted' };
+  transfer: 'transferred', join: 'joined', delete_room: 'deleted', accept_request: 'joined' };
 /** Commands that carry an idempotency key. */
-const KEYED = new Set([...Object.keys(OWN_EVENTS), 'create', 'block', 'unblock', 'link', 'unlink']);
-
-/** What the server, or the way to it, refused. `code` is stable; `message` is for people. */
-export class LynkError extends Error {
-  constructor(code, message, { retryable = false, retryAfterMs, requestId, status } = {}) {
-    super(message || code);
-    Object.assign(this, { name: 'LynkError', code, retryable, retryAfterMs, requestId, status });
-  }
-  static of(body, status) {
-    const { code = 'unknown', message, retryable = false, retry_after_ms: retryAfterMs, request_id: requestId } = body;
-    return new LynkError(code, message, { retryable, retryAfterMs, requestId, status });
-  }
-}
-
-/** A UUID of version 7 for the time `millis`: the form of every idempotency key. */
-export function uuidv7(millis = Date.now()) {
-  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
-  for (let i = 0, shift = 2 ** 40; i < 6; i++, shift /= 256) bytes[i] = Math.floor(millis / shift) % 256;
-  bytes[6] = 0x70 | (bytes[6] & 0x0f);
-  bytes[8] = 0x80 | (bytes[8] & 0x3f);
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}
-
-/** Milliseconds since 1970 of a time as the server writes it, or `NaN`. */
-export const parseTime = (time) => (typeof time === 'number' ? time : Date.parse(time));
-
-/** A token's life in milliseconds, as its issuer meant it and whatever this machine's clock says; `undefined` when unreadable. */
-export function tokenLife(token) {
-  try {
-    const { iat, exp } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
-    return (exp - iat) * 1000 > 0 ? (exp - iat) * 1000 : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-class Emitter {
-  #listeners = new Map();
-  /** Calls `listener` for every event `name` from now on; the returned function stops it. */
-  on(name, listener) {
-    if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
-    this.#listeners.get(name).add(listener);
-    return () => this.#listeners.get(name)?.delete(listener);
-  }
-  /** Resolves with the next event `name`. */
-  once(name) {
-    return new Promise((resolve) => { const off = this.on(name, (value) => { off(); resolve(value); }); });
-  }
-  emit(name, value) {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      // One listener's mistake is not another's, and must not stop the connection.
-      try { listener(value); } catch (error) { globalThis.reportError ? reportError(error) : console.error(error); }
-    }
-  }
-}
+const KEYED = new Set([...Object.keys(OWN_EVENTS), 'create', 'block', 'unblock', 'link', 'unlink', 'request_join', 'withdraw_request',
+  'decline_request', 'report', 'resolve_report']);
 
 const mentioned = ({ mentions, mentionAll }) => ({ ...(mentions?.length && { mentions }), ...(mentionAll && { mention_all: true }) });
 const spanOf = (event) => (event.ev === 'gap' ? [event.from, event.to] : [event.seq, event.seq]);
@@ -449,7 +400,7 @@ export class Lynk extends Emitter {
       case 'draining':
         this.#retryAfter = value.retry_after_ms ?? 0;
         break;
-      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed': case 'cleared':
+      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed': case 'cleared': case 'join_request':
         this.emit(value.ev, value);
         break;
       default:
@@ -542,7 +493,7 @@ export class Lynk extends Emitter {
     this.#pump();
   }
   /** Turns the `ok` of an own command into the event that everyone else is told, and puts it in its place. */
-  #own(op, fields, ok) {
+  #own(op, fields, ok, shown) {
     const ev = OWN_EVENTS[op];
     const room = fields.room;
     if (!ev || !ok.seq || !room) return undefined;
@@ -552,6 +503,7 @@ export class Lynk extends Emitter {
       'avatar', 'max_members', 'read_only', 'retention_days']) {
       if (fields[name] !== undefined) event[name] = fields[name];
     }
+    Object.assign(event, shown);
     if (op === 'leave' || op === 'join') event.user = event.from;
     if (fields.seq !== undefined) event.target = fields.seq;
     if (op === 'react' || op === 'pin') event.on = fields.on ?? true;
@@ -563,12 +515,12 @@ export class Lynk extends Emitter {
   /**
    * Queues a command that carries a key. It is kept (also over a restart, when there is an outbox store), sent in the order of its room, and
    * repeated with the same key until the server answers. `done` resolves with the reply, or rejects when it is refused for good; the entry
-   * then stays as failed until {@link retry} or {@link discard}.
+   * then stays as failed until {@link retry} or {@link discard}. `shown` are fields of the event that the reply does not tell.
    */
-  submit(op, fields) {
+  submit(op, fields, shown = undefined) {
     if (this.outbox.filter((entry) => !entry.failed).length >= OUTBOX_MAX) throw new LynkError('limit_reached', 'too much waits to be sent');
     const key = uuidv7(this.serverNow);
-    const entry = { id: key, key, op, fields, created: this.serverNow, sent: false, tried: 0, notBefore: 0 };
+    const entry = { id: key, key, op, fields, shown, created: this.serverNow, sent: false, tried: 0, notBefore: 0 };
     const done = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
     done.catch(() => {});
     this.#outbox.set(entry.id, entry);
@@ -595,8 +547,8 @@ export class Lynk extends Emitter {
     const entry = this.#outbox.get(id);
     if (entry) this.#remove(entry);
   }
-  #keep({ id, key, op, fields, created, tried, failed }) {
-    Promise.resolve(this.#options.outbox?.put({ id, key, op, fields, created, tried, failed })).catch((error) => this.emit('error', error));
+  #keep({ id, key, op, fields, shown, created, tried, failed }) {
+    Promise.resolve(this.#options.outbox?.put({ id, key, op, fields, ...(shown && { shown }), created, tried, failed })).catch((error) => this.emit('error', error));
   }
   #remove(entry) {
     this.#outbox.delete(entry.id);
@@ -627,7 +579,7 @@ export class Lynk extends Emitter {
       const ok = await this.#ask(entry.op, { ...entry.fields, key: entry.key }, (reply) => {
         // The entry goes before its event comes, so that nobody sees it twice.
         this.#remove(entry);
-        event = this.#own(entry.op, entry.fields, reply);
+        event = this.#own(entry.op, entry.fields, reply, entry.shown);
       });
       entry.resolve?.({ ...ok, event });
     } catch (error) {
@@ -650,7 +602,12 @@ export class Lynk extends Emitter {
   }
 
   // ---- words for the common commands ----
-  send(room, text, { replyTo, ...whom } = {}) { return this.submit('send', { room, text, ...(replyTo && { reply_to: replyTo }), ...mentioned(whom) }); }
+  /** `attachments`: uploads that are ready, as `Upload` resolves with them, or as a message tells them. */
+  send(room, text, { replyTo, attachments, ...whom } = {}) {
+    const files = attachments?.map(({ id, media, name, type, bytes, width, height }) => ({ id: id ?? media, name, type, bytes, ...(width && { width, height }) }));
+    const fields = { room, text, ...(replyTo && { reply_to: replyTo }), ...mentioned(whom), ...(files?.length && { attachments: files.map(({ id }) => id) }) };
+    return this.submit('send', fields, files?.length ? { attachments: files } : undefined);
+  }
   edit(room, seq, text, whom = {}) { return this.submit('edit', { room, seq, text, ...mentioned(whom) }); }
   delete(room, seq) { return this.submit('delete', { room, seq }); }
   react(room, seq, emoji, on = true) { return this.submit('react', { room, seq, emoji, on }); }
@@ -658,9 +615,28 @@ export class Lynk extends Emitter {
   delivered(room, seq) { this.tell('delivered', { room, seq }); }
   typing(room, on = true) { this.tell('typing', { room, on }); }
   create(name, options = {}) { return this.request('create', { name, ...options }); }
+  /** A page of public rooms by the beginning of their names. */
+  discover(name = '', { cursor, limit } = {}) { return this.request('discover', { ...(name && { name }), ...(cursor && { cursor }), ...(limit && { limit }) }); }
+  requestJoin(room, text = '') { return this.request('request_join', { room, ...(text && { text }) }); }
+  withdrawRequest(room) { return this.request('withdraw_request', { room }); }
+  myRequests(page = {}) { return this.request('my_requests', page); }
+  requests(room, page = {}) { return this.request('requests', { room, ...page }); }
+  acceptRequest(room, user) { return this.request('accept_request', { room, user }); }
+  declineRequest(room, user) { return this.request('decline_request', { room, user }); }
+  /** Makes a link that lets people in: for `seconds`, for `uses` people. Only this answer has its `code`. */
+  link(room, { seconds, uses } = {}) { return this.request('link', { room, ...(seconds && { seconds }), ...(uses && { uses }) }); }
+  links(room) { return this.request('links', { room }); }
+  unlink(room, link) { return this.request('unlink', { room, link }); }
+  look(code) { return this.request('look', { code }); }
+  /** `about`: `{seq}` for a message, `{user}` for a member, nothing for the room. */
+  report(room, reason, { seq, user, comment } = {}) { return this.request('report', { room, reason, ...(seq && { seq }), ...(user && { user }), ...(comment && { comment }) }); }
+  reports(room, page = {}) { return this.request('reports', { room, ...page }); }
+  resolveReport(room, number, outcome, note = '') { return this.request('resolve_report', { room, number, outcome, ...(note && { note }) }); }
+  moderationLog(room, page = {}) { return this.request('moderation_log', { room, ...page }); }
   direct(user) { return this.request('direct', { user }); }
   find(name) { return this.request('find', { name }); }
-  join(room) { return this.request('join', { room }); }
+  /** Of a room that one may not join by oneself, with the code of a link into it. */
+  join(room, code = undefined) { return this.request('join', { room, ...(code && { code }) }); }
   leave(room) { return this.request('leave', { room }); }
   history(room, options = {}) { return this.request('history', { room, ...options }); }
   members(room, options = {}) { return this.request('members', { room, ...options }); }
@@ -677,177 +653,4 @@ export class Lynk extends Emitter {
       after = page.next;
     }
   }
-}
-
-/**
- * Signing in, tokens and the other HTTP calls. `store` keeps the tokens, `{get(), set(value | undefined)}`; tabs that share it share the session:
- * they take turns to refresh (Web Locks where there are any), look whether another tab was first, and count on the server's grace otherwise.
- */
-export class LynkAccount extends Emitter {
-  #options;
-  #turn = Promise.resolve();
-  #leaving = false; // Whatever ends the session now, it is what the person wanted
-  /** @param {import('./lynk.d.ts').LynkAccountOptions} options */
-  constructor(options = {}) {
-    super();
-    this.#options = { base: '', fetch: (...args) => globalThis.fetch(...args), now: () => Date.now(), ...options };
-    let kept;
-    this.store = options.store ?? { get: () => kept, set: (value) => { kept = value; } };
-  }
-  /** What is known of the session, or `undefined` when signed out. */
-  get session() { return this.store.get(); }
-  #exclusive(action, signal) {
-    const locks = globalThis.navigator?.locks;
-    const lock = this.#options.lock ?? (locks && ((name, run) => locks.request(name, { signal }, run)));
-    return lock ? lock('lynk-tokens', action) : (this.#turn = this.#turn.then(action, action));
-  }
-  /** One HTTP call. Rejects with a {@link LynkError}; `network` when no answer came, in time or before `signal` called it off. */
-  async call(method, path, body, token, signal) {
-    const late = AbortSignal.timeout(HTTP_MAX_MS);
-    const lost = () => new LynkError('network', 'the server cannot be reached', { retryable: true });
-    let answer;
-    try {
-      answer = await this.#options.fetch(`${this.#options.base}/v1${path}`, {
-        method, cache: 'no-store', credentials: 'omit', signal: signal && AbortSignal.any ? AbortSignal.any([signal, late]) : late,
-        headers: { ...(body && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
-        body: body && JSON.stringify(body),
-      });
-    } catch { throw lost(); }
-    // A body that ends early is no answer; one that is no JSON, or none at all, is one without fields.
-    const parsed = await answer.json().catch((error) => { if (answer.ok && error.name !== 'SyntaxError') throw lost(); });
-    if (answer.ok) return parsed;
-    const seconds = Number(answer.headers.get('retry-after'));
-    throw LynkError.of({ code: answer.status >= 500 ? 'unavailable' : 'bad_request', message: `the server answered ${answer.status}`,
-      retryable: answer.status >= 500, retry_after_ms: seconds ? seconds * 1000 : undefined, ...parsed }, answer.status);
-  }
-  /** A call as the user who is signed in; a token that was refused is replaced once. */
-  async authorised(method, path, body) {
-    try { return await this.call(method, path, body, await this.token()); } catch (error) {
-      // A wrong code is refused with 401, too: it must not be tried twice.
-      if (error.status !== 401 || error.final || error.code === 'invalid_code') throw error;
-      return this.call(method, path, body, await this.token({ force: true }));
-    }
-  }
-  /** A call that may need a recent proof of who asks: `prove` then resolves with the token of `stepUp`, or rejects to give it up. */
-  async sensitive(method, path, body, prove) {
-    try { return await this.authorised(method, path, body); } catch (error) {
-      if (error.code !== 'step_up_required') throw error;
-      return this.call(method, path, body, await prove());
-    }
-  }
-  #signedIn(answer) {
-    const life = tokenLife(answer.access_token) ?? answer.access_expires_at - this.#options.now();
-    const { access_token, refresh_token, refresh_expires_at, session, user = this.session?.user } = answer;
-    const value = { access_token, access_until: this.#options.now() + life, refresh_token, refresh_expires_at, session, user };
-    this.store.set(value);
-    return value;
-  }
-  /** An access token that is good for a while; a new one when `force` is set. Rejects with `signed_out` when the session is over. */
-  async token({ force = false, signal } = {}) {
-    const before = this.store.get();
-    if (!before) throw Object.assign(new LynkError('signed_out', 'not signed in'), { final: true });
-    const fresh = (value) => value.access_until - this.#options.now() > 30_000;
-    if (!force && fresh(before)) return before.access_token;
-    return this.#exclusive(async () => {
-      const value = this.store.get();
-      if (!value) throw Object.assign(new LynkError('signed_out', 'signed out in another tab'), { final: true });
-      // Another tab was first.
-      if (value.access_token !== before.access_token && fresh(value)) return value.access_token;
-      try {
-        const answer = await this.call('POST', '/auth/refresh', { refresh_token: value.refresh_token }, undefined, signal);
-        if (!answer?.access_token || !answer.refresh_token) throw new LynkError('unavailable', 'an answer without tokens');
-        // Signed out, or in as somebody else, while the answer was on its way.
-        if (this.session?.session !== value.session) throw new LynkError('unavailable', 'the session is another one');
-        return this.#signedIn(answer).access_token;
-      } catch (error) {
-        // Nothing but 401 is the server's word on the session; whatever else came may be of a proxy, and passes.
-        if (error.status !== 401) throw Object.assign(error, { retryable: true });
-        const now = this.store.get();
-        if (now && now.refresh_token !== value.refresh_token) return now.access_token;
-        this.signedOut('expired');
-        throw Object.assign(new LynkError('signed_out', 'the session is over', { status: 401 }), { final: true });
-      }
-    }, signal);
-  }
-  /** Forgets the session on this device. */
-  signedOut(reason) {
-    if (!this.session) return;
-    this.store.set(undefined);
-    this.emit('signedout', { reason: this.#leaving ? 'signed out' : reason });
-  }
-  requestCode(phone) { return this.call('POST', '/auth/code', { phone }); }
-  /** Resolves with `{status: 'signed_in', user}`, `{status: 'second_factor', challenge}` or `{status: 'new', registration}`. */
-  async verify(request_id, code, device) {
-    const answer = await this.call('POST', '/auth/verify', { request_id, code, ...(device && { device }) });
-    if (answer.status === 'signed_in') this.#signedIn(answer);
-    return answer;
-  }
-  /** Signs in to an account with an authenticator app; `shown` is `{code}` or `{recovery_code}`. */
-  async secondFactor(challenge, shown, device) {
-    const answer = await this.call('POST', '/auth/second_factor', { challenge, ...shown, ...(device && { device }) });
-    this.#signedIn(answer);
-    return answer;
-  }
-  async register(registration, user_name, display_name, device) {
-    const answer = await this.call('POST', '/auth/register', { registration, user_name, ...(display_name && { display_name }), ...(device && { device }) });
-    this.#signedIn(answer);
-    return answer;
-  }
-  /** Ends the session at the server and here; here also when the server cannot be told. */
-  async signOut() {
-    this.#leaving = true;
-    if (this.session) await this.authorised('POST', '/auth/logout').catch(() => {});
-    this.signedOut('signed out');
-    this.#leaving = false;
-  }
-  /** Sends a code to the account's own telephone, for `stepUp`; for accounts without an app. */
-  stepUpCode() { return this.authorised('POST', '/auth/step_up/code'); }
-  /** Proves again who it is, with `{request_id, code}`, `{code}` or `{recovery_code}`; resolves with a token for what is sensitive. */
-  async stepUp(shown) { return (await this.authorised('POST', '/auth/step_up', shown)).access_token; }
-  totp() { return this.authorised('GET', '/me/totp'); }
-  beginTotp(prove) { return this.sensitive('POST', '/me/totp', undefined, prove); }
-  confirmTotp(code) { return this.authorised('POST', '/me/totp/confirm', { code }); }
-  endTotp(shown) { return this.authorised('DELETE', '/me/totp', shown); }
-  newRecoveryCodes(prove) { return this.sensitive('POST', '/me/totp/recovery', undefined, prove); }
-  /** Erases the account for good; `userName` is its own. Resolves with the receipt; the session is over then. */
-  async erase(userName, prove) {
-    this.#leaving = true;
-    try {
-      const receipt = await this.sensitive('POST', '/me/erase', { user_name: userName }, prove);
-      this.signedOut('signed out');
-      return receipt;
-    } finally { this.#leaving = false; }
-  }
-  /** What the server has of the account, page by page; `prove` as for `sensitive`, before the first. */
-  async *export(prove) {
-    let page = await this.sensitive('POST', '/me/export', {}, prove);
-    for (;;) {
-      yield page;
-      if (!page.next) return;
-      page = await this.authorised('POST', '/me/export', { cursor: page.next });
-    }
-  }
-  ticket() { return this.authorised('POST', '/auth/ticket'); }
-  me() { return this.authorised('GET', '/me'); }
-  /** Changes what is given of the own profile; resolves with all of it. */
-  async change(fields) {
-    const { phone, created_at, ...user } = await this.authorised('PATCH', '/me', fields);
-    if (this.session?.user?.user === user.user) this.store.set({ ...this.session, user });
-    return user;
-  }
-  /** People by the beginnings of their names: `{users, next?}`, where `next` is the `after` of the following page. */
-  search(q, { limit, after } = {}) {
-    return this.authorised('GET', `/users/search?${new URLSearchParams({ q, ...(limit && { limit }), ...(after && { after }) })}`);
-  }
-  async sessions() { return (await this.authorised('GET', '/sessions')).sessions; }
-  revoke(session) { return this.authorised('DELETE', `/sessions/${encodeURIComponent(session)}`); }
-  revokeOthers() { return this.authorised('POST', '/sessions/revoke_others'); }
-  async users(ids) { return (await this.authorised('GET', `/users?ids=${ids.map(encodeURIComponent).join(',')}`)).users; }
-  /** Whether a user name can be had: `{available, reason?, message?}`. With the registration while there is no account yet. */
-  userName(name, registration) {
-    const path = `/users/name_available?user_name=${encodeURIComponent(name)}`;
-    return registration ? this.call('GET', path, undefined, registration) : this.authorised('GET', path);
-  }
-  roomName(name) { return this.authorised('GET', `/rooms/name_available?name=${encodeURIComponent(name)}`); }
-  userByName(name) { return this.authorised('GET', `/users/by_name/${encodeURIComponent(name)}`); }
 }

@@ -5,6 +5,7 @@
 
 import { Lynk, parseTime } from '../lynk.js';
 import { Outbox, settings, Storage } from './storage.js';
+import { Files } from './files.js';
 import { explain } from './format.js';
 import { ALL, fold, mentionsIn } from './mentions.js';
 import { Room } from './room.js';
@@ -58,6 +59,7 @@ export class Chat {
     this.users = new Map();
     this.online = new Map();
     this.here = new Map();
+    this.files = new Files(this);
     this.synced = false;
     this.open = undefined;
   }
@@ -238,6 +240,7 @@ export class Chat {
     const room = this.rooms.get(id);
     if (!room) return;
     if (event.ev === 'gap' && event.reason === 'reset') return;
+    if (event.ev === 'delete') this.files.forget(room.items.get(event.target)?.attachments);
     room.apply(event, this.me, counted);
     if (event.ev === 'deleted') {
       if (!event.own) this.#emit('note', { kind: 'error', text: `${this.title(room)} was deleted by ${this.name(event.from)}.` });
@@ -264,7 +267,8 @@ export class Chat {
   #shadow(id, event) {
     const taken = new Set(this.#shadows.keys());
     const entry = this.lynk.outbox.find((waiting) => waiting.op === 'send' && waiting.tried > 0 && waiting.fields.room === id
-      && waiting.fields.text === event.text && waiting.fields.reply_to === event.reply_to && !taken.has(waiting.id));
+      && waiting.fields.text === (event.text ?? '') && waiting.fields.reply_to === event.reply_to
+      && String(waiting.fields.attachments ?? '') === String(event.attachments?.map((file) => file.id) ?? '') && !taken.has(waiting.id));
     if (entry) this.#shadows.set(entry.id, event.seq);
   }
 
@@ -522,9 +526,9 @@ export class Chat {
     return this.lynk?.outbox.filter((entry) => entry.fields.room === id && entry.fields.seq === seq && !entry.failed) ?? [];
   }
 
-  send(id, text, replyTo) {
+  send(id, text, replyTo, attachments = []) {
     this.typing(id, false);
-    return this.lynk.send(id, text, { replyTo, ...this.#whom(id, text) });
+    return this.lynk.send(id, text, { replyTo, attachments, ...this.#whom(id, text) });
   }
 
   edit(id, seq, text) { return this.lynk.edit(id, seq, text, this.#whom(id, text)); }

@@ -1,8 +1,9 @@
 /** The open conversation: who is there, the messages, the field to write in. */
 
+import { filesOf, Tray } from './attach.js';
 import { $, h, icon, iconButton, toast } from './dom.js';
 import { chooseEmoji } from './emoji.js';
-import { avatar, count, explain, listOf } from './format.js';
+import { avatar, briefOf, count, explain, listOf } from './format.js';
 import { ALL, Completer } from './mentions.js';
 import { settings } from './storage.js';
 import { Timeline } from './timeline.js';
@@ -27,27 +28,38 @@ export class Conversation {
   #editing;
   #kept;
   #clock;
+  #attach;
+  #smile;
+  #tray = h('div', {});
+  /** Files that wait to be sent, by room. */
+  #trays = new Map();
 
   constructor(chat, window) {
     this.#chat = chat;
     this.#window = window;
     this.#timeline = new Timeline(chat, {
       reply: (message) => this.#replyTo(message), edit: (message) => this.#edit(message), reveal: (seq) => this.#timeline.reveal(seq),
-      compose: (text) => { if (text) this.#fill(text); this.focus(); }, unread: (message) => this.#unread(message),
+      compose: (text, files) => { if (text) this.#fill(text); this.#files()?.restore(files); this.focus(); }, unread: (message) => this.#unread(message),
     });
     this.#head = h('header', {});
     this.#above = h('div', { class: 'above' });
     this.#counter = h('span', { class: 'counter', role: 'status' });
     this.#typing = h('div', { class: 'typing-line' });
     this.#field = h('textarea', { id: 'composer', rows: '1', 'aria-label': 'Message', dir: 'auto', enterkeyhint: matchMedia('(pointer: coarse)').matches ? 'enter' : 'send',
-      oninput: () => this.#typed(), onkeydown: (event) => this.#key(event), onblur: () => this.#room && this.#chat.typing(this.#room.id, false) });
+      oninput: () => this.#typed(), onkeydown: (event) => this.#key(event),
+      onpaste: (event) => { const files = filesOf(event.clipboardData); if (files.length) { event.preventDefault(); this.#add(files); } }, onblur: () => this.#room && this.#chat.typing(this.#room.id, false) });
     this.#completer = new Completer(this.#field, () => this.#people(), () => this.#typed());
     this.#send = iconButton('send', 'Send', () => this.#submit(), { class: 'icon-button send' });
     this.#send.addEventListener('pointerdown', (event) => event.preventDefault());
+    this.#smile = iconButton('smile', 'Emoji', () => this.#emoji());
+    const choose = h('input', { type: 'file', multiple: true, hidden: true, tabindex: '-1', 'aria-hidden': 'true', onchange: () => { this.#add(choose.files); choose.value = ''; } });
+    this.#attach = iconButton('clip', 'Attach files', () => choose.click());
     this.form = h('form', { class: 'composer', onsubmit: (event) => { event.preventDefault(); this.#submit(); } }, this.#above,
-      h('div', { class: 'compose-line' }, iconButton('smile', 'Emoji', () => this.#emoji()), h('div', { class: 'field' }, this.#field, this.#counter), this.#send), this.#completer.element);
+      this.#tray, h('div', { class: 'compose-line' }, this.#smile, this.#attach, choose, h('div', { class: 'field' }, this.#field, this.#counter), this.#send), this.#completer.element);
     this.#kept = [this.#head, this.#timeline.element, this.#typing, this.form];
     this.element = h('main', { class: 'conversation', 'aria-label': 'Conversation' });
+    this.#drops();
+    chat.on('removed', (id) => { this.#trays.get(id)?.end(); this.#trays.delete(id); });
     chat.on('room', (room) => { if (room && room === this.#room) this.#heading(); });
     for (const name of ['users', 'presence', 'typing', 'state']) chat.on(name, () => this.#heading());
     // Names that come after the first letters of one.
@@ -73,13 +85,21 @@ export class Conversation {
     this.#heading();
     this.#fill(settings.get(`draft.${this.#chat.me}.${id}`) ?? '');
     this.#aboveField();
+    const files = this.#trays.get(id);
+    this.#tray.replaceChildren(...(files ? [files.element] : []));
+    this.form.classList.toggle('with-files', Boolean(files?.size));
+    this.#grown();
     if (!room.direct) { this.#chat.lookHere(id); this.#chat.lookAbout(id); }
     this.#chat.learnPositions(id);
     if (matchMedia('(pointer: fine)').matches) this.focus();
     this.#timeline.render();
   }
 
-  end() { clearInterval(this.#clock); }
+  end() {
+    clearInterval(this.#clock);
+    for (const tray of this.#trays.values()) tray.end();
+  }
+
   focus() { this.#field.focus(); }
   seen() { this.#timeline.seen(); }
 
@@ -112,7 +132,7 @@ export class Conversation {
       this.element.setAttribute('aria-label', `Conversation: ${title}`);
     }
     const muted = room.mutedUntil > Date.now();
-    this.#field.disabled = muted || !room.mayPost;
+    this.#field.disabled = this.#attach.disabled = muted || !room.mayPost;
     this.#field.placeholder = muted ? 'You may not post here for now' : room.mayPost ? `Message ${title}` : 'Only moderators post here';
     const line = typing.length ? `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing` : '';
     if (line !== this.#typing.dataset.line) {
@@ -138,8 +158,11 @@ export class Conversation {
     const limit = this.#limit();
     this.#counter.textContent = length > limit ? `${(length - limit).toLocaleString()} too many` : length > limit * 0.9 ? (limit - length).toLocaleString() : '';
     this.#counter.classList.toggle('over', length > limit);
-    this.#send.disabled = field.value.trim() === '' || length > limit;
+    const files = this.#room && this.#trays.get(this.#room.id);
+    const bare = this.#editing ? !this.#editing.attachments?.length : !files?.ready;
+    this.#send.disabled = (field.value.trim() === '' && bare) || length > limit || Boolean(!this.#editing && files?.waits);
     this.#send.setAttribute('aria-label', this.#editing ? 'Save' : 'Send');
+    this.#send.title = !this.#editing && files?.waits ? 'Waits for the files' : this.#editing ? 'Save' : 'Send';
   }
 
   #typed() {
@@ -176,13 +199,16 @@ export class Conversation {
   #submit() {
     const room = this.#room;
     const text = this.#field.value.trim();
-    if (!room || !text || [...text].length > this.#limit()) return;
+    const tray = this.#trays.get(room?.id);
+    if (!room || [...text].length > this.#limit()) return;
+    if (!this.#editing && tray?.waits) { toast('Wait until the files are there, or remove those that are not.'); return; }
+    if (!text && !(this.#editing ? this.#editing.attachments?.length : tray?.ready)) return;
     try {
       if (this.#editing) {
-        if (text !== this.#editing.text) this.#chat.edit(room.id, this.#editing.seq, text);
+        if (text !== (this.#editing.text ?? '')) this.#chat.edit(room.id, this.#editing.seq, text);
         this.cancel();
       } else {
-        this.#chat.send(room.id, text, this.#reply?.seq);
+        this.#chat.send(room.id, text, this.#reply?.seq, tray?.take());
         this.#reply = undefined;
         this.#fill('');
         this.#keepDraft();
@@ -196,10 +222,50 @@ export class Conversation {
     this.focus();
   }
 
+  /** The files of the open room; none where one may not write. */
+  #files() {
+    const room = this.#room;
+    if (!room || this.#field.disabled) return undefined;
+    if (!this.#trays.has(room.id)) {
+      const tray = new Tray(this.#chat, room.id, () => {
+        if (room !== this.#room) return;
+        this.form.classList.toggle('with-files', tray.size > 0);
+        this.#grown();
+      });
+      this.#trays.set(room.id, tray);
+    }
+    const tray = this.#trays.get(room.id);
+    if (tray.element.parentElement !== this.#tray) this.#tray.replaceChildren(tray.element);
+    return tray;
+  }
+
+  #add(files) {
+    if (!files.length) return;
+    if (this.#editing) { toast('Finish the edit first: files go with a new message.', { kind: 'error' }); return; }
+    const tray = this.#files();
+    if (!tray) return;
+    tray.add(files);
+    this.focus();
+  }
+
+  /** Files are dropped anywhere on the conversation. */
+  #drops() {
+    const over = h('div', { class: 'drop', 'aria-hidden': 'true', hidden: true }, icon('clip'), h('span', {}, 'Drop the files to attach them'));
+    const carries = (event) => this.#room && !this.#field.disabled && [...event.dataTransfer?.types ?? []].includes('Files');
+    let depth = 0;
+    const shown = (on) => { if (!on) depth = 0; over.hidden = !on; };
+    this.#kept.push(over);
+    const listen = (name, action) => this.element.addEventListener(name, (event) => { if (carries(event)) { event.preventDefault(); action(event); } });
+    listen('dragenter', () => { depth++; shown(true); });
+    listen('dragleave', () => { if (--depth <= 0) shown(false); });
+    listen('dragover', (event) => { event.dataTransfer.dropEffect = 'copy'; });
+    listen('drop', (event) => { shown(false); this.#add([...event.dataTransfer.files]); });
+  }
+
   async #emoji() {
     const field = this.#field;
     const { selectionStart, selectionEnd } = field;
-    const emoji = await chooseEmoji('Choose an emoji', this.form.querySelector('.icon-button'));
+    const emoji = await chooseEmoji('Choose an emoji', this.#smile);
     field.focus();
     if (!emoji) return;
     field.setRangeText(emoji, selectionStart, selectionEnd, 'end');
@@ -217,10 +283,10 @@ export class Conversation {
     if (!this.#editing) this.#keepDraft();
     this.#reply = undefined;
     this.#editing = message;
-    this.#fill(message.text);
+    this.#fill(message.text ?? '');
     this.#aboveField();
     this.focus();
-    this.#field.setSelectionRange(message.text.length, message.text.length);
+    this.#field.setSelectionRange(this.#field.value.length, this.#field.value.length);
     this.#grown();
   }
 
@@ -244,7 +310,7 @@ export class Conversation {
     const about = this.#editing ?? this.#reply;
     this.#above.replaceChildren(...(about ? [
       icon(this.#editing ? 'edit' : 'reply'),
-      h('span', { class: 'above-text' }, h('strong', {}, this.#editing ? 'Edit message' : `Reply to ${about.from === this.#chat.me ? 'yourself' : this.#chat.name(about.from)}`), h('span', { dir: 'auto' }, about.text.replace(/\s+/g, ' ').slice(0, 160))),
+      h('span', { class: 'above-text' }, h('strong', {}, this.#editing ? 'Edit message' : `Reply to ${about.from === this.#chat.me ? 'yourself' : this.#chat.name(about.from)}`), h('span', { dir: 'auto' }, briefOf(about))),
       iconButton('close', this.#editing ? 'Do not edit' : 'Do not reply', () => this.cancel()),
     ] : []));
     this.form.classList.toggle('with-above', Boolean(about));

@@ -32,6 +32,11 @@ const ICONS = {
   both: 'M1.500 12.500l4.500 5L15 6.500M11 16l1.500 1.500L22 6.500',
   bell: 'M4 18h16l-2-2v-5a6 6 0 0 0-12 0v5zM10 21h4',
   mute: 'M4 18h14M6 16v-5a6 6 0 0 1 .8-3M9 5.800a6 6 0 0 1 9 5.200v4M10 21h4M4 4l16 16',
+  clip: 'M20 11.500l-8 8a5 5 0 0 1-7-7l8.500-8.500a3.300 3.300 0 0 1 4.700 4.700l-8.500 8.500a1.700 1.700 0 0 1-2.400-2.400l7.500-7.500',
+  file: 'M6 3h8l4 4v14H6zM14 3v4h4M9 13h6M9 17h6',
+  image: 'M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.500 9v.01',
+  save: 'M12 4v11M7 10l5 5 5-5M5 20h14',
+  next: 'M9 5l7 7-7 7',
   device: 'M4 5h16v11H4zM9 20h6M12 16v4',
 };
 
@@ -88,15 +93,16 @@ export function reconcile(parent, rows) {
       old.delete(row.key);
     } else {
       const previous = element;
+      // Making a row may move parts of the old one into it.
+      const focused = previous?.contains(document.activeElement) ? document.activeElement : undefined;
       element = row.make();
       element.dataset.key = row.key;
       element.rowSign = row.sign;
       if (previous) {
-        const focused = previous.contains(document.activeElement) ? document.activeElement : undefined;
         if (at === previous) at = previous.nextElementSibling;
         previous.replaceWith(element);
         old.delete(row.key);
-        if (focused) (focused === previous ? element : focused.id ? $(`#${CSS.escape(focused.id)}`, element) ?? element : element).focus({ preventScroll: true });
+        if (focused) (focused === previous ? element : element.contains(focused) ? focused : focused.id ? $(`#${CSS.escape(focused.id)}`, element) ?? element : element).focus({ preventScroll: true });
       }
     }
     if (element === at) at = at.nextElementSibling;

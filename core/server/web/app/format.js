@@ -105,6 +105,23 @@ export function richText(text, mentionOf) {
   return nodes.filter((node) => node !== '');
 }
 
+/** “512 bytes”, “12 KB”, “1.4 MB”. */
+export function bytesOf(number) {
+  if (number < 1_000) return count(number, 'byte');
+  let unit = 0;
+  let shown = number / 1_000;
+  for (; shown >= 999.5 && unit < 3; unit++) shown /= 1_000;
+  return `${shown.toLocaleString(undefined, { maximumFractionDigits: shown < 10 ? 1 : 0 })} ${['KB', 'MB', 'GB', 'TB'][unit]}`;
+}
+
+/** A message on one line: its text, or what files it has. */
+export function briefOf({ text, attachments = [] }, most = 160) {
+  const line = (text ?? '').replace(/\s+/g, ' ').trim();
+  if (line || !attachments.length) return line.slice(0, most);
+  if (attachments.every(({ type }) => type.startsWith('image/'))) return attachments.length > 1 ? count(attachments.length, 'picture') : 'Picture';
+  return attachments.length > 1 ? count(attachments.length, 'file') : (attachments[0].name || 'File').slice(0, most);
+}
+
 const graphemes = globalThis.Intl?.Segmenter ? new Intl.Segmenter(undefined, { granularity: 'grapheme' }) : undefined;
 
 /** Whether a text is up to three emoji and nothing else. */
@@ -137,6 +154,8 @@ export function explain(error) {
     last_owner: 'You are the last owner. Make somebody else the owner first.',
     slow_mode: 'Slow mode is on in this room. Wait a moment before the next message.',
     key_expired: 'This waited for too long. Send it again.',
+    attachment_not_found: 'A file of this message is not there any more. Attach it again.',
+    attachment_not_ready: 'A file is still being checked. Try again in a moment.',
     message_not_found: 'This message does not exist any more.',
     invalid_code: 'That code is not right, or it is too old. Check it, or ask for a new one.',
     signed_out: 'You are signed out. Sign in again.',

@@ -4,6 +4,7 @@ import { LynkAccount } from '../lynk.js';
 import { Chat } from './chat.js';
 import { Conversation } from './conversation.js';
 import { Details } from './details.js';
+import { briefOf } from './format.js';
 import { showSettings, showShortcuts } from './settings.js';
 import { $, announce, h, toast } from './dom.js';
 import { Sidebar } from './sidebar.js';
@@ -168,14 +169,15 @@ class Window {
   news({ room, message }) {
     if (!this.chat.wantsNews(room, message) && !(room.id === this.chat.open && document.hasFocus())) return;
     const from = this.chat.name(message.from);
+    const text = briefOf(message, 1_000);
     if (room.id === this.chat.open && document.hasFocus()) {
-      announce(`${from}: ${message.text}`);
+      announce(`${from}: ${text}`);
       return;
     }
-    if (document.hasFocus()) { announce(`${from} in ${this.chat.title(room)}: ${message.text}`); return; }
+    if (document.hasFocus()) { announce(`${from} in ${this.chat.title(room)}: ${text}`); return; }
     if (settings.get('notify') !== 'on' || globalThis.Notification?.permission !== 'granted') return;
     // One tag per room: several tabs and several messages make one notification.
-    const note = new Notification(room.direct ? from : `${from} · ${this.chat.title(room)}`, { body: message.text, tag: `lynk-${room.id}`, icon: '/assets/icon.svg' });
+    const note = new Notification(room.direct ? from : `${from} · ${this.chat.title(room)}`, { body: text, tag: `lynk-${room.id}`, icon: '/assets/icon.svg' });
     note.onclick = () => { window.focus(); this.go(room.id); note.close(); };
   }
 

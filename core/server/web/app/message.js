@@ -3,7 +3,7 @@
 import { chooseEmoji, QUICK } from './emoji.js';
 import { confirmDialog, openDialog } from './dialogs.js';
 import { h, icon, iconButton, toast } from './dom.js';
-import { avatar, count, explain, fullTime, isJumbo, listOf, richText, timeOf, tintOf } from './format.js';
+import { avatar, briefOf, count, explain, fullTime, isJumbo, listOf, richText, timeOf, tintOf } from './format.js';
 import { namesIn } from './mentions.js';
 import { openMenu } from './menu.js';
 
@@ -16,7 +16,7 @@ const tick = (state, title) => [icon(TICKS[state][0], `tick tick-${state}`), h('
 function quoteOf(chat, room, seq) {
   const quoted = room.items.get(seq);
   if (!quoted) return { who: '', text: 'Earlier message' };
-  return { who: quoted.from === chat.me ? 'You' : chat.name(quoted.from), from: quoted.from, text: quoted.deleted ? 'Message deleted' : quoted.text.replace(/\s+/g, ' ').slice(0, 140) };
+  return { who: quoted.from === chat.me ? 'You' : chat.name(quoted.from), from: quoted.from, text: quoted.deleted ? 'Message deleted' : briefOf(quoted, 140) };
 }
 
 const quoteElement = (quote, onclick) => h(onclick ? 'button' : 'div', { class: `quote tint-${tintOf(quote.from ?? '')}`, ...(onclick && { type: 'button', onclick, title: 'Show this message' }) },
@@ -29,12 +29,12 @@ export function messageRow(chat, room, message, { first, last }, actions) {
   const pending = chat.pendingFor(room.id, message.seq);
   const edit = pending.findLast((entry) => entry.op === 'edit');
   const leaving = pending.some((entry) => entry.op === 'delete');
-  const text = edit?.fields.text ?? message.text;
+  const text = edit?.fields.text ?? message.text ?? '';
   const reactions = [...chat.reactionsOf(room.id, message)].map(([emoji, users]) => ({ emoji, count: users.size, mine: users.has(chat.me), names: [...users].slice(0, 12).map((user) => (user === chat.me ? 'You' : chat.name(user))) }));
   const reach = mine ? room.reachOf(message.seq, chat.me) : undefined;
   const state = reach && (edit || leaving ? 'waiting' : reach.read.length ? 'read' : reach.delivered.length ? 'delivered' : 'sent');
   const show = {
-    mine, first, last, text, state, leaving, deleted: Boolean(message.deleted), edited: Boolean(message.edited), time: message.time, reactions,
+    mine, first, last, text, files: message.deleted ? [] : message.attachments?.map((file) => file.id), state, leaving, deleted: Boolean(message.deleted), edited: Boolean(message.edited), time: message.time, reactions,
     by: reach && !room.direct ? [reach.read.length, reach.delivered.length] : undefined,
     name: !mine && !room.direct && first ? chat.name(message.from) : undefined,
     quote: message.reply_to && !message.deleted ? quoteOf(chat, room, message.reply_to) : undefined,
@@ -46,14 +46,15 @@ export function messageRow(chat, room, message, { first, last }, actions) {
 
 function makeRow(chat, room, message, show, actions) {
   const { mine } = show;
-  const jumbo = !show.deleted && !show.quote && isJumbo(show.text ?? '');
+  const files = !show.deleted && chat.files.element(message.attachments);
+  const jumbo = !show.deleted && !show.quote && !files && isJumbo(show.text);
   const read = show.by?.[0] ? `Read by ${show.by[0]}` : show.by?.[1] ? `Delivered to ${show.by[1]}` : undefined;
-  const body = h('div', { class: `bubble ${jumbo ? 'jumbo' : ''} ${show.calls ? 'calls' : ''}` },
+  const body = h('div', { class: `bubble ${jumbo ? 'jumbo' : ''} ${files ? 'filed' : ''} ${show.calls ? 'calls' : ''}` },
     show.calls && h('span', { class: 'unseen' }, 'Mentions you. '),
     show.name && h('span', { class: `sender tint-${tintOf(message.from)}`, dir: 'auto' }, show.name),
     !show.name && h('span', { class: 'unseen' }, `${show.sender}: `),
     show.quote && quoteElement(show.quote, () => actions.reveal(message.reply_to)),
-    show.deleted ? h('span', { class: 'text gone' }, mine ? 'You deleted this message' : 'This message was deleted') : h('span', { class: 'text', dir: 'auto' }, richText(show.text ?? '', show.marked && ((name) => chat.mentionOf(message, name)))),
+    show.deleted ? h('span', { class: 'text gone' }, mine ? 'You deleted this message' : 'This message was deleted') : [files, show.text && h('span', { class: 'text', dir: 'auto' }, richText(show.text, show.marked && ((name) => chat.mentionOf(message, name))))],
     h('span', { class: 'meta' }, show.edited && !show.deleted && h('span', {}, 'edited'), h('time', { datetime: new Date(show.time).toISOString(), title: fullTime(show.time) }, timeOf(show.time)),
       mine && !show.deleted && tick(show.state, read)));
   const run = (name) => doing(name, chat, room, message, row, actions);
@@ -97,6 +98,7 @@ async function doing(name, chat, room, message, row, actions, at) {
     case 'reply': actions.reply(message); break;
     case 'edit': if (may.edit) actions.edit(message); break;
     case 'copy':
+      if (!message.text) break;
       try { await navigator.clipboard.writeText(message.text); toast('Copied', { stay: 2_000 }); } catch { toast('Your browser does not allow copying here. Select the text instead.', { kind: 'error' }); }
       break;
     case 'react': {
@@ -116,7 +118,7 @@ async function doing(name, chat, room, message, row, actions, at) {
       const anchor = row.querySelector('.bubble');
       openMenu(anchor, 'Message', [
         { icon: 'reply', label: 'Reply', run: again('reply') },
-        { icon: 'copy', label: 'Copy text', run: again('copy') },
+        message.text && { icon: 'copy', label: 'Copy text', run: again('copy') },
         may.edit && { icon: 'edit', label: 'Edit', run: again('edit') },
         mine ? { icon: 'info', label: 'Delivered and read', run: again('info') } : { icon: 'unread', label: 'Mark as unread', run: again('unread') },
         may.remove && { icon: 'trash', label: 'Delete', danger: true, run: again('remove') },
@@ -130,7 +132,7 @@ async function doing(name, chat, room, message, row, actions, at) {
 function showReach(chat, room, message) {
   const { read, delivered } = room.reachOf(message.seq, chat.me);
   const part = (label, users, state) => users.length > 0 && [h('h3', {}, tick(state, ''), ' ', label), h('ul', { class: 'people' }, users.map((user) => h('li', {}, avatar(user, chat.name(user), { size: 'small' }), chat.name(user))))];
-  openDialog('Delivered and read', h('div', {}, h('blockquote', { dir: 'auto' }, message.text.slice(0, 200)), h('p', { class: 'about' }, `Sent ${fullTime(message.time)}.`),
+  openDialog('Delivered and read', h('div', {}, h('blockquote', { dir: 'auto' }, briefOf(message, 200)), h('p', { class: 'about' }, `Sent ${fullTime(message.time)}.`),
     part(`Read by ${count(read.length, 'person', 'people')}`, read, 'read'), part(`Delivered to ${count(delivered.length, 'person', 'people')}`, delivered, 'delivered'),
     read.length + delivered.length === 0 && h('p', { class: 'about' }, 'The server has it. No other device was heard of since you opened this page.')));
 }
@@ -139,14 +141,16 @@ function showReach(chat, room, message) {
 export function waitingRow(chat, room, entry, { first, last }, actions) {
   const quote = entry.fields.reply_to ? quoteOf(chat, room, entry.fields.reply_to) : undefined;
   const failed = entry.failed?.code;
-  const show = { text: entry.fields.text, first, last, failed, quote };
+  const attached = entry.shown?.attachments;
+  const show = { text: entry.fields.text, files: entry.fields.attachments, first, last, failed, quote };
+  const text = (files) => (show.text || !files) && h('span', { class: 'text', dir: 'auto' }, richText(show.text, (name) => chat.mentionOf(entry.fields, name)));
   return {
-    key: `w-${entry.id}`, sign: JSON.stringify(show), make: () => h('li', { class: `row mine waiting ${first ? 'first' : ''} ${last ? 'last' : ''}`, tabindex: '-1' },
-      h('div', { class: 'stack' }, h('div', { class: 'line' }, h('div', { class: `bubble ${!quote && isJumbo(show.text) ? 'jumbo' : ''}` }, h('span', { class: 'unseen' }, 'You: '), quote && quoteElement(quote),
-        h('span', { class: 'text', dir: 'auto' }, richText(show.text, (name) => chat.mentionOf(entry.fields, name))), h('span', { class: 'meta' }, h('time', {}, timeOf(entry.created)), tick(failed ? 'failed' : 'waiting')))),
+    key: `w-${entry.id}`, sign: JSON.stringify(show), make: (files = chat.files.element(attached)) => h('li', { class: `row mine waiting ${first ? 'first' : ''} ${last ? 'last' : ''}`, tabindex: '-1' },
+      h('div', { class: 'stack' }, h('div', { class: 'line' }, h('div', { class: `bubble ${files ? 'filed' : ''} ${!quote && !files && isJumbo(show.text) ? 'jumbo' : ''}` }, h('span', { class: 'unseen' }, 'You: '), quote && quoteElement(quote),
+        files, text(files), h('span', { class: 'meta' }, h('time', {}, timeOf(entry.created)), tick(failed ? 'failed' : 'waiting')))),
       failed && h('div', { class: 'failure', role: 'alert' }, h('span', {}, `Not sent. ${explain(entry.failed)}`),
         h('button', { type: 'button', class: 'link', onclick: () => chat.lynk.retry(entry.id) }, 'Send again'),
-        h('button', { type: 'button', class: 'link', onclick: () => { chat.lynk.discard(entry.id); actions.compose(entry.fields.text); } }, 'Edit'),
+        h('button', { type: 'button', class: 'link', onclick: () => { chat.lynk.discard(entry.id); actions.compose(entry.fields.text, attached); } }, 'Edit'),
         h('button', { type: 'button', class: 'link', onclick: () => chat.lynk.discard(entry.id) }, 'Delete')))),
   };
 }

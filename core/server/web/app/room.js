@@ -153,7 +153,7 @@ export class Room {
         if (!counted && event.target > this.read && target && target.from !== me && !target.deleted) this.unread = Math.max(0, this.unread - 1);
         if (target) {
           if (this.calls(target, me)) this.#call(-1, counted, target.seq);
-          Object.assign(target, { deleted: true, text: undefined });
+          Object.assign(target, { deleted: true, text: undefined, attachments: undefined });
           target.reactions?.clear();
         }
         break;

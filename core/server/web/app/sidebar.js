@@ -2,7 +2,7 @@
 
 import { $, eachFrame, h, icon, iconButton, reconcile } from './dom.js';
 import { createRoom, joinRoom, messagePerson } from './dialogs.js';
-import { avatar, listOf, listTime } from './format.js';
+import { avatar, briefOf, listOf, listTime } from './format.js';
 import { openMenu } from './menu.js';
 import { settings } from './storage.js';
 
@@ -142,13 +142,13 @@ export class Sidebar {
       online: Boolean(room.peer && chat.online.get(room.peer)), avatar: room.peer ?? room.id, text: '', who: '' };
     if (typing.length) Object.assign(row, { typing: true, text: room.direct ? 'typing…' : `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing…` });
     else if (draft) Object.assign(row, { draft: true, who: 'Draft', text: draft });
-    else if (waiting) Object.assign(row, { tick: waiting.failed ? 'failed' : 'waiting', text: waiting.fields.text });
+    else if (waiting) Object.assign(row, { tick: waiting.failed ? 'failed' : 'waiting', text: briefOf({ text: waiting.fields.text, ...waiting.shown }) });
     else if (last) {
       const mine = last.from === chat.me;
       const reach = mine && !last.deleted ? room.reachOf(last.seq, chat.me) : undefined;
       Object.assign(row, {
         tick: reach && (reach.read.length ? 'read' : reach.delivered.length ? 'delivered' : 'sent'),
-        who: mine || room.direct ? '' : chat.name(last.from).split(' ')[0], text: last.deleted ? 'Message deleted' : last.text, gone: last.deleted,
+        who: mine || room.direct ? '' : chat.name(last.from).split(' ')[0], text: last.deleted ? 'Message deleted' : briefOf(last), gone: last.deleted,
       });
     } else if (room.ready) row.text = room.direct ? 'Say hello' : 'No messages yet';
     row.text = row.text.slice(0, 120);
