@@ -147,9 +147,9 @@ export class Person {
   }
 
   /** From an empty page to the list of rooms, as a new user. `at` is called on every screen. */
-  async signUp(at = async () => {}) {
+  async signUp(at = async () => {}, url = this.server.url) {
     const { page } = this;
-    await page.goto(this.server.url);
+    await page.goto(url);
     await page.getByLabel('Phone number').fill(this.phone);
     await at('phone');
     await page.getByRole('button', { name: 'Send the code' }).click();
@@ -168,6 +168,14 @@ export class Person {
   async menu(item) {
     await this.page.getByRole('button', { name: 'New conversation' }).click();
     await this.page.getByRole('menuitem', { name: item }).click();
+  }
+
+  /** A request as this person, whose answer is good. */
+  async ask(method, path, body) {
+    const { access_token: token } = JSON.parse(await this.page.evaluate(() => localStorage.getItem('lynk.session')));
+    const answer = await fetch(`${this.server.url}/v1${path}`, { method, headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) });
+    assert.ok(answer.ok, `${method} ${path}: ${answer.status}`);
+    return answer.status === 204 ? undefined : answer.json();
   }
 
   async createRoom(name, kind = 'Everybody') {

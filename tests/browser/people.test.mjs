@@ -517,10 +517,10 @@ test('a room is edited, closed for posting, somebody banned and let back in, and
   await bob.page.getByText('You were banned from Notice Board').waitFor();
   await panel.getByRole('button', { name: 'Banned people' }).click();
   const banned = page.getByRole('dialog', { name: 'Banned people' });
-  await banned.getByText('Bob Kahn').waitFor();
+  await banned.getByText('Bob Kahn', { exact: true }).waitFor();
   await look(ada, 'banned-people');
   await banned.getByRole('button', { name: 'Lift' }).click();
-  await banned.getByText('Bob Kahn').waitFor({ state: 'detached' });
+  await banned.getByText('Bob Kahn', { exact: true }).waitFor({ state: 'detached' });
   await page.keyboard.press('Escape');
   await bob.joinRoom('Notice Board');
 

@@ -176,6 +176,7 @@ export class Chat {
       });
     }
     lynk.on('presence', ({ user, online }) => { this.online.set(user, online); this.#emit('presence', user); this.#emit('rooms'); });
+    lynk.on('join_request', (news) => this.#emit('request', news));
     lynk.on('outbox', ({ entry, failed, removed }) => {
       if (failed && entry.op !== 'send') {
         lynk.discard(entry.id);
@@ -403,8 +404,14 @@ export class Chat {
   async join(name) {
     if (/^[0-9a-f]{64}$/i.test(name)) return this.#joinByCode(name);
     const { room, kind } = await this.lynk.find(name);
-    const joined = this.rooms.has(room) ? undefined : await this.lynk.join(room).catch((error) => { if (error.code !== 'conflict') throw error; });
-    return this.enter(room, { name, kind: kind ?? 'public', role: 'member' }, joined?.version);
+    if (this.rooms.has(room)) return this.enter(room);
+    return this.joinRoom(room, { name, kind: kind ?? 'public' }).catch((error) => { throw Object.assign(error, { room }); });
+  }
+
+  /** Joins a room by its id, with the code of a link where it takes one. */
+  async joinRoom(room, known, code) {
+    const joined = await this.lynk.join(room, code).catch((error) => { if (error.code !== 'conflict') throw error; });
+    return this.enter(room, { role: 'member', ...known }, joined?.version);
   }
 
   async direct(user) {
@@ -441,9 +448,8 @@ export class Chat {
   }
 
   async #joinByCode(code) {
-    const { room, name, kind } = await this.lynk.request('look', { code });
-    const joined = this.rooms.has(room) ? undefined : await this.lynk.request('join', { room, code });
-    return this.enter(room, { name, kind, role: 'member' }, joined?.version);
+    const { room, name, kind } = await this.lynk.look(code);
+    return this.rooms.has(room) ? this.enter(room) : this.joinRoom(room, { name, kind }, code);
   }
 
   async deleteRoom(id) {

@@ -1,15 +1,19 @@
 /** The side panel of a conversation: members, and what one may do with the room. */
 
 import { eachFrame, h, icon, iconButton, reconcile, toast } from './dom.js';
-import { askDay, askText, confirmDialog, editRoom, openDialog } from './dialogs.js';
+import { askDay, askText, confirmDialog, editRoom } from './dialogs.js';
 import { avatar, count, explain, fullTime } from './format.js';
+import { inviteByLink, requestsOf } from './invite.js';
 import { openMenu } from './menu.js';
+import { bansOf } from './moderation.js';
 
 const PAGE = 100;
+/** Requests that are counted. */
+const LOOK = 50;
 const HOUR_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 const RANK = { owner: 0, admin: 1, moderator: 2, member: 3 };
-const KINDS = { public: 'Everybody who knows the name can join.', invite_only: 'Members are added by invitation.', private: 'Hidden. Members are added by invitation.' };
+const KINDS = { public: 'Everybody who knows the name can join.', invite_only: 'Members are added by invitation, or ask.', private: 'Hidden. Members are added by invitation.' };
 
 export class Details {
   #chat;
@@ -19,6 +23,7 @@ export class Details {
   #more;
   #list;
   #asked = 0;
+  #asks = '';
   opened = false;
 
   constructor(chat, window) {
@@ -28,6 +33,7 @@ export class Details {
     this.#list = h('ul', { class: 'people' });
     const later = eachFrame(() => this.#render());
     for (const name of ['users', 'presence', 'state']) chat.on(name, later);
+    chat.on('request', ({ room }) => { if (this.opened && room === this.#room?.id) this.#look(); });
     let version;
     chat.on('room', (room) => {
       if (!this.opened || room !== this.#room) return;
@@ -59,8 +65,10 @@ export class Details {
     this.element.hidden = false;
     this.#window.shell.dataset.details = '';
     this.#members = [];
+    this.#asks = '';
     this.#frame();
     this.#load();
+    this.#look();
   }
 
   #frame() {
@@ -81,8 +89,9 @@ export class Details {
           this.#deed(room.quiet ? 'mute' : 'bell', this.#notified(), () => this.#notifications(), false, 'menu'),
           !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),
           !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Edit the room', () => editRoom(chat, room, () => this.#frame())),
-          !room.direct && room.manages && this.#deed('plus', 'Invite by a link', () => this.#link()),
-          !room.direct && room.manages && this.#deed('warning', 'Banned people', () => this.#banned()),
+          !room.direct && room.manages && this.#deed('link', 'Invite by a link', () => inviteByLink(chat, room)),
+          room.kind === 'invite_only' && room.manages && this.#deed('person', 'Requests to join', () => requestsOf(chat, room, () => this.#look()), false, undefined, this.#asks),
+          !room.direct && room.manages && this.#deed('warning', 'Banned people', () => bansOf(chat, room)),
           !room.direct && this.#deed('leave', 'Leave the room', () => this.#leave(), true),
           !room.direct && room.role === 'owner' && this.#deed('trash', 'Delete the room', () => this.#delete(), true),
           room.direct && this.#deed('trash', 'Delete for me', () => this.#deleteForMe(), true),
@@ -92,7 +101,20 @@ export class Details {
     this.#render();
   }
 
-  #deed(name, label, onclick, danger, popup) { return h('button', { type: 'button', class: danger ? 'deed danger' : 'deed', 'aria-haspopup': popup, 'data-deed': name, onclick }, icon(name), h('span', {}, label)); }
+  #deed(name, label, onclick, danger, popup, number) {
+    return h('button', { type: 'button', class: danger ? 'deed danger' : 'deed', 'aria-haspopup': popup, 'data-deed': name, onclick }, icon(name), h('span', { class: 'deed-label' }, label), number && h('span', { class: 'badge' }, number, h('span', { class: 'unseen' }, ' open')));
+  }
+
+  /** How many ask to come in, as far as one page tells. */
+  async #look() {
+    const room = this.#room;
+    if (!room || room.kind !== 'invite_only' || !room.manages || !this.#chat.lynk.online) return;
+    const page = await this.#chat.lynk.requests(room.id, { limit: LOOK }).catch(() => undefined);
+    const asks = page?.requests.length ? `${page.requests.length}${page.more ? '+' : ''}` : '';
+    if (!page || room !== this.#room || asks === this.#asks) return;
+    this.#asks = asks;
+    if (this.opened) this.#frame();
+  }
 
   #notified() {
     const room = this.#room;
@@ -200,68 +222,6 @@ export class Details {
         return user;
       },
       done: (user) => { toast(`${user.display_name || user.user_name} was added`); this.#load(); } });
-  }
-
-  /** The links that live with a way to end them, and a way to make one. Its code is shown once. */
-  async #link() {
-    const room = this.#room;
-    const { lynk } = this.#chat;
-    const list = h('ul', { class: 'people' });
-    const code = h('p', { role: 'status' });
-    const load = async () => {
-      const { links } = await lynk.request('links', { room: room.id });
-      list.replaceChildren(...links.map((link) => h('li', { class: 'still' },
-        h('span', { class: 'person' }, h('span', {}, `Until ${new Date(link.until).toLocaleString()}`), h('span', { class: 'hint' }, `${count(link.uses, 'person', 'people')} joined${link.max_uses ? `, of ${link.max_uses}` : ''}`)),
-        h('button', { type: 'button', class: 'secondary', onclick: () => tell(() => lynk.request('unlink', { room: room.id, link: link.link })) }, 'End'))));
-      if (!links.length) list.append(h('li', { class: 'hint' }, 'There are no links.'));
-    };
-    const tell = async (work) => {
-      try { await work(); await load(); } catch (error) { toast(explain(error), { kind: 'error' }); }
-    };
-    const make = async () => {
-      const made = await lynk.request('link', { room: room.id });
-      code.replaceChildren('Give this code to whom you want to invite. It is shown once and works for a week: ', h('code', { dir: 'ltr' }, made.code));
-    };
-    try {
-      await load();
-      openDialog('Invite by a link', h('div', {}, list, code, h('button', { type: 'button', onclick: () => tell(make) }, 'Make a link')));
-    } catch (error) { toast(explain(error), { kind: 'error' }); }
-  }
-
-  /** Who may not come back, why, and a way to lift it. */
-  async #banned() {
-    const room = this.#room;
-    const chat = this.#chat;
-    const list = h('ul', { class: 'people' });
-    let after;
-    const row = (ban, users) => {
-      const user = users.find(({ user }) => user === ban.user);
-      const name = user?.display_name || user?.user_name || 'Somebody';
-      const item = h('li', { class: 'still' }, avatar(ban.user, name, { size: 'small' }),
-        h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint', dir: 'auto' }, ban.reason ?? '', ban.until && ` until ${new Date(ban.until).toLocaleString()}`)),
-        h('button', { type: 'button', class: 'secondary', onclick: async () => {
-          try {
-            await chat.lynk.request('unban', { room: room.id, user: ban.user });
-            item.remove();
-            toast(`${name} may come back`);
-          } catch (error) { toast(explain(error), { kind: 'error' }); }
-        } }, 'Lift'));
-      return item;
-    };
-    const more = h('button', { type: 'button', class: 'secondary', hidden: true, onclick: () => load() }, 'Show more');
-    const load = async () => {
-      const page = await chat.lynk.request('bans', { room: room.id, limit: PAGE, ...(after && { after }) });
-      const ids = page.bans.map((ban) => ban.user);
-      const users = ids.length ? await chat.account.users(ids) : [];
-      after = ids.at(-1);
-      list.append(...page.bans.map((ban) => row(ban, users)));
-      if (!list.children.length) list.append(h('li', { class: 'hint' }, 'Nobody is banned.'));
-      more.hidden = !page.more;
-    };
-    try {
-      await load();
-      openDialog('Banned people', h('div', {}, list, more));
-    } catch (error) { toast(explain(error), { kind: 'error' }); }
   }
 
   #delete() {

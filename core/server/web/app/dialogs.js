@@ -1,6 +1,7 @@
 /** Small dialogs: new conversations, questions. */
 
 import { nameLine } from './available.js';
+import { askToJoin } from './discover.js';
 import { foundPeople } from './people.js';
 import { h, icon, iconButton, $ } from './dom.js';
 import { explain } from './format.js';
@@ -79,9 +80,18 @@ export function messagePerson(chat, done, typed = '') {
 
 export function joinRoom(chat, done, typed = '') {
   formDialog({
-    title: 'Join a room', about: 'Enter the room’s whole name, or the code of a link that somebody gave you. Rooms by invitation appear in your list as soon as somebody adds you.', label: 'Join', done,
-    fields: text('name', 'Room name or code', { value: typed, maxlength: 100 }),
-    submit: ({ name }) => (name.trim() ? chat.join(name.trim()) : say('Enter the name of a room.')),
+    title: 'Join a room', about: 'Enter the room’s whole name, or the link that somebody gave you, or its code. A room by invitation takes a request.', label: 'Join',
+    fields: text('name', 'Room name or code', { value: typed, maxlength: 200 }),
+    submit: async ({ name: entered }) => {
+      // The address of a link is as good as the code in it.
+      const name = /#join=([0-9a-f]{64})$/i.exec(entered.trim())?.[1] ?? entered.trim();
+      if (!name) say('Enter the name of a room.');
+      try { return { room: await chat.join(name) }; } catch (error) {
+        if (error.room && ['not_a_member', 'forbidden'].includes(error.code)) return { ask: { room: error.room, name } };
+        throw error;
+      }
+    },
+    done: ({ room, ask }) => (ask ? askToJoin(chat, ask) : done(room)),
   });
 }
 

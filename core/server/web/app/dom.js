@@ -37,6 +37,10 @@ const ICONS = {
   image: 'M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.500 9v.01',
   save: 'M12 4v11M7 10l5 5 5-5M5 20h14',
   next: 'M9 5l7 7-7 7',
+  compass: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM15.500 8.500l-2 5-5 2 2-5z',
+  link: 'M10 13.500a4 4 0 0 0 5.700 0l3-3a4 4 0 0 0-5.700-5.700l-1 1M14 10.500a4 4 0 0 0-5.700 0l-3 3a4 4 0 0 0 5.700 5.700l1-1',
+  flag: 'M6 21V4M6 4h11l-2 4 2 4H6',
+  list: 'M9 6h11M9 12h11M9 18h11M4.500 6v.01M4.500 12v.01M4.500 18v.01',
   device: 'M4 5h16v11H4zM9 20h6M12 16v4',
 };
 
@@ -141,7 +145,7 @@ export function toast(text, { kind = 'plain', action, stay = 6_000 } = {}) {
   const element = h('div', { class: `toast toast-${kind}` }, kind === 'error' && icon('warning'), h('span', {}, text),
     action && h('button', { type: 'button', class: 'link', onclick: () => { element.remove(); action.run(); } }, action.label),
     iconButton('close', 'Dismiss', () => element.remove()));
-  const host = document.querySelector('dialog[open]:last-of-type') ?? document.body;
+  const host = [...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body;
   const region = host === document.body ? $('#toasts') : host.querySelector('.dialog-toasts') ?? $('#toasts');
   while (region.children.length >= 3) region.firstElementChild.remove();
   region.append(element);

@@ -12,10 +12,13 @@ const dayAndYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: '
 const shortDate = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const shortYear = new Intl.DateTimeFormat(undefined, { day: '2-digit', month: '2-digit', year: '2-digit' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const plurals = new Intl.PluralRules('en');
 
 export const timeOf = (millis) => clock.format(millis);
 export const fullTime = (millis) => full.format(millis);
+/** “27 Nov 2026, 11:17”, of a time as the server writes it. */
+export const momentOf = (time) => moment.format(new Date(time));
 
 /** The number of the day, in this time zone. */
 export function dayNumber(millis) {

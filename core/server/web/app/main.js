@@ -4,6 +4,8 @@ import { LynkAccount } from '../lynk.js';
 import { Chat } from './chat.js';
 import { Conversation } from './conversation.js';
 import { Details } from './details.js';
+import { openLink } from './discover.js';
+import { requestsOf, tellRequest } from './invite.js';
 import { briefOf } from './format.js';
 import { showSettings, showShortcuts } from './settings.js';
 import { $, announce, h, toast } from './dom.js';
@@ -32,7 +34,19 @@ const account = new LynkAccount({
 
 let view;
 
+/** The code of a link into a room that the page was opened with; it waits until somebody is signed in. */
+let invited;
+
+/** Takes the code from the address, where it must not stay: it is a secret, and the address is kept and shown. */
+function takeLink() {
+  const code = /^#join=([0-9a-f]{64})$/i.exec(location.hash)?.[1];
+  if (!code) return;
+  invited = code.toLowerCase();
+  history.replaceState(null, '', '/#/');
+}
+
 function signIn(notice) {
+  takeLink();
   view?.end();
   view = undefined;
   history.replaceState(null, '', '/');
@@ -78,6 +92,8 @@ class Window {
     model.on('note', ({ text, kind }) => toast(text, { kind }));
     for (const name of ['removed', 'hidden']) model.on(name, (id) => { if (model.open === id) this.go(); });
     model.on('message', (news) => this.news(news));
+    model.on('request', (news) => tellRequest(model, news, (room) => { this.go(room.id); requestsOf(model, room); }));
+    model.on('state', () => this.invited());
     model.start().then(() => { this.route(); this.status(); }, (error) => toast(`This page could not start: ${error.message}. Load it again.`, { kind: 'error', stay: 0 }));
   }
 
@@ -100,6 +116,8 @@ class Window {
   }
 
   route() {
+    takeLink();
+    this.invited();
     const id = /^#\/room\/([0-9a-f-]{36})$/.exec(location.hash)?.[1];
     const known = id && this.chat.rooms.has(id);
     if (id && !known && !this.chat.synced) {
@@ -114,6 +132,14 @@ class Window {
     this.conversation.show(known ? id : undefined);
     this.details.show(known ? id : undefined);
     this.title();
+  }
+
+  /** Shows where a link leads, as soon as there is a connection to ask. */
+  invited() {
+    if (!invited || !this.chat.lynk?.online) return;
+    const code = invited;
+    invited = undefined;
+    openLink(this.chat, code, (room) => this.go(room.id));
   }
 
   step(by) {

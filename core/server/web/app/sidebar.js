@@ -2,6 +2,7 @@
 
 import { $, eachFrame, h, icon, iconButton, reconcile } from './dom.js';
 import { createRoom, joinRoom, messagePerson } from './dialogs.js';
+import { findRoom } from './discover.js';
 import { avatar, briefOf, listOf, listTime } from './format.js';
 import { openMenu } from './menu.js';
 import { settings } from './storage.js';
@@ -61,6 +62,7 @@ export class Sidebar {
     const { go } = { go: (room) => this.#window.go(room.id) };
     openMenu(this.#add, 'New conversation', [
       { icon: 'person', label: 'Message a person', run: () => messagePerson(this.#chat, go) },
+      { icon: 'compass', label: 'Find a room', run: () => findRoom(this.#chat, go) },
       { icon: 'enter', label: 'Join a room', run: () => joinRoom(this.#chat, go) },
       { icon: 'hash', label: 'Create a room', run: () => createRoom(this.#chat, go) },
     ]);
@@ -127,6 +129,7 @@ export class Sidebar {
     }
     return { key: 'first', sign: '', make: () => h('li', { class: 'nothing' }, h('h2', {}, 'No conversations yet'), h('p', {}, 'Message somebody by user name, or meet in a room.'),
       h('button', { type: 'button', class: 'primary', onclick: () => messagePerson(chat, go) }, 'Message a person'),
+      h('button', { type: 'button', class: 'secondary', onclick: () => findRoom(chat, go) }, 'Find a room'),
       h('button', { type: 'button', class: 'secondary', onclick: () => joinRoom(chat, go) }, 'Join a room'),
       h('button', { type: 'button', class: 'secondary', onclick: () => createRoom(chat, go) }, 'Create a room')) };
   }

@@ -1,0 +1,155 @@
+/** How people come into rooms: found, asked, invited by a link. */
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { openBrowser, Person, Server, until } from './harness.mjs';
+
+let browser;
+let server;
+let ada;
+let bob;
+let cyd;
+
+/** A key for a command of now. */
+function key() {
+  const hex = Date.now().toString(16).padStart(12, '0') + randomBytes(10).toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
+}
+
+before(async () => {
+  server = await Server.start();
+  browser = await openBrowser();
+  ada = await Person.arrive(browser, server, { name: 'Ada Lovelace', user: 'ada' });
+  bob = await Person.arrive(browser, server, { name: 'Bob Kahn', user: 'bob', scheme: 'dark' });
+  cyd = await Person.arrive(browser, server, { name: 'Cyd Nowak', user: 'cyd', width: 360, height: 740, touch: true });
+  await Promise.all([ada, bob].map((person) => person.signUp()));
+});
+after(async () => {
+  for (const person of [ada, bob, cyd]) await person?.leave();
+  await browser?.close();
+  await server?.stop();
+});
+
+const look = async (person, name) => {
+  await person.shot(name);
+  await person.axe(name);
+};
+const close = (person) => person.page.getByRole('dialog').getByRole('button', { name: 'Close', exact: true }).click();
+const panel = async (person, deed) => {
+  if (!(await person.page.getByRole('complementary', { name: 'Details' }).isVisible())) await person.page.getByRole('button', { name: 'Members', exact: true }).click();
+  await person.page.getByRole('button', { name: deed }).click();
+};
+
+test('public rooms are found by the beginning of their names, page by page, and joined', async () => {
+  for (let number = 1; number <= 24; number++) await ada.ask('POST', '/rooms', { key: key(), name: `Harbour ${String(number).padStart(2, '0')}`, ...(number === 1 && { description: 'Ships, tides and those who wait for them.' }) });
+  await ada.createRoom('Board', 'By invitation');
+  await bob.menu('Find a room');
+  const dialog = bob.page.getByRole('dialog', { name: 'Find a room' });
+  const found = dialog.getByRole('list', { name: 'Find a room' });
+  await dialog.getByText('You have not asked to join any room.').waitFor();
+  await dialog.getByLabel('Room name').fill('harb');
+  await until('a page of them', async () => (await found.getByRole('button', { name: /^Join Harbour/ }).count()) === 20);
+  await found.getByText('Ships, tides').waitFor();
+  await look(bob, 'find-a-room-dark');
+  await dialog.getByRole('button', { name: 'Show more' }).click();
+  await until('all of them', async () => (await found.getByRole('button', { name: /^Join Harbour/ }).count()) === 24);
+  await dialog.getByLabel('Room name').fill('nothing like it');
+  await dialog.getByText('No room is found by that.').waitFor();
+  await dialog.getByLabel('Room name').fill('harbour 07');
+  await until('one is left', async () => (await found.getByRole('button').count()) === 1);
+  await dialog.getByLabel('Room name').press('ArrowDown');
+  await bob.page.keyboard.press('Enter');
+  await bob.page.getByRole('heading', { level: 1, name: 'Harbour 07' }).waitFor({ state: 'attached' });
+  await bob.page.getByText('You joined').waitFor();
+});
+
+test('a room by invitation is asked: the request is taken back, accepted, or declined', async () => {
+  await bob.menu('Find a room');
+  const dialog = bob.page.getByRole('dialog', { name: 'Find a room' });
+  const requests = dialog.getByRole('list', { name: 'Your requests' });
+  await dialog.getByLabel('Room name').fill('board');
+  const ask = async (text) => {
+    await dialog.getByRole('button', { name: 'Ask to join board' }).click();
+    const form = bob.page.getByRole('dialog', { name: 'Ask to join board' });
+    await form.getByLabel('A word to them').fill(text);
+    if (text) await look(bob, 'ask-to-join-dark');
+    await form.getByRole('button', { name: 'Ask', exact: true }).click();
+    await form.waitFor({ state: 'detached' });
+  };
+  await ask('');
+  await requests.getByRole('button', { name: 'Withdraw Board' }).click();
+  await dialog.getByText('You have not asked to join any room.').waitFor();
+  await ask('I bring\nthe minutes');
+  await requests.getByText('I bring').waitFor();
+  await look(bob, 'own-requests-dark');
+  await close(bob);
+  // Whoever knows the name gets here in the other dialog, too.
+  await bob.menu('Join a room');
+  await bob.page.getByLabel('Room name or code').fill('Board');
+  await bob.page.getByRole('button', { name: 'Join', exact: true }).click();
+  await bob.page.getByRole('dialog', { name: 'Ask to join Board' }).getByRole('button', { name: 'Ask', exact: true }).click();
+  await bob.page.getByText('You have asked already.').waitFor();
+  await bob.page.getByRole('button', { name: 'Cancel' }).click();
+
+  await ada.page.getByText('Bob Kahn asks to join Board').first().waitFor();
+  await ada.page.getByRole('button', { name: 'Members', exact: true }).click();
+  await ada.page.getByRole('button', { name: /Requests to join ?1 open/ }).click();
+  const queue = ada.page.getByRole('dialog', { name: 'Requests to join' });
+  await queue.getByText('I bring').waitFor();
+  await look(ada, 'requests-to-join');
+  await queue.getByRole('button', { name: 'Accept Bob Kahn' }).click();
+  await queue.getByText('Nobody asks to join.').waitFor();
+  await bob.page.getByRole('link', { name: /Board/ }).waitFor();
+  await cyd.signUp();
+  await cyd.menu('Find a room');
+  await cyd.page.getByLabel('Room name').fill('Board');
+  await cyd.page.getByRole('button', { name: 'Ask to join Board' }).click();
+  await cyd.page.getByRole('button', { name: 'Ask', exact: true }).click();
+  await queue.getByRole('button', { name: 'Decline Cyd Nowak' }).click();
+  await queue.getByText('Nobody asks to join.').waitFor();
+  await cyd.page.getByText(/Declined\. You may ask again/).waitFor();
+  await look(cyd, 'declined-phone');
+  await close(cyd);
+  await close(ada);
+  await ada.page.getByRole('button', { name: 'Requests to join', exact: true }).waitFor();
+});
+
+test('a link with a number of uses is made and copied, opened before signing in, used up, and another one ended', async () => {
+  await ada.createRoom('Cellar', 'Private');
+  await panel(ada, 'Invite by a link');
+  const dialog = ada.page.getByRole('dialog', { name: 'Invite by a link' });
+  await dialog.getByText('There are no links.').waitFor();
+  await dialog.getByLabel('Works for').selectOption('a day');
+  await dialog.getByLabel('Lets in').selectOption('one person');
+  await dialog.getByRole('button', { name: 'Make a link' }).click();
+  await dialog.getByText('0 of 1 joined').waitFor();
+  const address = await dialog.getByLabel('The new link').inputValue();
+  assert.match(address, new RegExp(`^${server.url}/#join=[0-9a-f]{64}$`));
+  await look(ada, 'invite-by-a-link');
+  await dialog.getByRole('button', { name: 'Copy' }).click();
+  await until('it is copied', async () => (await ada.page.evaluate(() => navigator.clipboard.readText())) === address);
+  const dan = await Person.arrive(browser, server, { name: 'Dan Ohm', user: 'dan', width: 360, height: 740, touch: true });
+  await dan.signUp(undefined, address);
+  const invited = dan.page.getByRole('dialog', { name: 'You are invited' });
+  await invited.getByText('Cellar').waitFor();
+  await invited.getByText('1 member.').waitFor();
+  assert.ok(!dan.page.url().includes('join'), 'the code is in the address no longer');
+  await look(dan, 'invited-phone');
+  await invited.getByRole('button', { name: 'Join', exact: true }).click();
+  await dan.page.getByRole('heading', { level: 1, name: 'Cellar' }).waitFor({ state: 'attached' });
+  await dan.leave();
+  // The page is open already: only the address changes.
+  await bob.page.goto(address);
+  await bob.page.getByRole('dialog', { name: 'This link does not work' }).waitFor();
+  await look(bob, 'link-used-up-dark');
+  await close(bob);
+  await dialog.getByRole('button', { name: 'Make a link' }).click();
+  await until('there is another one', async () => (await dialog.getByLabel('The new link').inputValue()) !== address);
+  const other = await dialog.getByLabel('The new link').inputValue();
+  await dialog.getByRole('button', { name: /^End the link/ }).first().click();
+  await ada.page.getByText('The link is ended').waitFor();
+  await bob.page.goto(other);
+  await bob.page.getByRole('dialog', { name: 'This link does not work' }).waitFor();
+  await close(bob);
+});
