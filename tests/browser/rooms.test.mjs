@@ -1,4 +1,4 @@
-/** How people come into rooms: found, asked, invited by a link. */
+/** How people come into rooms (found, asked, invited by a link), and what those who manage one do about its people. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -152,4 +152,90 @@ test('a link with a number of uses is made and copied, opened before signing in,
   await bob.page.goto(other);
   await bob.page.getByRole('dialog', { name: 'This link does not work' }).waitFor();
   await close(bob);
+});
+
+test('a message, a member and the room are reported, with a reason', async () => {
+  await cyd.menu('Find a room');
+  await cyd.page.getByLabel('Room name').fill('harbour 07');
+  await cyd.page.getByRole('button', { name: 'Join Harbour 07' }).click();
+  await cyd.page.getByRole('heading', { level: 1, name: 'Harbour 07' }).waitFor({ state: 'attached' });
+  await cyd.say('Cheap anchors, only today');
+  await bob.page.getByRole('link', { name: /Harbour 07/ }).click();
+  await bob.sees('Cheap anchors');
+  const start = async () => {
+    await bob.row('Cheap anchors').focus();
+    await bob.page.keyboard.press('Enter');
+    await bob.page.getByRole('menuitem', { name: 'Report' }).click();
+    return bob.page.getByRole('dialog', { name: 'Report this message' });
+  };
+  const form = await start();
+  await form.getByRole('button', { name: 'Report', exact: true }).click();
+  await form.getByText('Choose what is wrong.').waitFor();
+  await form.getByRole('radio', { name: 'Spam or advertising' }).check();
+  await form.getByLabel('In your words').fill('The third time\nthis week');
+  await look(bob, 'report-dark');
+  await form.getByRole('button', { name: 'Report', exact: true }).click();
+  await bob.page.getByText('You have reported this message.').waitFor();
+  const again = await start();
+  await again.getByRole('radio', { name: 'Something else' }).check();
+  await again.getByRole('button', { name: 'Report', exact: true }).click();
+  await again.getByText('You have reported that already').waitFor();
+  await again.getByRole('button', { name: 'Cancel' }).click();
+  await panel(bob, 'Report the room');
+  await bob.page.getByRole('dialog').getByText('Those who run this server look at it.').waitFor();
+  await bob.page.getByRole('radio', { name: 'Something illegal' }).check();
+  await bob.page.getByRole('dialog').getByRole('button', { name: 'Report', exact: true }).click();
+  await bob.page.getByText('You have reported the room.').waitFor();
+  await bob.page.getByRole('button', { name: /Cyd Nowak/ }).click();
+  await bob.page.getByRole('menuitem', { name: 'Report' }).click();
+  await bob.page.getByRole('radio', { name: 'Harassment' }).check();
+  await bob.page.getByRole('dialog').getByRole('button', { name: 'Report', exact: true }).click();
+  await bob.page.getByText('You have reported Cyd Nowak.').waitFor();
+});
+
+test('reports are decided, what was decided is done, and the log has all of it', async () => {
+  await close(ada);
+  await ada.page.getByRole('link', { name: /Harbour 07/ }).click();
+  await ada.page.getByRole('button', { name: /Reports ?2 open/ }).click();
+  const queue = ada.page.getByRole('dialog', { name: 'Reports' });
+  const list = queue.getByRole('list', { name: 'Reports' });
+  await list.getByText('A message of Cyd Nowak').waitFor();
+  await list.getByText('Cheap anchors, only today').waitFor();
+  await list.getByText('The third time').waitFor();
+  assert.ok(!(await list.textContent()).includes('Bob'), 'who reported is not told');
+  await look(ada, 'reports');
+  await ada.page.setViewportSize({ width: 360, height: 740 });
+  await look(ada, 'reports-phone');
+  await ada.page.setViewportSize({ width: 1280, height: 800 });
+  const decide = async (what, outcome, note) => {
+    await list.getByRole('listitem').filter({ hasText: what }).getByRole('button', { name: /^Decide/ }).click();
+    const form = ada.page.getByRole('dialog', { name: /^Decide on report/ });
+    await form.getByRole('radio', { name: outcome }).check();
+    await form.getByLabel('A note').fill(note);
+    if (note) await look(ada, 'decide-on-a-report');
+    await form.getByRole('button', { name: 'Decide', exact: true }).click();
+    await form.waitFor({ state: 'detached' });
+  };
+  await decide('A message of', 'Delete the message', 'Told them why.');
+  await bob.page.locator('.row', { hasText: 'This message was deleted' }).waitFor();
+  await decide('Harassment', 'Ban the member', '');
+  await queue.getByText('There are none.').waitFor();
+  await cyd.page.getByText('You were banned from Harbour 07').first().waitFor();
+  await queue.getByRole('radio', { name: 'Resolved' }).check({ force: true });
+  await list.getByText(/The message was deleted\. Decided by you,.*Told them why\./).waitFor();
+  await close(ada);
+  await ada.page.getByRole('button', { name: 'Reports', exact: true }).waitFor();
+  await panel(ada, 'What moderators did');
+  const log = ada.page.getByRole('dialog', { name: 'What moderators did' });
+  for (const text of ['You decided on report', 'You banned Cyd Nowak', /You deleted/]) await log.getByText(text).first().waitFor();
+  await look(ada, 'moderation-log');
+  await close(ada);
+  // More than a page of it.
+  const { room } = await ada.ask('GET', `/rooms/by_name/${encodeURIComponent('Harbour 07')}`);
+  for (let number = 0; number < 26; number++) await ada.ask('PATCH', `/rooms/${room}`, { key: key(), description: `Tide ${number}` });
+  await panel(ada, 'What moderators did');
+  await log.getByRole('button', { name: 'Show more' }).click();
+  await log.getByText('You banned Cyd Nowak').waitFor();
+  await log.getByRole('button', { name: 'Show more' }).waitFor({ state: 'hidden' });
+  await close(ada);
 });

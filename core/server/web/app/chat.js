@@ -498,7 +498,7 @@ export class Chat {
       const page = await this.lynk.history(id, { before: room.low ?? cursor.seq + 1, limit, all: true });
       if (this.rooms.get(id) !== room || history !== room.history) return false;
       room.older(page);
-      for (const event of page.events) if (event.from) this.name(event.from);
+      for (const event of page.events) if (event.ev !== 'gap') this.name(event.from);
       const newest = page.events.find((event) => event.ev === 'message' && event.from !== this.me);
       if (newest && newest.seq > room.read) this.#tell(id, 'delivered', newest.seq);
       room.failed = undefined;
@@ -652,7 +652,8 @@ export class Chat {
 
   /** What to call a user; unknown ones are looked up, and `users` tells when that is done. */
   name(id) {
-    if (!id || /^[0-]+$/.test(id)) return 'The server';
+    // The `from` of a gap is a number.
+    if (typeof id !== 'string' || /^[0-]+$/.test(id)) return 'The server';
     const user = this.users.get(id);
     if (user && !user.missing) return user.display_name || user.user_name;
     if (!user && !this.#asking.has(id)) {

@@ -5,7 +5,8 @@ import { askDay, askText, confirmDialog, editRoom } from './dialogs.js';
 import { avatar, count, explain, fullTime } from './format.js';
 import { inviteByLink, requestsOf } from './invite.js';
 import { openMenu } from './menu.js';
-import { bansOf } from './moderation.js';
+import { bansOf, moderationLog, reportsOf } from './moderation.js';
+import { report } from './report.js';
 
 const PAGE = 100;
 /** Requests that are counted. */
@@ -23,7 +24,9 @@ export class Details {
   #more;
   #list;
   #asked = 0;
-  #asks = '';
+  /** How many requests and reports are open; they stay the same elements while the panel is made anew. */
+  #asks = h('span', { class: 'badge', hidden: true });
+  #reports = h('span', { class: 'badge', hidden: true });
   opened = false;
 
   constructor(chat, window) {
@@ -65,7 +68,7 @@ export class Details {
     this.element.hidden = false;
     this.#window.shell.dataset.details = '';
     this.#members = [];
-    this.#asks = '';
+    for (const badge of [this.#asks, this.#reports]) badge.hidden = true;
     this.#frame();
     this.#load();
     this.#look();
@@ -92,28 +95,36 @@ export class Details {
           !room.direct && room.manages && this.#deed('link', 'Invite by a link', () => inviteByLink(chat, room)),
           room.kind === 'invite_only' && room.manages && this.#deed('person', 'Requests to join', () => requestsOf(chat, room, () => this.#look()), false, undefined, this.#asks),
           !room.direct && room.manages && this.#deed('warning', 'Banned people', () => bansOf(chat, room)),
+          !room.direct && room.manages && this.#deed('flag', 'Reports', () => reportsOf(chat, room, { show: (seq) => this.#window.conversation.goTo(seq), changed: () => this.#look() }), false, undefined, this.#reports),
+          !room.direct && room.manages && this.#deed('list', 'What moderators did', () => moderationLog(chat, room)),
+          !room.direct && room.role !== 'owner' && this.#deed('flag', 'Report the room', () => report(chat, room, {}, 'the room'), true),
           !room.direct && this.#deed('leave', 'Leave the room', () => this.#leave(), true),
           !room.direct && room.role === 'owner' && this.#deed('trash', 'Delete the room', () => this.#delete(), true),
           room.direct && this.#deed('trash', 'Delete for me', () => this.#deleteForMe(), true),
+          room.direct && this.#deed('flag', 'Report', () => report(chat, room, { user: room.peer }, chat.title(room)), true),
           room.direct && this.#deed('warning', 'Block', () => this.#block(), true)),
         !room.direct && [h('h3', { class: 'members-title' }, room.members ? count(room.members, 'member') : 'Members'), this.#list,
           this.#more && h('button', { type: 'button', class: 'secondary', onclick: () => this.#load(true) }, 'Show more')]));
     this.#render();
   }
 
-  #deed(name, label, onclick, danger, popup, number) {
-    return h('button', { type: 'button', class: danger ? 'deed danger' : 'deed', 'aria-haspopup': popup, 'data-deed': name, onclick }, icon(name), h('span', { class: 'deed-label' }, label), number && h('span', { class: 'badge' }, number, h('span', { class: 'unseen' }, ' open')));
+  #deed(name, label, onclick, danger, popup, badge) {
+    return h('button', { type: 'button', class: danger ? 'deed danger' : 'deed', 'aria-haspopup': popup, 'data-deed': name, onclick }, icon(name), h('span', { class: 'deed-label' }, label), badge);
   }
 
-  /** How many ask to come in, as far as one page tells. */
+  /** How many ask to come in, and how many reports are open, as far as one page tells. */
   async #look() {
     const room = this.#room;
-    if (!room || room.kind !== 'invite_only' || !room.manages || !this.#chat.lynk.online) return;
-    const page = await this.#chat.lynk.requests(room.id, { limit: LOOK }).catch(() => undefined);
-    const asks = page?.requests.length ? `${page.requests.length}${page.more ? '+' : ''}` : '';
-    if (!page || room !== this.#room || asks === this.#asks) return;
-    this.#asks = asks;
-    if (this.opened) this.#frame();
+    const { lynk } = this.#chat;
+    if (!room || room.direct || !room.manages || !lynk.online) return;
+    const tell = (badge, list, more) => {
+      if (room !== this.#room) return;
+      badge.hidden = list.length === 0;
+      badge.replaceChildren(`${list.length}${more ? '+' : ''}`, h('span', { class: 'unseen' }, ' open'));
+    };
+    // What cannot be told now is told when the panel is opened again.
+    await Promise.allSettled([room.kind === 'invite_only' && lynk.requests(room.id, { limit: LOOK }).then(({ requests, more }) => tell(this.#asks, requests, more)),
+      lynk.reports(room.id).then(({ reports, more }) => tell(this.#reports, reports, more))]);
   }
 
   #notified() {
@@ -201,6 +212,7 @@ export class Details {
       room.role === 'owner' && member.role !== 'admin' && { icon: 'check', label: 'Make an admin', run: run('role', { role: 'admin' }) },
       over && member.role === 'member' && room.role !== 'moderator' && { icon: 'check', label: 'Make a moderator', run: run('role', { role: 'moderator' }) },
       over && member.role !== 'member' && room.role !== 'moderator' && { icon: 'person', label: 'Make a member', run: run('role', { role: 'member' }) },
+      { icon: 'flag', label: 'Report', run: () => report(chat, room, { user: member.user }, member.name) },
       over && { icon: 'leave', label: 'Remove from the room', danger: true, run: () => confirmDialog({ title: `Remove ${member.name}?`, about: 'They can come back unless you ban them.', label: 'Remove', run: run('kick', {}, `${member.name} was removed`) }) },
       over && { icon: 'warning', label: 'Ban', danger: true, run: () => confirmDialog({ title: `Ban ${member.name}?`, about: 'They are removed and cannot come back.', label: 'Ban', run: run('ban', {}, `${member.name} is banned`) }) },
     ]);

@@ -60,7 +60,8 @@ export class Files {
   async save(file) {
     try {
       const url = await this.link(file.id);
-      h('a', { href: url, download: file.name }).click();
+      // The server says under which name.
+      h('a', { href: url, download: '' }).click();
     } catch (error) {
       toast(error.code === 'attachment_not_found' ? `${nameOf(file)} is not there any more.` : explain(error), { kind: 'error' });
     }

@@ -6,6 +6,7 @@ import { h, icon, iconButton, toast } from './dom.js';
 import { avatar, briefOf, count, explain, fullTime, isJumbo, listOf, richText, timeOf, tintOf } from './format.js';
 import { namesIn } from './mentions.js';
 import { openMenu } from './menu.js';
+import { report } from './report.js';
 
 const TICKS = { waiting: ['clock', 'Waiting to be sent'], failed: ['warning', 'Not sent'], sent: ['sent', 'Sent'], delivered: ['both', 'Delivered'], read: ['both', 'Read'] };
 const LONG_PRESS_MS = 450;
@@ -110,6 +111,7 @@ async function doing(name, chat, room, message, row, actions, at) {
     case 'remove':
       if (may.remove) confirmDialog({ title: 'Delete this message?', about: 'It disappears for everybody in this conversation.', label: 'Delete', run: async () => { chat.lynk.delete(room.id, message.seq); } });
       break;
+    case 'report': if (!mine) report(chat, room, { seq: message.seq }, 'this message'); break;
     case 'info': showReach(chat, room, message); break;
     case 'unread': actions.unread(message); break;
     case 'menu': {
@@ -121,6 +123,7 @@ async function doing(name, chat, room, message, row, actions, at) {
         message.text && { icon: 'copy', label: 'Copy text', run: again('copy') },
         may.edit && { icon: 'edit', label: 'Edit', run: again('edit') },
         mine ? { icon: 'info', label: 'Delivered and read', run: again('info') } : { icon: 'unread', label: 'Mark as unread', run: again('unread') },
+        !mine && { icon: 'flag', label: 'Report', run: again('report') },
         may.remove && { icon: 'trash', label: 'Delete', danger: true, run: again('remove') },
       ], { at, quick: QUICK.map((emoji) => ({ emoji, on: message.reactions.get(emoji)?.has(chat.me) })), pick: (emoji) => (emoji ? chat.react(room.id, message.seq, emoji) : again('react')()) });
       break;
