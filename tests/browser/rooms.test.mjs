@@ -144,10 +144,13 @@ test('a link with a number of uses is made and copied, opened before signing in,
   await bob.page.getByRole('dialog', { name: 'This link does not work' }).waitFor();
   await look(bob, 'link-used-up-dark');
   await close(bob);
+  await dialog.getByLabel('Lets in').selectOption('5 people');
   await dialog.getByRole('button', { name: 'Make a link' }).click();
+  // The list is loaded again after it was made.
+  await dialog.getByText('0 of 5 joined').waitFor();
   await until('there is another one', async () => (await dialog.getByLabel('The new link').inputValue()) !== address);
   const other = await dialog.getByLabel('The new link').inputValue();
-  await dialog.getByRole('button', { name: /^End the link/ }).first().click();
+  await dialog.getByRole('listitem').filter({ hasText: '0 of 5 joined' }).getByRole('button', { name: /^End the link/ }).click();
   await ada.page.getByText('The link is ended').waitFor();
   await bob.page.goto(other);
   await bob.page.getByRole('dialog', { name: 'This link does not work' }).waitFor();
@@ -238,4 +241,50 @@ test('reports are decided, what was decided is done, and the log has all of it',
   await log.getByText('You banned Cyd Nowak').waitFor();
   await log.getByRole('button', { name: 'Show more' }).waitFor({ state: 'hidden' });
   await close(ada);
+});
+
+test('a room is slowed down, a message pinned, somebody muted and let write again, and the room is handed over', async () => {
+  await ada.page.getByRole('button', { name: 'Edit the room' }).click();
+  const form = ada.page.getByRole('dialog', { name: 'Edit the room' });
+  await form.getByLabel('A member writes').selectOption('once in 30 seconds');
+  await form.getByLabel('New members see').selectOption('what is said from then on');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await ada.page.getByText('Members write once in 30 seconds.').waitFor();
+  const { slow_mode_seconds: slow, visibility } = await ada.ask('GET', `/rooms/${(await ada.ask('GET', `/rooms/by_name/${encodeURIComponent('Harbour 07')}`)).room}/about`);
+  assert.deepEqual([slow, visibility], [30, 'since_join']);
+
+  await ada.say('Low water at six');
+  await ada.row('Low water').focus();
+  await ada.page.keyboard.press('Enter');
+  await ada.page.getByRole('menuitem', { name: 'Pin', exact: true }).click();
+  await bob.page.getByText('Ada Lovelace pinned a message').waitFor();
+  await bob.page.getByRole('button', { name: 'Pinned messages' }).click();
+  const pins = bob.page.getByRole('dialog', { name: 'Pinned messages' });
+  await pins.getByText('Low water at six').waitFor();
+  assert.equal(await pins.getByRole('button', { name: /^Unpin/ }).count(), 0, 'a member does not unpin');
+  await look(bob, 'pinned-dark');
+  await pins.getByRole('button', { name: /^Show/ }).click();
+  await until('the message has the focus', () => bob.page.evaluate(() => document.activeElement?.textContent.includes('Low water')));
+
+  const members = ada.page.getByRole('complementary', { name: 'Details' });
+  await members.getByRole('button', { name: /Bob Kahn/ }).click();
+  await ada.page.getByRole('menuitem', { name: 'Mute' }).click();
+  await ada.page.getByRole('menuitem', { name: 'Mute for a day' }).click();
+  await until('he may not write', () => bob.page.locator('#composer').isDisabled());
+  assert.ok(await bob.page.getByRole('button', { name: 'Attach files' }).isDisabled());
+  await panel(ada, 'Muted people');
+  const muted = ada.page.getByRole('dialog', { name: 'Muted people' });
+  await muted.getByText('Bob Kahn', { exact: true }).waitFor();
+  await look(ada, 'muted-people');
+  await muted.getByRole('button', { name: /^Lift/ }).click();
+  await muted.getByText('Nobody is muted.').waitFor();
+  await until('he may write', () => bob.page.locator('#composer').isEnabled());
+  await close(ada);
+
+  await members.getByRole('button', { name: /Bob Kahn/ }).click();
+  await ada.page.getByRole('menuitem', { name: 'Hand the room over' }).click();
+  await ada.page.getByRole('button', { name: 'Hand over', exact: true }).click();
+  await bob.page.getByText('You own this room now').waitFor();
+  await bob.page.getByRole('button', { name: 'Delete the room' }).waitFor();
+  await until('it is no longer hers', async () => (await ada.page.getByRole('button', { name: 'Delete the room' }).count()) === 0);
 });

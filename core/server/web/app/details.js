@@ -2,16 +2,18 @@
 
 import { eachFrame, h, icon, iconButton, reconcile, toast } from './dom.js';
 import { askDay, askText, confirmDialog, editRoom } from './dialogs.js';
-import { avatar, count, explain, fullTime } from './format.js';
+import { avatar, count, explain, fullTime, spanOf } from './format.js';
 import { inviteByLink, requestsOf } from './invite.js';
 import { openMenu } from './menu.js';
-import { bansOf, moderationLog, reportsOf } from './moderation.js';
+import { bansOf, moderationLog, mutesOf, reportsOf } from './moderation.js';
+import { pinsOf } from './pins.js';
 import { report } from './report.js';
 
 const PAGE = 100;
 /** Requests that are counted. */
 const LOOK = 50;
 const HOUR_MS = 3_600_000;
+const MUTES = [['Mute for an hour', 3_600], ['Mute for a day', 86_400], ['Mute until it is lifted', undefined]];
 const YEAR_MS = 365 * 24 * HOUR_MS;
 const RANK = { owner: 0, admin: 1, moderator: 2, member: 3 };
 const KINDS = { public: 'Everybody who knows the name can join.', invite_only: 'Members are added by invitation, or ask.', private: 'Hidden. Members are added by invitation.' };
@@ -40,7 +42,7 @@ export class Details {
     let version;
     chat.on('room', (room) => {
       if (!this.opened || room !== this.#room) return;
-      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.retentionDays} ${room.description}`;
+      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.slowMode} ${room.retentionDays} ${room.description}`;
       if (now !== version) { version = now; this.#load(); }
     });
   }
@@ -85,16 +87,19 @@ export class Details {
           h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? ''),
           !room.direct && room.description && h('p', { class: 'room-about', dir: 'auto' }, room.description),
           !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.'),
+          !room.direct && room.slowMode > 0 && h('span', { class: 'hint' }, `Members write once in ${spanOf(room.slowMode)}.`),
           room.retentionDays > 0 && h('span', { class: 'hint' }, `Messages are removed after ${room.retentionDays === 1 ? 'a day' : `${room.retentionDays} days`}.`),
           user?.bio && h('p', { class: 'bio', dir: 'auto' }, user.bio)),
         h('div', { class: 'deeds' },
           this.#deed('clock', 'Go to a day', () => this.#day()),
+          !room.direct && this.#deed('pin', 'Pinned messages', () => pinsOf(chat, room, (seq) => this.#window.conversation.goTo(seq))),
           this.#deed(room.quiet ? 'mute' : 'bell', this.#notified(), () => this.#notifications(), false, 'menu'),
           !room.direct && room.manages && this.#deed('plus', 'Add a person', () => this.#invite()),
           !room.direct && (room.role === 'owner' || room.role === 'admin') && this.#deed('edit', 'Edit the room', () => editRoom(chat, room, () => this.#frame())),
           !room.direct && room.manages && this.#deed('link', 'Invite by a link', () => inviteByLink(chat, room)),
           room.kind === 'invite_only' && room.manages && this.#deed('person', 'Requests to join', () => requestsOf(chat, room, () => this.#look()), false, undefined, this.#asks),
           !room.direct && room.manages && this.#deed('warning', 'Banned people', () => bansOf(chat, room)),
+          !room.direct && room.manages && this.#deed('mute', 'Muted people', () => mutesOf(chat, room)),
           !room.direct && room.manages && this.#deed('flag', 'Reports', () => reportsOf(chat, room, { show: (seq) => this.#window.conversation.goTo(seq), changed: () => this.#look() }), false, undefined, this.#reports),
           !room.direct && room.manages && this.#deed('list', 'What moderators did', () => moderationLog(chat, room)),
           !room.direct && room.role !== 'owner' && this.#deed('flag', 'Report the room', () => report(chat, room, {}, 'the room'), true),
@@ -212,7 +217,9 @@ export class Details {
       room.role === 'owner' && member.role !== 'admin' && { icon: 'check', label: 'Make an admin', run: run('role', { role: 'admin' }) },
       over && member.role === 'member' && room.role !== 'moderator' && { icon: 'check', label: 'Make a moderator', run: run('role', { role: 'moderator' }) },
       over && member.role !== 'member' && room.role !== 'moderator' && { icon: 'person', label: 'Make a member', run: run('role', { role: 'member' }) },
+      room.role === 'owner' && { icon: 'enter', label: 'Hand the room over', run: () => confirmDialog({ title: `Hand the room over to ${member.name}?`, about: 'It is theirs from then on, and you stay an admin. Only they can give it back.', label: 'Hand over', run: run('transfer', {}, `${member.name} owns the room now`) }) },
       { icon: 'flag', label: 'Report', run: () => report(chat, room, { user: member.user }, member.name) },
+      over && { icon: 'mute', label: 'Mute', run: () => openMenu(button, `Mute ${member.name}`, MUTES.map(([label, seconds]) => ({ icon: 'mute', label, run: run('mute', { ...(seconds && { seconds }) }, `${member.name} may not write for now`) }))) },
       over && { icon: 'leave', label: 'Remove from the room', danger: true, run: () => confirmDialog({ title: `Remove ${member.name}?`, about: 'They can come back unless you ban them.', label: 'Remove', run: run('kick', {}, `${member.name} was removed`) }) },
       over && { icon: 'warning', label: 'Ban', danger: true, run: () => confirmDialog({ title: `Ban ${member.name}?`, about: 'They are removed and cannot come back.', label: 'Ban', run: run('ban', {}, `${member.name} is banned`) }) },
     ]);

@@ -4,7 +4,7 @@ import { nameLine } from './available.js';
 import { askToJoin } from './discover.js';
 import { foundPeople } from './people.js';
 import { h, icon, iconButton, $ } from './dom.js';
-import { explain } from './format.js';
+import { explain, spanOf } from './format.js';
 
 let opened = 0;
 
@@ -112,10 +112,17 @@ export function createRoom(chat, done) {
   });
 }
 
+/** Seconds between two messages of a member that can be chosen. */
+const SLOW = [0, 5, 10, 30, 60, 300, 900, 3_600];
+
+const select = (name, label, options, chosen) => [h('label', { for: `field-${name}` }, label),
+  h('select', { id: `field-${name}`, name, 'aria-describedby': 'dialog-error' }, options.map(([value, shown]) => h('option', { value: String(value), selected: value === chosen }, shown)))];
+
 /** Changes what a room is. `done` gets the room. */
 export function editRoom(chat, room, done) {
   const kind = (value, label, about) => h('label', { class: 'choice' }, h('input', { type: 'radio', name: 'kind', value, checked: room.kind === value }), h('span', {}, h('strong', {}, label), h('span', { class: 'hint' }, about)));
   const limit = chat.lynk.hello?.limits?.room_description_chars ?? 500;
+  const seen = room.visibility ?? (room.kind === 'public' ? 'all' : 'since_join');
   formDialog({
     title: 'Edit the room', label: 'Save', done,
     fields: [...text('name', 'Room name', { maxlength: 100, value: room.name }),
@@ -125,8 +132,10 @@ export function editRoom(chat, room, done) {
         kind('public', 'Everybody', 'Whoever knows the name can join.'),
         kind('invite_only', 'By invitation', 'The name can be found; moderators add others.'),
         kind('private', 'Private', 'Hidden; moderators add others.')),
+      ...select('visibility', 'New members see', [['all', 'everything that was said'], ['since_join', 'what is said from then on']], seen),
       ...text('max_members', 'Members at most (empty for no limit of its own)', { inputmode: 'numeric', value: room.maxMembers || '' }),
       ...text('retention_days', 'Days after which messages are removed for good (empty for never)', { inputmode: 'numeric', value: room.retentionDays || '' }),
+      ...select('slow_mode_seconds', 'A member writes', [...new Set([...SLOW, room.slowMode])].sort((a, b) => a - b).map((seconds) => [seconds, seconds ? `once in ${spanOf(seconds)}` : 'as often as wanted']), room.slowMode),
       h('label', { class: 'choice' }, h('input', { type: 'checkbox', name: 'read_only', checked: room.readOnly }), h('span', {}, h('strong', {}, 'Only moderators post'), h('span', { class: 'hint' }, 'Members read.')))],
     submit: async (values) => {
       const name = values.name.trim();
@@ -135,8 +144,8 @@ export function editRoom(chat, room, done) {
       if (most && !/^[1-9][0-9]{0,8}$/.test(most)) say('Enter a number of members, or nothing.');
       const days = values.retention_days.trim();
       if (days && !/^[1-9][0-9]{0,4}$/.test(days)) say('Enter a number of days, or nothing.');
-      const wanted = { retention_days: days ? Number(days) : 0, name, description: values.description.trim().replace(/\r\n?/g, '\n'), kind: values.kind, max_members: most ? Number(most) : 0, read_only: values.read_only === 'on' };
-      const now = { name: room.name, description: room.description, kind: room.kind, max_members: room.maxMembers, read_only: room.readOnly, retention_days: room.retentionDays };
+      const wanted = { retention_days: days ? Number(days) : 0, visibility: values.visibility, slow_mode_seconds: Number(values.slow_mode_seconds), name, description: values.description.trim().replace(/\r\n?/g, '\n'), kind: values.kind, max_members: most ? Number(most) : 0, read_only: values.read_only === 'on' };
+      const now = { name: room.name, description: room.description, kind: room.kind, max_members: room.maxMembers, read_only: room.readOnly, retention_days: room.retentionDays, visibility: seen, slow_mode_seconds: room.slowMode };
       const changed = Object.fromEntries(Object.entries(wanted).filter(([field, value]) => value !== now[field]));
       if (Object.keys(changed).length) await chat.change(room.id, changed);
       return room;

@@ -3,7 +3,7 @@
 import { formDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
 import { avatar, count, explain, momentOf } from './format.js';
-import { listDialog, pagedList, rowButton } from './lists.js';
+import { listDialog, orDone, pagedList, rowButton } from './lists.js';
 
 /** Milliseconds without a key until rooms are looked for. */
 const PAUSE_MS = 250;
@@ -76,7 +76,7 @@ function ownRequests(chat) {
     },
     row: ({ room, name = 'A room that is hidden now', state, at, until, text }, gone) => face(room, name,
       state === 'open' ? `Asked ${momentOf(at)}${text ? `: ${text}` : ''}` : `Declined. You may ask again from ${momentOf(until)} on.`,
-      state === 'open' && rowButton('Withdraw', name, async () => { await chat.lynk.withdrawRequest(room); gone(); toast('Your request was withdrawn'); }, wrong)),
+      state === 'open' && rowButton('Withdraw', name, async () => { await orDone(chat.lynk.withdrawRequest(room)); gone(); toast('Your request was withdrawn'); }, wrong)),
   });
   paged.again();
   return { ...paged, element: h('section', {}, h('h3', {}, 'Your requests'), paged.element) };

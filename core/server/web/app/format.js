@@ -48,6 +48,13 @@ export function listTime(millis, now = Date.now()) {
 /** “1 member”, “5 members”. */
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${plurals.select(number) === 'one' ? one : many}`;
 
+/** “30 seconds”, “5 minutes”, “an hour”. */
+export function spanOf(seconds) {
+  if (seconds % 3_600 === 0) return seconds === 3_600 ? 'an hour' : count(seconds / 3_600, 'hour');
+  if (seconds % 60 === 0) return seconds === 60 ? 'a minute' : count(seconds / 60, 'minute');
+  return count(seconds, 'second');
+}
+
 /** “Ann”, “Ann and Bob”, “Ann, Bob and 3 others”. */
 export function listOf(names, shown = 2) {
   if (names.length <= 1) return names[0] ?? '';

@@ -2,7 +2,7 @@
 
 import { h, icon, toast } from './dom.js';
 import { avatar, count, explain, momentOf } from './format.js';
-import { listDialog, rowButton } from './lists.js';
+import { listDialog, orDone, rowButton } from './lists.js';
 
 const PAGE = 50;
 const DAY = 86_400;
@@ -63,7 +63,7 @@ export function inviteByLink(chat, room) {
     row: ({ link, until, uses: used, max_uses: most, maker }, gone) => h('li', { class: 'still' }, icon('link'),
       h('span', { class: 'person' }, h('span', {}, most ? `${used} of ${most} joined` : `${count(used, 'person', 'people')} joined`),
         h('span', { class: 'hint' }, `Until ${momentOf(until)}, made by ${maker}`)),
-      rowButton('End', `the link until ${momentOf(until)}`, async () => { await lynk.unlink(room.id, link); gone(); made.replaceChildren(); toast('The link is ended'); }, wrong)),
+      rowButton('End', `the link until ${momentOf(until)}`, async () => { await orDone(lynk.unlink(room.id, link)); gone(); made.replaceChildren(); toast('The link is ended'); }, wrong)),
   });
 }
 

@@ -55,6 +55,9 @@ export function listDialog(title, { about, head, tail, onclose, ...options }) {
   return { dialog, ...paged };
 }
 
+/** What a command does has been done already: by somebody else, or before this list was loaded again. */
+export const orDone = (command) => command.catch((error) => { if (error.code !== 'conflict') throw error; });
+
 /** A button of a row: `label` is shown, `whom` is heard as well. It is off while `run` does its work, and what goes wrong is told by `wrong`. */
 export function rowButton(label, whom, run, wrong, kind = 'secondary') {
   const button = h('button', { type: 'button', class: kind, onclick: async () => {

@@ -6,6 +6,7 @@ import { h, icon, iconButton, toast } from './dom.js';
 import { avatar, briefOf, count, explain, fullTime, isJumbo, listOf, richText, timeOf, tintOf } from './format.js';
 import { namesIn } from './mentions.js';
 import { openMenu } from './menu.js';
+import { pin } from './pins.js';
 import { report } from './report.js';
 
 const TICKS = { waiting: ['clock', 'Waiting to be sent'], failed: ['warning', 'Not sent'], sent: ['sent', 'Sent'], delivered: ['both', 'Delivered'], read: ['both', 'Read'] };
@@ -111,6 +112,13 @@ async function doing(name, chat, room, message, row, actions, at) {
     case 'remove':
       if (may.remove) confirmDialog({ title: 'Delete this message?', about: 'It disappears for everybody in this conversation.', label: 'Delete', run: async () => { chat.lynk.delete(room.id, message.seq); } });
       break;
+    case 'pin':
+      if (room.direct || !room.manages) break;
+      try {
+        await pin(chat, room, message.seq, !message.pinned);
+        toast(message.pinned ? 'Pinned. The details of the room list it.' : 'Unpinned');
+      } catch (error) { toast(explain(error), { kind: 'error' }); }
+      break;
     case 'report': if (!mine) report(chat, room, { seq: message.seq }, 'this message'); break;
     case 'info': showReach(chat, room, message); break;
     case 'unread': actions.unread(message); break;
@@ -123,6 +131,7 @@ async function doing(name, chat, room, message, row, actions, at) {
         message.text && { icon: 'copy', label: 'Copy text', run: again('copy') },
         may.edit && { icon: 'edit', label: 'Edit', run: again('edit') },
         mine ? { icon: 'info', label: 'Delivered and read', run: again('info') } : { icon: 'unread', label: 'Mark as unread', run: again('unread') },
+        !room.direct && room.manages && { icon: 'pin', label: message.pinned ? 'Unpin' : 'Pin', run: again('pin') },
         !mine && { icon: 'flag', label: 'Report', run: again('report') },
         may.remove && { icon: 'trash', label: 'Delete', danger: true, run: again('remove') },
       ], { at, quick: QUICK.map((emoji) => ({ emoji, on: message.reactions.get(emoji)?.has(chat.me) })), pick: (emoji) => (emoji ? chat.react(room.id, message.seq, emoji) : again('react')()) });

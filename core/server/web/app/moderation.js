@@ -4,7 +4,7 @@ import { formDialog } from './dialogs.js';
 import { h, toast } from './dom.js';
 import { avatar, momentOf } from './format.js';
 import { calledBy, profiles } from './invite.js';
-import { listDialog, rowButton } from './lists.js';
+import { listDialog, orDone, rowButton } from './lists.js';
 import { choices, comment, lines, REASONS } from './report.js';
 
 const PAGE = 50;
@@ -13,20 +13,25 @@ const LOG_PAGE = 25;
 const NOBODY = /^[0-]+$/;
 const wrong = (text) => toast(text, { kind: 'error' });
 
-/** Who may not come back, why, and a way to lift it. */
-export function bansOf(chat, room) {
-  listDialog('Banned people', {
-    empty: 'Nobody is banned.',
+/** A list of people under a measure that stands, and a way to lift it. */
+function standing(chat, room, { title, empty, list, lift, of, said }) {
+  listDialog(title, {
+    empty,
     load: async (after) => {
-      const { bans, more } = await chat.lynk.request('bans', { room: room.id, limit: PAGE, ...(after && { after }) });
-      const users = await profiles(chat, bans.map(({ user }) => user));
-      return { items: bans.map((ban) => ({ ...ban, name: calledBy(users.get(ban.user)) })), next: more ? bans.at(-1).user : undefined };
+      const { [list]: items, more } = await chat.lynk.request(list, { room: room.id, limit: PAGE, ...(after && { after }) });
+      const users = await profiles(chat, items.map(({ user }) => user));
+      return { items: items.map((item) => ({ ...item, name: calledBy(users.get(item.user)) })), next: more ? items.at(-1).user : undefined };
     },
     row: ({ user, name, reason, until }, gone) => h('li', { class: 'still' }, avatar(user, name, { size: 'small' }),
-      h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint', dir: 'auto' }, [reason, until ? `until ${momentOf(until)}` : 'for good'].filter(Boolean).join(', '))),
-      rowButton('Lift', `the ban of ${name}`, async () => { await chat.lynk.request('unban', { room: room.id, user }); gone(); toast(`${name} may come back`); }, wrong)),
+      h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint', dir: 'auto' }, [reason, until ? `until ${momentOf(until)}` : 'until it is lifted'].filter(Boolean).join(', '))),
+      rowButton('Lift', `${of} of ${name}`, async () => { await orDone(chat.lynk.request(lift, { room: room.id, user })); gone(); toast(`${name} ${said}`); }, wrong)),
   });
 }
+
+/** Who may not come back, and why. */
+export const bansOf = (chat, room) => standing(chat, room, { title: 'Banned people', empty: 'Nobody is banned.', list: 'bans', lift: 'unban', of: 'the ban', said: 'may come back' });
+/** Who may not write. */
+export const mutesOf = (chat, room) => standing(chat, room, { title: 'Muted people', empty: 'Nobody is muted.', list: 'mutes', lift: 'unmute', of: 'the silence', said: 'may write again' });
 
 const OUTCOMES = { dismissed: 'Nothing is wrong with it', message_deleted: 'Delete the message', member_kicked: 'Remove the member from the room', member_banned: 'Ban the member', other: 'Something else was done' };
 const CAME_OF_IT = { dismissed: 'Nothing was wrong with it', message_deleted: 'The message was deleted', member_kicked: 'The member was removed', member_banned: 'The member was banned', other: 'Something else was done' };
@@ -76,7 +81,7 @@ function resolve(chat, room, { number, kind, user, seq, name }, done) {
           if (!DONE_BEFORE.has(error.code)) throw error;
         }
       }
-      await lynk.resolveReport(room.id, number, outcome, lines(note)).catch((error) => { if (error.code !== 'conflict') throw error; });
+      await orDone(lynk.resolveReport(room.id, number, outcome, lines(note)));
     },
     done: () => { toast(`Report ${number} is decided`); done(); },
   });

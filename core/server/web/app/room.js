@@ -41,6 +41,10 @@ export class Room {
     /** Members at most; 0 for the server's limit. */
     this.maxMembers = 0;
     this.retentionDays = 0;
+    /** Seconds between two messages of a member; 0 for none. */
+    this.slowMode = 0;
+    /** What new members see of the past, `all` or `since_join`; unknown until it was asked for. */
+    this.visibility = undefined;
     /** The past up to here is deleted for this user; without a message after it the room is not listed. */
     this.cleared = 0;
     this.hidden = false;
@@ -68,6 +72,8 @@ export class Room {
     if (from.max_members !== undefined) this.maxMembers = from.max_members;
     if (from.read_only !== undefined) this.readOnly = from.read_only;
     if (from.retention_days !== undefined) this.retentionDays = from.retention_days;
+    if (from.slow_mode_seconds !== undefined) this.slowMode = from.slow_mode_seconds;
+    if (from.visibility !== undefined) this.visibility = from.visibility;
   }
 
   /** The newest message that is still there, for the list. */
@@ -271,7 +277,7 @@ export class Room {
     return {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
       unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil, readOnly: this.readOnly,
-      description: this.description, maxMembers: this.maxMembers, retentionDays: this.retentionDays,
+      description: this.description, maxMembers: this.maxMembers, retentionDays: this.retentionDays, slowMode: this.slowMode, visibility: this.visibility,
       cleared: this.cleared, hidden: this.hidden, quietUntil: this.quietUntil, mentionsOnly: this.mentionsOnly,
       items: kept.map((seq) => {
         const item = this.items.get(seq);
