@@ -228,13 +228,15 @@ test('reports are decided, what was decided is done, and the log has all of it',
   await list.getByText(/The message was deleted\. Decided by you,.*Told them why\./).waitFor();
   await close(ada);
   await ada.page.getByRole('button', { name: 'Reports', exact: true }).waitFor();
+  // A delete is in the log a moment after it happened.
+  const { room } = await ada.ask('GET', `/rooms/by_name/${encodeURIComponent('Harbour 07')}`);
+  await until('the delete is in the log', async () => (await ada.ask('GET', `/rooms/${room}/moderation`)).acts.some(({ what }) => what === 'message_deleted'));
   await panel(ada, 'What moderators did');
   const log = ada.page.getByRole('dialog', { name: 'What moderators did' });
   for (const text of ['You decided on report', 'You banned Cyd Nowak', /You deleted/]) await log.getByText(text).first().waitFor();
   await look(ada, 'moderation-log');
   await close(ada);
   // More than a page of it.
-  const { room } = await ada.ask('GET', `/rooms/by_name/${encodeURIComponent('Harbour 07')}`);
   for (let number = 0; number < 26; number++) await ada.ask('PATCH', `/rooms/${room}`, { key: key(), description: `Tide ${number}` });
   await panel(ada, 'What moderators did');
   await log.getByRole('button', { name: 'Show more' }).click();

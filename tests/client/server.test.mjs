@@ -112,6 +112,19 @@ test('a file is put, sent without words and read by a link; one that is refused 
   assert.equal(await (await fetch(url)).text(), 'a report');
   await assert.rejects(own.upload(file('no picture', 'false.png', 'image/png'), { room }).start(), ({ code, reason }) => code === 'rejected' && reason === 'other_type');
   await assert.rejects(own.upload(file('MZ', 'tool.exe', 'application/x-msdownload'), { room }).start(), { code: 'invalid_field' });
+  // The bytes are lost on their way: it goes on with the announcement that there is.
+  let announced = 0;
+  let puts = 0;
+  const { authorised } = own;
+  own.authorised = (method, path, body) => { if (method === 'POST' && path === '/media') announced++; return authorised.call(own, method, path, body); };
+  const again = own.upload(file('at last', 'again.txt'), { room, put: async (url, body, type) => {
+    if (++puts === 1) throw Object.assign(new Error('lost'), { code: 'network', retryable: true });
+    const answer = await fetch(url, { method: 'PUT', body, headers: { 'content-type': type } });
+    return { status: answer.status, text: await answer.text() };
+  } });
+  await assert.rejects(again.start(), { code: 'network' });
+  assert.equal(again.state, 'failed');
+  assert.deepEqual([(await again.start()).bytes, again.state, announced, puts], [7, 'ready', 1, 2]);
   const late = own.upload(file('too late', 'late.txt'), { room, put: () => { late.cancel(); return new Promise((_, reject) => reject(new Error('cut'))); } });
   await assert.rejects(late.start(), { code: 'cancelled' });
   await until('it is deleted', async () => (await own.mediaUsage()).open === 0);
