@@ -157,7 +157,8 @@ impl Books {
             }
         }
         let member = if intent {
-            room.metadata.held_out.remove(&subject).is_some()
+            // A mute leaves its subject where it is, perhaps held out by a removal that comes after it.
+            event.removes_subject() && room.metadata.held_out.remove(&subject).is_some()
         } else {
             let member = room.members.contains_key(&subject);
             room.apply_event(tx.actor, version, &event);

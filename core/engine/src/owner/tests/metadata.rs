@@ -577,6 +577,24 @@ fn users_are_told_of_rooms_that_become_theirs_or_are_no_longer_once_that_is_comm
 }
 
 #[test]
+fn who_is_muted_and_then_removed_while_the_store_is_away_is_told_that_the_room_is_gone() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    w.store = Store::Away;
+    for op in ["mute", "ban"] {
+        let command = w.keyed(op, room, json!({"user": user(2).to_string()}));
+        assert_eq!(w.run(1, command)["ev"], "ok", "{op}");
+    }
+    notices(&mut w);
+    w.store = Store::Up;
+    w.wait(1_100);
+    w.settle();
+    let told = notices(&mut w);
+    let [(whom, removed)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((*whom, &removed["ev"]), (user(2), &json!("removed")));
+}
+
+#[test]
 fn both_users_of_a_conversation_are_told_of_it() {
     let mut w = World::new(Limits::default());
     w.run(1, json!({"op": "direct", "user": user(2).to_string()}));
