@@ -190,9 +190,10 @@ impl Books {
         cx: &mut Context<'_>,
         room: &mut Room,
         ask: &Ask<'_>,
-        (key, hash): (Key, u64),
+        command: &Command<'_>,
         found: &Found,
     ) -> bool {
+        let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
         let scope = Self::scope(room, ask.user, key);
         let told = if let Found::Key(Some(used)) = found { Some(*used) } else { None };
         match self.keys.used(&scope) {
@@ -210,6 +211,14 @@ impl Books {
                 self.repeat(cx, room, ask, &used, hash);
             }
             None => match told {
+                // Its result is no event: the code is told again.
+                Some(used)
+                    if matches!(command, Command::Link { .. })
+                        && used.hash.is_none_or(|known| known == hash) =>
+                {
+                    cx.shared.counters.repeats += 1;
+                    self.tell_link(cx, room, (ask.from, ask.re), (ask.user, key));
+                }
                 Some(used) => self.repeat(cx, room, ask, &used, hash),
                 None => return false,
             },
@@ -226,12 +235,14 @@ impl Books {
         found: Found,
     ) {
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
-        if self.answer_known(cx, room, ask, (key, hash), &found) {
+        if self.answer_known(cx, room, ask, command, &found) {
             return;
         }
         match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
             // What is refused now may be what it did before. (The store itself recognises a repeated change.)
-            Err(_) if self.should_ask(room, ask, key, &found) => self.ask_key(cx, room, ask, key, true),
+            Err(_) if self.should_ask(room, ask, key, &found) || leaves_no_trace(command, &found) => {
+                self.ask_key(cx, room, ask, key, true)
+            }
             // It may come to hold without the store, which then recognises nothing.
             Ok(Planned::Change(MetaChange::Event(event)))
                 if holds_in_memory(&event) && self.should_ask(room, ask, key, &found) =>
@@ -491,11 +502,13 @@ impl Books {
                 false => self.refuse(cx, room, ask, ErrorCode::IdempotencyConflict.into()),
             };
         }
-        if self.answer_known(cx, room, ask, (key, hash), &found) {
+        if self.answer_known(cx, room, ask, command, &found) {
             return;
         }
         match rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found) {
-            Err(_) if self.should_ask(room, ask, key, &found) => self.ask_key(cx, room, ask, key, true),
+            Err(_) if self.should_ask(room, ask, key, &found) || leaves_no_trace(command, &found) => {
+                self.ask_key(cx, room, ask, key, true)
+            }
             Ok(Planned::Change(MetaChange::Event(event)))
                 if holds_in_memory(&event) && self.should_ask(room, ask, key, &found) =>
             {
@@ -687,6 +700,21 @@ impl Books {
             _ => self.arm_metadata(cx, room),
         }
     }
+}
+
+/// Whether the key of a command is in no event, so that memory never knows that it was used before the room was loaded.
+fn leaves_no_trace(command: &Command<'_>, found: &Found) -> bool {
+    matches!(found, Found::Unasked)
+        && matches!(
+            command,
+            Command::Link { .. }
+                | Command::Unlink { .. }
+                | Command::RequestJoin { .. }
+                | Command::WithdrawRequest { .. }
+                | Command::AnswerRequest { accept: false, .. }
+                | Command::Report { .. }
+                | Command::ResolveReport { .. }
+        )
 }
 
 /// Removals and mutes protect a room: they do not wait for the store.

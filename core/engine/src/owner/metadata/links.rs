@@ -9,12 +9,13 @@ use lynk_domain::{Action, Key, Limits, LinkId, Millis, Now, RoomKind, Seq, UserI
 use lynk_model::{LINKS_PER_ROOM_MAX, Link, MetaChange, MetaTransaction};
 use lynk_protocol::{ErrorCode, Json, LinkCode, Reject};
 
-use super::super::books::{Ask, Books};
+use super::super::books::{Ask, Books, error_frame};
 use super::super::room::Room;
 use super::Asker;
 use super::rules::{Planned, check_space};
 use crate::EngineConfig;
 use crate::context::Context;
+use crate::mail::ConnectionRef;
 
 /// A link lives so long where nothing is said: a week.
 const LIFE_SECONDS: u64 = 7 * 86_400;
@@ -127,21 +128,31 @@ impl Books {
             room.links.retain(|one| one.lives(tx.wall));
             room.links.push((**link).clone());
         }
-        // The key may be of a link that was ended, or that a server with another secret made.
-        let Some((name, until)) =
-            room.links.iter().find(|one| one.id == link.id).map(|one| (one.id, one.until))
-        else {
-            let reject = Reject::because(ErrorCode::Conflict, "the link of this key is over; make another");
-            return self.finish(cx, room, asker, Err(reject));
-        };
         let Some(Asker { from, re }) = asker else { return };
         room.disengage(from);
-        let (_, secret) = cx.shared.config.links.make(room.id, tx.actor, tx.key);
+        self.tell_link(cx, room, (from, re), (tx.actor, tx.key));
+    }
+
+    /// Tells whoever made a link by a command with this key its code, again and again, while the link is there.
+    pub(super) fn tell_link(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        (from, re): (ConnectionRef, u64),
+        (actor, key): (UserId, Key),
+    ) {
+        let (id, secret) = cx.shared.config.links.make(room.id, actor, key);
+        // The key may be of a link that was ended, or that a server with another secret made.
+        let Some(until) = room.links.iter().find(|one| one.id == id).map(|one| one.until) else {
+            let reject = Reject::because(ErrorCode::Conflict, "the link of this key is over; make another");
+            let frame = error_frame(cx, re, Some(room.id), &reject);
+            return self.answer(cx, room, from, frame);
+        };
         let code = LinkCode { room: room.id, secret }.text();
         let frame = cx.shared.pool.frame(|out| {
             let mut json = Json::new(out);
             json.open(b'{').key("ev").text("ok").key("re").number(re).key("room").id(&room.id.0);
-            json.key("link").id(&name.0).key("code").text(&code).key("until").time(until).close(b'}');
+            json.key("link").id(&id.0).key("code").text(&code).key("until").time(until).close(b'}');
         });
         self.answer_behind(cx, room, from, frame);
     }

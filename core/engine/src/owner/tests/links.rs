@@ -141,3 +141,26 @@ fn a_repeated_command_has_the_same_code_until_its_link_is_ended() {
     assert_eq!(end["ev"], "ok", "one that is used up may be ended: {end}");
     assert_eq!(w.run(1, make)["code"], "conflict");
 }
+
+#[test]
+fn a_repeated_command_has_the_same_code_also_when_it_could_not_be_given_any_more() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Private, &[2]);
+    let role = |role: &str| json!({"user": user(2).to_string(), "role": role});
+    assert_eq!(w.linked(1, "role", room, role("moderator"))["ev"], "ok");
+    let make = w.keyed("link", room, json!({"uses": 2}));
+    let made = w.run(2, make.clone());
+    assert_eq!(made["ev"], "ok", "{made}");
+    assert_eq!(w.linked(1, "role", room, role("member"))["ev"], "ok");
+    // Only the store knows of the key now.
+    w.crash();
+    let again = w.run(2, make.clone());
+    let told = |one: &Value| (one["ev"].clone(), one["link"].clone(), one["code"].clone());
+    assert_eq!(told(&again), told(&made), "{again}");
+    let mut other = make.clone();
+    other["uses"] = 1.into();
+    assert_eq!(w.run(2, other)["code"], "idempotency_conflict");
+    let end = w.linked(1, "unlink", room, json!({"link": made["link"]}));
+    assert_eq!(end["ev"], "ok", "{end}");
+    assert_eq!(w.run(2, make)["code"], "conflict");
+}
