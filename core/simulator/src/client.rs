@@ -1,12 +1,14 @@
 //! Simulated clients: they follow `docs/protocol.md` as a good client should, and complain when the server does not.
 //!
 //! A [`Device`] keeps its rooms, its cursors and its unacknowledged commands across connections. A [`Caller`] has none and
-//! asks by HTTP. A [`Rogue`] does what no client should.
+//! asks by HTTP. An [`Eraser`] takes back what an account said. A [`Rogue`] does what no client should.
 
 mod answer;
 mod caller;
 mod choose;
 mod device;
+mod doors;
+mod eraser;
 mod intent;
 mod link;
 mod rogue;
@@ -17,7 +19,8 @@ use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 use lynk_auth::{Grant, Scope, SigningKey};
-use lynk_domain::{Millis, RoomId, SessionId, UserId};
+use lynk_domain::{LinkId, MediaId, Millis, RoomId, SessionId, UserId};
+use lynk_model::memory::MemoryFiles;
 
 use crate::network::{NetworkFaults, Socket};
 use crate::oracle::{Ledger, Step};
@@ -28,6 +31,7 @@ use crate::wire::Item;
 pub(crate) use caller::Caller;
 pub(crate) use choose::{Act, Mix};
 pub(crate) use device::{Device, Pace};
+pub(crate) use eraser::Eraser;
 pub(crate) use intent::Change;
 pub(crate) use rogue::{Rogue, Vice};
 
@@ -36,6 +40,10 @@ pub(crate) use rogue::{Rogue, Vice};
 pub(crate) struct Directory {
     pub(crate) users: Vec<UserId>,
     pub(crate) rooms: Vec<RoomId>,
+    /// Codes of links that were passed on, the newest last.
+    pub(crate) codes: Vec<(RoomId, LinkId, String)>,
+    /// Files that somebody put, the newest last.
+    pub(crate) files: Vec<MediaId>,
 }
 
 impl Directory {
@@ -152,6 +160,8 @@ pub(crate) struct Around<'a> {
     pub(crate) server_wall: Millis,
     pub(crate) step: Step,
     pub(crate) ledger: &'a mut Ledger,
+    /// The store of files, into which clients put theirs.
+    pub(crate) files: &'a MemoryFiles,
     pub(crate) directory: &'a mut Directory,
     pub(crate) network: &'a mut Network,
     pub(crate) tokens: &'a mut Tokens,

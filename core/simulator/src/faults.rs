@@ -72,6 +72,8 @@ pub(crate) struct ProcessFaults {
     pub(crate) clock_jumps: u32,
     /// Farthest jump in milliseconds.
     pub(crate) clock_jump_millis: u64,
+    /// How many times in a run a day passes, or most of two.
+    pub(crate) days: u32,
 }
 
 /// Everything that goes wrong.
@@ -119,6 +121,7 @@ impl Default for Faults {
                 drains: 0,
                 clock_jumps: 0,
                 clock_jump_millis: 0,
+                days: 0,
             },
             reset_permille: 0,
         }

@@ -10,7 +10,9 @@
 //! Invariants checked, whatever the scenario: what was acknowledged is there after any crash; nothing that is told
 //! refers to an uncommitted record; a subscriber's `seq` is contiguous or explicitly marked; one order for all; one
 //! result per key; nothing goes to removed users after their removal, or across a block; what was deleted stays
-//! deleted; unread counts equal a recount; every command is answered once; queues stay within limits; a drain ends.
+//! deleted; unread counts equal a recount; a link lets in as many as it says, a request is decided once, and nobody
+//! who is banned gets in by either; a file is in one message and goes with it; of an erased account nothing is
+//! readable; every command is answered once; queues stay within limits; a drain ends.
 //!
 //! What can fail: a run, with the first broken promise; [`Failure`] says how to repeat it.
 

@@ -4,21 +4,28 @@
 //! them. Each client checks its own streams (contiguous, answered once) beside it. The first broken promise ends the
 //! run.
 
+mod erased;
+mod files;
 mod frames;
+mod shelf;
 mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lynk_domain::Seq;
-use lynk_domain::{AckLevel, HistoryVisibility, Key, Role, RoomId, RoomKind, UserId};
+use lynk_domain::{AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, UserId};
 use lynk_model::memory::MemoryMessages;
 use lynk_model::port::{MessageStore, ready};
-use lynk_model::{Body, MENTIONS_COUNTED_MAX, MetaChange, MetaEvent, MetaTransaction, Record, RecordKind};
+use lynk_model::{
+    Body, MENTIONS_COUNTED_MAX, MetaChange, MetaEvent, MetaTransaction, Record, RecordHead, RecordKind,
+};
 
 use crate::client::Change;
 use crate::wire::{Ev, SyncRoom};
 
+use files::Files;
 pub(crate) use frames::Asked;
+use shelf::Shelf;
 pub(crate) use truth::{Entry, Floor, Journal, RoomTruth, Said, Settings, Step};
 
 /// A broken promise, for people.
@@ -46,6 +53,15 @@ struct Block {
     since: Step,
 }
 
+/// A removal or mute that is no event yet.
+#[derive(Clone, Copy, Debug)]
+struct Promise {
+    /// Who is banned by it.
+    banned: Option<UserId>,
+    /// The server's time when it was acknowledged.
+    wall: Millis,
+}
+
 /// The truth about every room.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -54,7 +70,7 @@ pub(crate) struct Ledger {
     /// Keys whose only attempt was refused for good: they must never make an event.
     refused: BTreeSet<(UserId, RoomId, Key)>,
     /// Removals and mutes that were acknowledged before they are events: they must become some.
-    promised: BTreeSet<(UserId, RoomId, Key)>,
+    promised: BTreeMap<(UserId, RoomId, Key), Promise>,
     /// (who blocks, whom).
     blocks: BTreeMap<(UserId, UserId), Block>,
     /// Members as the relational store has them: its events may be journaled later.
@@ -67,6 +83,11 @@ pub(crate) struct Ledger {
     drained: BTreeMap<Journal, u64>,
     /// For how long messages are kept, in milliseconds; 0 for ever.
     life: u64,
+    /// What else the store of rooms has.
+    shelf: Shelf,
+    files: Files,
+    /// Accounts that are erased: when all that they said was taken back, once it was.
+    erased: BTreeMap<UserId, Option<Step>>,
 }
 
 impl Ledger {
@@ -94,7 +115,11 @@ impl Ledger {
     }
 
     /// The relational store carried out a transaction for the first time.
-    pub(crate) fn transaction(&mut self, tx: &MetaTransaction) {
+    ///
+    /// # Errors
+    /// When it should not have been asked to.
+    pub(crate) fn transaction(&mut self, tx: &MetaTransaction) -> Check {
+        self.shelve(tx)?;
         match &tx.change {
             MetaChange::Create { members, .. } => {
                 self.granted.extend(members.iter().map(|(user, _)| (tx.room, *user)));
@@ -109,7 +134,7 @@ impl Ledger {
             MetaChange::Enter { .. } => {
                 self.granted.insert((tx.room, tx.actor));
             }
-            MetaChange::Event(MetaEvent::Joined { user, .. }) => {
+            MetaChange::Event(MetaEvent::Joined { user, .. }) | MetaChange::Accept { user } => {
                 self.granted.insert((tx.room, *user));
             }
             MetaChange::Event(MetaEvent::Deleted) => self.granted.retain(|(room, _)| *room != tx.room),
@@ -124,11 +149,12 @@ impl Ledger {
                 .entry(tx.room)
                 .or_insert_with(|| RoomTruth::new(tx.room, row.kind, Settings::of(row), founders));
         }
+        Ok(())
     }
 
     /// An engine appended a record.
     pub(crate) fn append(&mut self, journal: Journal, lsn: u64, record: &Record<'_>) -> Check {
-        let head = &record.head;
+        let head = record.head;
         let truth = self.journals.entry(journal).or_default();
         if lsn != truth.records.len() as u64 + 1 {
             return Err(format!("journal {journal:?}: lsn {lsn} after {}", truth.records.len()));
@@ -136,11 +162,23 @@ impl Ledger {
         truth.records.push(Place { room: head.room, kind: head.kind, seq: head.seq.0 });
         if head.kind == RecordKind::Retain {
             let floor = Floor { seq: head.seq.0, journal, lsn, committed: None };
+            let life = self.life_of(head.room);
             let room = self.rooms.get_mut(&head.room).ok_or("a room that does not exist is cut")?;
-            return room.retain(floor, head.wall, self.life);
+            return room.retain(floor, head.wall, life);
         }
         if !head.kind.takes_seq() {
             return Ok(());
+        }
+        if let Ok(Body::Meta { event: MetaEvent::Joined { user, .. }, .. }) =
+            Body::decode(head.kind, record.payload)
+        {
+            self.comes_in(&head, user)?;
+        }
+        if head.kind == RecordKind::Message
+            && let Ok(Body::Message { parts, .. }) = Body::decode(head.kind, record.payload)
+        {
+            let files: Vec<MediaId> = parts.media().collect();
+            self.carries((head.room, head.seq.0), head.sender, &files)?;
         }
         let Some(room) = self.rooms.get_mut(&head.room) else {
             return Err(format!("{}: an event of a room that the store does not have", head.room));
@@ -173,7 +211,29 @@ impl Ledger {
                 head.room, block.since
             ));
         }
+        if head.kind == RecordKind::Delete && room.is_deleted() && !self.erased.contains_key(&head.sender) {
+            return Err(format!("{}: a delete of {} after the room was deleted", head.room, head.sender));
+        }
         room.append(journal, lsn, record)
+    }
+
+    /// Somebody becomes a member: not by itself where that needs a link, and not while a ban is promised.
+    fn comes_in(&self, head: &RecordHead, user: UserId) -> Check {
+        let Some(truth) = self.rooms.get(&head.room) else { return Ok(()) };
+        let open = truth.settings_before(u64::MAX).kind == RoomKind::Public;
+        if head.sender == user && !open && !self.came_by_link(head.room, user, head.key) {
+            return Err(format!("{}: {user} joins by itself what is not open to everybody", head.room));
+        }
+        let kept = |by: &UserId, key: &Key| truth.keys.contains_key(&(*by, *key));
+        let barred = self.promised.iter().find(|((by, room, key), promise)| {
+            *room == head.room && promise.banned == Some(user) && promise.wall < head.wall && !kept(by, key)
+        });
+        match barred {
+            Some(((by, _, _), _)) => {
+                Err(format!("{}: {user} joins although {by} was told that it is banned", head.room))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A journal reported that its records up to `lsn` are synced.
@@ -267,6 +327,7 @@ impl Ledger {
                 floor.committed.get_or_insert(step);
             }
         }
+        self.abandon_files();
         Ok(known)
     }
 
@@ -296,8 +357,9 @@ impl Ledger {
                     .ok()
                     .flatten()
                     .ok_or_else(|| format!("{}: message {seq} is drained and not stored", room.room))?;
-                let told = (row.row.text.as_str(), &row.row.parts.mentions, row.row.deleted.0);
-                let expected = (current.text.as_str(), &current.mentions, current.deleted);
+                let files: Vec<MediaId> = row.row.parts.media().collect();
+                let told = (row.row.text.as_str(), &row.row.parts.mentions, &files, row.row.deleted.0);
+                let expected = (current.text.as_str(), &current.mentions, &current.files, current.deleted);
                 if told != expected {
                     return Err(format!(
                         "{}: message {seq} is stored as {told:?}, not {expected:?}",
@@ -324,9 +386,9 @@ impl Ledger {
         };
         let same = match (&entry.said, change) {
             (
-                Said::Message { text, reply_to, mentions, .. },
-                Change::Send { text: sent, reply_to: to, mentions: whom },
-            ) => (text, reply_to, mentions) == (sent, to, whom),
+                Said::Message { text, reply_to, mentions, files, .. },
+                Change::Send { text: sent, reply_to: to, mentions: whom, files: with },
+            ) => (text, reply_to, mentions, files) == (sent, to, whom, with),
             (Said::Edit { target, text, mentions }, Change::Edit { seq, text: sent, mentions: whom }) => {
                 (target, text, mentions) == (seq, sent, whom)
             }
@@ -357,8 +419,9 @@ impl Ledger {
     }
 
     /// A removal or mute was acknowledged that is no event yet.
-    pub(crate) fn promised(&mut self, user: UserId, room: RoomId, key: Key) {
-        self.promised.insert((user, room, key));
+    pub(crate) fn promised(&mut self, user: UserId, room: RoomId, key: Key, change: &Change, wall: Millis) {
+        let banned = if let Change::Ban { user, .. } = change { Some(*user) } else { None };
+        self.promised.entry((user, room, key)).or_insert(Promise { banned, wall });
     }
 
     /// A promise that is not kept: of one room, or any.
@@ -366,7 +429,7 @@ impl Ledger {
         let kept = |(user, room, key): &&(UserId, RoomId, Key)| {
             self.rooms.get(room).is_some_and(|truth| truth.keys.contains_key(&(*user, *key)))
         };
-        let mut asked = self.promised.iter().filter(|(_, room, _)| of.is_none_or(|of| of == *room));
+        let mut asked = self.promised.keys().filter(|(_, room, _)| of.is_none_or(|of| of == *room));
         let (_, room, key) = asked.find(|promise| !kept(promise))?;
         Some(format!("{room}: key {key} was acknowledged and made no event"))
     }
@@ -402,7 +465,8 @@ impl Ledger {
             let opened = room.kind == RoomKind::Direct && room.founders.first() == Some(&watcher);
             !opened && room.is_member(watcher) && room.is_member(user)
         };
-        !apart(watcher, user) && !apart(user, watcher) && self.rooms.values().any(shared)
+        let gone = self.erased.contains_key(&user);
+        !gone && !apart(watcher, user) && !apart(user, watcher) && self.rooms.values().any(shared)
     }
 
     /// A question about a room was answered: by right, if the asker was a member at some time since it asked, and of its bans only to
@@ -414,15 +478,15 @@ impl Ledger {
         let Some(truth) = self.rooms.get(&room) else { return Err(format!("{room}: {ev:?} of nothing")) };
         let granted = self.granted.contains(&(room, user));
         let member = granted || truth.member_since(user, issued).is_some();
-        let open = ev == Ev::About && truth.kind == RoomKind::Public;
+        let open = ev == Ev::About && truth.was_public();
         if !member && !open {
             return Err(format!("{room}: {ev:?} for {user}, who is no member"));
         }
         let moderated = truth.roles.get(&user).is_some_and(|role| *role > Role::Member);
         // A role may have been taken between the answer and now, which leaves its event behind.
         let was = || truth.role_since(user, issued);
-        if ev == Ev::Bans && !moderated && !was() {
-            return Err(format!("{room}: bans for {user}, who is no moderator"));
+        if !matches!(ev, Ev::About | Ev::Pins) && !moderated && !was() {
+            return Err(format!("{room}: {ev:?} for {user}, who is no moderator"));
         }
         Ok(())
     }
@@ -439,6 +503,12 @@ impl Ledger {
         if told == expected { Ok(()) } else { Err(format!("{room}: members {told:?}, not {expected:?}")) }
     }
 
+    /// Whether a user's rooms by the logs are those that the store has.
+    pub(crate) fn agrees(&self, user: UserId) -> bool {
+        let logged = self.rooms.values().filter(|room| room.is_member(user)).map(|room| room.room);
+        logged.collect::<BTreeSet<_>>() == self.rooms_of(user)
+    }
+
     /// Nothing changes any more: the rooms of a user as `sync` lists them.
     ///
     /// # Errors
@@ -452,6 +522,7 @@ impl Ledger {
         }
         for room in told {
             let Some(truth) = room.room.and_then(|id| self.rooms.get(&id)) else { continue };
+            self.cleared_row(user, room, truth)?;
             let (Some(top), Some(read), Some(unread)) = (room.top, room.read, room.unread) else { continue };
             if let Some(mentions) = room.mentions {
                 self.mentions_are(user, truth.room, (read, top), mentions, None)?;

@@ -17,6 +17,7 @@ impl RoomPlan {
     const LOCAL: Self = Self { kind: "public", level: "local", visibility: "all" };
     const MEMORY: Self = Self { kind: "public", level: "memory", visibility: "all" };
     const JOINED: Self = Self { kind: "public", level: "local", visibility: "since_join" };
+    const INVITED: Self = Self { kind: "invite_only", level: "local", visibility: "all" };
     const CLOSED: Self = Self { kind: "private", level: "local", visibility: "since_join" };
 }
 
@@ -33,6 +34,8 @@ pub(crate) struct Scenario {
     pub(crate) rogues: &'static [Vice],
     /// Scripts that ask by HTTP.
     pub(crate) callers: u32,
+    /// Accounts that are erased, the last ones first.
+    pub(crate) erasures: u32,
     pub(crate) rooms: &'static [RoomPlan],
     pub(crate) mix: Mix,
     pub(crate) pace: Pace,
@@ -73,6 +76,7 @@ fn base(name: &'static str, about: &'static str) -> Scenario {
         devices_max: 2,
         rogues: &[],
         callers: 0,
+        erasures: 0,
         rooms: &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::MEMORY],
         mix: Mix::talk(),
         pace: Pace::default(),
@@ -91,6 +95,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     list.extend(stores());
     list.extend(networks());
     list.extend(people());
+    list.extend(doors());
     list
 }
 
@@ -490,6 +495,211 @@ fn people() -> Vec<Scenario> {
             s.faults.reset_permille = 2;
             s
         },
+    ]
+}
+
+/// Links, requests, reports, files, erasures: what rooms and accounts have beside talk.
+fn doors() -> Vec<Scenario> {
+    let bad_store = |s: &mut Scenario| {
+        s.work_millis = s.work_millis.max(2_500);
+        s.faults.process.crashes = 2;
+        s.faults.store.refused_permille = 40;
+        s.faults.store.unknown_permille = 40;
+        s.faults.store.lost_permille = 20;
+        s.faults.store.outages = 1;
+        s.shards = &[2, 3, 1];
+    };
+    vec![
+        {
+            let mut s = base("links", "hidden rooms that links of few uses lead into, and bans");
+            s.users = 6;
+            s.rooms = &[RoomPlan::CLOSED, RoomPlan::INVITED, RoomPlan::CLOSED];
+            s.mix = s.mix.with(&links()).with_lists();
+            bad_store(&mut s);
+            s
+        },
+        {
+            let mut s = base("requests", "people ask to be let in, are accepted, declined and banned");
+            s.users = 6;
+            s.rooms = &[RoomPlan::INVITED, RoomPlan::INVITED, RoomPlan::LOCAL];
+            s.mix = s.mix.with(&requests()).with_lists();
+            bad_store(&mut s);
+            s
+        },
+        {
+            let mut s = base("reports", "people report, and moderators resolve, delete and remove");
+            s.users = 5;
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::LOCAL];
+            s.mix = s.mix.with(&reports()).with_lists();
+            bad_store(&mut s);
+            s
+        },
+        {
+            let mut s =
+                base("files", "messages with files, deleted and edited, over crashes and a bad store");
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::MEMORY];
+            s.mix = s.mix.with(&[
+                (25, Act::Attach),
+                (10, Act::Send),
+                (14, Act::Delete),
+                (8, Act::Edit),
+                (8, Act::Browse),
+                (4, Act::Repeat),
+            ]);
+            s.limits.room_window_events_max = 12;
+            bad_store(&mut s);
+            s
+        },
+        {
+            let mut s = base("late_files", "messages with files are deleted, and the disk takes its time");
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::MEMORY];
+            s.mix = s.mix.with(&[(25, Act::Attach), (10, Act::Send), (25, Act::Delete)]);
+            s.faults.disk.sync_nanos = 700_000_000;
+            bad_store(&mut s);
+            s.work_millis = 5_000;
+            s
+        },
+        {
+            let mut s = base("erasures", "accounts are erased while others talk, over crashes");
+            s.users = 6;
+            s.erasures = 2;
+            s.work_millis = 4_000;
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::MEMORY, RoomPlan::CLOSED, RoomPlan::INVITED];
+            s.mix = s.mix.with(&[
+                (10, Act::Attach),
+                (10, Act::Edit),
+                (6, Act::Browse),
+                (6, Act::Leave),
+                (4, Act::Join),
+                (3, Act::Ask),
+                (4, Act::Direct),
+                (2, Act::Block),
+                (1, Act::Transfer),
+                (2, Act::Role),
+            ]);
+            s.limits.room_window_events_max = 12;
+            bad_store(&mut s);
+            s.faults.process.crashes = 3;
+            s
+        },
+        {
+            let mut s = base("kept_days", "rooms keep messages for some days, and days pass");
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::JOINED, RoomPlan::MEMORY, RoomPlan::LOCAL];
+            s.mix = s.mix.with(&[
+                (6, Act::Days),
+                (4, Act::Rename),
+                (6, Act::Role),
+                (10, Act::Browse),
+                (6, Act::Edit),
+                (6, Act::Attach),
+                (4, Act::Delete),
+                (4, Act::Pin),
+            ]);
+            s.limits.retention_sweep_millis = 40;
+            s.limits.room_window_events_max = 12;
+            s.faults.process.days = 3;
+            s.faults.process.crashes = 2;
+            s.faults.store.unknown_permille = 30;
+            s.shards = &[2, 1, 3];
+            s
+        },
+        {
+            let mut s = base("cleared", "conversations of two, deleted for oneself and blocked");
+            s.rooms = &[RoomPlan::LOCAL];
+            s.mix = s.mix.with(&[
+                (10, Act::Direct),
+                (10, Act::Clear),
+                (3, Act::Block),
+                (5, Act::Unblock),
+                (8, Act::Browse),
+                (6, Act::MarkUnread),
+                (4, Act::Attach),
+                (3, Act::Sync),
+            ]);
+            s.limits.room_window_events_max = 12;
+            bad_store(&mut s);
+            s
+        },
+        {
+            let mut s = base("everything", "all of that at once, with a little of every fault");
+            s.users = 6;
+            s.erasures = 1;
+            s.work_millis = 3_000;
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::INVITED, RoomPlan::CLOSED, RoomPlan::MEMORY];
+            s.mix = s
+                .mix
+                .with(&moderation())
+                .with(&links())
+                .with(&requests())
+                .with(&reports())
+                .with(&[
+                    (10, Act::Attach),
+                    (3, Act::Rename),
+                    (2, Act::Direct),
+                    (2, Act::Clear),
+                    (1, Act::Block),
+                    (1, Act::Unblock),
+                    (1, Act::DeleteRoom),
+                ])
+                .with_lists();
+            bad_store(&mut s);
+            s.faults.process.drains = 1;
+            s.faults.store.reordered = true;
+            s.faults.store.drain_permille = 100;
+            s.faults.mail.capacity = 16;
+            s.faults.mail.refused_permille = 30;
+            s.faults.network = rough_a_little();
+            s.faults.reset_permille = 2;
+            s
+        },
+    ]
+}
+
+fn links() -> [(u32, Act); 10] {
+    [
+        (8, Act::Link),
+        (3, Act::Unlink),
+        (14, Act::Enter),
+        (4, Act::LookAt),
+        (5, Act::Leave),
+        (3, Act::Kick),
+        (4, Act::Ban),
+        (3, Act::Unban),
+        (3, Act::Role),
+        (4, Act::List),
+    ]
+}
+
+fn requests() -> [(u32, Act); 13] {
+    [
+        (12, Act::Ask),
+        (2, Act::Block),
+        (1, Act::Unblock),
+        (3, Act::Invite),
+        (3, Act::Withdraw),
+        (10, Act::Answer),
+        (4, Act::Ban),
+        (4, Act::Unban),
+        (3, Act::Kick),
+        (3, Act::Leave),
+        (3, Act::Discover),
+        (2, Act::MyRequests),
+        (4, Act::List),
+    ]
+}
+
+fn reports() -> [(u32, Act); 10] {
+    [
+        (10, Act::Report),
+        (6, Act::Resolve),
+        (8, Act::Delete),
+        (6, Act::Edit),
+        (3, Act::Kick),
+        (3, Act::Ban),
+        (3, Act::Unban),
+        (3, Act::Mute),
+        (4, Act::Role),
+        (5, Act::List),
     ]
 }
 

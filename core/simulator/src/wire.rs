@@ -1,6 +1,6 @@
 //! What the server says, read by an independent decoder: the simulator must not trust the encoder under test.
 
-use lynk_domain::{AckLevel, MessageId, RoomId, UserId};
+use lynk_domain::{AckLevel, LinkId, MediaId, MessageId, RoomId, UserId};
 use lynk_model::Mentions;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,15 @@ pub(crate) enum Ev {
     Members,
     About,
     Bans,
+    Mutes,
     Pins,
+    Links,
+    Look,
+    Discover,
+    Requests,
+    MyRequests,
+    ModerationLog,
+    Reports,
     Message,
     Edit,
     Delete,
@@ -42,6 +50,8 @@ pub(crate) enum Ev {
     Presence,
     Added,
     Removed,
+    Cleared,
+    JoinRequest,
     Gap,
     Resync,
     Draining,
@@ -117,16 +127,74 @@ pub(crate) struct Reactions {
     pub(crate) users: Vec<UserId>,
 }
 
-/// A room of `sync`.
+/// A room of `sync` or `discover`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct SyncRoom {
     #[serde(deserialize_with = "room")]
     pub(crate) room: Option<RoomId>,
+    pub(crate) name: Option<String>,
+    pub(crate) member: Option<bool>,
+    pub(crate) hidden: bool,
+    pub(crate) cleared: u64,
     pub(crate) top: Option<u64>,
     pub(crate) read: Option<u64>,
     pub(crate) unread: Option<u64>,
     pub(crate) mentions: Option<u64>,
+}
+
+/// A file of a message.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub(crate) struct File {
+    #[serde(deserialize_with = "media")]
+    pub(crate) id: MediaId,
+}
+
+/// A row of `links`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub(crate) struct LinkRow {
+    #[serde(deserialize_with = "one_link")]
+    pub(crate) link: LinkId,
+    pub(crate) uses: u32,
+    pub(crate) max_uses: Option<u32>,
+}
+
+/// A row of `requests` or `my_requests`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct RequestRow {
+    #[serde(deserialize_with = "user")]
+    pub(crate) user: Option<UserId>,
+    #[serde(deserialize_with = "room")]
+    pub(crate) room: Option<RoomId>,
+    pub(crate) state: Option<String>,
+}
+
+/// A row of `moderation_log`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct ActRow {
+    pub(crate) what: String,
+    #[serde(deserialize_with = "user")]
+    pub(crate) by: Option<UserId>,
+    #[serde(deserialize_with = "user")]
+    pub(crate) user: Option<UserId>,
+    pub(crate) seq: u64,
+}
+
+/// A row of `reports`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct ReportRow {
+    pub(crate) number: u64,
+    pub(crate) kind: String,
+    #[serde(deserialize_with = "user")]
+    pub(crate) user: Option<UserId>,
+    pub(crate) seq: u64,
+    pub(crate) text: String,
+    pub(crate) reason: String,
+    #[serde(deserialize_with = "user")]
+    pub(crate) reporter: Option<UserId>,
 }
 
 /// Any frame, and any item of a page.
@@ -149,6 +217,7 @@ pub(crate) struct Item {
     #[serde(deserialize_with = "mentioned")]
     pub(crate) mentions: Option<Mentioned>,
     pub(crate) mention_all: bool,
+    pub(crate) attachments: Vec<File>,
     pub(crate) reply_to: u64,
     pub(crate) edited: u64,
     pub(crate) deleted: u64,
@@ -168,6 +237,15 @@ pub(crate) struct Item {
     pub(crate) visibility: Option<String>,
     pub(crate) max_members: Option<u32>,
     pub(crate) read_only: Option<bool>,
+    pub(crate) retention_days: Option<u32>,
+    pub(crate) name: Option<String>,
+    pub(crate) description: Option<String>,
+    /// The id that the `ok` of `link` tells.
+    #[serde(deserialize_with = "some_link")]
+    pub(crate) link: Option<LinkId>,
+    /// Of a request to become a member.
+    pub(crate) state: Option<String>,
+    pub(crate) upto: u64,
     pub(crate) unread: Option<u64>,
     pub(crate) epoch: u64,
     pub(crate) top: u64,
@@ -177,11 +255,16 @@ pub(crate) struct Item {
     pub(crate) members: Option<Members>,
     pub(crate) events: Vec<Item>,
     pub(crate) rooms: Vec<SyncRoom>,
+    pub(crate) links: Vec<LinkRow>,
+    pub(crate) requests: Vec<RequestRow>,
+    pub(crate) acts: Vec<ActRow>,
+    pub(crate) reports: Vec<ReportRow>,
     /// There may be more behind this page.
     #[serde(rename = "next", deserialize_with = "present")]
     pub(crate) has_next: bool,
     pub(crate) covers: Option<Range>,
     pub(crate) more: bool,
+    /// Of an error, or of a link.
     pub(crate) code: Option<String>,
     pub(crate) retryable: bool,
     pub(crate) retry_after_ms: Option<u64>,
@@ -207,6 +290,11 @@ impl Item {
             _ => Vec::new(),
         };
         Mentions::new(self.mention_all, users)
+    }
+
+    /// The files of a message or an edit.
+    pub(crate) fn files(&self) -> Vec<MediaId> {
+        self.attachments.iter().map(|file| file.id).collect()
     }
 
     /// How many unread messages mention the user who is told.
@@ -250,6 +338,18 @@ fn room<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RoomId>, D:
 
 fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UserId>, D::Error> {
     Ok(Some(UserId(Id::deserialize(deserializer)?.0)))
+}
+
+fn media<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MediaId, D::Error> {
+    Ok(MediaId(Id::deserialize(deserializer)?.0))
+}
+
+fn one_link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LinkId, D::Error> {
+    Ok(LinkId(Id::deserialize(deserializer)?.0))
+}
+
+fn some_link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LinkId>, D::Error> {
+    one_link(deserializer).map(Some)
 }
 
 fn message_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MessageId>, D::Error> {

@@ -23,10 +23,10 @@ use lynk_connection::Settings;
 use lynk_domain::{Millis, Nanos, Now, ShardId, UserId, shard_of_user};
 use lynk_engine::ApiInput;
 use lynk_journal::MemoryDisk;
-use lynk_model::memory::{MemoryMessages, MemoryRooms};
+use lynk_model::memory::{MemoryFiles, MemoryMessages, MemoryRooms};
 use lynk_model::{RequestId, StoreReply};
 
-use crate::client::{Around, Caller, Device, Directory, Network, Parsed, Rogue, Stepped, Tokens};
+use crate::client::{Around, Caller, Device, Directory, Eraser, Network, Parsed, Rogue, Stepped, Tokens};
 use crate::faults::Sabotage;
 use crate::oracle::{Journal, Ledger, Step};
 use crate::random::Random;
@@ -73,6 +73,8 @@ enum Fault {
     Drain,
     /// The wall clock jumps.
     Clock,
+    /// More than a day passes.
+    Day,
     /// The disk has no space, or has it again.
     DiskFull(bool),
     /// The relational store is away, or back.
@@ -87,6 +89,7 @@ enum Client {
     Device(Box<Device>),
     Rogue(Box<Rogue>),
     Caller(Box<Caller>),
+    Eraser(Box<Eraser>),
 }
 
 /// An event in the queue; those of an older boot's process are void.
@@ -124,6 +127,7 @@ impl Ord for Queued {
 struct Stores {
     messages: MemoryMessages,
     rooms: MemoryRooms,
+    files: MemoryFiles,
     /// Last lsn that the message store took of each journal, kept longer than the store keeps it.
     drained: BTreeMap<Journal, u64>,
     away: bool,
@@ -191,6 +195,18 @@ pub struct Reached {
     pub full_writes: u64,
     /// Rooms whose oldest messages were removed.
     pub retentions: u64,
+    /// People who came in by a link.
+    pub entered: u64,
+    /// Requests to become a member that were decided.
+    pub decided: u64,
+    /// Reports that were resolved.
+    pub resolved: u64,
+    /// Files that were given back.
+    pub released: u64,
+    /// Conversations that somebody deleted for itself.
+    pub cleared: u64,
+    /// Accounts whose erasure was finished.
+    pub erased: u64,
 }
 
 impl Reached {
@@ -211,11 +227,17 @@ impl Reached {
         self.events_lost += other.events_lost;
         self.full_writes += other.full_writes;
         self.retentions += other.retentions;
+        self.entered += other.entered;
+        self.decided += other.decided;
+        self.resolved += other.resolved;
+        self.released += other.released;
+        self.cleared += other.cleared;
+        self.erased += other.erased;
     }
 
     /// Names and counts, for reports and for a test that none is zero.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 15] {
+    pub fn rows(&self) -> [(&'static str, u64); 21] {
         [
             ("mail refused", self.mail_refused),
             ("resyncs", self.resyncs),
@@ -232,6 +254,12 @@ impl Reached {
             ("memory events lost", self.events_lost),
             ("full writes", self.full_writes),
             ("retentions", self.retentions),
+            ("entered by links", self.entered),
+            ("requests decided", self.decided),
+            ("reports resolved", self.resolved),
+            ("files given back", self.released),
+            ("conversations cleared", self.cleared),
+            ("accounts erased", self.erased),
         ]
     }
 }
@@ -258,7 +286,7 @@ pub(crate) struct World {
     /// Client of each socket.
     socket_of: Vec<usize>,
     users: Vec<UserId>,
-    /// First client that is a caller.
+    /// First client that is a caller or, behind all of them, an eraser: their API slots have these numbers.
     callers_from: usize,
     /// Requests of the client whose turn it is.
     calls: Vec<ApiInput>,
@@ -367,6 +395,15 @@ impl World {
             let caller = Caller::new(number, user, random.fork(60 + u64::from(number)));
             self.clients.push(Client::Caller(Box::new(caller)));
         }
+        for number in 0..scenario.erasures {
+            // The first user founds the rooms.
+            let Some(user) = self.directory.users.iter().rev().nth(number as usize).copied() else { break };
+            let begin = random.below(scenario.work_millis * 700_000);
+            let eraser =
+                Eraser::new(scenario.callers + number, user, begin, random.fork(80 + u64::from(number)));
+            self.users.push(user);
+            self.clients.push(Client::Eraser(Box::new(eraser)));
+        }
         self.client_at = vec![u64::MAX; self.clients.len()];
     }
 
@@ -419,6 +456,7 @@ impl World {
             server_wall,
             step: self.step,
             ledger: &mut self.ledger,
+            files: &self.stores.files,
             directory: &mut self.directory,
             network: &mut self.network,
             tokens: &mut self.tokens,
@@ -434,6 +472,7 @@ impl World {
             Client::Device(device) => device.step(&mut around)?,
             Client::Rogue(rogue) => rogue.step(&mut around),
             Client::Caller(caller) => caller.step(&mut around)?,
+            Client::Eraser(eraser) => eraser.step(&mut around)?,
         };
         self.post_calls(index);
         for opened in before..self.network.opened.len() {
@@ -464,8 +503,10 @@ impl World {
         for input in std::mem::take(&mut self.calls) {
             let shards = self.process.as_ref().map_or(0, |process| process.desks.len());
             let Some(count) = u16::try_from(shards).ok().filter(|count| *count > 0) else {
-                if let Client::Caller(caller) = &mut self.clients[client] {
-                    caller.refused();
+                match &mut self.clients[client] {
+                    Client::Caller(caller) => caller.refused(),
+                    Client::Eraser(eraser) => eraser.refused(),
+                    Client::Device(_) | Client::Rogue(_) => {}
                 }
                 continue;
             };

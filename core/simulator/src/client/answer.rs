@@ -5,6 +5,7 @@ use lynk_model::MetaEvent;
 
 use super::Around;
 use super::device::{Device, Done};
+use super::doors::remember;
 use super::intent::{Change, Intent, Pending, Question, Standing};
 use crate::oracle::{Asked, Said};
 use crate::wire::{Ev, Item, Members};
@@ -30,7 +31,15 @@ impl Device {
             | Ev::Members
             | Ev::About
             | Ev::Bans
-            | Ev::Pins => self.on_reply(item, s),
+            | Ev::Mutes
+            | Ev::Pins
+            | Ev::Links
+            | Ev::Look
+            | Ev::Discover
+            | Ev::Requests
+            | Ev::MyRequests
+            | Ev::ModerationLog
+            | Ev::Reports => self.on_reply(item, s),
             Ev::Gap | Ev::Resync => self.on_gap(item),
             // One's own reading is told to every connection.
             Ev::Read if item.user == Some(self.user) => Ok(()),
@@ -41,7 +50,7 @@ impl Device {
                 self.presence.insert(user, item.online.ok_or("presence without a state")?);
                 Ok(())
             }
-            Ev::Draining => Ok(()),
+            Ev::Draining | Ev::Cleared | Ev::JoinRequest => Ok(()),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             _ => self.on_event(item, s),
         };
@@ -240,8 +249,9 @@ impl Device {
             }
             (Question::Typing { room }, Ev::Ok) => s.ledger.said(self.user, *room, pending.issued),
             (Question::Sync, Ev::Sync) if s.still && !item.has_next => {
-                self.compared = true;
-                s.ledger.rooms_are(self.user, &item.rooms)
+                // The owner may not know yet what the store carried out without saying so, and repeats it.
+                self.compared = s.ledger.agrees(self.user);
+                if self.compared { s.ledger.rooms_are(self.user, &item.rooms) } else { Ok(()) }
             }
             (Question::Members { room }, Ev::Members) if s.still && !item.more => match &item.members {
                 Some(Members::List(users)) => s.ledger.members_are(*room, users),
@@ -254,8 +264,32 @@ impl Device {
             | (Question::Presence, Ev::Here)
             | (Question::Sync, Ev::Sync)
             | (Question::Members { .. }, Ev::Members) => Ok(()),
-            (Question::Look { room }, Ev::About | Ev::Bans | Ev::Pins) => {
-                s.ledger.may_look(self.user, *room, item.ev, pending.issued)
+            (
+                Question::Look { room },
+                Ev::About
+                | Ev::Bans
+                | Ev::Mutes
+                | Ev::Pins
+                | Ev::Links
+                | Ev::Requests
+                | Ev::ModerationLog
+                | Ev::Reports,
+            ) => {
+                s.ledger.may_look(self.user, *room, item.ev, pending.issued)?;
+                if s.still { s.ledger.listed(self.user, *room, item, s.server_wall) } else { Ok(()) }
+            }
+            (Question::LookAt { code }, Ev::Look) => s.ledger.leads(code, pending.issued),
+            (Question::Discover, Ev::Discover) => {
+                let still = s.still.then_some((s.server_wall, !item.has_next));
+                s.ledger.discovered(self.user, &item.rooms, still)
+            }
+            (Question::MyRequests, Ev::MyRequests) if s.still && !item.has_next => {
+                s.ledger.requests_of(self.user, item)
+            }
+            (Question::MyRequests, Ev::MyRequests) => Ok(()),
+            (Question::Clear { room, seq }, Ev::Ok) => s.ledger.cleared(*room, self.user, *seq, s.step),
+            (Question::LookAt { code }, Ev::Error) if item.code.as_deref() == Some("invalid_code") => {
+                s.ledger.leads_nowhere(code, s.server_wall)
             }
             (_, Ev::Error) => self.on_error(&pending, item, s),
             (question, ev) => Err(format!("{question:?} was answered with {ev:?}")),
@@ -454,9 +488,10 @@ impl Device {
         }
         let Some(room) = intent.room.or(item.room) else { return Ok(()) };
         self.did(item, s);
+        self.on_door(room, item, &intent, s)?;
         if item.seq == 0 {
             if matches!(intent.change, Change::Kick { .. } | Change::Ban { .. } | Change::Mute { .. }) {
-                s.ledger.promised(self.user, room, intent.key);
+                s.ledger.promised(self.user, room, intent.key, &intent.change, s.server_wall);
             }
             return Ok(());
         }
@@ -474,6 +509,38 @@ impl Device {
         }
         self.done.push(Done { key: intent.key, room, change: intent.change, seq: item.seq });
         Ok(())
+    }
+
+    /// What follows from a change of links, requests and reports that was carried out.
+    fn on_door(
+        &mut self,
+        room: RoomId,
+        item: &Item,
+        intent: &Intent,
+        s: &mut Around<'_>,
+    ) -> Result<(), String> {
+        let (user, key) = (self.user, intent.key);
+        match &intent.change {
+            Change::Link { uses, .. } => {
+                s.ledger.link_made((user, key), item, *uses)?;
+                let code = item.code.clone().unwrap_or_default();
+                if s.directory.codes.iter().all(|(_, _, known)| *known != code) {
+                    remember(&mut s.directory.codes, (room, item.link.unwrap_or_default(), code));
+                }
+                if self.done.len() < DONE_MAX {
+                    self.done.push(Done { key, room, change: intent.change.clone(), seq: 0 });
+                }
+                Ok(())
+            }
+            Change::Unlink { link } => {
+                s.ledger.link_over(room, *link, s.step);
+                Ok(())
+            }
+            Change::Enter { code } if item.seq > 0 => s.ledger.entered(user, key, code, s.step),
+            Change::Answer { user: whom, .. } => s.ledger.decided(user, room, *whom, key),
+            Change::Resolve { number, .. } => s.ledger.resolved(user, room, *number, key),
+            _ => Ok(()),
+        }
     }
 
     /// The `ok` stands in the stream in place of the event, unless an earlier attempt made it, or it comes `late` and the event came before.
@@ -527,6 +594,11 @@ impl Device {
             return Err(format!("{} was answered `{code}`", intent.change.op()));
         }
         if item.retryable {
+            if code == "attachment_not_ready"
+                && let Change::Send { files, .. } = &intent.change
+            {
+                self.make_ready(s, files);
+            }
             let millis = item.retry_after_ms.unwrap_or(RETRY_MILLIS);
             let wait = millis * 1_000_000 + self.random.below(RETRY_MILLIS * 1_000_000);
             intent.standing = Standing::Waiting(s.now + wait);

@@ -130,7 +130,7 @@ impl Caller {
     fn choose(&mut self, s: &Around<'_>) -> Option<Intent> {
         if let Some((room, key, text, _)) = self.known.clone().filter(|_| self.random.chance(150)) {
             // Asked again long after the answer, as a script that crashed would.
-            let change = Change::Send { text, reply_to: 0, mentions: Mentions::default() };
+            let change = Change::Send { text, reply_to: 0, mentions: Mentions::default(), files: Vec::new() };
             return Some(Intent { room, key, change, attempts: 1 });
         }
         let room = self.random.pick(&s.directory.rooms).copied()?;
@@ -138,7 +138,7 @@ impl Caller {
         let change = if self.joined.contains(&room) {
             self.said += 1;
             let text = format!("call {} of {}", self.said, self.user);
-            Change::Send { text, reply_to: 0, mentions: Mentions::default() }
+            Change::Send { text, reply_to: 0, mentions: Mentions::default(), files: Vec::new() }
         } else {
             Change::Join
         };

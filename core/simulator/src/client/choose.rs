@@ -3,7 +3,7 @@
 use lynk_domain::{RoomId, UserId};
 use lynk_model::Mentions;
 
-use super::intent::{Change, Intent, Question};
+use super::intent::{Change, Intent, Question, Wanted};
 use super::{Around, Device};
 
 /// Something to do.
@@ -39,6 +39,27 @@ pub(crate) enum Act {
     Limits,
     DeleteRoom,
     Look,
+    /// `join` with a code.
+    Enter,
+    LookAt,
+    Link,
+    Unlink,
+    Ask,
+    Withdraw,
+    Answer,
+    Report,
+    Resolve,
+    /// One of the lists that moderators have.
+    List,
+    Discover,
+    MyRequests,
+    Clear,
+    /// A message with files.
+    Attach,
+    /// Kind, name and description.
+    Rename,
+    /// For how many days messages are kept.
+    Days,
     Block,
     Unblock,
     Direct,
@@ -59,6 +80,8 @@ pub(crate) struct Mix {
     weights: Vec<(u32, Act)>,
     /// Longest message in characters.
     pub(crate) text_max: u64,
+    /// Whether lists of rooms are compared when nothing changes any more.
+    pub(crate) lists: bool,
 }
 
 impl Mix {
@@ -89,12 +112,17 @@ impl Mix {
                 (1, Act::Conflict),
             ],
             text_max: 60,
+            lists: false,
         }
     }
 
     /// Listens, and says something now and then.
     pub(crate) fn quiet() -> Self {
-        Self { weights: vec![(10, Act::Send), (3, Act::Typing), (1, Act::Vanish)], text_max: 60 }
+        Self {
+            weights: vec![(10, Act::Send), (3, Act::Typing), (1, Act::Vanish)],
+            text_max: 60,
+            lists: false,
+        }
     }
 
     /// The same with other weights for some acts.
@@ -105,6 +133,12 @@ impl Mix {
                 self.weights.push((*weight, *act));
             }
         }
+        self
+    }
+
+    /// Compares lists of rooms in the end.
+    pub(crate) fn with_lists(mut self) -> Self {
+        self.lists = true;
         self
     }
 
@@ -121,6 +155,9 @@ impl Device {
     /// Does one thing.
     pub(crate) fn act(&mut self, s: &mut Around<'_>) {
         let act = self.random.weighted(&self.mix.weights);
+        if self.act_outside(s, act) {
+            return;
+        }
         match act {
             Act::Disconnect => return self.leave(s, true),
             Act::Vanish => return self.leave(s, false),
@@ -160,22 +197,27 @@ impl Device {
     /// A room that the act makes sense in, usually.
     fn room(&mut self, s: &Around<'_>, act: Act) -> Option<RoomId> {
         let member = |room: &RoomId| s.ledger.room(*room).is_some_and(|r| r.is_member(self.user));
-        let wants_member = act != Act::Join;
-        let fitting: Vec<RoomId> =
-            s.directory.rooms.iter().filter(|room| member(room) == wants_member).copied().collect();
+        let wants_member = !matches!(act, Act::Join | Act::Ask | Act::Withdraw);
+        let ruled = matches!(
+            act,
+            Act::Link | Act::Unlink | Act::Answer | Act::Resolve | Act::List | Act::Rename | Act::Days
+        );
+        let rules = |room: &RoomId| s.ledger.room(*room).is_some_and(|r| r.moderates(self.user));
+        let fits = |room: &&RoomId| member(room) == wants_member && (!ruled || rules(room));
+        let fitting: Vec<RoomId> = s.directory.rooms.iter().filter(fits).copied().collect();
         if self.random.chance(30) {
             return self.random.pick(&s.directory.rooms).copied();
         }
         self.random.pick(&fitting).copied()
     }
 
-    fn other(&mut self, s: &Around<'_>) -> Option<UserId> {
+    pub(super) fn other(&mut self, s: &Around<'_>) -> Option<UserId> {
         let others: Vec<UserId> = s.directory.users.iter().filter(|u| **u != self.user).copied().collect();
         self.random.pick(&others).copied()
     }
 
     /// A message of the room; one's own, usually, when `own`.
-    fn message(&mut self, room: RoomId, own: bool) -> Option<u64> {
+    pub(super) fn message(&mut self, room: RoomId, own: bool) -> Option<u64> {
         let user = self.user;
         let strict = !self.random.chance(50);
         let view = self.views.get(&room)?;
@@ -185,7 +227,7 @@ impl Device {
         self.random.pick(&fitting).copied()
     }
 
-    fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         let length = self.random.between(1, self.mix.text_max);
         let tag = self.random.next() as u32;
         let mut text = format!("{tag:08x} ");
@@ -197,7 +239,7 @@ impl Device {
     }
 
     /// Now and then somebody, mostly members; seldom everybody.
-    fn mentions(&mut self, s: &Around<'_>, room: RoomId) -> Mentions {
+    pub(super) fn mentions(&mut self, s: &Around<'_>, room: RoomId) -> Mentions {
         let mut users = Vec::new();
         while self.random.chance(250) && users.len() < 4 {
             let other = self.random.pick(&s.directory.users).copied().unwrap_or_default();
@@ -226,6 +268,7 @@ impl Device {
                 let op = ["about", "bans", "pins"][self.random.index(3)];
                 self.ask(s, Question::Look { room }, &format!(",\"op\":\"{op}\",\"room\":\"{room}\""));
             }
+            Act::List => self.list(s, room),
             Act::Presence => self.presence(s, room),
             Act::Subscribe => self.subscribe(s, room),
             Act::Unsubscribe => {
@@ -236,7 +279,8 @@ impl Device {
                 self.ask(s, Question::Unsubscribe { room }, &fields);
             }
             _ => {
-                if let Some(change) = self.change(s, act, room) {
+                let change = self.change_door(s, act, room).or_else(|| self.change(s, act, room));
+                if let Some(change) = change {
                     self.intend(s, Some(room), change);
                 }
             }
@@ -286,7 +330,8 @@ impl Device {
             Act::Send => {
                 let reply = self.random.chance(150);
                 let reply_to = if reply { self.message(room, false).unwrap_or(0) } else { 0 };
-                Change::Send { text: self.text(), reply_to, mentions: self.mentions(s, room) }
+                let (text, mentions) = (self.text(), self.mentions(s, room));
+                Change::Send { text, reply_to, mentions, files: Vec::new() }
             }
             Act::Edit => {
                 let seq = self.message(room, true)?;
@@ -312,25 +357,20 @@ impl Device {
                 let roles = ["member", "moderator", "admin"];
                 Change::Role { user: self.other(s)?, role: roles[self.random.index(3)] }
             }
-            Act::Settings => Change::Settings {
-                level: None,
+            Act::Settings => Change::Settings(Wanted {
                 visibility: Some(["all", "since_join"][self.random.index(2)]),
                 slow: self.random.chance(200).then(|| self.random.below(2) as u32),
-                more: None,
-            },
-            Act::Limits => Change::Settings {
-                level: None,
-                visibility: None,
-                slow: None,
+                ..Wanted::default()
+            }),
+            Act::Limits => Change::Settings(Wanted {
                 more: Some((self.random.below(6) as u32, self.random.chance(400))),
-            },
+                ..Wanted::default()
+            }),
             Act::DeleteRoom => Change::DeleteRoom,
-            Act::Level => Change::Settings {
+            Act::Level => Change::Settings(Wanted {
                 level: Some(["memory", "local", "replicated"][self.random.index(3)]),
-                visibility: None,
-                slow: None,
-                more: None,
-            },
+                ..Wanted::default()
+            }),
             _ => return None,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lynk_domain::{Key, RoomId, RoomKind, SessionId, UserId, uuid_v7};
+use lynk_domain::{Key, MediaId, RoomId, RoomKind, SessionId, UserId, uuid_v7};
 
 use super::intent::{Change, Intent, Pending, Question, Standing};
 use super::link::{Link, Read, Stage};
@@ -72,6 +72,10 @@ pub(crate) struct Device {
     pub(crate) presence: BTreeMap<UserId, bool>,
     /// How often it signed in.
     pub(crate) sign_ins: u64,
+    /// Files that the server still looks at, with their rooms.
+    pub(crate) unready: Vec<(RoomId, MediaId)>,
+    /// Its account is erased: it is used no more.
+    ended: bool,
 }
 
 impl Device {
@@ -97,6 +101,8 @@ impl Device {
             compared: false,
             presence: BTreeMap::new(),
             sign_ins: 0,
+            unready: Vec::new(),
+            ended: false,
         }
     }
 
@@ -139,6 +145,10 @@ impl Device {
     /// When the server broke a promise to this device.
     pub(crate) fn step(&mut self, s: &mut Around<'_>) -> Result<Stepped, String> {
         let mut touched = None;
+        if s.ledger.is_erased(self.user) {
+            self.end(s);
+            return Ok(Stepped { next: None, touched });
+        }
         if self.link.is_none() {
             if s.now < self.connect_at {
                 return Ok(Stepped { next: Some(self.connect_at), touched });
@@ -287,6 +297,15 @@ impl Device {
         }
     }
 
+    /// The account is erased: its session is gone, and with it all that was under way.
+    fn end(&mut self, s: &mut Around<'_>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.disconnect(s, false);
+            self.intents.clear();
+            self.views.clear();
+        }
+    }
+
     /// A close that the client wishes: with a close frame, or by vanishing.
     pub(crate) fn leave(&mut self, s: &mut Around<'_>, politely: bool) {
         if politely && let Some(link) = &mut self.link {
@@ -399,7 +418,7 @@ impl Device {
     /// a time.
     fn subscribing(&self, room: RoomId) -> bool {
         let Some(link) = &self.link else { return false };
-        let joins = |i: &Intent| i.room == Some(room) && i.change == Change::Join;
+        let joins = |i: &Intent| i.room == Some(room) && i.change.joins();
         link.resuming.contains(&room)
             || self.intents.iter().any(joins)
             || link.pending.values().any(
@@ -461,6 +480,9 @@ impl Device {
         }
         self.act_at = s.now + 200_000_000;
         self.ask(s, Question::Sync, ",\"op\":\"sync\"");
+        if self.mix.lists {
+            self.ask_all_lists(s);
+        }
         let room = s.ledger.rooms().filter(|r| r.is_member(self.user)).map(|r| r.room).last();
         if let Some(room) = room {
             let fields = format!(",\"op\":\"members\",\"room\":\"{room}\"");
@@ -490,6 +512,9 @@ impl Device {
 
     /// What keeps the device from being done; `None` when nothing does.
     pub(crate) fn unfinished(&self, s: &Around<'_>) -> Option<String> {
+        if s.ledger.is_erased(self.user) {
+            return None;
+        }
         let Some(link) = &self.link else { return Some("not connected".to_owned()) };
         if link.stage != Stage::Ready || !link.resuming.is_empty() {
             return Some(format!("{:?}, {} rooms to resume", link.stage, link.resuming.len()));

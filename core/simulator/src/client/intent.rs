@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lynk_domain::{Key, RoomId, UserId};
+use lynk_domain::{Key, LinkId, MediaId, RoomId, UserId};
 use lynk_model::Mentions;
 
 use crate::oracle::Step;
@@ -20,6 +20,7 @@ pub(crate) enum Change {
         text: String,
         reply_to: u64,
         mentions: Mentions,
+        files: Vec<MediaId>,
     },
     Edit {
         seq: u64,
@@ -35,6 +36,10 @@ pub(crate) enum Change {
         on: bool,
     },
     Join,
+    /// `join` with the code of a link.
+    Enter {
+        code: String,
+    },
     Leave,
     Invite {
         user: UserId,
@@ -68,18 +73,51 @@ pub(crate) enum Change {
         seq: u64,
         on: bool,
     },
-    Settings {
-        level: Option<&'static str>,
-        visibility: Option<&'static str>,
-        slow: Option<u32>,
-        /// Size and whether it is read-only.
-        more: Option<(u32, bool)>,
-    },
+    Settings(Wanted),
     DeleteRoom,
     Block {
         user: UserId,
         on: bool,
     },
+    Link {
+        seconds: Option<u64>,
+        uses: Option<u32>,
+    },
+    Unlink {
+        link: LinkId,
+    },
+    Ask {
+        text: String,
+    },
+    Withdraw,
+    Answer {
+        user: UserId,
+        accept: bool,
+    },
+    Report {
+        seq: Option<u64>,
+        user: Option<UserId>,
+        reason: &'static str,
+    },
+    Resolve {
+        number: u64,
+        outcome: &'static str,
+    },
+}
+
+/// What a `settings` changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) level: Option<&'static str>,
+    pub(crate) visibility: Option<&'static str>,
+    pub(crate) slow: Option<u32>,
+    /// Size and whether it is read-only.
+    pub(crate) more: Option<(u32, bool)>,
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) name: Option<String>,
+    pub(crate) description: Option<String>,
+    /// Days for which messages are kept.
+    pub(crate) days: Option<u32>,
 }
 
 impl Change {
@@ -90,7 +128,7 @@ impl Change {
             Self::Edit { .. } => "edit",
             Self::Delete { .. } => "delete",
             Self::React { .. } => "react",
-            Self::Join => "join",
+            Self::Join | Self::Enter { .. } => "join",
             Self::Leave => "leave",
             Self::Invite { .. } => "invite",
             Self::Kick { .. } => "kick",
@@ -101,11 +139,24 @@ impl Change {
             Self::Role { .. } => "role",
             Self::Transfer { .. } => "transfer",
             Self::Pin { .. } => "pin",
-            Self::Settings { .. } => "settings",
+            Self::Settings(_) => "settings",
             Self::DeleteRoom => "delete_room",
             Self::Block { on: true, .. } => "block",
             Self::Block { on: false, .. } => "unblock",
+            Self::Link { .. } => "link",
+            Self::Unlink { .. } => "unlink",
+            Self::Ask { .. } => "request_join",
+            Self::Withdraw => "withdraw_request",
+            Self::Answer { accept: true, .. } => "accept_request",
+            Self::Answer { accept: false, .. } => "decline_request",
+            Self::Report { .. } => "report",
+            Self::Resolve { .. } => "resolve_report",
         }
+    }
+
+    /// Whether it makes one a member.
+    pub(crate) fn joins(&self) -> bool {
+        matches!(self, Self::Join | Self::Enter { .. })
     }
 
     /// Whether one's own subscription ends with it.
@@ -131,14 +182,30 @@ impl Change {
             Self::React { emoji, .. } => text("emoji", emoji),
             Self::Kick { reason, .. } => text("reason", reason),
             Self::Role { role, .. } => text("role", role),
-            Self::Settings { level, visibility, .. } => {
-                level.iter().for_each(|level| text("level", level));
-                visibility.iter().for_each(|visibility| text("visibility", visibility));
+            Self::Settings(wanted) => {
+                let fixed =
+                    [("level", wanted.level), ("visibility", wanted.visibility), ("kind", wanted.kind)];
+                let said = [("name", &wanted.name), ("description", &wanted.description)];
+                let said = said.into_iter().map(|(name, value)| (name, value.as_deref()));
+                for (name, value) in fixed.into_iter().chain(said) {
+                    value.iter().for_each(|value| text(name, value));
+                }
             }
+            Self::Enter { code } => text("code", code),
+            Self::Ask { text: said } => text("text", said),
+            Self::Unlink { link } => text("link", &link.to_string()),
+            Self::Report { reason, .. } => text("reason", reason),
+            Self::Resolve { outcome, .. } => text("outcome", outcome),
             _ => {}
         }
         if let Self::Send { mentions, .. } | Self::Edit { mentions, .. } = self {
             mention(mentions, out);
+        }
+        if let Self::Send { files, .. } = self
+            && !files.is_empty()
+        {
+            let files: Vec<String> = files.iter().map(|file| format!("\"{file}\"")).collect();
+            let _infallible = write!(out, ",\"attachments\":[{}]", files.join(","));
         }
         if let Some(user) = self.subject() {
             let _infallible = write!(out, ",\"user\":\"{user}\"");
@@ -156,13 +223,20 @@ impl Change {
             Self::Ban { seconds: Some(seconds), .. } | Self::Mute { seconds: Some(seconds), .. } => {
                 number("seconds", *seconds);
             }
-            Self::Settings { slow, more, .. } => {
+            Self::Settings(Wanted { slow, more, days, .. }) => {
                 slow.iter().for_each(|slow| number("slow_mode_seconds", u64::from(*slow)));
+                days.iter().for_each(|days| number("retention_days", u64::from(*days)));
                 if let Some((max, read_only)) = more {
                     number("max_members", u64::from(*max));
                     let _infallible = write!(out, ",\"read_only\":{read_only}");
                 }
             }
+            Self::Link { seconds, uses } => {
+                seconds.iter().for_each(|seconds| number("seconds", *seconds));
+                uses.iter().for_each(|uses| number("uses", u64::from(*uses)));
+            }
+            Self::Report { seq: Some(seq), .. } => number("seq", *seq),
+            Self::Resolve { number: report, .. } => number("number", *report),
             _ => {}
         }
     }
@@ -177,7 +251,9 @@ impl Change {
             | Self::Unmute { user }
             | Self::Role { user, .. }
             | Self::Transfer { user }
+            | Self::Answer { user, .. }
             | Self::Block { user, .. } => Some(*user),
+            Self::Report { user, .. } => *user,
             _ => None,
         }
     }
@@ -284,9 +360,19 @@ pub(crate) enum Question {
     Members {
         room: RoomId,
     },
-    /// `about`, `bans` or `pins`.
+    /// A list of the room, or what it is: the op says which.
     Look {
         room: RoomId,
+    },
+    /// Where a code leads.
+    LookAt {
+        code: String,
+    },
+    Discover,
+    MyRequests,
+    Clear {
+        room: RoomId,
+        seq: u64,
     },
     /// The keyed command at hand; the intent is found by its number.
     Change,
@@ -309,7 +395,12 @@ mod tests {
         let mentions = Mentions::new(true, vec![user]);
         let changes = [
             Change::Create { name: "a\"b".into(), kind: "public", level: "local", visibility: "all" },
-            Change::Send { text: "t\n".into(), reply_to: 3, mentions: mentions.clone() },
+            Change::Send {
+                text: "t\n".into(),
+                reply_to: 3,
+                mentions: mentions.clone(),
+                files: vec![MediaId([6; 16])],
+            },
             Change::Edit { seq: 1, text: "e".into(), mentions },
             Change::Delete { seq: 1 },
             Change::React { seq: 1, emoji: "👍", on: false },
@@ -324,14 +415,28 @@ mod tests {
             Change::Role { user, role: "admin" },
             Change::Transfer { user },
             Change::Pin { seq: 4, on: true },
-            Change::Settings {
+            Change::Settings(Wanted {
                 level: Some("memory"),
                 visibility: Some("all"),
                 slow: Some(1),
                 more: Some((3, true)),
-            },
+                kind: Some("private"),
+                name: Some("n".into()),
+                description: Some("d".into()),
+                days: Some(2),
+            }),
             Change::DeleteRoom,
             Change::Block { user, on: true },
+            Change::Enter { code: format!("{}{}", "01".repeat(16), "a1".repeat(16)) },
+            Change::Link { seconds: Some(5), uses: Some(1) },
+            Change::Unlink { link: LinkId([5; 16]) },
+            Change::Ask { text: "let me".into() },
+            Change::Withdraw,
+            Change::Answer { user, accept: true },
+            Change::Answer { user, accept: false },
+            Change::Report { seq: Some(3), user: None, reason: "spam" },
+            Change::Report { seq: None, user: Some(user), reason: "other" },
+            Change::Resolve { number: 1, outcome: "dismissed" },
         ];
         for change in changes {
             let intent = Intent::new(Key([9; 16]), Some(RoomId([1; 16])), change, 0);

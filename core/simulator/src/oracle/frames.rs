@@ -1,5 +1,6 @@
 //! Compares what leaves an engine, and what a client is answered, with the truth.
 
+use lynk_domain::MediaId;
 use lynk_domain::{HistoryVisibility, Millis, RoomId, UserId};
 use lynk_model::{Mentions, MetaEvent};
 
@@ -41,6 +42,8 @@ impl Ledger {
             }
             Ev::Read | Ev::Delivered => self.position(item.room, item.seq),
             Ev::Added | Ev::Removed => self.membership(item, users),
+            Ev::JoinRequest => self.request_told(item, users),
+            Ev::Cleared => self.cleared_told(item, users),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             ev if ev.durable() => {
                 self.deliver_item(item.room, item)?;
@@ -211,6 +214,11 @@ impl Ledger {
                     return Err(told(format!("event {} was removed when it asked", event.seq)));
                 }
                 self.fresh(room, event, asked).map_err(told)?;
+                self.says_nothing_of_erased(event, asked.issued).map_err(told)?;
+                let cleared = self.cleared_by(room.room, asked.user, asked.issued);
+                if event.seq <= cleared {
+                    return Err(told(format!("event {} of what it cleared up to {cleared}", event.seq)));
+                }
                 if event.seq < joined && self.hides_past(room, asked.issued) {
                     return Err(told(format!("event {} was before its time", event.seq)));
                 }
@@ -260,11 +268,12 @@ impl Ledger {
                 .flat_map(|group| group.users.iter().map(|user| (group.emoji.clone(), *user)))
                 .collect();
             let text = event.text.as_deref().unwrap_or_default();
-            let told = (text, &event.whom(), event.edited, event.deleted, &reactions);
+            let files = event.files();
+            let told = (text, &event.whom(), &files, event.edited, event.deleted, &reactions);
             let deleted = current.deleted > 0;
             let edited = if deleted { event.edited } else { current.edited };
             let (text, whom) = (current.text.as_str(), &current.mentions);
-            let expected = (text, whom, edited, current.deleted, &current.reactions);
+            let expected = (text, whom, &current.files, edited, current.deleted, &current.reactions);
             if told != expected {
                 return Err(format!("{room}: message {} reads {told:?}, not {expected:?}", event.seq));
             }
@@ -342,12 +351,12 @@ fn matches(room: &RoomTruth, entry: &Entry, item: &Item) -> Check {
         return Err(format!("from {:?}, not {}", item.from, entry.sender));
     }
     match &entry.said {
-        Said::Message { id, n, reply_to, text, mentions } => {
+        Said::Message { id, n, reply_to, text, mentions, files } => {
             let same = (item.ev, item.id, item.n, item.reply_to) == (Ev::Message, Some(*id), *n, *reply_to);
             if !same {
                 return Err("not that message".to_owned());
             }
-            message_text(room, entry.seq, item, (text, mentions))
+            message_text(room, entry.seq, item, (text, mentions), files)
         }
         Said::Edit { target, .. } => {
             let same = (item.ev, item.target) == (Ev::Edit, *target);
@@ -370,7 +379,16 @@ fn matches(room: &RoomTruth, entry: &Entry, item: &Item) -> Check {
     }
 }
 
-fn message_text(room: &RoomTruth, seq: u64, item: &Item, original: (&str, &Mentions)) -> Check {
+fn message_text(
+    room: &RoomTruth,
+    seq: u64,
+    item: &Item,
+    original: (&str, &Mentions),
+    files: &[MediaId],
+) -> Check {
+    if item.files() != if item.deleted > 0 { &[][..] } else { files } {
+        return Err(format!("files {:?}, not {files:?}", item.files()));
+    }
     if item.deleted > 0 {
         let by = room.events.get(&item.deleted);
         let right = by.is_some_and(|e| matches!(e.said, Said::Delete { target } if target == seq));
@@ -441,8 +459,11 @@ fn meta(event: &MetaEvent, item: &Item) -> Check {
             item.ev == Ev::Pinned && item.target == target.0 && item.on == Some(*on)
         }
         MetaEvent::Deleted => item.ev == Ev::Deleted,
-        MetaEvent::Settings { level, visibility, more, .. } => {
+        MetaEvent::Settings { name, level, visibility, more, .. } => {
             item.ev == Ev::Settings
+                && item.name.as_ref() == Some(name)
+                && item.description.as_deref() == more.as_ref().map(|more| more.description.as_str())
+                && item.retention_days == more.as_ref().map(|more| more.retention_days)
                 && item.max_members == more.as_ref().map(|more| more.members_max)
                 && item.read_only == more.as_ref().map(|more| more.read_only)
                 && item.kind.as_deref() == more.as_ref().map(|more| more.kind.name())

@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 
-use lynk_domain::{Key, MediaId, MessageId, Millis, Ordinal, RoomKind, Seq};
-use lynk_model::{Body, Mentions, MoreSettings, Parts, RecordHead, RoomRow};
+use lynk_domain::{Key, LinkId, MediaId, MessageId, Millis, Ordinal, RoomKind, Seq};
+use lynk_model::memory::MemoryFiles;
+use lynk_model::{Attachment, Body, Link, Mentions, MoreSettings, Parts, RecordHead, RoomRow};
 
 use super::*;
 use crate::wire::Item;
@@ -41,7 +42,7 @@ impl Book {
             version: 1,
         };
         let members = vec![(ANN, Role::Owner), (BEN, Role::Member)];
-        ledger.transaction(&transaction(MetaChange::Create { row, members }));
+        ledger.transaction(&transaction(MetaChange::Create { row, members })).expect("carried out");
         let mut book = Self { ledger, lsn: 0, seq: 0, n: 0 };
         let event = MetaEvent::Created { kind: RoomKind::Public, name: String::new() };
         book.append(ANN, RecordKind::Meta, &Body::Meta { version: 1, event }).expect("the first event");
@@ -179,7 +180,7 @@ fn a_key_makes_one_event_and_none_once_it_was_refused() {
 fn nothing_goes_to_a_user_after_the_removal() {
     let mut book = Book::new(AckLevel::Local);
     let kicked = MetaEvent::Kicked { user: BEN, reason: String::new() };
-    book.ledger.transaction(&transaction(MetaChange::Event(kicked)));
+    book.ledger.transaction(&transaction(MetaChange::Event(kicked))).expect("carried out");
     book.append(ANN, RecordKind::Meta, &kick(2, BEN)).expect("appends");
     book.post(ANN, "gone?").expect("appends");
     book.commit();
@@ -243,10 +244,10 @@ fn mentions_are_counted_as_they_stand_and_not_across_a_block() {
     book.commit();
     assert!(is(&book, 3, Some(10)).is_err(), "the edit was known by then");
     let block = |on| transaction(MetaChange::Block { by: BEN, user: ANN, on });
-    book.ledger.transaction(&block(true));
+    book.ledger.transaction(&block(true)).expect("carried out");
     assert!(is(&book, 0, None).is_ok() && is(&book, 2, None).is_err());
     assert!(is(&book, 2, Some(10)).is_ok(), "it may have been counted before the block");
-    book.ledger.transaction(&block(false));
+    book.ledger.transaction(&block(false)).expect("carried out");
     assert!(is(&book, 2, None).is_ok() && is(&book, 0, None).is_err());
     let what = book.say(ANN, "stranger", of(&[UserId([8; 16])])).expect_err("no member");
     assert!(what.contains("who is no member"), "{what}");
@@ -256,7 +257,7 @@ fn mentions_are_counted_as_they_stand_and_not_across_a_block() {
 fn an_acknowledged_removal_must_become_an_event() {
     let mut book = Book::new(AckLevel::Local);
     let key = Key([9; 16]);
-    book.ledger.promised(ANN, ROOM, key);
+    book.ledger.promised(ANN, ROOM, key, &Change::Kick { user: BEN, reason: "" }, Millis(0));
     assert!(book.ledger.unkept(Some(ROOM)).is_some());
     book.append_at(2, key, ANN, RecordKind::Meta, &kick(2, BEN)).expect("appends");
     assert_eq!(book.ledger.unkept(None), None);
@@ -305,4 +306,125 @@ fn what_a_room_does_not_allow_is_no_event_of_it() {
         .expect("appends");
     let back = Body::Meta { version: 4, event: MetaEvent::Joined { user: cat, role: Role::Member } };
     assert!(book.append(cat, RecordKind::Meta, &back).expect_err("banned").contains("is banned"));
+}
+
+#[test]
+fn a_link_lets_in_as_many_as_it_says_and_only_while_it_is_there() {
+    let mut book = Book::new(AckLevel::Local);
+    let link = |id: u8, uses_max| {
+        let link = Link {
+            id: LinkId([id; 16]),
+            hash: [id; 32],
+            by: ANN,
+            at: Millis(0),
+            until: Millis(100),
+            uses_max,
+            uses: 0,
+        };
+        transaction(MetaChange::Link(Box::new(link)))
+    };
+    let enter = |id: u8, wall| {
+        let tx = transaction(MetaChange::Enter { hash: [id; 32] });
+        MetaTransaction { wall: Millis(wall), actor: BEN, ..tx }
+    };
+    let mut carried = |tx: &MetaTransaction| book.ledger.transaction(tx);
+    carried(&link(1, 1)).expect("made");
+    carried(&enter(1, 50)).expect("one may");
+    assert!(carried(&enter(1, 50)).expect_err("a second").contains("used up"));
+    assert!(carried(&enter(2, 50)).expect_err("no such").contains("never made"));
+    carried(&link(3, 0)).expect("made");
+    assert!(carried(&enter(3, 100)).expect_err("late").contains("over"));
+    carried(&transaction(MetaChange::Unlink { link: LinkId([3; 16]) })).expect("ended");
+    assert!(carried(&enter(3, 50)).expect_err("ended").contains("over"));
+    let link = MetaTransaction { actor: BEN, ..link(4, 0) };
+    assert!(carried(&link).expect_err("BEN is no moderator").contains("no moderator"));
+}
+
+#[test]
+fn a_request_is_open_until_it_is_decided_and_decided_once() {
+    let mut book = Book::new(AckLevel::Local);
+    let asker = UserId([4; 16]);
+    let ask = MetaTransaction { actor: asker, ..transaction(MetaChange::Ask { text: String::new() }) };
+    let decline = transaction(MetaChange::Decline { user: asker });
+    assert!(book.ledger.transaction(&decline).expect_err("nobody asked").contains("not open"));
+    book.ledger.transaction(&ask).expect("asked");
+    assert!(book.ledger.transaction(&ask).expect_err("again").contains("while its request is open"));
+    book.ledger.transaction(&decline).expect("declined");
+    assert!(book.ledger.transaction(&decline).expect_err("again").contains("not open"));
+    book.ledger.decided(ANN, ROOM, asker, Key([1; 16])).expect("once");
+    book.ledger.decided(ANN, ROOM, asker, Key([1; 16])).expect("a retry");
+    assert!(book.ledger.decided(BEN, ROOM, asker, Key([2; 16])).expect_err("twice").contains("2 decisions"));
+}
+
+#[test]
+fn a_file_is_in_one_message_and_given_back_with_its_delete() {
+    let mut book = Book::new(AckLevel::Local);
+    let file = MediaId([7; 16]);
+    let parts =
+        || Parts { attachments: vec![Attachment { id: file, ..Attachment::default() }], ..Parts::default() };
+    let none = book.say(ANN, "", Cow::Owned(parts())).expect_err("nobody put it");
+    assert!(none.contains("none of its sender's"), "{none}");
+    let mut book = Book::new(AckLevel::Local);
+    book.ledger.put(file, ROOM, ANN);
+    book.say(ANN, "", Cow::Owned(parts())).expect("its file");
+    book.commit();
+    let seq = book.seq;
+    assert!(book.ledger.given_back(ROOM, &[file]).expect_err("it stands").contains("which stands"));
+    let second = book.say(ANN, "", Cow::Owned(parts())).expect_err("a second message");
+    assert!(second.contains("which is in"), "{second}");
+    // It was refused before it was numbered; its record is in the journal all the same.
+    book.seq -= 1;
+    book.append(ANN, RecordKind::Delete, &Body::Delete { target: Seq(seq) }).expect("deleted");
+    assert!(book.ledger.given_back(ROOM, &[file]).expect_err("not committed").contains("which stands"));
+    book.commit();
+    let store = MemoryFiles::default();
+    let described = Attachment { id: file, ..Attachment::default() };
+    store.put(ROOM, ANN, described, true);
+    assert!(book.ledger.misplaced(&store).expect("it is there").contains("after its delete"));
+    book.ledger.given_back(ROOM, &[file]).expect("now it may");
+    assert_eq!(book.ledger.misplaced(&MemoryFiles::default()), None);
+}
+
+#[test]
+fn nothing_of_an_erased_account_is_told_to_who_asks_afterwards() {
+    let mut book = Book::new(AckLevel::Local);
+    book.post(ANN, "hi").expect("appends");
+    book.commit();
+    let page = |text: &str| {
+        let message = format!(
+            r#"{{"ev":"message","room":"{ROOM}","seq":2,"n":1,"id":"{}","from":"{ANN}","time":"1970-01-01T00:00:01.000Z"{text}}}"#,
+            MessageId([9; 16])
+        );
+        let page = format!(
+            r#"{{"ev":"history","room":"{ROOM}","events":[{message}],"covers":{{"from":2,"to":2}},"more":false}}"#
+        );
+        Item::parse(page.as_bytes()).expect("valid")
+    };
+    let asked = |issued| Asked { user: BEN, room: ROOM, issued, all: false, backward: false };
+    book.ledger.erase(ANN);
+    book.ledger.page(&page(r#","text":"hi""#), &asked(50)).expect("it is not done yet");
+    assert!(book.ledger.erased_is_gone().is_ok(), "it is not done yet");
+    book.ledger.erasure_done(ANN, 60);
+    assert!(book.ledger.page(&page(r#","text":"hi""#), &asked(70)).expect_err("said").contains("erased"));
+    assert!(book.ledger.erased_is_gone().expect_err("it stands").contains("stands"));
+    book.append(ANN, RecordKind::Delete, &Body::Delete { target: Seq(2) }).expect("deleted");
+    book.commit();
+    book.ledger.erased_is_gone().expect("taken back");
+    book.ledger.page(&page(r#","deleted":3"#), &asked(70)).expect("nothing is said");
+}
+
+#[test]
+fn who_is_banned_comes_in_by_nothing_also_when_the_ban_is_no_event_yet() {
+    let user = UserId([4; 16]);
+    let joined = |version| Body::Meta { version, event: MetaEvent::Joined { user, role: Role::Member } };
+    let mut book = Book::new(AckLevel::Local);
+    let ban = Change::Ban { user, seconds: None };
+    book.ledger.promised(ANN, ROOM, Key([8; 16]), &ban, Millis(500));
+    let told = book.append(user, RecordKind::Meta, &joined(2)).expect_err("promised");
+    assert!(told.contains("was told that it is banned"), "{told}");
+    let mut book = Book::new(AckLevel::Local);
+    let banned = MetaEvent::Banned { user, until: Millis(0), reason: String::new() };
+    book.append(ANN, RecordKind::Meta, &Body::Meta { version: 2, event: banned }).expect("banned");
+    let told = book.append(ANN, RecordKind::Meta, &joined(3)).expect_err("banned");
+    assert!(told.contains("joins and is banned"), "{told}");
 }

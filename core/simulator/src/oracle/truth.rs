@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{AckLevel, HistoryVisibility, Key, MessageId, Millis, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{
+    AckLevel, HistoryVisibility, Key, MediaId, MessageId, Millis, Role, RoomId, RoomKind, Seq, UserId,
+};
 use lynk_model::{Body, Mentions, MetaEvent, Record, RecordKind, RoomRow};
 
 /// Number of a step of the world; orders everything that happens in it.
@@ -17,7 +19,7 @@ pub(crate) type Journal = (u32, u16);
 /// What an event of a room says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
-    Message { id: MessageId, n: u64, reply_to: u64, text: String, mentions: Mentions },
+    Message { id: MessageId, n: u64, reply_to: u64, text: String, mentions: Mentions, files: Vec<MediaId> },
     Edit { target: u64, text: String, mentions: Mentions },
     Delete { target: u64 },
     Reaction { target: u64, on: bool, emoji: String },
@@ -65,14 +67,15 @@ pub(crate) struct Span {
 pub(crate) struct Settings {
     pub(crate) level: AckLevel,
     pub(crate) visibility: HistoryVisibility,
+    pub(crate) kind: RoomKind,
     pub(crate) members_max: u32,
     pub(crate) read_only: bool,
 }
 
 impl Settings {
     pub(crate) fn of(row: &RoomRow) -> Self {
-        let RoomRow { level, visibility, members_max, read_only, .. } = *row;
-        Self { level, visibility, members_max, read_only }
+        let RoomRow { level, visibility, kind, members_max, read_only, .. } = *row;
+        Self { level, visibility, kind, members_max, read_only }
     }
 }
 
@@ -83,6 +86,7 @@ pub(crate) struct Current {
     pub(crate) sender: UserId,
     pub(crate) text: String,
     pub(crate) mentions: Mentions,
+    pub(crate) files: Vec<MediaId>,
     pub(crate) edited: u64,
     pub(crate) deleted: u64,
     pub(crate) reactions: BTreeSet<(String, UserId)>,
@@ -104,8 +108,9 @@ pub(crate) struct RoomTruth {
     /// Highest seq ever told to anybody; a number is never given twice.
     pub(crate) observed_top: u64,
     pub(crate) members: BTreeMap<UserId, Vec<Span>>,
-    /// Ends of bans; 0 for never.
+    /// Ends of bans and mutes; 0 for never.
     pub(crate) bans: BTreeMap<UserId, Millis>,
+    pub(crate) mutes: BTreeMap<UserId, Millis>,
     /// Of members, and as they were of former ones.
     pub(crate) roles: BTreeMap<UserId, Role>,
     /// Number of the event that used a key.
@@ -131,6 +136,7 @@ impl RoomTruth {
             observed_top: 0,
             members: BTreeMap::new(),
             bans: BTreeMap::new(),
+            mutes: BTreeMap::new(),
             roles: BTreeMap::new(),
             keys: BTreeMap::new(),
             ever_memory: initial.level == AckLevel::Memory,
@@ -206,6 +212,7 @@ impl RoomTruth {
                 Some(Settings {
                     level: *level,
                     visibility: *visibility,
+                    kind: more.map_or(self.kind, |more| more.kind),
                     members_max: more.map_or(0, |more| more.members_max),
                     read_only: more.is_some_and(|more| more.read_only),
                 })
@@ -283,11 +290,15 @@ impl RoomTruth {
 
     /// Whether the room as its log has it allows an event.
     fn allowed(&self, sender: UserId, wall: Millis, settings: Settings, said: &Said) -> Result<(), String> {
-        if self.is_deleted() {
+        if self.is_deleted() && !matches!(said, Said::Delete { .. }) {
             return Err(format!("{}: {said:?} after the room was deleted", self.room));
         }
-        let standing = |user: &UserId| self.bans.get(user).is_some_and(|until| until.0 == 0 || wall < *until);
+        let standing = |user: &UserId| self.bans_now(*user, wall);
+        let muted = || self.mutes.get(&sender).is_some_and(|until| until.0 == 0 || wall < *until);
         match said {
+            Said::Message { .. } | Said::Edit { .. } | Said::Reaction { on: true, .. } if muted() => {
+                Err(format!("{}: {said:?} of {sender}, who is muted", self.room))
+            }
             Said::Message { .. } | Said::Edit { .. } | Said::Reaction { on: true, .. }
                 if settings.read_only && self.role(sender) == Role::Member =>
             {
@@ -310,8 +321,21 @@ impl RoomTruth {
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
-        let last = self.events.last_key_value().map(|(_, entry)| &entry.said);
+        // What erased accounts said is deleted also behind that.
+        let mut last = self.events.values().rev().filter(|e| !matches!(e.said, Said::Delete { .. }));
+        let last = last.next().map(|entry| &entry.said);
         matches!(last, Some(Said::Meta { event: MetaEvent::Deleted, .. }))
+    }
+
+    /// Whether everybody could find and join it at some time.
+    pub(crate) fn was_public(&self) -> bool {
+        let opened = |entry: &Entry| match &entry.said {
+            Said::Meta { event: MetaEvent::Settings { more: Some(more), .. }, .. } => {
+                more.kind == RoomKind::Public
+            }
+            _ => false,
+        };
+        self.kind == RoomKind::Public || self.events.values().any(opened)
     }
 
     fn role(&self, user: UserId) -> Role {
@@ -345,6 +369,12 @@ impl RoomTruth {
             }
             MetaEvent::Unbanned { user } => {
                 self.bans.remove(user);
+            }
+            MetaEvent::Muted { user, until } => {
+                self.mutes.insert(*user, *until);
+            }
+            MetaEvent::Unmuted { user } => {
+                self.mutes.remove(user);
             }
             _ => {}
         }
@@ -394,6 +424,7 @@ impl RoomTruth {
         let (kept, lost): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, entry)| survives(entry));
         self.members.clear();
         self.bans.clear();
+        self.mutes.clear();
         self.roles.clear();
         self.keys.clear();
         for (_, entry) in &kept {
@@ -447,10 +478,10 @@ impl RoomTruth {
         let mut messages: BTreeMap<u64, Current> = BTreeMap::new();
         for (seq, entry) in self.events.iter().filter(|(_, e)| counts(e)) {
             match &entry.said {
-                Said::Message { n, text, mentions, .. } => {
-                    let (text, mentions) = (text.clone(), mentions.clone());
+                Said::Message { n, text, mentions, files, .. } => {
+                    let (text, mentions, files) = (text.clone(), mentions.clone(), files.clone());
                     let current =
-                        Current { n: *n, sender: entry.sender, text, mentions, ..Current::default() };
+                        Current { n: *n, sender: entry.sender, text, mentions, files, ..Current::default() };
                     messages.insert(*seq, current);
                 }
                 Said::Edit { target, text, mentions } => {
@@ -465,6 +496,7 @@ impl RoomTruth {
                         m.deleted = *seq;
                         m.text.clear();
                         m.mentions = Mentions::default();
+                        m.files.clear();
                         m.reactions.clear();
                     }
                 }
@@ -591,8 +623,9 @@ fn said(record: &Record<'_>) -> Result<Said, String> {
     let body = Body::decode(record.head.kind, record.payload).map_err(|e| format!("a record: {e}"))?;
     Ok(match body {
         Body::Message { id, n, reply_to, text, parts } => {
+            let files = parts.media().collect();
             let (text, mentions) = (text.to_owned(), parts.into_owned().mentions);
-            Said::Message { id, n: n.0, reply_to: reply_to.0, text, mentions }
+            Said::Message { id, n: n.0, reply_to: reply_to.0, text, mentions, files }
         }
         Body::Edit { target: Seq(target), text, parts } => {
             Said::Edit { target, text: text.to_owned(), mentions: parts.into_owned().mentions }

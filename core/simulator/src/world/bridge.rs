@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use lynk_domain::{Lsn, ShardId};
 use lynk_journal::DrainStep;
 use lynk_model::memory::MemoryMessages;
-use lynk_model::port::{MessageStore, NoFiles, ready};
+use lynk_model::port::{MessageStore, ready};
 use lynk_model::{
-    MetaOutcome, PageQuery, PageReply, ReadState, Record, RequestId, RoomHead, StoreError, StoreReply,
-    StoreRequest, StoredBody, StoredEvent, execute,
+    MetaChange, MetaOutcome, PageQuery, PageReply, ReadState, Record, RequestId, RoomHead, StoreError,
+    StoreReply, StoreRequest, StoredBody, StoredEvent, execute,
 };
 
 use super::{Event, World};
@@ -122,10 +122,10 @@ impl World {
             ])
         };
         let (reply, delay) = match fate {
-            Fate::Done => (self.carry_out(&request), self.random.delay(50_000)),
+            Fate::Done => (self.carry_out(&request)?, self.random.delay(50_000)),
             Fate::Refused => (StoreReply::Failed(StoreError::Unavailable), self.random.delay(50_000)),
             Fate::DoneUnknown => {
-                let _unheard = self.carry_out(&request);
+                let _unheard = self.carry_out(&request)?;
                 (StoreReply::Failed(StoreError::Unknown), self.random.delay(300_000_000))
             }
             Fate::Lost => (StoreReply::Failed(StoreError::Unknown), self.random.delay(300_000_000)),
@@ -153,20 +153,31 @@ impl World {
         Ok(())
     }
 
-    fn carry_out(&mut self, request: &StoreRequest) -> StoreReply {
-        let Some(process) = &mut self.process else { return StoreReply::Failed(StoreError::Unavailable) };
+    fn carry_out(&mut self, request: &StoreRequest) -> Result<StoreReply, String> {
+        let Some(process) = &mut self.process else {
+            return Ok(StoreReply::Failed(StoreError::Unavailable));
+        };
         let sabotage = self.plan.sabotage;
         if sabotage == Sabotage::ForgetKeys && matches!(request, StoreRequest::FindKey { .. }) {
-            return StoreReply::Key(None);
+            return Ok(StoreReply::Key(None));
         }
         let stores = &mut self.stores;
+        if let StoreRequest::Release { room, files } = request {
+            self.ledger.given_back(*room, files)?;
+            self.account.reached.released += files.len() as u64;
+        }
         let mut reply =
-            ready(execute(request, &stores.messages, &mut stores.rooms, &mut process.reader, &NoFiles));
+            ready(execute(request, &stores.messages, &mut stores.rooms, &mut process.reader, &stores.files));
         match (request, &mut reply) {
             (StoreRequest::Apply(tx), StoreReply::Applied(outcome)) => {
                 if let MetaOutcome::Applied { .. } = **outcome {
-                    self.ledger.transaction(tx);
+                    self.ledger.transaction(tx)?;
+                    self.reach(&tx.change);
                 }
+            }
+            (StoreRequest::Clear { room, user, seq, .. }, StoreReply::Cleared(true)) => {
+                self.ledger.clear(*room, *user, seq.0);
+                self.account.reached.cleared += 1;
             }
             (_, StoreReply::NotUnread { own, .. }) if sabotage == Sabotage::MiscountUnread => *own += 1,
             (StoreRequest::Page { query, .. }, StoreReply::Page(page)) if sabotage == Sabotage::Resurrect => {
@@ -174,7 +185,18 @@ impl World {
             }
             _ => {}
         }
-        reply
+        Ok(reply)
+    }
+
+    /// Counts what a quiet run does not come to.
+    fn reach(&mut self, change: &MetaChange) {
+        let reached = &mut self.account.reached;
+        match change {
+            MetaChange::Enter { .. } => reached.entered += 1,
+            MetaChange::Accept { .. } | MetaChange::Decline { .. } => reached.decided += 1,
+            MetaChange::Resolve(_) => reached.resolved += 1,
+            _ => {}
+        }
     }
 
     /// Puts deleted text back into a page.
@@ -258,7 +280,10 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Blocks { .. }
             | StoreRequest::Relations { .. }
             | StoreRequest::Hidden { .. }
+            | StoreRequest::List { .. }
             | StoreRequest::Clear { .. }
+            | StoreRequest::Attach { .. }
+            | StoreRequest::Release { .. }
             | StoreRequest::FindOld { .. }
     )
 }

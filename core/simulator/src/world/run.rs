@@ -55,9 +55,11 @@ impl World {
             .iter()
             .map(|client| match client {
                 Client::Device(device) => device.sign_ins,
-                Client::Rogue(_) | Client::Caller(_) => 0,
+                Client::Rogue(_) | Client::Caller(_) | Client::Eraser(_) => 0,
             })
             .sum();
+        let done = |client: &&Client| matches!(client, Client::Eraser(eraser) if !eraser.unfinished());
+        self.account.reached.erased += self.clients.iter().filter(done).count() as u64;
         Ok(self.account)
     }
 
@@ -129,6 +131,7 @@ impl World {
         put(faults.process.crashes, &|world, at| world.at(at, Event::Fault(Fault::Crash)));
         put(faults.process.drains, &|world, at| world.at(at, Event::Fault(Fault::Drain)));
         put(faults.process.clock_jumps, &|world, at| world.at(at, Event::Fault(Fault::Clock)));
+        put(faults.process.days, &|world, at| world.at(at, Event::Fault(Fault::Day)));
         put(faults.disk.full_times, &|world, at| {
             world.at(at, Event::Fault(Fault::DiskFull(true)));
             let long = world.random.delay(150_000_000);
@@ -164,6 +167,10 @@ impl World {
                 let most = faults.process.clock_jump_millis;
                 let jump = self.random.between(0, 2 * most) as i64 - most as i64;
                 self.wall_shift += jump;
+                Ok(())
+            }
+            Fault::Day => {
+                self.wall_shift += self.random.between(20 * 3_600_000, 40 * 3_600_000) as i64;
                 Ok(())
             }
             Fault::DiskFull(full) => {
@@ -231,6 +238,7 @@ impl World {
             server_wall: self.server_wall(),
             step: self.step,
             ledger: &mut self.ledger,
+            files: &self.stores.files,
             directory: &mut self.directory,
             network: &mut self.network,
             tokens: &mut self.tokens,
@@ -253,6 +261,11 @@ impl World {
             {
                 return Some(format!("caller {} waits", caller.user));
             }
+            if let Client::Eraser(eraser) = client
+                && eraser.unfinished()
+            {
+                return Some(format!("the erasure of {} is not finished", eraser.user));
+            }
         }
         // Records of rooms at level `memory` are shown before they are written.
         let written = |p: &super::Process| p.shards.iter().flatten().all(|shard| shard.writer.is_idle());
@@ -261,6 +274,11 @@ impl World {
         }
         if !self.drained_all() {
             return Some("records are not drained".to_owned());
+        }
+        if self.still
+            && let Some(what) = self.ledger.misplaced(&self.stores.files)
+        {
+            return Some(what);
         }
         let idle = self.process.as_ref().is_some_and(|p| p.bridge.is_idle());
         (!idle).then(|| "store requests are open".to_owned())
@@ -283,6 +301,7 @@ impl World {
             // An owner repeats what the store did not take within a second.
             if self.unfinished().is_none() && self.ledger.unkept(None).is_none() {
                 self.still = false;
+                self.ledger.erased_is_gone()?;
                 return self.stored_rows_are_true();
             }
             for client in 0..self.clients.len() {

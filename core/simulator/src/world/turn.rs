@@ -468,10 +468,11 @@ impl World {
     /// Gives the answer to a request to whoever made it.
     fn answer_call(&mut self, client: usize, frame: &Frame) -> Result<(), String> {
         let item = self.parsed.item(frame.payload())?;
-        let Some(Client::Caller(caller)) = self.clients.get_mut(client) else {
-            return Err("an answer in a slot that nobody has".to_owned());
-        };
-        caller.answer(item);
+        match self.clients.get_mut(client) {
+            Some(Client::Caller(caller)) => caller.answer(item),
+            Some(Client::Eraser(eraser)) => eraser.answer(item),
+            _ => return Err("an answer in a slot that nobody has".to_owned()),
+        }
         let delay = self.random.delay(60_000);
         self.wake_client(client, self.now + delay);
         Ok(())
