@@ -142,6 +142,29 @@ impl Directory {
         Ok(())
     }
 
+    /// Ids of the blobs that lie in the directory of a first byte, also of those of which only a variant is there; each once.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn ids(&self, first: u8) -> Result<Vec<MediaId>, BlobError> {
+        let hex = data_encoding::HEXLOWER.encode(&[first]);
+        let entries = match fs::read_dir(self.root.join(&hex)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            // What has another name was not put there by this.
+            let stem = name.to_str().and_then(|name| name.split('.').next()).unwrap_or_default();
+            let bytes = data_encoding::HEXLOWER.decode(format!("{hex}{stem}").as_bytes()).ok();
+            ids.extend(bytes.and_then(|bytes| bytes.try_into().ok()).map(MediaId));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
     /// Opens a blob for reading from `from`, `length` bytes at most.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub(crate) enum Swept {
     Doomed,
     Emptied,
     Forgotten,
+    /// Bytes of which there was no row.
+    Lost,
 }
 
 /// Which way bytes go. The order is that of the metric's label.
@@ -48,7 +50,8 @@ pub struct MediaCounts {
     bytes: [AtomicU64; 2],
     open: [AtomicU64; 2],
     links_refused: AtomicU64,
-    swept: [AtomicU64; 3],
+    swept: [AtomicU64; 4],
+    deferred: AtomicU64,
     /// The store of rows.
     pub store: Health,
     /// The disk of bytes, and what looks at them.
@@ -92,8 +95,18 @@ impl MediaCounts {
         self.links_refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn deferred(&self) {
+        self.deferred.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn swept(&self, step: Swept, count: u64) {
         self.swept[step as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Files of which a step was done.
+    #[cfg(test)]
+    pub(crate) fn swept_so_far(&self, step: Swept) -> u64 {
+        self.swept[step as usize].load(Ordering::Relaxed)
     }
 
     /// Notes how a call of the store ended.
@@ -157,6 +170,7 @@ impl MediaCounts {
             }
         }
         snapshot.add(Metric::MediaRefusedLinks, self.links_refused.load(Ordering::Relaxed));
+        snapshot.add(Metric::MediaDeferred, self.deferred.load(Ordering::Relaxed));
         let degraded =
             [&self.store, &self.files].into_iter().any(|health| health.report().degraded.is_some());
         snapshot.add(Metric::MediaDegraded, u64::from(degraded));

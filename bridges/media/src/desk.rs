@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use lynk_domain::{MediaId, Millis, UserId};
+use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
 use lynk_model::port::{LastFault, MediaStore};
@@ -31,10 +31,15 @@ pub(crate) trait Rows {
     fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError>;
     fn usage(&mut self, owner: UserId, now: Millis) -> Result<Usage, StoreError>;
     fn find(&mut self, id: MediaId) -> Result<Option<Media>, StoreError>;
+    fn find_all(&mut self, ids: &[MediaId]) -> Result<Vec<Media>, StoreError>;
     fn of_owner(&mut self, owner: UserId, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError>;
     fn settle(&mut self, id: MediaId, settled: &Settled, now: Millis) -> Result<Option<Media>, StoreError>;
     fn attach(&mut self, attach: &Attach) -> Result<AttachOutcome, StoreError>;
     fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError>;
+    fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError>;
+    fn has_files(&mut self, room: RoomId) -> Result<bool, StoreError>;
+    fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError>;
+    fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError>;
     fn doom_orphans(&mut self, pending: Millis, unused: Millis, now: Millis) -> Result<u32, StoreError>;
     fn scanning(&mut self, before: Millis, limit: u32) -> Result<Vec<Media>, StoreError>;
     fn doomed(&mut self, limit: u32) -> Result<Vec<Media>, StoreError>;
@@ -71,6 +76,10 @@ impl<S: MediaStore + LastFault> Rows for Stored<S> {
         self.run(async |store| Ok(store.media(&[id]).await?.pop()))
     }
 
+    fn find_all(&mut self, ids: &[MediaId]) -> Result<Vec<Media>, StoreError> {
+        self.run(async |store| store.media(ids).await)
+    }
+
     fn of_owner(&mut self, owner: UserId, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
         self.run(async |store| store.of_owner(owner, after, limit).await)
     }
@@ -85,6 +94,22 @@ impl<S: MediaStore + LastFault> Rows for Stored<S> {
 
     fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError> {
         self.run(async |store| store.release(ids, now).await)
+    }
+
+    fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
+        self.run(async |store| store.release_room(room, now).await)
+    }
+
+    fn has_files(&mut self, room: RoomId) -> Result<bool, StoreError> {
+        self.run(async |store| store.has_files(room).await)
+    }
+
+    fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError> {
+        self.run(async |store| store.leave(room, ids, to).await)
+    }
+
+    fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
+        self.run(async |store| store.release_left(room, floor, now).await)
     }
 
     fn doom_orphans(&mut self, pending: Millis, unused: Millis, now: Millis) -> Result<u32, StoreError> {

@@ -2,23 +2,39 @@
 //!
 //! Thread: that which answers store requests; it waits for the answer of the store's thread without blocking.
 
+use std::sync::Arc;
+
 use lynk_api::Clock;
-use lynk_domain::{Key, MediaId, RoomId, UserId};
-use lynk_model::media::{Attach, AttachOutcome, Media, NotAttached, Purpose};
+use lynk_domain::{Key, MediaId, RoomId, Seq, UserId};
+use lynk_model::media::{Attach, AttachOutcome, MEDIA_BATCH_MAX, Media, NotAttached, Purpose};
 use lynk_model::port::{Files, FilesAnswer};
 use lynk_model::{AttachRefusal, Attachment, StoreError};
 
-use crate::desk::{Desk, Unasked};
+use crate::counts::MediaCounts;
+use crate::desk::{Desk, Rows, Unasked};
 
 /// [`Files`] by the thread of the store.
 pub struct MediaFiles {
     desk: Desk,
     clock: Clock,
+    counts: Arc<MediaCounts>,
 }
 
 impl MediaFiles {
-    pub(crate) fn new(desk: Desk, clock: Clock) -> Self {
-        Self { desk, clock }
+    pub(crate) fn new(desk: Desk, clock: Clock, counts: Arc<MediaCounts>) -> Self {
+        Self { desk, clock, counts }
+    }
+
+    /// Asks for something on the way of files to their end. What is not done is counted: it is asked for again.
+    async fn ending<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut dyn Rows) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let answer = self.desk.ask(ask).await.map_err(store_error);
+        if answer.is_err() {
+            self.counts.deferred();
+        }
+        answer
     }
 }
 
@@ -63,8 +79,31 @@ impl Files for MediaFiles {
 
     fn release<'a>(&'a self, _: RoomId, files: &'a [MediaId]) -> FilesAnswer<'a, ()> {
         let (files, now) = (files.to_vec(), (self.clock)().wall);
+        Box::pin(async move { self.ending(move |rows| rows.release(&files, now)).await.map(drop) })
+    }
+
+    fn has_files(&self, room: RoomId) -> FilesAnswer<'_, bool> {
+        Box::pin(self.ending(move |rows| rows.has_files(room)))
+    }
+
+    fn leave<'a>(&'a self, room: RoomId, files: &'a [MediaId], to: Seq) -> FilesAnswer<'a, ()> {
+        let files = files.to_vec();
+        Box::pin(self.ending(move |rows| rows.leave(room, &files, to)))
+    }
+
+    fn passed(&self, room: RoomId, floor: Seq) -> FilesAnswer<'_, ()> {
+        let now = (self.clock)().wall;
         Box::pin(async move {
-            self.desk.ask(move |rows| rows.release(&files, now)).await.map(drop).map_err(store_error)
+            while self.ending(move |rows| rows.release_left(room, floor, now)).await? == MEDIA_BATCH_MAX {}
+            Ok(())
+        })
+    }
+
+    fn end(&self, room: RoomId) -> FilesAnswer<'_, ()> {
+        let now = (self.clock)().wall;
+        Box::pin(async move {
+            while self.ending(move |rows| rows.release_room(room, now)).await? == MEDIA_BATCH_MAX {}
+            Ok(())
         })
     }
 }

@@ -117,6 +117,7 @@ fn announced(shared: &Shared, caller: &Caller, body: Announce) -> Answer<Media> 
         created: now,
         changed: now,
         attached: None,
+        leaves: None,
         emptied: false,
     })
 }

@@ -18,6 +18,7 @@ mod download;
 mod files;
 mod handlers;
 mod look;
+mod lost;
 mod operations;
 mod options;
 mod rights;
@@ -45,6 +46,7 @@ use tokio::sync::Semaphore;
 
 use crate::desk::{Desk, Stored};
 use crate::look::{Looker, Looks};
+use crate::lost::Lost;
 use crate::options::DISK_THREADS;
 use crate::sweep::Sweeper;
 
@@ -178,6 +180,7 @@ impl MediaBridge {
             counts: Arc::clone(&counts),
             clock: Arc::clone(&clock),
             first: true,
+            lost: Some(Lost::default()),
         };
         let mut rows = Stored { store, runtime, counts: Arc::clone(&counts) };
         let thread = spawn("media", move |_| queue.run(&mut rows, every, |rows| sweeper.sweep(rows)))?;
@@ -206,7 +209,8 @@ impl MediaBridge {
     /// Files as messages carry them.
     #[must_use]
     pub fn files(&self) -> MediaFiles {
-        MediaFiles::new(self.shared.desk.clone(), Arc::clone(&self.shared.clock))
+        let Shared { desk, clock, counts, .. } = &*self.shared;
+        MediaFiles::new(desk.clone(), Arc::clone(clock), Arc::clone(counts))
     }
 
     /// What is counted.

@@ -1,5 +1,5 @@
 //! The sweeper: what nobody finished or used is doomed, what is doomed or refused loses its bytes, rows that say nothing any more are forgotten, and
-//! what was not looked at is looked at again.
+//! what was not looked at is looked at again. After a start, bytes of which no row tells go ([`Lost`]).
 //!
 //! Thread: `media`, between two operations. Bytes go before their row says so: a crash in between makes the next sweep do it again. Limits: some
 //! batches a sweep, so that operations get their turn. What can fail: the store and the disk; the next sweep goes on.
@@ -14,6 +14,7 @@ use lynk_model::StoreError;
 use crate::counts::{MediaCounts, Swept};
 use crate::desk::Rows;
 use crate::look::Looks;
+use crate::lost::Lost;
 use crate::options::{LOOK_AGAIN_MILLIS, MediaOptions, SWEEP_FILES};
 
 /// Batches of each kind in one sweep.
@@ -28,6 +29,8 @@ pub(crate) struct Sweeper {
     pub(crate) clock: Clock,
     /// Whether it is the first since the start: nothing is looked at yet.
     pub(crate) first: bool,
+    /// The look for bytes without a row, until it is over.
+    pub(crate) lost: Option<Lost>,
 }
 
 impl Sweeper {
@@ -60,7 +63,13 @@ impl Sweeper {
             rows.emptied(&gone)?;
             self.counts.swept(Swept::Emptied, gone.len() as u64);
         }
-        self.until_none(Swept::Forgotten, || rows.forget(now))
+        self.until_none(Swept::Forgotten, || rows.forget(now))?;
+        if let Some(lost) = &mut self.lost
+            && lost.look(rows, &self.directory, &self.counts)?
+        {
+            self.lost = None;
+        }
+        Ok(())
     }
 
     fn until_none(

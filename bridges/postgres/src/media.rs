@@ -9,7 +9,7 @@ mod rows;
 
 pub use copy::MediaSnapshot;
 
-use lynk_domain::{MediaId, Millis, RoomId, UserId};
+use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
 use lynk_model::port::{LastFault, MediaStore, StoreFault};
@@ -89,13 +89,20 @@ impl MediaStore for PostgresMedia {
         self.database.noted(rows::release(&self.database, ids, now).await)
     }
 
-    async fn release_room(
-        &mut self,
-        room: RoomId,
-        before: Option<Millis>,
-        now: Millis,
-    ) -> Result<u32, StoreError> {
-        self.database.noted(rows::release_room(&self.database, room, before, now).await)
+    async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
+        self.database.noted(rows::release_room(&self.database, room, now).await)
+    }
+
+    async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {
+        self.database.noted(rows::has_files(&self.database, room).await)
+    }
+
+    async fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError> {
+        self.database.noted(rows::leave(&self.database, room, ids, to).await)
+    }
+
+    async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
+        self.database.noted(rows::release_left(&self.database, room, floor, now).await)
     }
 
     async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {

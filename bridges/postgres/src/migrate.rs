@@ -112,6 +112,12 @@ pub const STEPS: &[Step] = &[
         oldest: 14,
         sql: include_str!("../steps/0015_moderation.sql"),
     },
+    Step {
+        version: 16,
+        name: "files leave with messages",
+        oldest: 15,
+        sql: include_str!("../steps/0016_media_leaves.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

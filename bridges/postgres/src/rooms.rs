@@ -178,6 +178,10 @@ impl RoomStore for PostgresRooms {
         self.database.noted(load::retained(&self.database, every, after, limit).await)
     }
 
+    async fn ending(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.database.noted(load::ending(&self.database, after, limit).await)
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.database.noted(load::may_see(&self.database, watcher, user).await)
     }

@@ -94,7 +94,10 @@ impl Needs {
             | StoreRequest::Apply(_)
             | StoreRequest::Confirm { .. } => (false, true),
             // Whoever keeps files has a health of its own.
-            StoreRequest::Attach { .. } | StoreRequest::Release { .. } => (false, false),
+            StoreRequest::Attach { .. }
+            | StoreRequest::Release { .. }
+            | StoreRequest::Passed { .. }
+            | StoreRequest::EndFiles { .. } => (false, false),
         };
         Self { messages, rooms }
     }

@@ -75,7 +75,7 @@ const LOOK_OUTCOMES: Label = Label {
 const DIRECTIONS: Label = Label { name: "direction", values: &["in", "out"] };
 
 /// What is done with files that nobody needs.
-const SWEPT: Label = Label { name: "step", values: &["doomed", "emptied", "forgotten"] };
+const SWEPT: Label = Label { name: "step", values: &["doomed", "emptied", "forgotten", "lost"] };
 
 const COMPUTE_OUTCOMES: Label = Label { name: "outcome", values: &["done", "busy"] };
 
@@ -481,7 +481,8 @@ catalogue! {
     MediaBytes Counter "lynk_media_bytes_total" by DIRECTIONS: "Bytes of files that came and went over HTTP.";
     MediaOpen Gauge "lynk_media_transfers_open" by DIRECTIONS: "Files that are being received and sent.";
     MediaRefusedLinks Counter "lynk_media_links_refused_total": "Links to files that were changed, had ended, or whose holder may not use them any more.";
-    MediaSwept Counter "lynk_media_swept_total" by SWEPT: "Files that nobody needs any more, by what was done: doomed, bytes removed, row forgotten.";
+    MediaSwept Counter "lynk_media_swept_total" by SWEPT: "Files that nobody needs any more, by what was done: doomed, bytes removed, row forgotten; lost: bytes removed of which there was no row.";
+    MediaDeferred Counter "lynk_media_ends_deferred_total": "Steps towards the end of files of removed messages and deleted rooms that the store of media did not take; they are tried again.";
     MediaDegraded Gauge "lynk_media_degraded": "1 while the store of media or the disk of files fails.";
     RedisCalls Counter "lynk_redis_calls_total" by REDIS_OUTCOMES:
         "Calls to Redis, by what became of them; away: not sent because Redis was; unknown: sent, and no answer came; shed: no room.";

@@ -13,7 +13,7 @@ mod schema;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use lynk_domain::{MediaId, Millis, RoomId, UserId};
+use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
 use lynk_model::port::{LastFault, MediaStore, StoreFault};
@@ -108,13 +108,22 @@ impl MediaStore for MediaTable {
         self.noted(result)
     }
 
-    async fn release_room(
-        &mut self,
-        room: RoomId,
-        before: Option<Millis>,
-        now: Millis,
-    ) -> Result<u32, StoreError> {
-        let result = rows::release_room(&mut self.connection, room, before, now);
+    async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
+        let result = rows::release_room(&mut self.connection, room, now);
+        self.noted(result)
+    }
+
+    async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {
+        self.noted(rows::has_files(&self.connection, room))
+    }
+
+    async fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError> {
+        let result = rows::leave(&mut self.connection, room, ids, to);
+        self.noted(result)
+    }
+
+    async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
+        let result = rows::release_left(&mut self.connection, room, floor, now);
         self.noted(result)
     }
 

@@ -196,6 +196,10 @@ impl RoomStore for Rooms {
         self.noted(load::retained(&self.connection(), every, after, limit))
     }
 
+    async fn ending(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.noted(load::ending(&self.connection(), after, limit))
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.noted(load::may_see(&self.connection(), watcher, user))
     }

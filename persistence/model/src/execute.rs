@@ -3,16 +3,19 @@
 //! Thread: a bridge, or the simulator's. Holds no state. Records are read before the store, see
 //! [`Overlay`]. What can fail: whatever the ports report; the reply then is [`StoreReply::Failed`].
 
+mod old;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{Key, Lsn, MessageId, Millis, Ordinal, RoomId, Seq, UserId, shard_of_room};
+use lynk_domain::{Key, MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 
 use crate::port::{Files, MessageStore, NotUnread, RecordSource, RoomStore};
 use crate::{
     Body, BodyError, FoundKey, LoadedRoom, MENTIONS_COUNTED_MAX, MetaTransaction, Overlay, OwnedRecord,
-    PageQuery, PageReply, RecordAt, SourceId, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent,
-    fold_name,
+    PageQuery, PageReply, RecordAt, StoreError, StoreReply, StoreRequest, StoredBody, StoredEvent, fold_name,
 };
+
+pub use old::kept_since;
 
 /// Mentions that are read at a time.
 const MENTIONS_READ: u32 = 256;
@@ -102,7 +105,7 @@ where
             let cursor_n = next.map_or(*top_n, |(_, n)| Ordinal(n.0.saturating_sub(1)));
             StoreReply::NotUnread { own, deleted, cursor_n, mentions }
         }
-        StoreRequest::FindOld { .. } => find_old(request, messages, rooms).await?,
+        StoreRequest::FindOld { .. } => old::find_old(request, messages, rooms, files).await?,
         StoreRequest::Memberships { user, after, limit } => {
             StoreReply::Memberships(rooms.memberships(*user, *after, *limit).await?)
         }
@@ -131,6 +134,14 @@ where
         }
         StoreRequest::Release { room, files: ids } => {
             files.release(*room, ids).await?;
+            StoreReply::Released
+        }
+        StoreRequest::Passed { room, floor } => {
+            files.passed(*room, *floor).await?;
+            StoreReply::Released
+        }
+        StoreRequest::EndFiles { room } => {
+            files.end(*room).await?;
             StoreReply::Released
         }
         StoreRequest::Note { room, act } => {
@@ -335,66 +346,6 @@ async fn find_intents<M: MessageStore>(
         }
     }
     Ok(open)
-}
-
-/// [`StoreRequest::FindOld`]: a look at each room's first message; where that is old, a search for the last that is.
-async fn find_old<M: MessageStore, R: RoomStore>(
-    request: &StoreRequest,
-    messages: &M,
-    rooms: &R,
-) -> Result<StoreReply, StoreError> {
-    let StoreRequest::FindOld { after, limit, now, life, shard, shards } = *request else {
-        return Err(StoreError::Corrupt);
-    };
-    let page = rooms.retained(life > 0, after, limit).await?;
-    let next = page.last().map(|(room, _)| *room).filter(|_| page.len() >= limit as usize);
-    let mut found = Vec::new();
-    for (room, days) in page.into_iter().filter(|(room, _)| shard_of_room(*room, shards) == shard) {
-        let own = u64::from(days).saturating_mul(24 * 60 * 60 * 1_000);
-        let shorter = if own == 0 || life > 0 && life < own { life } else { own };
-        let Some(since) = kept_since(now, shorter) else { continue };
-        let head = messages.head(room).await?;
-        match last_before(messages, room, since, (head.floor.next(), head.top)).await {
-            Ok(Some(seq)) => found.push((room, seq)),
-            // What cannot be read is not removed, and keeps no other room from it.
-            Ok(None) | Err(StoreError::Corrupt) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(StoreReply::Old { found, next })
-}
-
-/// The last message of a range that is older than a time; `None` when the first one is not.
-async fn last_before<M: MessageStore>(
-    messages: &M,
-    room: RoomId,
-    at: Millis,
-    (from, to): (Seq, Seq),
-) -> Result<Option<Seq>, StoreError> {
-    if from > to {
-        return Ok(None);
-    }
-    let first = first_message(messages, &mut Unread, room, (from, to), &[]).await?;
-    let Some((first, _)) = first.filter(|(_, wall)| *wall < at) else { return Ok(None) };
-    let reply = find_time(messages, &mut Unread, room, at, (first, to), &[]).await?;
-    Ok(if let StoreReply::Time { after, .. } = reply { Some(after) } else { None })
-}
-
-/// No journals: what is old has long been drained.
-struct Unread;
-
-impl RecordSource for Unread {
-    fn read(&mut self, _: SourceId, _: Lsn) -> Result<Option<OwnedRecord>, StoreError> {
-        Ok(None)
-    }
-}
-
-/// From when on messages are kept that are kept for `life` milliseconds, 0 for ever. It moves on in steps, so that a busy room is not
-/// cut with every look at it: of the 24th part of that time, an hour at most.
-#[must_use]
-pub fn kept_since(now: Millis, life: u64) -> Option<Millis> {
-    let step = (life / 24).clamp(1, 60 * 60 * 1_000);
-    (life > 0).then(|| Millis(now.0.saturating_sub(life) / step * step))
 }
 
 /// Searches by halves: each step looks at the first message behind the middle of what is left.

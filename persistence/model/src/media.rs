@@ -3,7 +3,7 @@
 //! Thread: any. Pure. Invariants: a file goes from [`MediaState::Pending`] forward only; what is attached was ready; a row outlives its
 //! bytes, so that nothing lies in a blob store that no row names. Limits: those below. What can fail: nothing here.
 
-use lynk_domain::{Key, MediaId, Millis, RoomId, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 
 /// Files that one call attaches, at most: those of a message.
 pub const ATTACHED_MAX: usize = 10;
@@ -168,6 +168,8 @@ pub struct Media {
     pub changed: Millis,
     /// To what it is attached.
     pub attached: Option<Attached>,
+    /// Its message is at or below this seq of its room, where all are about to be removed: noted before they are.
+    pub leaves: Option<Seq>,
     /// Whether its bytes are gone: the row stays until its day of uploads is over.
     pub emptied: bool,
 }

@@ -369,6 +369,12 @@ pub trait RoomStore {
         limit: u32,
     ) -> Result<Vec<(RoomId, u32)>, StoreError>;
 
+    /// A page of deleted rooms after `after` (nil for the start), ordered by id, whose last event is not confirmed.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn ending(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError>;
+
     /// Whether `watcher` may see whether `user` is online: `user` does not hide it, both are members of a room, and neither
     /// blocks the other. A 1:1 that `watcher` opened does not count, or anybody could make one to see it.
     ///

@@ -110,7 +110,8 @@ pub enum StoreRequest {
         /// Records after the cursor that the store may not have yet.
         undrained: Vec<RecordAt>,
     },
-    /// Rooms of a shard whose first messages are older than messages are kept.
+    /// Rooms of a shard whose first messages are older than messages are kept. Files of those messages are noted to leave with them, and
+    /// those of messages that are removed already, and of rooms that are deleted, are over.
     FindOld {
         /// Rooms after this one; nil for the start.
         after: RoomId,
@@ -204,6 +205,18 @@ pub enum StoreRequest {
         room: RoomId,
         /// Which.
         files: Vec<MediaId>,
+    },
+    /// Messages of a room up to here are removed: files that were noted to leave with them are over.
+    Passed {
+        /// The room.
+        room: RoomId,
+        /// The last message that is removed.
+        floor: Seq,
+    },
+    /// A room is deleted: its files are over.
+    EndFiles {
+        /// The room.
+        room: RoomId,
     },
     /// Keep what a moderator did without a metadata command.
     Note {
@@ -469,7 +482,7 @@ pub enum StoreReply {
     Cleared(bool),
     /// To `Attach`: what they are, in the order asked for, or why they cannot be.
     Attached(Result<Vec<Attachment>, AttachRefusal>),
-    /// To `Release`.
+    /// To `Release`, `Passed` and `EndFiles`.
     Released,
     /// To `Note`.
     Noted,

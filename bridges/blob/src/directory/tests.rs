@@ -94,6 +94,22 @@ fn what_a_dead_process_left_goes_with_the_next_start_and_the_rest_stays() {
 }
 
 #[test]
+fn blobs_are_listed_by_their_first_byte() {
+    let (temp, blobs) = opened();
+    assert_eq!(blobs.ids(1).expect("listed"), []);
+    put(&blobs, id(1), 0, b"whole");
+    put(&blobs, id(1), 2, b"small");
+    let mut last = [1; 16];
+    last[15] = 9;
+    put(&blobs, MediaId(last), 1, b"left over");
+    put(&blobs, id(2), 0, b"other");
+    let below = temp.path().join("blobs/01");
+    fs::write(below.join("readme.txt"), "not a blob").expect("writes");
+    assert_eq!(blobs.ids(1).expect("listed"), [id(1), MediaId(last)]);
+    assert_eq!(blobs.ids(2).expect("listed"), [id(2)]);
+}
+
+#[test]
 fn nobody_else_may_read_blobs() {
     let (_temp, blobs) = opened();
     put(&blobs, id(1), 0, b"secret");

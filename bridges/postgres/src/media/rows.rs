@@ -3,7 +3,7 @@
 //! Thread: the bridge's. A row that is changed by what it says is locked first (`FOR UPDATE`), several in the order of their ids; those that are
 //! doomed or forgotten in passing leave out what others have locked.
 
-use lynk_domain::{Key, MediaId, Millis, RoomId, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::media::{
     Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaFacts, MediaState, Purpose, Quota,
     Settled, UPLOADS_WINDOW_MILLIS, Usage,
@@ -17,7 +17,7 @@ use crate::locks::{Locks, Of, TAKE};
 
 pub(super) const MEDIA: &str =
     "id, owner, room, purpose, name, kind, bytes, width, height, thumbnails, state, created, changed,
-    attached_key, attached_at, emptied";
+    attached_key, attached_at, emptied, leaves";
 
 const BATCH: i64 = MEDIA_BATCH_MAX as i64;
 
@@ -43,6 +43,7 @@ pub(super) fn media(row: &Row) -> Result<Media, Fault> {
         created: Millis(number(row, 11)?),
         changed: Millis(number(row, 12)?),
         attached,
+        leaves: get::<Option<i64>>(row, 16)?.map(|to| Seq(to.cast_unsigned())),
         emptied: get(row, 15)?,
     })
 }
@@ -58,11 +59,12 @@ async fn all(session: &Session, sql: &str, params: Params<'_>) -> Result<Vec<Med
 pub(super) async fn put(session: &Session, media: &Media) -> Result<(), Fault> {
     let sql = format!(
         "INSERT INTO media.media ({MEDIA})
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, room = excluded.room, purpose = excluded.purpose,
             name = excluded.name, kind = excluded.kind, bytes = excluded.bytes, width = excluded.width, height = excluded.height,
             thumbnails = excluded.thumbnails, state = excluded.state, created = excluded.created, changed = excluded.changed,
-            attached_key = excluded.attached_key, attached_at = excluded.attached_at, emptied = excluded.emptied"
+            attached_key = excluded.attached_key, attached_at = excluded.attached_at, emptied = excluded.emptied,
+            leaves = excluded.leaves"
     );
     let facts = &media.facts;
     session
@@ -85,6 +87,7 @@ pub(super) async fn put(session: &Session, media: &Media) -> Result<(), Fault> {
                 &media.attached.map(|attached| uuid(attached.key.0)),
                 &media.attached.map(|attached| bits(attached.at.0)),
                 &media.emptied,
+                &media.leaves.map(|to| bits(to.0)),
             ],
         )
         .await?;
@@ -211,23 +214,36 @@ fn doom(of: &str) -> String {
     )
 }
 
-pub(super) async fn release_room(
-    database: &Database,
-    room: RoomId,
-    before: Option<Millis>,
-    now: Millis,
-) -> Result<u32, Fault> {
+pub(super) async fn release_room(database: &Database, room: RoomId, now: Millis) -> Result<u32, Fault> {
     if room.is_nil() {
         return Ok(0);
     }
-    let (now, room) = (bits(now.0), uuid(room.0));
-    match before {
-        None => change(database, &doom("room = $3"), &[&now, &BATCH, &room]).await,
-        Some(before) => {
-            let sql = doom("room = $3 AND purpose = 1 AND attached_at < $4");
-            change(database, &sql, &[&now, &BATCH, &room, &bits(before.0)]).await
-        }
-    }
+    change(database, &doom("room = $3"), &[&bits(now.0), &BATCH, &uuid(room.0)]).await
+}
+
+pub(super) async fn has_files(database: &Database, room: RoomId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM media.media
+        WHERE room = $1 AND state < 4 AND purpose = 1 AND attached_at IS NOT NULL AND leaves IS NULL LIMIT 1";
+    let room = uuid(room.0);
+    Ok(database.read(async |session| session.row(sql, &[&room]).await).await?.is_some())
+}
+
+pub(super) async fn leave(database: &Database, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| uuid(id.0)).collect();
+    let sql = "UPDATE media.media SET leaves = $3 WHERE id IN (
+        SELECT id FROM media.media WHERE id = ANY ($1) AND room = $2 AND state < 4 AND purpose = 1
+            AND attached_at IS NOT NULL AND leaves IS NULL ORDER BY id FOR UPDATE)";
+    change(database, sql, &[&ids, &uuid(room.0), &bits(to.0)]).await.map(drop)
+}
+
+pub(super) async fn release_left(
+    database: &Database,
+    room: RoomId,
+    floor: Seq,
+    now: Millis,
+) -> Result<u32, Fault> {
+    let sql = doom("room = $3 AND leaves IS NOT NULL AND leaves <= $4");
+    change(database, &sql, &[&bits(now.0), &BATCH, &uuid(room.0), &bits(floor.0)]).await
 }
 
 pub(super) async fn release_owner(database: &Database, owner: UserId, now: Millis) -> Result<u32, Fault> {

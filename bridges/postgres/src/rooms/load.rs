@@ -313,6 +313,15 @@ pub(super) async fn retained(
     all(&rows, |row| Ok((RoomId(id(row, 0)?), small(row, 1)?)))
 }
 
+/// There are few rows in the outbox, and hardly ever one of a deleted room.
+pub(super) async fn ending(database: &Database, after: RoomId, limit: u32) -> Result<Vec<RoomId>, Fault> {
+    let sql = "SELECT DISTINCT o.room FROM rooms.outbox o JOIN rooms.rooms r ON r.room = o.room
+        WHERE o.room > $1 AND r.deleted > 0 ORDER BY o.room LIMIT $2";
+    let (after, limit) = (uuid(after.0), i64::from(limit));
+    let rows = database.read(async |session| session.rows(sql, &[&after, &limit]).await).await?;
+    all(&rows, |row| Ok(RoomId(id(row, 0)?)))
+}
+
 pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (

@@ -334,6 +334,9 @@ impl RoomStore for Waiting<PostgresRooms> {
     ) -> Result<Vec<(RoomId, u32)>, StoreError> {
         self.wait(self.store.retained(every, after, limit))
     }
+    async fn ending(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        self.wait(self.store.ending(after, limit))
+    }
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         self.wait(self.store.may_see(watcher, user))
     }
@@ -765,13 +768,17 @@ impl MediaStore for Waiting<PostgresMedia> {
     async fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError> {
         self.runtime.block_on(self.store.release(ids, now))
     }
-    async fn release_room(
-        &mut self,
-        room: RoomId,
-        before: Option<Millis>,
-        now: Millis,
-    ) -> Result<u32, StoreError> {
-        self.runtime.block_on(self.store.release_room(room, before, now))
+    async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
+        self.runtime.block_on(self.store.release_room(room, now))
+    }
+    async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {
+        self.wait(self.store.has_files(room))
+    }
+    async fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError> {
+        self.runtime.block_on(self.store.leave(room, ids, to))
+    }
+    async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
+        self.runtime.block_on(self.store.release_left(room, floor, now))
     }
     async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {
         self.runtime.block_on(self.store.release_owner(owner, now))

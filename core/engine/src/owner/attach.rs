@@ -1,10 +1,11 @@
-//! Files of messages: the store hands them to a message before it is ordered, and gets them back when it is deleted.
+//! Files of messages: the store hands them to a message before it is ordered, and gets them back when it is deleted or removed for its age.
 //!
 //! Thread: the shard. A `send` with files is checked first, so that files are asked for only when nothing else stands against the message;
 //! meanwhile the connection's next commands to the room wait, as they do while a key is looked up. The answer is kept with the key, so a retry
 //! gets the same files. Limits: one question for each connection and room, `store_requests_in_flight_max` in all; [`RELEASES_MAX`] files
-//! wait to be given back. What can fail: the store, which the sender is told; files that cannot be given back are tried again, and those that wait
-//! when the process ends lie in the store until their room or owner goes.
+//! wait to be given back. What can fail: the store, which the sender is told; files that cannot be given back are tried again. When the process
+//! ends, those of removed messages are found by the next look for old ones; those of deleted messages that wait lie in the store until their
+//! room or owner goes.
 
 use std::collections::VecDeque;
 
@@ -35,10 +36,19 @@ pub(super) struct AttachWait {
     top: Seq,
 }
 
-/// Files that are in no message any more, each with the record of its delete.
+/// What is to be given back of a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gone {
+    /// The file of a deleted message.
+    File(MediaId),
+    /// Files that leave with messages up to here.
+    Through(Seq),
+}
+
+/// Files that are in no message any more, each with the record of its delete or removal.
 #[derive(Debug, Default)]
 pub(super) struct Releases {
-    waiting: VecDeque<(Lsn, RoomId, MediaId)>,
+    waiting: VecDeque<(Lsn, RoomId, Gone)>,
     /// How many of the first the store is being asked to take.
     asked: usize,
     /// A timer is set.
@@ -97,8 +107,17 @@ impl Books {
         files: impl Iterator<Item = MediaId>,
     ) {
         let room_left = RELEASES_MAX.saturating_sub(self.releases.waiting.len());
-        self.releases.waiting.extend(files.take(room_left).map(|file| (after, room, file)));
+        self.releases.waiting.extend(files.take(room_left).map(|file| (after, room, Gone::File(file))));
         self.arm_release(cx);
+    }
+
+    /// Gives back the files that leave with a room's messages up to `to`, whose removal has the record `after`. What has no place here is
+    /// given back by the next look for old messages.
+    pub(super) fn let_pass(&mut self, cx: &Context<'_>, (room, after): (RoomId, Lsn), to: Seq) {
+        if self.releases.waiting.len() < RELEASES_MAX {
+            self.releases.waiting.push_back((after, room, Gone::Through(to)));
+            self.arm_release(cx);
+        }
     }
 
     fn arm_release(&mut self, cx: &Context<'_>) {
@@ -108,25 +127,31 @@ impl Books {
         }
     }
 
-    /// Asks the store to take back what waits first: files of one room whose deletes are committed.
+    /// Asks the store to take back what waits first, if its record is committed: a removal, or files of deletes in one room.
     pub(super) fn release_files(&mut self, cx: &mut Context<'_>) {
-        let Releases { waiting, asked, armed } = &mut self.releases;
-        *armed = false;
-        let first = waiting.front().map(|(_, room, _)| *room);
-        if let (Some(room), 0) = (first, *asked) {
-            let ready =
-                |(after, of, _): &&(Lsn, RoomId, MediaId)| *of == room && *after <= cx.shared.committed;
-            let files = waiting.iter().take(RELEASED_AT_A_TIME).take_while(ready).map(|(_, _, file)| *file);
-            let files: Vec<MediaId> = files.collect();
-            if !files.is_empty() && self.may_ask(cx) {
-                self.releases.asked = files.len();
-                return self.request(
-                    cx,
-                    RoomId::NIL,
-                    StoreRequest::Release { room, files },
-                    Pending::Release,
-                );
-            }
+        let committed = cx.shared.committed;
+        self.releases.armed = false;
+        let first = self.releases.waiting.front().copied().filter(|(after, ..)| *after <= committed);
+        if let (Some((_, room, gone)), 0) = (first, self.releases.asked)
+            && self.may_ask(cx)
+        {
+            let request = match gone {
+                Gone::Through(floor) => {
+                    self.releases.asked = 1;
+                    StoreRequest::Passed { room, floor }
+                }
+                Gone::File(_) => {
+                    let file = |(after, of, gone): &(Lsn, RoomId, Gone)| match gone {
+                        Gone::File(file) if *of == room && *after <= committed => Some(*file),
+                        _ => None,
+                    };
+                    let waiting = self.releases.waiting.iter().take(RELEASED_AT_A_TIME);
+                    let files: Vec<MediaId> = waiting.map_while(file).collect();
+                    self.releases.asked = files.len();
+                    StoreRequest::Release { room, files }
+                }
+            };
+            return self.request(cx, RoomId::NIL, request, Pending::Release);
         }
         self.arm_release(cx);
     }

@@ -683,7 +683,11 @@ impl Books {
     /// Has the outbox row dropped once the event's record is committed.
     fn confirm(&mut self, cx: &mut Context<'_>, room: &mut Room, version: u64, seq: Seq) {
         room.metadata.unconfirmed.push((version, seq));
-        let request = StoreRequest::Confirm { room: room.id, version, seq };
+        // Of a deleted room files end first: the outbox row is what remembers that they have to, whatever happens meanwhile.
+        let request = match room.is_deleted() {
+            true => StoreRequest::EndFiles { room: room.id },
+            false => StoreRequest::Confirm { room: room.id, version, seq },
+        };
         self.ask(cx, room, request, Pending::Confirm { version, seq });
     }
 
@@ -697,6 +701,10 @@ impl Books {
     ) {
         match reply {
             StoreReply::Confirmed => room.metadata.unconfirmed.retain(|known| *known != (version, seq)),
+            StoreReply::Released => {
+                let request = StoreRequest::Confirm { room: room.id, version, seq };
+                self.ask(cx, room, request, Pending::Confirm { version, seq });
+            }
             _ => self.arm_metadata(cx, room),
         }
     }

@@ -3,7 +3,8 @@
 //! Thread: the shard. Now and then the store is asked for rooms whose first messages are older than messages are kept, some rooms at a
 //! time. For each the owner appends a record that says up to where all of it is gone: the room's floor. From then on nothing at or below it
 //! is shown, found or counted; answers that follow from it wait for the record, so that no crash brings back what somebody was told is
-//! gone. The message store removes the rows when the record comes to it, in its order.
+//! gone. The message store removes the rows when the record comes to it, in its order; files that leave with those messages are given back
+//! once the record is committed.
 //!
 //! A room may keep its messages for a shorter time than the server does. One that is not in memory is not loaded for it.
 //!
@@ -105,6 +106,7 @@ impl Owner {
                 let record = append(cx, id, to);
                 away.noted(record);
                 self.books.drains.push(record.at, id);
+                self.books.let_pass(cx, (id, record.at.lsn), to);
             }
         }
         true
@@ -123,6 +125,7 @@ impl Books {
         room.rewritten = room.rewritten.max(record.at.lsn);
         room.backlog.insert(record);
         self.drains.push(record.at, room.id);
+        self.let_pass(cx, (room.id, record.at.lsn), to);
         room.forget_through(to);
         room.window.forget_through(&mut cx.shared.pool, room.id, to);
     }

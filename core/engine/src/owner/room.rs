@@ -276,11 +276,16 @@ impl Room {
         self.member(principal.user, wall).map(|member| self.shown(member))
     }
 
+    /// Whether it was deleted.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.info.as_ref().is_some_and(|row| row.deleted > Millis(0))
+    }
+
     /// Why `user`, who is no member, is refused.
     pub(super) fn outsider(&self, user: UserId, wall: Millis) -> Reject {
         match &self.info {
             None => ErrorCode::RoomNotFound.into(),
-            Some(row) if row.deleted > Millis(0) => ErrorCode::RoomNotFound.into(),
+            Some(_) if self.is_deleted() => ErrorCode::RoomNotFound.into(),
             Some(_) if self.is_banned(user, wall) => ErrorCode::Banned.into(),
             Some(row) if matches!(row.kind, RoomKind::Private | RoomKind::Direct) => {
                 ErrorCode::RoomNotFound.into()

@@ -221,6 +221,8 @@ impl World {
                 | StoreRequest::Clear { .. }
                 | StoreRequest::Attach { .. }
                 | StoreRequest::Release { .. }
+                | StoreRequest::Passed { .. }
+                | StoreRequest::EndFiles { .. }
         );
         if self.store == Store::Away || self.store == Store::RoomsAway && of_rooms {
             return StoreReply::Failed(StoreError::Unavailable);

@@ -1,6 +1,6 @@
 //! Statements on rows of media: one transaction a call.
 
-use lynk_domain::{Key, MediaId, Millis, RoomId, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::media::{
     Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaFacts, MediaState, Purpose, Quota,
     Settled, UPLOADS_WINDOW_MILLIS, Usage,
@@ -12,7 +12,7 @@ use crate::sqlite::{bits, commit, number, unreadable};
 
 pub(super) const MEDIA: &str =
     "id, owner, room, purpose, name, kind, bytes, width, height, thumbnails, state, created, changed,
-    attached_key, attached_at, emptied";
+    attached_key, attached_at, emptied, leaves";
 
 pub(super) fn media(row: &Row<'_>) -> rusqlite::Result<Media> {
     let purpose = Purpose::from_u8(row.get(3)?).ok_or_else(|| unreadable(3, "an unknown purpose"))?;
@@ -38,6 +38,7 @@ pub(super) fn media(row: &Row<'_>) -> rusqlite::Result<Media> {
         created: Millis(number(row, 11)?),
         changed: Millis(number(row, 12)?),
         attached,
+        leaves: row.get::<_, Option<i64>>(16)?.map(|to| Seq(to.cast_unsigned())),
         emptied: row.get(15)?,
     })
 }
@@ -60,7 +61,7 @@ fn all(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Me
 pub(super) fn put(tx: &Connection, media: &Media) -> Result<(), Fault> {
     let sql = format!(
         "INSERT OR REPLACE INTO media ({MEDIA})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
     );
     execute(
         tx,
@@ -82,6 +83,7 @@ pub(super) fn put(tx: &Connection, media: &Media) -> Result<(), Fault> {
             media.attached.map(|attached| attached.key.0),
             media.attached.map(|attached| bits(attached.at.0)),
             media.emptied,
+            media.leaves.map(|to| bits(to.0)),
         ],
     )?;
     Ok(())
@@ -188,24 +190,47 @@ fn doom(connection: &Connection, of: &str, now: Millis, by: &dyn ToSql) -> Resul
     execute(connection, &sql, params![bits(now.0), MEDIA_BATCH_MAX, by])
 }
 
-pub(super) fn release_room(
-    connection: &mut Connection,
-    room: RoomId,
-    before: Option<Millis>,
-    now: Millis,
-) -> Result<u32, Fault> {
+pub(super) fn release_room(connection: &mut Connection, room: RoomId, now: Millis) -> Result<u32, Fault> {
     if room.is_nil() {
         return Ok(0);
     }
     let tx = transaction(connection)?;
-    let doomed = match before {
-        None => doom(&tx, "room = ?3", now, &room.0)?,
-        Some(before) => {
-            let sql = "UPDATE media SET state = 5, changed = ?1 WHERE id IN (SELECT id FROM media
-                WHERE state < 4 AND room = ?2 AND purpose = 1 AND attached_at < ?3 LIMIT ?4)";
-            execute(&tx, sql, params![bits(now.0), room.0, bits(before.0), MEDIA_BATCH_MAX])?
-        }
-    };
+    let doomed = doom(&tx, "room = ?3", now, &room.0)?;
+    commit(tx)?;
+    Ok(doomed)
+}
+
+pub(super) fn has_files(connection: &Connection, room: RoomId) -> Result<bool, Fault> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM media
+        WHERE room = ?1 AND state < 4 AND purpose = 1 AND attached_at IS NOT NULL AND leaves IS NULL)";
+    Ok(connection.prepare_cached(sql)?.query_row([room.0], |row| row.get(0))?)
+}
+
+pub(super) fn leave(
+    connection: &mut Connection,
+    room: RoomId,
+    ids: &[MediaId],
+    to: Seq,
+) -> Result<(), Fault> {
+    let tx = transaction(connection)?;
+    for id in ids {
+        let sql = "UPDATE media SET leaves = ?3 WHERE id = ?1 AND room = ?2
+            AND state < 4 AND purpose = 1 AND attached_at IS NOT NULL AND leaves IS NULL";
+        execute(&tx, sql, params![id.0, room.0, bits(to.0)])?;
+    }
+    commit(tx)
+}
+
+pub(super) fn release_left(
+    connection: &mut Connection,
+    room: RoomId,
+    floor: Seq,
+    now: Millis,
+) -> Result<u32, Fault> {
+    let tx = transaction(connection)?;
+    let sql = "UPDATE media SET state = 5, changed = ?1 WHERE id IN (SELECT id FROM media
+        WHERE state < 4 AND room = ?2 AND leaves IS NOT NULL AND leaves <= ?3 LIMIT ?4)";
+    let doomed = execute(&tx, sql, params![bits(now.0), room.0, bits(floor.0), MEDIA_BATCH_MAX])?;
     commit(tx)?;
     Ok(doomed)
 }

@@ -297,6 +297,13 @@ pub(super) fn retained(
     all(connection, sql, (after.0, limit), |row| Ok((RoomId(id(row, 0)?), row.get(1)?)))
 }
 
+/// There are few rows in the outbox, and hardly ever one of a deleted room.
+pub(super) fn ending(connection: &Connection, after: RoomId, limit: u32) -> Result<Vec<RoomId>, Fault> {
+    let sql = "SELECT DISTINCT o.room FROM outbox o CROSS JOIN rooms r ON r.room = o.room
+        WHERE o.room > ?1 AND r.deleted > 0 ORDER BY o.room LIMIT ?2";
+    all(connection, sql, (after.0, limit), |row| Ok(RoomId(id(row, 0)?)))
+}
+
 pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {
     // A 1:1 (kind 3) counts for the one who did not open it.
     let sql = "SELECT NOT EXISTS (

@@ -1,6 +1,6 @@
 //! The suites of the port of media.
 
-use lynk_domain::{Key, MediaId, Millis, RoomId, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 
 use super::copies::{all_rows, copy, follow};
 use crate::media::{
@@ -35,6 +35,7 @@ fn file(n: u8, bytes: u64, created: u64) -> Media {
         created: Millis(created),
         changed: Millis(created),
         attached: None,
+        leaves: None,
         emptied: false,
     }
 }
@@ -190,16 +191,28 @@ pub fn what_nobody_needs_is_doomed<S: MediaStore>(store: &mut S) {
         let doomed = ready(store.doomed(100)).expect("readable");
         doomed.iter().map(|media| media.id.0[0]).collect::<Vec<_>>()
     };
-    assert_eq!(ready(store.release_room(RoomId::NIL, None, Millis(200))), Ok(0), "the nil room is none");
-    assert_eq!(ready(store.release_room(ROOM, Some(Millis(130)), Millis(200))), Ok(1));
-    assert_eq!(over(store), [1], "before a time only messages, not the picture of the room");
+    assert_eq!(ready(store.release_room(RoomId::NIL, Millis(200))), Ok(0), "the nil room is none");
+    assert_eq!(ready(store.has_files(ROOM)), Ok(true));
+    assert_eq!(ready(store.has_files(RoomId([0x72; 16]))), Ok(false), "it is in no message");
+    ready(store.leave(ROOM, &[id(1), id(3), id(6)], Seq(9))).expect("notes");
+    ready(store.leave(RoomId([0x72; 16]), &[id(2), id(7)], Seq(9))).expect("notes");
+    assert_eq!(ready(store.has_files(ROOM)), Ok(true), "one is not noted");
+    ready(store.leave(ROOM, &[id(1), id(9)], Seq(8))).expect("notes");
+    assert_eq!(get(store, 1).and_then(|media| media.leaves), Some(Seq(9)), "the first note stays");
+    assert_eq!(ready(store.release_left(ROOM, Seq(8), Millis(200))), Ok(0), "its message stands");
+    assert_eq!(ready(store.release_left(RoomId([0x72; 16]), Seq(9), Millis(200))), Ok(0));
+    assert_eq!(ready(store.release_left(ROOM, Seq(9), Millis(200))), Ok(1));
+    assert_eq!(ready(store.release_left(ROOM, Seq(9), Millis(200))), Ok(0));
+    assert_eq!(over(store), [1], "of messages only, not the picture of the room");
     assert_eq!(ready(store.doom_orphans(Millis(100), Millis(110), Millis(200))), Ok(0));
     assert_eq!(ready(store.doom_orphans(Millis(101), Millis(110), Millis(200))), Ok(1));
     assert_eq!(over(store), [1, 8]);
     assert_eq!(ready(store.doomed(1)).expect("readable").len(), 1);
     ready(store.release(&[id(3)], Millis(201))).expect("releases");
-    assert_eq!(ready(store.release_room(ROOM, None, Millis(202))), Ok(3));
-    assert_eq!(ready(store.release_room(ROOM, None, Millis(202))), Ok(0));
+    ready(store.leave(ROOM, &[id(2)], Seq(12))).expect("notes");
+    assert_eq!(ready(store.has_files(ROOM)), Ok(false), "all are noted");
+    assert_eq!(ready(store.release_room(ROOM, Millis(202))), Ok(3));
+    assert_eq!(ready(store.release_room(ROOM, Millis(202))), Ok(0));
     assert_eq!(over(store), [1, 2, 3, 4, 6, 8]);
     ready(store.emptied(&[id(1), id(2), id(5)])).expect("empties");
     assert_eq!(over(store), [3, 4, 6, 8]);
@@ -216,6 +229,7 @@ pub fn what_nobody_needs_is_doomed<S: MediaStore>(store: &mut S) {
 fn some_of_everything<S: MediaStore>(store: &mut S) {
     a_file_is_attached_once(store);
     stored(store, &Media { room: RoomId::NIL, purpose: Purpose::Avatar, ..file(0x20, 10, 100) }, 110);
+    ready(store.leave(ROOM, &[id(2)], Seq(1 << 40))).expect("notes");
     ready(store.emptied(&[id(1)])).expect("empties");
 }
 

@@ -316,6 +316,8 @@ pub fn a_deleted_room_is_gone_for_ever<R: RoomStore>(store: &mut R) {
     ]) {
         applied(store, &command(ROOM, number, MetaChange::Event(event)));
     }
+    let ending = |store: &R, after| ready(store.ending(after, 10)).expect("readable");
+    assert_eq!(ending(store, RoomId::NIL), [], "it waits for confirmations, and is not deleted");
     let delete = command(ROOM, 7, MetaChange::Event(MetaEvent::Deleted));
     assert_eq!(apply(store, &delete), MetaOutcome::Applied { version: 7, event: Some(MetaEvent::Deleted) });
     assert_eq!(apply(store, &delete), MetaOutcome::Repeated { version: 7, seq: Seq(0) });
@@ -331,7 +333,13 @@ pub fn a_deleted_room_is_gone_for_ever<R: RoomStore>(store: &mut R) {
     let delete = command(ROOM, 9, MetaChange::Event(MetaEvent::Deleted));
     assert_eq!(apply(store, &delete), MetaOutcome::Missing);
     assert_eq!(apply(store, &create(ROOM, 10, RoomKind::Private, "again")), MetaOutcome::Exists);
+    assert_eq!((ending(store, RoomId::NIL), ending(store, ROOM)), (vec![ROOM], Vec::new()));
+    for version in 1..7 {
+        ready(store.confirm(ROOM, version, Seq(version))).expect("confirms");
+    }
+    assert_eq!(ending(store, RoomId::NIL), [ROOM], "its last event waits");
     ready(store.confirm(ROOM, 7, Seq(70))).expect("confirms");
+    assert_eq!(ending(store, RoomId::NIL), []);
     assert!(load(store, ROOM).outbox.iter().all(|waiting| waiting.version < 7));
 }
 

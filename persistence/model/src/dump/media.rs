@@ -44,6 +44,9 @@ impl DumpRow for MediaRow {
             out.extend_from_slice(&attached.key.0);
             out.extend_from_slice(&attached.at.0.to_le_bytes());
         }
+        if let Some(to) = media.leaves {
+            out.extend_from_slice(&to.0.to_le_bytes());
+        }
     }
 }
 

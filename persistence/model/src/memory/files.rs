@@ -1,16 +1,20 @@
 //! Files in memory, for tests and the simulator: uploads that somebody put there.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use lynk_domain::{Key, MediaId, RoomId, UserId};
+use lynk_domain::{Key, MediaId, RoomId, Seq, UserId};
 
 use crate::port::{Files, FilesAnswer};
-use crate::{AttachRefusal, Attachment};
+use crate::{AttachRefusal, Attachment, StoreError};
 
 /// Uploads, by id.
 #[derive(Debug, Default)]
-pub struct MemoryFiles(Mutex<BTreeMap<MediaId, Upload>>);
+pub struct MemoryFiles {
+    uploads: Mutex<BTreeMap<MediaId, Upload>>,
+    away: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Upload {
@@ -20,12 +24,16 @@ struct Upload {
     ready: bool,
     /// Key of the message that has it.
     key: Option<Key>,
+    /// That message and all before it are about to be removed.
+    leaves: Option<Seq>,
 }
 
 impl MemoryFiles {
     /// An upload of `owner` for `room`, which is ready or not; replaces one of the same id that is in no message.
     pub fn put(&self, room: RoomId, owner: UserId, file: Attachment, ready: bool) {
-        self.with(|uploads| uploads.insert(file.id, Upload { room, owner, file, ready, key: None }));
+        self.with(|uploads| {
+            uploads.insert(file.id, Upload { room, owner, file, ready, key: None, leaves: None })
+        });
     }
 
     /// Whether there is a file: it was put, and its message was not deleted.
@@ -34,8 +42,22 @@ impl MemoryFiles {
         self.with(|uploads| uploads.contains_key(&file))
     }
 
+    /// Lets what is asked of the ends of files fail, or no more.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
+    /// An answer, unless this is away.
+    fn answer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut BTreeMap<MediaId, Upload>) -> T,
+    ) -> FilesAnswer<'static, T> {
+        let away = self.away.load(Ordering::Relaxed);
+        Box::pin(std::future::ready(if away { Err(StoreError::Unavailable) } else { Ok(self.with(work)) }))
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<MediaId, Upload>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.uploads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn attach_now(
@@ -76,7 +98,31 @@ impl Files for MemoryFiles {
     }
 
     fn release<'a>(&'a self, room: RoomId, files: &'a [MediaId]) -> FilesAnswer<'a, ()> {
-        self.with(|uploads| uploads.retain(|id, upload| upload.room != room || !files.contains(id)));
-        Box::pin(std::future::ready(Ok(())))
+        self.answer(|uploads| uploads.retain(|id, upload| upload.room != room || !files.contains(id)))
+    }
+
+    fn has_files(&self, room: RoomId) -> FilesAnswer<'_, bool> {
+        let may_leave =
+            |upload: &Upload| upload.room == room && upload.key.is_some() && upload.leaves.is_none();
+        self.answer(|uploads| uploads.values().any(may_leave))
+    }
+
+    fn leave<'a>(&'a self, room: RoomId, files: &'a [MediaId], to: Seq) -> FilesAnswer<'a, ()> {
+        self.answer(|uploads| {
+            for file in files {
+                if let Some(upload) = uploads.get_mut(file).filter(|upload| upload.room == room) {
+                    upload.leaves.get_or_insert(to);
+                }
+            }
+        })
+    }
+
+    fn passed(&self, room: RoomId, floor: Seq) -> FilesAnswer<'_, ()> {
+        let left = |upload: &Upload| upload.room == room && upload.leaves.is_some_and(|to| to <= floor);
+        self.answer(|uploads| uploads.retain(|_, upload| !left(upload)))
+    }
+
+    fn end(&self, room: RoomId) -> FilesAnswer<'_, ()> {
+        self.answer(|uploads| uploads.retain(|_, upload| upload.room != room))
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
-use lynk_domain::{MediaId, Millis, RoomId, UserId};
+use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 
 use crate::StoreError;
 use crate::dump::{DumpPage, MediaMark, MediaRow};
 use crate::media::{
-    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaState, Quota, Settled,
+    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaState, Purpose, Quota, Settled,
     UPLOADS_WINDOW_MILLIS, Usage,
 };
-use crate::port::{Dump, Fill, MediaStore};
+use crate::port::{Dump, Fill, LastFault, MediaStore};
 
 /// [`MediaStore`] as a table.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -45,10 +45,18 @@ impl MemoryMedia {
     }
 }
 
+/// Whether it is a file of a message of `room` that is not noted to leave.
+fn may_leave(media: &Media, room: RoomId) -> bool {
+    let of_message = media.purpose == Purpose::Attachment && media.attached.is_some();
+    media.room == room && of_message && media.leaves.is_none() && !media.state.is_over()
+}
+
 /// Whether it is an upload of the last day.
 fn counts(media: &Media, now: Millis) -> bool {
     media.created.0.saturating_add(UPLOADS_WINDOW_MILLIS) > now.0
 }
+
+impl LastFault for MemoryMedia {}
 
 impl MediaStore for MemoryMedia {
     async fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError> {
@@ -109,20 +117,25 @@ impl MediaStore for MemoryMedia {
         Ok(self.doom(now, |media| ids.contains(&media.id)))
     }
 
-    async fn release_room(
-        &mut self,
-        room: RoomId,
-        before: Option<Millis>,
-        now: Millis,
-    ) -> Result<u32, StoreError> {
-        Ok(self.doom(now, |media| {
-            !room.is_nil()
-                && media.room == room
-                && before.is_none_or(|before| {
-                    media.purpose == crate::media::Purpose::Attachment
-                        && media.attached.is_some_and(|attached| attached.at < before)
-                })
-        }))
+    async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
+        Ok(self.doom(now, |media| !room.is_nil() && media.room == room))
+    }
+
+    async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {
+        Ok(self.rows.values().any(|media| may_leave(media, room)))
+    }
+
+    async fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError> {
+        for id in ids {
+            if let Some(media) = self.rows.get_mut(id).filter(|media| may_leave(media, room)) {
+                media.leaves = Some(to);
+            }
+        }
+        Ok(())
+    }
+
+    async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
+        Ok(self.doom(now, |media| media.room == room && media.leaves.is_some_and(|to| to <= floor)))
     }
 
     async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {

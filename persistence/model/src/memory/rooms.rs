@@ -479,6 +479,12 @@ impl RoomStore for MemoryRooms {
         Ok(rooms.filter(|(_, days)| every || *days > 0).take(limit as usize).collect())
     }
 
+    async fn ending(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        let later = self.rooms.range((Bound::Excluded(after), Bound::Unbounded));
+        let ending = later.filter(|(_, room)| room.row.deleted > Millis(0) && !room.outbox.is_empty());
+        Ok(ending.take(limit as usize).map(|(room, _)| *room).collect())
+    }
+
     async fn may_see(&self, watcher: UserId, user: UserId) -> Result<bool, StoreError> {
         let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
         let shared = |room: &Room| {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use lynk_domain::{Key, MediaId, RoomId, UserId};
+use lynk_domain::{Key, MediaId, RoomId, Seq, UserId};
 
 use crate::{AttachRefusal, Attachment, StoreError};
 
@@ -31,6 +31,31 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// `Unavailable` or `Unknown`: repeat it.
     fn release<'a>(&'a self, room: RoomId, files: &'a [MediaId]) -> FilesAnswer<'a, ()>;
+
+    /// Whether messages of a room have files of which it is not noted that they leave.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unknown` or `Corrupt`.
+    fn has_files(&self, room: RoomId) -> FilesAnswer<'_, bool>;
+
+    /// Notes that `files` are those of messages up to `to`, all of which are about to be removed. Nobody loses anything before
+    /// [`Self::passed`] says that they are.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it before the messages are removed.
+    fn leave<'a>(&'a self, room: RoomId, files: &'a [MediaId], to: Seq) -> FilesAnswer<'a, ()>;
+
+    /// Messages of a room up to `floor` are removed: as [`Self::release`] for the files that were noted to leave with them.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    fn passed(&self, room: RoomId, floor: Seq) -> FilesAnswer<'_, ()>;
+
+    /// A room is deleted: as [`Self::release`] for all of its files, whatever they are for.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    fn end(&self, room: RoomId) -> FilesAnswer<'_, ()>;
 }
 
 /// A server that keeps no files: there is none that a message could have.
@@ -49,6 +74,22 @@ impl Files for NoFiles {
     }
 
     fn release<'a>(&'a self, _: RoomId, _: &'a [MediaId]) -> FilesAnswer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn has_files(&self, _: RoomId) -> FilesAnswer<'_, bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    fn leave<'a>(&'a self, _: RoomId, _: &'a [MediaId], _: Seq) -> FilesAnswer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn passed(&self, _: RoomId, _: Seq) -> FilesAnswer<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn end(&self, _: RoomId) -> FilesAnswer<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -1,6 +1,6 @@
 //! The port of media: rows of pictures and files. Their bytes are in a blob store.
 
-use lynk_domain::{MediaId, Millis, RoomId, UserId};
+use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 
 use crate::StoreError;
 use crate::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
@@ -58,17 +58,30 @@ pub trait MediaStore {
     /// `Unavailable` or `Unknown`: repeat it.
     async fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError>;
 
-    /// Dooms files of a room: all, or those attached to messages before a time. At most [`MEDIA_BATCH_MAX`](crate::media::MEDIA_BATCH_MAX)
-    /// a call; 0 when there is no more. The nil room has none.
+    /// Dooms all files of a room. At most [`MEDIA_BATCH_MAX`](crate::media::MEDIA_BATCH_MAX) a call; 0 when there is no more. The nil room
+    /// has none.
     ///
     /// # Errors
     /// `Unavailable` or `Unknown`: repeat it.
-    async fn release_room(
-        &mut self,
-        room: RoomId,
-        before: Option<Millis>,
-        now: Millis,
-    ) -> Result<u32, StoreError>;
+    async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError>;
+
+    /// Whether messages of a room have files that are not noted to [leave](Media::leaves).
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn has_files(&self, room: RoomId) -> Result<bool, StoreError>;
+
+    /// Notes that files of a room's messages [leave](Media::leaves) with those up to `to`. Of what is noted already the first note stays.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    async fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError>;
+
+    /// Dooms files of a room that were noted to leave at or before `floor`, as [`Self::release_room`] does.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError>;
 
     /// Dooms all files of an account, as [`Self::release_room`] does.
     ///

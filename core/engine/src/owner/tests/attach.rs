@@ -3,11 +3,11 @@ use lynk_domain::MediaId;
 use lynk_domain::RoomKind::Public;
 use lynk_model::Attachment;
 
-fn id(i: u8) -> MediaId {
+pub(super) fn id(i: u8) -> MediaId {
     MediaId([i; 16])
 }
 
-fn put(w: &World, room: RoomId, owner: u8, i: u8, ready: bool) {
+pub(super) fn put(w: &World, room: RoomId, owner: u8, i: u8, ready: bool) {
     let file = Attachment {
         id: id(i),
         name: format!("picture {i}.png"),
@@ -19,7 +19,7 @@ fn put(w: &World, room: RoomId, owner: u8, i: u8, ready: bool) {
     w.files.put(room, user(owner), file, ready);
 }
 
-fn send_files(w: &mut World, room: RoomId, text: Option<&str>, files: &[u8]) -> Value {
+pub(super) fn send_files(w: &mut World, room: RoomId, text: Option<&str>, files: &[u8]) -> Value {
     let files: Vec<String> = files.iter().map(|i| id(*i).to_string()).collect();
     let mut fields = json!({"attachments": files});
     if let Some(text) = text {
@@ -170,4 +170,69 @@ fn an_edit_keeps_files_and_a_delete_gives_them_back() {
     }
     assert!(!w.files.holds(id(1)) && !w.files.holds(id(2)), "it was tried again");
     assert!(messages(&mut w, room).iter().all(|one| one.get("attachments").is_none()));
+}
+
+#[test]
+fn a_deleted_room_ends_its_files_also_when_nobody_takes_them_and_after_a_crash() {
+    let mut w = World::new(Limits { retention_sweep_millis: 1_000, ..Limits::default() });
+    let mut number = 0;
+    let mut made = |w: &mut World| {
+        // Those of this shard: others are looked after by others.
+        let room = loop {
+            let room = w.room(Public, &[2]);
+            if lynk_domain::shard_of_room(room, w.config.shard_count) == w.config.shard {
+                break room;
+            }
+        };
+        number += 2;
+        let (said, unused) = (number, number + 1);
+        put(w, room, 1, said, true);
+        put(w, room, 2, unused, true);
+        let command = send_files(w, room, Some("text"), &[said]);
+        assert_eq!(w.run(1, command)["ev"], "ok");
+        (room, said, unused)
+    };
+    let there =
+        |w: &World, (_, said, unused): (RoomId, u8, u8)| (w.files.holds(id(said)), w.files.holds(id(unused)));
+    let waiting = |w: &World, room| {
+        ready(lynk_model::port::RoomStore::load(&w.rooms, room)).expect("readable").outbox.len()
+    };
+    let delete = |w: &mut World, room| {
+        let command = w.keyed("delete_room", room, json!({}));
+        assert_eq!(w.run(1, command)["ev"], "ok");
+    };
+    let pass = |w: &mut World| {
+        for _ in 0..4 {
+            w.wait(1_100);
+            w.settle();
+        }
+    };
+    let other = made(&mut w);
+    let at_once = made(&mut w);
+    delete(&mut w, at_once.0);
+    assert_eq!((there(&w, at_once), waiting(&w, at_once.0)), ((false, false), 0));
+
+    let late = made(&mut w);
+    w.files.set_away(true);
+    delete(&mut w, late.0);
+    pass(&mut w);
+    assert_eq!(
+        (there(&w, late), waiting(&w, late.0)),
+        ((true, true), 1),
+        "what has to be done is not forgotten"
+    );
+    w.files.set_away(false);
+    pass(&mut w);
+    assert_eq!((there(&w, late), waiting(&w, late.0)), ((false, false), 0), "it was tried again");
+
+    let crashed = made(&mut w);
+    w.files.set_away(true);
+    delete(&mut w, crashed.0);
+    w.crash();
+    w.drain_old();
+    w.files.set_away(false);
+    pass(&mut w);
+    assert_eq!(there(&w, crashed), (false, false), "nobody asked for the room, and it was found");
+    assert!(w.loaded(crashed.0).is_none(), "it is not loaded for it");
+    assert_eq!(there(&w, other), (true, true), "other rooms keep theirs");
 }

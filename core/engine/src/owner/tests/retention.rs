@@ -1,7 +1,9 @@
+use super::attach::{id, put, send_files};
 use super::*;
 use lynk_domain::RoomKind::{Private, Public};
 use lynk_domain::shard_of_room;
 use lynk_model::RecordKind;
+use lynk_model::port::Files as _;
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 const SWEEP: u64 = 1_000;
@@ -310,4 +312,107 @@ fn a_room_may_keep_its_messages_for_a_shorter_time_than_the_server() {
     assert_eq!(w.code(1, settings), "invalid_field");
     let settings = w.keyed("settings", room, json!({"retention_days": 3}));
     assert_eq!(w.code(2, settings), "forbidden");
+}
+
+/// A message with a file, as [`World::talk`].
+fn say_file(w: &mut World, room: RoomId, file: u8) -> u64 {
+    w.wait(1_000);
+    put(w, room, 1, file, true);
+    let command = send_files(w, room, Some("text"), &[file]);
+    w.run(1, command)["seq"].as_u64().expect("accepted")
+}
+
+/// Which of some files are there.
+fn there<const N: usize>(w: &World, files: [u8; N]) -> [bool; N] {
+    files.map(|file| w.files.holds(id(file)))
+}
+
+#[test]
+fn files_go_with_the_messages_that_are_removed_and_with_no_others() {
+    let mut w = World::new(a_day());
+    let room = w.own_room(Public, &[2]);
+    say_file(&mut w, room, 1);
+    let edited = say_file(&mut w, room, 2);
+    let edit = w.keyed("edit", room, json!({"seq": edited, "text": ""}));
+    let old = w.run(1, edit)["seq"].as_u64().expect("accepted");
+    w.talk(room, 300);
+    let last = say_file(&mut w, room, 3);
+    // One that is attached, and whose message never came.
+    put(&w, room, 1, 4, true);
+    ready(w.files.attach(room, user(1), Key([9; 16]), &[id(4)])).expect("answers").expect("attaches");
+    w.drain();
+    w.wait(DAY / 2);
+    let kept = say_file(&mut w, room, 5);
+    w.drain();
+    w.wait(DAY / 2 + DAY / 24);
+    w.sweep();
+    assert!(old < last && last < kept);
+    assert_eq!(w.floor(room), last);
+    assert_eq!(there(&w, [1, 2, 3, 4, 5]), [false, false, false, true, true]);
+    w.wait(DAY);
+    w.sweep();
+    assert_eq!(w.floor(room), kept);
+    assert_eq!(there(&w, [4, 5]), [true, false]);
+}
+
+#[test]
+fn a_message_that_looks_old_and_stands_keeps_its_file() {
+    let mut w = World::new(a_day());
+    let room = w.own_room(Public, &[]);
+    let mut files = BTreeMap::new();
+    files.insert(1, say_file(&mut w, room, 1));
+    w.talk(room, 3);
+    w.drain();
+    // The clock is far behind for a while, and set right.
+    let right = w.now.wall;
+    w.now.wall = Millis(right.0 - 30 * DAY);
+    for file in 2..5 {
+        files.insert(file, say_file(&mut w, room, file));
+    }
+    w.now.wall = Millis(right.0 + DAY / 2);
+    for file in 5..8 {
+        files.insert(file, say_file(&mut w, room, file));
+    }
+    w.drain();
+    w.crash();
+    for _ in 0..40 {
+        w.wait(DAY / 24);
+        w.sweep();
+        w.drain();
+        let floor = ready(w.messages.head(room)).expect("readable").floor;
+        for (file, seq) in &files {
+            let there = w.files.holds(id(*file));
+            assert!(there || *seq <= floor.0, "file {file} of {seq}, removed up to {floor:?}");
+        }
+    }
+    assert!(files.keys().all(|file| !w.files.holds(id(*file))), "all are old at last");
+}
+
+#[test]
+fn files_of_removed_messages_end_after_a_crash_and_when_nobody_took_them_at_first() {
+    let mut w = World::new(a_day());
+    let room = w.own_room(Public, &[]);
+    let old = say_file(&mut w, room, 1);
+    w.drain();
+    w.wait(DAY + DAY / 24);
+    w.files.set_away(true);
+    w.sweep();
+    assert_eq!((w.floor(room), there(&w, [1])), (0, [true]), "which files go cannot be noted: nothing goes");
+    w.files.set_away(false);
+    while w.floor(room) == 0 {
+        w.wait(SWEEP);
+        w.files.set_away(false);
+        w.settle();
+        w.files.set_away(true);
+    }
+    assert_eq!(w.floor(room), old);
+    w.sweep();
+    assert_eq!(there(&w, [1]), [true], "nobody takes it");
+    w.crash();
+    w.drain_old();
+    w.sweep();
+    assert_eq!(there(&w, [1]), [true]);
+    w.files.set_away(false);
+    w.sweep();
+    assert_eq!(there(&w, [1]), [false], "the next look saw that its message is gone");
 }
