@@ -86,11 +86,22 @@ impl Directory {
         Ok(Self { root: root.to_owned(), uploads: Arc::default() })
     }
 
-    fn path(&self, id: MediaId, variant: u8) -> PathBuf {
+    /// The same directory for somebody who only reads, while a process that has it goes on. It may not exist.
+    #[must_use]
+    pub fn beside(root: &Path) -> Self {
+        Self { root: root.to_owned(), uploads: Arc::default() }
+    }
+
+    /// The path of a blob below the directory.
+    #[must_use]
+    pub fn relative(id: MediaId, variant: u8) -> String {
         let hex = data_encoding::HEXLOWER.encode(&id.0);
         let (directory, name) = hex.split_at(2);
-        let name = if variant == 0 { name.to_owned() } else { format!("{name}.{variant}") };
-        self.root.join(directory).join(name)
+        if variant == 0 { format!("{directory}/{name}") } else { format!("{directory}/{name}.{variant}") }
+    }
+
+    fn path(&self, id: MediaId, variant: u8) -> PathBuf {
+        self.root.join(Self::relative(id, variant))
     }
 
     /// The path of a blob that is to be, whose directory is there.

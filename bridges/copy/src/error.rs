@@ -53,7 +53,9 @@ impl CopyError {
         Self::Store { which: which.into(), error, fault: store.last_fault() }
     }
 
-    pub(crate) fn disk(path: &Path, error: std::io::Error) -> Self {
+    /// The disk's failure at a path.
+    #[must_use]
+    pub fn disk(path: &Path, error: std::io::Error) -> Self {
         Self::Disk { path: path.to_owned(), error }
     }
 

@@ -9,16 +9,17 @@ use std::path::{Component, Path};
 use ring::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use crate::files::{BLOBS, same};
 use crate::part::files;
 use crate::{CopyError, Part};
 
 /// Name of the file.
 pub const MANIFEST: &str = "MANIFEST";
-/// Format that this program writes; newer ones are refused.
-const FORMAT: u32 = 1;
+/// Format that this program writes; newer ones are refused. The second one has pictures and files.
+const FORMAT: u32 = 2;
 /// Greatest manifest that is read, in bytes: some hundred thousand files.
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
-const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 
 /// One file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -55,11 +56,14 @@ pub struct Manifest {
     /// Rows and digest of the notifications; empty in backups of programs that had none.
     #[serde(default)]
     pub notify: String,
-    /// Every other file.
+    /// Rows and digest of the media; empty in backups of programs that left them out.
+    #[serde(default)]
+    pub media: String,
+    /// Every other file, but those that `FILES` lists.
     pub files: Vec<FileEntry>,
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -81,14 +85,14 @@ pub fn hash_file(path: &Path) -> Result<(u64, String), CopyError> {
     }
 }
 
-/// Lists and hashes everything in `part`, writes the manifest, and puts the directory in its place.
+/// Lists and hashes everything in `part` but what `FILES` lists, writes the manifest, and puts the directory in its place.
 ///
 /// # Errors
 /// The disk refuses.
 pub fn seal(part: Part, mut manifest: Manifest) -> Result<Manifest, CopyError> {
     manifest.format = FORMAT;
     let root = part.path();
-    for path in files(root)? {
+    for path in files(root, BLOBS)? {
         let name = path.to_string_lossy().into_owned();
         if name == "UNFINISHED" {
             continue;
@@ -148,7 +152,11 @@ pub fn take_files(backup: &Path, manifest: &Manifest, to: &Path) -> Result<(), C
     Ok(())
 }
 
-fn take_file(from: &Path, entry: &FileEntry, to: &Path) -> Result<(), CopyError> {
+/// Copies one file, as it is listed. Its directory must be there, and the file must not.
+///
+/// # Errors
+/// It is missing, is not what is listed, or the disk refuses.
+pub fn take_file(from: &Path, entry: &FileEntry, to: &Path) -> Result<(), CopyError> {
     let (of_from, of_to) = (|error| CopyError::disk(from, error), |error| CopyError::disk(to, error));
     let mut source = match File::open(from) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -173,12 +181,7 @@ fn take_file(from: &Path, entry: &FileEntry, to: &Path) -> Result<(), CopyError>
             target.write_all(read).map_err(of_to)?;
         }
     }
-    if bytes != entry.bytes {
-        return Err(CopyError::damaged(from, format!("it has {bytes} bytes, not {}", entry.bytes)));
-    }
-    if hex(context.finish().as_ref()) != entry.sha256 {
-        return Err(CopyError::damaged(from, "its content is not what was backed up"));
-    }
+    same(from, entry, (bytes, &hex(context.finish().as_ref())))?;
     target.set_len(bytes).and_then(|()| target.sync_all()).map_err(of_to)
 }
 

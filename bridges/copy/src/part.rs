@@ -95,15 +95,14 @@ fn sync(path: &Path) -> Result<(), CopyError> {
 /// # Errors
 /// The disk refuses.
 pub fn sync_tree(root: &Path) -> Result<(), CopyError> {
-    for file in files(root)? {
-        sync(&root.join(file))?;
-    }
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).map_err(|error| CopyError::disk(&directory, error))? {
             let path = entry.map_err(|error| CopyError::disk(&directory, error))?.path();
             if path.is_dir() {
                 directories.push(path);
+            } else {
+                sync(&path)?;
             }
         }
         sync(&directory)?;
@@ -111,8 +110,8 @@ pub fn sync_tree(root: &Path) -> Result<(), CopyError> {
     Ok(())
 }
 
-/// Files below a directory, as paths relative to it, sorted.
-pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, CopyError> {
+/// Files below a directory but those of one directory in it, as paths relative to it, sorted.
+pub(crate) fn files(root: &Path, without: &str) -> Result<Vec<PathBuf>, CopyError> {
     let (mut found, mut directories) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(directory) = directories.pop() {
         let path = root.join(&directory);
@@ -124,7 +123,9 @@ pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, CopyError> {
             let entry = entry.map_err(|error| CopyError::disk(&path, error))?;
             let kind = entry.file_type().map_err(|error| CopyError::disk(&entry.path(), error))?;
             let relative = directory.join(entry.file_name());
-            if kind.is_dir() { &mut directories } else { &mut found }.push(relative);
+            if relative != Path::new(without) {
+                if kind.is_dir() { &mut directories } else { &mut found }.push(relative);
+            }
         }
     }
     found.sort();
@@ -153,7 +154,7 @@ mod tests {
         assert!(!part.path().join("file").exists());
         fs::write(part.path().join("other"), "x").expect("writes");
         part.finish().expect("finishes");
-        assert_eq!(files(&target).expect("lists"), [PathBuf::from("other")]);
+        assert_eq!(files(&target, "").expect("lists"), [PathBuf::from("other")]);
         assert!(matches!(Part::make(&target), Err(CopyError::InTheWay { .. })));
 
         let strange = place.path().join("strange.part");

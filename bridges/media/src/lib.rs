@@ -17,6 +17,7 @@ mod desk;
 mod download;
 mod files;
 mod handlers;
+mod keep;
 mod look;
 mod lost;
 mod operations;
@@ -53,6 +54,7 @@ use crate::sweep::Sweeper;
 pub use counts::MediaCounts;
 pub use files::MediaFiles;
 pub use handlers::router;
+pub use keep::{Keep, Kept};
 pub use operations::operations;
 pub use options::{MediaOptions, ScanOptions};
 
@@ -87,6 +89,7 @@ pub struct MediaBridge {
     disk: Runtime,
     shared: Arc<Shared>,
     image_counts: Arc<ImageCounts>,
+    keep: Keep,
 }
 
 /// What handlers work with, beside who asks.
@@ -173,6 +176,7 @@ impl MediaBridge {
         let (looks, lookers) = look::start(&looker)?;
         drop(looker);
         let every = options.sweep;
+        let keep = Keep::default();
         let mut sweeper = Sweeper {
             options: options.clone(),
             directory: directory.clone(),
@@ -181,6 +185,7 @@ impl MediaBridge {
             clock: Arc::clone(&clock),
             first: true,
             lost: Some(Lost::default()),
+            keep: keep.clone(),
         };
         let mut rows = Stored { store, runtime, counts: Arc::clone(&counts) };
         let thread = spawn("media", move |_| queue.run(&mut rows, every, |rows| sweeper.sweep(rows)))?;
@@ -197,7 +202,7 @@ impl MediaBridge {
             clock,
             uploading: Mutex::default(),
         });
-        Ok(Self { thread, lookers, images: Some((images, image_threads)), disk, shared, image_counts })
+        Ok(Self { thread, lookers, images: Some((images, image_threads)), disk, shared, image_counts, keep })
     }
 
     /// What handlers work with.
@@ -223,6 +228,12 @@ impl MediaBridge {
     #[must_use]
     pub fn image_counts(&self) -> &Arc<ImageCounts> {
         &self.image_counts
+    }
+
+    /// By which bytes stay while they are copied.
+    #[must_use]
+    pub fn keep(&self) -> &Keep {
+        &self.keep
     }
 
     /// Ends the threads. What was not looked at is looked at by the next start.

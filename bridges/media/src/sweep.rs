@@ -13,6 +13,7 @@ use lynk_model::StoreError;
 
 use crate::counts::{MediaCounts, Swept};
 use crate::desk::Rows;
+use crate::keep::Keep;
 use crate::look::Looks;
 use crate::lost::Lost;
 use crate::options::{LOOK_AGAIN_MILLIS, MediaOptions, SWEEP_FILES};
@@ -31,6 +32,8 @@ pub(crate) struct Sweeper {
     pub(crate) first: bool,
     /// The look for bytes without a row, until it is over.
     pub(crate) lost: Option<Lost>,
+    /// Somebody may be copying bytes.
+    pub(crate) keep: Keep,
 }
 
 impl Sweeper {
@@ -49,7 +52,9 @@ impl Sweeper {
         }
         let (pending, unused) = (before(self.options.unfinished_millis), before(self.options.unused_millis));
         self.until_none(Swept::Doomed, || rows.doom_orphans(pending, unused, now))?;
-        for _ in 0..BATCHES {
+        // What is looked for while nobody copies may go: whoever begins to copy waits for the end of this.
+        let removing = self.keep.may_remove();
+        for _ in 0..if removing.is_some() { BATCHES } else { 0 } {
             let doomed = rows.doomed(SWEEP_FILES)?;
             let mut gone = Vec::with_capacity(doomed.len());
             for media in &doomed {
@@ -63,6 +68,7 @@ impl Sweeper {
             rows.emptied(&gone)?;
             self.counts.swept(Swept::Emptied, gone.len() as u64);
         }
+        drop(removing);
         self.until_none(Swept::Forgotten, || rows.forget(now))?;
         if let Some(lost) = &mut self.lost
             && lost.look(rows, &self.directory, &self.counts)?

@@ -406,7 +406,8 @@ impl Boot<'_> {
         memory::Contract::new(config, shard_count, room.sockets).tell(chosen);
         let control = tap
             .map(|tap| {
-                let parts = control::Parts { config: config.clone(), root, installation, log, tap, desk };
+                let (config, keep) = (config.clone(), media.as_ref().map(|media| media.keep().clone()));
+                let parts = control::Parts { config, root, installation, log, tap, desk, keep };
                 Control::start(parts, operator::asker(accounts.clone(), people))
             })
             .transpose()?;

@@ -10,6 +10,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod control;
+mod files;
 pub(crate) mod moving;
 pub(crate) mod offline;
 pub(crate) mod restore;
@@ -22,7 +23,10 @@ use std::time::{Duration, Instant};
 
 use lynk_copy::{CopyError, LogCopied};
 use lynk_domain::Millis;
-use lynk_embedded::{AccountsSnapshot, Notifications, NotificationsSnapshot, OpenError, RoomsSnapshot};
+use lynk_embedded::{
+    AccountsSnapshot, MediaSnapshot, MediaTable, Notifications, NotificationsSnapshot, OpenError,
+    RoomsSnapshot,
+};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -45,6 +49,7 @@ const TELL: Duration = Duration::from_secs(1);
 pub(crate) struct MovedTables {
     pub(crate) rooms: u64,
     pub(crate) accounts: u64,
+    pub(crate) files: u64,
     /// Rows that were written or taken out because they had changed since they were copied.
     pub(crate) changes: u64,
     /// Those of them that were when the server had ended.
@@ -52,21 +57,31 @@ pub(crate) struct MovedTables {
 }
 
 /// The tables of a data directory.
-pub(crate) type EmbeddedTables = (RoomsSnapshot, AccountsSnapshot, NotificationsSnapshot);
+pub(crate) type EmbeddedTables = (RoomsSnapshot, AccountsSnapshot, NotificationsSnapshot, MediaSnapshot);
 
 /// The tables of a data directory as they are now.
 ///
 /// # Errors
 /// What SQLite says.
 pub(crate) fn embedded_tables(root: &Path) -> Result<EmbeddedTables, Failure> {
+    make_tables(root)?;
     let failed = |error: OpenError| Failure::dependency(error.to_string());
-    // A server of an earlier program made none.
+    let rooms = RoomsSnapshot::open(root).map_err(failed)?;
+    let accounts = AccountsSnapshot::open(root).map_err(failed)?;
+    let notify = NotificationsSnapshot::open(root).map_err(failed)?;
+    Ok((rooms, accounts, notify, MediaSnapshot::open(root).map_err(failed)?))
+}
+
+/// Makes the tables that a server of an earlier program, or one that keeps no files, made none of.
+fn make_tables(root: &Path) -> Result<(), Failure> {
+    let failed = |error: OpenError| Failure::dependency(error.to_string());
     if !root.join("notify.sqlite").exists() {
         drop(Notifications::open(root).map_err(failed)?);
     }
-    let rooms = RoomsSnapshot::open(root).map_err(failed)?;
-    let accounts = AccountsSnapshot::open(root).map_err(failed)?;
-    Ok((rooms, accounts, NotificationsSnapshot::open(root).map_err(failed)?))
+    if !root.join("media.sqlite").exists() {
+        drop(MediaTable::open(root).map_err(failed)?);
+    }
+    Ok(())
 }
 
 /// Removes what a move left that was killed. Nobody else may be moving.
@@ -133,6 +148,11 @@ impl<'a> Progress<'a> {
     /// Tells now and then how many rooms are done.
     pub(crate) fn rooms(&mut self, stage: &str, rooms: u64) {
         self.now_and_then(|| json!({"stage": stage, "rooms": rooms}));
+    }
+
+    /// Tells now and then how many files are done, and their bytes.
+    pub(crate) fn files(&mut self, stage: &str, files: u64, bytes: u64) {
+        self.now_and_then(|| json!({"stage": stage, "files": files, "bytes": bytes}));
     }
 
     /// Tells at once of a stage that begins, and now and then how many rows are done.

@@ -14,6 +14,8 @@
 //! rooms.sqlite    rooms, members, bans, blocks
 //! accounts.sqlite accounts, sessions, counters of codes; 0600
 //! notify.sqlite   devices, notifications that wait, and what became of others; 0600
+//! media.sqlite    what is known of pictures and files; 0600
+//! blobs/          0700; pictures and files, unless media.directory says otherwise
 //! move.part/      0700; copies of rooms and accounts while they are moved; what a killed move left goes with the next start
 //! dev-sms.txt     codes that the console provider showed; 0600
 //! dev-push.txt    ids of notifications that the console provider showed; 0600

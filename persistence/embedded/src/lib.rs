@@ -50,7 +50,7 @@ pub fn copy_tables(data: &Path, to: &Path) -> Result<(), OpenError> {
 }
 
 /// The files of the tables.
-pub const TABLE_FILES: [&str; 3] = ["rooms.sqlite", "accounts.sqlite", "notify.sqlite"];
+pub const TABLE_FILES: [&str; 4] = ["rooms.sqlite", "accounts.sqlite", "notify.sqlite", "media.sqlite"];
 
 /// Opens or creates both stores, at the same time: a first start is mostly waiting for some forty syncs.
 ///

@@ -11,8 +11,8 @@ use lynk_embedded::{
     Accounts, AccountsSnapshot, MediaSnapshot, MediaTable, MessageLog, MessageLogOptions, Notifications,
     NotificationsSnapshot, Rooms, RoomsBeside, RoomsSnapshot, TABLE_FILES, copy_tables,
 };
-use lynk_model::dump::DumpRow as _;
-use lynk_model::port::{Dump, NotifyStore as _, RoomStore as _, ready};
+use lynk_model::dump::{DumpRow as _, MediaRow};
+use lynk_model::port::{Dump, Fill as _, NotifyStore as _, RoomStore as _, ready};
 use lynk_model::{MetaChange, MetaTransaction, RoomRow, contract};
 
 #[test]
@@ -160,6 +160,23 @@ fn tables_are_copied_as_they_are_at_one_moment_while_others_write() {
     let (data, to) = (directory.path(), other.path());
     let (mut rooms, mut accounts) = (Rooms::open(data).expect("opens"), Accounts::open(data).expect("opens"));
     let mut notify = Notifications::open(data).expect("opens");
+    let mut media = MediaTable::open(data).expect("opens");
+    let file = |id: u8| lynk_model::media::Media {
+        id: MediaId([id; 16]),
+        owner: UserId([1; 16]),
+        room: RoomId([1; 16]),
+        purpose: lynk_model::media::Purpose::Attachment,
+        name: "a file".to_owned(),
+        kind: "text/plain".to_owned(),
+        facts: lynk_model::media::MediaFacts::default(),
+        state: lynk_model::media::MediaState::Ready,
+        created: Millis(1),
+        changed: Millis(1),
+        attached: None,
+        emptied: false,
+    };
+    ready(media.fill(&[MediaRow(file(1)), MediaRow(file(2))])).expect("fills");
+    let mut media_before = MediaSnapshot::open(data).expect("opens");
     contract::random_commands_match_the_reference(&mut rooms, 1..3);
     contract::an_account_is_found_by_what_is_unique(&mut accounts);
     contract::attempts_end_once(&mut notify);
@@ -171,6 +188,10 @@ fn tables_are_copied_as_they_are_at_one_moment_while_others_write() {
     contract::random_commands_match_the_reference(&mut rooms, 3..5);
     contract::a_family_turns_once_from_each_generation(&mut accounts);
     ready(notify.erase(UserId([1; 16]))).expect("erases");
+    ready(media.fill(&[MediaRow(file(3))])).expect("fills");
+    let mut media_copied = MediaSnapshot::open(to).expect("opens");
+    assert_eq!(rows(&mut media_copied), rows(&mut media_before));
+    assert_ne!(rows(&mut media_copied), rows(&mut MediaSnapshot::open(data).expect("opens")));
     let mut notify_copied = NotificationsSnapshot::open(to).expect("opens");
     let (mut copied, mut accounts_copied) =
         (RoomsSnapshot::open(to).expect("opens"), AccountsSnapshot::open(to).expect("opens"));

@@ -442,6 +442,12 @@ pub trait LastFault {
     }
 }
 
+impl<S: LastFault> LastFault for Option<S> {
+    fn last_fault(&self) -> Option<StoreFault> {
+        self.as_ref().and_then(S::last_fault)
+    }
+}
+
 /// Stable name of a journal in a store's cursor table: generation and shard, decimal.
 #[must_use]
 pub fn source_name(generation: u32, shard: u16) -> String {

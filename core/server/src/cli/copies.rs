@@ -21,6 +21,9 @@ pub(crate) struct BackupArgs {
     /// The backup: a directory that does not exist yet.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// Leave the bytes of pictures and files out: they are copied by other means.
+    #[arg(long)]
+    without_files: bool,
     /// Form of the answer.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Form,
@@ -34,6 +37,9 @@ pub(crate) struct RestoreArgs {
     /// The backup.
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
+    /// Leave the bytes of pictures and files out: they are put back by other means.
+    #[arg(long)]
+    without_files: bool,
     /// Form of the answer.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Form,
@@ -73,6 +79,10 @@ pub(crate) struct MoveArgs {
 pub(super) fn show(told: &Value) {
     let stage = told["stage"].as_str().unwrap_or_default();
     let line = match (&told["rooms"], &told["rows"]) {
+        (Value::Null, Value::Null) if told["files"].is_u64() => {
+            let mib = told["bytes"].as_u64().unwrap_or_default() >> 20;
+            format!("{stage}: {}, {mib} MiB\n", counted(&told["files"], "file"))
+        }
         (Value::Null, Value::Null) => format!("{stage}\n"),
         (Value::Null, rows) => format!("{stage}: {}\n", counted(rows, "row")),
         (rooms, Value::Null) => format!("{stage}: {}\n", counted(rooms, "room")),
@@ -112,12 +122,14 @@ impl BackupArgs {
         check_is_data(root)?;
         let to = std::path::absolute(&self.to)?;
         let done = if server_of(root).is_some() {
-            let question = json!({"op": "backup", "to": to.to_string_lossy()});
+            let question =
+                json!({"op": "backup", "to": to.to_string_lossy(), "without_files": self.without_files});
             control::ask(root, &question, &mut show)?
         } else {
             let dir = DataDir::open(root)?;
             stores::agree(&config, &dir)?;
-            let mut open = backup::Stores { config: &config, root: dir.root(), log: None };
+            let files = !self.without_files;
+            let mut open = backup::Stores { config: &config, root: dir.root(), log: None, files };
             let runtime = stores::runtime()?;
             match config.outside.messages {
                 MessagesIn::Embedded => {
@@ -142,11 +154,16 @@ impl BackupArgs {
         match self.output {
             Form::Json => put_json(&done),
             Form::Text => put(&format!(
-                "{}: {} and {} as of {}; keys/ is not in it\n",
+                "{}: {}, {} and {} as of {}; keys/ is not in it{}\n",
                 to.display(),
                 counted(&done["rooms"], "room"),
                 counted(&done["accounts"], "account"),
-                moment(&done)
+                counted(&done["files"], "file"),
+                moment(&done),
+                match done["files_missing"].as_u64().unwrap_or_default() {
+                    0 => String::new(),
+                    missing => format!("; of {missing} files bytes are missing"),
+                }
             )),
         }
     }
@@ -163,7 +180,12 @@ impl RestoreArgs {
             show(told);
             true
         };
-        let done = restore::run(&config, &std::path::absolute(&self.from)?, Progress::new(&mut tell))?;
+        let done = restore::run(
+            &config,
+            &std::path::absolute(&self.from)?,
+            !self.without_files,
+            Progress::new(&mut tell),
+        )?;
         match self.output {
             Form::Json => put_json(&done),
             Form::Text => put(&format!(

@@ -5,27 +5,29 @@
 //! last committed record of every journal is noted, and after it the tables are fixed by a read transaction. So every message that was
 //! acknowledged before is in the backup: in the rows, or among the journals' records, which are appended. No event of a metadata version is
 //! there that the tables do not have: a command is stored before its event is journaled. No event is missing that the tables count as
-//! journaled: nothing is confirmed while they are held.
+//! journaled: nothing is confirmed while they are held. Files come last ([`files`](super::files)).
 
 use std::cell::RefCell;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lynk_blob::Directory;
 use lynk_copy::{
     CopyError, LogCopied, Manifest, NoTee, Part, Tables, Tee, apply_tee, copy_log, copy_tables, digest_room,
     each_room, finish, seal,
 };
 use lynk_domain::{Lsn, Millis};
-use lynk_embedded::{Accounts, MessageLog, MessageLogOptions, Notifications, Rooms};
+use lynk_embedded::{Accounts, MediaTable, MessageLog, MessageLogOptions, Notifications, Rooms};
 use lynk_journal::Batch;
 use lynk_model::dump::NotifyRow;
-use lynk_model::port::{AccountDump, LastFault, MessageDump, NotifyDump, RoomDump};
+use lynk_model::port::{AccountDump, LastFault, MediaDump, MessageDump, NotifyDump, RoomDump};
 use lynk_model::{OwnedRecord, SourceId};
 use lynk_store::{Tap, TapEnded, Teed};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use super::files::{self, FilesCopied, is_ready};
 use super::restore::is_backed_up;
 use super::{HASHES, Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
@@ -43,6 +45,8 @@ pub(crate) struct Stores<'a> {
     pub(crate) root: &'a Path,
     /// The embedded message log, when that is what it is.
     pub(crate) log: Option<MessageLog>,
+    /// Whether the bytes of pictures and files are copied. Nobody may remove any meanwhile.
+    pub(crate) files: bool,
 }
 
 /// A tee that ends when its asker is gone.
@@ -113,22 +117,32 @@ fn from_log<S: MessageDump + LastFault>(
     progress: Progress<'_>,
 ) -> Result<Value, Failure> {
     let (root, kept) = (stores.root, keys_kept(stores.config));
+    let files = stores.files.then(|| Directory::beside(&stores.config.media.directory(root)));
+    let wanted = Wanted { kept, files };
     match stores.config.outside.relational {
         RelationalIn::Embedded => {
             let open = async || super::embedded_tables(root);
-            runtime.block_on(whole(log, open, tap, target, kept, progress))
+            runtime.block_on(whole(log, open, tap, target, wanted, progress))
         }
         RelationalIn::Postgres => {
             #[cfg(feature = "postgres")]
             {
                 let tables = crate::stores::postgres::Tables::open(stores.config, runtime)?;
                 let open = async || tables.snapshots().await;
-                runtime.block_on(whole(log, open, tap, target, kept, progress))
+                runtime.block_on(whole(log, open, tap, target, wanted, progress))
             }
             #[cfg(not(feature = "postgres"))]
             unreachable!("the configuration is refused by a build without it")
         }
     }
+}
+
+/// What is copied.
+struct Wanted {
+    /// From when on keys are.
+    kept: Millis,
+    /// Where files are, if they are.
+    files: Option<Directory>,
 }
 
 /// The stores of the backup.
@@ -138,6 +152,7 @@ struct Target {
     rooms: Rooms,
     accounts: Accounts,
     notify: Notifications,
+    media: MediaTable,
 }
 
 impl Target {
@@ -148,16 +163,17 @@ impl Target {
         let (log, rooms) = lynk_embedded::open(part.path(), options).map_err(failed)?;
         let accounts = Accounts::open(part.path()).map_err(failed)?;
         let notify = Notifications::open(part.path()).map_err(failed)?;
-        Ok(Self { part, log, rooms, accounts, notify })
+        let media = MediaTable::open(part.path()).map_err(failed)?;
+        Ok(Self { part, log, rooms, accounts, notify, media })
     }
 }
 
-async fn whole<S, R, A, N>(
+async fn whole<S, R, A, N, F>(
     source: &S,
-    open: impl AsyncFnOnce() -> Result<(R, A, N), Failure>,
+    open: impl AsyncFnOnce() -> Result<(R, A, N, F), Failure>,
     tap: Option<&mut Tap>,
     path: &Path,
-    kept: Millis,
+    Wanted { kept, files }: Wanted,
     progress: Progress<'_>,
 ) -> Result<Value, Failure>
 where
@@ -165,6 +181,7 @@ where
     R: RoomDump + LastFault,
     A: AccountDump + LastFault,
     N: NotifyDump + LastFault,
+    F: MediaDump + LastFault,
 {
     let begun = Instant::now();
     let since = keys_since();
@@ -172,7 +189,7 @@ where
     let progress = RefCell::new(progress);
     progress.borrow_mut().say("copying messages");
     let mut told = |copied| progress.borrow_mut().count("copying messages", copied);
-    let (copied, taken, (mut rooms, mut accounts, mut notify)) = match tap {
+    let (copied, taken, (mut rooms, mut accounts, mut notify, mut media)) = match tap {
         Some(tap) => {
             let tee = tap.tee().map_err(|TapEnded| CopyError::Ended)?;
             let mut tee = TapTee { tee, progress: &progress, may_end: false, end: None };
@@ -191,10 +208,16 @@ where
     let of_accounts = copy_tables(&mut accounts, &mut target.accounts, is_backed_up, each).await?;
     // Devices go with their sessions, and what waits to be sent is of a server that goes on.
     let of_notify = copy_tables(&mut notify, &mut target.notify, NotifyRow::is_history, each).await?;
+    let of_media = copy_tables(&mut media, &mut target.media, is_ready, each).await?;
+    drop((rooms, accounts, notify, media));
     finish(&mut target.log).await?;
     let epoch = target.log.epoch().await.map_err(|error| CopyError::store("the copy", &target.log, error))?;
     progress.borrow_mut().say("hashing");
     let rooms = write_hashes(&target.log, target.part.path(), since, &progress).await?;
+    let files = match files {
+        Some(source) => files::take(&source, target.part.path(), &progress).await?,
+        None => FilesCopied::default(),
+    };
     let manifest = Manifest {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         layout: data_dir::VERSION,
@@ -205,15 +228,16 @@ where
         relational: of_rooms.digest.to_string(),
         accounts: of_accounts.digest.to_string(),
         notify: of_notify.digest.to_string(),
+        media: of_media.digest.to_string(),
         ..Manifest::default()
     };
     close(target, manifest)?;
-    Ok(told_of(path, copied, taken, (rooms, of_rooms, of_accounts), begun.elapsed()))
+    Ok(told_of(path, (copied, files), taken, (rooms, of_rooms, of_accounts), begun.elapsed()))
 }
 
 fn told_of(
     path: &Path,
-    copied: LogCopied,
+    (copied, files): (LogCopied, FilesCopied),
     taken: Millis,
     (rooms, of_rooms, of_accounts): (u64, Tables, Tables),
     took: Duration,
@@ -221,6 +245,7 @@ fn told_of(
     json!({
         "backup": path.display().to_string(), "taken_unix_millis": taken.0, "logs": rooms, "rooms": of_rooms.counted,
         "accounts": of_accounts.counted, "rows": copied.rows, "new_records": copied.records,
+        "files": files.files, "file_bytes": files.bytes, "files_missing": files.missing,
         "milliseconds": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     })
 }
@@ -328,9 +353,9 @@ async fn write_hashes(
 
 /// Closes the backup's stores, so that nobody writes to the files, and seals it.
 fn close(target: Target, manifest: Manifest) -> Result<(), Failure> {
-    let Target { part, log, rooms, accounts, notify } = target;
+    let Target { part, log, rooms, accounts, notify, media } = target;
     log.close().map_err(|error| Failure::dependency(error.to_string()))?;
-    drop((rooms, accounts, notify));
+    drop((rooms, accounts, notify, media));
     for (file, text) in
         [("VERSION", format!("{}\n", data_dir::VERSION)), ("STORES", crate::stores::EMBEDDED.to_owned())]
     {

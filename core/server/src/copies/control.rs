@@ -64,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) tap: Tap,
     /// Notifications, where there are any.
     pub(crate) desk: Option<PushDesk>,
+    /// By which bytes of files stay while they are copied, where there are any.
+    pub(crate) keep: Option<lynk_media::Keep>,
 }
 
 /// The running thread.
@@ -232,7 +234,9 @@ fn answer(stream: &UnixStream, asked: &Value, parts: &mut Parts, stop: &AtomicBo
     if !say(&json!({"stage": "the server begins"})) {
         return;
     }
-    let listens = || listens(stream);
+    // The end of the server is that of a backup, which has nothing to do with it; a move makes it.
+    let ends = || asked["op"] != "move" && stop.load(Ordering::Acquire);
+    let listens = || listens(stream) && !ends();
     let result = carry_out(asked, parts, stop, Progress::new(&mut say).looking(&listens));
     let ended_for_it = asked["op"] == "move" && stop.load(Ordering::Acquire);
     failed.store(ended_for_it && result.is_err(), Ordering::Release);
@@ -266,13 +270,16 @@ fn carry_out(
     stop: &AtomicBool,
     progress: Progress<'_>,
 ) -> Result<Value, Failure> {
-    let Parts { config, root, installation, log, tap, desk } = parts;
+    let Parts { config, root, installation, log, tap, desk, keep } = parts;
     match asked["op"].as_str() {
         Some("backup") => {
             let target = Path::new(asked["to"].as_str().unwrap_or_default());
-            let stores = backup::Stores { config, root, log: log.clone() };
+            let files = asked["without_files"] != true;
+            let stores = backup::Stores { config, root, log: log.clone(), files };
             tracing::info!(event = "backup_began", target = %target.display(), "a backup was asked for");
+            let kept = keep.as_ref().filter(|_| files).map(lynk_media::Keep::hold);
             let done = backup::run(&stores, Some(tap), target, progress);
+            drop(kept);
             match &done {
                 Ok(told) => {
                     tracing::info!(event = "backup_done", target = %target.display(), told = %told, "backup made")

@@ -104,7 +104,7 @@ pub(crate) fn run(
     data_dir::replace(&moved.root.join("STORES"), crate::stores::wanted(moved.to).as_bytes(), 0o640)?;
     Ok(json!({
         "moved": crate::stores::wanted(moved.to).trim().replace('\n', ", "), "logs": done.rooms, "rows": done.rows,
-        "new_records": done.records, "rooms": tables.rooms, "accounts": tables.accounts, "changes": tables.changes, "late_changes": tables.late,
+        "new_records": done.records, "rooms": tables.rooms, "accounts": tables.accounts, "files": tables.files, "changes": tables.changes, "late_changes": tables.late,
         "verified": moved.verify,
     }))
 }

@@ -12,19 +12,20 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use lynk_copy::{
-    CopyError, Manifest, NoTee, Tables, copy_log, copy_tables, digest_room, digest_tables, each_room, finish,
-    read_manifest, sync_tree, take_files,
+    CopyError, FILES, Manifest, NoTee, Tables, copy_log, copy_tables, digest_room, digest_tables, each_room,
+    finish, read_manifest, sync_tree, take_files,
 };
 use lynk_domain::{Epoch, Millis};
-use lynk_embedded::{Accounts, MessageLog, Notifications, OpenError, Rooms};
-use lynk_model::dump::{AccountsRow, NotifyRow};
+use lynk_embedded::{Accounts, MediaTable, MessageLog, Notifications, OpenError, Rooms};
+use lynk_model::dump::{AccountsRow, MediaRow, NotifyRow};
 use lynk_model::port::{
-    AccountDump, AccountFill, Dump, LastFault, MessageDump, NotifyDump, NotifyFill, RoomDump, RoomFill,
+    AccountDump, AccountFill, Dump, LastFault, MediaDump, MediaFill, MessageDump, NotifyDump, NotifyFill,
+    RoomDump, RoomFill,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{EmbeddedTables, HASHES, Progress, keys_kept, keys_since};
+use super::{EmbeddedTables, HASHES, MovedTables, Progress, files, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
 use crate::data_dir::{self, DataDir, refused};
 use crate::exit::{Exit, Failure};
@@ -37,31 +38,56 @@ fn failed(error: &OpenError) -> Failure {
     Failure::dependency(error.to_string())
 }
 
-/// Restores `backup` into the data directory and the stores of `config`.
+/// Restores `backup` into the data directory and the stores of `config`; with `with_files` also the bytes of pictures and files.
 ///
 /// # Errors
 /// What stood in the way.
-pub(crate) fn run(config: &Config, backup: &Path, mut progress: Progress<'_>) -> Result<Value, Failure> {
+pub(crate) fn run(
+    config: &Config,
+    backup: &Path,
+    with_files: bool,
+    mut progress: Progress<'_>,
+) -> Result<Value, Failure> {
     let manifest = read_manifest(backup)?;
     if manifest.layout > data_dir::VERSION {
         return Err(Failure::dependency(format!("the backup has layout version {}", manifest.layout))
             .cure("use a newer lynk"));
     }
+    let with_files = with_files && manifest.files.iter().any(|file| file.path == FILES);
+    keeps_files(config, &manifest, with_files)?;
     let dir = DataDir::claim(&config.data_dir)?;
     let unpacked = dir.root().join(UNPACKED);
-    let result = unpack(config, &dir, backup, &manifest, &mut progress);
+    let result = unpack(config, &dir, backup, (&manifest, with_files), &mut progress);
     if result.is_err() {
         // The directory has no VERSION yet; what was in the way may be mended and the restore repeated.
         let _left = fs::remove_dir_all(&unpacked);
+        if with_files {
+            files::give_up(config, dir.root());
+        }
     }
     result
+}
+
+/// Whether what is known of files has a place: PostgreSQL takes it in the name of a role that a server without files has not.
+fn has_media(config: &Config) -> bool {
+    config.media.enabled || config.outside.relational == RelationalIn::Embedded
+}
+
+/// Refuses to lose files without a word.
+fn keeps_files(config: &Config, manifest: &Manifest, with_files: bool) -> Result<(), Failure> {
+    let some = !manifest.media.is_empty() && !manifest.media.starts_with("0 ");
+    if !some || !with_files || has_media(config) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Config, "the backup has files, and the configuration has media.enabled = false")
+        .cure("enable it for the restore, or leave files out with --without-files"))
 }
 
 fn unpack(
     config: &Config,
     dir: &DataDir,
     backup: &Path,
-    manifest: &Manifest,
+    (manifest, with_files): (&Manifest, bool),
     progress: &mut Progress<'_>,
 ) -> Result<Value, Failure> {
     let unpacked = dir.root().join(UNPACKED);
@@ -71,7 +97,8 @@ fn unpack(
     fs::DirBuilder::new().mode(0o700).create(&unpacked).map_err(|error| refused(&unpacked, &error))?;
     progress.say("checking and copying files");
     take_files(backup, manifest, &unpacked)?;
-    for path in ["accounts.sqlite", "notify.sqlite"].map(|name| unpacked.join(name)) {
+    let files = if with_files { files::unpack(config, dir.root(), &unpacked, backup, progress)? } else { 0 };
+    for path in ["accounts.sqlite", "notify.sqlite", "media.sqlite"].map(|name| unpacked.join(name)) {
         if path.exists() {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|e| refused(&path, &e))?;
         }
@@ -83,6 +110,7 @@ fn unpack(
         Rooms::open(&unpacked).map_err(|e| failed(&e))?,
         Accounts::open(&unpacked).map_err(|e| failed(&e))?,
         Notifications::open(&unpacked).map_err(|e| failed(&e))?,
+        MediaTable::open(&unpacked).map_err(|e| failed(&e))?,
     ));
     let mut tables = super::embedded_tables(&unpacked)?;
     progress.say("comparing rooms with their hashes");
@@ -109,10 +137,13 @@ fn unpack(
         }
     }
     log.close().map_err(|e| failed(&e))?;
+    if with_files {
+        files::place(config, dir.root())?;
+    }
     place(config, dir, &unpacked)?;
     Ok(json!({
         "restored": dir.root().display().to_string(), "taken_unix_millis": manifest.taken_unix_millis,
-        "logs": manifest.rooms, "epoch": epoch.0,
+        "logs": manifest.rooms, "epoch": epoch.0, "files": files,
     }))
 }
 
@@ -180,17 +211,21 @@ pub(crate) fn differs(mut differ: Vec<String>) -> Result<(), Failure> {
 }
 
 async fn same_tables(
-    (rooms, accounts, notify): &mut EmbeddedTables,
+    (rooms, accounts, notify, media): &mut EmbeddedTables,
     manifest: &Manifest,
 ) -> Result<(), Failure> {
     let each = &mut async |_| Ok(());
     let of_rooms = digest_tables(rooms, "the backup's", |_| true, each).await?.digest;
     let of_accounts = digest_tables(accounts, "the backup's", is_backed_up, each).await?.digest;
     let of_notify = digest_tables(notify, "the backup's", NotifyRow::is_history, each).await?.digest;
+    let of_media = digest_tables(media, "the backup's", |_| true, each).await?.digest;
     let mut compared =
         vec![("rooms", of_rooms, &manifest.relational), ("accounts", of_accounts, &manifest.accounts)];
     if !manifest.notify.is_empty() {
         compared.push(("notifications", of_notify, &manifest.notify));
+    }
+    if !manifest.media.is_empty() {
+        compared.push(("files", of_media, &manifest.media));
     }
     let mut differ = Vec::new();
     for (what, found, told) in compared {
@@ -290,35 +325,45 @@ type Kept<R> = fn(&R) -> bool;
 /// # Errors
 /// They are not empty, or fail.
 #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "no outside tables"))]
-pub(crate) async fn fill_tables<RF, AF, NF, RD, AD, ND>(
-    (rooms, accounts, notify): &mut EmbeddedTables,
-    (rooms_to, accounts_to, notify_to): (&mut RF, &mut AF, &mut NF),
-    look: impl AsyncFn() -> Result<(RD, AD, ND), Failure>,
-    (kept_accounts, kept_notify): (Kept<AccountsRow>, Kept<NotifyRow>),
-) -> Result<(u64, u64), Failure>
+pub(crate) async fn fill_tables<RF, AF, NF, FF, RD, AD, ND, FD>(
+    (rooms, accounts, notify, media): &mut EmbeddedTables,
+    (rooms_to, accounts_to, notify_to, media_to): (&mut RF, &mut AF, &mut NF, &mut FF),
+    look: impl AsyncFn() -> Result<(RD, AD, ND, FD), Failure>,
+    (kept_accounts, kept_notify, kept_media): (Kept<AccountsRow>, Kept<NotifyRow>, Kept<MediaRow>),
+) -> Result<MovedTables, Failure>
 where
     RF: RoomFill + LastFault,
     AF: AccountFill + LastFault,
     NF: NotifyFill + LastFault,
+    FF: MediaFill + LastFault,
     RD: RoomDump + LastFault,
     AD: AccountDump + LastFault,
     ND: NotifyDump + LastFault,
+    FD: MediaDump + LastFault,
 {
     let each = &mut async |_| Ok(());
     let mut there = look().await?;
-    if count(&mut there.0).await? + count(&mut there.1).await? + count(&mut there.2).await? > 0 {
+    if count_all(&mut there).await? > 0 {
         return Err(rows_already());
     }
     let of_rooms = copy_tables(rooms, rooms_to, |_| true, each).await?;
     let of_accounts = copy_tables(accounts, accounts_to, kept_accounts, each).await?;
     let of_notify = copy_tables(notify, notify_to, kept_notify, each).await?;
+    let of_media = copy_tables(media, media_to, kept_media, each).await?;
     drop(there);
     let mut there = look().await?;
     let rooms = digest_tables(&mut there.0, "the copy's", |_| true, each).await?;
     let accounts = digest_tables(&mut there.1, "the copy's", |_| true, each).await?;
     let notify = digest_tables(&mut there.2, "the copy's", |_| true, each).await?;
-    same_tables_filled([(of_rooms, rooms), (of_accounts, accounts), (of_notify, notify)])?;
-    Ok((of_rooms.counted, of_accounts.counted))
+    let media = digest_tables(&mut there.3, "the copy's", |_| true, each).await?;
+    let filled = [(of_rooms, rooms), (of_accounts, accounts), (of_notify, notify), (of_media, media)];
+    same_tables_filled(filled)?;
+    Ok(MovedTables {
+        rooms: of_rooms.counted,
+        accounts: of_accounts.counted,
+        files: of_media.counted,
+        ..MovedTables::default()
+    })
 }
 
 /// How many rows tables have that are to be filled.
@@ -329,13 +374,28 @@ pub(crate) async fn count<D: Dump + LastFault>(there: &mut D) -> Result<u64, Cop
     there.count().await.map_err(|error| CopyError::store("what is to be filled", there, error))
 }
 
-/// Compares what was filled with what it was filled from: rooms, accounts, and notifications.
+/// How many rows all tables have that are to be filled.
+///
+/// # Errors
+/// What a store says.
+pub(crate) async fn count_all<R, A, N, F>(there: &mut (R, A, N, F)) -> Result<u64, CopyError>
+where
+    R: Dump + LastFault,
+    A: Dump + LastFault,
+    N: Dump + LastFault,
+    F: Dump + LastFault,
+{
+    let (rooms, accounts) = (count(&mut there.0).await?, count(&mut there.1).await?);
+    Ok(rooms + accounts + count(&mut there.2).await? + count(&mut there.3).await?)
+}
+
+/// Compares what was filled with what it was filled from: rooms, accounts, notifications, and media.
 ///
 /// # Errors
 /// They differ.
-pub(crate) fn same_tables_filled(filled: [(Tables, Tables); 3]) -> Result<(), Failure> {
+pub(crate) fn same_tables_filled(filled: [(Tables, Tables); 4]) -> Result<(), Failure> {
     let mut differ = Vec::new();
-    for (what, (one, other)) in ["rooms", "accounts", "notifications"].into_iter().zip(filled) {
+    for (what, (one, other)) in ["rooms", "accounts", "notifications", "files"].into_iter().zip(filled) {
         if one != other {
             differ.push(format!("the tables of {what}: {} and {}", one.digest, other.digest));
         }
@@ -348,12 +408,14 @@ fn fill_postgres(config: &Config, runtime: &Runtime, embedded: &mut EmbeddedTabl
     {
         let tables = crate::stores::postgres::Tables::open(config, runtime)?;
         let (mut rooms_to, mut accounts_to) = (tables.rooms.clone(), tables.accounts.clone());
-        let mut notify_to = tables.notify.clone();
+        let (mut notify_to, mut media_to) = (tables.notify.clone(), tables.media.clone());
+        // Without a place for them there are none to be kept: they are refused, or wanted to be left out.
+        let kept_media: Kept<MediaRow> = if tables.media.is_some() { |_| true } else { |_| false };
         let filled = fill_tables(
             embedded,
-            (&mut rooms_to, &mut accounts_to, &mut notify_to),
+            (&mut rooms_to, &mut accounts_to, &mut notify_to, &mut media_to),
             async || tables.snapshots().await,
-            (is_backed_up, NotifyRow::is_history),
+            (is_backed_up, NotifyRow::is_history, kept_media),
         );
         runtime.block_on(filled)?;
         Ok(())

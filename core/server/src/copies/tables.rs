@@ -18,12 +18,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use lynk_copy::{Brought, CopyError, Digest, bring_tables, copy_tables, digest_tables};
-use lynk_embedded::{OpenError, TABLE_FILES};
+use lynk_embedded::{MediaSnapshot, OpenError, TABLE_FILES};
 
-use super::restore::{count, fill_tables, rows_already, same_tables_filled};
-use super::{EmbeddedTables, MOVE_PART, MovedTables, embedded_tables, remove_move_part};
+use super::restore::{count, count_all, fill_tables, rows_already, same_tables_filled};
+use super::{EmbeddedTables, MOVE_PART, MovedTables, embedded_tables, make_tables, remove_move_part};
 use crate::data_dir::refused;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::stores::postgres::Tables;
 
 /// What must be free beside a copy: the server goes on writing.
@@ -61,6 +61,7 @@ struct Held {
     rooms: Digest,
     accounts: Digest,
     notify: Digest,
+    media: Digest,
 }
 
 /// See the module.
@@ -90,16 +91,21 @@ struct AllBrought {
     rooms: Brought,
     accounts: Brought,
     notify: Brought,
+    media: Brought,
 }
 
 impl AllBrought {
     fn changes(&self) -> u64 {
-        [&self.rooms, &self.accounts, &self.notify].iter().map(|brought| brought.gone + brought.put).sum()
+        [&self.rooms, &self.accounts, &self.notify, &self.media]
+            .iter()
+            .map(|brought| brought.gone + brought.put)
+            .sum()
     }
 
     fn held(&self, files: Files) -> Held {
         let (rooms, accounts) = (self.rooms.tables.digest, self.accounts.tables.digest);
-        Held { files, rooms, accounts, notify: self.notify.tables.digest }
+        let (notify, media) = (self.notify.tables.digest, self.media.tables.digest);
+        Held { files, rooms, accounts, notify, media }
     }
 }
 
@@ -117,15 +123,16 @@ impl Relational {
         each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
     ) -> Result<(), Failure> {
         let mut there = self.tables.snapshots().await?;
-        if count(&mut there.0).await? + count(&mut there.1).await? + count(&mut there.2).await? > 0 {
+        if count_all(&mut there).await? > 0 {
             return Err(rows_already());
         }
         drop(there);
         each(COPYING, 0).await?;
         let files = self.copy_files()?;
-        let (mut rooms, mut accounts, mut notify) = files.open()?;
+        let (mut rooms, mut accounts, mut notify, mut media) = files.open()?;
+        self.keeps_files(&mut media).await?;
         let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
-        let mut notify_to = self.tables.notify.clone();
+        let (mut notify_to, mut media_to) = (self.tables.notify.clone(), self.tables.media.clone());
         let told = &mut async |rows| each(COPYING, rows).await;
         let of_rooms = copy_tables(&mut rooms, &mut rooms_to, |_| true, told).await?;
         let before = of_rooms.digest.rows;
@@ -134,6 +141,9 @@ impl Relational {
         let before = before + of_accounts.digest.rows;
         let told = &mut async |rows| each(COPYING, before + rows).await;
         let of_notify = copy_tables(&mut notify, &mut notify_to, |_| true, told).await?;
+        let before = before + of_notify.digest.rows;
+        let told = &mut async |rows| each(COPYING, before + rows).await;
+        let of_media = copy_tables(&mut media, &mut media_to, |_| true, told).await?;
 
         let mut there = self.tables.snapshots().await?;
         let told = &mut async |rows| each(COMPARING, rows).await;
@@ -144,9 +154,13 @@ impl Relational {
         let before = before + accounts.digest.rows;
         let told = &mut async |rows| each(COMPARING, before + rows).await;
         let notify = digest_tables(&mut there.2, "the copy's", |_| true, told).await?;
-        same_tables_filled([(of_rooms, rooms), (of_accounts, accounts), (of_notify, notify)])?;
-        let (rooms, accounts, notify) = (rooms.digest, accounts.digest, notify.digest);
-        self.held = Some(Held { files, rooms, accounts, notify });
+        let before = before + notify.digest.rows;
+        let told = &mut async |rows| each(COMPARING, before + rows).await;
+        let media = digest_tables(&mut there.3, "the copy's", |_| true, told).await?;
+        let filled = [(of_rooms, rooms), (of_accounts, accounts), (of_notify, notify), (of_media, media)];
+        same_tables_filled(filled)?;
+        let (rooms, accounts, notify, media) = (rooms.digest, accounts.digest, notify.digest, media.digest);
+        self.held = Some(Held { files, rooms, accounts, notify, media });
         Ok(())
     }
 
@@ -185,17 +199,17 @@ impl Relational {
         if self.held.is_none() {
             // Nobody serves: there is one state of them.
             let mut embedded = embedded_tables(&self.root)?;
+            self.keeps_files(&mut embedded.3).await?;
             let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
-            let mut notify_to = self.tables.notify.clone();
+            let (mut notify_to, mut media_to) = (self.tables.notify.clone(), self.tables.media.clone());
             each(COPYING, 0).await?;
             let filled = fill_tables(
                 &mut embedded,
-                (&mut rooms_to, &mut accounts_to, &mut notify_to),
+                (&mut rooms_to, &mut accounts_to, &mut notify_to, &mut media_to),
                 async || self.tables.snapshots().await,
-                (|_| true, |_| true),
+                (|_| true, |_| true, |_| true),
             );
-            let (rooms, accounts) = filled.await?;
-            return Ok(MovedTables { rooms, accounts, ..MovedTables::default() });
+            return filled.await;
         }
         each(LAST, 0).await?;
         let files = embedded_tables(&self.root)?;
@@ -203,6 +217,7 @@ impl Relational {
         Ok(MovedTables {
             rooms: brought.rooms.tables.counted,
             accounts: brought.accounts.tables.counted,
+            files: brought.media.tables.counted,
             changes: self.changes,
             late: brought.changes(),
         })
@@ -211,15 +226,16 @@ impl Relational {
     /// Brings PostgreSQL from the files of before to those of now.
     async fn bring(
         &mut self,
-        (mut rooms, mut accounts, mut notify): EmbeddedTables,
+        (mut rooms, mut accounts, mut notify, mut media): EmbeddedTables,
         each: &mut impl AsyncFnMut(&'static str, u64) -> Result<(), CopyError>,
     ) -> Result<AllBrought, Failure> {
         let Some(held) = &self.held else {
             return Err(Failure::dependency("nothing was copied yet"));
         };
-        let (mut rooms_before, mut accounts_before, mut notify_before) = held.files.open()?;
+        let (mut rooms_before, mut accounts_before, mut notify_before, mut media_before) =
+            held.files.open()?;
         let (mut rooms_to, mut accounts_to) = (self.tables.rooms.clone(), self.tables.accounts.clone());
-        let mut notify_to = self.tables.notify.clone();
+        let (mut notify_to, mut media_to) = (self.tables.notify.clone(), self.tables.media.clone());
         let look = &mut async || {
             let shown = self.tables.rooms.snapshot().await;
             shown.map_err(|error| CopyError::store("the copy's rooms", &self.tables.rooms, error))
@@ -243,9 +259,33 @@ impl Relational {
         let told = &mut async |rows| each(CHANGES, before + rows).await;
         let sides = (&mut notify_before, &mut notify);
         let of_notify = bring_tables(sides, &mut notify_to, look, held.notify, told).await?;
-        let brought = AllBrought { rooms: of_rooms, accounts: of_accounts, notify: of_notify };
+        let look = &mut async || match &self.tables.media {
+            None => Ok(None),
+            Some(media) => {
+                let shown = media.snapshot().await;
+                shown.map(Some).map_err(|error| CopyError::store("the copy's files", media, error))
+            }
+        };
+        let before = before + of_notify.tables.digest.rows;
+        let told = &mut async |rows| each(CHANGES, before + rows).await;
+        let sides = (&mut media_before, &mut media);
+        let of_media = bring_tables(sides, &mut media_to, look, held.media, told).await?;
+        let brought =
+            AllBrought { rooms: of_rooms, accounts: of_accounts, notify: of_notify, media: of_media };
         self.changes += brought.changes();
         Ok(brought)
+    }
+
+    /// Refuses to leave what is known of files behind.
+    async fn keeps_files(&self, media: &mut MediaSnapshot) -> Result<(), Failure> {
+        if self.tables.media.is_some() || count(media).await? == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Config,
+            "there are files, and the new configuration has media.enabled = false",
+        )
+        .cure("enable it: what is known of files goes to PostgreSQL too"))
     }
 
     /// Copies the files as they are now.
@@ -261,6 +301,7 @@ impl Relational {
         let to = part.join(self.copies.to_string());
         DirBuilder::new().mode(0o700).create(&to).map_err(|error| refused(&to, &error))?;
         let files = Files(to);
+        make_tables(&self.root)?;
         lynk_embedded::copy_tables(&self.root, &files.0).map_err(|error| failed(&error))?;
         Ok(files)
     }

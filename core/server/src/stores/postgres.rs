@@ -11,8 +11,8 @@ use lynk_model::port::RoomStore as _;
 use lynk_model::{DirectFrom, MetaOutcome, Report, ReportQuery, Resolution, RoomWish, StoreError};
 use lynk_postgres::grants::{ACCOUNTS, MEDIA, MIGRATE, NOTIFY, ROOMS};
 use lynk_postgres::{
-    AccountsSnapshot, Connect, Fault, FaultKind, NotifySnapshot, PostgresAccounts, PostgresMedia,
-    PostgresNotify, PostgresRooms, RoomsSnapshot, Timeouts,
+    AccountsSnapshot, Connect, Fault, FaultKind, MediaSnapshot, NotifySnapshot, PostgresAccounts,
+    PostgresMedia, PostgresNotify, PostgresRooms, RoomsSnapshot, Timeouts,
 };
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::{Handle, Runtime};
@@ -116,7 +116,12 @@ pub(crate) struct Tables {
     pub(crate) rooms: PostgresRooms,
     pub(crate) accounts: PostgresAccounts,
     pub(crate) notify: PostgresNotify,
+    /// Where files are wanted: a server without them has no role for their rows.
+    pub(crate) media: Option<PostgresMedia>,
 }
+
+/// The tables at one moment.
+pub(crate) type Snapshots = (RoomsSnapshot, AccountsSnapshot, NotifySnapshot, Option<MediaSnapshot>);
 
 impl Tables {
     /// Connects, as the roles of the ports.
@@ -127,16 +132,15 @@ impl Tables {
         let health = Health::new();
         let rooms = rooms(config, &health, runtime, super::key_life_millis(config))?;
         let notify = notify(config, &health, runtime)?;
-        Ok(Self { rooms, accounts: accounts(config, &health, runtime)?, notify })
+        let media = config.media.enabled.then(|| media(config, &health, runtime)).transpose()?;
+        Ok(Self { rooms, accounts: accounts(config, &health, runtime)?, notify, media })
     }
 
     /// All as they are now.
     ///
     /// # Errors
     /// The database does not answer.
-    pub(crate) async fn snapshots(
-        &self,
-    ) -> Result<(RoomsSnapshot, AccountsSnapshot, NotifySnapshot), Failure> {
+    pub(crate) async fn snapshots(&self) -> Result<Snapshots, Failure> {
         let failed = |fault: Option<Fault>| {
             Failure::dependency(format!(
                 "{NAME}: {}",
@@ -146,7 +150,11 @@ impl Tables {
         let rooms = self.rooms.snapshot().await.map_err(|_| failed(self.rooms.take_fault()))?;
         let accounts = self.accounts.snapshot().await.map_err(|_| failed(self.accounts.take_fault()))?;
         let notify = self.notify.snapshot().await.map_err(|_| failed(self.notify.take_fault()))?;
-        Ok((rooms, accounts, notify))
+        let media = match &self.media {
+            Some(media) => Some(media.snapshot().await.map_err(|_| failed(media.take_fault()))?),
+            None => None,
+        };
+        Ok((rooms, accounts, notify, media))
     }
 }
 

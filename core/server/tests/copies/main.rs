@@ -4,6 +4,7 @@
 mod support;
 
 mod embedded;
+mod files;
 mod life;
 mod outside;
 #[path = "../outside/pump.rs"]

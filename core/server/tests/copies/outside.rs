@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::files::Filed;
 use crate::life::{CODES, Life};
 use crate::pump::Acked;
 use crate::support::outside::Outside;
@@ -28,8 +29,10 @@ fn a_backup_of_outside_stores_under_load_restores_into_others_and_into_a_directo
         talk.pump.wait_more(200);
     }
     let before: Vec<usize> = talks.iter().map(|talk| talk.pump.count()).collect();
+    let filed = Filed::send(&server);
     let made = told(&backup(&path("data"), &path("backup"), &first));
-    assert_eq!((made["rooms"].as_u64(), made["logs"].as_u64()), (Some(2), Some(2)), "{made}");
+    assert_eq!((made["rooms"].as_u64(), made["logs"].as_u64()), (Some(3), Some(3)), "{made}");
+    assert_eq!((made["files"].as_u64(), made["files_missing"].as_u64()), (Some(2), Some(0)), "{made}");
     for talk in &talks {
         talk.pump.wait_more(50);
     }
@@ -45,6 +48,7 @@ fn a_backup_of_outside_stores_under_load_restores_into_others_and_into_a_directo
         for ((user, room, epoch, acked), least) in ended.iter().zip(&before) {
             assert_restored(&server, (*user, room, *epoch), acked, *least);
         }
+        filed.assert_there(&server);
         assert!(server.stop().success());
     }
 }
@@ -193,9 +197,11 @@ fn a_move_of_everything_has_what_people_did_meanwhile() {
     let mut server = start(&data, &codes);
     let Talk { user, room, pump, .. } = Talk::start(&server);
     pump.wait_more(300);
+    let filed = Filed::send(&server);
     let life = Life::start(&server);
     let acked = pump.until_closed();
     let moved = told(&move_to(&data, &options));
+    assert_eq!(moved["files"].as_u64(), Some(2), "{moved}");
     assert!(server.wait().success(), "it ended as on SIGTERM");
     let (acked, lived) = (acked(), life.end());
     assert!(moved["changes"].as_u64() > Some(0), "{moved}");
@@ -203,6 +209,7 @@ fn a_move_of_everything_has_what_people_did_meanwhile() {
     let server = start(&data, &[options.clone(), codes].concat());
     assert_kept(&server, user, &room, &acked);
     lived.assert_kept(&server);
+    filed.assert_there(&server);
     assert!(server.stop().success());
 }
 

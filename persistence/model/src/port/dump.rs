@@ -182,6 +182,52 @@ pub trait Fill {
     async fn take_out(&mut self, rows: &[Self::Row]) -> Result<(), StoreError>;
 }
 
+/// Tables that may not be there: none have no rows.
+impl<D: Dump> Dump for Option<D> {
+    type Row = D::Row;
+
+    async fn rows(&mut self, mark: &MarkOf<D>, limit: u32) -> Result<PageOf<D>, StoreError> {
+        match self {
+            Some(dump) => dump.rows(mark, limit).await,
+            None => Ok(DumpPage { rows: Vec::new(), next: None }),
+        }
+    }
+
+    async fn find(&mut self, rows: &[D::Row]) -> Result<Vec<D::Row>, StoreError> {
+        match self {
+            Some(dump) => dump.find(rows).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn count(&mut self) -> Result<u64, StoreError> {
+        match self {
+            Some(dump) => dump.count().await,
+            None => Ok(0),
+        }
+    }
+}
+
+/// Tables that may not be there: none take no rows.
+impl<F: Fill> Fill for Option<F> {
+    type Row = F::Row;
+
+    async fn fill(&mut self, rows: &[F::Row]) -> Result<(), StoreError> {
+        match self {
+            Some(tables) => tables.fill(rows).await,
+            None if rows.is_empty() => Ok(()),
+            None => Err(StoreError::Unavailable),
+        }
+    }
+
+    async fn take_out(&mut self, rows: &[F::Row]) -> Result<(), StoreError> {
+        match self {
+            Some(tables) => tables.take_out(rows).await,
+            None => Ok(()),
+        }
+    }
+}
+
 /// The relational side at one moment.
 pub trait RoomDump: Dump<Row = RoomsRow> {}
 impl<D: Dump<Row = RoomsRow>> RoomDump for D {}
