@@ -16,13 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lynk_domain::Millis;
+use lynk_https::{Base, Roots, trust};
 use lynk_model::notify::PushCause;
 use lynk_model::port::{Delivered, PushNote, PushSender};
 use tokio::time::Instant;
 
-use crate::base::Base;
 use crate::client::Client;
-use crate::{Roots, tls};
 
 pub use account::{ServiceAccount, SetupError};
 use token::Tokens;
@@ -79,7 +78,7 @@ impl Fcm {
     pub fn new(options: FcmOptions) -> Result<Self, SetupError> {
         let FcmOptions { api_url, account, roots, timeout, ttl_seconds, wall } = options;
         let base = Base::parse(&api_url).map_err(|why| SetupError::Url("the URL of Firebase", why))?;
-        let config = tls::config(&roots).map_err(SetupError::Roots)?;
+        let config = trust(&roots).map_err(SetupError::Roots)?;
         let host = || SetupError::Url("the URL of Firebase", "has a host that no certificate can name");
         let path = base.below(&format!("/v1/projects/{}/messages:send", account.project_id()));
         let client = Client::new(base, Arc::clone(&config)).ok_or_else(host)?;
@@ -91,7 +90,7 @@ impl Fcm {
 impl PushSender for Fcm {
     async fn ready(&self, count: usize) -> Result<(), PushCause> {
         self.tokens.get((self.wall)(), Instant::now() + self.timeout).await?;
-        self.client.ready(count).await.map_err(|failure| failure.cause())
+        self.client.ready(count).await
     }
 
     async fn send(&self, note: &PushNote) -> Delivered {
@@ -105,7 +104,7 @@ impl PushSender for Fcm {
         let asked = self.client.post(&self.path, json, Some(authorization), &body, deadline).await;
         let delivered = match asked {
             Ok(answer) => answer::judge(&answer),
-            Err(failure) => Delivered::Failed { cause: failure.cause(), retry_after_millis: 0 },
+            Err(cause) => Delivered::Failed { cause, retry_after_millis: 0 },
         };
         if matches!(delivered, Delivered::Failed { cause: PushCause::Credentials, .. }) {
             self.tokens.forget();

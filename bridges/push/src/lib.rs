@@ -15,7 +15,6 @@
 
 #![forbid(unsafe_code)]
 
-mod base;
 mod client;
 mod console;
 mod counts;
@@ -24,18 +23,17 @@ mod fcm;
 mod notifier;
 mod senders;
 mod thread;
-mod tls;
 
 pub use console::ConsolePush;
 pub use counts::PushCounts;
 pub use decide::{Decided, Facts, Message, Rules, decide};
 pub use fcm::{Fcm, FcmOptions, ServiceAccount, SetupError};
+pub use lynk_https::Roots;
 pub use notifier::{BADGE_ROOMS_MAX, Clock, Ended, MESSAGES_MAX, Notifier, Trouble};
 pub use senders::Senders;
 pub use thread::{
     Asked, DeadSink, Fed, Feed, IN_FLIGHT_MAX, NoFeed, PushBridge, PushDesk, PushOptions, PushParts,
 };
-pub use tls::Roots;
 
 /// Bytes that notifications may take at most: a batch of messages with its decisions, connections with their buffers, SQLite's cache.
 #[must_use]

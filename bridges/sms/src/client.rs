@@ -1,32 +1,17 @@
 //! One request to the carrier's API at a time, over connections that are kept for the next one.
 //!
-//! It is built on hyper's connections and not on a pool of somebody else's, because of one question that a pool does not answer:
-//! whether anything of a request that failed was written. Pools repeat by themselves what they believe to be safe.
-//!
-//! Thread: the API's runtime; each connection is a task there. Invariants: a failure other than [`Failure::Unanswered`] means
-//! that no byte of the request left this program. Redirects are not followed: they would take the secret elsewhere.
-//!
-//! Limits: [`IDLE_MAX`] kept connections, [`IDLE_TIME`] each; [`CONNECT_TIME`]; [`ANSWER_BYTES_MAX`]. The caller bounds the
-//! number of requests.
+//! Thread: the API's runtime. Limits: [`IDLE_MAX`] kept connections, [`IDLE_TIME`] each; [`ANSWER_BYTES_MAX`]. The caller bounds the number of
+//! requests. What can fail: see [`Failure`].
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request};
+use lynk_https::{Base, Failure, Keeping};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
+use tokio::time::Instant;
 
-use crate::base::Base;
 use crate::counts::SmsCounts;
 
 /// Connections that are kept for the next message.
@@ -34,12 +19,8 @@ pub const IDLE_MAX: usize = 4;
 /// How long one is kept. Short, because the carrier closes idle ones too: a request that crosses its close has no answer, and may
 /// not be repeated.
 const IDLE_TIME: Duration = Duration::from_secs(10);
-/// Time for a connection, with its name's resolution and its handshake.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Longest body of an answer that is read. Answers have one or two KiB.
 pub const ANSWER_BYTES_MAX: usize = 32 << 10;
-/// Longest head of one, which is also the size of a connection's buffer.
-const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// What the carrier answered.
 pub(crate) struct Answer {
@@ -50,32 +31,11 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Failure {
-    /// No connection. Nothing was written.
-    Unreachable,
-    /// A connection, and not to whom it should be. Nothing was written.
-    Tls,
-    /// A kept connection had ended. Nothing was written.
-    Stale,
-    /// Some of the request may have been written.
-    Unanswered,
-}
-
-struct Idle {
-    sender: SendRequest<String>,
-    since: Instant,
-}
-
 /// Asks one path of one server.
 pub(crate) struct Client {
-    base: Base,
+    http: lynk_https::Client<String>,
     path: String,
     authorization: HeaderValue,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
-    idle: Mutex<Vec<Idle>>,
-    counts: Arc<SmsCounts>,
 }
 
 impl Client {
@@ -87,125 +47,24 @@ impl Client {
         config: Arc<ClientConfig>,
         counts: Arc<SmsCounts>,
     ) -> Option<Self> {
-        let tls = match base.is_tls {
-            true => Some((config.into(), ServerName::try_from(base.host.clone()).ok()?)),
-            false => None,
-        };
-        Some(Self { base, path, authorization, tls, idle: Mutex::default(), counts })
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A kept connection that still stands, as far as anybody here knows. Those that do not are dropped.
-    fn kept(&self) -> Option<SendRequest<String>> {
-        let mut idle = self.idle();
-        idle.retain(|one| one.since.elapsed() < IDLE_TIME && one.sender.is_ready());
-        idle.pop().map(|one| one.sender)
-    }
-
-    fn keep(&self, sender: SendRequest<String>) {
-        let mut idle = self.idle();
-        if idle.len() < IDLE_MAX {
-            idle.push(Idle { sender, since: Instant::now() });
-        }
+        let keeping = Keeping { idle_max: IDLE_MAX, idle_time: IDLE_TIME };
+        let http = lynk_https::Client::new(base, config, keeping)?.on_connect(move || counts.connected());
+        Some(Self { http, path, authorization })
     }
 
     /// Posts a form and returns the answer, until `deadline`.
     pub(crate) async fn post(&self, form: &str, deadline: Instant) -> Result<Answer, Failure> {
-        let mut sender = match self.kept() {
-            Some(sender) => sender,
-            None => self.connect(deadline).await?,
-        };
         let request = Request::builder()
             .method(Method::POST)
             .uri(&self.path)
-            .header(header::HOST, self.base.authority())
             .header(header::AUTHORIZATION, self.authorization.clone())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json")
-            .header(header::USER_AGENT, concat!("lynk/", env!("CARGO_PKG_VERSION")))
             .body(form.to_owned())
             // Made of what was checked at the start.
             .map_err(|_| Failure::Unreachable)?;
-        match timeout_at(deadline, sender.try_send_request(request)).await {
-            Ok(Ok(response)) => {
-                let (answer, whole) = read(response, deadline).await;
-                if whole {
-                    self.keep(sender);
-                }
-                Ok(answer)
-            }
-            // It comes back only when no byte of it was written.
-            Ok(Err(error)) if error.message().is_some() => {
-                // The others are as old.
-                self.idle().clear();
-                Err(Failure::Stale)
-            }
-            Ok(Err(_)) | Err(_) => Err(Failure::Unanswered),
-        }
+        let answer = self.http.ask(request, ANSWER_BYTES_MAX, deadline).await?;
+        let lynk_https::Answer { status, retry_after, body, .. } = answer;
+        Ok(Answer { status, retry_after, body })
     }
-
-    async fn connect(&self, deadline: Instant) -> Result<SendRequest<String>, Failure> {
-        let until = deadline.min(Instant::now() + CONNECT_TIME);
-        let connecting = async {
-            let address = (self.base.host.as_str(), self.base.port());
-            let socket = TcpStream::connect(address).await.map_err(|_| Failure::Unreachable)?;
-            let _ = socket.set_nodelay(true);
-            let Some((connector, name)) = &self.tls else { return speak(socket).await };
-            let secured = connector.connect(name.clone(), socket).await.map_err(|error| {
-                // What rustls refuses is invalid data; everything else is the way there.
-                if error.kind() == std::io::ErrorKind::InvalidData {
-                    Failure::Tls
-                } else {
-                    Failure::Unreachable
-                }
-            })?;
-            speak(secured).await
-        };
-        let sender = timeout_at(until, connecting).await.unwrap_or(Err(Failure::Unreachable))?;
-        self.counts.connected();
-        Ok(sender)
-    }
-}
-
-/// Begins HTTP on a stream. Its task ends with the stream, or when nobody wants to send on it any more.
-async fn speak<T>(stream: T) -> Result<SendRequest<String>, Failure>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = Builder::new();
-    builder.max_buf_size(HEAD_BYTES_MAX);
-    let (sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Unreachable)?;
-    tokio::spawn(async move {
-        // Whoever sent on it learns what ended it.
-        let _ = connection.await;
-    });
-    Ok(sender)
-}
-
-/// Reads an answer, and says whether its connection can be used again. The status is worth something also without a body.
-async fn read(response: Response<Incoming>, deadline: Instant) -> (Answer, bool) {
-    let status = response.status().as_u16();
-    let retry_after = response.headers().get(header::RETRY_AFTER);
-    let retry_after =
-        retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
-    let body = timeout_at(deadline, body(response.into_body())).await.ok().flatten();
-    let whole = body.is_some();
-    (Answer { status, retry_after, body: body.unwrap_or_default() }, whole)
-}
-
-/// A body to its end; `None` when it does not come, or is too long.
-async fn body(mut incoming: Incoming) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
-        let Ok(data) = frame.ok()?.into_data() else { continue };
-        if bytes.len() + data.len() > ANSWER_BYTES_MAX {
-            return None;
-        }
-        bytes.extend_from_slice(&data);
-    }
-    Some(bytes)
 }

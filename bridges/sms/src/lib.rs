@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 mod answer;
-mod base;
 mod cause;
 mod client;
 mod counts;
@@ -27,7 +26,8 @@ mod track;
 pub use cause::Cause;
 pub use client::{ANSWER_BYTES_MAX, IDLE_MAX};
 pub use counts::SmsCounts;
-pub use options::{Credentials, Options, Reports, Roots, SetupError};
+pub use lynk_https::Roots;
+pub use options::{Credentials, Options, Reports, SetupError};
 pub use send::{REPEATS_MAX, Twilio};
 pub use track::TRACKED_MAX;
 

@@ -3,17 +3,13 @@
 //! Nothing of [`Options`] that is secret is shown by `Debug` or repeated by an error. What can fail: see [`SetupError`].
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use lynk_bridge::Secret;
-use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use lynk_https::Roots;
 
 /// Who we are for the carrier.
 #[derive(Clone, Debug)]
@@ -24,15 +20,6 @@ pub struct Credentials {
     pub user: String,
     /// The key's secret, or the account's token.
     pub secret: Secret,
-}
-
-/// Whom we trust to be the carrier.
-#[derive(Clone, Debug)]
-pub enum Roots {
-    /// The certificates of the operating system.
-    System,
-    /// These only, PEM.
-    Pem(Vec<u8>),
 }
 
 /// How the carrier tells what became of messages.
@@ -135,40 +122,6 @@ pub(crate) fn check(secret: &Secret, which: &'static str) -> Result<(), SetupErr
     if good { Ok(()) } else { Err(SetupError::Name(which)) }
 }
 
-/// Trust in these roots and nobody else.
-pub(crate) fn tls(roots: &Roots) -> Result<Arc<ClientConfig>, SetupError> {
-    let mut store = RootCertStore::empty();
-    match roots {
-        Roots::System => {
-            let found = rustls_native_certs::load_native_certs();
-            let (good, _) = store.add_parsable_certificates(found.certs);
-            if good == 0 {
-                let why =
-                    "the operating system has none; install its package of CA certificates, or name a file";
-                return Err(SetupError::Roots(why.to_owned()));
-            }
-        }
-        Roots::Pem(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let added = certificate.map_err(|error| error.to_string());
-                let added = added.and_then(|one| store.add(one).map_err(|error| error.to_string()));
-                added.map_err(SetupError::Roots)?;
-            }
-            if store.is_empty() {
-                return Err(SetupError::Roots("the file holds none".to_owned()));
-            }
-        }
-    }
-    // Named, because the program has two providers and rustls would not choose.
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| SetupError::Roots(error.to_string()))?
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,13 +167,6 @@ mod tests {
         }
         for text in ["", "+", "a name of twelve", "MG1&Body=x", "+4915112345678901"] {
             assert!(sender(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_refused() {
-        for pem in ["", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"] {
-            assert!(matches!(tls(&Roots::Pem(pem.into())), Err(SetupError::Roots(_))), "{pem}");
         }
     }
 }

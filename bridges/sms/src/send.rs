@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use lynk_auth::{Sending, Sms, SmsCall, SmsCallError, SmsError, SmsReport, SmsSender};
 use lynk_bridge::Turned;
+use lynk_https::{Base, Failure, trust};
 use tokio::time::Instant;
 
 use crate::answer::{Judged, Verdict};
-use crate::base::Base;
-use crate::client::{Client, Failure};
+use crate::client::Client;
 use crate::counts::{Repeat, SmsCounts};
 use crate::form::{decode, encode};
-use crate::options::{check, sender, tls};
+use crate::options::{check, sender};
 use crate::signature::Verifier;
 use crate::track::{Reference, Tracked, reference_text, status_of};
 use crate::{Cause, Options, STATUS_PATH, SetupError};
@@ -71,8 +71,14 @@ impl Twilio {
         let authorization = credentials.header()?;
         let path = format!("/2010-04-01/Accounts/{}/Messages.json", credentials.account);
         let counts = Arc::<SmsCounts>::default();
-        let client = Client::new(base, path, authorization, tls(&roots)?, Arc::clone(&counts))
-            .ok_or(SetupError::Url(API, "has a host that no certificate can name"))?;
+        let client = Client::new(
+            base,
+            path,
+            authorization,
+            trust(&roots).map_err(SetupError::Roots)?,
+            Arc::clone(&counts),
+        )
+        .ok_or(SetupError::Url(API, "has a host that no certificate can name"))?;
         let listening = match reports {
             None => None,
             Some(reports) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use lynk_domain::Millis;
+use lynk_https::Base;
 use lynk_model::notify::PushCause;
 use rustls::ClientConfig;
 use serde::Deserialize;
@@ -15,7 +16,6 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::account::{ServiceAccount, SetupError};
-use crate::base::Base;
 use crate::client::Client;
 
 /// A token is renewed so long before it ends, in milliseconds.
@@ -100,8 +100,7 @@ impl Tokens {
         // A JWT has no letter that a form would need in another way.
         let form = format!("grant_type={GRANT}&assertion={assertion}");
         let kind = "application/x-www-form-urlencoded";
-        let answer = self.client.post(&self.path, kind, None, &form, deadline).await;
-        let answer = answer.map_err(|failure| failure.cause())?;
+        let answer = self.client.post(&self.path, kind, None, &form, deadline).await?;
         match answer.status {
             200 => {}
             429 => return Err(PushCause::Quota),

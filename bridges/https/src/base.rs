@@ -1,6 +1,6 @@
-//! Where the carrier's API is, and where this server is for the carrier: the beginning of an URL.
+//! Where a server is: the beginning of an URL.
 //!
-//! Pure. What can fail: the text. Plain HTTP is for this machine only, because numbers and codes travel in it.
+//! Pure. What can fail: the text. Plain HTTP is for this machine only, because secrets travel in it.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,11 @@ use hyper::Uri;
 
 /// A beginning of URLs: scheme, host, perhaps port and path, no slash at its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Base {
-    pub(crate) is_tls: bool,
+pub struct Base {
+    /// Whether it is reached over TLS.
+    pub is_tls: bool,
     /// As certificates name it: without port and brackets.
-    pub(crate) host: String,
+    pub host: String,
     /// As URLs have it: with brackets.
     bracketed: String,
     /// As written.
@@ -24,7 +25,7 @@ impl Base {
     ///
     /// # Errors
     /// What is wrong with it, to follow its name.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let uri: Uri = text.parse().map_err(|_| "is no URL")?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err("must begin with https:// and a host");
@@ -45,30 +46,42 @@ impl Base {
     }
 
     /// Whether nothing follows the host.
-    pub(crate) fn is_root(&self) -> bool {
+    #[must_use]
+    pub fn is_root(&self) -> bool {
         self.path.is_empty()
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Its TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.port.unwrap_or(if self.is_tls { 443 } else { 80 })
     }
 
     /// Host and port as a request names them.
-    pub(crate) fn authority(&self) -> String {
+    #[must_use]
+    pub fn authority(&self) -> String {
         match self.port {
             Some(port) => format!("{}:{port}", self.bracketed),
             None => self.bracketed.clone(),
         }
     }
 
+    /// A path below it, as a request names it.
+    #[must_use]
+    pub fn below(&self, path: &str) -> String {
+        format!("{}{path}", self.path)
+    }
+
     /// The URL of a path.
-    pub(crate) fn url(&self, path: &str) -> String {
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
         self.written(&self.authority(), path)
     }
 
     /// The URL of a path in both spellings of its port: with it, and without. The carrier signs one of them, not always that
     /// which it was given.
-    pub(crate) fn spellings(&self, path: &str) -> [String; 2] {
+    #[must_use]
+    pub fn spellings(&self, path: &str) -> [String; 2] {
         let with = format!("{}:{}", self.bracketed, self.port());
         [self.written(&with, path), self.written(&self.bracketed, path)]
     }

@@ -1,4 +1,4 @@
-//! Whom we trust to be a provider.
+//! Whom we trust to be a server.
 //!
 //! Thread: boot; the system's certificates are read from files. What can fail: there are none.
 
@@ -18,8 +18,11 @@ pub enum Roots {
     Pem(Vec<u8>),
 }
 
-/// Trust in these roots and nobody else; why there can be none.
-pub(crate) fn config(roots: &Roots) -> Result<Arc<ClientConfig>, String> {
+/// Trust in these roots and nobody else.
+///
+/// # Errors
+/// Why there can be none, in words.
+pub fn trust(roots: &Roots) -> Result<Arc<ClientConfig>, String> {
     let mut store = RootCertStore::empty();
     match roots {
         Roots::System => {
@@ -47,4 +50,16 @@ pub(crate) fn config(roots: &Roots) -> Result<Arc<ClientConfig>, String> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_certificates_is_no_trust() {
+        for pem in ["", "nothing", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            assert!(trust(&Roots::Pem(pem.into())).is_err(), "{pem}");
+        }
+    }
 }
