@@ -5,7 +5,7 @@
 //! back.
 
 use lynk_api::{ApiError, Shards};
-use lynk_domain::{Millis, RoomId};
+use lynk_domain::{Millis, RoomId, Seq};
 use lynk_engine::Principal;
 use lynk_model::media::{Media, MediaState, Purpose};
 use lynk_protocol::{ErrorCode, write_time};
@@ -48,7 +48,13 @@ pub(crate) async fn may_read(shards: &Shards, reader: Reader, media: &Media) -> 
         return if own { Ok(()) } else { Err(missing()) };
     };
     match media.purpose {
-        Purpose::Attachment => in_room(shards, reader, media.room, Some(attached.at)).await,
+        Purpose::Attachment => {
+            in_room(shards, reader, media.room, Some(attached.at)).await?;
+            match media.leaves {
+                Some(with) => stands(shards, reader, media.room, with).await,
+                None => Ok(()),
+            }
+        }
         Purpose::RoomAvatar => in_room(shards, reader, media.room, None).await,
         Purpose::Avatar if own => Ok(()),
         Purpose::Avatar => Err(missing()),
@@ -82,6 +88,17 @@ async fn in_room(
     write_time(&mut then, said);
     let came = events.iter().find_map(|event| event["time"].as_str());
     if came.is_some_and(|came| came.as_bytes() <= &then[..]) { Ok(()) } else { Err(missing()) }
+}
+
+/// Whether the message stands with which a file leaves. That is noted before a delete, and a process may end before the file is over; so what it is
+/// noted for is looked at. Of files that leave for their age it is the last message of those that go: once that is gone, theirs is.
+async fn stands(shards: &Shards, reader: Reader, room: RoomId, seq: Seq) -> Result<(), ApiError> {
+    let after = seq.0.saturating_sub(1);
+    let asked = json!({"op": "history", "room": room.to_string(), "after": after, "all": true, "limit": 1});
+    let page = ask(shards, reader, asked).await.map_err(hidden)?;
+    let there = page["events"].as_array().and_then(|events| events.first());
+    let stands = there.is_some_and(|event| event["ev"] != "gap" && event.get("deleted").is_none());
+    if stands { Ok(()) } else { Err(missing()) }
 }
 
 /// A refusal that tells nothing of what is there.

@@ -96,6 +96,7 @@ impl Needs {
             // Whoever keeps files has a health of its own.
             StoreRequest::Attach { .. }
             | StoreRequest::Release { .. }
+            | StoreRequest::Leave { .. }
             | StoreRequest::Passed { .. }
             | StoreRequest::EndFiles { .. } => (false, false),
         };

@@ -174,6 +174,7 @@ fn tables_are_copied_as_they_are_at_one_moment_while_others_write() {
         changed: Millis(1),
         attached: None,
         emptied: false,
+        leaves: None,
     };
     ready(media.fill(&[MediaRow(file(1)), MediaRow(file(2))])).expect("fills");
     let mut media_before = MediaSnapshot::open(data).expect("opens");

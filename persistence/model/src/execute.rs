@@ -136,6 +136,10 @@ where
             files.release(*room, ids).await?;
             StoreReply::Released
         }
+        StoreRequest::Leave { room, files: ids, to } => {
+            files.leave(*room, ids, *to).await?;
+            StoreReply::Released
+        }
         StoreRequest::Passed { room, floor } => {
             files.passed(*room, *floor).await?;
             StoreReply::Released

@@ -206,6 +206,15 @@ pub enum StoreRequest {
         /// Which.
         files: Vec<MediaId>,
     },
+    /// A message is about to be deleted: note that its files leave with it.
+    Leave {
+        /// The room.
+        room: RoomId,
+        /// Which.
+        files: Vec<MediaId>,
+        /// The message.
+        to: Seq,
+    },
     /// Messages of a room up to here are removed: files that were noted to leave with them are over.
     Passed {
         /// The room.
@@ -482,7 +491,7 @@ pub enum StoreReply {
     Cleared(bool),
     /// To `Attach`: what they are, in the order asked for, or why they cannot be.
     Attached(Result<Vec<Attachment>, AttachRefusal>),
-    /// To `Release`, `Passed` and `EndFiles`.
+    /// To `Release`, `Leave`, `Passed` and `EndFiles`.
     Released,
     /// To `Note`.
     Noted,

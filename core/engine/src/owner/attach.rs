@@ -5,7 +5,7 @@
 //! gets the same files. Limits: one question for each connection and room, `store_requests_in_flight_max` in all; [`RELEASES_MAX`] files
 //! wait to be given back. What can fail: the store, which the sender is told; files that cannot be given back are tried again. When the process
 //! ends, those of removed messages are found by the next look for old ones; those of deleted messages that wait lie in the store until their
-//! room or owner goes.
+//! room or owner goes or their age removes them, and nobody reads them: before a message is deleted it is noted that its files leave with it.
 
 use std::collections::VecDeque;
 
@@ -14,6 +14,7 @@ use lynk_model::{AttachRefusal, StoreReply, StoreRequest};
 use lynk_protocol::{ErrorCode, Reject};
 
 use super::books::{Ask, Books, Found, Held, Pending, Timer, store_reject};
+use super::change::Target;
 use super::room::Room;
 use crate::context::Context;
 
@@ -32,6 +33,16 @@ pub(super) struct AttachWait {
     held: Held,
     /// The message it answers; 0 for none.
     reply_to: Seq,
+    /// The room's top when the store was asked.
+    top: Seq,
+}
+
+/// A `delete` that waits until it is noted that files leave.
+#[derive(Debug)]
+pub(super) struct LeaveWait {
+    held: Held,
+    target: Seq,
+    before: Target,
     /// The room's top when the store was asked.
     top: Seq,
 }
@@ -97,6 +108,36 @@ impl Books {
             _ => ErrorCode::Internal.into(),
         };
         self.refuse_held(cx, room, &held, reject);
+    }
+
+    /// Notes that the files of the message at `target` leave with it, before it is deleted: what waits to be given back is in memory, and would
+    /// be read for ever when the process ends before it is. The command goes on in [`Self::leaving`].
+    pub(super) fn ask_leave(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        target: Seq,
+        before: Target,
+    ) {
+        if !self.may_ask(cx) {
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
+        }
+        room.engage(ask.from);
+        let files = before.parts.media().collect();
+        let request = StoreRequest::Leave { room: room.id, files, to: target };
+        let wait = LeaveWait { held: ask.hold(), target, before, top: room.top };
+        self.ask(cx, room, request, Pending::Leave(Box::new(wait)));
+    }
+
+    /// Whoever keeps files may be away, which keeps nobody from deleting what was said.
+    pub(super) fn leaving(&mut self, cx: &mut Context<'_>, room: &mut Room, wait: LeaveWait) {
+        let LeaveWait { held, target, before, top } = wait;
+        room.disengage(held.from);
+        if room.window.changed_since(top, target) {
+            return self.refuse_held(cx, room, &held, Reject::after(ErrorCode::Busy, 100));
+        }
+        self.run_held(cx, room, &held, Found::Leaving(before));
     }
 
     /// Gives back the files of a message whose delete has the record `after`.

@@ -10,7 +10,7 @@ use lynk_domain::{AckLevel, FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, Use
 use lynk_model::{Attachment, Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
 use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
 
-use super::attach::{AttachWait, Releases};
+use super::attach::{AttachWait, LeaveWait, Releases};
 use super::backlog::{Drains, Undrained};
 use super::by_time::TimeWait;
 use super::change::{Target, TargetWait};
@@ -92,6 +92,8 @@ pub(super) enum Found {
     Target(Option<Target>),
     /// Its files. They are asked for last: its key is new, and the message that it answers stands.
     Files(Vec<Attachment>),
+    /// The message to delete. It is noted, or could not be, that its files leave with it.
+    Leaving(Target),
 }
 
 /// Why a store was asked.
@@ -102,6 +104,7 @@ pub(super) enum Pending {
     Key(Held),
     Target(Box<TargetWait>),
     Files(Box<AttachWait>),
+    Leave(Box<LeaveWait>),
     Release,
     Page(Box<PageWait>),
     Time(Box<TimeWait>),
@@ -303,6 +306,7 @@ impl Books {
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
             Pending::Files(wait) => self.attached(cx, room, *wait, reply),
+            Pending::Leave(wait) => self.leaving(cx, room, *wait),
             Pending::Page(wait) => self.page_found(cx, room, *wait, reply),
             Pending::Time(wait) => self.time_found(cx, room, *wait, reply),
             Pending::Count { user, after } => self.counted(cx, room, user, after, reply),

@@ -135,14 +135,22 @@ impl Books {
         if let Err(reject) = self.may_change(cx, room, ask.principal, &change) {
             return self.refuse(cx, room, ask, reject);
         }
+        let leaving = matches!(found, Found::Leaving(_));
         let target = match (found, target_in_window(room, change.target)) {
             (_, Some(target)) => target,
             (Found::Target(target), None) => target,
+            (Found::Leaving(target), None) => Some(target),
             (_, None) => return self.ask_target(cx, room, ask.hold(), change.target, 1),
         };
         let verdict =
             judge(room, ask.principal, &change, target.as_ref(), cx.now.wall, &cx.shared.config.limits);
         let pace = cx.shared.config.limits.messages_per_room_per_second;
+        if let (Ok(before), What::Delete, false) = (&verdict, change.what, leaving)
+            && !before.parts.attachments.is_empty()
+        {
+            let before = (*before).clone();
+            return self.ask_leave(cx, room, ask, change.target, before);
+        }
         match verdict.and_then(|before| room.keep_pace(cx.now, pace).map(|()| before)) {
             Ok(before) => self.commit_change(cx, room, ask, &change, before, hash),
             Err(reject) => self.refuse(cx, room, ask, reject),

@@ -79,7 +79,14 @@ impl Books {
             }
         }
         if let Found::Files(files) = found {
-            // Its pace was looked at before the files were asked for.
+            // Its pace was counted before the files were asked for; but another message of its sender may have come in meanwhile.
+            let slow = room
+                .member(ask.user, cx.now.wall)
+                .map(|member| (member.role, member.posted))
+                .and_then(|(role, posted)| slow_mode(room, role, posted, cx.now));
+            if let Err(reject) = slow {
+                return self.refuse(cx, room, ask, reject);
+            }
             let parts = Parts { attachments: files, ..said.parts.clone() };
             return self.accept(cx, room, ask, key, Said { parts: &parts, ..said }, hash);
         }

@@ -221,6 +221,7 @@ impl World {
                 | StoreRequest::Clear { .. }
                 | StoreRequest::Attach { .. }
                 | StoreRequest::Release { .. }
+                | StoreRequest::Leave { .. }
                 | StoreRequest::Passed { .. }
                 | StoreRequest::EndFiles { .. }
         );

@@ -281,9 +281,10 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Hidden { .. } => StoreReply::Hidden(Vec::new()),
         StoreRequest::Clear { .. } => StoreReply::Cleared(true),
         StoreRequest::Relations { others, .. } => StoreReply::Relations(others.clone()),
-        StoreRequest::Release { .. } | StoreRequest::Passed { .. } | StoreRequest::EndFiles { .. } => {
-            StoreReply::Released
-        }
+        StoreRequest::Release { .. }
+        | StoreRequest::Leave { .. }
+        | StoreRequest::Passed { .. }
+        | StoreRequest::EndFiles { .. } => StoreReply::Released,
         StoreRequest::Attach { .. }
         | StoreRequest::Apply(_)
         | StoreRequest::Confirm { .. }

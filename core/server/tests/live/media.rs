@@ -1,6 +1,7 @@
 //! Pictures and files: uploads, what is found in them, who reads them, and what is left of a crash.
 
 mod ends;
+mod rules;
 
 use std::io::Write as _;
 use std::path::Path;

@@ -51,6 +51,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Clear { .. } => "clear",
         StoreRequest::Attach { .. } => "attach",
         StoreRequest::Release { .. } => "release",
+        StoreRequest::Leave { .. } => "leave",
         StoreRequest::Passed { .. } => "passed",
         StoreRequest::EndFiles { .. } => "end_files",
         StoreRequest::Apply(_) => "apply",

@@ -42,6 +42,12 @@ impl MemoryFiles {
         self.with(|uploads| uploads.contains_key(&file))
     }
 
+    /// The message with which it is noted to leave.
+    #[must_use]
+    pub fn leaves(&self, file: MediaId) -> Option<Seq> {
+        self.with(|uploads| uploads.get(&file).and_then(|upload| upload.leaves))
+    }
+
     /// Lets what is asked of the ends of files fail, or no more.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::Relaxed);

@@ -38,8 +38,9 @@ pub trait Files: Send + Sync {
     /// `Unavailable`, `Unknown` or `Corrupt`.
     fn has_files(&self, room: RoomId) -> FilesAnswer<'_, bool>;
 
-    /// Notes that `files` are those of messages up to `to`, all of which are about to be removed. Nobody loses anything before
-    /// [`Self::passed`] says that they are.
+    /// Notes that `files` are those of messages up to `to`, all of which are about to be removed, or of the message at `to`, which is about to
+    /// be deleted. Nobody loses anything before [`Self::passed`] or [`Self::release`] says that they are; but from now on files are read only
+    /// while what is at `to` stands.
     ///
     /// # Errors
     /// `Unavailable` or `Unknown`: repeat it before the messages are removed.

@@ -42,7 +42,8 @@ pub(super) fn plan_report(
             let target = target.as_ref().filter(|target| seen && !target.deleted);
             let target = target.ok_or(ErrorCode::MessageNotFound)?;
             let end = target.text.floor_char_boundary(REPORT_TEXT_BYTES_MAX);
-            (ReportKind::Message, target.author, target.text[..end].to_owned())
+            // Not every store has a place for U+0000.
+            (ReportKind::Message, target.author, target.text[..end].replace('\0', "\u{fffd}"))
         }
         (None, Some(user)) => {
             if !room.members.contains_key(&user) {

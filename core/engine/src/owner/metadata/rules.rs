@@ -534,6 +534,9 @@ fn check_reason(reason: &str, limits: &Limits) -> Result<String, Reject> {
     if reason.chars().count() > limits.reason_chars_max as usize {
         return Err(ErrorCode::TooLarge.into());
     }
+    if reason.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Reject::because(ErrorCode::InvalidField, "field `reason` holds control characters"));
+    }
     Ok(reason.to_owned())
 }
 

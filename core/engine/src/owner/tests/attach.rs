@@ -173,6 +173,31 @@ fn an_edit_keeps_files_and_a_delete_gives_them_back() {
 }
 
 #[test]
+fn before_a_message_is_deleted_it_is_noted_that_its_files_leave() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let mut sent = Vec::new();
+    for i in [1, 2] {
+        put(&w, room, 1, i, true);
+        let command = send_files(&mut w, room, Some("text"), &[i]);
+        sent.push(w.run(1, command)["seq"].as_u64().expect("a seq"));
+    }
+    w.store = Store::Silent;
+    let delete = w.keyed("delete", room, json!({"seq": sent[0]}));
+    let delete = w.post(1, delete);
+    w.settle();
+    assert!(w.answer(1, delete).is_none(), "nothing is deleted before it is noted");
+    w.store = Store::Up;
+    w.settle();
+    assert_eq!(w.answer(1, delete).expect("an answer")["ev"], "ok");
+    assert_eq!((w.files.leaves(id(1)), w.files.leaves(id(2))), (Some(Seq(sent[0])), None));
+    // The process ends before they are given back: whoever keeps them knows what they left with.
+    w.crash();
+    assert!(w.files.holds(id(1)));
+    assert_eq!(w.files.leaves(id(1)), Some(Seq(sent[0])));
+}
+
+#[test]
 fn a_deleted_room_ends_its_files_also_when_nobody_takes_them_and_after_a_crash() {
     let mut w = World::new(Limits { retention_sweep_millis: 1_000, ..Limits::default() });
     let mut number = 0;

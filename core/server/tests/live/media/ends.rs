@@ -107,6 +107,32 @@ fn messages_that_are_removed_for_their_age_take_their_files_with_them_also_after
 }
 
 #[test]
+fn nobody_reads_the_file_of_a_deleted_message_also_when_the_process_ends_at_once() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = serve(temp.path(), &[]);
+    let mut owner = Chatter::sign_in(&server);
+    let room = owner.create();
+    let reader = user();
+    Chatter::sign_in_as(&server, reader, json!([])).join(&room);
+    let mut http = as_user(&server, owner.user);
+    let (stays, _) = say_file(&server, &mut owner, &mut http, &room, 100);
+    let (gone, seq) = say_file(&server, &mut owner, &mut http, &room, 200);
+    let url = link(&mut as_user(&server, reader), &gone, 0);
+    assert_eq!(by_link(&server, "GET", &url, "", b"").status, 200);
+    let delete = json!({"op": "delete", "room": room, "seq": seq, "key": key().to_string()});
+    assert_eq!(owner.ask(delete)["ev"], "ok");
+    // What is given back waits for a second.
+    server.kill();
+    let server = serve(temp.path(), &[]);
+    for who in [reader, owner.user] {
+        let mut http = as_user(&server, who);
+        http.bad("GET", &format!("/v1/media/{gone}/link"), Value::Null, 404, "attachment_not_found");
+        assert_eq!(by_link(&server, "GET", &link(&mut http, &stays, 0), "", b"").body.len(), 100);
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
 fn bytes_of_which_no_row_tells_go_with_a_start() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = serve(temp.path(), &[]);
