@@ -141,7 +141,9 @@ fn meaning(code: &SqlState) -> (FaultKind, bool) {
         "57" => (FaultKind::Unavailable, *code != SqlState::QUERY_CANCELED),
         "28" => (FaultKind::Refused, false),
         // What was sent does not fit what is there, or a statement was prepared before a step of a migration.
-        "0A" | "22" | "26" | "3D" | "3F" | "42" => (FaultKind::Schema, false),
+        "0A" | "26" | "3D" | "3F" | "42" => (FaultKind::Schema, false),
+        // A value that no column takes says nothing of the server: the next call may be right, so it is no reason to ask nothing any more.
+        "22" => (FaultKind::Corrupt, false),
         "XX" if matches!(code.code(), "XX001" | "XX002") => (FaultKind::Corrupt, false),
         _ => (FaultKind::Unavailable, false),
     }
@@ -190,6 +192,7 @@ mod tests {
             ("42501", FaultKind::Refused, false),
             ("42P01", FaultKind::Schema, false),
             ("0A000", FaultKind::Schema, false),
+            ("22021", FaultKind::Corrupt, false),
             ("53100", FaultKind::Unavailable, false),
             ("XX001", FaultKind::Corrupt, false),
             ("XX000", FaultKind::Unavailable, false),

@@ -22,7 +22,10 @@ impl DiscoverCursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (digits, listed) = text.split_at_checked(32)?;
-        if listed.len() > LISTED_BYTES_MAX || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if listed.len() > LISTED_BYTES_MAX
+            || listed.chars().any(char::is_control)
+            || !digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
             return None;
         }
         let room = RoomId(u128::from_str_radix(digits, 16).ok()?.to_be_bytes());
@@ -55,7 +58,8 @@ mod tests {
             assert_eq!(DiscoverCursor::parse(&cursor.text()), Some(cursor));
         }
         let long = "0".repeat(32 + LISTED_BYTES_MAX + 1);
-        for bad in ["", "0f", &"0f".repeat(16)[1..], &"+f".repeat(16), &"é".repeat(16), &long] {
+        let control = format!("{}\0", "0f".repeat(16));
+        for bad in ["", "0f", &control, &"0f".repeat(16)[1..], &"+f".repeat(16), &"é".repeat(16), &long] {
             assert_eq!(DiscoverCursor::parse(bad), None, "{bad}");
         }
     }

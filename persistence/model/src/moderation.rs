@@ -134,6 +134,8 @@ impl Act {
             MetaChange::Link(link) => act(ActKind::LinkMade, link.id.0, 0, ""),
             MetaChange::Unlink { link } => act(ActKind::LinkEnded, link.0, 0, ""),
             MetaChange::Accept { user } => act(ActKind::RequestAccepted, user.0, 0, ""),
+            // Reports that an operator decides on may be about the moderators themselves, to whom they are not shown.
+            MetaChange::Resolve(_) if tx.actor.is_nil() => None,
             MetaChange::Resolve(of) => act(ActKind::ReportResolved, [0; 16], of.number, ""),
             MetaChange::Decline { user } => act(ActKind::RequestDeclined, user.0, 0, ""),
             MetaChange::Create { .. }

@@ -139,6 +139,11 @@ impl Home {
             self.refuse(cx, slot, re, &ErrorCode::TooLarge.into());
             return;
         }
+        if name.chars().any(char::is_control) {
+            // No room is called so, and not every store can be asked.
+            self.refuse(cx, slot, re, &ErrorCode::RoomNotFound.into());
+            return;
+        }
         if !self.may_gather(cx, slot, re) {
             return;
         }
