@@ -25,6 +25,7 @@ mod http;
 mod life;
 mod media;
 mod messages;
+mod parity;
 mod people;
 mod privacy;
 mod push;

@@ -80,9 +80,10 @@ export function requestsOf(chat, room, changed) {
     row: ({ user, at, text, profile }, gone) => {
       const name = calledBy(profile);
       const answer = (label, act, said, kind) => rowButton(label, name, async () => {
-        try { await act(); } catch (error) { if (!['conflict', 'user_not_found'].includes(error.code)) throw error; }
+        let open = true;
+        try { await act(); } catch (error) { if (!['conflict', 'user_not_found'].includes(error.code)) throw error; open = false; }
         gone();
-        toast(said);
+        toast(open ? said : `The request of ${name} is not open any more`);
         changed?.();
       }, (why) => wrong(why), kind);
       return h('li', { class: 'still asks' }, avatar(user, name, { size: 'small' }),
