@@ -41,13 +41,13 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post, put};
 use lynk_auth::{ADDRESSES_MAX, CodePolicy, FactorKeys, KeyRing, ServerSecret, SmsSender};
-use lynk_domain::{RoomId, SessionId, UserId};
+use lynk_domain::{MediaId, RoomId, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::local::{CODES_MAX, NAME_FILTER_BYTES, ONCE_MAX};
 use lynk_model::port::{Ephemeral, ErasureStore, LastFault};
-use lynk_protocol::Reject;
+use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::names::{Names, RoomNames, RoomPeople};
 use crate::{Authority, Clock, Shards};
@@ -124,6 +124,40 @@ impl Blocks for NoBlocks {
     }
 }
 
+/// An answer of [`Avatars`] on its way.
+pub type AvatarAnswer<'a> = Pin<Box<dyn Future<Output = Result<(), Reject>> + Send + 'a>>;
+
+/// Keeps pictures of accounts, and the other files of them.
+pub trait Avatars: Send + Sync {
+    /// Makes `picture`, an upload of `user` for its account that is ready, one that the account has. To be repeated as often as one likes.
+    fn take(&self, user: UserId, picture: MediaId) -> AvatarAnswer<'_>;
+
+    /// The account has this picture, nil for none: nobody may fetch others that it had any more.
+    fn keep(&self, user: UserId, picture: MediaId) -> AvatarAnswer<'_>;
+
+    /// The account is erased: nobody may fetch any of its files any more, but for pictures that rooms have.
+    fn end(&self, user: UserId) -> AvatarAnswer<'_>;
+}
+
+/// A server that keeps no files: there is none that an account could have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoAvatars;
+
+impl Avatars for NoAvatars {
+    fn take(&self, _: UserId, _: MediaId) -> AvatarAnswer<'_> {
+        let none = Reject::because(ErrorCode::AttachmentNotFound, "this server keeps no files");
+        Box::pin(std::future::ready(Err(none)))
+    }
+
+    fn keep(&self, _: UserId, _: MediaId) -> AvatarAnswer<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn end(&self, _: UserId) -> AvatarAnswer<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 /// One text as two pictures that a camera reads. `Debug` shows nothing of them: the text may be a secret.
 #[derive(Clone)]
 pub struct Pictures {
@@ -180,6 +214,8 @@ pub struct Parts<S> {
     pub shards: Shards,
     /// Who makes pictures.
     pub painter: Arc<dyn Painter>,
+    /// Who keeps pictures of accounts.
+    pub avatars: Arc<dyn Avatars>,
     /// Is told as well, where somebody else wants to know. Must not block.
     pub ended: Option<Arc<dyn Fn(SessionId) + Send + Sync>>,
     /// The time.
@@ -212,6 +248,9 @@ pub struct AccountsState {
     room_people: Arc<dyn RoomPeople>,
     room_name_chars_max: u32,
     painter: Arc<dyn Painter>,
+    avatars: Arc<dyn Avatars>,
+    /// Held while a picture changes: of two changes of one account the later one decides which picture is kept.
+    avatar_changes: Arc<Mutex<()>>,
     eraser: Wake,
     clock: Clock,
 }
@@ -233,6 +272,12 @@ impl AccountsState {
     #[must_use]
     pub fn authority(&self) -> Authority {
         self.authority.clone()
+    }
+
+    /// Who knows who blocks whom.
+    #[must_use]
+    pub fn blocks(&self) -> Arc<dyn Blocks> {
+        Arc::clone(&self.blocks)
     }
 
     /// What accounts count, and whether their store works.
@@ -320,8 +365,18 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
     parts: Parts<S>,
 ) -> Result<(AccountsState, AccountsThread), StartError> {
     let Parts { store, runtime, secret, factor_keys, ring, shared, policies, sms, blocks, .. } = parts;
-    let Parts { names, room_names, room_people, room_name_chars_max, shards, painter, ended, clock, .. } =
-        parts;
+    let Parts {
+        names,
+        room_names,
+        room_people,
+        room_name_chars_max,
+        shards,
+        painter,
+        avatars,
+        ended,
+        clock,
+        ..
+    } = parts;
     let server = Arc::new(ServerSecret::new(secret));
     let keys = Keys::new(ring);
     let vault = Vault::new(Arc::clone(&server), shared);
@@ -352,6 +407,7 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
         desk: desk.clone(),
         shards: shards.clone(),
         blocks: Arc::clone(&blocks),
+        avatars: Arc::clone(&avatars),
         counts: Arc::clone(&counts),
         clock: Arc::clone(&clock),
     };
@@ -380,6 +436,8 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
         room_people,
         room_name_chars_max,
         painter,
+        avatars,
+        avatar_changes: Arc::default(),
         eraser: wake,
         clock,
     };

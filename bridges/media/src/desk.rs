@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
-use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
+use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 use lynk_model::port::{LastFault, MediaStore};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
@@ -37,6 +37,8 @@ pub(crate) trait Rows {
     fn attach(&mut self, attach: &Attach) -> Result<AttachOutcome, StoreError>;
     fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError>;
     fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError>;
+    fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError>;
+    fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError>;
     fn has_files(&mut self, room: RoomId) -> Result<bool, StoreError>;
     fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError>;
     fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError>;
@@ -98,6 +100,14 @@ impl<S: MediaStore + LastFault> Rows for Stored<S> {
 
     fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
         self.run(async |store| store.release_room(room, now).await)
+    }
+
+    fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {
+        self.run(async |store| store.release_owner(owner, now).await)
+    }
+
+    fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError> {
+        self.run(async |store| store.keep_picture(of, keep, now).await)
     }
 
     fn has_files(&mut self, room: RoomId) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lynk_api::Clock;
 use lynk_domain::{Key, MediaId, RoomId, Seq, UserId};
-use lynk_model::media::{Attach, AttachOutcome, MEDIA_BATCH_MAX, Media, NotAttached, Purpose};
+use lynk_model::media::{Attach, AttachOutcome, MEDIA_BATCH_MAX, Media, NotAttached, PictureOf, Purpose};
 use lynk_model::port::{Files, FilesAnswer};
 use lynk_model::{AttachRefusal, Attachment, StoreError};
 
@@ -46,6 +46,21 @@ fn store_error(unasked: Unasked) -> StoreError {
     }
 }
 
+/// That somebody's upload becomes a picture of a room or an account.
+pub(crate) fn taking(of: PictureOf, owner: UserId, picture: MediaId, clock: &Clock) -> Attach {
+    let (room, purpose, key) = (of.room(), of.purpose(), of.key());
+    Attach { ids: vec![picture], owner, room, purpose, key, at: clock().wall }
+}
+
+/// Whether it did.
+pub(crate) fn taken(outcome: &AttachOutcome) -> Result<(), AttachRefusal> {
+    match outcome {
+        AttachOutcome::Done(_) => Ok(()),
+        AttachOutcome::Refused(_, NotAttached::NotReady) => Err(AttachRefusal::NotReady),
+        AttachOutcome::Refused(..) => Err(AttachRefusal::NotFound),
+    }
+}
+
 fn attachment(media: Media) -> Attachment {
     let Media { id, name, kind, facts, .. } = media;
     Attachment { id, name, kind, bytes: facts.bytes, width: facts.width, height: facts.height }
@@ -74,6 +89,27 @@ impl Files for MediaFiles {
                 AttachOutcome::Refused(_, NotAttached::NotReady) => Err(AttachRefusal::NotReady),
                 AttachOutcome::Refused(..) => Err(AttachRefusal::NotFound),
             })
+        })
+    }
+
+    fn take_picture(
+        &self,
+        room: RoomId,
+        owner: UserId,
+        picture: MediaId,
+    ) -> FilesAnswer<'_, Result<(), AttachRefusal>> {
+        let attach = taking(PictureOf::Room(room), owner, picture, &self.clock);
+        Box::pin(async move {
+            let outcome = self.desk.ask(move |rows| rows.attach(&attach)).await.map_err(store_error)?;
+            Ok(taken(&outcome))
+        })
+    }
+
+    fn keep_picture(&self, room: RoomId, keep: MediaId) -> FilesAnswer<'_, ()> {
+        let (of, now) = (PictureOf::Room(room), (self.clock)().wall);
+        Box::pin(async move {
+            while self.ending(move |rows| rows.keep_picture(of, keep, now)).await? == MEDIA_BATCH_MAX {}
+            Ok(())
         })
     }
 

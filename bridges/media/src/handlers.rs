@@ -29,6 +29,9 @@ type Told<T> = Result<axum::Json<T>, ApiError>;
 /// When to come back for a file that is looked at.
 const LOOKED_AT_RETRY_MILLIS: u32 = 1_000;
 
+/// Characters of the code of a link into a room.
+const CODE_CHARS: usize = 64;
+
 /// The routes. To be given to the bridge with the others.
 pub fn router(state: MediaApi) -> Router {
     Router::new()
@@ -248,7 +251,7 @@ async fn one(State(state): State<MediaApi>, caller: Caller, Path(id): Path<Strin
     let shared = state.shared()?;
     let row = shared.row(media_id(&id)?).await?.ok_or_else(missing)?;
     if row.owner != caller.claims.user {
-        may_read(&state.authority.shards, reader(&caller), &row).await?;
+        may_read(&state, reader(&caller), &row, None).await?;
     }
     told(&row)
 }
@@ -301,6 +304,12 @@ async fn remove(State(state): State<MediaApi>, caller: Caller, Path(id): Path<St
     Err(ApiError::because(ErrorCode::Conflict, "the file is in use: take it from where it is"))
 }
 
+/// The code of a link into a room, as it may stand in a URL.
+fn code_of(text: &str) -> Answer<String> {
+    let is_code = text.len() == CODE_CHARS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_code.then(|| text.to_owned()).ok_or_else(|| wrong("code must be the code of a link into the room"))
+}
+
 /// The variant that a wish is answered with: the smallest that is not smaller, and the file itself.
 fn variant_of(media: &Media, wanted: u8) -> Answer<u8> {
     if wanted > 2 {
@@ -313,17 +322,22 @@ fn variant_of(media: &Media, wanted: u8) -> Answer<u8> {
 /// `GET /v1/media/{media}/link`
 async fn link(State(state): State<MediaApi>, caller: Caller, Path(id): Path<String>, uri: Uri) -> Told<Link> {
     let shared = state.shared()?;
-    let LinkQuery { variant } = query(&uri)?;
+    let LinkQuery { variant, code } = query(&uri)?;
+    let code = code.map(|code| code_of(&code)).transpose()?;
     let row = shared.row(media_id(&id)?).await?.ok_or_else(missing)?;
-    may_read(&state.authority.shards, reader(&caller), &row).await.map_err(looked_at)?;
+    may_read(&state, reader(&caller), &row, code.as_deref()).await.map_err(looked_at)?;
     let variant = variant_of(&row, variant)?;
     let ends = Millis((shared.clock)().wall.0 + GET_LINK_MILLIS);
     let Principal { user, session } = caller.principal();
     let signature = state.links.sign(&Grant::Get { id: row.id, variant, user, session }, ends);
-    let url = format!(
+    let mut url = format!(
         "/v1/media/{}/content?variant={variant}&user={user}&session={session}&ends={}&signature={signature}",
         row.id, ends.0
     );
+    if let Some(code) = code {
+        url.push_str("&code=");
+        url.push_str(&code);
+    }
     Ok(axum::Json(Link::new("GET", url, ends)))
 }
 
@@ -344,7 +358,8 @@ async fn get_content(
 ) -> Answer<Response> {
     let shared = state.shared()?;
     let id = media_id(&id)?;
-    let GetQuery { variant, user, session, ends, signature } = query(&uri)?;
+    let GetQuery { variant, user, session, ends, signature, code } = query(&uri)?;
+    let code = code.map(|code| code_of(&code)).transpose()?;
     let forged = || bad_link(shared, LinkError::Forged);
     let user = UserId::parse(&user).ok_or_else(forged)?;
     let session = SessionId::parse(&session).ok_or_else(forged)?;
@@ -362,7 +377,7 @@ async fn get_content(
     };
     shards.check(session, ends).map_err(refused)?;
     let row = shared.row(id).await?.ok_or_else(missing)?;
-    may_read(shards, reader, &row).await.map_err(refused)?;
+    may_read(&state, reader, &row, code.as_deref()).await.map_err(refused)?;
     if !variants(&row).contains(&variant) {
         return Err(missing());
     }

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod avatars;
 mod counts;
 mod desk;
 mod download;
@@ -34,6 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use lynk_api::accounts::{Blocks, NoBlocks};
 use lynk_api::{ApiError, Authority, Clock};
 use lynk_blob::{BlobError, Directory, Links};
 use lynk_bridge::{BridgeThread, spawn};
@@ -51,6 +53,7 @@ use crate::lost::Lost;
 use crate::options::DISK_THREADS;
 use crate::sweep::Sweeper;
 
+pub use avatars::MediaAvatars;
 pub use counts::MediaCounts;
 pub use files::MediaFiles;
 pub use handlers::router;
@@ -205,10 +208,17 @@ impl MediaBridge {
         Ok(Self { thread, lookers, images: Some((images, image_threads)), disk, shared, image_counts, keep })
     }
 
-    /// What handlers work with.
+    /// What handlers work with. `blocks` knows who may see whose profile.
     #[must_use]
-    pub fn state(&self, authority: Authority, links: Links) -> MediaApi {
-        MediaApi { shared: Some(Arc::clone(&self.shared)), authority, links: Arc::new(links) }
+    pub fn state(&self, authority: Authority, links: Links, blocks: Arc<dyn Blocks>) -> MediaApi {
+        MediaApi { shared: Some(Arc::clone(&self.shared)), authority, links: Arc::new(links), blocks }
+    }
+
+    /// Pictures of accounts.
+    #[must_use]
+    pub fn avatars(&self) -> MediaAvatars {
+        let Shared { desk, clock, counts, .. } = &*self.shared;
+        MediaAvatars::new(desk.clone(), Arc::clone(clock), Arc::clone(counts))
     }
 
     /// Files as messages carry them.
@@ -258,13 +268,15 @@ pub struct MediaApi {
     shared: Option<Arc<Shared>>,
     authority: Authority,
     links: Arc<Links>,
+    blocks: Arc<dyn Blocks>,
 }
 
 impl MediaApi {
     /// Of a server that keeps no files.
     #[must_use]
     pub fn none(authority: Authority) -> Self {
-        Self { shared: None, authority, links: Arc::new(Links::new(&[0; 32], &[])) }
+        let (links, blocks) = (Arc::new(Links::new(&[0; 32], &[])), Arc::new(NoBlocks));
+        Self { shared: None, authority, links, blocks }
     }
 
     pub(crate) fn shared(&self) -> Result<&Arc<Shared>, ApiError> {

@@ -1,4 +1,5 @@
-//! Who may read a file: its owner until it is attached; then whoever may see what it is attached to.
+//! Who may read a file: its owner until it is attached; then whoever may see what it is attached to. A picture of an account is for whoever may see
+//! the profile, one of a room for whoever may see the room, also through a link into it.
 //!
 //! Thread: the API's runtime. A room is asked in the name of the reader, on the shard that owns it, by the commands that a socket has: so a member
 //! who was removed a moment ago is none. What is hidden is answered as what is not there. What can fail: the room cannot be asked; the reader comes
@@ -11,7 +12,7 @@ use lynk_model::media::{Media, MediaState, Purpose};
 use lynk_protocol::{ErrorCode, write_time};
 use serde_json::{Map, Value, json};
 
-use crate::missing;
+use crate::{MediaApi, missing};
 
 /// Who reads, until when.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +34,14 @@ pub(crate) async fn about(shards: &Shards, reader: Reader, room: RoomId) -> Resu
     ask(shards, reader, json!({"op": "about", "room": room.to_string()})).await
 }
 
-/// Whether `reader` may have a file's bytes now.
-pub(crate) async fn may_read(shards: &Shards, reader: Reader, media: &Media) -> Result<(), ApiError> {
+/// Whether `reader` may have a file's bytes now, perhaps by the code of a link into its room.
+pub(crate) async fn may_read(
+    state: &MediaApi,
+    reader: Reader,
+    media: &Media,
+    code: Option<&str>,
+) -> Result<(), ApiError> {
+    let shards = &state.authority.shards;
     let own = media.owner == reader.principal.user;
     match media.state {
         MediaState::Ready => {}
@@ -55,10 +62,24 @@ pub(crate) async fn may_read(shards: &Shards, reader: Reader, media: &Media) -> 
                 None => Ok(()),
             }
         }
-        Purpose::RoomAvatar => in_room(shards, reader, media.room, None).await,
+        Purpose::RoomAvatar => match (in_room(shards, reader, media.room, None).await, code) {
+            (Err(error), Some(code)) if !error.code.retryable() => {
+                through_link(shards, reader, media.room, code).await
+            }
+            (seen, _) => seen,
+        },
         Purpose::Avatar if own => Ok(()),
-        Purpose::Avatar => Err(missing()),
+        Purpose::Avatar => {
+            let apart = state.blocks.across(reader.principal.user, &[media.owner]).await?;
+            if apart.is_empty() { Ok(()) } else { Err(missing()) }
+        }
     }
+}
+
+/// Whether a code lets one look into a room.
+async fn through_link(shards: &Shards, reader: Reader, room: RoomId, code: &str) -> Result<(), ApiError> {
+    let seen = ask(shards, reader, json!({"op": "look", "code": code})).await.map_err(hidden)?;
+    if seen["room"] == room.to_string() { Ok(()) } else { Err(missing()) }
 }
 
 /// Whether `reader` may see a room; with a time, what was said in it then.

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Names are one line, without characters that turn the direction of what comes after.
 pub(crate) const NAME: &str = r"^[^\x00-\x1F\x7F-\x9F\u2028\u2029\u202A-\u202E\u2066-\u2069]*$";
 
+/// Codes of links into rooms.
+const CODE: &str = "^[0-9a-f]{64}$";
+
 /// `POST /v1/media`
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Announce {
@@ -213,6 +216,9 @@ pub(crate) struct GetQuery {
     pub(crate) ends: u64,
     /// That it is a link of this server.
     pub(crate) signature: String,
+    /// The code by which one looks into the room, where the link was made with one.
+    #[schemars(length(min = 64, max = 64), regex(pattern = CODE))]
+    pub(crate) code: Option<String>,
 }
 
 /// Query of `GET /v1/media/{media}/link`.
@@ -222,6 +228,9 @@ pub(crate) struct LinkQuery {
     #[serde(default)]
     #[schemars(range(max = 2))]
     pub(crate) variant: u8,
+    /// The code of a link into the room whose picture it is, for who is no member.
+    #[schemars(length(min = 64, max = 64), regex(pattern = CODE))]
+    pub(crate) code: Option<String>,
 }
 
 /// Query of `GET /v1/media`.

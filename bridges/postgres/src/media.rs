@@ -11,7 +11,7 @@ pub use copy::MediaSnapshot;
 
 use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
-use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
+use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 use lynk_model::port::{LastFault, MediaStore, StoreFault};
 
 use crate::database::Database;
@@ -103,6 +103,10 @@ impl MediaStore for PostgresMedia {
 
     async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
         self.database.noted(rows::release_left(&self.database, room, floor, now).await)
+    }
+
+    async fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError> {
+        self.database.noted(rows::keep_picture(&self.database, of, keep, now).await)
     }
 
     async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {

@@ -95,6 +95,8 @@ impl Needs {
             | StoreRequest::Confirm { .. } => (false, true),
             // Whoever keeps files has a health of its own.
             StoreRequest::Attach { .. }
+            | StoreRequest::TakePicture { .. }
+            | StoreRequest::KeepPicture { .. }
             | StoreRequest::Release { .. }
             | StoreRequest::Leave { .. }
             | StoreRequest::Passed { .. }

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Blocks, ConsoleSms, Listing, Painter, Painting, Parts, Pictures,
-    Policies, start as start_accounts,
+    AccountsState, AccountsThread, Across, Avatars, Blocks, ConsoleSms, Listing, Painter, Painting, Parts,
+    Pictures, Policies, start as start_accounts,
 };
 use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_api::{Shards, system_clock};
@@ -47,6 +47,8 @@ pub(crate) struct Beside {
     pub(crate) rooms: Arc<dyn OfRooms>,
     /// The filter of names.
     pub(crate) names: Arc<Names>,
+    /// Who keeps pictures.
+    pub(crate) avatars: Arc<dyn Avatars>,
 }
 
 /// Is told of sessions that end.
@@ -72,7 +74,7 @@ pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
     keys: Keys,
     (shards, ended): (Shards, Option<Ended>),
     (store, runtime): (S, Runtime),
-    Beside { rooms, names }: Beside,
+    Beside { rooms, names, avatars }: Beside,
     shared: Option<Arc<dyn Ephemeral>>,
 ) -> Result<Started, Failure> {
     let (sender, counts) = sms(config, dir)?;
@@ -98,6 +100,7 @@ pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
         room_name_chars_max: config.limits.room_name_chars_max,
         shards,
         painter: Arc::new(QrPainter(compute.clone())),
+        avatars,
         ended,
         clock: system_clock(),
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lynk_api::ApiBridge;
 use lynk_api::Devices;
-use lynk_api::accounts::{AccountsState, AccountsThread};
+use lynk_api::accounts::{AccountsState, AccountsThread, Avatars, NoAvatars};
 use lynk_api::names::{NameOf, Names, NamesThread, RoomNames};
 use lynk_auth::KeySet;
 use lynk_compute::{Compute, ComputeThreads};
@@ -306,9 +306,9 @@ impl Boot<'_> {
         let (names, filler) = Names::new(Arc::clone(&ephemeral), os::random()?);
         let noted = Arc::clone(&names);
         let media = media::start(self.config, self.dir, media)?;
-        let files: Arc<dyn Files> = match &media {
-            Some(media) => Arc::new(media.files()),
-            None => Arc::new(NoFiles),
+        let (files, avatars): (Arc<dyn Files>, Arc<dyn Avatars>) = match &media {
+            Some(media) => (Arc::new(media.files()), Arc::new(media.avatars())),
+            None => (Arc::new(NoFiles), Arc::new(NoAvatars)),
         };
         let parts = StoreParts {
             messages: messages.read,
@@ -366,7 +366,7 @@ impl Boot<'_> {
         });
         let room_names: Arc<dyn RoomNames> = Arc::clone(&beside) as _;
         let people = Arc::clone(&beside);
-        let beside = Beside { rooms: beside, names: Arc::clone(&names) };
+        let beside = Beside { rooms: beside, names: Arc::clone(&names), avatars };
         let accounts::Started { state: accounts, thread: accounts_thread, compute, sms } =
             accounts::start(config, self.dir, loaded, (to, ended), accounts, beside, shared)?;
         let filled = filler.start(accounts.clone(), room_names)?;
@@ -375,7 +375,7 @@ impl Boot<'_> {
             devices
         });
         let media_api = match &media {
-            Some(media) => media.state(accounts.authority(), self.dir.media_links()?),
+            Some(media) => media.state(accounts.authority(), self.dir.media_links()?, accounts.blocks()),
             None => lynk_media::MediaApi::none(accounts.authority()),
         };
         let api = mailboxes.start(config, &self.keys, &accounts, (devices, media_api), files_max)?;

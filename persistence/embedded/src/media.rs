@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
-use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
+use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 use lynk_model::port::{LastFault, MediaStore, StoreFault};
 use rusqlite::Connection;
 
@@ -124,6 +124,11 @@ impl MediaStore for MediaTable {
 
     async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
         let result = rows::release_left(&mut self.connection, room, floor, now);
+        self.noted(result)
+    }
+
+    async fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError> {
+        let result = rows::keep_picture(&mut self.connection, of, keep, now);
         self.noted(result)
     }
 

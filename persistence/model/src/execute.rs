@@ -132,6 +132,13 @@ where
         StoreRequest::Attach { room, owner, key, files: ids } => {
             StoreReply::Attached(files.attach(*room, *owner, *key, ids).await?)
         }
+        StoreRequest::TakePicture { room, owner, picture } => {
+            StoreReply::Attached(files.take_picture(*room, *owner, *picture).await?.map(|()| Vec::new()))
+        }
+        StoreRequest::KeepPicture { room, keep } => {
+            files.keep_picture(*room, *keep).await?;
+            StoreReply::Released
+        }
         StoreRequest::Release { room, files: ids } => {
             files.release(*room, ids).await?;
             StoreReply::Released

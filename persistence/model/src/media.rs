@@ -293,6 +293,44 @@ pub struct Attach {
     pub at: Millis,
 }
 
+/// What has one picture at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PictureOf {
+    /// A room.
+    Room(RoomId),
+    /// An account.
+    Account(UserId),
+}
+
+impl PictureOf {
+    /// What its pictures are uploaded for.
+    #[must_use]
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Room(_) => Purpose::RoomAvatar,
+            Self::Account(_) => Purpose::Avatar,
+        }
+    }
+
+    /// The key with which its pictures are attached: one for all, so that a picture can be taken again by another command.
+    #[must_use]
+    pub fn key(self) -> Key {
+        match self {
+            Self::Room(room) => Key(room.0),
+            Self::Account(user) => Key(user.0),
+        }
+    }
+
+    /// The room of its pictures: nil for an account.
+    #[must_use]
+    pub fn room(self) -> RoomId {
+        match self {
+            Self::Room(room) => room,
+            Self::Account(_) => RoomId::NIL,
+        }
+    }
+}
+
 /// Why a file cannot be attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotAttached {

@@ -199,6 +199,22 @@ pub enum StoreRequest {
         /// Which, in the order of the message; each once.
         files: Vec<MediaId>,
     },
+    /// A picture becomes one that a room has, before its settings name it. Repeated, it answers the same.
+    TakePicture {
+        /// The room.
+        room: RoomId,
+        /// Whose upload it is.
+        owner: UserId,
+        /// Which.
+        picture: MediaId,
+    },
+    /// A room has this picture by its settings: others that it had are over.
+    KeepPicture {
+        /// The room.
+        room: RoomId,
+        /// Which; nil for none.
+        keep: MediaId,
+    },
     /// Files are in no message any more, because it was deleted or never posted.
     Release {
         /// The room.
@@ -489,9 +505,9 @@ pub enum StoreReply {
     Hidden(Vec<UserId>),
     /// To `Clear`: whether the user is a member.
     Cleared(bool),
-    /// To `Attach`: what they are, in the order asked for, or why they cannot be.
+    /// To `Attach`, and to `TakePicture`, which describes none: what they are, in the order asked for, or why they cannot be.
     Attached(Result<Vec<Attachment>, AttachRefusal>),
-    /// To `Release`, `Leave`, `Passed` and `EndFiles`.
+    /// To `KeepPicture`, `Release`, `Leave`, `Passed` and `EndFiles`.
     Released,
     /// To `Note`.
     Noted,

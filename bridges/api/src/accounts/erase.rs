@@ -98,6 +98,7 @@ impl ErasePolicy {
             place("audit log", "the account's id, without name or number", AUDIT_KEPT_MILLIS),
             place("counters of codes", "a keyed hash of the number", DAY_MILLIS + 2 * HOUR_MILLIS),
             place("messages", "texts, which are taken back room by room", ROOMS_MILLIS_MAX),
+            place("pictures and files", "all but pictures that rooms have", ROOMS_MILLIS_MAX),
             place(
                 "files of the message log",
                 "bytes of texts that were taken back",
@@ -115,7 +116,7 @@ impl ErasePolicy {
         }
         places.push(stays(
             "rooms",
-            "the account's id, without name or number, where it was a member, wrote or reacted",
+            "the account's id, without name or number, where it was a member, wrote or reacted; pictures that it gave to rooms",
         ));
         places.push(stays(
             "reports",
@@ -238,6 +239,7 @@ mod tests {
         let receipt = policy.receipt(UserId([1; 16]), Millis(1_000));
         let until = |place: &str| receipt.places.iter().find(|one| one.place == place).expect(place).until;
         assert_eq!(until("accounts"), Some(1_000));
+        assert_eq!(until("pictures and files"), Some(1_000 + ROOMS_MILLIS_MAX));
         assert_eq!(until("user name"), Some(1_000 + NAME_RESERVED_MILLIS));
         assert_eq!(until("backups"), Some(1_000 + 30 * DAY_MILLIS));
         assert_eq!(until("events"), Some(1_000 + 7 * DAY_MILLIS));

@@ -22,10 +22,10 @@ use lynk_protocol::{ErrorCode, Reject};
 use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, watch};
 
-use super::Blocks;
 use super::counts::AccountCounts;
 use super::desk::Desk;
 use super::erase::ROOMS_MILLIS_MAX;
+use super::{Avatars, Blocks};
 use crate::{Clock, Shards};
 
 /// After the end of its sessions an account's last commands have come to their rooms.
@@ -50,6 +50,7 @@ pub(super) struct Means {
     pub(super) desk: Desk,
     pub(super) shards: Shards,
     pub(super) blocks: Arc<dyn Blocks>,
+    pub(super) avatars: Arc<dyn Avatars>,
     pub(super) counts: Arc<AccountCounts>,
     pub(super) clock: Clock,
 }
@@ -153,6 +154,7 @@ impl Means {
 
     async fn erase(&self, erasure: &Erasure) -> Result<(), Later> {
         let user = erasure.user;
+        self.avatars.end(user).await?;
         for blocked in self.blocks.by(user).await? {
             let key = self.key();
             self.may_be_refused(user, json!({"op": "unblock", "user": blocked.to_string(), "key": key}))
@@ -171,6 +173,8 @@ impl Means {
             }
             after = last;
         }
+        // An upload that was under way at the beginning may have ended since.
+        self.avatars.end(user).await?;
         let now = (self.clock)().wall;
         self.desk.ask(move |desk| desk.advance_erasure(user, after, WHOLE, Some(now))).await?;
         tracing::info!(event = "erasure_done", %user, "what an erased account said is taken back");

@@ -7,7 +7,7 @@
 
 use axum::extract::State;
 use lynk_auth::Claims;
-use lynk_domain::{Now, RoomId, UserId};
+use lynk_domain::{MediaId, Now, RoomId, UserId};
 use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
 use lynk_model::port::{FactorStore, LastFault};
 use lynk_protocol::{ErrorCode, MAX_SAFE_INTEGER, Reject};
@@ -79,6 +79,9 @@ struct ExportedAccount {
     display_name: String,
     /// What it tells about itself.
     bio: String,
+    /// Its picture, or nothing; `GET /v1/media` lists all its files, and each can be read until the account is erased.
+    #[schemars(extend("format" = "uuid"))]
+    avatar: Option<String>,
     /// When it was made.
     created_at: u64,
     /// When its profile changed last.
@@ -237,6 +240,7 @@ fn account(exported: &Exported, claims: &Claims, blocks: impl Iterator<Item = Us
         user_name: account.user_name.clone(),
         display_name: account.display_name.clone(),
         bio: account.bio.clone(),
+        avatar: account.avatar.map(|id| MediaId(id).to_string()),
         created_at: account.created.0,
         updated_at: account.updated.0,
         discoverable_by_name: account.findable.by_name,

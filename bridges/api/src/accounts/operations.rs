@@ -203,7 +203,16 @@ fn people() -> [Operation; 7] {
                 "change_me",
                 "Change what is given of one's own profile.",
                 (200, Some(schema_of::<wire::Me>)),
-                errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited, InvalidField, NameTaken),
+                errors!(
+                    NotSignedIn,
+                    InvalidToken,
+                    TokenExpired,
+                    RateLimited,
+                    InvalidField,
+                    NameTaken,
+                    AttachmentNotFound,
+                    AttachmentNotReady
+                ),
             )
         },
         Operation {

@@ -6,7 +6,8 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lynk_domain::UserId;
+use lynk_auth::Claims;
+use lynk_domain::{MediaId, UserId};
 use lynk_model::account::{
     ACCOUNTS_PER_QUESTION_MAX, Account, AccountChange, FoundAccounts, SearchMark, USER_NAME_CHARS_MAX,
     search_along,
@@ -15,7 +16,7 @@ use lynk_model::search_words;
 use lynk_protocol::{ErrorCode, Reject};
 
 use super::handlers::{Answer, Body};
-use super::service::folded;
+use super::service::{Actions, folded};
 use super::{AccountsState, names, wire};
 use crate::Caller;
 use crate::body::Json;
@@ -36,26 +37,76 @@ pub(super) async fn change_me(
     state.pace.take((state.clock)().mono, claims.user)?;
     let user_name = body.user_name.as_deref().map(names::user_name).transpose()?;
     let bio = body.bio.as_deref().map(names::bio).transpose()?;
+    let picture = body.avatar.as_ref().map(|avatar| picture_of(avatar.as_deref())).transpose()?;
+    let avatar = picture.map(|picture| Some(picture.0).filter(|id| *id != MediaId::NIL.0));
+    let change = AccountChange { user_name, bio, avatar, ..AccountChange::default() };
+    let changed = match picture {
+        None => change_account(&state, claims, change, body.display_name).await,
+        Some(picture) => {
+            let work = change_picture(state, claims, picture, change, body.display_name);
+            // To its end, whether or not somebody waits for it: a picture is taken, named, and the one before is given back.
+            tokio::spawn(work).await.unwrap_or_else(|_| Err(ErrorCode::Internal.into()))
+        }
+    };
+    Ok(axum::Json((&changed?).into()))
+}
+
+/// The picture that somebody wants; nil for none.
+fn picture_of(text: Option<&str>) -> Result<MediaId, Reject> {
+    let wrong = || Reject::because(ErrorCode::InvalidField, "avatar must be the id of a picture, or null");
+    let Some(text) = text else { return Ok(MediaId::NIL) };
+    MediaId::parse(text).filter(|id| !id.is_nil()).ok_or_else(wrong)
+}
+
+async fn change_account(
+    state: &AccountsState,
+    claims: Claims,
+    change: AccountChange,
+    display_name: Option<String>,
+) -> Result<Account, Reject> {
     let now = (state.clock)();
-    let account = state
-        .desk
-        .ask(move |desk| {
-            let display_name = match body.display_name.as_deref() {
-                None => None,
-                // Without one, the user name is shown: the new one, if that changes too.
-                Some(text) => {
-                    let shown = match &user_name {
-                        Some(user_name) => user_name.clone(),
-                        None => desk.me(&claims)?.user_name,
-                    };
-                    Some(names::display_name(Some(text), &shown)?)
-                }
-            };
-            let change = AccountChange { user_name, display_name, bio, ..AccountChange::default() };
-            desk.change(now, &claims, change)
-        })
-        .await?;
-    Ok(axum::Json((&account).into()))
+    let ask = move |desk: &mut dyn Actions| {
+        let display_name = match display_name.as_deref() {
+            None => None,
+            // Without one, the user name is shown: the new one, if that changes too.
+            Some(text) => {
+                let shown = match &change.user_name {
+                    Some(user_name) => user_name.clone(),
+                    None => desk.me(&claims)?.user_name,
+                };
+                Some(names::display_name(Some(text), &shown)?)
+            }
+        };
+        desk.change(now, &claims, AccountChange { display_name, ..change })
+    };
+    state.desk.ask(ask).await
+}
+
+async fn change_picture(
+    state: AccountsState,
+    claims: Claims,
+    picture: MediaId,
+    change: AccountChange,
+    display_name: Option<String>,
+) -> Result<Account, Reject> {
+    let _alone = state.avatar_changes.lock().await;
+    if !picture.is_nil() {
+        state.avatars.take(claims.user, picture).await?;
+    }
+    let changed = change_account(&state, claims, change, display_name).await;
+    let account = match &changed {
+        Ok(account) => Some(account.clone()),
+        // What was taken is given back, if it is known what the account has.
+        Err(_) => state.desk.ask(move |desk| desk.me(&claims)).await.ok(),
+    };
+    if let Some(account) = account {
+        let kept = state.avatars.keep(account.user, account.avatar.map_or(MediaId::NIL, MediaId)).await;
+        // Whoever is told that it failed repeats the change, and with it this.
+        if changed.is_ok() {
+            kept?;
+        }
+    }
+    changed
 }
 
 /// `GET /v1/users`

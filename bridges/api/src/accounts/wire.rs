@@ -119,7 +119,7 @@ pub(super) struct User {
     /// What the person says of themselves; may be empty.
     #[schemars(length(max = 500))]
     pub(super) bio: String,
-    /// Id of the picture, or nothing.
+    /// Id of the picture, or nothing. `GET /v1/media/{media}/link` leads to it.
     #[schemars(extend("format" = "uuid"))]
     pub(super) avatar: Option<String>,
     /// When something of this last changed. Never goes back, so the greater one of two answers is the newer.
@@ -151,6 +151,15 @@ pub(super) struct ProfileBody {
     /// What the person says of themselves: plain text of at most 20 lines.
     #[schemars(length(max = 500))]
     pub(super) bio: Option<String>,
+    /// A picture that the caller has uploaded for it (`purpose: "avatar"`) and that is ready; `null` takes it away.
+    #[serde(default, deserialize_with = "said")]
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub(super) avatar: Option<Option<String>>,
+}
+
+/// Tells `null` from nothing.
+fn said<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// Whom to look for.

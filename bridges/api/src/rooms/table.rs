@@ -111,7 +111,11 @@ fn rooms() -> Vec<Route> {
         route(Method::PATCH, "/v1/rooms/{room}", "settings", "change_room", "Changes what is given.")
             .body::<ChangeRoom>()
             .gives::<Done>(200)
-            .errors(&[OF_MEMBERS, OF_KEYS, &[Forbidden, NameTaken, TooLarge, Conflict]]),
+            .errors(&[
+                OF_MEMBERS,
+                OF_KEYS,
+                &[Forbidden, NameTaken, TooLarge, Conflict, AttachmentNotFound, AttachmentNotReady],
+            ]),
         route(
             delete.clone(),
             "/v1/rooms/{room}",

@@ -243,8 +243,8 @@ object! {
         #[serde(default)]
         #[schemars(regex(pattern = DESCRIPTION))]
         description: Option<String>,
-        /// Its picture.
-        #[serde(default)] avatar: Option<Id>,
+        /// Refused: a picture is uploaded for a room that is there.
+        #[serde(default)] #[schemars(skip)] avatar: Option<Id>,
         /// Members at most; 0, or missing, for the server's limit.
         #[serde(default, deserialize_with = "maybe_whole")]
         #[schemars(range(max = u32::MAX))]
@@ -351,7 +351,7 @@ object! {
         #[serde(default)]
         #[schemars(regex(pattern = DESCRIPTION))]
         description: Option<String>,
-        /// Its picture; `null` takes it away.
+        /// A picture that the caller has uploaded for it (`purpose: "room_avatar"`) and that is ready; `null` takes it away.
         #[serde(default, deserialize_with = "null_or_id")] avatar: Option<Picture>,
         /// Members at most, not below the number there is; 0 for the server's limit.
         #[serde(default, deserialize_with = "maybe_whole")]

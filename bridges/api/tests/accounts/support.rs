@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Blocks, NoBlocks, Painter, Painting, Parts, Pictures, Policies, router,
-    start,
+    AccountsState, AccountsThread, Blocks, NoAvatars, NoBlocks, Painter, Painting, Parts, Pictures, Policies,
+    router, start,
 };
 use lynk_api::names::{Names, NamesThread, NoRooms};
 use lynk_api::{ApiOptions, Client, Clock, Counts, Shards, finish, open};
@@ -233,6 +233,7 @@ impl Server {
             room_name_chars_max: 100,
             shards: shards.clone(),
             painter: Arc::new(Painted(compute)),
+            avatars: Arc::new(NoAvatars),
             ended: None,
             clock,
         };

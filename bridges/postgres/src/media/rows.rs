@@ -5,8 +5,8 @@
 
 use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::media::{
-    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaFacts, MediaState, Purpose, Quota,
-    Settled, UPLOADS_WINDOW_MILLIS, Usage,
+    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaFacts, MediaState, PictureOf,
+    Purpose, Quota, Settled, UPLOADS_WINDOW_MILLIS, Usage,
 };
 use tokio_postgres::Row;
 
@@ -246,8 +246,24 @@ pub(super) async fn release_left(
     change(database, &sql, &[&bits(now.0), &BATCH, &uuid(room.0), &bits(floor.0)]).await
 }
 
+pub(super) async fn keep_picture(
+    database: &Database,
+    of: PictureOf,
+    keep: MediaId,
+    now: Millis,
+) -> Result<u32, Fault> {
+    let (column, id) = match of {
+        PictureOf::Room(room) => ("room", room.0),
+        PictureOf::Account(user) => ("owner", user.0),
+    };
+    let sql = doom(&format!("{column} = $3 AND purpose = $4 AND attached_key IS NOT NULL AND id <> $5"));
+    let purpose = of.purpose() as i16;
+    change(database, &sql, &[&bits(now.0), &BATCH, &uuid(id), &purpose, &uuid(keep.0)]).await
+}
+
 pub(super) async fn release_owner(database: &Database, owner: UserId, now: Millis) -> Result<u32, Fault> {
-    change(database, &doom("owner = $3"), &[&bits(now.0), &BATCH, &uuid(owner.0)]).await
+    let sql = doom("owner = $3 AND NOT (purpose = 3 AND attached_key IS NOT NULL)");
+    change(database, &sql, &[&bits(now.0), &BATCH, &uuid(owner.0)]).await
 }
 
 pub(super) async fn doom_orphans(

@@ -1,5 +1,7 @@
 //! Finding the server, a database for one test, and stores whose calls wait.
 
+mod media;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write as _;
@@ -17,10 +19,9 @@ use lynk_model::account::{
     Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Erasure, Factor,
     FoundAccounts, NewSession, Registered, SearchMark, Session, Which,
 };
-use lynk_model::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
 use lynk_model::notify::{Device, Known, Pending, Push, PushId, Taking, Took, Turn, Turned};
 use lynk_model::port::{
-    AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, MediaStore, NotifyStore, PageOf, RoomStore,
+    AccountStore, Dump, ErasureStore, FactorStore, Fill, MarkOf, NotifyStore, PageOf, RoomStore,
 };
 use lynk_model::{
     Act, DirectFrom, DiscoverQuery, Discovered, ListQuery, Listed, LoadedRoom, Membership, MetaChange,
@@ -738,69 +739,5 @@ impl NotifyStore for Waiting<PostgresNotify> {
     async fn erase(&mut self, user: UserId) -> Result<(), StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.erase(user))
-    }
-}
-
-impl MediaStore for Waiting<PostgresMedia> {
-    async fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError> {
-        self.runtime.block_on(self.store.begin(media, quota))
-    }
-    async fn usage(&self, owner: UserId, now: Millis) -> Result<Usage, StoreError> {
-        self.wait(self.store.usage(owner, now))
-    }
-    async fn media(&self, ids: &[MediaId]) -> Result<Vec<Media>, StoreError> {
-        self.wait(self.store.media(ids))
-    }
-    async fn of_owner(&self, owner: UserId, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
-        self.wait(self.store.of_owner(owner, after, limit))
-    }
-    async fn settle(
-        &mut self,
-        id: MediaId,
-        settled: &Settled,
-        now: Millis,
-    ) -> Result<Option<Media>, StoreError> {
-        self.runtime.block_on(self.store.settle(id, settled, now))
-    }
-    async fn attach(&mut self, attach: &Attach) -> Result<AttachOutcome, StoreError> {
-        self.runtime.block_on(self.store.attach(attach))
-    }
-    async fn release(&mut self, ids: &[MediaId], now: Millis) -> Result<u32, StoreError> {
-        self.runtime.block_on(self.store.release(ids, now))
-    }
-    async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
-        self.runtime.block_on(self.store.release_room(room, now))
-    }
-    async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {
-        self.wait(self.store.has_files(room))
-    }
-    async fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError> {
-        self.runtime.block_on(self.store.leave(room, ids, to))
-    }
-    async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError> {
-        self.runtime.block_on(self.store.release_left(room, floor, now))
-    }
-    async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {
-        self.runtime.block_on(self.store.release_owner(owner, now))
-    }
-    async fn doom_orphans(
-        &mut self,
-        pending: Millis,
-        unused: Millis,
-        now: Millis,
-    ) -> Result<u32, StoreError> {
-        self.runtime.block_on(self.store.doom_orphans(pending, unused, now))
-    }
-    async fn scanning(&self, before: Millis, limit: u32) -> Result<Vec<Media>, StoreError> {
-        self.wait(self.store.scanning(before, limit))
-    }
-    async fn doomed(&self, limit: u32) -> Result<Vec<Media>, StoreError> {
-        self.wait(self.store.doomed(limit))
-    }
-    async fn emptied(&mut self, ids: &[MediaId]) -> Result<(), StoreError> {
-        self.runtime.block_on(self.store.emptied(ids))
-    }
-    async fn forget(&mut self, now: Millis) -> Result<u32, StoreError> {
-        self.runtime.block_on(self.store.forget(now))
     }
 }

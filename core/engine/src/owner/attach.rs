@@ -1,4 +1,5 @@
 //! Files of messages: the store hands them to a message before it is ordered, and gets them back when it is deleted or removed for its age.
+//! And pictures of rooms: the store hands one to a room before its settings name it, and gets those back that they named before.
 //!
 //! Thread: the shard. A `send` with files is checked first, so that files are asked for only when nothing else stands against the message;
 //! meanwhile the connection's next commands to the room wait, as they do while a key is looked up. The answer is kept with the key, so a retry
@@ -85,6 +86,24 @@ impl Books {
         self.ask(cx, room, request, Pending::Files(Box::new(wait)));
     }
 
+    /// Asks for the picture that a command gives the room; the command goes on in [`Self::attached`].
+    pub(super) fn ask_picture(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        picture: MediaId,
+    ) {
+        // Pictures that the room had before are still to be given back, and this one must not be among them.
+        if !self.may_ask(cx) || room.metadata.new_picture.is_some() {
+            return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
+        }
+        room.engage(ask.from);
+        let request = StoreRequest::TakePicture { room: room.id, owner: ask.user, picture };
+        let wait = AttachWait { held: ask.hold(), reply_to: Seq(0), top: room.top };
+        self.ask(cx, room, request, Pending::Files(Box::new(wait)));
+    }
+
     pub(super) fn attached(
         &mut self,
         cx: &mut Context<'_>,
@@ -94,6 +113,7 @@ impl Books {
     ) {
         let AttachWait { held, reply_to, top } = wait;
         room.disengage(held.from);
+        room.metadata.looked(held.from);
         let reject = match reply {
             // What was found out about the message that it answers may hold no longer.
             StoreReply::Attached(Ok(_)) if reply_to > Seq(0) && room.window.changed_since(top, reply_to) => {

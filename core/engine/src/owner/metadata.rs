@@ -75,6 +75,8 @@ pub(super) struct Metadata {
     stuck_since: Option<Nanos>,
     /// Events journaled whose outbox rows are not confirmed.
     unconfirmed: Vec<(u64, Seq)>,
+    /// The version of the last event by which the room's picture changed, until those before it are given back.
+    pub(super) new_picture: Option<u64>,
     timer: bool,
 }
 
@@ -255,7 +257,15 @@ impl Books {
                 self.ask_target(cx, room, ask.hold(), target, 1);
                 room.metadata.look(room.busy.contains(&ask.from), ask.from);
             }
-            Ok(Planned::Change(change)) => self.transact(cx, room, ask, key, hash, change),
+            Ok(Planned::Change(change)) => match rules::new_picture(room, &change) {
+                // A retry whose picture was replaced since is answered as its first try was.
+                Some(_) if self.should_ask(room, ask, key, &found) => self.ask_key(cx, room, ask, key, true),
+                Some(picture) if !matches!(found, Found::Files(_)) => {
+                    self.ask_picture(cx, room, ask, picture);
+                    room.metadata.look(room.busy.contains(&ask.from), ask.from);
+                }
+                _ => self.transact(cx, room, ask, key, hash, change),
+            },
         }
     }
 
@@ -683,10 +693,15 @@ impl Books {
     /// Has the outbox row dropped once the event's record is committed.
     fn confirm(&mut self, cx: &mut Context<'_>, room: &mut Room, version: u64, seq: Seq) {
         room.metadata.unconfirmed.push((version, seq));
-        // Of a deleted room files end first: the outbox row is what remembers that they have to, whatever happens meanwhile.
-        let request = match room.is_deleted() {
-            true => StoreRequest::EndFiles { room: room.id },
-            false => StoreRequest::Confirm { room: room.id, version, seq },
+        // Of a deleted room files end first, and pictures that a room had before another: the outbox row is what remembers that they have
+        // to, whatever happens meanwhile.
+        let request = if room.is_deleted() {
+            StoreRequest::EndFiles { room: room.id }
+        } else if room.metadata.new_picture.is_some() {
+            let keep = room.info.as_ref().map(|row| row.avatar).unwrap_or_default();
+            StoreRequest::KeepPicture { room: room.id, keep }
+        } else {
+            StoreRequest::Confirm { room: room.id, version, seq }
         };
         self.ask(cx, room, request, Pending::Confirm { version, seq });
     }
@@ -702,6 +717,7 @@ impl Books {
         match reply {
             StoreReply::Confirmed => room.metadata.unconfirmed.retain(|known| *known != (version, seq)),
             StoreReply::Released => {
+                room.metadata.new_picture = room.metadata.new_picture.filter(|changed| *changed > version);
                 let request = StoreRequest::Confirm { room: room.id, version, seq };
                 self.ask(cx, room, request, Pending::Confirm { version, seq });
             }

@@ -220,6 +220,8 @@ impl World {
                 | StoreRequest::LoadRoom { .. }
                 | StoreRequest::Clear { .. }
                 | StoreRequest::Attach { .. }
+                | StoreRequest::TakePicture { .. }
+                | StoreRequest::KeepPicture { .. }
                 | StoreRequest::Release { .. }
                 | StoreRequest::Leave { .. }
                 | StoreRequest::Passed { .. }

@@ -281,11 +281,13 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Hidden { .. } => StoreReply::Hidden(Vec::new()),
         StoreRequest::Clear { .. } => StoreReply::Cleared(true),
         StoreRequest::Relations { others, .. } => StoreReply::Relations(others.clone()),
-        StoreRequest::Release { .. }
+        StoreRequest::KeepPicture { .. }
+        | StoreRequest::Release { .. }
         | StoreRequest::Leave { .. }
         | StoreRequest::Passed { .. }
         | StoreRequest::EndFiles { .. } => StoreReply::Released,
         StoreRequest::Attach { .. }
+        | StoreRequest::TakePicture { .. }
         | StoreRequest::Apply(_)
         | StoreRequest::Confirm { .. }
         | StoreRequest::List { .. }

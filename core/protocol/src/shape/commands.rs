@@ -35,7 +35,8 @@ const KIND: Field = may("kind", KINDS, "Who can find and join it.");
 const LEVEL: Field = may("level", LEVELS, "Durability of acknowledgements.");
 const VISIBILITY: Field = may("visibility", VISIBILITIES, "How much of the past a member sees.");
 const DESCRIPTION: Field = may("description", Shape::Text, "What it is about; empty for nothing.");
-const AVATAR: Field = may("avatar", Shape::IdOrNull, "Its picture; `null` for none.");
+const AVATAR: Field =
+    may("avatar", Shape::IdOrNull, "A picture that one has uploaded for it; `null` for none.");
 const MAX_MEMBERS: Field = may("max_members", SMALL, "Members at most; 0 for the server's limit.");
 const READ_ONLY: Field = may("read_only", Shape::Bool, "Only moderators and above post.");
 const RETENTION: Field =
@@ -493,7 +494,6 @@ pub const COMMANDS: &[CommandShape] = &[
             LEVEL,
             VISIBILITY,
             DESCRIPTION,
-            AVATAR,
             MAX_MEMBERS,
             READ_ONLY,
             RETENTION,

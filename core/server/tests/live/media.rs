@@ -1,5 +1,6 @@
 //! Pictures and files: uploads, what is found in them, who reads them, and what is left of a crash.
 
+mod avatars;
 mod ends;
 mod rules;
 

@@ -50,6 +50,8 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::Hidden { .. } => "hidden",
         StoreRequest::Clear { .. } => "clear",
         StoreRequest::Attach { .. } => "attach",
+        StoreRequest::TakePicture { .. } => "take_picture",
+        StoreRequest::KeepPicture { .. } => "keep_picture",
         StoreRequest::Release { .. } => "release",
         StoreRequest::Leave { .. } => "leave",
         StoreRequest::Passed { .. } => "passed",

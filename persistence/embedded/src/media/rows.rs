@@ -2,8 +2,8 @@
 
 use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::media::{
-    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaFacts, MediaState, Purpose, Quota,
-    Settled, UPLOADS_WINDOW_MILLIS, Usage,
+    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaFacts, MediaState, PictureOf,
+    Purpose, Quota, Settled, UPLOADS_WINDOW_MILLIS, Usage,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, Transaction, TransactionBehavior, params};
 
@@ -235,9 +235,30 @@ pub(super) fn release_left(
     Ok(doomed)
 }
 
+pub(super) fn keep_picture(
+    connection: &mut Connection,
+    of: PictureOf,
+    keep: MediaId,
+    now: Millis,
+) -> Result<u32, Fault> {
+    let (column, id) = match of {
+        PictureOf::Room(room) => ("room", room.0),
+        PictureOf::Account(user) => ("owner", user.0),
+    };
+    let sql = format!(
+        "UPDATE media SET state = 5, changed = ?1 WHERE id IN (SELECT id FROM media
+            WHERE state < 4 AND {column} = ?2 AND purpose = ?3 AND attached_key IS NOT NULL AND id <> ?4 LIMIT ?5)"
+    );
+    let tx = transaction(connection)?;
+    let values = params![bits(now.0), id, of.purpose() as u8, keep.0, MEDIA_BATCH_MAX];
+    let doomed = execute(&tx, &sql, values)?;
+    commit(tx)?;
+    Ok(doomed)
+}
+
 pub(super) fn release_owner(connection: &mut Connection, owner: UserId, now: Millis) -> Result<u32, Fault> {
     let tx = transaction(connection)?;
-    let doomed = doom(&tx, "owner = ?3", now, &owner.0)?;
+    let doomed = doom(&tx, "owner = ?3 AND NOT (purpose = 3 AND attached_key IS NOT NULL)", now, &owner.0)?;
     commit(tx)?;
     Ok(doomed)
 }

@@ -4,8 +4,8 @@ use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 
 use super::copies::{all_rows, copy, follow};
 use crate::media::{
-    Attach, AttachOutcome, Attached, Begun, Media, MediaFacts, MediaState, NotAttached, Purpose, Quota,
-    Rejection, Settled, UPLOADS_WINDOW_MILLIS, Usage,
+    Attach, AttachOutcome, Attached, Begun, Media, MediaFacts, MediaState, NotAttached, PictureOf, Purpose,
+    Quota, Rejection, Settled, UPLOADS_WINDOW_MILLIS, Usage,
 };
 use crate::memory::MemoryMedia;
 use crate::port::{MediaDump, MediaFill, MediaStore, ready};
@@ -224,6 +224,55 @@ pub fn what_nobody_needs_is_doomed<S: MediaStore>(store: &mut S) {
     assert_eq!(over(store), [3, 4, 5, 6, 7, 8, 10]);
     assert_eq!(ready(store.forget(Millis(100 + DAY))), Ok(2));
     assert_eq!((get(store, 1), get(store, 2)), (None, None));
+}
+
+/// A room and an account have one picture each: those that they had are doomed, what was only uploaded is not, and a picture of a room
+/// outlives the account that uploaded it.
+pub fn a_picture_takes_the_place_of_another<S: MediaStore>(store: &mut S) {
+    let (room, account) = (PictureOf::Room(ROOM), PictureOf::Account(user(1)));
+    let take = |store: &mut S, n: u8, of: PictureOf| {
+        let attach = Attach {
+            ids: vec![id(n)],
+            owner: user(1),
+            room: of.room(),
+            purpose: of.purpose(),
+            key: of.key(),
+            at: Millis(120),
+        };
+        ready(store.attach(&attach)).expect("answers")
+    };
+    for n in 1..=4 {
+        stored(store, &Media { purpose: Purpose::RoomAvatar, ..file(n, 10, 100) }, 110);
+        let own = Media { room: RoomId::NIL, purpose: Purpose::Avatar, ..file(0x10 + n, 10, 100) };
+        stored(store, &own, 110);
+    }
+    stored(store, &file(9, 10, 100), 110);
+    assert!(matches!(take(store, 0x11, room), AttachOutcome::Refused(_, NotAttached::Unknown)));
+    assert!(matches!(take(store, 1, account), AttachOutcome::Refused(_, NotAttached::Unknown)));
+    assert!(matches!(take(store, 9, room), AttachOutcome::Refused(_, NotAttached::Unknown)));
+    for n in [1, 2, 3, 2] {
+        assert!(matches!(take(store, n, room), AttachOutcome::Done(_)), "also again");
+        assert!(matches!(take(store, 0x10 + n, account), AttachOutcome::Done(_)));
+    }
+    let over = |store: &S| {
+        let doomed = ready(store.doomed(100)).expect("readable");
+        doomed.iter().map(|media| media.id.0[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ready(store.keep_picture(PictureOf::Room(RoomId([0x71; 16])), MediaId::NIL, Millis(200))),
+        Ok(0)
+    );
+    assert_eq!(ready(store.keep_picture(PictureOf::Account(user(2)), MediaId::NIL, Millis(200))), Ok(0));
+    assert_eq!(ready(store.keep_picture(room, id(2), Millis(200))), Ok(2));
+    assert_eq!(over(store), [1, 3]);
+    assert_eq!(ready(store.keep_picture(account, id(0x13), Millis(200))), Ok(2));
+    assert_eq!(over(store), [1, 3, 0x11, 0x12]);
+    assert_eq!(ready(store.keep_picture(account, id(0x13), Millis(201))), Ok(0));
+    assert_eq!(ready(store.keep_picture(account, MediaId::NIL, Millis(201))), Ok(1));
+    assert!(matches!(take(store, 0x13, account), AttachOutcome::Refused(_, NotAttached::Gone)));
+    assert_eq!(ready(store.release_owner(user(1), Millis(202))), Ok(3));
+    assert_eq!(over(store), [1, 3, 4, 9, 0x11, 0x12, 0x13, 0x14], "the room keeps its picture");
+    assert_eq!(ready(store.keep_picture(room, MediaId::NIL, Millis(203))), Ok(1));
 }
 
 fn some_of_everything<S: MediaStore>(store: &mut S) {

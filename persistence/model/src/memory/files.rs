@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lynk_domain::{Key, MediaId, RoomId, Seq, UserId};
 
@@ -13,6 +13,7 @@ use crate::{AttachRefusal, Attachment, StoreError};
 #[derive(Debug, Default)]
 pub struct MemoryFiles {
     uploads: Mutex<BTreeMap<MediaId, Upload>>,
+    pictures: Mutex<BTreeMap<MediaId, Picture>>,
     away: AtomicBool,
 }
 
@@ -28,7 +29,25 @@ struct Upload {
     leaves: Option<Seq>,
 }
 
+/// An upload for the picture of a room.
+#[derive(Debug)]
+struct Picture {
+    room: RoomId,
+    owner: UserId,
+    ready: bool,
+    taken: bool,
+}
+
 impl MemoryFiles {
+    /// An upload of `owner` for the picture of `room`, which is ready or not.
+    pub fn put_picture(&self, room: RoomId, owner: UserId, id: MediaId, ready: bool) {
+        self.pictures().insert(id, Picture { room, owner, ready, taken: false });
+    }
+
+    fn pictures(&self) -> MutexGuard<'_, BTreeMap<MediaId, Picture>> {
+        self.pictures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An upload of `owner` for `room`, which is ready or not; replaces one of the same id that is in no message.
     pub fn put(&self, room: RoomId, owner: UserId, file: Attachment, ready: bool) {
         self.with(|uploads| {
@@ -39,7 +58,7 @@ impl MemoryFiles {
     /// Whether there is a file: it was put, and its message was not deleted.
     #[must_use]
     pub fn holds(&self, file: MediaId) -> bool {
-        self.with(|uploads| uploads.contains_key(&file))
+        self.with(|uploads| uploads.contains_key(&file)) || self.pictures().contains_key(&file)
     }
 
     /// The message with which it is noted to leave.
@@ -103,6 +122,31 @@ impl Files for MemoryFiles {
         Box::pin(std::future::ready(Ok(self.attach_now((room, owner, key), files))))
     }
 
+    fn take_picture(
+        &self,
+        room: RoomId,
+        owner: UserId,
+        picture: MediaId,
+    ) -> FilesAnswer<'_, Result<(), AttachRefusal>> {
+        self.answer(|_| {
+            let mut pictures = self.pictures();
+            let picture = pictures.get_mut(&picture);
+            let picture = picture.filter(|picture| picture.room == room && picture.owner == owner);
+            let picture = picture.ok_or(AttachRefusal::NotFound)?;
+            if !picture.ready {
+                return Err(AttachRefusal::NotReady);
+            }
+            picture.taken = true;
+            Ok(())
+        })
+    }
+
+    fn keep_picture(&self, room: RoomId, keep: MediaId) -> FilesAnswer<'_, ()> {
+        self.answer(|_| {
+            self.pictures().retain(|id, picture| picture.room != room || !picture.taken || *id == keep);
+        })
+    }
+
     fn release<'a>(&'a self, room: RoomId, files: &'a [MediaId]) -> FilesAnswer<'a, ()> {
         self.answer(|uploads| uploads.retain(|id, upload| upload.room != room || !files.contains(id)))
     }
@@ -129,6 +173,9 @@ impl Files for MemoryFiles {
     }
 
     fn end(&self, room: RoomId) -> FilesAnswer<'_, ()> {
-        self.answer(|uploads| uploads.retain(|_, upload| upload.room != room))
+        self.answer(|uploads| {
+            uploads.retain(|_, upload| upload.room != room);
+            self.pictures().retain(|_, picture| picture.room != room);
+        })
     }
 }

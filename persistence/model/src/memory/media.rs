@@ -8,8 +8,8 @@ use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use crate::StoreError;
 use crate::dump::{DumpPage, MediaMark, MediaRow};
 use crate::media::{
-    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaState, Purpose, Quota, Settled,
-    UPLOADS_WINDOW_MILLIS, Usage,
+    Attach, AttachOutcome, Attached, Begun, MEDIA_BATCH_MAX, Media, MediaState, PictureOf, Purpose, Quota,
+    Settled, UPLOADS_WINDOW_MILLIS, Usage,
 };
 use crate::port::{Dump, Fill, LastFault, MediaStore};
 
@@ -138,8 +138,19 @@ impl MediaStore for MemoryMedia {
         Ok(self.doom(now, |media| media.room == room && media.leaves.is_some_and(|to| to <= floor)))
     }
 
+    async fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError> {
+        let has = |media: &Media| match of {
+            PictureOf::Room(room) => media.room == room,
+            PictureOf::Account(user) => media.owner == user,
+        };
+        Ok(self.doom(now, |media| {
+            has(media) && media.purpose == of.purpose() && media.attached.is_some() && media.id != keep
+        }))
+    }
+
     async fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError> {
-        Ok(self.doom(now, |media| media.owner == owner))
+        let of_room = |media: &Media| media.purpose == Purpose::RoomAvatar && media.attached.is_some();
+        Ok(self.doom(now, |media| media.owner == owner && !of_room(media)))
     }
 
     async fn doom_orphans(

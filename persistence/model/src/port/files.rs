@@ -26,6 +26,23 @@ pub trait Files: Send + Sync {
         files: &'a [MediaId],
     ) -> FilesAnswer<'a, Result<Vec<Attachment>, AttachRefusal>>;
 
+    /// Makes `picture`, an upload of `owner` for the picture of `room` that is ready, one that the room has. Repeated it answers the same.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    fn take_picture(
+        &self,
+        room: RoomId,
+        owner: UserId,
+        picture: MediaId,
+    ) -> FilesAnswer<'_, Result<(), AttachRefusal>>;
+
+    /// A room has this picture, nil for none: as [`Self::release`] for others that it had.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    fn keep_picture(&self, room: RoomId, keep: MediaId) -> FilesAnswer<'_, ()>;
+
     /// Files whose message is deleted: nobody may fetch them any more. What is gone already does not matter.
     ///
     /// # Errors
@@ -72,6 +89,14 @@ impl Files for NoFiles {
         _: &'a [MediaId],
     ) -> FilesAnswer<'a, Result<Vec<Attachment>, AttachRefusal>> {
         Box::pin(std::future::ready(Ok(Err(AttachRefusal::NotFound))))
+    }
+
+    fn take_picture(&self, _: RoomId, _: UserId, _: MediaId) -> FilesAnswer<'_, Result<(), AttachRefusal>> {
+        Box::pin(std::future::ready(Ok(Err(AttachRefusal::NotFound))))
+    }
+
+    fn keep_picture(&self, _: RoomId, _: MediaId) -> FilesAnswer<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn release<'a>(&'a self, _: RoomId, _: &'a [MediaId]) -> FilesAnswer<'a, ()> {

@@ -3,7 +3,7 @@
 use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 
 use crate::StoreError;
-use crate::media::{Attach, AttachOutcome, Begun, Media, Quota, Settled, Usage};
+use crate::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 
 /// Rows of pictures and files.
 ///
@@ -83,7 +83,13 @@ pub trait MediaStore {
     /// `Unavailable` or `Unknown`: repeat it.
     async fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError>;
 
-    /// Dooms all files of an account, as [`Self::release_room`] does.
+    /// Dooms pictures that a room or an account had: all that are attached to it but `keep`, which is nil for none. As [`Self::release_room`].
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    async fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError>;
+
+    /// Dooms all files of an account but pictures that rooms have, as [`Self::release_room`] does.
     ///
     /// # Errors
     /// `Unavailable` or `Unknown`: repeat it.

@@ -156,6 +156,8 @@ impl Books {
                 row.delete(tx.wall);
             }
         }
+        let picture = |room: &Room| room.info.as_ref().map(|row| row.avatar);
+        let picture_before = picture(room);
         let member = if intent {
             // A mute leaves its subject where it is, perhaps held out by a removal that comes after it.
             event.removes_subject() && room.metadata.held_out.remove(&subject).is_some()
@@ -164,6 +166,9 @@ impl Books {
             room.apply_event(tx.actor, version, &event);
             member
         };
+        if matches!(event, MetaEvent::Settings { .. }) && picture(room) != picture_before {
+            room.metadata.new_picture = Some(version);
+        }
         if let MetaEvent::Joined { user, .. } = &event {
             room.start_slow_mode(*user, tx.wall);
         }
@@ -203,6 +208,9 @@ impl Books {
         rows: Vec<OutboxRow>,
         journaled: &[(u64, Seq)],
     ) {
+        // Whether the picture was among what changed is not known any more.
+        let settings = rows.iter().filter(|row| matches!(row.event, MetaEvent::Settings { .. }));
+        room.metadata.new_picture = settings.map(|row| row.version).max();
         for row in rows {
             if row.version > room.last_version() {
                 // Whether a ban was of a member is not known any more.

@@ -171,6 +171,10 @@ pub(super) fn plan(
         Command::Create { kind, name, level, visibility, more, .. } => {
             check_room_name(name, limits.room_name_chars_max)?;
             check_more(more, 1, limits)?;
+            if more.avatar.is_some_and(|avatar| !avatar.is_nil()) {
+                let what = "field `avatar` is for a room that is there: upload a picture for it, and name that in `settings`";
+                return Err(Reject::because(ErrorCode::InvalidField, what));
+            }
             let level = check_level(level.unwrap_or(config.default_level), config)?;
             let visibility = visibility.unwrap_or(match kind {
                 RoomKind::Public | RoomKind::Direct => HistoryVisibility::All,
@@ -178,7 +182,6 @@ pub(super) fn plan(
             });
             let row = RoomRow {
                 description: more.description.as_deref().unwrap_or_default().to_owned(),
-                avatar: more.avatar.unwrap_or_default(),
                 members_max: more.members_max.unwrap_or(0),
                 retention_days: more.retention_days.unwrap_or(0),
                 read_only: more.read_only.unwrap_or(false),
@@ -429,6 +432,13 @@ fn plan_settings(
             read_only: more.read_only.unwrap_or(row.read_only),
         })),
     })
+}
+
+/// The picture that a change gives the room, if it has another one or none.
+pub(super) fn new_picture(room: &Room, change: &MetaChange) -> Option<MediaId> {
+    let MetaChange::Event(MetaEvent::Settings { more: Some(more), .. }) = change else { return None };
+    let before = room.info.as_ref().map(|row| row.avatar);
+    Some(more.avatar).filter(|picture| !picture.is_nil() && Some(*picture) != before)
 }
 
 fn plan_pin(room: &Room, member: &Member, seq: Seq, on: bool, found: &Found) -> Result<Planned, Reject> {

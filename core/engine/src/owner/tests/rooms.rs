@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mail::Removes;
+use lynk_domain::MediaId;
 use lynk_domain::RoomKind::{InviteOnly, Private, Public};
 
 fn target(i: u8) -> Value {
@@ -41,6 +42,7 @@ fn settings_change_one_by_one_and_every_event_tells_all_of_them() {
     let mut w = World::new(Limits::default());
     let room = w.room(Public, &[2]);
     let picture = user(0xaa).to_string();
+    w.files.put_picture(room, user(1), MediaId([0xaa; 16]), true);
     w.done(1, "settings", room, json!({"description": "two\nlines", "slow_mode_seconds": 7}));
     w.done(1, "settings", room, json!({"avatar": picture, "read_only": true}));
     w.done(1, "settings", room, json!({"max_members": 5, "kind": "invite_only"}));
@@ -300,4 +302,76 @@ fn pins_are_listed_newest_first_as_far_as_the_member_may_see() {
     assert_eq!(pins(&mut w, 3), json!([]));
     let private = w.room(Private, &[]);
     assert_eq!(w.look(9, "pins", private)["code"], "room_not_found");
+}
+
+#[test]
+fn a_room_takes_a_picture_of_whoever_changes_it_and_gives_back_the_one_before() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2, 3]);
+    let other = w.room(Public, &[2]);
+    let id = |n: u8| MediaId([n; 16]);
+    for (n, of, owner, ready) in
+        [(1, room, 1, true), (2, room, 1, true), (3, room, 1, false), (4, room, 2, true), (5, other, 1, true)]
+    {
+        w.files.put_picture(of, user(owner), id(n), ready);
+    }
+    let admin = w.keyed("role", room, json!({"user": user(2).to_string(), "role": "admin"}));
+    assert_eq!(w.run(1, admin)["ev"], "ok");
+    let with = |w: &mut World, n: u8| w.keyed("settings", room, json!({"avatar": id(n).to_string()}));
+    for (n, code) in [
+        (3, "attachment_not_ready"),
+        (4, "attachment_not_found"),
+        (5, "attachment_not_found"),
+        (9, "attachment_not_found"),
+    ] {
+        let command = with(&mut w, n);
+        assert_eq!(w.code(1, command), code, "{n}");
+    }
+    let command = with(&mut w, 4);
+    assert_eq!(w.code(3, command), "forbidden");
+    let create =
+        json!({"op": "create", "key": w.key(), "name": "with a picture", "avatar": id(1).to_string()});
+    assert_eq!(w.code(1, create), "invalid_field", "it was uploaded for a room that is there");
+
+    let first = with(&mut w, 1);
+    assert_eq!(w.run(1, first.clone())["ev"], "ok");
+    let of = |w: &mut World| w.look(3, "about", room)["avatar"].clone();
+    assert_eq!(of(&mut w), json!(id(1).to_string()));
+    let same = with(&mut w, 1);
+    assert_eq!(w.run(2, same)["ev"], "ok", "the same again is nobody's upload but the room's");
+    let second = with(&mut w, 4);
+    assert_eq!(w.run(2, second)["ev"], "ok");
+    assert_eq!(of(&mut w), json!(id(4).to_string()));
+    assert_eq!((w.files.holds(id(1)), w.files.holds(id(2)), w.files.holds(id(4))), (false, true, true));
+    assert_eq!(w.run(1, first)["ev"], "ok", "a retry is answered as its first try was");
+    assert_eq!(of(&mut w), json!(id(4).to_string()), "and changes nothing");
+    let gone = with(&mut w, 1);
+    assert_eq!(w.code(1, gone), "attachment_not_found");
+
+    // What is given back waits until somebody takes it; meanwhile there is no third.
+    let none = w.keyed("settings", room, json!({"avatar": null}));
+    w.files.set_away(true);
+    assert_eq!(w.run(1, none)["ev"], "ok");
+    let third = with(&mut w, 2);
+    assert_eq!(w.code(1, third.clone()), "busy");
+    w.drain();
+    w.crash();
+    w.drain_old();
+    assert_eq!(of(&mut w), Value::Null);
+    assert!(w.files.holds(id(4)), "nobody took it");
+    w.files.set_away(false);
+    for _ in 0..3 {
+        w.wait(1_100);
+        w.settle();
+    }
+    assert!(!w.files.holds(id(4)), "it was tried again by the next process");
+    assert_eq!(w.run(1, third)["ev"], "ok");
+    assert_eq!(of(&mut w), json!(id(2).to_string()));
+    w.files.put_picture(room, user(1), id(6), true);
+    let description = w.keyed("settings", room, json!({"description": "new"}));
+    assert_eq!(w.run(1, description)["ev"], "ok");
+    assert!(
+        w.files.holds(id(2)) && w.files.holds(id(6)),
+        "other settings leave the picture, and what is uploaded"
+    );
 }

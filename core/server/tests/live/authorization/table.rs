@@ -454,6 +454,18 @@ pub(super) const ROOM: &[Row] = &[
         "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden forbidden ok ok",
     ),
     row(
+        "settings: a picture that nobody uploaded",
+        Some((
+            "PATCH",
+            "/v1/rooms/{room}",
+            r#"{"key":"{key}","avatar":"01a21596-e29e-4295-8559-aa9fc62f21f5"}"#,
+        )),
+        Some(
+            r#"{"op":"settings","room":"{room}","key":"{key}","avatar":"01a21596-e29e-4295-8559-aa9fc62f21f5"}"#,
+        ),
+        "not_signed_in invalid_token room_not_found not_a_member banned forbidden forbidden forbidden forbidden attachment_not_found attachment_not_found",
+    ),
+    row(
         "delete_room",
         Some(("DELETE", "/v1/rooms/{room}?key={key}", "")),
         Some(r#"{"op":"delete_room","room":"{room}","key":"{key}"}"#),
@@ -679,6 +691,12 @@ pub(super) const ACCOUNT: &[Row] = &[
         Some(("POST", "/v1/media", r#"{"purpose":"avatar","type":"image/png","bytes":1}"#)),
         None,
         "not_signed_in invalid_token ok ok",
+    ),
+    row(
+        "a picture for oneself that is not one's own",
+        Some(("PATCH", "/v1/me", r#"{"avatar":"01a21596-e29e-4295-8559-aa9fc62f21f5"}"#)),
+        None,
+        "not_signed_in invalid_token attachment_not_found attachment_not_found",
     ),
     row("list one's files", Some(("GET", "/v1/media", r#""#)), None, "not_signed_in invalid_token ok ok"),
     row(
