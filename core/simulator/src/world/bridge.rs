@@ -289,6 +289,10 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Clear { .. }
             | StoreRequest::Attach { .. }
             | StoreRequest::Release { .. }
+            | StoreRequest::Passed { .. }
+            | StoreRequest::EndFiles { .. }
+            | StoreRequest::TakePicture { .. }
+            | StoreRequest::KeepPicture { .. }
             | StoreRequest::FindOld { .. }
     )
 }
