@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{MediaId, RoomId, UserId};
+use lynk_domain::{MediaId, RoomId, Seq, UserId};
 use lynk_model::memory::MemoryFiles;
 
-use super::{Check, Ledger, RoomTruth, Said};
+use super::{Check, Ledger, RoomTruth, Said, Step};
 
 /// What is known of files.
 #[derive(Debug, Default)]
@@ -83,6 +83,30 @@ impl Ledger {
             self.files.released.insert(*file);
         }
         Ok(())
+    }
+
+    /// Files that leave with messages up to here are given back.
+    ///
+    /// # Errors
+    /// When those are not removed, or that could still be lost.
+    pub(crate) fn passed(&self, room: RoomId, to: Seq) -> Check {
+        let floor = self.rooms.get(&room).map_or(0, |truth| truth.floor_by(Step::MAX));
+        if to.0 <= floor {
+            return Ok(());
+        }
+        Err(format!("{room}: files up to {} are given back; messages are removed up to {floor}", to.0))
+    }
+
+    /// All files of a room are given back.
+    ///
+    /// # Errors
+    /// When it stands.
+    pub(crate) fn ended(&self, room: RoomId) -> Check {
+        if self.is_gone(room) {
+            Ok(())
+        } else {
+            Err(format!("{room}: its files are given back, and it stands"))
+        }
     }
 
     /// The process is gone, and with it what waited to be given back.

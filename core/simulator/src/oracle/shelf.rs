@@ -304,6 +304,11 @@ impl Ledger {
         if own == 0 || self.life > 0 && self.life < own { self.life } else { own }
     }
 
+    /// Whether the store has a room no more.
+    pub(super) fn is_gone(&self, room: RoomId) -> bool {
+        self.shelf.rows.get(&room).is_some_and(|row| row.deleted)
+    }
+
     /// Whether a user came into a room by a link, with this key.
     pub(super) fn came_by_link(&self, room: RoomId, user: UserId, key: Key) -> bool {
         self.shelf.entered.contains(&(room, user, key))

@@ -171,6 +171,11 @@ impl World {
             self.ledger.given_back(*room, files)?;
             self.account.reached.released += files.len() as u64;
         }
+        match request {
+            StoreRequest::Passed { room, floor } => self.ledger.passed(*room, *floor)?,
+            StoreRequest::EndFiles { room } => self.ledger.ended(*room)?,
+            _ => {}
+        }
         let mut reply =
             ready(execute(request, &stores.messages, &mut stores.rooms, &mut process.reader, &stores.files));
         match (request, &mut reply) {
@@ -293,6 +298,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::EndFiles { .. }
             | StoreRequest::TakePicture { .. }
             | StoreRequest::KeepPicture { .. }
+            | StoreRequest::Leave { .. }
             | StoreRequest::FindOld { .. }
     )
 }
