@@ -90,6 +90,9 @@ def before_call(context, case, kwargs):
         # Beginnings of words, one of them of two letters; only the server makes marks.
         query["q"] = choice(("con", "contract t", "co tw"))
         query.pop("after", None)
+    if body.get("avatar") is not None and (case.meta.phase.name.value == "stateful" or noise % 4):
+        # Nobody uploaded one, which is no word about the room that was just made.
+        body["avatar"] = None
     if body.get("bio") is not None:
         # Lines that are read.
         body["bio"] = f"made {noise}"

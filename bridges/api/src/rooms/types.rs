@@ -287,8 +287,10 @@ object! {
         user: Id,
         /// Idempotency key.
         key: Key,
-        /// Why, for people.
-        #[serde(default)] reason: Option<String>,
+        /// Why, for people, line breaks allowed.
+        #[serde(default)]
+        #[schemars(regex(pattern = DESCRIPTION))]
+        reason: Option<String>,
     }
 }
 object! {
@@ -298,8 +300,10 @@ object! {
         user: Id,
         /// Idempotency key.
         key: Key,
-        /// Why, for people.
-        #[serde(default)] reason: Option<String>,
+        /// Why, for people, line breaks allowed.
+        #[serde(default)]
+        #[schemars(regex(pattern = DESCRIPTION))]
+        reason: Option<String>,
         /// For how long; for ever when missing.
         #[serde(default, deserialize_with = "maybe_whole")]
         #[schemars(range(min = 1, max = SENTENCE_SECONDS_MAX))]

@@ -18,7 +18,7 @@ object! {
         #[serde(default)] name: Option<String>,
         /// `next` of the page before.
         #[serde(default)]
-        #[schemars(regex(pattern = "^[0-9a-fA-F]{32}"))]
+        #[schemars(regex(pattern = r"^[0-9a-fA-F]{32}[^\x00-\x1F\x7F-\x9F]*$"))]
         cursor: Option<String>,
         /// Rooms at most; above 50 is 50, and 20 when missing.
         #[serde(default)]
