@@ -20,7 +20,7 @@ export function report(chat, room, about, what) {
   const theirs = !room.direct && (about.seq || about.user);
   formDialog({
     title: `Report ${what}`, label: 'Report',
-    about: `${theirs ? 'Those who manage this room' : 'Those who run this server'} look at it. Nobody in the room is told that it was you.${about.seq ? ' What the message says now is kept with the report.' : ''}`,
+    about: `${theirs ? 'Those who manage this room' : 'Those who run this server'} look at it. Nobody in the room is told that it was you.${about.seq ? ' What the message says now is kept with the report, but none of its files.' : ''}`,
     fields: [choices('reason', 'What is wrong with it', REASONS), ...comment('comment', 'In your words (may be left out)')],
     submit: async ({ reason, comment: text }) => {
       if (!reason) throw new Error('Choose what is wrong.');
