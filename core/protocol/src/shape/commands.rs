@@ -35,6 +35,12 @@ const KIND: Field = may("kind", KINDS, "Who can find and join it.");
 const LEVEL: Field = may("level", LEVELS, "Durability of acknowledgements.");
 const VISIBILITY: Field = may("visibility", VISIBILITIES, "How much of the past a member sees.");
 const DESCRIPTION: Field = may("description", Shape::Text, "What it is about; empty for nothing.");
+/// Read to be refused, so that nobody believes it was taken.
+const NO_AVATAR: Field = may(
+    "avatar",
+    Shape::IdOrNull,
+    "Nothing but `null`: a picture is uploaded for a room that is there, and named in `settings`.",
+);
 const AVATAR: Field =
     may("avatar", Shape::IdOrNull, "A picture that one has uploaded for it; `null` for none.");
 const MAX_MEMBERS: Field = may("max_members", SMALL, "Members at most; 0 for the server's limit.");
@@ -494,6 +500,7 @@ pub const COMMANDS: &[CommandShape] = &[
             LEVEL,
             VISIBILITY,
             DESCRIPTION,
+            NO_AVATAR,
             MAX_MEMBERS,
             READ_ONLY,
             RETENTION,

@@ -97,7 +97,7 @@ fn what_moderators_do_is_in_the_log_of_the_room_also_after_a_restart() {
     let user = member.user.to_string();
     for command in [
         json!({"op": "delete", "seq": said}),
-        json!({"op": "mute", "user": user, "reason": "rude"}),
+        json!({"op": "mute", "user": user}),
         json!({"op": "unmute", "user": user}),
         json!({"op": "kick", "user": user}),
         json!({"op": "ban", "user": user, "reason": "again"}),
@@ -116,10 +116,7 @@ fn what_moderators_do_is_in_the_log_of_the_room_also_after_a_restart() {
         let acts: Vec<_> = told["acts"].as_array().expect("a list").iter().rev().collect();
         let what: Vec<_> = acts.iter().map(|act| act["what"].as_str().expect("a word")).collect();
         assert_eq!(what, ["message_deleted", "muted", "unmuted", "kicked", "banned", "unbanned"]);
-        assert_eq!(
-            (&acts[0]["seq"], &acts[1]["reason"], &acts[4]["reason"]),
-            (&said, &json!("rude"), &json!("again"))
-        );
+        assert_eq!((&acts[0]["seq"], &acts[4]["reason"]), (&said, &json!("again")));
         assert!(acts[1..].iter().all(|act| act["user"] == json!(user)));
     };
     // A message is noted as deleted by a moderator after it is.

@@ -8,10 +8,11 @@ fn slow_mode_lets_one_of_many_through_also_with_files() {
     let server = serve(temp.path(), &["--shards", "2"]);
     let mut owner = Chatter::sign_in(&server);
     let room = owner.create();
+    let member = user();
+    // Whoever joins while it is on waits as after a message.
+    Chatter::sign_in_as(&server, member, json!([])).join(&room);
     let slow = json!({"op": "settings", "room": room, "slow_mode_seconds": 3_600, "key": key().to_string()});
     assert_eq!(owner.ask(slow)["ev"], "ok");
-    let member = user();
-    Chatter::sign_in_as(&server, member, json!([])).join(&room);
     let uploads: Vec<String> = (0..6)
         .map(|_| {
             let mut http = as_user(&server, member);
