@@ -288,9 +288,7 @@ object! {
         /// Idempotency key.
         key: Key,
         /// Why, for people, line breaks allowed.
-        #[serde(default)]
-        #[schemars(regex(pattern = DESCRIPTION))]
-        reason: Option<String>,
+        #[serde(default)] #[schemars(regex(pattern = DESCRIPTION))] reason: Option<String>,
     }
 }
 object! {
@@ -301,9 +299,7 @@ object! {
         /// Idempotency key.
         key: Key,
         /// Why, for people, line breaks allowed.
-        #[serde(default)]
-        #[schemars(regex(pattern = DESCRIPTION))]
-        reason: Option<String>,
+        #[serde(default)] #[schemars(regex(pattern = DESCRIPTION))] reason: Option<String>,
         /// For how long; for ever when missing.
         #[serde(default, deserialize_with = "maybe_whole")]
         #[schemars(range(min = 1, max = SENTENCE_SECONDS_MAX))]
