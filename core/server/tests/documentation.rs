@@ -64,7 +64,7 @@ fn areas() -> Vec<(&'static str, String)> {
         ("pictures::", "bridges/compute/tests/pictures"),
         ("copies::", "core/server/tests/copies"),
         ("scan::", "bridges/media/src"),
-        ("os::", "core/server/src/config"),
+        ("config::", "core/server/src/config"),
     ]
     .map(|(area, directory)| (area, sources(directory, ".rs")))
     .into()
