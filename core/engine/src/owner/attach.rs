@@ -6,7 +6,7 @@
 //! gets the same files. Limits: one question for each connection and room, `store_requests_in_flight_max` in all; [`RELEASES_MAX`] files
 //! wait to be given back. What can fail: the store, which the sender is told; files that cannot be given back are tried again. When the process
 //! ends, those of removed messages are found by the next look for old ones; those of deleted messages that wait lie in the store until their
-//! room or owner goes or their age removes them, and nobody reads them: before a message is deleted it is noted that its files leave with it.
+//! room or owner goes or their age removes them. Nobody reads them where it could be noted, before the message was deleted, that they leave with it.
 
 use std::collections::VecDeque;
 
