@@ -13,7 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::outside::Outside;
 
-/// The outside servers, for one test at a time.
+/// The outside servers, for one test at a time. Every test here asks by this and never by [`Outside::find`]: one that does not wait for its
+/// turn meets servers that another has killed.
 fn alone(test: &str) -> Option<(&'static Outside, MutexGuard<'static, ()>)> {
     static TURN: Mutex<()> = Mutex::new(());
     let outside = Outside::find(test)?;

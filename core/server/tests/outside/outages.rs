@@ -71,7 +71,7 @@ fn a_message_store_that_dies_under_load_costs_no_message() {
 
 #[test]
 fn a_server_that_dies_while_its_message_store_is_away_loses_nothing() {
-    let Some(outside) = Outside::find("a_server_that_dies_while_its_message_store_is_away_loses_nothing")
+    let Some((outside, _turn)) = alone("a_server_that_dies_while_its_message_store_is_away_loses_nothing")
     else {
         return;
     };
