@@ -183,18 +183,38 @@ impl Home {
         let Some(shape) = Shape::of(&traffic.round) else { return };
         let start = cx.fx.targets.len();
         let mut left = budget.deliveries;
-        while let Some(subscriber) = state.subscribers.get_mut(traffic.cursor as usize) {
+        let flow = &self.flow;
+        let is_plain = |subscriber: &Subscriber| {
+            flow.get(subscriber.slot.0 as usize).is_none_or(|bits| *bits == 0)
+                && (shape.ephemeral || !subscriber.lagging && subscriber.mark <= shape.before)
+        };
+        let joined = traffic.joined.is_some();
+        loop {
+            // Almost every subscriber is plain. A run of them costs nothing but looking at each: this loop is what a delivery costs.
+            if joined && !shape.selective {
+                let from = cx.fx.targets.len();
+                let rest = state.subscribers.get_mut(traffic.cursor as usize..).unwrap_or_default();
+                cx.fx.targets.extend(rest.iter_mut().take(left.min(budget.visits)).map_while(|subscriber| {
+                    is_plain(subscriber).then(|| {
+                        subscriber.mark = subscriber.mark.max(shape.last);
+                        subscriber.slot
+                    })
+                }));
+                let run = cx.fx.targets.len() - from;
+                left -= run;
+                budget.visits -= run;
+                traffic.cursor += run as u32;
+            }
+            let Some(subscriber) = state.subscribers.get_mut(traffic.cursor as usize) else { break };
             if left == 0 || budget.visits == 0 {
                 break;
             }
-            let flow = self.flow.get(subscriber.slot.0 as usize).copied().unwrap_or(0);
-            let stands_before = shape.ephemeral || !subscriber.lagging && subscriber.mark <= shape.before;
             // The user is looked up only when the round treats users differently: it costs a cache miss.
             let concerned = shape.selective && {
                 let user = self.sessions.get(subscriber.slot).map(|s| s.principal.user);
                 traffic.round.iter().any(|item| user.is_some_and(|user| item.concerns(user)))
             };
-            if flow == 0 && stands_before && !concerned && traffic.joined.is_some() {
+            if joined && is_plain(subscriber) && !concerned {
                 subscriber.mark = subscriber.mark.max(shape.last);
                 cx.fx.targets.push(subscriber.slot);
                 left -= 1;
