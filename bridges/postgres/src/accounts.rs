@@ -4,7 +4,7 @@
 //! family turns only from the generation that the caller saw; charges count together under the locks of their keys. No secret is here:
 //! hashes of tokens, keyed hashes as the names of counters. The audit log only grows, but for what is too old: the role may not change it.
 //! Limits: sessions per account by the caller; ended sessions are dropped after a day, audit events after 90, counters when they have left their
-//! window. What can fail: see [`Fault`].
+//! window. What can fail: see [`Fault`](crate::Fault).
 
 mod copy;
 mod erasures;
@@ -20,46 +20,15 @@ use lynk_model::account::{
     Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, FoundAccounts, NewSession,
     Registered, SearchMark, Session, Which,
 };
-use lynk_model::port::{AccountStore, LastFault, StoreFault};
+use lynk_model::port::AccountStore;
 
-use crate::database::Database;
-use crate::{Connect, Fault, OpenError};
+use crate::store::Store;
 
-/// [`AccountStore`] on PostgreSQL. Clones share the connections; each keeps its own last failure.
-#[derive(Clone)]
-pub struct PostgresAccounts {
-    database: Database,
-}
+/// Its place in the types.
+pub enum AccountsPort {}
 
-impl PostgresAccounts {
-    /// Sets the store up; connects to nothing yet, so that a server starts while its database is away.
-    ///
-    /// # Errors
-    /// A file or a setting that cannot be used.
-    pub fn new(connect: &Connect) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::new(connect)? })
-    }
-
-    /// Whether the database can be reached with this identity, and its schema is one for this program.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn check(&self) -> Result<(), Fault> {
-        self.database.check().await
-    }
-
-    /// The last failure since it was asked for, if there was one.
-    #[must_use]
-    pub fn take_fault(&self) -> Option<Fault> {
-        self.database.take_fault()
-    }
-}
-
-impl LastFault for PostgresAccounts {
-    fn last_fault(&self) -> Option<StoreFault> {
-        self.take_fault().map(StoreFault::from)
-    }
-}
+/// [`AccountStore`] on PostgreSQL.
+pub type PostgresAccounts = Store<AccountsPort>;
 
 impl AccountStore for PostgresAccounts {
     async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {

@@ -28,6 +28,7 @@ mod media;
 mod migrate;
 mod notify;
 mod rooms;
+mod store;
 
 pub use accounts::{AccountsSnapshot, PostgresAccounts};
 pub use connect::{Connect, OpenError, Timeouts};

@@ -2,7 +2,7 @@
 //!
 //! Thread: the bridge's; see the crate. Invariants: each call is one transaction; uploads of one account begin one after the other, so that
 //! several processes do not pass a quota together; rows that are attached are locked in one order. Its role reads and changes media and
-//! nothing else. Limits: those of the port. What can fail: see [`Fault`].
+//! nothing else. Limits: those of the port. What can fail: see [`Fault`](crate::Fault).
 
 mod copy;
 mod rows;
@@ -12,46 +12,15 @@ pub use copy::MediaSnapshot;
 use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
-use lynk_model::port::{LastFault, MediaStore, StoreFault};
+use lynk_model::port::MediaStore;
 
-use crate::database::Database;
-use crate::{Connect, Fault, OpenError};
+use crate::store::Store;
 
-/// [`MediaStore`] on PostgreSQL. Clones share the connections; each keeps its own last failure.
-#[derive(Clone)]
-pub struct PostgresMedia {
-    database: Database,
-}
+/// Its place in the types.
+pub enum MediaPort {}
 
-impl PostgresMedia {
-    /// Sets the store up; connects to nothing yet, so that a server starts while its database is away.
-    ///
-    /// # Errors
-    /// A file or a setting that cannot be used.
-    pub fn new(connect: &Connect) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::new(connect)? })
-    }
-
-    /// Whether the database can be reached with this identity, and its schema is one for this program.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn check(&self) -> Result<(), Fault> {
-        self.database.check().await
-    }
-
-    /// The last failure since it was asked for, if there was one.
-    #[must_use]
-    pub fn take_fault(&self) -> Option<Fault> {
-        self.database.take_fault()
-    }
-}
-
-impl LastFault for PostgresMedia {
-    fn last_fault(&self) -> Option<StoreFault> {
-        self.take_fault().map(StoreFault::from)
-    }
-}
+/// [`MediaStore`] on PostgreSQL.
+pub type PostgresMedia = Store<MediaPort>;
 
 impl MediaStore for PostgresMedia {
     async fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError> {

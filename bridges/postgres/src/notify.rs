@@ -2,7 +2,7 @@
 //!
 //! Thread: the bridge's; see the crate. Invariants: each call is one transaction; a token belongs to one device; a batch of messages is taken in
 //! once and what waits is claimed once, also by several processes. Its role reads members and blocks, and nothing else of rooms.
-//! Limits: those of the port. What can fail: see [`Fault`].
+//! Limits: those of the port. What can fail: see [`Fault`](crate::Fault).
 
 mod copy;
 mod read;
@@ -13,40 +13,17 @@ pub use copy::NotifySnapshot;
 use lynk_domain::{Millis, RoomId, Seq, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::notify::{Device, Known, Pending, Push, PushId, RoomAudience, Taking, Took, Turn, Turned};
-use lynk_model::port::{LastFault, NotifyStore, StoreFault};
+use lynk_model::port::NotifyStore;
 
-use crate::database::Database;
-use crate::{Connect, Fault, OpenError};
+use crate::store::Store;
 
-/// [`NotifyStore`] on PostgreSQL. Clones share the connections; each keeps its own last failure.
-#[derive(Clone)]
-pub struct PostgresNotify {
-    database: Database,
-}
+/// Its place in the types.
+pub enum NotifyPort {}
+
+/// [`NotifyStore`] on PostgreSQL.
+pub type PostgresNotify = Store<NotifyPort>;
 
 impl PostgresNotify {
-    /// Sets the store up; connects to nothing yet, so that a server starts while its database is away.
-    ///
-    /// # Errors
-    /// A file or a setting that cannot be used.
-    pub fn new(connect: &Connect) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::new(connect)? })
-    }
-
-    /// Whether the database can be reached with this identity, and its schema is one for this program.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn check(&self) -> Result<(), Fault> {
-        self.database.check().await
-    }
-
-    /// The last failure since it was asked for, if there was one.
-    #[must_use]
-    pub fn take_fault(&self) -> Option<Fault> {
-        self.database.take_fault()
-    }
-
     /// See [`Audience::room`](lynk_model::port::Audience::room).
     ///
     /// # Errors
@@ -74,12 +51,6 @@ impl PostgresNotify {
     /// `Unavailable` or `Corrupt`.
     pub async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, StoreError> {
         self.database.noted(read::blocked(&self.database, user).await)
-    }
-}
-
-impl LastFault for PostgresNotify {
-    fn last_fault(&self) -> Option<StoreFault> {
-        self.take_fault().map(StoreFault::from)
     }
 }
 

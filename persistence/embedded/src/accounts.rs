@@ -16,68 +16,29 @@ mod read;
 mod schema;
 mod write;
 
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-
 use lynk_domain::{Family, Millis, Phone, Revocation, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::account::{
     Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, FoundAccounts, NewSession,
     Registered, SearchMark, Session, Which,
 };
-use lynk_model::port::{AccountStore, LastFault, StoreFault};
-use rusqlite::Connection;
+use lynk_model::port::AccountStore;
 
 pub use copy::AccountsSnapshot;
 
-use crate::{Fault, OpenError, names, sqlite};
+use crate::names;
+use crate::table::{Table, TableFile};
+
+/// Where the tables are: `<data>/accounts.sqlite`.
+pub enum AccountsFile {}
+
+impl TableFile for AccountsFile {
+    const NAME: &'static str = "accounts.sqlite";
+    const STEPS: &'static [&'static str] = schema::STEPS;
+}
 
 /// [`AccountStore`] on SQLite.
-pub struct Accounts {
-    connection: Connection,
-    fault: RefCell<Option<Fault>>,
-}
-
-impl Accounts {
-    /// Opens or creates `<data>/accounts.sqlite`, which only its owner may read.
-    ///
-    /// # Errors
-    /// When the file is damaged, of a newer format, or the disk refuses.
-    pub fn open(data: &Path) -> Result<Self, OpenError> {
-        let connection = sqlite::open(&data.join("accounts.sqlite"), schema::STEPS, 0o600)?;
-        Ok(Self { connection, fault: RefCell::new(None) })
-    }
-
-    /// The same store once more, for another thread. Both write, and wait for each other.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn open_beside(&self) -> Result<Self, OpenError> {
-        let path = self.connection.path().map(PathBuf::from).unwrap_or_default();
-        Ok(Self { connection: sqlite::open_beside(&path)?, fault: RefCell::new(None) })
-    }
-
-    /// The last failure since it was asked for, if there was one.
-    #[must_use]
-    pub fn take_fault(&self) -> Option<Fault> {
-        self.fault.take()
-    }
-
-    /// Notes what `result` failed with.
-    fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
-        result.map_err(|fault| {
-            let error = fault.store_error();
-            self.fault.replace(Some(fault));
-            error
-        })
-    }
-}
-
-impl LastFault for Accounts {
-    fn last_fault(&self) -> Option<StoreFault> {
-        self.take_fault().map(StoreFault::from)
-    }
-}
+pub type Accounts = Table<AccountsFile>;
 
 impl AccountStore for Accounts {
     async fn account_of_phone(&self, phone: &Phone) -> Result<Option<Account>, StoreError> {

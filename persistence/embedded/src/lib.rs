@@ -22,6 +22,7 @@ mod notify;
 mod rewrite;
 mod rooms;
 mod sqlite;
+mod table;
 
 use std::path::Path;
 

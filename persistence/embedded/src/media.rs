@@ -10,65 +10,25 @@ mod copy;
 mod rows;
 mod schema;
 
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-
 use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
-use lynk_model::port::{LastFault, MediaStore, StoreFault};
-use rusqlite::Connection;
+use lynk_model::port::MediaStore;
 
 pub use copy::MediaSnapshot;
 
-use crate::{Fault, OpenError, sqlite};
+use crate::table::{Table, TableFile};
+
+/// Where the tables are: `<data>/media.sqlite`.
+pub enum MediaFile {}
+
+impl TableFile for MediaFile {
+    const NAME: &'static str = "media.sqlite";
+    const STEPS: &'static [&'static str] = schema::STEPS;
+}
 
 /// [`MediaStore`] on SQLite.
-pub struct MediaTable {
-    connection: Connection,
-    fault: RefCell<Option<Fault>>,
-}
-
-impl MediaTable {
-    /// Opens or creates `<data>/media.sqlite`, which only its owner may read.
-    ///
-    /// # Errors
-    /// When the file is damaged, of a newer format, or the disk refuses.
-    pub fn open(data: &Path) -> Result<Self, OpenError> {
-        let connection = sqlite::open(&data.join("media.sqlite"), schema::STEPS, 0o600)?;
-        Ok(Self { connection, fault: RefCell::new(None) })
-    }
-
-    /// The same store once more, for another thread. Both write, and wait for each other.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn open_beside(&self) -> Result<Self, OpenError> {
-        let path = self.connection.path().map(PathBuf::from).unwrap_or_default();
-        Ok(Self { connection: sqlite::open_beside(&path)?, fault: RefCell::new(None) })
-    }
-
-    /// The last failure since it was asked for, if there was one.
-    #[must_use]
-    pub fn take_fault(&self) -> Option<Fault> {
-        self.fault.take()
-    }
-
-    /// Notes what `result` failed with.
-    fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
-        result.map_err(|fault| {
-            let error = fault.store_error();
-            self.fault.replace(Some(fault));
-            error
-        })
-    }
-}
-
-impl LastFault for MediaTable {
-    fn last_fault(&self) -> Option<StoreFault> {
-        self.take_fault().map(StoreFault::from)
-    }
-}
+pub type MediaTable = Table<MediaFile>;
 
 impl MediaStore for MediaTable {
     async fn begin(&mut self, media: &Media, quota: &Quota) -> Result<Begun, StoreError> {

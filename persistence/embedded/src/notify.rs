@@ -12,65 +12,25 @@ mod read;
 mod schema;
 mod write;
 
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-
 use lynk_domain::{Millis, RoomId, Seq, SessionId, UserId};
 use lynk_model::StoreError;
 use lynk_model::notify::{Device, Known, Pending, Push, PushId, Taking, Took, Turn, Turned};
-use lynk_model::port::{LastFault, NotifyStore, StoreFault};
-use rusqlite::Connection;
+use lynk_model::port::NotifyStore;
 
 pub use copy::NotificationsSnapshot;
 
-use crate::{Fault, OpenError, sqlite};
+use crate::table::{Table, TableFile};
+
+/// Where the tables are: `<data>/notify.sqlite`.
+pub enum NotifyFile {}
+
+impl TableFile for NotifyFile {
+    const NAME: &'static str = "notify.sqlite";
+    const STEPS: &'static [&'static str] = schema::STEPS;
+}
 
 /// [`NotifyStore`] on SQLite.
-pub struct Notifications {
-    connection: Connection,
-    fault: RefCell<Option<Fault>>,
-}
-
-impl Notifications {
-    /// Opens or creates `<data>/notify.sqlite`, which only its owner may read.
-    ///
-    /// # Errors
-    /// When the file is damaged, of a newer format, or the disk refuses.
-    pub fn open(data: &Path) -> Result<Self, OpenError> {
-        let connection = sqlite::open(&data.join("notify.sqlite"), schema::STEPS, 0o600)?;
-        Ok(Self { connection, fault: RefCell::new(None) })
-    }
-
-    /// The same store once more, for another thread. Both write, and wait for each other.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn open_beside(&self) -> Result<Self, OpenError> {
-        let path = self.connection.path().map(PathBuf::from).unwrap_or_default();
-        Ok(Self { connection: sqlite::open_beside(&path)?, fault: RefCell::new(None) })
-    }
-
-    /// The last failure since it was asked for, if there was one.
-    #[must_use]
-    pub fn take_fault(&self) -> Option<Fault> {
-        self.fault.take()
-    }
-
-    /// Notes what `result` failed with.
-    fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
-        result.map_err(|fault| {
-            let error = fault.store_error();
-            self.fault.replace(Some(fault));
-            error
-        })
-    }
-}
-
-impl LastFault for Notifications {
-    fn last_fault(&self) -> Option<StoreFault> {
-        self.take_fault().map(StoreFault::from)
-    }
-}
+pub type Notifications = Table<NotifyFile>;
 
 impl NotifyStore for Notifications {
     async fn put_device(&mut self, device: &Device) -> Result<u32, StoreError> {
