@@ -161,9 +161,12 @@ export class LynkAccount extends Emitter {
   mediaUsage() { return this.authorised('GET', '/media/usage'); }
   /** Deletes an own file that nothing uses. */
   deleteMedia(media) { return this.authorised('DELETE', `/media/${encodeURIComponent(media)}`); }
-  /** A link to a file, good until `ends`: 0 is the file, 1 and 2 are smaller pictures. It needs no token and must not be passed on. */
-  async mediaLink(media, variant = 0) {
-    const { url, ends } = await this.authorised('GET', `/media/${encodeURIComponent(media)}/link?variant=${variant}`);
+  /**
+   * A link to a file, good until `ends`: 0 is the file, 1 and 2 are smaller pictures. It needs no token and must not be passed on. `code`: of a
+   * link into the room whose picture it is.
+   */
+  async mediaLink(media, variant = 0, code = undefined) {
+    const { url, ends } = await this.authorised('GET', `/media/${encodeURIComponent(media)}/link?${new URLSearchParams({ variant, ...(code && { code }) })}`);
     return { url: this.address(url), ends };
   }
   /** Whole address of what the server names relative to itself. */

@@ -113,7 +113,7 @@ export interface Subscribed {
 export interface HistoryPage { room: Id; epoch: number; events: (RoomEvent | Gap)[]; covers: { from: number; to: number }; more: boolean }
 
 export interface SyncRow {
-  room: Id; kind: string; name: string; role: string; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; mentions?: number; active?: Time;
+  room: Id; kind: string; name: string; role: string; avatar?: Id | null; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; mentions?: number; active?: Time;
   /** One has deleted the past up to here; `hidden`: nothing was written since, so it is not to be listed. */
   cleared?: number; hidden?: boolean;
   /** No notifications before this time (milliseconds since 1970). */
@@ -326,13 +326,14 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   mediaUsage(): Promise<{ bytes: number; bytes_max: number; uploads: number; uploads_max: number; open: number; open_max: number }>;
   /** Only while nothing uses it. */
   deleteMedia(media: Id): Promise<void>;
-  /** 0 (when missing) is the file, 1 fits into 320 pixels, 2 into 1,280. Good until `ends` on the server's clock, and for whoever asked. */
-  mediaLink(media: Id, variant?: 0 | 1 | 2): Promise<{ url: string; ends: number }>;
+  /** 0 (when missing) is the file, 1 fits into 320 pixels, 2 into 1,280. Good until `ends` on the server's clock, and for whoever asked. `code`: of a link into the room whose picture it is. */
+  mediaLink(media: Id, variant?: 0 | 1 | 2, code?: string): Promise<{ url: string; ends: number }>;
   /** The whole address of what the server names relative to itself. */
   address(url: string): string;
   ticket(): Promise<{ ticket: string; expires_in_ms: number }>;
   me(): Promise<User & { phone: string; created_at: number }>;
-  change(fields: { user_name?: string; display_name?: string; bio?: string }): Promise<User>;
+  /** `avatar` is an upload of that purpose that is ready; `null` takes the picture away. */
+  change(fields: { user_name?: string; display_name?: string; bio?: string; avatar?: Id | null }): Promise<User>;
   search(q: string, page?: { limit?: number; after?: string }): Promise<{ users: User[]; next?: string }>;
   sessions(): Promise<{ session: Id; device: string; created_at: number; last_used_at: number; current: boolean }[]>;
   revoke(session: Id): Promise<void>;

@@ -1,8 +1,8 @@
 /** Files that go with the next message of a room: chosen, dropped or pasted, and put to the server while one writes. */
 
 import { announce, h, icon, iconButton, toast } from './dom.js';
-import { bytesOf, count, explain } from './format.js';
-import { kindOf } from './files.js';
+import { bytesOf, count } from './format.js';
+import { helps, why } from './refused.js';
 
 /** Files of one message. */
 export const FILES_MAX = 10;
@@ -10,38 +10,6 @@ export const FILES_MAX = 10;
 const AT_ONCE = 2;
 /** Pixels of a preview's smaller side, on any screen. */
 const PREVIEW = 96;
-
-const REJECTED = {
-  unknown_type: 'Files of this type are not taken.', other_type: 'What is in it is of another type than its name says. Save it under the right name and attach it again.',
-  damaged: 'The picture is damaged. Open and save it in another program, then attach it again.', too_large: 'The picture has too many pixels. Make it smaller and attach it again.',
-  too_slow: 'The picture takes too long to read. Make it smaller and attach it again.', infected: 'Something harmful was found in it.',
-  not_scanned: 'It could not be looked at. Try again later.',
-};
-
-/** Why a file is not there, and what to do. */
-async function why(chat, upload) {
-  const { error, type } = upload;
-  switch (error.code) {
-    case 'rejected': return REJECTED[error.reason] ?? 'The server refused it.';
-    case 'too_large': {
-      const most = /\b(\d+) bytes/.exec(error.message)?.[1];
-      return `It is too large${most ? `: files of its kind may have ${bytesOf(Number(most))}` : ''}. Make it smaller and attach it again.`;
-    }
-    case 'invalid_field': return upload.bytes === 0 ? 'It is empty. Attach another one.' : `Files of this type${type === 'application/octet-stream' ? '' : ` (${kindOf(upload)})`} are not taken. Pictures, films, sound, PDF, ZIP, office documents and texts are.`;
-    case 'limit_reached': {
-      const usage = await chat.account.mediaUsage().catch(() => undefined);
-      if (usage && usage.uploads >= usage.uploads_max) return `You have sent ${count(usage.uploads, 'file')} within a day, as many as you may. Try again tomorrow.`;
-      if (usage && usage.bytes + upload.bytes > usage.bytes_max) return `Your files take ${bytesOf(usage.bytes)} of ${bytesOf(usage.bytes_max)}. Delete messages with files to make room.`;
-      return 'Too many of your files are on their way. Wait for them, then try again.';
-    }
-    case 'unknown_op': return 'This server takes no files.';
-    case 'storage_full': return explain(error);
-    default: return explain(error);
-  }
-}
-
-/** Whether trying again can help. */
-const helps = ({ error }) => error.code === 'limit_reached' || error.reason === 'not_scanned' || (error.code !== 'rejected' && !['too_large', 'invalid_field', 'unknown_op', 'forbidden', 'not_a_member', 'banned', 'room_not_found'].includes(error.code));
 
 /** The files above the message field of one room. `changed` is called whenever something about them changed. */
 export class Tray {

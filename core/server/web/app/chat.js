@@ -5,6 +5,7 @@
 
 import { Lynk, parseTime } from '../lynk.js';
 import { Outbox, settings, Storage } from './storage.js';
+import { Faces } from './faces.js';
 import { Files } from './files.js';
 import { explain } from './format.js';
 import { ALL, fold, mentionsIn } from './mentions.js';
@@ -60,6 +61,7 @@ export class Chat {
     this.online = new Map();
     this.here = new Map();
     this.files = new Files(this);
+    this.faces = new Faces(this);
     this.synced = false;
     this.open = undefined;
   }
@@ -103,6 +105,7 @@ export class Chat {
     clearTimeout(this.#syncTimer);
     clearTimeout(this.#soonTimer);
     this.#tabs?.close();
+    this.faces.end();
     this.lynk?.close();
     this.outbox?.release();
   }
@@ -161,6 +164,8 @@ export class Chat {
         this.lynk.follow(room);
         this.#changed(known);
       } else this.enter(room, { kind, name, role, peer }, version);
+      // It does not tell the picture.
+      this.#syncSoon();
     });
     lynk.on('removed', ({ room, version }) => {
       if (this.#newer(room, version)) setTimeout(() => { if (this.#versions.get(room) === version) this.#removeRoom(room); }, REMOVE_AFTER_MS);
@@ -326,7 +331,7 @@ export class Chat {
     for (const row of rows) {
       const known = this.rooms.has(row.room);
       const room = known ? this.rooms.get(row.room) : new Room(row.room);
-      const look = () => `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role} ${room.hidden} ${room.quietUntil}`;
+      const look = () => `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role} ${room.hidden} ${room.quietUntil} ${room.avatar}`;
       const before = look();
       Object.assign(room, { kind: row.kind ?? room.kind, name: row.name ?? room.name, peer: row.peer ?? room.peer, role: row.role ?? room.role });
       room.active = Math.max(room.active, parseTime(row.active) || 0);
@@ -334,7 +339,7 @@ export class Chat {
       if (row.cleared) room.clear(row.cleared, this.me);
       // What was opened again stays, and so does what has news that came after the numbers.
       const later = (this.lynk.cursor(row.room)?.seq ?? 0) > row.top;
-      if (!later) room.hidden = Boolean(row.hidden) && !room.wanted && row.room !== this.open;
+      if (!later) Object.assign(room, { hidden: Boolean(row.hidden) && !room.wanted && row.room !== this.open, avatar: row.avatar ?? undefined });
       room.top = row.top ?? room.top;
       this.rooms.set(row.room, room);
       if (room.peer) this.name(room.peer);
@@ -448,8 +453,8 @@ export class Chat {
   }
 
   async #joinByCode(code) {
-    const { room, name, kind } = await this.lynk.look(code);
-    return this.rooms.has(room) ? this.enter(room) : this.joinRoom(room, { name, kind }, code);
+    const { room, name, kind, avatar } = await this.lynk.look(code);
+    return this.rooms.has(room) ? this.enter(room) : this.joinRoom(room, { name, kind, avatar: avatar ?? undefined }, code);
   }
 
   async deleteRoom(id) {
@@ -656,11 +661,15 @@ export class Chat {
     if (typeof id !== 'string' || /^[0-]+$/.test(id)) return 'The server';
     const user = this.users.get(id);
     if (user && !user.missing) return user.display_name || user.user_name;
-    if (!user && !this.#asking.has(id)) {
-      this.#asking.add(id);
-      this.#askTimer ??= setTimeout(() => this.#askNames(), 30);
-    }
+    if (!user) this.lookAgain(id);
     return user ? 'Somebody' : '…';
+  }
+
+  /** Asks for a profile as it is now. */
+  lookAgain(id) {
+    if (this.#asking.has(id)) return;
+    this.#asking.add(id);
+    this.#askTimer ??= setTimeout(() => this.#askNames(), 30);
   }
 
   /** Takes profiles as they are now. */

@@ -3,7 +3,7 @@
 import { filesOf, Tray } from './attach.js';
 import { $, h, icon, iconButton, toast } from './dom.js';
 import { chooseEmoji } from './emoji.js';
-import { avatar, briefOf, count, explain, listOf } from './format.js';
+import { briefOf, count, explain, listOf } from './format.js';
 import { ALL, Completer } from './mentions.js';
 import { settings } from './storage.js';
 import { Timeline } from './timeline.js';
@@ -48,7 +48,7 @@ export class Conversation {
     this.#field = h('textarea', { id: 'composer', rows: '1', 'aria-label': 'Message', dir: 'auto', enterkeyhint: matchMedia('(pointer: coarse)').matches ? 'enter' : 'send',
       oninput: () => this.#typed(), onkeydown: (event) => this.#key(event),
       onpaste: (event) => { const files = filesOf(event.clipboardData); if (files.length) { event.preventDefault(); this.#add(files); } }, onblur: () => this.#room && this.#chat.typing(this.#room.id, false) });
-    this.#completer = new Completer(this.#field, () => this.#people(), () => this.#typed());
+    this.#completer = new Completer(this.#field, chat.faces, () => this.#people(), () => this.#typed());
     this.#send = iconButton('send', 'Send', () => this.#submit(), { class: 'icon-button send' });
     this.#send.addEventListener('pointerdown', (event) => event.preventDefault());
     this.#smile = iconButton('smile', 'Emoji', () => this.#emoji());
@@ -121,11 +121,11 @@ export class Conversation {
       const user = chat.users.get(room.peer);
       about = chat.lynk?.online && chat.online.get(room.peer) ? 'online' : user?.user_name ? `@${user.user_name}` : '';
     } else if (room.members) about = count(room.members, 'member') + (here > 1 && chat.lynk?.online ? `, ${here} online` : '');
-    const sign = JSON.stringify([room.id, title, about, typing.length > 0, room.kind]);
+    const sign = JSON.stringify([room.id, title, about, typing.length > 0, room.kind, chat.faces.shown(room)]);
     if (sign !== this.#head.sign) {
       this.#head.sign = sign;
       const details = h('button', { type: 'button', class: 'heading', 'aria-haspopup': 'true', title: 'Details', onclick: () => this.#window.details.toggle() },
-        room.direct ? avatar(room.peer, title, { online: about === 'online' }) : h('span', { class: 'square' }, avatar(room.id, title)),
+        chat.faces.of(room, { online: about === 'online' }),
         h('span', { class: 'heading-text' }, h('span', { class: 'heading-title', dir: 'auto' }, room.kind === 'private' && icon('lock', 'small'), title), h('span', { class: about === 'online' ? 'about online' : 'about' }, about)));
       this.#head.replaceChildren(iconButton('back', 'Back to the list', () => this.#window.go(), { class: 'icon-button back' }), h('h1', { class: 'unseen' }, title), details,
         iconButton(room.direct ? 'info' : 'people', room.direct ? 'Details' : 'Members', () => this.#window.details.toggle()));

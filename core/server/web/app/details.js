@@ -2,12 +2,13 @@
 
 import { eachFrame, h, icon, iconButton, reconcile, toast } from './dom.js';
 import { askDay, askText, confirmDialog, editRoom } from './dialogs.js';
-import { avatar, count, explain, fullTime, spanOf } from './format.js';
+import { count, explain, fullTime, spanOf } from './format.js';
 import { inviteByLink, requestsOf } from './invite.js';
 import { openMenu } from './menu.js';
 import { bansOf, moderationLog, mutesOf, reportsOf } from './moderation.js';
 import { pinsOf } from './pins.js';
 import { report } from './report.js';
+import { openViewer } from './viewer.js';
 
 const PAGE = 100;
 /** Requests that are counted. */
@@ -42,7 +43,7 @@ export class Details {
     let version;
     chat.on('room', (room) => {
       if (!this.opened || room !== this.#room) return;
-      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.slowMode} ${room.retentionDays} ${room.description}`;
+      const now = `${room.members} ${room.role} ${room.name} ${room.kind} ${room.readOnly} ${room.slowMode} ${room.retentionDays} ${room.description} ${room.avatar}`;
       if (now !== version) { version = now; this.#load(); }
     });
   }
@@ -83,7 +84,7 @@ export class Details {
     this.element.replaceChildren(
       h('header', {}, h('h2', {}, room.direct ? 'Contact' : 'Room'), iconButton('close', 'Close details', () => this.close())),
       h('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Details' },
-        h('div', { class: 'face' }, room.direct ? avatar(room.peer, chat.title(room), { size: 'big' }) : h('span', { class: 'square' }, avatar(room.id, chat.title(room), { size: 'big' })),
+        h('div', { class: 'face' }, this.#face(),
           h('strong', { dir: 'auto' }, chat.title(room)), h('span', { class: 'hint' }, room.direct ? user?.user_name && `@${user.user_name}` : KINDS[room.kind] ?? ''),
           !room.direct && room.description && h('p', { class: 'room-about', dir: 'auto' }, room.description),
           !room.direct && room.readOnly && h('span', { class: 'hint' }, 'Only moderators post here.'),
@@ -111,6 +112,17 @@ export class Details {
         !room.direct && [h('h3', { class: 'members-title' }, room.members ? count(room.members, 'member') : 'Members'), this.#list,
           this.#more && h('button', { type: 'button', class: 'secondary', onclick: () => this.#load(true) }, 'Show more')]));
     this.#render();
+  }
+
+  /** The picture; where there is one, a way to see it larger. */
+  #face() {
+    const room = this.#room;
+    const { faces, files } = this.#chat;
+    const face = faces.of(room, { size: 'big' });
+    const id = faces.shown(room);
+    if (!id) return face;
+    const name = this.#chat.title(room);
+    return h('button', { type: 'button', class: 'face-button', 'aria-label': `Show the picture of ${name}`, onclick: () => openViewer(files, [{ id, name }], 0) }, face);
   }
 
   #deed(name, label, onclick, danger, popup, badge) {
@@ -186,14 +198,14 @@ export class Details {
     if (!this.opened || !this.#room || this.#room.direct) return;
     const chat = this.#chat;
     const here = new Set(chat.here.get(this.#room.id)?.users ?? []);
-    const members = this.#members.map((member) => ({ ...member, name: chat.name(member.user), tag: chat.users.get(member.user)?.user_name, online: member.user === chat.me ? chat.lynk.online : Boolean(chat.online.get(member.user) ?? here.has(member.user)) }))
+    const members = this.#members.map((member) => ({ ...member, name: chat.name(member.user), tag: chat.users.get(member.user)?.user_name, face: chat.faces.ofPerson(member.user), online: member.user === chat.me ? chat.lynk.online : Boolean(chat.online.get(member.user) ?? here.has(member.user)) }))
       .sort((a, b) => RANK[a.role] - RANK[b.role] || a.name.localeCompare(b.name));
     reconcile(this.#list, members.map((member) => ({ key: member.user, sign: JSON.stringify(member), make: () => this.#member(member) })));
   }
 
   #member(member) {
     const me = member.user === this.#chat.me;
-    const inside = [avatar(member.user, member.name, { size: 'small', online: member.online }),
+    const inside = [this.#chat.faces.person(member.user, member.name, { size: 'small', online: member.online }),
       h('span', { class: 'person' }, h('span', { dir: 'auto' }, member.name, me && ' (you)'), h('span', { class: 'hint' }, member.tag && `@${member.tag}`, member.online && h('span', { class: 'unseen' }, ', online'))),
       member.role !== 'member' && h('span', { class: 'role' }, member.role)];
     if (me) return h('li', { class: 'still' }, inside);

@@ -3,6 +3,7 @@
 import { nameLine } from './available.js';
 import { askToJoin } from './discover.js';
 import { foundPeople } from './people.js';
+import { pictureField } from './picture.js';
 import { h, icon, iconButton, $ } from './dom.js';
 import { explain, spanOf } from './format.js';
 
@@ -44,7 +45,7 @@ export function formDialog({ title, about, fields, label, submit, done, onclose 
       done?.(result);
     } catch (failure) {
       error.replaceChildren(icon('warning'), h('span', {}, explain(failure)));
-      $('input, textarea', form)?.focus();
+      $('input:not([hidden]), textarea', form)?.focus();
     } finally {
       button.disabled = false;
       form.removeAttribute('aria-busy');
@@ -52,7 +53,7 @@ export function formDialog({ title, about, fields, label, submit, done, onclose 
   } }, about && h('p', { class: 'about' }, about), ...fields, error,
   h('footer', {}, h('button', { type: 'button', class: 'secondary', onclick: () => dialog.close() }, 'Cancel'), button));
   const dialog = openDialog(title, form, { onclose });
-  $('input', form)?.focus();
+  $('input:not([hidden])', form)?.focus();
   return dialog;
 }
 
@@ -122,10 +123,11 @@ const select = (name, label, options, chosen) => [h('label', { for: `field-${nam
 export function editRoom(chat, room, done) {
   const kind = (value, label, about) => h('label', { class: 'choice' }, h('input', { type: 'radio', name: 'kind', value, checked: room.kind === value }), h('span', {}, h('strong', {}, label), h('span', { class: 'hint' }, about)));
   const limit = chat.lynk.hello?.limits?.room_description_chars ?? 500;
+  const picture = pictureField(chat, { purpose: 'room_avatar', room: room.id, face: (there) => chat.faces.room({ id: room.id, avatar: there && room.avatar }, room.name, { size: 'big' }), had: Boolean(room.avatar), whose: 'of the room' });
   const seen = room.visibility ?? (room.kind === 'public' ? 'all' : 'since_join');
   formDialog({
-    title: 'Edit the room', label: 'Save', done,
-    fields: [...text('name', 'Room name', { maxlength: 100, value: room.name }),
+    title: 'Edit the room', label: 'Save', done, onclose: () => picture.end(),
+    fields: [picture.element, ...text('name', 'Room name', { maxlength: 100, value: room.name }),
       h('label', { for: 'field-description' }, 'Description'),
       h('textarea', { id: 'field-description', name: 'description', rows: '3', maxlength: limit, dir: 'auto' }, room.description),
       h('fieldset', {}, h('legend', {}, 'Who can come in'),
@@ -147,7 +149,10 @@ export function editRoom(chat, room, done) {
       const wanted = { retention_days: days ? Number(days) : 0, visibility: values.visibility, slow_mode_seconds: Number(values.slow_mode_seconds), name, description: values.description.trim().replace(/\r\n?/g, '\n'), kind: values.kind, max_members: most ? Number(most) : 0, read_only: values.read_only === 'on' };
       const now = { name: room.name, description: room.description, kind: room.kind, max_members: room.maxMembers, read_only: room.readOnly, retention_days: room.retentionDays, visibility: seen, slow_mode_seconds: room.slowMode };
       const changed = Object.fromEntries(Object.entries(wanted).filter(([field, value]) => value !== now[field]));
+      const avatar = await picture.taken();
+      if (avatar !== undefined) changed.avatar = avatar;
       if (Object.keys(changed).length) await chat.change(room.id, changed);
+      picture.used();
       return room;
     },
   });

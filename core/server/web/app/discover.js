@@ -2,7 +2,7 @@
 
 import { formDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
-import { avatar, count, explain, momentOf } from './format.js';
+import { count, explain, momentOf } from './format.js';
 import { listDialog, orDone, pagedList, rowButton } from './lists.js';
 
 /** Milliseconds without a key until rooms are looked for. */
@@ -16,7 +16,7 @@ const wrong = (text) => toast(text, { kind: 'error' });
 const fold = (name) => name.trim().normalize('NFKC').toLocaleLowerCase();
 const membersOf = (members) => (members >= MANY ? `${MANY.toLocaleString()} or more members` : count(members, 'member'));
 
-const face = (id, name, about, ...more) => h('li', { class: 'still' }, h('span', { class: 'square' }, avatar(id, name, { size: 'small' })),
+const face = (chat, room, name, about, ...more) => h('li', { class: 'still' }, chat.faces.room(room, name, { size: 'small' }),
   h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint two', dir: 'auto' }, about)), more);
 
 /** Public rooms by the beginnings of their names, one by invitation by its whole name, and the user's own requests. `go` gets the room to open. */
@@ -34,11 +34,12 @@ export function findRoom(chat, go) {
   } });
   const open = (room) => { found.dialog.close(); go(room); };
 
-  const publicRow = (room) => face(room.room, room.name, [membersOf(room.members), room.description].filter(Boolean).join(' · '),
-    room.member ? rowButton('Open', room.name, async () => open(chat.rooms.get(room.room) ?? chat.enter(room.room, { name: room.name, kind: 'public' })), wrong)
-      : room.open ? rowButton('Join', room.name, async () => open(await chat.joinRoom(room.room, { name: room.name, kind: 'public' })), wrong)
+  const known = ({ name, avatar }) => ({ name, kind: 'public', avatar: avatar ?? undefined });
+  const publicRow = (room) => face(chat, room, room.name, [membersOf(room.members), room.description].filter(Boolean).join(' · '),
+    room.member ? rowButton('Open', room.name, async () => open(chat.rooms.get(room.room) ?? chat.enter(room.room, known(room))), wrong)
+      : room.open ? rowButton('Join', room.name, async () => open(await chat.joinRoom(room.room, known(room))), wrong)
         : h('span', { class: 'hint' }, 'Full'));
-  const hiddenRow = ({ room, name }) => face(room, name, KINDS.invite_only,
+  const hiddenRow = ({ room, name }) => face(chat, { room, avatar: chat.rooms.get(room)?.avatar }, name, KINDS.invite_only,
     chat.rooms.has(room) ? rowButton('Open', name, async () => open(chat.rooms.get(room)), wrong)
       : rowButton('Ask to join', name, async () => askToJoin(chat, { room, name }, () => mine.again()), wrong));
 
@@ -74,7 +75,7 @@ function ownRequests(chat) {
       const { requests, next } = await chat.lynk.myRequests({ limit: 20, ...(after && { after }) });
       return { items: requests, next };
     },
-    row: ({ room, name = 'A room that is hidden now', state, at, until, text }, gone) => face(room, name,
+    row: ({ room, name = 'A room that is hidden now', avatar, state, at, until, text }, gone) => face(chat, { room, avatar }, name,
       state === 'open' ? `Asked ${momentOf(at)}${text ? `: ${text}` : ''}` : `Declined. You may ask again from ${momentOf(until)} on.`,
       state === 'open' && rowButton('Withdraw', name, async () => { await orDone(chat.lynk.withdrawRequest(room)); gone(); toast('Your request was withdrawn'); }, wrong)),
   });
@@ -106,12 +107,13 @@ export async function openLink(chat, code, go) {
     return;
   }
   const { room, name, kind, description, members, member } = about;
+  const known = { name, kind, avatar: about.avatar ?? undefined };
   const error = h('p', { class: 'error', role: 'alert' });
   const close = () => dialog.close();
   const yes = h('button', { type: 'button', class: 'primary', onclick: async () => {
     yes.disabled = true;
     try {
-      const entered = member || chat.rooms.has(room) ? chat.enter(room, { name, kind }) : await chat.joinRoom(room, { name, kind }, code);
+      const entered = member || chat.rooms.has(room) ? chat.enter(room, known) : await chat.joinRoom(room, known, code);
       close();
       go(entered);
     } catch (failure) {
@@ -122,7 +124,7 @@ export async function openLink(chat, code, go) {
     }
   } }, member ? 'Open' : 'Join');
   const dialog = openDialog(member ? 'You are in this room' : 'You are invited', h('div', {},
-    h('div', { class: 'face' }, h('span', { class: 'square' }, avatar(room, name, { size: 'big' })), h('strong', { dir: 'auto' }, name), h('span', { class: 'hint' }, `${membersOf(members)}. ${KINDS[kind] ?? ''}`),
+    h('div', { class: 'face' }, chat.faces.room(about, name, { size: 'big', code }), h('strong', { dir: 'auto' }, name), h('span', { class: 'hint' }, `${membersOf(members)}. ${KINDS[kind] ?? ''}`),
       description && h('p', { class: 'room-about', dir: 'auto' }, description)), error,
     h('footer', {}, h('button', { type: 'button', class: 'secondary', onclick: close }, 'Not now'), yes)));
   yes.focus();

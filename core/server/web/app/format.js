@@ -76,11 +76,6 @@ export function initialsOf(name) {
   return ((words[0] ? first(words[0]) : '?') + (words.length > 1 ? first(words.at(-1)) : '')).toLocaleUpperCase();
 }
 
-/** A round picture made of letters. */
-export function avatar(id, name, { size = '', online } = {}) {
-  return h('span', { class: `avatar tint-${tintOf(id)} ${size}`, 'aria-hidden': 'true' }, initialsOf(name), online && h('span', { class: 'online-dot' }));
-}
-
 const LINK = /\b(?:https?:\/\/|www\.)[^\s<>"'`]+/giu;
 
 /** Nodes for a text: plain text, with web addresses as links, and `@name` marked where `mentionOf(name)` says how. */

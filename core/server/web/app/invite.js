@@ -1,7 +1,7 @@
 /** Ways into a room, for those who manage it: links, and people who ask. */
 
 import { h, icon, toast } from './dom.js';
-import { avatar, count, explain, momentOf } from './format.js';
+import { count, explain, momentOf } from './format.js';
 import { listDialog, orDone, rowButton } from './lists.js';
 
 const PAGE = 50;
@@ -86,7 +86,7 @@ export function requestsOf(chat, room, changed) {
         toast(open ? said : `The request of ${name} is not open any more`);
         changed?.();
       }, (why) => wrong(why), kind);
-      return h('li', { class: 'still asks' }, avatar(user, name, { size: 'small' }),
+      return h('li', { class: 'still asks' }, chat.faces.person(user, name, { size: 'small' }),
         h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint' }, profile?.user_name && `@${profile.user_name}, `, `asked ${momentOf(at)}`), text && h('span', { class: 'quoted', dir: 'auto' }, text)),
         h('span', { class: 'answers' }, answer('Accept', () => lynk.acceptRequest(room.id, user), `${name} is a member now`, 'primary'), answer('Decline', () => lynk.declineRequest(room.id, user), `${name} was declined`)));
     },

@@ -1,7 +1,6 @@
 /** Mentions: who is meant by `@name` in a text, and the list that completes a name while it is written. */
 
 import { h } from './dom.js';
-import { avatar } from './format.js';
 
 /** What mentions everybody, for those who may. */
 export const ALL = 'all';
@@ -32,13 +31,15 @@ export function mentionsIn(text, find, everybody) {
 export class Completer {
   #field;
   #people;
+  #faces;
   #chosen;
   #shown = [];
   #at = 0;
   #length = 0;
 
-  constructor(field, people, chosen) {
+  constructor(field, faces, people, chosen) {
     this.#field = field;
+    this.#faces = faces;
     this.#people = people;
     this.#chosen = chosen;
     this.element = h('ul', { class: 'completions', id: 'completions', role: 'listbox', 'aria-label': 'Mention somebody', hidden: true });
@@ -71,7 +72,7 @@ export class Completer {
     this.element.replaceChildren(...this.#shown.map((person, index) => h('li', {
       id: `completion-${index}`, role: 'option', 'aria-selected': String(index === this.#at), class: index === this.#at ? 'completion on' : 'completion',
       onpointerdown: (event) => { event.preventDefault(); this.#choose(index); },
-    }, person.id ? avatar(person.id, person.name, { size: 'small' }) : h('span', { class: 'everybody', 'aria-hidden': 'true' }, '@'),
+    }, person.id ? this.#faces.person(person.id, person.name, { size: 'small' }) : h('span', { class: 'everybody', 'aria-hidden': 'true' }, '@'),
     h('span', { class: 'person' }, h('span', { dir: 'auto' }, person.name), h('span', { class: 'hint' }, `@${person.tag}`)))));
     this.#field.setAttribute('aria-activedescendant', `completion-${this.#at}`);
   }

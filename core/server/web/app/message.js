@@ -3,7 +3,7 @@
 import { chooseEmoji, QUICK } from './emoji.js';
 import { confirmDialog, openDialog } from './dialogs.js';
 import { h, icon, iconButton, toast } from './dom.js';
-import { avatar, briefOf, count, explain, fullTime, isJumbo, listOf, richText, timeOf, tintOf } from './format.js';
+import { briefOf, count, explain, fullTime, isJumbo, listOf, richText, timeOf, tintOf } from './format.js';
 import { namesIn } from './mentions.js';
 import { openMenu } from './menu.js';
 import { pin } from './pins.js';
@@ -38,7 +38,7 @@ export function messageRow(chat, room, message, { first, last }, actions) {
   const show = {
     mine, first, last, text, files: message.deleted ? [] : message.attachments?.map((file) => file.id), state, leaving, deleted: Boolean(message.deleted), edited: Boolean(message.edited), time: message.time, reactions,
     by: reach && !room.direct ? [reach.read.length, reach.delivered.length] : undefined,
-    name: !mine && !room.direct && first ? chat.name(message.from) : undefined,
+    name: !mine && !room.direct && first ? chat.name(message.from) : undefined, face: !mine && !room.direct && first ? chat.faces.ofPerson(message.from) : undefined,
     quote: message.reply_to && !message.deleted ? quoteOf(chat, room, message.reply_to) : undefined,
     sender: mine ? 'You' : chat.name(message.from), calls: room.calls(message, chat.me),
     marked: (message.mentions || message.mention_all) && [...namesIn(text ?? '')].map(({ name }) => chat.mentionOf(message, name)),
@@ -72,7 +72,7 @@ function makeRow(chat, room, message, show, actions) {
       event.preventDefault();
       doing('menu', chat, room, message, row, actions, { x: event.clientX, y: event.clientY });
     } },
-  !mine && !room.direct && show.first && avatar(message.from, show.sender),
+  !mine && !room.direct && show.first && chat.faces.person(message.from, show.sender),
   h('div', { class: 'stack' }, h('div', { class: 'line' }, body, tools),
     show.reactions.length > 0 && h('div', { class: 'reactions' }, show.reactions.map(({ emoji, count: number, mine: own, names }) =>
       h('button', { type: 'button', id: `r-${message.seq}-${emoji}`, class: own ? 'reaction own' : 'reaction', 'aria-pressed': String(own), title: listOf(names, 8), 'aria-label': `${emoji}, ${number}: ${listOf(names, 8)}`, onclick: () => chat.react(room.id, message.seq, emoji) }, emoji, ' ', h('span', { class: 'number' }, String(number)))))));
@@ -143,7 +143,7 @@ async function doing(name, chat, room, message, row, actions, at) {
 
 function showReach(chat, room, message) {
   const { read, delivered } = room.reachOf(message.seq, chat.me);
-  const part = (label, users, state) => users.length > 0 && [h('h3', {}, tick(state, ''), ' ', label), h('ul', { class: 'people' }, users.map((user) => h('li', {}, avatar(user, chat.name(user), { size: 'small' }), chat.name(user))))];
+  const part = (label, users, state) => users.length > 0 && [h('h3', {}, tick(state, ''), ' ', label), h('ul', { class: 'people' }, users.map((user) => h('li', {}, chat.faces.person(user, chat.name(user), { size: 'small' }), chat.name(user))))];
   openDialog('Delivered and read', h('div', {}, h('blockquote', { dir: 'auto' }, briefOf(message, 200)), h('p', { class: 'about' }, `Sent ${fullTime(message.time)}.`),
     part(`Read by ${count(read.length, 'person', 'people')}`, read, 'read'), part(`Delivered to ${count(delivered.length, 'person', 'people')}`, delivered, 'delivered'),
     read.length + delivered.length === 0 && h('p', { class: 'about' }, 'The server has it. No other device was heard of since you opened this page.')));

@@ -2,7 +2,7 @@
 
 import { formDialog } from './dialogs.js';
 import { h, toast } from './dom.js';
-import { avatar, momentOf } from './format.js';
+import { momentOf } from './format.js';
 import { calledBy, profiles } from './invite.js';
 import { listDialog, orDone, rowButton } from './lists.js';
 import { choices, comment, lines, REASONS } from './report.js';
@@ -22,7 +22,7 @@ function standing(chat, room, { title, empty, list, lift, of, said }) {
       const users = await profiles(chat, items.map(({ user }) => user));
       return { items: items.map((item) => ({ ...item, name: calledBy(users.get(item.user)) })), next: more ? items.at(-1).user : undefined };
     },
-    row: ({ user, name, reason, until }, gone) => h('li', { class: 'still' }, avatar(user, name, { size: 'small' }),
+    row: ({ user, name, reason, until }, gone) => h('li', { class: 'still' }, chat.faces.person(user, name, { size: 'small' }),
       h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint', dir: 'auto' }, [reason, until ? `until ${momentOf(until)}` : 'until it is lifted'].filter(Boolean).join(', '))),
       rowButton('Lift', `${of} of ${name}`, async () => { await orDone(chat.lynk.request(lift, { room: room.id, user })); gone(); toast(`${name} ${said}`); }, wrong)),
   });
@@ -54,7 +54,7 @@ export function reportsOf(chat, room, { show, changed }) {
     row: (item, gone) => {
       const { number, kind, user, seq, text, reason, comment: said, at, outcome, done, note, name, judge } = item;
       const what = kind === 'message' ? `A message of ${name}` : name;
-      return h('li', { class: 'still asks' }, avatar(user, name, { size: 'small' }),
+      return h('li', { class: 'still asks' }, chat.faces.person(user, name, { size: 'small' }),
         h('span', { class: 'person' }, h('span', { dir: 'auto' }, what), h('span', { class: 'hint' }, `${REASONS[reason] ?? reason}. Report ${number}, ${momentOf(at)}`),
           text && h('span', { class: 'quoted', dir: 'auto' }, text), said && h('span', { class: 'hint', dir: 'auto' }, `“${said}”`),
           outcome && h('span', { class: 'hint', dir: 'auto' }, `${CAME_OF_IT[outcome] ?? outcome}. Decided by ${judge}, ${momentOf(done)}.${note ? ` ${note}` : ''}`)),
@@ -124,6 +124,6 @@ export function moderationLog(chat, room) {
       const of = (id, first) => (id === chat.me ? (first ? 'You' : 'you') : NOBODY.test(id) ? (first ? 'The server' : 'the server') : calledBy(users.get(id)));
       return { items: acts.map((act) => ({ by: act.by, at: act.at, text: actText(act, of), name: act.by === chat.me ? chat.name(chat.me) : of(act.by, true) })), next: more ? acts.at(-1).number : undefined };
     },
-    row: ({ by, at, text, name }) => h('li', { class: 'still' }, avatar(by, name, { size: 'small' }), h('span', { class: 'person' }, h('span', { dir: 'auto' }, text), h('span', { class: 'hint' }, momentOf(at)))),
+    row: ({ by, at, text, name }) => h('li', { class: 'still' }, chat.faces.person(by, name, { size: 'small' }), h('span', { class: 'person' }, h('span', { dir: 'auto' }, text), h('span', { class: 'hint' }, momentOf(at)))),
   });
 }

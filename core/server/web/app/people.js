@@ -3,7 +3,8 @@
 import { nameLine } from './available.js';
 import { formDialog } from './dialogs.js';
 import { $, h, toast } from './dom.js';
-import { avatar, explain } from './format.js';
+import { explain } from './format.js';
+import { pictureField } from './picture.js';
 
 /** Milliseconds without a key until people are looked for. */
 const PAUSE_MS = 250;
@@ -15,19 +16,23 @@ export function editProfile(chat, done) {
   const name = h('input', { id: 'field-display-name', name: 'display_name', autocomplete: 'name', maxlength: 64, value: me.display_name ?? '', 'aria-describedby': 'dialog-error' });
   const user = h('input', { id: 'field-user-name', name: 'user_name', autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false', maxlength: 32, value: me.user_name, 'aria-describedby': 'user-name-hint dialog-error' });
   const bio = h('textarea', { id: 'field-bio', name: 'bio', rows: 4, maxlength: BIO_MAX, 'aria-describedby': 'bio-hint dialog-error' }, me.bio ?? '');
+  const picture = pictureField(chat, { purpose: 'avatar', face: (there) => chat.faces.person(me.user, me.display_name || me.user_name, { size: 'big', picture: there ? me.avatar : null }), had: Boolean(me.avatar), whose: 'of you' });
   const typed = () => user.value.normalize('NFKC').trim().replace(/^@/, '');
   const own = () => typed().toLocaleLowerCase() === me.user_name.toLocaleLowerCase();
   const line = nameLine(user, () => (!own() && typed().length >= 3 ? chat.account.userName(typed()) : undefined),
     ({ available, reason, message }) => (available ? `${typed()} is free.` : reason === 'taken' ? `Somebody is called ${typed()} already, or was lately.` : message));
   formDialog({
-    title: 'Your profile', label: 'Save',
-    fields: [h('label', { for: name.id }, 'Your name'), name, h('label', { for: user.id }, 'User name'), user, line,
+    title: 'Your profile', label: 'Save', onclose: () => picture.end(),
+    fields: [picture.element, h('label', { for: name.id }, 'Your name'), name, h('label', { for: user.id }, 'User name'), user, line,
       h('p', { class: 'hint', id: 'user-name-hint' }, 'Others find you by it. It may change three times in 30 days.'),
       h('label', { for: bio.id }, 'About you'), bio, h('p', { class: 'hint', id: 'bio-hint' }, 'Everybody who can see you reads it.')],
     submit: async () => {
       const wanted = { display_name: name.value.trim(), user_name: typed(), bio: bio.value };
       const changed = Object.fromEntries(Object.entries(wanted).filter(([key, value]) => value !== (me[key] ?? '')));
+      const avatar = await picture.taken();
+      if (avatar !== undefined) changed.avatar = avatar;
       const saved = Object.keys(changed).length ? await chat.account.change(changed) : me;
+      picture.used();
       chat.learn([saved]);
       return saved;
     },
@@ -45,7 +50,7 @@ export function foundPeople(input, chat, pick) {
   const show = (users, typed) => {
     said.textContent = users.length ? '' : typed ? 'Nobody is found by that. Whoever hides from the search is found by the whole user name.' : '';
     list.replaceChildren(...users.map((user) => h('li', {}, h('button', { type: 'button', onclick: (event) => choose(event.currentTarget, user) },
-      avatar(user.user, user.display_name || user.user_name, { size: 'small' }),
+      chat.faces.person(user.user, user.display_name || user.user_name, { size: 'small', picture: user.avatar }),
       h('span', { class: 'person' }, h('span', { dir: 'auto' }, user.display_name || user.user_name), h('span', { class: 'hint' }, `@${user.user_name}`))))));
   };
   const choose = async (button, user) => {

@@ -1,7 +1,7 @@
 /** The pinned messages of a room. */
 
 import { h, toast } from './dom.js';
-import { avatar, briefOf, momentOf } from './format.js';
+import { briefOf, momentOf } from './format.js';
 import { listDialog, orDone, rowButton } from './lists.js';
 
 /** Few at a time: those that are not on the page are asked for one by one. */
@@ -36,7 +36,7 @@ export function pinsOf(chat, room, show) {
     row: (message, gone) => {
       const { seq, from, time } = message;
       const name = chat.name(from);
-      return h('li', { class: 'still asks' }, avatar(from, name, { size: 'small' }),
+      return h('li', { class: 'still asks' }, chat.faces.person(from, name, { size: 'small' }),
         h('span', { class: 'person' }, h('span', { class: 'two', dir: 'auto' }, briefOf(message)), h('span', { class: 'hint' }, `${name}, ${momentOf(time)}`)),
         h('span', { class: 'answers' }, rowButton('Show', `the message of ${name}`, async () => { list.dialog.close(); show(seq); }, wrong),
           room.manages && rowButton('Unpin', `the message of ${name}`, async () => { await pin(chat, room, seq, false); gone(); }, wrong)));

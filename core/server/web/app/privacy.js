@@ -2,7 +2,7 @@
 
 import { openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
-import { avatar, explain } from './format.js';
+import { explain } from './format.js';
 
 /** Switches, each with what it sets of `/v1/me/privacy`. */
 const SWITCHES = [
@@ -65,7 +65,7 @@ export function showBlocks(chat) {
         toast(explain(error), { kind: 'error' });
       }
     } }, 'Unblock');
-    const item = h('li', {}, avatar(user.user, name, { size: 'small' }), h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint' }, user.user_name && `@${user.user_name}`)), button);
+    const item = h('li', {}, chat.faces.person(user.user, name, { size: 'small' }), h('span', { class: 'person' }, h('span', { dir: 'auto' }, name), h('span', { class: 'hint' }, user.user_name && `@${user.user_name}`)), button);
     return item;
   };
   const load = async (after) => {

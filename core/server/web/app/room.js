@@ -38,6 +38,8 @@ export class Room {
     /** Only moderators and above post. */
     this.readOnly = false;
     this.description = '';
+    /** The id of its picture. */
+    this.avatar = undefined;
     /** Members at most; 0 for the server's limit. */
     this.maxMembers = 0;
     this.retentionDays = 0;
@@ -68,6 +70,7 @@ export class Room {
   /** Takes settings, from their event or from the answer to `about`; what is not there stays. */
   takeSettings(from) {
     if (from.kind !== undefined) this.kind = from.kind;
+    if (from.avatar !== undefined) this.avatar = from.avatar ?? undefined;
     if (from.description !== undefined) this.description = from.description;
     if (from.max_members !== undefined) this.maxMembers = from.max_members;
     if (from.read_only !== undefined) this.readOnly = from.read_only;
@@ -277,7 +280,7 @@ export class Room {
     return {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
       unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil, readOnly: this.readOnly,
-      description: this.description, maxMembers: this.maxMembers, retentionDays: this.retentionDays, slowMode: this.slowMode, visibility: this.visibility,
+      description: this.description, avatar: this.avatar, maxMembers: this.maxMembers, retentionDays: this.retentionDays, slowMode: this.slowMode, visibility: this.visibility,
       cleared: this.cleared, hidden: this.hidden, quietUntil: this.quietUntil, mentionsOnly: this.mentionsOnly,
       items: kept.map((seq) => {
         const item = this.items.get(seq);

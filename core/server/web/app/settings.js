@@ -2,7 +2,7 @@
 
 import { confirmDialog, formDialog, openDialog } from './dialogs.js';
 import { h, icon, toast } from './dom.js';
-import { avatar, count, dayLabel, explain, fullTime, listTime } from './format.js';
+import { count, dayLabel, explain, fullTime, listTime } from './format.js';
 import { editProfile } from './people.js';
 import { privacySection } from './privacy.js';
 import { settings } from './storage.js';
@@ -26,7 +26,7 @@ export function showSettings(chat, account) {
   const showProfile = () => {
     const me = account.session.user;
     const name = me.display_name || me.user_name;
-    profile.replaceChildren(avatar(me.user, name, { size: 'big' }), h('div', {}, h('strong', { dir: 'auto' }, name), h('span', { class: 'hint' }, `@${me.user_name}`), phone,
+    profile.replaceChildren(chat.faces.person(me.user, name, { size: 'big' }), h('div', {}, h('strong', { dir: 'auto' }, name), h('span', { class: 'hint' }, `@${me.user_name}`), phone,
       me.bio && h('p', { class: 'bio', dir: 'auto' }, me.bio), h('button', { type: 'button', class: 'link', onclick: () => editProfile(chat, showProfile) }, 'Edit your profile')));
   };
   showProfile();

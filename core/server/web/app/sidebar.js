@@ -3,7 +3,7 @@
 import { $, eachFrame, h, icon, iconButton, reconcile } from './dom.js';
 import { createRoom, joinRoom, messagePerson } from './dialogs.js';
 import { findRoom } from './discover.js';
-import { avatar, briefOf, listOf, listTime } from './format.js';
+import { briefOf, listOf, listTime } from './format.js';
 import { openMenu } from './menu.js';
 import { settings } from './storage.js';
 
@@ -98,9 +98,10 @@ export class Sidebar {
     const chat = this.#chat;
     this.#skip.hidden = !chat.open;
     const name = chat.name(chat.me);
-    if (this.#me.dataset.name !== name) {
-      this.#me.dataset.name = name;
-      this.#me.replaceChildren(avatar(chat.me, name), h('span', { class: 'me-name' }, name), h('span', { class: 'unseen' }, ', your settings'));
+    const sign = `${name} ${chat.faces.ofPerson(chat.me)}`;
+    if (this.#me.dataset.sign !== sign) {
+      this.#me.dataset.sign = sign;
+      this.#me.replaceChildren(chat.faces.person(chat.me, name), h('span', { class: 'me-name' }, name), h('span', { class: 'unseen' }, ', your settings'));
     }
     const wanted = this.#filter.value.trim().toLocaleLowerCase();
     const rooms = chat.list().filter((room) => {
@@ -142,7 +143,7 @@ export class Sidebar {
     const last = room.preview;
     const draft = room.id !== chat.open && settings.get(`draft.${chat.me}.${room.id}`);
     const row = { id: room.id, title: chat.title(room), kind: room.kind, open: room.id === chat.open, unread: room.unread || 0, mentions: room.mentions || 0, quiet: room.quiet, time: listTime(waiting?.created ?? (room.active || last?.time)),
-      online: Boolean(room.peer && chat.online.get(room.peer)), avatar: room.peer ?? room.id, text: '', who: '' };
+      online: Boolean(room.peer && chat.online.get(room.peer)), face: chat.faces.shown(room), text: '', who: '' };
     if (typing.length) Object.assign(row, { typing: true, text: room.direct ? 'typing…' : `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing…` });
     else if (draft) Object.assign(row, { draft: true, who: 'Draft', text: draft });
     else if (waiting) Object.assign(row, { tick: waiting.failed ? 'failed' : 'waiting', text: briefOf({ text: waiting.fields.text, ...waiting.shown }) });
@@ -161,7 +162,7 @@ export class Sidebar {
   #element(row) {
     const ticks = { sent: ['sent', 'Sent: '], delivered: ['both', 'Delivered: '], read: ['both', 'Read: '], waiting: ['clock', 'Waiting: '], failed: ['warning', 'Not sent: '] };
     return h('li', {}, h('a', { href: `#/room/${row.id}`, class: row.open ? 'room open' : 'room', 'aria-current': row.open && 'page' },
-      row.kind === 'direct' ? avatar(row.avatar, row.title, { online: row.online }) : h('span', { class: 'square' }, avatar(row.avatar, row.title)),
+      this.#chat.faces.of(this.#chat.rooms.get(row.id), { online: row.online }),
       h('span', { class: 'room-text' },
         h('span', { class: 'room-top' },
           h('span', { class: 'room-title', dir: 'auto' }, row.kind === 'private' && icon('lock', 'small'), row.title, row.quiet && [icon('mute', 'small'), h('span', { class: 'unseen' }, ', muted')], row.online && h('span', { class: 'unseen' }, ', online')),

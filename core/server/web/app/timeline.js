@@ -1,7 +1,7 @@
 /** The messages of the open room: rows, scrolling, what has been seen. */
 
 import { $, eachFrame, h, icon, reconcile } from './dom.js';
-import { avatar, count, dayLabel, dayNumber, explain, listOf } from './format.js';
+import { count, dayLabel, dayNumber, explain, listOf } from './format.js';
 import { messageRow, waitingRow } from './message.js';
 
 /** Messages of one person that follow each other within this time are one group. */
@@ -146,8 +146,8 @@ export class Timeline {
     if (!room.atStart) return { key: 'top', sign: 'loading', make: () => h('li', { class: 'edge', 'aria-label': 'Loading older messages' }, h('span', { class: 'spinner' })) };
     const title = this.#chat.title(room);
     const empty = room.order.every((seq) => room.items.get(seq).ev !== 'message') && this.#chat.waiting(room.id).length === 0;
-    return { key: 'top', sign: `start ${title} ${empty}`, make: () => h('li', { class: 'edge start' },
-      room.direct ? avatar(room.peer, title, { size: 'big' }) : h('span', { class: 'square' }, avatar(room.id, title, { size: 'big' })),
+    return { key: 'top', sign: `start ${title} ${empty} ${this.#chat.faces.shown(room)}`, make: () => h('li', { class: 'edge start' },
+      this.#chat.faces.of(room, { size: 'big' }),
       h('strong', { dir: 'auto' }, title),
       h('p', {}, room.direct ? `This is the beginning of your conversation with ${title}.` : `This is the beginning of ${title}.`, empty && ' Write the first message.')) };
   }

@@ -16,7 +16,7 @@ export function openViewer(files, pictures, at) {
     at = to;
     const file = pictures[at];
     title.textContent = file.name || 'Picture';
-    about.textContent = [pictures.length > 1 && `${at + 1} of ${pictures.length}`, `${file.width} × ${file.height}`, bytesOf(file.bytes)].filter(Boolean).join(' · ');
+    about.textContent = [pictures.length > 1 && `${at + 1} of ${pictures.length}`, file.width && `${file.width} × ${file.height}`, file.bytes && bytesOf(file.bytes)].filter(Boolean).join(' · ');
     for (const [button, on] of [[back, at > 0], [next, at < pictures.length - 1]]) button.disabled = !on;
     // A button that is switched off would keep the focus and no key.
     if (!dialog.contains(document.activeElement) || document.activeElement.disabled) close.focus();
