@@ -24,3 +24,50 @@ export function png(width, height, tint = 40) {
 
 /** A picture, as one is chosen. */
 export const picture = (name, width = 640, height = 400, tint = 40) => ({ name, mimeType: 'image/png', buffer: png(width, height, tint) });
+
+/** A tone, as long as it is said to be: `rate` samples a second, of one byte each for each of the channels. */
+export function wav(name, seconds, { rate = 8_000, channels = 1 } = {}) {
+  const bytes = seconds * rate * channels;
+  const file = Buffer.alloc(44 + bytes);
+  file.write('RIFF', 0, 'latin1');
+  file.writeUInt32LE(36 + bytes, 4);
+  file.write('WAVEfmt ', 8, 'latin1');
+  file.writeUInt32LE(16, 16);
+  file.writeUInt16LE(1, 20);
+  file.writeUInt16LE(channels, 22);
+  file.writeUInt32LE(rate, 24);
+  file.writeUInt32LE(rate * channels, 28);
+  file.writeUInt16LE(channels, 32);
+  file.writeUInt16LE(8, 34);
+  file.write('data', 36, 'latin1');
+  file.writeUInt32LE(bytes, 40);
+  for (let at = 0; at < bytes; at++) file[44 + at] = 128 + Math.round(20 * Math.sin(at / 8));
+  return { name, mimeType: 'audio/wav', buffer: file };
+}
+
+/** The beginning of a film of that brand, and nothing that could be played. */
+export function noFilm(name, mimeType, brand) {
+  const file = Buffer.alloc(4_000, 7);
+  file.writeUInt32BE(24, 0);
+  file.write(`ftyp${brand}\0\0\0\0${brand}mp41`, 4, 'latin1');
+  return { name, mimeType, buffer: file };
+}
+
+/** A film of a second, of what a page draws. */
+export async function film(page, name) {
+  const bytes = await page.evaluate(() => new Promise((resolve, reject) => {
+    const canvas = document.createElement('canvas');
+    Object.assign(canvas, { width: 320, height: 180 });
+    const pen = canvas.getContext('2d');
+    let frame = 0;
+    const draw = setInterval(() => { pen.fillStyle = `hsl(${frame++ * 12} 70% 50%)`; pen.fillRect(0, 0, 320, 180); }, 40);
+    const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: 'video/webm;codecs=vp8' });
+    const parts = [];
+    recorder.ondataavailable = ({ data }) => parts.push(data);
+    recorder.onerror = reject;
+    recorder.onstop = async () => { clearInterval(draw); resolve([...new Uint8Array(await new Blob(parts).arrayBuffer())]); };
+    recorder.start();
+    setTimeout(() => recorder.stop(), 1_200);
+  }));
+  return { name, mimeType: 'video/webm', buffer: Buffer.from(bytes) };
+}

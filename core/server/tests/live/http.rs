@@ -247,6 +247,8 @@ fn the_document_its_page_and_the_web_client_are_served_without_anything_from_els
         assert_eq!(answer.status, 200, "{path}");
         let policy = answer.header("content-security-policy").expect("a policy");
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        // Films and sound of this server, and of no other place.
+        assert!(policy.contains("; media-src 'self'; "), "{policy}");
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(!text.contains("http://") && !text.contains("https://"), "{path} names another place");
         let tag = answer.header("etag").expect("a tag").to_owned();

@@ -1,7 +1,8 @@
-/** The files of messages: pictures in the row, other files to be saved, and the links to both. */
+/** The files of messages: pictures in the row, films and sound to be played, other files to be saved, and the links to all of them. */
 
 import { h, icon, toast } from './dom.js';
 import { bytesOf, explain } from './format.js';
+import { makePlayer, playable } from './player.js';
 import { openViewer } from './viewer.js';
 
 /** A link that is good for less is asked for anew. Milliseconds. */
@@ -9,6 +10,7 @@ const LINK_LEFT_MS = 20_000;
 /** Links, and pictures, that are kept; the oldest go first. */
 const LINKS_MAX = 500;
 const PICTURES_MAX = 200;
+const PLAYERS_MAX = 50;
 /** How far from the window a picture is before it is loaded. */
 const NEAR = '400px';
 /** The box that a picture alone in its message fits into, in pixels. */
@@ -35,6 +37,7 @@ export class Files {
   #links = new Map();
   /** By file: an element that stays while its row is made anew, so that a tick does not make it load again. */
   #pictures = new Map();
+  #players = new Map();
   #near;
 
   constructor(chat) {
@@ -56,6 +59,12 @@ export class Files {
     return link.url;
   }
 
+  /** Whether the link to a whole file, if there is one, is worth nothing any more. */
+  linkIsOver(id) {
+    const known = this.#links.get(`${id} 0`);
+    return !known || known.ends <= this.#chat.lynk.serverNow;
+  }
+
   /** Saves a file under its name. */
   async save(file) {
     try {
@@ -73,13 +82,32 @@ export class Files {
     const pictures = list.filter(isPicture);
     return h('div', { class: 'files' },
       pictures.length > 0 && h('div', { class: pictures.length > 1 ? 'pictures many' : 'pictures' }, pictures.map((file) => this.#picture(file, pictures))),
-      list.filter((file) => !isPicture(file)).map((file) => this.#file(file)));
+      list.filter((file) => !isPicture(file)).map((file) => this.#player(file) ?? this.#file(file)));
   }
 
   #file(file) {
     const about = `${kindOf(file)}, ${bytesOf(file.bytes)}`;
     return h('button', { type: 'button', class: 'file', onclick: () => this.save(file) },
       icon('file'), h('span', { class: 'unseen' }, 'Save '), h('span', { class: 'person' }, h('span', { class: 'file-name', dir: 'auto' }, nameOf(file)), h('span', { class: 'hint' }, about)), icon('save', 'small'));
+  }
+
+  /** A film or a sound, where this browser plays such. It stays while its row is made anew, and so goes on. */
+  #player(file) {
+    const family = playable(file);
+    if (!family) return undefined;
+    const player = this.#players.get(file.id) ?? makePlayer(this, file, { family, name: nameOf(file), kind: kindOf(file), alone: (media) => this.#quieten(media) });
+    this.#players.delete(file.id);
+    this.#players.set(file.id, player);
+    bounded(this.#players, PLAYERS_MAX);
+    return player;
+  }
+
+  /** One plays at a time. */
+  #quieten(but) {
+    for (const player of this.#players.values()) {
+      const media = player.querySelector('audio, video');
+      if (media && media !== but && !media.paused) media.pause();
+    }
   }
 
   #picture(file, pictures) {
@@ -125,6 +153,8 @@ export class Files {
   forget(list = []) {
     for (const { id } of list) {
       this.#pictures.delete(id);
+      this.#players.get(id)?.querySelector('audio, video')?.pause();
+      this.#players.delete(id);
       for (const variant of [0, 1, 2]) this.#links.delete(`${id} ${variant}`);
     }
   }

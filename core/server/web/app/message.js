@@ -66,9 +66,9 @@ function makeRow(chat, room, message, show, actions) {
     iconButton('more', 'More', () => run('menu'), { tabindex: '-1', 'aria-haspopup': 'menu' }));
   const row = h('li', { class: `row ${mine ? 'mine' : 'theirs'} ${show.first ? 'first' : ''} ${show.last ? 'last' : ''} ${show.leaving ? 'leaving' : ''} ${room.direct ? '' : 'pictured'}`, tabindex: '-1', data: { seq: String(message.seq) },
     ondo: (event) => run(event.detail),
-    ondblclick: (event) => { if (!event.target.closest('button, a, .text')) run('reply'); },
+    ondblclick: (event) => { if (!event.target.closest('button, a, .text, .player')) run('reply'); },
     oncontextmenu: (event) => {
-      if (event.target.closest('a') || String(getSelection())) return;
+      if (event.target.closest('a, audio, video') || String(getSelection())) return;
       event.preventDefault();
       doing('menu', chat, room, message, row, actions, { x: event.clientX, y: event.clientY });
     } },
@@ -85,7 +85,7 @@ function longPress(row, action) {
   let timer;
   const stop = () => clearTimeout(timer);
   row.addEventListener('pointerdown', (event) => {
-    if (event.pointerType !== 'touch' || event.target.closest('button, a')) return;
+    if (event.pointerType !== 'touch' || event.target.closest('button, a, audio, video')) return;
     stop();
     timer = setTimeout(() => { navigator.vibrate?.(10); action(); }, LONG_PRESS_MS);
   });

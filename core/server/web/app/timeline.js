@@ -36,7 +36,9 @@ export class Timeline {
     this.scroller = h('div', { class: 'timeline', onscroll: () => this.#scrolled() }, this.#rows);
     this.element = h('div', { class: 'timeline-frame' }, this.scroller, this.#jump);
     this.later = eachFrame(() => this.render());
-    new ResizeObserver(() => { if (this.#atEnd) this.toEnd(); }).observe(this.scroller);
+    // A player that opens makes a row higher, too.
+    const grown = new ResizeObserver(() => { if (this.#atEnd) this.toEnd(); });
+    for (const element of [this.scroller, this.#rows]) grown.observe(element);
     chat.on('room', (room) => { if (room && room === this.#room) this.later(); });
     chat.on('users', this.later);
     chat.on('state', ({ state }) => { if (state === 'connected') this.later(); });
@@ -298,7 +300,8 @@ export class Timeline {
 
   #key(event) {
     const row = event.target.closest('.row');
-    if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
+    // A film has keys of its own.
+    if (!row || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('audio, video')) return;
     const rows = [...this.#rows.querySelectorAll('.row')];
     const here = rows.indexOf(row);
     const to = { ArrowUp: here - 1, ArrowDown: here + 1, Home: 0, End: rows.length - 1 }[event.key];
