@@ -107,6 +107,8 @@ test('they create and join a room, and talk both ways', async () => {
   await look(bob, 'join-room-dark');
   await bob.page.keyboard.press('Escape');
   await bob.joinRoom('analytical ENGINE');
+  // However one wrote it, a room has its own name.
+  await bob.page.getByRole('heading', { level: 1, name: 'Analytical Engine', exact: true }).waitFor({ state: 'attached' });
   await cyd.joinRoom('Analytical Engine');
   const talk = [[ada, 'Good morning! Has anyone looked at the new gear train?'], [ada, 'The drawings are on the shelf by the window.'],
     [bob, 'Yes. The third carry takes too long.\nhttps://example.org/carry_(lookahead). is the idea.'], [cyd, '👏'], [cyd, 'That would halve the time for long sums'],
@@ -482,6 +484,17 @@ test('on a phone there is one thing at a time, and back goes back', async () => 
   await page.keyboard.press('Escape');
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(wide, 390, 'nothing hangs over the edge');
+  // A long dialog keeps its title, and the way out, in sight.
+  await page.goBack();
+  await page.getByRole('button', { name: /your settings$/ }).click();
+  const long = page.getByRole('dialog', { name: 'Settings' });
+  await long.getByRole('button', { name: 'Sign out', exact: true }).scrollIntoViewIfNeeded();
+  await until('it is scrolled', () => long.evaluate((dialog) => dialog.scrollTop > 100));
+  await look(cyd, 'settings-end-phone');
+  const { top, bottom } = await long.getByRole('button', { name: 'Close', exact: true }).evaluate((button) => button.getBoundingClientRect());
+  assert.ok(top >= 0 && bottom <= 844, `the way out is at ${top}`);
+  await long.getByRole('button', { name: 'Close', exact: true }).click();
+  await long.waitFor({ state: 'detached' });
 });
 
 test('a room is edited, closed for posting, somebody banned and let back in, and deleted', async () => {

@@ -438,7 +438,8 @@ export class Chat {
       const about = await this.lynk.request('about', { room: id });
       if (this.rooms.get(id) !== room) return;
       room.takeSettings(about);
-      room.members = about.members;
+      // Whoever joined by a name may have written it in another way.
+      Object.assign(room, { name: about.name || room.name, members: about.members });
       this.#changed(room);
     } catch { /* It is asked again when the room is opened again. */ }
   }

@@ -49,7 +49,7 @@ export function showSettings(chat, account) {
     privacySection(chat),
     twoStep(account, () => dialog.close(), () => showSettings(chat, account)),
     h('section', {}, h('h3', {}, 'Where you are signed in'), sessions, others),
-    h('section', {}, h('h3', {}, 'Your data'), h('p', { class: 'hint' }, 'Your account, your rooms and the messages you wrote in them, as one JSON file.'), h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); takeOut(account); } }, icon('down'), 'Download my data'), ' ', h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); eraseAccount(account); } }, icon('trash'), 'Delete my account')),
+    h('section', {}, h('h3', {}, 'Your data'), h('p', { class: 'hint' }, 'Your account, your rooms and the messages you wrote in them, as one JSON file.'), h('div', { class: 'actions' }, h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); takeOut(account); } }, icon('down'), 'Download my data'), h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); eraseAccount(account); } }, icon('trash'), 'Delete my account'))),
     h('section', { class: 'ends' }, h('button', { type: 'button', class: 'secondary', onclick: () => { dialog.close(); showShortcuts(); } }, 'Keyboard shortcuts'),
       h('button', { type: 'button', class: 'secondary danger', onclick: () => { dialog.close(); leave(); } }, icon('leave'), 'Sign out'))), { wide: true });
 
