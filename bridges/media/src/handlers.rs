@@ -121,6 +121,7 @@ fn announced(shared: &Shared, caller: &Caller, body: Announce) -> Answer<Media> 
         changed: now,
         attached: None,
         leaves: None,
+        seq: None,
         emptied: false,
     })
 }
