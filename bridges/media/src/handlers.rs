@@ -382,5 +382,5 @@ async fn get_content(
     if !variants(&row).contains(&variant) {
         return Err(missing());
     }
-    download::give(shared, &row, variant, &headers).await
+    download::give(shared, user, &row, variant, &headers).await
 }
