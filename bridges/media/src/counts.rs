@@ -8,6 +8,8 @@ use lynk_model::media::Rejection;
 use lynk_model::port::StoreFault;
 use lynk_telemetry::{Metric, Snapshot};
 
+use crate::shares::Full;
+
 /// What became of an upload. The order is that of the metric's label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum UploadOutcome {
@@ -50,6 +52,8 @@ pub struct MediaCounts {
     bytes: [AtomicU64; 2],
     open: [AtomicU64; 2],
     links_refused: AtomicU64,
+    /// By direction: of everybody, of the account; then too slow.
+    transfers_refused: [AtomicU64; 6],
     swept: [AtomicU64; 4],
     deferred: AtomicU64,
     /// The store of rows.
@@ -89,6 +93,18 @@ impl MediaCounts {
         let open = &self.open[direction as usize];
         open.fetch_add(1, Ordering::Relaxed);
         Open(open)
+    }
+
+    pub(crate) fn transfer_refused(&self, direction: Direction, full: Full) {
+        let why = match full {
+            Full::Everybody => 0,
+            Full::Account => 1,
+        };
+        self.transfers_refused[direction as usize * 3 + why].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn transfer_slow(&self, direction: Direction) {
+        self.transfers_refused[direction as usize * 3 + 2].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn link_refused(&self) {
@@ -163,6 +179,7 @@ impl MediaCounts {
             (Metric::MediaLooked, &self.looked[..]),
             (Metric::MediaBytes, &self.bytes[..]),
             (Metric::MediaOpen, &self.open[..]),
+            (Metric::MediaTransfersRefused, &self.transfers_refused[..]),
             (Metric::MediaSwept, &self.swept[..]),
         ] {
             for (index, count) in counts.iter().enumerate() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 use lynk_model::port::{LastFault, MediaStore};
@@ -39,6 +39,8 @@ pub(crate) trait Rows {
     fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError>;
     fn release_owner(&mut self, owner: UserId, now: Millis) -> Result<u32, StoreError>;
     fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError>;
+    fn posted(&mut self, of: (RoomId, Key), ids: &[MediaId], seq: Seq) -> Result<(), StoreError>;
+    fn attached(&mut self, unknown: bool, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError>;
     fn has_files(&mut self, room: RoomId) -> Result<bool, StoreError>;
     fn leave(&mut self, room: RoomId, ids: &[MediaId], to: Seq) -> Result<(), StoreError>;
     fn release_left(&mut self, room: RoomId, floor: Seq, now: Millis) -> Result<u32, StoreError>;
@@ -108,6 +110,14 @@ impl<S: MediaStore + LastFault> Rows for Stored<S> {
 
     fn keep_picture(&mut self, of: PictureOf, keep: MediaId, now: Millis) -> Result<u32, StoreError> {
         self.run(async |store| store.keep_picture(of, keep, now).await)
+    }
+
+    fn posted(&mut self, (room, key): (RoomId, Key), ids: &[MediaId], seq: Seq) -> Result<(), StoreError> {
+        self.run(async |store| store.posted(room, key, ids, seq).await)
+    }
+
+    fn attached(&mut self, unknown: bool, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.run(async |store| store.attached(unknown, after, limit).await)
     }
 
     fn has_files(&mut self, room: RoomId) -> Result<bool, StoreError> {

@@ -1,12 +1,13 @@
 //! The bytes of a file: from the disk to an answer's body, piece by piece.
 //!
 //! Thread: the API's runtime; pieces are read on `media-disk-N`, the next one when the last was taken. Limits: pieces of [`PIECE_BYTES`], two of a
-//! download at a time; whoever takes none for [`MediaOptions::idle`](crate::MediaOptions) is given up. What can fail: the disk, which cuts the answer
+//! download at a time; whoever takes none for [`MediaOptions::idle`](crate::MediaOptions), or less than the least rate on average, is given up. What can fail: the disk, which cuts the answer
 //! off; its length was said, so that nobody takes it for whole.
 
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,21 +15,20 @@ use axum::response::{IntoResponse as _, Response};
 use lynk_api::ApiError;
 use lynk_blob::{Blob, Range, disposition, entity_tag, is_shown, range};
 use lynk_compute::{MediaType, sniff};
-use lynk_domain::MediaId;
+use lynk_domain::{MediaId, UserId};
 use lynk_model::media::Media;
 use lynk_protocol::ErrorCode;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::counts::Direction;
-use crate::options::PIECE_BYTES;
+use crate::options::{PIECE_BYTES, must_have_until};
+use crate::shares::Place;
 use crate::{Shared, of_disk};
 
 /// Nothing that a file holds can run, load or be framed, whatever a browser takes it for.
 const POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 /// Kept by whoever asked, who asks again each time: rights end.
 const CACHED: &str = "private, no-cache";
-/// When to come back while too many download.
-const BUSY_RETRY_MILLIS: u32 = 1_000;
 /// Bytes that tell what a small picture is.
 const HEAD_BYTES: u64 = 32;
 
@@ -47,9 +47,10 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     known.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
-/// Answers with a file or a part of it. Whoever asks may have it.
+/// Answers `reader` with a file or a part of it, who may have it.
 pub(crate) async fn give(
     shared: &Arc<Shared>,
+    reader: UserId,
     media: &Media,
     variant: u8,
     headers: &HeaderMap,
@@ -63,9 +64,7 @@ pub(crate) async fn give(
     if is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
-    let Ok(place) = Arc::clone(&shared.downloads).try_acquire_owned() else {
-        return Err(ApiError::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
-    };
+    let place = shared.downloads.take(reader).map_err(|full| shared.full(Direction::Out, full))?;
     let (directory, id) = (shared.directory.clone(), media.id);
     let found = shared.on_disk(move || {
         let bytes = directory.bytes(id, variant)?;
@@ -103,13 +102,13 @@ pub(crate) async fn give(
 }
 
 /// The bytes of `blob`, as fast as they are taken.
-fn body(shared: &Arc<Shared>, id: MediaId, blob: Blob, place: OwnedSemaphorePermit) -> Body {
+fn body(shared: &Arc<Shared>, id: MediaId, blob: Blob, place: Place) -> Body {
     let (pieces, taken) = mpsc::channel::<io::Result<Bytes>>(1);
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let _place = place;
         let _open = shared.counts.opened(Direction::Out);
-        let mut blob = blob;
+        let (mut blob, mut taken_bytes, started) = (blob, 0u64, Instant::now());
         loop {
             let read = shared.on_disk(move || {
                 let mut piece = vec![0; PIECE_BYTES];
@@ -130,11 +129,17 @@ fn body(shared: &Arc<Shared>, id: MediaId, blob: Blob, place: OwnedSemaphorePerm
                 }
             };
             let count = piece.len() as u64;
-            // Whoever takes nothing for so long, or has gone, gets no more.
-            match tokio::time::timeout(shared.options.idle, pieces.send(Ok(piece))).await {
-                Ok(Ok(())) => shared.counts.bytes(Direction::Out, count),
+            // Whoever takes nothing for so long, too little on average, or has gone, gets no more.
+            let options = &shared.options;
+            let least = must_have_until(options.rate_min, taken_bytes).saturating_sub(started.elapsed());
+            match tokio::time::timeout(options.idle.min(least), pieces.send(Ok(piece))).await {
+                Ok(Ok(())) => {
+                    taken_bytes += count;
+                    shared.counts.bytes(Direction::Out, count);
+                }
                 Ok(Err(_)) => return,
                 Err(_) => {
+                    shared.counts.transfer_slow(Direction::Out);
                     tracing::debug!(event = "media_not_taken", media = %id, "a download was given up");
                     return;
                 }

@@ -2,12 +2,12 @@
 //!
 //! Thread: that which answers store requests; it waits for the answer of the store's thread without blocking.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::Clock;
 use lynk_domain::{Key, MediaId, RoomId, Seq, UserId};
 use lynk_model::media::{Attach, AttachOutcome, MEDIA_BATCH_MAX, Media, NotAttached, PictureOf, Purpose};
-use lynk_model::port::{Files, FilesAnswer};
+use lynk_model::port::{AttachedFile, Files, FilesAnswer};
 use lynk_model::{AttachRefusal, Attachment, StoreError};
 
 use crate::counts::MediaCounts;
@@ -18,11 +18,19 @@ pub struct MediaFiles {
     desk: Desk,
     clock: Clock,
     counts: Arc<MediaCounts>,
+    next: Mutex<Next>,
+}
+
+/// Where [`Files::attached`] goes on.
+#[derive(Clone, Copy, Default)]
+struct Next {
+    unknown: MediaId,
+    all: MediaId,
 }
 
 impl MediaFiles {
     pub(crate) fn new(desk: Desk, clock: Clock, counts: Arc<MediaCounts>) -> Self {
-        Self { desk, clock, counts }
+        Self { desk, clock, counts, next: Mutex::default() }
     }
 
     /// Asks for something on the way of files to their end. What is not done is counted: it is asked for again.
@@ -61,6 +69,23 @@ pub(crate) fn taken(outcome: &AttachOutcome) -> Result<(), AttachRefusal> {
     }
 }
 
+/// Files of messages after `next`, which then goes on behind them.
+fn page(
+    rows: &mut dyn Rows,
+    unknown: bool,
+    next: &mut MediaId,
+    limit: u32,
+) -> Result<Vec<AttachedFile>, StoreError> {
+    let found = rows.attached(unknown, *next, limit)?;
+    let whole = found.len() < limit as usize;
+    *next = found.last().filter(|_| !whole).map_or(MediaId::NIL, |last| last.id);
+    let of = |media: Media| {
+        let Media { id, room, owner, attached, seq, .. } = media;
+        attached.map(|attached| AttachedFile { id, room, owner, key: attached.key, seq })
+    };
+    Ok(found.into_iter().filter_map(of).collect())
+}
+
 fn attachment(media: Media) -> Attachment {
     let Media { id, name, kind, facts, .. } = media;
     Attachment { id, name, kind, bytes: facts.bytes, width: facts.width, height: facts.height }
@@ -89,6 +114,29 @@ impl Files for MediaFiles {
                 AttachOutcome::Refused(_, NotAttached::NotReady) => Err(AttachRefusal::NotReady),
                 AttachOutcome::Refused(..) => Err(AttachRefusal::NotFound),
             })
+        })
+    }
+
+    fn posted<'a>(&'a self, room: RoomId, key: Key, files: &'a [MediaId], seq: Seq) -> FilesAnswer<'a, ()> {
+        let files = files.to_vec();
+        Box::pin(async move {
+            self.desk.ask(move |rows| rows.posted((room, key), &files, seq)).await.map_err(store_error)
+        })
+    }
+
+    fn attached(&self, limit: u32) -> FilesAnswer<'_, Vec<AttachedFile>> {
+        let mut next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self.ending(move |rows| {
+            let mut found = page(rows, true, &mut next.unknown, limit)?;
+            found.extend(
+                page(rows, false, &mut next.all, limit)?.into_iter().filter(|file| file.seq.is_some()),
+            );
+            Ok((found, next))
+        });
+        Box::pin(async move {
+            let (found, next) = asked.await?;
+            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
+            Ok(found)
         })
     }
 

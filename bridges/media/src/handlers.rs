@@ -121,6 +121,7 @@ fn announced(shared: &Shared, caller: &Caller, body: Announce) -> Answer<Media> 
         changed: now,
         attached: None,
         leaves: None,
+        seq: None,
         emptied: false,
     })
 }
@@ -381,5 +382,5 @@ async fn get_content(
     if !variants(&row).contains(&variant) {
         return Err(missing());
     }
-    download::give(shared, &row, variant, &headers).await
+    download::give(shared, user, &row, variant, &headers).await
 }

@@ -25,6 +25,7 @@ mod operations;
 mod options;
 mod rights;
 mod scan;
+mod shares;
 mod sweep;
 mod upload;
 mod wire;
@@ -45,12 +46,13 @@ use lynk_model::media::Media;
 use lynk_model::port::{LastFault, MediaStore};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 
+use crate::counts::Direction;
 use crate::desk::{Desk, Stored};
 use crate::look::{Looker, Looks};
 use crate::lost::Lost;
 use crate::options::DISK_THREADS;
+use crate::shares::{Full, Shares};
 use crate::sweep::Sweeper;
 
 pub use avatars::MediaAvatars;
@@ -104,8 +106,8 @@ pub(crate) struct Shared {
     pub(crate) disk: tokio::runtime::Handle,
     pub(crate) counts: Arc<MediaCounts>,
     pub(crate) clock: Clock,
-    pub(crate) uploads: Arc<Semaphore>,
-    pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) uploads: Shares,
+    pub(crate) downloads: Shares,
     uploading: Mutex<HashSet<MediaId>>,
 }
 
@@ -122,6 +124,25 @@ impl Shared {
         // It does not panic, and ends with the process alone.
         let result = self.disk.spawn_blocking(work).await;
         result.unwrap_or_else(|_| Err(BlobError::Disk(io::Error::other("the server ends"))))
+    }
+
+    /// What is said of a transfer that gets no place.
+    pub(crate) fn full(&self, direction: Direction, full: Full) -> ApiError {
+        self.counts.transfer_refused(direction, full);
+        let (what, all, own, wait) = match direction {
+            Direction::In => {
+                ("uploads", self.options.uploads_max, self.options.uploads_per_account_max, 2_000)
+            }
+            Direction::Out => {
+                ("downloads", self.options.downloads_max, self.options.downloads_per_account_max, 1_000)
+            }
+        };
+        let detail = match full {
+            Full::Everybody => format!("{all} {what} of everybody are under way; come back"),
+            Full::Account => format!("{own} {what} of this account are under way: let one end"),
+        };
+        let detail = detail.into();
+        Reject { code: ErrorCode::Busy, detail, retry_after_millis: Some(wait) }.into()
     }
 
     /// A file's row.
@@ -192,10 +213,9 @@ impl MediaBridge {
         };
         let mut rows = Stored { store, runtime, counts: Arc::clone(&counts) };
         let thread = spawn("media", move |_| queue.run(&mut rows, every, |rows| sweeper.sweep(rows)))?;
-        let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         let shared = Arc::new(Shared {
-            uploads: permits(options.uploads_max),
-            downloads: permits(options.downloads_max),
+            uploads: Shares::new(options.uploads_max, options.uploads_per_account_max),
+            downloads: Shares::new(options.downloads_max, options.downloads_per_account_max),
             options,
             desk,
             directory,

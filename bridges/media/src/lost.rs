@@ -130,6 +130,7 @@ mod tests {
             changed: Millis(1),
             attached: None,
             leaves: None,
+            seq: None,
             emptied,
         }
     }

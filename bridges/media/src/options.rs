@@ -8,7 +8,7 @@ use lynk_model::media::{Purpose, Quota};
 
 /// Bytes of an upload that are gathered before they are written, and of a piece that is sent.
 pub(crate) const PIECE_BYTES: usize = 128 << 10;
-/// Time in which an upload may be slower than the least rate.
+/// Time in which an upload or a download may be slower than the least rate.
 pub(crate) const RATE_GRACE: Duration = Duration::from_secs(30);
 /// Threads that write and read files.
 pub(crate) const DISK_THREADS: usize = 8;
@@ -29,6 +29,11 @@ pub(crate) const PAGE_DEFAULT: u32 = 50;
 pub(crate) const PAGE_MAX: u32 = 100;
 /// Files whose bytes one sweep removes before others get their turn.
 pub(crate) const SWEEP_FILES: u32 = 100;
+
+/// From the begin of a transfer, the time at which more than so many bytes must have gone, where so many a second must on average.
+pub(crate) fn must_have_until(rate_min: u64, bytes: u64) -> Duration {
+    bytes.checked_div(rate_min).map_or(Duration::MAX, |seconds| RATE_GRACE.max(Duration::from_secs(seconds)))
+}
 
 /// A program that looks for harmful files.
 #[derive(Clone, Debug)]
@@ -61,9 +66,13 @@ pub struct MediaOptions {
     pub uploads_max: u32,
     /// Downloads at a time, of everybody.
     pub downloads_max: u32,
+    /// Uploads at a time of one account.
+    pub uploads_per_account_max: u32,
+    /// Downloads at a time of one account.
+    pub downloads_per_account_max: u32,
     /// Time in which the next bytes must come, or be taken.
     pub idle: Duration,
-    /// Bytes a second that an upload must have on average after its first half minute.
+    /// Bytes a second that an upload or a download must have on average after its first half minute.
     pub rate_min: u64,
     /// Age at which an upload that did not end is given up.
     pub unfinished_millis: u64,
@@ -101,5 +110,18 @@ impl MediaOptions {
     pub fn memory_bytes_max(&self) -> u64 {
         let pieces = u64::from(self.uploads_max) * 2 + u64::from(self.downloads_max) * 2;
         pieces * PIECE_BYTES as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_may_be_slow_for_half_a_minute_and_not_on_average() {
+        let until = |rate, bytes| must_have_until(rate, bytes).as_secs();
+        assert_eq!((until(1_000, 0), until(1_000, 30_999)), (30, 30));
+        assert_eq!((until(1_000, 31_000), until(1_000, 600_000)), (31, 600), "what was taken fast lasts");
+        assert_eq!(must_have_until(0, 0), Duration::MAX, "no rate is no limit");
     }
 }

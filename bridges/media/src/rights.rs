@@ -6,13 +6,16 @@
 //! back.
 
 use lynk_api::{ApiError, Shards};
-use lynk_domain::{Millis, RoomId, Seq};
+use lynk_domain::{MediaId, Millis, RoomId, Seq};
 use lynk_engine::Principal;
 use lynk_model::media::{Media, MediaState, Purpose};
-use lynk_protocol::{ErrorCode, write_time};
+use lynk_protocol::ErrorCode;
 use serde_json::{Map, Value, json};
 
 use crate::{MediaApi, missing};
+
+/// Messages among which that of a file is looked for of which it is not noted yet.
+const SEARCHED: u32 = 100;
 
 /// Who reads, until when.
 #[derive(Clone, Copy, Debug)]
@@ -55,19 +58,15 @@ pub(crate) async fn may_read(
         return if own { Ok(()) } else { Err(missing()) };
     };
     match media.purpose {
-        Purpose::Attachment => {
-            in_room(shards, reader, media.room, Some(attached.at)).await?;
-            match media.leaves {
-                Some(with) => stands(shards, reader, media.room, with).await,
-                None => Ok(()),
+        Purpose::Attachment => is_said(shards, reader, media, attached.at).await,
+        Purpose::RoomAvatar => {
+            match (about(shards, reader, media.room).await.map_err(hidden).map(drop), code) {
+                (Err(error), Some(code)) if !error.code.retryable() => {
+                    through_link(shards, reader, media.room, code).await
+                }
+                (seen, _) => seen,
             }
         }
-        Purpose::RoomAvatar => match (in_room(shards, reader, media.room, None).await, code) {
-            (Err(error), Some(code)) if !error.code.retryable() => {
-                through_link(shards, reader, media.room, code).await
-            }
-            (seen, _) => seen,
-        },
         Purpose::Avatar if own => Ok(()),
         Purpose::Avatar => {
             let apart = state.blocks.across(reader.principal.user, &[media.owner]).await?;
@@ -82,44 +81,27 @@ async fn through_link(shards: &Shards, reader: Reader, room: RoomId, code: &str)
     if seen["room"] == room.to_string() { Ok(()) } else { Err(missing()) }
 }
 
-/// Whether `reader` may see a room; with a time, what was said in it then.
-async fn in_room(
-    shards: &Shards,
-    reader: Reader,
-    room: RoomId,
-    said: Option<Millis>,
-) -> Result<(), ApiError> {
-    let about = about(shards, reader, room).await.map_err(hidden)?;
-    let Some(said) = said else { return Ok(()) };
-    if about["role"].is_null() {
-        return Err(missing());
-    }
-    if about["visibility"] != "since_join" {
-        return Ok(());
-    }
-    // What was said before one came is a gap; the first that is told behind it is that one came. Times are of one form, so they compare as text.
-    let asked = json!({"op": "history", "room": room.to_string(), "at": said.0, "all": true, "limit": 2});
+/// Whether a message that `reader` is shown has a file. It is read as any member reads it: one that is deleted or removed says no files, and what
+/// was said before the reader joined, where that is hidden, is not told. A file of which nothing was noted yet is looked for where it was attached:
+/// its message comes at once behind, or it is found by the look for such files.
+async fn is_said(shards: &Shards, reader: Reader, media: &Media, attached: Millis) -> Result<(), ApiError> {
+    let room = media.room.to_string();
+    let asked = match media.seq {
+        Some(Seq(seq)) => {
+            json!({"op": "history", "room": room, "after": seq.saturating_sub(1), "all": true, "limit": 1})
+        }
+        None => json!({"op": "history", "room": room, "at": attached.0, "limit": SEARCHED}),
+    };
     let page = ask(shards, reader, asked).await.map_err(hidden)?;
     let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let Some(first) = events.first() else { return Ok(()) };
-    if first["ev"] != "gap" || first["reason"] != "not_visible" {
-        return Ok(());
-    }
-    let mut then = Vec::new();
-    write_time(&mut then, said);
-    let came = events.iter().find_map(|event| event["time"].as_str());
-    if came.is_some_and(|came| came.as_bytes() <= &then[..]) { Ok(()) } else { Err(missing()) }
+    let is_said = events.iter().any(|event| event["ev"] == "message" && says(event, media.id));
+    if is_said { Ok(()) } else { Err(missing()) }
 }
 
-/// Whether the message stands with which a file leaves. That is noted before a delete, and a process may end before the file is over; so what it is
-/// noted for is looked at. Of files that leave for their age it is the last message of those that go: once that is gone, theirs is.
-async fn stands(shards: &Shards, reader: Reader, room: RoomId, seq: Seq) -> Result<(), ApiError> {
-    let after = seq.0.saturating_sub(1);
-    let asked = json!({"op": "history", "room": room.to_string(), "after": after, "all": true, "limit": 1});
-    let page = ask(shards, reader, asked).await.map_err(hidden)?;
-    let there = page["events"].as_array().and_then(|events| events.first());
-    let stands = there.is_some_and(|event| event["ev"] != "gap" && event.get("deleted").is_none());
-    if stands { Ok(()) } else { Err(missing()) }
+/// Whether a message says a file.
+fn says(message: &Value, file: MediaId) -> bool {
+    let files = message["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    files.iter().any(|said| said["id"].as_str().and_then(MediaId::parse) == Some(file))
 }
 
 /// A refusal that tells nothing of what is there.

@@ -19,9 +19,6 @@ use crate::counts::{Direction, UploadOutcome};
 use crate::options::{PIECE_BYTES, RATE_GRACE};
 use crate::{Shared, missing, of_disk};
 
-/// When to come back while too many upload.
-const BUSY_RETRY_MILLIS: u32 = 2_000;
-
 /// An id whose bytes are coming.
 struct Uploading<'a> {
     shared: &'a Shared,
@@ -71,9 +68,7 @@ pub(crate) async fn take(
     let Some(_uploading) = Uploading::begin(shared, id) else {
         return Err(ApiError::because(ErrorCode::Conflict, "the bytes of this file are coming already"));
     };
-    let Ok(_place) = shared.uploads.try_acquire() else {
-        return Err(ApiError::after(ErrorCode::Busy, BUSY_RETRY_MILLIS));
-    };
+    let _place = shared.uploads.take(row.owner).map_err(|full| shared.full(Direction::In, full))?;
     let _open = shared.counts.opened(Direction::In);
     if let Err(error) = receive(shared, &row, bytes, body).await {
         shared.counts.upload(UploadOutcome::CutOff);
@@ -110,6 +105,7 @@ async fn receive(shared: &Shared, row: &Media, bytes: u64, body: Body) -> Result
         let took = started.elapsed();
         let least = options.rate_min.saturating_mul(took.as_secs());
         if took > until || (took > RATE_GRACE && came < least && !over) {
+            shared.counts.transfer_slow(Direction::In);
             return Err(ApiError::timeout());
         }
         if over || piece.len() >= PIECE_BYTES {

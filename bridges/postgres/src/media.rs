@@ -9,7 +9,7 @@ mod rows;
 
 pub use copy::MediaSnapshot;
 
-use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 use lynk_model::port::MediaStore;
@@ -60,6 +60,14 @@ impl MediaStore for PostgresMedia {
 
     async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
         self.database.noted(rows::release_room(&self.database, room, now).await)
+    }
+
+    async fn posted(&mut self, room: RoomId, key: Key, ids: &[MediaId], seq: Seq) -> Result<(), StoreError> {
+        self.database.noted(rows::posted(&self.database, (room, key), ids, seq).await)
+    }
+
+    async fn attached(&self, unknown: bool, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.database.noted(rows::attached(&self.database, unknown, after, limit).await)
     }
 
     async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {

@@ -118,6 +118,12 @@ pub const STEPS: &[Step] = &[
         oldest: 15,
         sql: include_str!("../steps/0016_media_leaves.sql"),
     },
+    Step {
+        version: 17,
+        name: "messages of files",
+        oldest: 16,
+        sql: include_str!("../steps/0017_media_seq.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -98,6 +98,7 @@ impl Needs {
             | StoreRequest::TakePicture { .. }
             | StoreRequest::KeepPicture { .. }
             | StoreRequest::Release { .. }
+            | StoreRequest::Posted { .. }
             | StoreRequest::Leave { .. }
             | StoreRequest::Passed { .. }
             | StoreRequest::EndFiles { .. } => (false, false),

@@ -74,6 +74,19 @@ const LOOK_OUTCOMES: Label = Label {
 /// Which way bytes of files go.
 const DIRECTIONS: Label = Label { name: "direction", values: &["in", "out"] };
 
+/// Why a transfer of a file gets no place, or loses it.
+const TRANSFER_REFUSALS: Label = Label {
+    name: "reason",
+    values: &[
+        "uploads",
+        "uploads_of_account",
+        "upload_slow",
+        "downloads",
+        "downloads_of_account",
+        "download_slow",
+    ],
+};
+
 /// What is done with files that nobody needs.
 const SWEPT: Label = Label { name: "step", values: &["doomed", "emptied", "forgotten", "lost"] };
 
@@ -480,6 +493,8 @@ catalogue! {
         "Uploads that were looked at: ready, or why they were refused; again: it could not be done and is tried again.";
     MediaBytes Counter "lynk_media_bytes_total" by DIRECTIONS: "Bytes of files that came and went over HTTP.";
     MediaOpen Gauge "lynk_media_transfers_open" by DIRECTIONS: "Files that are being received and sent.";
+    MediaTransfersRefused Counter "lynk_media_transfers_refused_total" by TRANSFER_REFUSALS:
+        "Transfers of files that got no place: uploads and downloads, of everybody or of one account; or that were ended for being too slow, or idle (a download).";
     MediaRefusedLinks Counter "lynk_media_links_refused_total": "Links to files that were changed, had ended, or whose holder may not use them any more.";
     MediaSwept Counter "lynk_media_swept_total" by SWEPT: "Files that nobody needs any more, by what was done: doomed, bytes removed, row forgotten; lost: bytes removed of which there was no row.";
     MediaDeferred Counter "lynk_media_ends_deferred_total": "Steps towards the end of files of removed messages and deleted rooms that the store of media did not take; they are tried again.";

@@ -10,7 +10,7 @@ mod copy;
 mod rows;
 mod schema;
 
-use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 use lynk_model::port::MediaStore;
@@ -71,6 +71,15 @@ impl MediaStore for MediaTable {
     async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
         let result = rows::release_room(&mut self.connection, room, now);
         self.noted(result)
+    }
+
+    async fn posted(&mut self, room: RoomId, key: Key, ids: &[MediaId], seq: Seq) -> Result<(), StoreError> {
+        let result = rows::posted(&mut self.connection, (room, key), ids, seq);
+        self.noted(result)
+    }
+
+    async fn attached(&self, unknown: bool, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.noted(rows::attached(&self.connection, unknown, after, limit))
     }
 
     async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {

@@ -175,6 +175,7 @@ fn tables_are_copied_as_they_are_at_one_moment_while_others_write() {
         attached: None,
         emptied: false,
         leaves: None,
+        seq: None,
     };
     ready(media.fill(&[MediaRow(file(1)), MediaRow(file(2))])).expect("fills");
     let mut media_before = MediaSnapshot::open(data).expect("opens");

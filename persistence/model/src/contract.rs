@@ -77,9 +77,9 @@ pub use rooms::{
 };
 
 pub use media::{
-    a_file_goes_forward_only, a_file_is_attached_once, a_picture_takes_the_place_of_another,
-    a_quota_holds_before_anything_is_stored, filled_media_equal_their_source,
-    filled_media_follow_their_source, what_nobody_needs_is_doomed,
+    a_file_goes_forward_only, a_file_is_attached_once, a_file_knows_its_message,
+    a_picture_takes_the_place_of_another, a_quota_holds_before_anything_is_stored,
+    filled_media_equal_their_source, filled_media_follow_their_source, what_nobody_needs_is_doomed,
 };
 pub use notify::{
     a_batch_is_taken_once, a_token_belongs_to_one_session, a_window_has_one_push, attempts_end_once,
@@ -256,6 +256,7 @@ pub fn media_store<S: MediaStore>(mut open: impl FnMut() -> S) {
     a_file_goes_forward_only(&mut open());
     a_file_is_attached_once(&mut open());
     what_nobody_needs_is_doomed(&mut open());
+    a_file_knows_its_message(&mut open());
     a_picture_takes_the_place_of_another(&mut open());
 }
 

@@ -3,6 +3,7 @@
 //! Thread: a bridge, or the simulator's. Holds no state. Records are read before the store, see
 //! [`Overlay`]. What can fail: whatever the ports report; the reply then is [`StoreReply::Failed`].
 
+mod attached;
 mod old;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,6 +142,10 @@ where
         }
         StoreRequest::Release { room, files: ids } => {
             files.release(*room, ids).await?;
+            StoreReply::Released
+        }
+        StoreRequest::Posted { room, key, files: ids, seq } => {
+            files.posted(*room, *key, ids, *seq).await?;
             StoreReply::Released
         }
         StoreRequest::Leave { room, files: ids, to } => {

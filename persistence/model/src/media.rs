@@ -170,6 +170,8 @@ pub struct Media {
     pub attached: Option<Attached>,
     /// Its message is at or below this seq of its room, where all are about to be removed: noted before they are.
     pub leaves: Option<Seq>,
+    /// Seq of its message. Noted when that is in the room's log to stay, so `None` does not say that there is none.
+    pub seq: Option<Seq>,
     /// Whether its bytes are gone: the row stays until its day of uploads is over.
     pub emptied: bool,
 }

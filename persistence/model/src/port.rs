@@ -21,7 +21,7 @@ pub use ephemeral::{
 pub use erasures::ErasureStore;
 pub use events::EventSink;
 pub use factors::FactorStore;
-pub use files::{Files, FilesAnswer, NoFiles};
+pub use files::{AttachedFile, Files, FilesAnswer, NoFiles};
 pub use media::MediaStore;
 pub use notify::{Audience, Delivered, NotifyStore, PushNote, PushSender};
 

@@ -111,7 +111,8 @@ pub enum StoreRequest {
         undrained: Vec<RecordAt>,
     },
     /// Rooms of a shard whose first messages are older than messages are kept. Files of those messages are noted to leave with them, and
-    /// those of messages that are removed already, and of rooms that are deleted, are over.
+    /// those of messages that are removed already, and of rooms that are deleted, are over. With the first page, some files of messages are
+    /// looked at: those whose message is deleted or never came are over.
     FindOld {
         /// Rooms after this one; nil for the start.
         after: RoomId,
@@ -121,6 +122,8 @@ pub enum StoreRequest {
         now: Millis,
         /// For how long messages are kept, in milliseconds; 0 for ever. A room may keep them for a shorter time.
         life: u64,
+        /// For how long a message may be sent after its key says that it was made, in milliseconds.
+        key_life: u64,
         /// The shard.
         shard: ShardId,
         /// How many there are.
@@ -221,6 +224,17 @@ pub enum StoreRequest {
         room: RoomId,
         /// Which.
         files: Vec<MediaId>,
+    },
+    /// A message with files is in the log: note where.
+    Posted {
+        /// The room.
+        room: RoomId,
+        /// The message's key.
+        key: Key,
+        /// Its files.
+        files: Vec<MediaId>,
+        /// The message.
+        seq: Seq,
     },
     /// A message is about to be deleted: note that its files leave with it.
     Leave {
@@ -507,7 +521,7 @@ pub enum StoreReply {
     Cleared(bool),
     /// To `Attach`, and to `TakePicture`, which describes none: what they are, in the order asked for, or why they cannot be.
     Attached(Result<Vec<Attachment>, AttachRefusal>),
-    /// To `KeepPicture`, `Release`, `Leave`, `Passed` and `EndFiles`.
+    /// To `KeepPicture`, `Release`, `Posted`, `Leave`, `Passed` and `EndFiles`.
     Released,
     /// To `Note`.
     Noted,

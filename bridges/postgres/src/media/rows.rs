@@ -17,7 +17,7 @@ use crate::locks::{Locks, Of, TAKE};
 
 pub(super) const MEDIA: &str =
     "id, owner, room, purpose, name, kind, bytes, width, height, thumbnails, state, created, changed,
-    attached_key, attached_at, emptied, leaves";
+    attached_key, attached_at, emptied, leaves, seq";
 
 const BATCH: i64 = MEDIA_BATCH_MAX as i64;
 
@@ -44,6 +44,7 @@ pub(super) fn media(row: &Row) -> Result<Media, Fault> {
         changed: Millis(number(row, 12)?),
         attached,
         leaves: get::<Option<i64>>(row, 16)?.map(|to| Seq(to.cast_unsigned())),
+        seq: get::<Option<i64>>(row, 17)?.map(|seq| Seq(seq.cast_unsigned())),
         emptied: get(row, 15)?,
     })
 }
@@ -59,12 +60,12 @@ async fn all(session: &Session, sql: &str, params: Params<'_>) -> Result<Vec<Med
 pub(super) async fn put(session: &Session, media: &Media) -> Result<(), Fault> {
     let sql = format!(
         "INSERT INTO media.media ({MEDIA})
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, room = excluded.room, purpose = excluded.purpose,
             name = excluded.name, kind = excluded.kind, bytes = excluded.bytes, width = excluded.width, height = excluded.height,
             thumbnails = excluded.thumbnails, state = excluded.state, created = excluded.created, changed = excluded.changed,
             attached_key = excluded.attached_key, attached_at = excluded.attached_at, emptied = excluded.emptied,
-            leaves = excluded.leaves"
+            leaves = excluded.leaves, seq = excluded.seq"
     );
     let facts = &media.facts;
     session
@@ -88,6 +89,7 @@ pub(super) async fn put(session: &Session, media: &Media) -> Result<(), Fault> {
                 &media.attached.map(|attached| bits(attached.at.0)),
                 &media.emptied,
                 &media.leaves.map(|to| bits(to.0)),
+                &media.seq.map(|seq| bits(seq.0)),
             ],
         )
         .await?;
@@ -219,6 +221,34 @@ pub(super) async fn release_room(database: &Database, room: RoomId, now: Millis)
         return Ok(0);
     }
     change(database, &doom("room = $3"), &[&bits(now.0), &BATCH, &uuid(room.0)]).await
+}
+
+pub(super) async fn posted(
+    database: &Database,
+    (room, key): (RoomId, Key),
+    ids: &[MediaId],
+    seq: Seq,
+) -> Result<(), Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| uuid(id.0)).collect();
+    let sql = "UPDATE media.media SET seq = $4 WHERE id IN (
+        SELECT id FROM media.media WHERE id = ANY ($1) AND room = $2 AND attached_key = $3 AND state < 4 AND purpose = 1
+            ORDER BY id FOR UPDATE)";
+    change(database, sql, &[&ids, &uuid(room.0), &uuid(key.0), &bits(seq.0)]).await.map(drop)
+}
+
+pub(super) async fn attached(
+    database: &Database,
+    unknown: bool,
+    after: MediaId,
+    limit: u32,
+) -> Result<Vec<Media>, Fault> {
+    let unknown = if unknown { "AND seq IS NULL" } else { "" };
+    let sql = format!(
+        "SELECT {MEDIA} FROM media.media WHERE state < 4 AND purpose = 1 AND attached_at IS NOT NULL {unknown} AND id > $1
+            ORDER BY id LIMIT $2"
+    );
+    let of = (uuid(after.0), i64::from(limit));
+    database.read(async |session| all(session, &sql, &[&of.0, &of.1]).await).await
 }
 
 pub(super) async fn has_files(database: &Database, room: RoomId) -> Result<bool, Fault> {

@@ -5,13 +5,13 @@
 //! meanwhile the connection's next commands to the room wait, as they do while a key is looked up. The answer is kept with the key, so a retry
 //! gets the same files. Limits: one question for each connection and room, `store_requests_in_flight_max` in all; [`RELEASES_MAX`] files
 //! wait to be given back. What can fail: the store, which the sender is told; files that cannot be given back are tried again. When the process
-//! ends, those of removed messages are found by the next look for old ones; those of deleted messages that wait lie in the store until their
-//! room or owner goes or their age removes them. Nobody reads them where it could be noted, before the message was deleted, that they leave with it.
+//! ends, those of removed messages are found by the next look for old ones, those of deleted messages and of messages that never came by later looks
+//! at files. Nobody reads them meanwhile: who reads is shown the message.
 
 use std::collections::VecDeque;
 
 use lynk_domain::{Key, Lsn, MediaId, Nanos, RoomId, Seq};
-use lynk_model::{AttachRefusal, StoreReply, StoreRequest};
+use lynk_model::{AttachRefusal, Parts, StoreReply, StoreRequest};
 use lynk_protocol::{ErrorCode, Reject};
 
 use super::books::{Ask, Books, Found, Held, Pending, Timer, store_reject};
@@ -128,6 +128,23 @@ impl Books {
             _ => ErrorCode::Internal.into(),
         };
         self.refuse_held(cx, room, &held, reject);
+    }
+
+    /// Tells the store where a message with files is, once its record is committed: by that it is known who may read them, and whether it
+    /// stands. What is not told, because the store is asked for too much or the process ends, is found by a later look at files.
+    pub(super) fn tell_posted(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        key: Key,
+        (seq, lsn): (Seq, Lsn),
+        parts: &Parts,
+    ) {
+        if self.may_ask(cx) {
+            room.requests += 1;
+            let request = StoreRequest::Posted { room: room.id, key, files: parts.media().collect(), seq };
+            self.ask_after(cx, lsn, room.id, request, Pending::Posted);
+        }
     }
 
     /// Notes that the files of the message at `target` leave with it, before it is deleted: what waits to be given back is in memory, and would

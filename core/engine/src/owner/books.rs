@@ -106,6 +106,7 @@ pub(super) enum Pending {
     Files(Box<AttachWait>),
     Leave(Box<LeaveWait>),
     Release,
+    Posted,
     Page(Box<PageWait>),
     Time(Box<TimeWait>),
     Count { user: UserId, after: Seq },
@@ -302,7 +303,8 @@ impl Books {
     ) {
         room.requests -= 1;
         match why {
-            Pending::Load | Pending::Old | Pending::Release => {}
+            // Where a message with files is that the store did not note is found by a later look.
+            Pending::Load | Pending::Old | Pending::Release | Pending::Posted => {}
             Pending::Key(held) => self.key_found(cx, room, &held, reply),
             Pending::Target(wait) => self.target_found(cx, room, *wait, reply),
             Pending::Files(wait) => self.attached(cx, room, *wait, reply),

@@ -74,6 +74,7 @@ impl Owner {
             limit: ROOMS_MAX,
             now: cx.now.wall,
             life: config.limits.retention_millis,
+            key_life: config.limits.key_age_max_millis + config.limits.key_ahead_max_millis,
             shard: config.shard,
             shards: config.shard_count,
         };

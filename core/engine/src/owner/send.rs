@@ -184,6 +184,9 @@ impl Books {
         }
         let used = Used { seq, n, id, hash: Some(hash), wall, at: Some(event.at) };
         self.keys.insert(Self::scope(room, user, key), used, wall, &self.drains);
+        if !parts.attachments.is_empty() {
+            self.tell_posted(cx, room, key, (seq, event.at.lsn), parts);
+        }
 
         let pool = &mut cx.shared.pool;
         let frame = pool.lend(|out| {

@@ -7,6 +7,7 @@ mod chaos;
 mod clear;
 mod durable;
 mod erasing;
+mod files;
 mod links;
 mod mentions;
 mod metadata;
@@ -223,6 +224,7 @@ impl World {
                 | StoreRequest::TakePicture { .. }
                 | StoreRequest::KeepPicture { .. }
                 | StoreRequest::Release { .. }
+                | StoreRequest::Posted { .. }
                 | StoreRequest::Leave { .. }
                 | StoreRequest::Passed { .. }
                 | StoreRequest::EndFiles { .. }

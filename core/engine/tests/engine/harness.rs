@@ -283,6 +283,7 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
         StoreRequest::Relations { others, .. } => StoreReply::Relations(others.clone()),
         StoreRequest::KeepPicture { .. }
         | StoreRequest::Release { .. }
+        | StoreRequest::Posted { .. }
         | StoreRequest::Leave { .. }
         | StoreRequest::Passed { .. }
         | StoreRequest::EndFiles { .. } => StoreReply::Released,

@@ -412,6 +412,16 @@ const SECTIONS: &[Key] = &[
         "Downloads at a time, of everybody; the next is answered `busy`. Each takes 256 KiB.",
     ),
     key(
+        "media.uploads_per_account_max",
+        Field::U32(|c| &mut c.media.uploads_per_account_max, Unit::Count, 1, 10_000),
+        "Uploads at a time of one account; its next is answered `busy`.",
+    ),
+    key(
+        "media.downloads_per_account_max",
+        Field::U32(|c| &mut c.media.downloads_per_account_max, Unit::Count, 1, 100_000),
+        "Downloads at a time of one account; its next is answered `busy`.",
+    ),
+    key(
         "media.idle_timeout",
         Field::U64(|c| &mut c.media.idle_millis, Unit::Millis, 100, 600_000),
         "Time in which the next bytes of an upload must come, or those of a download be taken.",
@@ -419,7 +429,7 @@ const SECTIONS: &[Key] = &[
     key(
         "media.rate_min",
         Field::U64(|c| &mut c.media.rate_min, Unit::Bytes, 0, GIB),
-        "Bytes a second that an upload must have on average after its first half minute.",
+        "Bytes a second that an upload or a download must have on average after its first half minute; 0 for no least rate.",
     ),
     key(
         "media.unfinished_after",

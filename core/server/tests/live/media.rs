@@ -3,6 +3,7 @@
 mod avatars;
 mod ends;
 mod rules;
+mod shares;
 
 use std::io::Write as _;
 use std::path::Path;

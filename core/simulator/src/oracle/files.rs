@@ -85,6 +85,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// The store is told where the message of files is.
+    ///
+    /// # Errors
+    /// When it does not carry them, or could still be lost.
+    pub(crate) fn posted(&self, room: RoomId, files: &[MediaId], seq: Seq) -> Check {
+        let truth = self.rooms.get(&room).ok_or("a message of nothing")?;
+        let stays = truth.events.get(&seq.0).is_some_and(|entry| entry.committed.is_some());
+        match files.iter().find(|file| !stays || !truth.has_file(seq.0, **file)) {
+            Some(file) => Err(format!("{room}: {file} is said to be in message {}, which is not so", seq.0)),
+            None => Ok(()),
+        }
+    }
+
     /// Files that leave with messages up to here are given back.
     ///
     /// # Errors

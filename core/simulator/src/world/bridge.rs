@@ -53,6 +53,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::TakePicture { .. } => "take_picture",
         StoreRequest::KeepPicture { .. } => "keep_picture",
         StoreRequest::Release { .. } => "release",
+        StoreRequest::Posted { .. } => "posted",
         StoreRequest::Leave { .. } => "leave",
         StoreRequest::Passed { .. } => "passed",
         StoreRequest::EndFiles { .. } => "end_files",
@@ -173,6 +174,7 @@ impl World {
         }
         match request {
             StoreRequest::Passed { room, floor } => self.ledger.passed(*room, *floor)?,
+            StoreRequest::Posted { room, files, seq, .. } => self.ledger.posted(*room, files, *seq)?,
             StoreRequest::EndFiles { room } => self.ledger.ended(*room)?,
             _ => {}
         }
@@ -298,6 +300,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::EndFiles { .. }
             | StoreRequest::TakePicture { .. }
             | StoreRequest::KeepPicture { .. }
+            | StoreRequest::Posted { .. }
             | StoreRequest::Leave { .. }
             | StoreRequest::FindOld { .. }
     )

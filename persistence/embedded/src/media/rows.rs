@@ -12,7 +12,7 @@ use crate::sqlite::{bits, commit, number, unreadable};
 
 pub(super) const MEDIA: &str =
     "id, owner, room, purpose, name, kind, bytes, width, height, thumbnails, state, created, changed,
-    attached_key, attached_at, emptied, leaves";
+    attached_key, attached_at, emptied, leaves, seq";
 
 pub(super) fn media(row: &Row<'_>) -> rusqlite::Result<Media> {
     let purpose = Purpose::from_u8(row.get(3)?).ok_or_else(|| unreadable(3, "an unknown purpose"))?;
@@ -39,6 +39,7 @@ pub(super) fn media(row: &Row<'_>) -> rusqlite::Result<Media> {
         changed: Millis(number(row, 12)?),
         attached,
         leaves: row.get::<_, Option<i64>>(16)?.map(|to| Seq(to.cast_unsigned())),
+        seq: row.get::<_, Option<i64>>(17)?.map(|seq| Seq(seq.cast_unsigned())),
         emptied: row.get(15)?,
     })
 }
@@ -61,7 +62,7 @@ fn all(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Me
 pub(super) fn put(tx: &Connection, media: &Media) -> Result<(), Fault> {
     let sql = format!(
         "INSERT OR REPLACE INTO media ({MEDIA})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
     );
     execute(
         tx,
@@ -84,6 +85,7 @@ pub(super) fn put(tx: &Connection, media: &Media) -> Result<(), Fault> {
             media.attached.map(|attached| bits(attached.at.0)),
             media.emptied,
             media.leaves.map(|to| bits(to.0)),
+            media.seq.map(|seq| bits(seq.0)),
         ],
     )?;
     Ok(())
@@ -198,6 +200,35 @@ pub(super) fn release_room(connection: &mut Connection, room: RoomId, now: Milli
     let doomed = doom(&tx, "room = ?3", now, &room.0)?;
     commit(tx)?;
     Ok(doomed)
+}
+
+pub(super) fn posted(
+    connection: &mut Connection,
+    (room, key): (RoomId, Key),
+    ids: &[MediaId],
+    seq: Seq,
+) -> Result<(), Fault> {
+    let tx = transaction(connection)?;
+    for id in ids {
+        let sql = "UPDATE media SET seq = ?4
+            WHERE id = ?1 AND room = ?2 AND attached_key = ?3 AND state < 4 AND purpose = 1";
+        execute(&tx, sql, params![id.0, room.0, key.0, bits(seq.0)])?;
+    }
+    commit(tx)
+}
+
+pub(super) fn attached(
+    connection: &Connection,
+    unknown: bool,
+    after: MediaId,
+    limit: u32,
+) -> Result<Vec<Media>, Fault> {
+    let unknown = if unknown { "AND seq IS NULL" } else { "" };
+    let sql = format!(
+        "SELECT {MEDIA} FROM media WHERE state < 4 AND purpose = 1 AND attached_at IS NOT NULL {unknown} AND id > ?1
+            ORDER BY id LIMIT ?2"
+    );
+    all(connection, &sql, params![after.0, limit])
 }
 
 pub(super) fn has_files(connection: &Connection, room: RoomId) -> Result<bool, Fault> {

@@ -38,4 +38,9 @@ CREATE INDEX media_emptied ON media (created) WHERE emptied = 1;
 ALTER TABLE media ADD COLUMN leaves INTEGER;
 CREATE INDEX media_leaving ON media (room, leaves) WHERE state < 4 AND leaves IS NOT NULL;
 ",
+    r"
+-- Seq of its message.
+ALTER TABLE media ADD COLUMN seq INTEGER;
+CREATE INDEX media_unposted ON media (id) WHERE state < 4 AND purpose = 1 AND attached_at IS NOT NULL AND seq IS NULL;
+",
 ];

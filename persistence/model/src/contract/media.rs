@@ -36,6 +36,7 @@ fn file(n: u8, bytes: u64, created: u64) -> Media {
         changed: Millis(created),
         attached: None,
         leaves: None,
+        seq: None,
         emptied: false,
     }
 }
@@ -226,6 +227,40 @@ pub fn what_nobody_needs_is_doomed<S: MediaStore>(store: &mut S) {
     assert_eq!((get(store, 1), get(store, 2)), (None, None));
 }
 
+/// Where the message of files is can be noted, by its key alone; files of messages are told page by page until they are over.
+pub fn a_file_knows_its_message<S: MediaStore>(store: &mut S) {
+    (1..=4).for_each(|n| stored(store, &file(n, 10, 100), 110));
+    stored(store, &Media { purpose: Purpose::RoomAvatar, ..file(5, 10, 100) }, 110);
+    for (ids, key) in [(&[1, 2][..], 1), (&[3], 2)] {
+        let done = ready(store.attach(&attach(ids, 1, ROOM, key, 120))).expect("answers");
+        assert!(matches!(done, AttachOutcome::Done(_)));
+    }
+    let picture = Attach { purpose: Purpose::RoomAvatar, ..attach(&[5], 1, ROOM, 1, 120) };
+    assert!(matches!(ready(store.attach(&picture)), Ok(AttachOutcome::Done(_))));
+    let told = |store: &S, unknown: bool, after: u8, limit: u32| {
+        let after = if after == 0 { MediaId::NIL } else { id(after) };
+        let page = ready(store.attached(unknown, after, limit)).expect("readable");
+        page.iter().map(|media| (media.id.0[0], media.seq.map(|seq| seq.0))).collect::<Vec<_>>()
+    };
+    assert_eq!(told(store, true, 0, 10), [(1, None), (2, None), (3, None)], "not what is in no message");
+    assert_eq!(told(store, true, 1, 1), [(2, None)]);
+    let high = Seq(1 << 40);
+    for (room, key, ids) in [(RoomId([0x71; 16]), 1, &[1][..]), (ROOM, 2, &[1, 2]), (ROOM, 1, &[3, 4, 5, 9])]
+    {
+        let ids: Vec<_> = ids.iter().map(|n| id(*n)).collect();
+        ready(store.posted(room, Key([key; 16]), &ids, Seq(7))).expect("answers");
+    }
+    assert_eq!(told(store, false, 0, 10), [(1, None), (2, None), (3, None)], "by the key of its own room");
+    assert_eq!(get(store, 5).and_then(|media| media.seq), None, "a picture is in no message");
+    ready(store.posted(ROOM, Key([1; 16]), &[id(1), id(2)], high)).expect("notes");
+    assert_eq!(told(store, true, 0, 10), [(3, None)]);
+    assert_eq!(told(store, false, 0, 10), [(1, Some(high.0)), (2, Some(high.0)), (3, None)]);
+    ready(store.release(&[id(1), id(3)], Millis(200))).expect("releases");
+    assert_eq!((told(store, true, 0, 10), told(store, false, 0, 10)), (vec![], vec![(2, Some(high.0))]));
+    ready(store.posted(ROOM, Key([2; 16]), &[id(3)], high)).expect("answers");
+    assert_eq!(get(store, 3).and_then(|media| media.seq), None, "it is over");
+}
+
 /// A room and an account have one picture each: those that they had are doomed, what was only uploaded is not, and a picture of a room
 /// outlives the account that uploaded it.
 pub fn a_picture_takes_the_place_of_another<S: MediaStore>(store: &mut S) {
@@ -279,6 +314,7 @@ fn some_of_everything<S: MediaStore>(store: &mut S) {
     a_file_is_attached_once(store);
     stored(store, &Media { room: RoomId::NIL, purpose: Purpose::Avatar, ..file(0x20, 10, 100) }, 110);
     ready(store.leave(ROOM, &[id(2)], Seq(1 << 40))).expect("notes");
+    ready(store.posted(ROOM, Key([1; 16]), &[id(2)], Seq(1 << 39))).expect("notes");
     ready(store.emptied(&[id(1)])).expect("empties");
 }
 

@@ -47,6 +47,10 @@ impl DumpRow for MediaRow {
         if let Some(to) = media.leaves {
             out.extend_from_slice(&to.0.to_le_bytes());
         }
+        if let Some(seq) = media.seq {
+            out.push(1);
+            out.extend_from_slice(&seq.0.to_le_bytes());
+        }
     }
 }
 

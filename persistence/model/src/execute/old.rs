@@ -11,6 +11,7 @@
 
 use lynk_domain::{Lsn, Millis, RoomId, Seq, shard_of_room};
 
+use super::attached::look_at_files;
 use super::{find_time, first_message};
 use crate::port::{Files, MessageStore, RecordSource, RoomStore};
 use crate::{OwnedRecord, PageQuery, SourceId, StoreError, StoreReply, StoreRequest, StoredBody};
@@ -29,12 +30,13 @@ pub(super) async fn find_old<M: MessageStore, R: RoomStore>(
     rooms: &R,
     files: &dyn Files,
 ) -> Result<StoreReply, StoreError> {
-    let StoreRequest::FindOld { after, limit, now, life, shard, shards } = *request else {
+    let StoreRequest::FindOld { after, limit, now, life, key_life, shard, shards } = *request else {
         return Err(StoreError::Corrupt);
     };
     let own = |room: RoomId| shard_of_room(room, shards) == shard;
     if after.is_nil() {
         end_deleted(rooms, files, own).await?;
+        look_at_files(messages, files, now, key_life).await?;
     }
     let page = rooms.retained(life > 0, after, limit).await?;
     let next = page.last().map(|(room, _)| *room).filter(|_| page.len() >= limit as usize);
@@ -143,7 +145,7 @@ async fn last_before<M: MessageStore>(
 }
 
 /// No journals: what is old has long been drained.
-struct Unread;
+pub(super) struct Unread;
 
 impl RecordSource for Unread {
     fn read(&mut self, _: SourceId, _: Lsn) -> Result<Option<OwnedRecord>, StoreError> {

@@ -1,12 +1,13 @@
 //! Files in memory, for tests and the simulator: uploads that somebody put there.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lynk_domain::{Key, MediaId, RoomId, Seq, UserId};
 
-use crate::port::{Files, FilesAnswer};
+use crate::port::{AttachedFile, Files, FilesAnswer};
 use crate::{AttachRefusal, Attachment, StoreError};
 
 /// Uploads, by id.
@@ -15,6 +16,8 @@ pub struct MemoryFiles {
     uploads: Mutex<BTreeMap<MediaId, Upload>>,
     pictures: Mutex<BTreeMap<MediaId, Picture>>,
     away: AtomicBool,
+    /// Where [`Files::attached`] goes on.
+    next: Mutex<MediaId>,
 }
 
 #[derive(Debug)]
@@ -27,6 +30,8 @@ struct Upload {
     key: Option<Key>,
     /// That message and all before it are about to be removed.
     leaves: Option<Seq>,
+    /// Where that message is, if it was told.
+    seq: Option<Seq>,
 }
 
 /// An upload for the picture of a room.
@@ -51,7 +56,7 @@ impl MemoryFiles {
     /// An upload of `owner` for `room`, which is ready or not; replaces one of the same id that is in no message.
     pub fn put(&self, room: RoomId, owner: UserId, file: Attachment, ready: bool) {
         self.with(|uploads| {
-            uploads.insert(file.id, Upload { room, owner, file, ready, key: None, leaves: None })
+            uploads.insert(file.id, Upload { room, owner, file, ready, key: None, leaves: None, seq: None })
         });
     }
 
@@ -65,6 +70,12 @@ impl MemoryFiles {
     #[must_use]
     pub fn leaves(&self, file: MediaId) -> Option<Seq> {
         self.with(|uploads| uploads.get(&file).and_then(|upload| upload.leaves))
+    }
+
+    /// The message that has it, as far as it was told.
+    #[must_use]
+    pub fn seq(&self, file: MediaId) -> Option<Seq> {
+        self.with(|uploads| uploads.get(&file).and_then(|upload| upload.seq))
     }
 
     /// Lets what is asked of the ends of files fail, or no more.
@@ -120,6 +131,32 @@ impl Files for MemoryFiles {
         files: &'a [MediaId],
     ) -> FilesAnswer<'a, Result<Vec<Attachment>, AttachRefusal>> {
         Box::pin(std::future::ready(Ok(self.attach_now((room, owner, key), files))))
+    }
+
+    fn posted<'a>(&'a self, room: RoomId, key: Key, files: &'a [MediaId], seq: Seq) -> FilesAnswer<'a, ()> {
+        self.answer(|uploads| {
+            for file in files {
+                let upload = uploads.get_mut(file).filter(|upload| upload.room == room);
+                if let Some(upload) = upload.filter(|upload| upload.key == Some(key)) {
+                    upload.seq = Some(seq);
+                }
+            }
+        })
+    }
+
+    fn attached(&self, limit: u32) -> FilesAnswer<'_, Vec<AttachedFile>> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = *next;
+        let answer = self.with(|uploads| {
+            let rows = uploads.range((Excluded(after), Unbounded));
+            let of = |(id, upload): (&MediaId, &Upload)| {
+                let Upload { room, owner, seq, .. } = *upload;
+                upload.key.map(|key| AttachedFile { id: *id, room, owner, key, seq })
+            };
+            rows.filter_map(of).take(limit as usize).collect::<Vec<_>>()
+        });
+        *next = answer.last().map_or(MediaId::NIL, |last| last.id);
+        self.answer(move |_| answer)
     }
 
     fn take_picture(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
-use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 
 use crate::StoreError;
 use crate::dump::{DumpPage, MediaMark, MediaRow};
@@ -45,10 +45,14 @@ impl MemoryMedia {
     }
 }
 
+/// Whether it is attached for a message, and not over.
+fn is_of_message(media: &Media) -> bool {
+    media.purpose == Purpose::Attachment && media.attached.is_some() && !media.state.is_over()
+}
+
 /// Whether it is a file of a message of `room` that is not noted to leave.
 fn may_leave(media: &Media, room: RoomId) -> bool {
-    let of_message = media.purpose == Purpose::Attachment && media.attached.is_some();
-    media.room == room && of_message && media.leaves.is_none() && !media.state.is_over()
+    media.room == room && is_of_message(media) && media.leaves.is_none()
 }
 
 /// Whether it is an upload of the last day.
@@ -119,6 +123,22 @@ impl MediaStore for MemoryMedia {
 
     async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
         Ok(self.doom(now, |media| !room.is_nil() && media.room == room))
+    }
+
+    async fn posted(&mut self, room: RoomId, key: Key, ids: &[MediaId], seq: Seq) -> Result<(), StoreError> {
+        for id in ids {
+            let media = self.rows.get_mut(id).filter(|media| is_of_message(media) && media.room == room);
+            if let Some(media) = media.filter(|media| media.attached.is_some_and(|of| of.key == key)) {
+                media.seq = Some(seq);
+            }
+        }
+        Ok(())
+    }
+
+    async fn attached(&self, unknown: bool, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        let rows = self.rows.range((Excluded(after), Unbounded)).map(|(_, media)| media);
+        let wanted = rows.filter(|media| is_of_message(media) && !(unknown && media.seq.is_some()));
+        Ok(wanted.take(limit as usize).cloned().collect())
     }
 
     async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {

@@ -243,6 +243,13 @@ impl MessageStore for MemoryMessages {
     }
 }
 
+impl MemoryMessages {
+    /// Forgets all keys, as a store does when they are too old.
+    pub fn forget_keys(&mut self) {
+        self.rooms.values_mut().for_each(|log| log.keys.clear());
+    }
+}
+
 impl LastFault for MemoryMessages {}
 
 impl RoomLog {

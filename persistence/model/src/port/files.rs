@@ -10,6 +10,21 @@ use crate::{AttachRefusal, Attachment, StoreError};
 /// What [`Files`] answers later.
 pub type FilesAnswer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// A file that is attached for a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttachedFile {
+    /// Which.
+    pub id: MediaId,
+    /// In which room.
+    pub room: RoomId,
+    /// Whose it is, and who sends the message.
+    pub owner: UserId,
+    /// The message's key.
+    pub key: Key,
+    /// Seq of the message, if it is known: there may be none.
+    pub seq: Option<Seq>,
+}
+
 /// Files as messages carry them. Called on the thread that answers store requests, which must not be blocked: what blocks runs elsewhere and is
 /// waited for.
 pub trait Files: Send + Sync {
@@ -25,6 +40,20 @@ pub trait Files: Send + Sync {
         key: Key,
         files: &'a [MediaId],
     ) -> FilesAnswer<'a, Result<Vec<Attachment>, AttachRefusal>>;
+
+    /// The message with `key` has these files and is in the log at `seq`, to stay. What is not told is found by the look that
+    /// [`Self::attached`] is for.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`.
+    fn posted<'a>(&'a self, room: RoomId, key: Key, files: &'a [MediaId], seq: Seq) -> FilesAnswer<'a, ()>;
+
+    /// Files that were attached, some after the others: each call goes on where the last ended, first with those whose message is not known, and
+    /// begins anew at the end. At most twice `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    fn attached(&self, limit: u32) -> FilesAnswer<'_, Vec<AttachedFile>>;
 
     /// Makes `picture`, an upload of `owner` for the picture of `room` that is ready, one that the room has. Repeated it answers the same.
     ///
@@ -89,6 +118,14 @@ impl Files for NoFiles {
         _: &'a [MediaId],
     ) -> FilesAnswer<'a, Result<Vec<Attachment>, AttachRefusal>> {
         Box::pin(std::future::ready(Ok(Err(AttachRefusal::NotFound))))
+    }
+
+    fn posted<'a>(&'a self, _: RoomId, _: Key, _: &'a [MediaId], _: Seq) -> FilesAnswer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn attached(&self, _: u32) -> FilesAnswer<'_, Vec<AttachedFile>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     fn take_picture(&self, _: RoomId, _: UserId, _: MediaId) -> FilesAnswer<'_, Result<(), AttachRefusal>> {

@@ -1,6 +1,6 @@
 //! The port of media: rows of pictures and files. Their bytes are in a blob store.
 
-use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 
 use crate::StoreError;
 use crate::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
@@ -64,6 +64,19 @@ pub trait MediaStore {
     /// # Errors
     /// `Unavailable` or `Unknown`: repeat it.
     async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError>;
+
+    /// Notes the [seq](Media::seq) of the message that has files of a room, by its key.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Unknown`: repeat it.
+    async fn posted(&mut self, room: RoomId, key: Key, ids: &[MediaId], seq: Seq) -> Result<(), StoreError>;
+
+    /// Files that are attached for messages, after `after` (nil for the start), by id: all that are not over, or those whose message is not
+    /// known.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn attached(&self, unknown: bool, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError>;
 
     /// Whether messages of a room have files that are not noted to [leave](Media::leaves).
     ///

@@ -1,6 +1,6 @@
 //! The store of media, whose calls wait.
 
-use lynk_domain::{MediaId, Millis, RoomId, Seq, UserId};
+use lynk_domain::{Key, MediaId, Millis, RoomId, Seq, UserId};
 use lynk_model::StoreError;
 use lynk_model::media::{Attach, AttachOutcome, Begun, Media, PictureOf, Quota, Settled, Usage};
 use lynk_model::port::MediaStore;
@@ -37,6 +37,12 @@ impl MediaStore for Waiting<PostgresMedia> {
     }
     async fn release_room(&mut self, room: RoomId, now: Millis) -> Result<u32, StoreError> {
         self.runtime.block_on(self.store.release_room(room, now))
+    }
+    async fn posted(&mut self, room: RoomId, key: Key, ids: &[MediaId], seq: Seq) -> Result<(), StoreError> {
+        self.runtime.block_on(self.store.posted(room, key, ids, seq))
+    }
+    async fn attached(&self, unknown: bool, after: MediaId, limit: u32) -> Result<Vec<Media>, StoreError> {
+        self.wait(self.store.attached(unknown, after, limit))
     }
     async fn has_files(&self, room: RoomId) -> Result<bool, StoreError> {
         self.wait(self.store.has_files(room))

@@ -1,7 +1,11 @@
 //! What becomes of files when what holds them ends, and of links when their time is over.
 
 use lynk_blob::{Grant, Links};
-use lynk_domain::{MediaId, Millis, SessionId};
+use lynk_domain::{MediaId, Millis, Seq, SessionId};
+use lynk_embedded::MediaTable;
+use lynk_model::dump::MediaRow;
+use lynk_model::media::Media;
+use lynk_model::port::{Fill as _, MediaStore as _, ready};
 
 use super::*;
 use crate::support::wall_millis;
@@ -128,6 +132,86 @@ fn nobody_reads_the_file_of_a_deleted_message_also_when_the_process_ends_at_once
         let mut http = as_user(&server, who);
         http.bad("GET", &format!("/v1/media/{gone}/link"), Value::Null, 404, "attachment_not_found");
         assert_eq!(by_link(&server, "GET", &link(&mut http, &stays, 0), "", b"").body.len(), 100);
+    }
+    assert!(server.stop().success());
+}
+
+/// Changes what is known of a file of a server that does not run.
+fn change_row(data: &Path, media: &str, change: impl FnOnce(&mut Media)) {
+    let mut table = MediaTable::open(data).expect("opens");
+    let id = MediaId::parse(media).expect("an id");
+    let mut row = ready(table.media(&[id])).expect("readable").pop().expect("a row");
+    change(&mut row);
+    ready(table.fill(&[MediaRow(row)])).expect("fills");
+}
+
+#[test]
+fn files_of_deleted_messages_of_which_nothing_was_noted_are_read_by_nobody_and_end() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = serve(temp.path(), &[]);
+    let mut owner = Chatter::sign_in(&server);
+    let room = owner.create();
+    let reader = user();
+    Chatter::sign_in_as(&server, reader, json!([])).join(&room);
+    let mut http = as_user(&server, owner.user);
+    let stays = say_file(&server, &mut owner, &mut http, &room, 100).0;
+    let untold = say_file(&server, &mut owner, &mut http, &room, 50).0;
+    let gone = [200, 300].map(|bytes| say_file(&server, &mut owner, &mut http, &room, bytes));
+    for (_, seq) in &gone {
+        let delete = json!({"op": "delete", "room": room, "seq": seq, "key": key().to_string()});
+        assert_eq!(owner.ask(delete)["ev"], "ok");
+    }
+    server.kill();
+    // As it is when whoever keeps files was away all the time: of one not even the message is known.
+    let seqs = [Some(Seq(gone[0].1)), None];
+    for ((media, _), seq) in gone.iter().zip(seqs) {
+        change_row(temp.path(), media, |row| (row.leaves, row.seq) = (None, seq));
+    }
+    change_row(temp.path(), &untold, |row| row.seq = None);
+    let server = serve(temp.path(), &[]);
+    for who in [reader, owner.user] {
+        let mut http = as_user(&server, who);
+        for (media, _) in &gone {
+            http.bad("GET", &format!("/v1/media/{media}/link"), Value::Null, 404, "attachment_not_found");
+        }
+        assert_eq!(by_link(&server, "GET", &link(&mut http, &stays, 0), "", b"").body.len(), 100);
+        assert_eq!(by_link(&server, "GET", &link(&mut http, &untold, 0), "", b"").body.len(), 50);
+    }
+    server.kill();
+    let server = serve(temp.path(), &["--set", "limits.retention_sweep=1s"]);
+    wait_until("bytes of deleted messages stay", || bytes_below(&temp.path().join("blobs")) == 150);
+    let mut http = as_user(&server, reader);
+    for (media, bytes) in [(&stays, 100), (&untold, 50)] {
+        assert_eq!(by_link(&server, "GET", &link(&mut http, media, 0), "", b"").body.len(), bytes);
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
+fn who_joined_after_a_message_sees_no_file_of_it_whatever_clocks_said() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = serve(temp.path(), &[]);
+    let mut owner = Chatter::sign_in(&server);
+    let make = json!({"op": "create", "name": "since", "visibility": "since_join", "key": key().to_string()});
+    let room = text(&owner.ask(make), "room").to_owned();
+    let (early, late) = (user(), user());
+    Chatter::sign_in_as(&server, early, json!([])).join(&room);
+    let mut http = as_user(&server, owner.user);
+    let (before, seq) = say_file(&server, &mut owner, &mut http, &room, 100);
+    Chatter::sign_in_as(&server, late, json!([])).join(&room);
+    let (after, _) = say_file(&server, &mut owner, &mut http, &room, 200);
+    assert!(server.stop().success());
+    // A clock that was set back between the file and the joining.
+    change_row(temp.path(), &before, |row| {
+        row.attached.as_mut().expect("attached").at = Millis(wall_millis() + 60_000);
+        assert_eq!(row.seq, Some(Seq(seq)), "it is noted where the message is");
+    });
+    let server = serve(temp.path(), &[]);
+    let path = format!("/v1/media/{before}/link");
+    as_user(&server, late).bad("GET", &path, Value::Null, 404, "attachment_not_found");
+    for (who, media, bytes) in [(early, &before, 100), (late, &after, 200)] {
+        let url = link(&mut as_user(&server, who), media, 0);
+        assert_eq!(by_link(&server, "GET", &url, "", b"").body.len(), bytes);
     }
     assert!(server.stop().success());
 }
