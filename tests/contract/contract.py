@@ -161,6 +161,10 @@ def furnish(api, one, two, three):
     def join(who, where):
         api("join_room", 200, {"key": key()}, who["access_token"], {"room": where})
 
+    # Before they share rooms: one who begins a conversation is declined, the other accepted.
+    for who, name in ((two, "decline_conversation"), (three, "accept_conversation")):
+        begun = api("open_direct", 200, {"user": one["user"]["user"]}, who["access_token"])["room"]
+        api(name, 200, {"key": key()}, one["access_token"], {"room": begun})
     rooms = []
     world = {"rooms": {}, "users": [two["user"]["user"], three["user"]["user"]], "user_name": "contract.two", "room_name": "contract 0"}
     common = [room(one), room(one)]

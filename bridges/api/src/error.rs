@@ -215,6 +215,7 @@ pub fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::Muted
         | ErrorCode::Blocked
         | ErrorCode::NotAMember
+        | ErrorCode::RequestPending
         | ErrorCode::StepUpRequired
         | ErrorCode::AccountSuspended => StatusCode::FORBIDDEN,
         ErrorCode::RoomNotFound

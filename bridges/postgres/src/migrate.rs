@@ -124,6 +124,12 @@ pub const STEPS: &[Step] = &[
         oldest: 16,
         sql: include_str!("../steps/0017_media_seq.sql"),
     },
+    Step {
+        version: 18,
+        name: "message requests",
+        oldest: 17,
+        sql: include_str!("../steps/0018_message_requests.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -41,7 +41,7 @@ impl PostgresNotify {
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
-    pub async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<Seq>, StoreError> {
+    pub async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError> {
         self.database.noted(read::joined(&self.database, room, user).await)
     }
 

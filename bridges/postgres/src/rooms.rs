@@ -13,9 +13,11 @@ mod links;
 mod load;
 mod moderation;
 mod reports;
+mod strangers;
 
 pub use copy::RoomsSnapshot;
 pub(crate) use load::wish;
+pub(crate) use strangers::{OF_ROOM, request};
 
 use lynk_domain::{Key, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::port::{LastFault, RoomStore, StoreFault};
@@ -151,6 +153,10 @@ impl RoomStore for PostgresRooms {
 
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.database.noted(load::hidden(&self.database, users).await)
+    }
+
+    async fn awaits(&self, room: RoomId) -> Result<bool, StoreError> {
+        self.database.noted(strangers::awaits(&self.database, room).await)
     }
 
     async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {

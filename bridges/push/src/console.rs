@@ -36,7 +36,7 @@ impl ConsolePush {
             "push": push.id.to_string(), "user": push.user.to_string(), "session": note.device.session.to_string(),
             "platform": note.device.platform.word(), "room": push.room.to_string(), "seq": push.upto.0,
             "message": push.message.to_string(), "messages": push.messages, "mention": push.mention,
-            "unread": note.unread, "badge": note.badge, "trial": note.trial,
+            "unread": note.unread, "badge": note.badge, "request": note.request, "trial": note.trial,
         });
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if file.metadata()?.len() > FILE_BYTES_MAX {

@@ -1,14 +1,15 @@
 //! Why a message is pushed to somebody, or not: [`decide`], for a batch of one room's messages.
 //!
 //! Thread: any. Pure. Who has no device is not decided about: there is nothing to decide, and most people of most servers have none.
-//! Rules, in the order in which they are looked at: own messages; what is too old; a block between the two, whoever made it; a mute; mentions
+//! Rules, in the order in which they are looked at: own messages; what is too old; a block between the two, whoever made it; a request of a
+//! stranger, of which the first message alone is told; a mute; mentions
 //! only, by the user's wish or in a large room; a device that is connected. What is left is wanted.
 //!
 //! Limits: those of the batch. Nothing can fail.
 
 use std::collections::BTreeMap;
 
-use lynk_domain::{MessageId, Millis, RoomId, Seq, UserId};
+use lynk_domain::{MessageId, Millis, Ordinal, RoomId, Seq, UserId};
 use lynk_model::notify::{Decision, Reason, RoomAudience, Wanted};
 use lynk_model::{Mentions, RoomWish, Wish};
 
@@ -28,6 +29,8 @@ pub struct Rules {
 pub struct Message {
     /// Its place.
     pub seq: Seq,
+    /// Its number among the room's messages.
+    pub n: Ordinal,
     /// Its id.
     pub id: MessageId,
     /// Who wrote it.
@@ -88,7 +91,9 @@ pub fn decide(room: RoomId, messages: &[Message], facts: &Facts<'_>, rules: &Rul
         at.map_or(RoomWish::default(), |at| wishes[at].1)
     };
     for user in facts.audience.members.iter().copied().filter(|user| contains(facts.devices, *user)) {
-        let person = Person { user, wish: wish(user), active: contains(facts.active, user), is_large };
+        let asked = facts.audience.request.filter(|(asked, _)| *asked == user).map(|(_, before)| before);
+        let active = contains(facts.active, user);
+        let person = Person { user, wish: wish(user), active, is_large, asked };
         let mut wanted: Option<Wanted> = None;
         let mut run: Option<Decision> = None;
         for message in messages {
@@ -130,6 +135,8 @@ struct Person {
     wish: RoomWish,
     active: bool,
     is_large: bool,
+    /// Of a request to the user, how many messages there were before.
+    asked: Option<Ordinal>,
 }
 
 impl Person {
@@ -142,6 +149,8 @@ impl Person {
             Reason::Old
         } else if blocked.is_some_and(|blocked| contains(blocked, self.user)) {
             Reason::Blocked
+        } else if self.asked.is_some_and(|before| message.n.0 != before.0.saturating_add(1)) {
+            Reason::Request
         } else if now < self.wish.muted_until {
             Reason::Muted
         } else if self.wish.wish == Wish::Mentions && !mentioned {

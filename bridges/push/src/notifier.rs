@@ -366,21 +366,23 @@ impl<S: NotifyStore, A: Audience> Notifier<S, A> {
         Ok(unread)
     }
 
-    /// What a device is told: the badge is what the user has not read in the rooms that push.
+    /// What a device is told: the badge is what the user has not read in the rooms that push, without those that
+    /// wait to be accepted.
     async fn note(&mut self, push: Push, device: Device, seen: &mut Seen) -> Result<PushNote, StoreError> {
-        let unread = self.unread(push.user, push.room, seen).await?.unread;
+        let RoomUnread { unread, request, .. } = self.unread(push.user, push.room, seen).await?;
         let badge = match seen.badges.get(&push.user) {
             Some(badge) => *badge,
             None => {
                 let mut badge = 0_u64;
                 for room in self.store.rooms_of(push.user, BADGE_ROOMS_MAX).await? {
-                    badge = badge.saturating_add(self.unread(push.user, room, seen).await?.unread);
+                    let of = self.unread(push.user, room, seen).await?;
+                    badge = badge.saturating_add(if of.request { 0 } else { of.unread });
                 }
                 seen.badges.insert(push.user, badge);
                 badge
             }
         };
-        Ok(PushNote { push, device, badge, unread, trial: false })
+        Ok(PushNote { push, device, badge, unread, request, trial: false })
     }
 
     /// Carries a plan out, with everything that ended: returns what is to be sent, now.
@@ -470,7 +472,7 @@ fn claimed(wanted: &Wanted, device: &Device, id: PushId, now: Millis) -> Push {
 fn messages_of(events: &[Event]) -> BTreeMap<RoomId, Vec<Message>> {
     let mut by_room: BTreeMap<RoomId, Vec<Message>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.topic == Topic::MessageCreated) {
-        let (EventBody::Posted { id, mentions, .. }, Subject::Room(room)) = (&event.body, event.subject)
+        let (EventBody::Posted { id, n, mentions, .. }, Subject::Room(room)) = (&event.body, event.subject)
         else {
             continue;
         };
@@ -478,7 +480,7 @@ fn messages_of(events: &[Event]) -> BTreeMap<RoomId, Vec<Message>> {
         // A topic may repeat what it gave; the order of a room is that of its seqs.
         if of.last().map_or(Seq(0), |last| last.seq) < event.seq {
             let (seq, sender, at) = (event.seq, event.by, event.at);
-            of.push(Message { seq, id: *id, sender, at, mentions: mentions.clone() });
+            of.push(Message { seq, n: *n, id: *id, sender, at, mentions: mentions.clone() });
         }
     }
     by_room

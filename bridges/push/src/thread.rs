@@ -789,5 +789,5 @@ fn trial(device: Device, now: Millis) -> PushNote {
         next: Millis(0),
         told: false,
     };
-    PushNote { push, device, badge: 0, unread: 0, trial: true }
+    PushNote { push, device, badge: 0, unread: 0, request: false, trial: true }
 }

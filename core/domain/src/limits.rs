@@ -37,6 +37,8 @@ pub struct Limits {
     pub presence_watch_max: u32,
     /// Room size above which presence is a count and a sample.
     pub presence_room_members_max: u32,
+    /// 1:1s that an account begins with strangers in a day.
+    pub message_requests_per_day: u32,
     /// Connections of one account at a time.
     pub connections_per_account_max: u32,
     /// Connections of one network (IPv4 /24, IPv6 /48) at a time; 0 for no limit.
@@ -119,6 +121,7 @@ impl Default for Limits {
             room_members_max: 100_000,
             presence_watch_max: 500,
             presence_room_members_max: 500,
+            message_requests_per_day: 50,
             connections_per_account_max: 30,
             connections_per_ip_max: 2_000,
             connects_per_ip_per_second: 200,

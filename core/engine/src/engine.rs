@@ -160,6 +160,7 @@ fn take_mail(
         | Mail::Subscribed { .. }
         | Mail::Event { .. }
         | Mail::Skip { .. }
+        | Mail::Dismissed { .. }
         | Mail::Ephemeral { .. }
         | Mail::Admitted { .. }
         | Mail::Presence { .. }
@@ -198,6 +199,7 @@ fn take_refused(
         | Mail::Subscribed { .. }
         | Mail::Event { .. }
         | Mail::Skip { .. }
+        | Mail::Dismissed { .. }
         | Mail::Ephemeral { .. }
         | Mail::BlockChanged { .. }
         | Mail::Notice { .. }

@@ -337,6 +337,7 @@ impl Home {
             }
             Mail::Skip { room, epoch, to, removes, ends } => self.skip(cx, room, epoch, to, (removes, ends)),
             Mail::Ephemeral { room, frame, except } => self.ephemeral(cx, room, frame, except),
+            Mail::Dismissed { room, user } => self.dismissed(cx, room, user),
             Mail::Admitted { connection, admitted, share } => self.admitted(cx, connection, admitted, share),
             Mail::Revoked { to, session } => self.revoked(cx, to, session),
             Mail::Noticed { to, frame, rooms } => self.noticed(cx, to, frame, rooms),

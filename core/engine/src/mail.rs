@@ -188,6 +188,13 @@ pub enum Mail {
         /// The room was deleted: all subscriptions end here.
         ends: bool,
     },
+    /// The user's subscriptions to a 1:1 end at once and without an event: it declined it. Full: the owner repeats it while that holds.
+    Dismissed {
+        /// The room.
+        room: RoomId,
+        /// Whose.
+        user: UserId,
+    },
     /// Typing or a receipt: best effort. Full: shed and counted.
     Ephemeral {
         /// The room.

@@ -36,6 +36,7 @@ mod replicas;
 mod retention;
 mod room;
 mod send;
+mod strangers;
 mod subscribe;
 mod window;
 
@@ -182,7 +183,9 @@ impl Owner {
     /// Mail that the owner posted and that a full mailbox gave back.
     pub(crate) fn mail_refused(&mut self, cx: &mut Context<'_>, to: ShardId, mail: Mail) {
         let room = match &mail {
-            Mail::Event { room, .. } | Mail::Skip { room, .. } => self.rooms.get_mut(room),
+            Mail::Event { room, .. } | Mail::Skip { room, .. } | Mail::Dismissed { room, .. } => {
+                self.rooms.get_mut(room)
+            }
             _ => None,
         };
         let room = match room {

@@ -79,11 +79,13 @@ pub enum ErrorCode {
     AttachmentNotReady = 35,
     /// No such upload of this account, or one that another message has.
     AttachmentNotFound = 36,
+    /// The 1:1 waits for the other one, or for oneself, to accept it.
+    RequestPending = 37,
 }
 
 impl ErrorCode {
     /// Every code, in numeric order.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::UnknownOp,
         Self::InvalidField,
@@ -120,6 +122,7 @@ impl ErrorCode {
         Self::AccountSuspended,
         Self::AttachmentNotReady,
         Self::AttachmentNotFound,
+        Self::RequestPending,
     ];
 
     /// The code on the wire.
@@ -192,6 +195,11 @@ impl ErrorCode {
             Self::AttachmentNotFound => {
                 ("attachment_not_found", false, "you have no such upload, or it is in another message")
             }
+            Self::RequestPending => (
+                "request_pending",
+                false,
+                "the other has not accepted yet: three messages of text until then",
+            ),
         }
     }
 }

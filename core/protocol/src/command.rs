@@ -532,15 +532,26 @@ pub enum Command<'a> {
         /// In.
         accept: bool,
     },
+    /// Accepts a 1:1 that a stranger began, or does not.
+    AnswerConversation {
+        /// The room.
+        room: RoomId,
+        /// Idempotency key.
+        key: Key,
+        /// Accepts it.
+        accept: bool,
+    },
 }
 
 /// Every op name, for documentation, tests and fuzz dictionaries.
-pub const OPS: [&str; 55] = [
+pub const OPS: [&str; 57] = [
     "hello",
     "refresh",
     "ping",
     "create",
     "direct",
+    "accept_conversation",
+    "decline_conversation",
     "find",
     "join",
     "invite",
@@ -751,6 +762,7 @@ impl Command<'_> {
             | Self::WithdrawRequest { room, .. }
             | Self::Requests { room, .. }
             | Self::AnswerRequest { room, .. }
+            | Self::AnswerConversation { room, .. }
             | Self::ModerationLog { room, .. }
             | Self::Report { room, .. }
             | Self::Reports { room, .. }

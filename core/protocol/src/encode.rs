@@ -4,7 +4,7 @@
 use lynk_domain::{
     AckLevel, Epoch, MediaId, MessageId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
 };
-use lynk_model::{Attachment, MetaEvent, Parts, Reaction, StoredBody, StoredEvent};
+use lynk_model::{Attachment, MetaEvent, Parts, Reaction, RequestSide, StoredBody, StoredEvent};
 
 use crate::{Json, Reject};
 
@@ -60,6 +60,8 @@ pub struct Done {
     pub mentions: Option<u32>,
     /// Metadata version of the event; 0 for none.
     pub version: u64,
+    /// Of a 1:1 that is not accepted yet, the user's side of it.
+    pub request: Option<RequestSide>,
     /// The first attempt's result. Told to HTTP requests only, for their status.
     pub repeated: bool,
 }
@@ -93,6 +95,7 @@ pub fn encode_ok(out: &mut Vec<u8>, re: u64, ok: &Done) {
     if ok.version > 0 {
         json.key("version").number(ok.version);
     }
+    encode_side(&mut json, ok.request);
     if ok.repeated {
         json.key("repeated").bool(true);
     }
@@ -407,6 +410,8 @@ pub struct Added<'a> {
     pub role: Role,
     /// The other user of a 1:1.
     pub peer: Option<UserId>,
+    /// Of a 1:1 that is not accepted yet, the user's side of it.
+    pub request: Option<RequestSide>,
 }
 
 /// The user is in a room from now on, told to all its connections.
@@ -418,7 +423,22 @@ pub fn encode_added(out: &mut Vec<u8>, added: &Added<'_>) {
     if let Some(peer) = added.peer {
         json.key("peer").id(&peer.0);
     }
+    encode_side(&mut json, added.request);
     json.close(b'}');
+}
+
+/// The field `request` of a 1:1 that is not accepted yet; nothing for others.
+pub fn encode_side(json: &mut Json<'_>, side: Option<RequestSide>) {
+    if let Some(side) = side {
+        json.key("request").text(side.name());
+    }
+}
+
+/// `{"ev":"conversation_accepted","room":…,"user":…}`: a 1:1 that a stranger began is accepted.
+pub fn encode_conversation_accepted(out: &mut Vec<u8>, room: RoomId, user: UserId) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("conversation_accepted").key("room").id(&room.0);
+    json.key("user").id(&user.0).close(b'}');
 }
 
 /// The user is in a room no longer, told to all its connections.

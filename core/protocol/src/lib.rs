@@ -22,10 +22,11 @@ pub use command::{
     Command, Decoded, History, MAX_SAFE_INTEGER, MoreWanted, OPS, Proof, Resume, decode, refused_command,
 };
 pub use encode::{
-    Added, Done, OwnRead, Subscribed, encode_added, encode_avatar, encode_cleared, encode_error,
-    encode_event, encode_gap, encode_history_head, encode_message, encode_ok, encode_own_read, encode_parts,
-    encode_presence, encode_reactions, encode_receipt, encode_removed, encode_resync, encode_subscribed_head,
-    encode_tail, encode_typing, page_of, write_time,
+    Added, Done, OwnRead, Subscribed, encode_added, encode_avatar, encode_cleared,
+    encode_conversation_accepted, encode_error, encode_event, encode_gap, encode_history_head,
+    encode_message, encode_ok, encode_own_read, encode_parts, encode_presence, encode_reactions,
+    encode_receipt, encode_removed, encode_resync, encode_side, encode_subscribed_head, encode_tail,
+    encode_typing, page_of, write_time,
 };
 pub use frame::{FRAME_HEADROOM, Frame, FramePool};
 pub use json::Json;

@@ -8,6 +8,7 @@ mod erased;
 mod files;
 mod frames;
 mod shelf;
+mod strangers;
 mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use crate::wire::{Ev, SyncRoom};
 use files::Files;
 pub(crate) use frames::Asked;
 use shelf::Shelf;
+use strangers::Conversations;
 pub(crate) use truth::{Entry, Floor, Journal, RoomTruth, Said, Settings, Step};
 
 /// A broken promise, for people.
@@ -86,6 +88,7 @@ pub(crate) struct Ledger {
     /// What else the store of rooms has.
     shelf: Shelf,
     files: Files,
+    conversations: Conversations,
     /// Accounts that are erased: when all that they said was taken back, once it was.
     erased: BTreeMap<UserId, Option<Step>>,
 }
@@ -111,16 +114,21 @@ impl Ledger {
 
     /// The rooms that a user is in, as the relational store has them.
     pub(crate) fn rooms_of(&self, user: UserId) -> BTreeSet<RoomId> {
-        self.granted.iter().filter(|(_, member)| *member == user).map(|(room, _)| *room).collect()
+        let own = self.granted.iter().filter(|(_, member)| *member == user).map(|(room, _)| *room);
+        own.filter(|room| !self.keeps_out(*room, user)).collect()
     }
 
-    /// The relational store carried out a transaction for the first time.
+    /// The relational store carried out a transaction for the first time; `asked`: a 1:1 as a request.
     ///
     /// # Errors
     /// When it should not have been asked to.
-    pub(crate) fn transaction(&mut self, tx: &MetaTransaction) -> Check {
+    pub(crate) fn transaction(&mut self, tx: &MetaTransaction, asked: bool) -> Check {
         self.shelve(tx)?;
+        self.converse(tx, asked)?;
         match &tx.change {
+            MetaChange::Begin { user, .. } => {
+                self.granted.extend([(tx.room, tx.actor), (tx.room, *user)]);
+            }
             MetaChange::Create { members, .. } => {
                 self.granted.extend(members.iter().map(|(user, _)| (tx.room, *user)));
             }
@@ -143,12 +151,13 @@ impl Ledger {
             }
             _ => {}
         }
-        if let MetaChange::Create { row, members } = &tx.change {
-            let founders = members.iter().map(|(user, _)| *user).collect();
-            self.rooms
-                .entry(tx.room)
-                .or_insert_with(|| RoomTruth::new(tx.room, row.kind, Settings::of(row), founders));
-        }
+        let (row, founders) = match &tx.change {
+            MetaChange::Create { row, members } => (row, members.iter().map(|(user, _)| *user).collect()),
+            MetaChange::Begin { row, user, .. } => (row, vec![tx.actor, *user]),
+            _ => return Ok(()),
+        };
+        let truth = || RoomTruth::new(tx.room, row.kind, Settings::of(row), founders);
+        self.rooms.entry(tx.room).or_insert_with(truth);
         Ok(())
     }
 
@@ -214,7 +223,11 @@ impl Ledger {
         if head.kind == RecordKind::Delete && room.is_deleted() && !self.erased.contains_key(&head.sender) {
             return Err(format!("{}: a delete of {} after the room was deleted", head.room, head.sender));
         }
-        room.append(journal, lsn, record)
+        room.append(journal, lsn, record)?;
+        match self.rooms.get(&head.room).and_then(|room| room.events.get(&head.seq.0)) {
+            Some(entry) => self.may_say(head.room, head.sender, &entry.said),
+            None => Ok(()),
+        }
     }
 
     /// Somebody becomes a member: not by itself where that needs a link, and not while a ban is promised.
@@ -463,7 +476,7 @@ impl Ledger {
         let apart = |a, b| self.stored_blocks.contains(&(a, b));
         let shared = |room: &RoomTruth| {
             let opened = room.kind == RoomKind::Direct && room.founders.first() == Some(&watcher);
-            !opened && room.is_member(watcher) && room.is_member(user)
+            !opened && self.shows(room.room) && room.is_member(watcher) && room.is_member(user)
         };
         let gone = self.erased.contains_key(&user);
         !gone && !apart(watcher, user) && !apart(user, watcher) && self.rooms.values().any(shared)
@@ -478,6 +491,7 @@ impl Ledger {
         let Some(truth) = self.rooms.get(&room) else { return Err(format!("{room}: {ev:?} of nothing")) };
         let granted = self.granted.contains(&(room, user));
         let member = granted || truth.member_since(user, issued).is_some();
+        self.may_ask(user, room, issued)?;
         let open = ev == Ev::About && truth.was_public();
         if !member && !open {
             return Err(format!("{room}: {ev:?} for {user}, who is no member"));
@@ -506,7 +520,7 @@ impl Ledger {
     /// Whether a user's rooms by the logs are those that the store has.
     pub(crate) fn agrees(&self, user: UserId) -> bool {
         let logged = self.rooms.values().filter(|room| room.is_member(user)).map(|room| room.room);
-        logged.collect::<BTreeSet<_>>() == self.rooms_of(user)
+        logged.filter(|room| !self.keeps_out(*room, user)).collect::<BTreeSet<_>>() == self.rooms_of(user)
     }
 
     /// Nothing changes any more: the rooms of a user as `sync` lists them.
@@ -515,14 +529,15 @@ impl Ledger {
     /// When the list, or a room's numbers, are not those of the log.
     pub(crate) fn rooms_are(&self, user: UserId, told: &[SyncRoom]) -> Check {
         let listed: BTreeSet<RoomId> = told.iter().filter_map(|room| room.room).collect();
-        let expected: BTreeSet<RoomId> =
-            self.rooms.values().filter(|room| room.is_member(user)).map(|room| room.room).collect();
+        let own = self.rooms.values().filter(|room| room.is_member(user)).map(|room| room.room);
+        let expected: BTreeSet<RoomId> = own.filter(|room| !self.keeps_out(*room, user)).collect();
         if listed != expected {
             return Err(format!("{user}: sync lists {listed:?}, not {expected:?}"));
         }
         for room in told {
             let Some(truth) = room.room.and_then(|id| self.rooms.get(&id)) else { continue };
             self.cleared_row(user, room, truth)?;
+            self.side_stands(truth.room, user, room.request.as_deref())?;
             let (Some(top), Some(read), Some(unread)) = (room.top, room.read, room.unread) else { continue };
             if let Some(mentions) = room.mentions {
                 self.mentions_are(user, truth.room, (read, top), mentions, None)?;

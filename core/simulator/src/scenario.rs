@@ -136,6 +136,7 @@ fn calm() -> Vec<Scenario> {
                 (8, Act::Browse),
                 (1, Act::Create),
                 (2, Act::Direct),
+                (3, Act::Converse),
                 (40, Act::Unsubscribe),
                 (2, Act::Leave),
             ]);
@@ -441,7 +442,13 @@ fn people() -> Vec<Scenario> {
         },
         {
             let mut s = base("direct", "conversations of two, blocks and their lifting");
-            s.mix = s.mix.with(&[(12, Act::Direct), (6, Act::Block), (6, Act::Unblock), (10, Act::Typing)]);
+            s.mix = s.mix.with(&[
+                (12, Act::Direct),
+                (10, Act::Converse),
+                (6, Act::Block),
+                (6, Act::Unblock),
+                (10, Act::Typing),
+            ]);
             s.rooms = &[RoomPlan::LOCAL];
             s.faults.process.crashes = 1;
             s.shards = &[2, 3];
@@ -474,6 +481,7 @@ fn people() -> Vec<Scenario> {
             s.rogues = &[Vice::Garbage, Vice::Deaf];
             s.mix = s.mix.with(&moderation()).with(&[
                 (3, Act::Direct),
+                (4, Act::Converse),
                 (2, Act::Block),
                 (2, Act::Unblock),
                 (1, Act::Level),
@@ -573,6 +581,7 @@ fn doors() -> Vec<Scenario> {
                 (4, Act::Join),
                 (3, Act::Ask),
                 (4, Act::Direct),
+                (6, Act::Converse),
                 (2, Act::Block),
                 (1, Act::Transfer),
                 (2, Act::Role),
@@ -604,10 +613,32 @@ fn doors() -> Vec<Scenario> {
             s
         },
         {
+            let mut s =
+                base("strangers", "conversations that strangers begin, accepted and declined over crashes");
+            s.rooms = &[];
+            s.users = 6;
+            s.mix = s.mix.with(&[
+                (14, Act::Direct),
+                (14, Act::Converse),
+                (60, Act::Send),
+                (4, Act::Sync),
+                (4, Act::Look),
+                (2, Act::Clear),
+                (2, Act::Block),
+                (4, Act::Unblock),
+                (2, Act::Create),
+            ]);
+            s.faults.process.crashes = 1;
+            s.faults.store.unknown_permille = 30;
+            s.shards = &[2, 3];
+            s
+        },
+        {
             let mut s = base("cleared", "conversations of two, deleted for oneself and blocked");
             s.rooms = &[RoomPlan::LOCAL];
             s.mix = s.mix.with(&[
                 (10, Act::Direct),
+                (12, Act::Converse),
                 (10, Act::Clear),
                 (3, Act::Block),
                 (5, Act::Unblock),
@@ -636,6 +667,7 @@ fn doors() -> Vec<Scenario> {
                     (10, Act::Attach),
                     (3, Act::Rename),
                     (2, Act::Direct),
+                    (4, Act::Converse),
                     (2, Act::Clear),
                     (1, Act::Block),
                     (1, Act::Unblock),

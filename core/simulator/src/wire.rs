@@ -52,6 +52,7 @@ pub(crate) enum Ev {
     Removed,
     Cleared,
     JoinRequest,
+    ConversationAccepted,
     Gap,
     Resync,
     Draining,
@@ -134,6 +135,7 @@ pub(crate) struct SyncRoom {
     #[serde(deserialize_with = "room")]
     pub(crate) room: Option<RoomId>,
     pub(crate) name: Option<String>,
+    pub(crate) request: Option<String>,
     pub(crate) member: Option<bool>,
     pub(crate) hidden: bool,
     pub(crate) cleared: u64,
@@ -245,6 +247,8 @@ pub(crate) struct Item {
     pub(crate) link: Option<LinkId>,
     /// Of a request to become a member.
     pub(crate) state: Option<String>,
+    /// Of a 1:1 that is not accepted.
+    pub(crate) request: Option<String>,
     pub(crate) upto: u64,
     pub(crate) unread: Option<u64>,
     pub(crate) epoch: u64,

@@ -27,7 +27,7 @@ use lynk_model::memory::{MemoryFiles, MemoryMessages, MemoryRooms};
 use lynk_model::{RequestId, StoreReply};
 
 use crate::client::{Around, Caller, Device, Directory, Eraser, Network, Parsed, Rogue, Stepped, Tokens};
-use crate::faults::Sabotage;
+use crate::faults::{Faults, Sabotage};
 use crate::oracle::{Journal, Ledger, Step};
 use crate::random::Random;
 use crate::scenario::Scenario;
@@ -201,6 +201,8 @@ pub struct Reached {
     pub decided: u64,
     /// Reports that were resolved.
     pub resolved: u64,
+    /// 1:1s of strangers that were accepted or declined.
+    pub conversed: u64,
     /// Files that were given back.
     pub released: u64,
     /// Conversations that somebody deleted for itself.
@@ -230,6 +232,7 @@ impl Reached {
         self.entered += other.entered;
         self.decided += other.decided;
         self.resolved += other.resolved;
+        self.conversed += other.conversed;
         self.released += other.released;
         self.cleared += other.cleared;
         self.erased += other.erased;
@@ -237,7 +240,7 @@ impl Reached {
 
     /// Names and counts, for reports and for a test that none is zero.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 21] {
+    pub fn rows(&self) -> [(&'static str, u64); 22] {
         [
             ("mail refused", self.mail_refused),
             ("resyncs", self.resyncs),
@@ -257,6 +260,7 @@ impl Reached {
             ("entered by links", self.entered),
             ("requests decided", self.decided),
             ("reports resolved", self.resolved),
+            ("conversations accepted or declined", self.conversed),
             ("files given back", self.released),
             ("conversations cleared", self.cleared),
             ("accounts erased", self.erased),
@@ -349,7 +353,15 @@ impl World {
             tokens: Tokens::new(key, scope),
             keys: Arc::new(keys),
             parsed: Parsed::default(),
-            ledger: Ledger::new(scenario.limits.retention_millis),
+            ledger: {
+                let mut ledger = Ledger::new(scenario.limits.retention_millis);
+                let Faults { mail, .. } = &scenario.faults;
+                let usual = Faults::default().mail;
+                if mail.refused_permille > 0 || mail.capacity < usual.capacity {
+                    ledger.mail_is_late();
+                }
+                ledger
+            },
             settings: Rc::new(settings),
             scratch: Vec::new(),
             buffer: vec![0; CLIENT_BUFFER_BYTES],

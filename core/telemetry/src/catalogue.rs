@@ -107,6 +107,7 @@ const PUSH_REASONS: Label = Label {
         "no_device",
         "old",
         "read",
+        "request",
     ],
 };
 

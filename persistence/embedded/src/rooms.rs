@@ -16,6 +16,7 @@ mod load;
 mod moderation;
 mod reports;
 mod schema;
+mod strangers;
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -166,6 +167,10 @@ impl RoomStore for Rooms {
 
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.noted(load::hidden(&self.connection(), users))
+    }
+
+    async fn awaits(&self, room: RoomId) -> Result<bool, StoreError> {
+        self.noted(strangers::awaits(&self.connection(), room))
     }
 
     async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {

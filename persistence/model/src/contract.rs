@@ -23,6 +23,7 @@ mod moderation;
 mod notify;
 mod reports;
 mod rooms;
+mod strangers;
 
 pub use accounts::{
     a_clock_that_jumps_back_resets_no_counter, a_family_turns_once_from_each_generation,
@@ -74,6 +75,10 @@ pub use rooms::{
     names_are_unique_and_reserved, names_follow_the_kind_of_their_room, presence_needs_a_shared_room,
     random_commands_match_the_reference, rooms_are_listed_in_order, sentences_are_listed_while_they_stand,
     what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
+};
+pub use strangers::{
+    a_stranger_asks_until_it_is_accepted, so_many_strangers_are_asked_and_ask,
+    what_is_declined_may_be_asked_again,
 };
 
 pub use media::{
@@ -135,6 +140,9 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     links_let_in_as_many_as_they_say(&mut open());
     requests_wait_for_an_answer(&mut open());
     so_many_requests_are_open(&mut open());
+    a_stranger_asks_until_it_is_accepted(&mut open());
+    what_is_declined_may_be_asked_again(&mut open());
+    so_many_strangers_are_asked_and_ask(&mut open());
     public_rooms_are_found(&mut open());
     acts_are_kept_with_what_they_did(&mut open());
     reports_wait_for_somebody_to_decide(&mut open());

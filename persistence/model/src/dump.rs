@@ -61,7 +61,7 @@ pub enum LogRow {
 /// A row of the relational side.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RoomsRow {
-    /// A room with its members, bans, mutes, pins, links, requests and outbox. Blocks and what the message log knows are empty.
+    /// A room with its members, bans, mutes, pins, links, requests, outbox and how it began. Blocks and what the message log knows are empty.
     Room(Box<LoadedRoom>),
     /// A unique name, by its folded form.
     Name {

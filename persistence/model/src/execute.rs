@@ -126,7 +126,11 @@ where
             StoreReply::Relations(seen)
         }
         StoreRequest::List { room, query } => StoreReply::Listed(Box::new(rooms.list(*room, query).await?)),
-        StoreRequest::Hidden { users } => StoreReply::Hidden(rooms.hidden(users).await?),
+        // Nobody is shown in a 1:1 that is not accepted.
+        StoreRequest::Hidden { room, users } => match rooms.awaits(*room).await? {
+            true => StoreReply::Hidden(users.clone()),
+            false => StoreReply::Hidden(rooms.hidden(users).await?),
+        },
         StoreRequest::Clear { room, user, seq, n } => {
             StoreReply::Cleared(rooms.clear(*room, *user, *seq, *n).await?)
         }

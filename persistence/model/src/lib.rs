@@ -33,6 +33,7 @@ mod record;
 mod report;
 mod request;
 mod row;
+mod stranger;
 
 pub use asking::{
     DiscoverQuery, Discovered, JOIN_REQUEST_AGAIN_MILLIS, JOIN_REQUEST_CHARS_MAX, JOIN_REQUEST_LIFE_MILLIS,
@@ -63,3 +64,7 @@ pub use request::{
     PageReply, ReadState, RequestId, RoomHead, SentenceKind, StoreError, StoreReply, StoreRequest,
 };
 pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, Position, ReactionRow};
+pub use stranger::{
+    MESSAGE_REQUEST_AGAIN_MILLIS, MESSAGE_REQUEST_MESSAGES_MAX, MESSAGE_REQUESTS_RECEIVED_MAX,
+    MESSAGE_REQUESTS_WINDOW_MILLIS, MessageRequest, RequestChange, RequestSide, RequestState, may_ask_at,
+};

@@ -5,7 +5,7 @@ use lynk_domain::{
 };
 
 use crate::body::{BodyError, Reader};
-use crate::{Body, Link, Personal, Record, RecordHead, Report, Resolution};
+use crate::{Body, Link, Personal, Record, RecordHead, Report, RequestChange, Resolution};
 
 /// A room's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,15 +84,28 @@ impl Sentence {
 /// and its outbox row. The owner shard has checked that it is allowed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MetaChange {
-    /// Insert the room with its first members (the creator as owner; both users of a 1:1 as members). Nobody is made a
-    /// member across a block with the actor, here and by [`MetaEvent::Joined`], nor of a 1:1 against its
-    /// [`DirectFrom`](crate::DirectFrom).
+    /// Insert the room with its first members (the creator as owner). Nobody is made a member across a block with the actor, here, by
+    /// [`Self::Begin`] and by [`MetaEvent::Joined`].
     Create {
         /// The row; its version is set by the store.
         row: RoomRow,
         /// The first members.
         members: Vec<(UserId, Role)>,
     },
+    /// Insert the 1:1 of the actor and a user, both as members; not against the user's [`DirectFrom`](crate::DirectFrom). Of two who share no
+    /// room it begins as a request ([`MetaOutcome::Requested`]): [`MetaOutcome::TooOften`] when the actor made as many in a day as it may,
+    /// [`MetaOutcome::Closed`] when as many wait for the user as may.
+    Begin {
+        /// The row; its version is set by the store.
+        row: RoomRow,
+        /// The other one.
+        user: UserId,
+        /// Requests that the actor makes in a day at most.
+        requests_max: u32,
+    },
+    /// Something becomes of a 1:1 that began as a request; [`MetaOutcome::NoRequest`] when it is none that the actor may change so, and as
+    /// for [`Self::Begin`] when it is made anew. No event.
+    Conversation(RequestChange),
     /// Apply [`MetaEvent`] to the rows.
     Event(MetaEvent),
     /// Set or lift a block of `by` against `user`. Its room is their 1:1, which need not exist. No event.
@@ -156,8 +169,13 @@ impl MetaChange {
             | Self::Withdraw
             | Self::Report(_)
             | Self::Resolve(_)
+            | Self::Conversation(_)
             | Self::Decline { .. } => true,
-            Self::Create { .. } | Self::Event(_) | Self::Enter { .. } | Self::Accept { .. } => false,
+            Self::Create { .. }
+            | Self::Begin { .. }
+            | Self::Event(_)
+            | Self::Enter { .. }
+            | Self::Accept { .. } => false,
         }
     }
 }
@@ -218,6 +236,13 @@ pub enum MetaOutcome {
         /// The event to journal.
         event: Option<MetaEvent>,
     },
+    /// As `Applied` or, with a seq, as `Repeated`, of a 1:1 that waits for its other user to accept it.
+    Requested {
+        /// The room's new version.
+        version: u64,
+        /// Of a repetition, the seq of the event.
+        repeated: Option<Seq>,
+    },
     /// The same key and content were written before; `seq` is 0 when its event is not confirmed yet.
     Repeated {
         /// Version of that change.
@@ -237,6 +262,11 @@ pub enum MetaOutcome {
     Blocked,
     /// A 1:1 whose other user takes none from the actor.
     Closed,
+    /// The actor has begun as many 1:1s with strangers as it may, until then.
+    TooOften {
+        /// When there may be one more.
+        until: Millis,
+    },
     /// No such link lives.
     NoLink,
     /// No such request is open.

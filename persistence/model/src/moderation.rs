@@ -139,6 +139,8 @@ impl Act {
             MetaChange::Resolve(of) => act(ActKind::ReportResolved, [0; 16], of.number, ""),
             MetaChange::Decline { user } => act(ActKind::RequestDeclined, user.0, 0, ""),
             MetaChange::Create { .. }
+            | MetaChange::Begin { .. }
+            | MetaChange::Conversation(_)
             | MetaChange::Block { .. }
             | MetaChange::Enter { .. }
             | MetaChange::Ask { .. }

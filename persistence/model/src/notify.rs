@@ -11,9 +11,9 @@
 
 use std::fmt;
 
-use lynk_domain::{MessageId, Millis, RoomId, Seq, SessionId, UserId};
+use lynk_domain::{MessageId, Millis, Ordinal, RoomId, Seq, SessionId, UserId};
 
-use crate::RoomWish;
+use crate::{MessageRequest, RequestState, RoomWish};
 
 /// Devices that one account may have.
 pub const DEVICES_PER_ACCOUNT_MAX: u32 = 30;
@@ -136,6 +136,8 @@ numbered! {
         Old = 10 "old",
         /// The user had read it before the push went out.
         Read = 11 "read",
+        /// It is of a 1:1 that a stranger began and that the user has not accepted, and not the first.
+        Request = 12 "request",
     }
 }
 
@@ -229,6 +231,9 @@ pub struct RoomAudience {
     pub members: Vec<UserId>,
     /// Of these members, those who have set something, ascending.
     pub wishes: Vec<(UserId, RoomWish)>,
+    /// Of a 1:1 that waits for somebody to accept it: who that is, and how many messages there were before. Whoever declined one is no
+    /// member here.
+    pub request: Option<(UserId, Ordinal)>,
 }
 
 impl RoomAudience {
@@ -239,7 +244,19 @@ impl RoomAudience {
         found.dedup_by_key(|(user, _)| *user);
         let members = found.iter().map(|(user, _)| *user).collect();
         found.retain(|(_, wish)| *wish != RoomWish::default());
-        Self { size, members, wishes: found }
+        Self { size, members, wishes: found, request: None }
+    }
+
+    /// With how the room began: whoever declined it is left out.
+    #[must_use]
+    pub fn asked(mut self, request: Option<MessageRequest>) -> Self {
+        let Some(request) = request else { return self };
+        if request.keeps_from(request.user) {
+            self.members.retain(|user| *user != request.user);
+            self.wishes.retain(|(user, _)| *user != request.user);
+        }
+        self.request = (request.state == RequestState::Pending).then_some((request.user, request.base));
+        self
     }
 }
 
@@ -250,6 +267,8 @@ pub struct RoomUnread {
     pub unread: u64,
     /// The user has read up to here.
     pub read: Seq,
+    /// It is a 1:1 that waits for the user to accept it: it is pushed silently, and not counted.
+    pub request: bool,
 }
 
 /// Messages of a room that were taken in.

@@ -270,7 +270,7 @@ pub trait RoomStore {
     /// `Unavailable`.
     async fn confirm(&mut self, room: RoomId, version: u64, seq: Seq) -> Result<(), StoreError>;
 
-    /// A page of a user's rooms after `after` (nil for the start), ordered by room id.
+    /// A page of a user's rooms after `after` (nil for the start), ordered by room id; without 1:1s that the user has declined.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
@@ -332,6 +332,12 @@ pub trait RoomStore {
     /// `Unavailable` or `Corrupt`.
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError>;
 
+    /// Whether a room is a 1:1 that a stranger began and that is not accepted.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn awaits(&self, room: RoomId) -> Result<bool, StoreError>;
+
     /// Sets who may begin a conversation of two with a user. Those that were begun stay.
     ///
     /// # Errors
@@ -376,7 +382,8 @@ pub trait RoomStore {
     async fn ending(&self, after: RoomId, limit: u32) -> Result<Vec<RoomId>, StoreError>;
 
     /// Whether `watcher` may see whether `user` is online: `user` does not hide it, both are members of a room, and neither
-    /// blocks the other. A 1:1 that `watcher` opened does not count, or anybody could make one to see it.
+    /// blocks the other. A 1:1 that `watcher` opened does not count, or anybody could make one to see it, nor does one that is not
+    /// accepted.
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.

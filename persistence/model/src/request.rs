@@ -8,8 +8,9 @@ use lynk_domain::{
 };
 
 use crate::{
-    Act, Attachment, DiscoverQuery, Discovered, JoinRequest, Link, MemberRow, MetaOutcome, MetaTransaction,
-    OutboxRow, OwnRequest, OwnedRecord, Personal, RecordAt, Report, RoomRow, Sentence, StoredEvent,
+    Act, Attachment, DiscoverQuery, Discovered, JoinRequest, Link, MemberRow, MessageRequest, MetaOutcome,
+    MetaTransaction, OutboxRow, OwnRequest, OwnedRecord, Personal, RecordAt, Report, RequestSide, RoomRow,
+    Sentence, StoredEvent,
 };
 
 /// Correlates a reply with its request, within one shard.
@@ -175,8 +176,10 @@ pub enum StoreRequest {
         /// Which, and from where.
         query: ListQuery,
     },
-    /// Who of `users` hide from everybody whether they are online.
+    /// Who of `users` hide from everybody whether they are online; all of them in a 1:1 that is not accepted.
     Hidden {
+        /// Where they are.
+        room: RoomId,
         /// Whom.
         users: Vec<UserId>,
     },
@@ -391,6 +394,8 @@ pub struct LoadedRoom {
     pub links: Vec<Link>,
     /// Requests to become a member, ascending by user; some may count no more.
     pub requests: Vec<JoinRequest>,
+    /// For a 1:1 that a stranger began: how.
+    pub message_request: Option<MessageRequest>,
     /// For a 1:1: pairs (who blocks, whom).
     pub blocks: Vec<(UserId, UserId)>,
     /// Metadata events not confirmed yet, ascending by version.
@@ -438,6 +443,8 @@ pub struct Membership {
     pub role: Role,
     /// For a 1:1, the other user; nil otherwise.
     pub peer: UserId,
+    /// For a 1:1 that is not accepted yet: on which side the user is.
+    pub request: Option<RequestSide>,
     /// What the user has set for itself.
     pub personal: Personal,
 }

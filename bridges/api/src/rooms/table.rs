@@ -140,11 +140,31 @@ fn rooms() -> Vec<Route> {
             "/v1/direct",
             "direct",
             "open_direct",
-            "Creates or finds the conversation with somebody.",
+            "Begins or finds the conversation with somebody, and accepts it. With whom the caller shares no room it waits until the other accepts.",
         )
         .body::<OpenDirect>()
-        .gives::<RoomRef>(200)
-        .errors(&[&[Blocked, LimitReached, Busy, Unknown]]),
+        .gives::<Begun>(200)
+        .errors(&[&[Blocked, Forbidden, LimitReached, Busy, Unknown]]),
+        route(
+            Method::POST,
+            "/v1/rooms/{room}/accept",
+            "accept_conversation",
+            "accept_conversation",
+            "Accepts a conversation that a stranger began.",
+        )
+        .body::<WithKey>()
+        .gives::<Done>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[Conflict]]),
+        route(
+            Method::POST,
+            "/v1/rooms/{room}/decline",
+            "decline_conversation",
+            "decline_conversation",
+            "Does not accept it: it leaves the caller's list, and whoever began it is not told.",
+        )
+        .body::<WithKey>()
+        .gives::<Done>(200)
+        .errors(&[OF_MEMBERS, OF_KEYS, &[Conflict]]),
         route(
             put,
             "/v1/blocks/{user}",
@@ -426,7 +446,7 @@ fn messages() -> Vec<Route> {
         route(method, path, op, name, summary).tag("messages").gives::<Done>(200).errors(&[
             OF_MEMBERS,
             OF_KEYS,
-            &[MessageNotFound, Forbidden, Muted, Blocked],
+            &[MessageNotFound, Forbidden, Muted, Blocked, RequestPending],
         ])
     };
     const PIN: &str = "/v1/rooms/{room}/messages/{seq}/pin";
@@ -452,7 +472,7 @@ fn messages() -> Vec<Route> {
         .errors(&[
             OF_MEMBERS,
             OF_KEYS,
-            &[MessageNotFound, Forbidden, Muted, Blocked, TooLarge, SlowMode],
+            &[MessageNotFound, Forbidden, Muted, Blocked, RequestPending, TooLarge, SlowMode],
             &[AttachmentNotReady, AttachmentNotFound],
         ]),
         route(Method::GET, "/v1/rooms/{room}/pins", "pins", "list_pins", "Which messages are pinned.")
@@ -517,6 +537,7 @@ fn positions() -> Vec<Route> {
         .gives::<Done>(200),
         position("/v1/rooms/{room}/typing", "typing", "set_typing", "Is typing, or stopped.")
             .body::<Typing>()
-            .gives::<Done>(200),
+            .gives::<Done>(200)
+            .errors(&[&[RequestPending]]),
     ]
 }

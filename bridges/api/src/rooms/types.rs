@@ -216,10 +216,12 @@ macro_rules! object {
 }
 
 mod asking;
+mod conversations;
 mod links;
 mod reports;
 
 pub(crate) use asking::*;
+pub(crate) use conversations::*;
 pub(crate) use links::*;
 pub(crate) use reports::*;
 
@@ -520,52 +522,6 @@ object! {
     }
 }
 object! {
-    /// A room as its member sees it. A room whose numbers cannot be told in time comes without them.
-    RoomRow {
-        /// Its id.
-        room: Id,
-        /// Who can find and join it.
-        kind: AnyKind,
-        /// Display name.
-        name: String,
-        /// The caller's role.
-        role: Role,
-        /// Its picture.
-        #[serde(default)] avatar: Option<Id>,
-        /// The other person of a conversation of two.
-        #[serde(default)] peer: Option<Id>,
-        /// History number.
-        #[serde(default)] epoch: Option<u32>,
-        /// Last event.
-        #[serde(default)] top: Option<u64>,
-        /// Read up to here.
-        #[serde(default)] read: Option<u64>,
-        /// Unread messages.
-        #[serde(default)] unread: Option<u64>,
-        /// Those of them that mention the caller; 100 for as many or more.
-        #[serde(default)] mentions: Option<u32>,
-        /// Time of the last event.
-        #[serde(default)] active: Option<Time>,
-        /// The caller has deleted the past up to here.
-        #[serde(default)] cleared: Option<u64>,
-        /// `true` when there is no message after that: it is not to be listed.
-        #[serde(default)] hidden: Option<bool>,
-        /// The caller is notified of nothing before this time, in milliseconds since 1970.
-        #[serde(default)] muted_until: Option<u64>,
-        /// The caller is notified of mentions only, or of everything also where others are not; missing for what the server does by itself.
-        #[serde(default)] mentions_only: Option<bool>,
-    }
-}
-object! {
-    /// Rooms, ascending by id.
-    Rooms {
-        /// The page.
-        rooms: Vec<RoomRow>,
-        /// There may be more after this room.
-        #[serde(default)] next: Option<Id>,
-    }
-}
-object! {
     /// A member.
     MemberRow {
         /// Who.
@@ -624,6 +580,8 @@ object! {
         members: u64,
         /// The caller's role; missing for who is no member.
         #[serde(default)] role: Option<Role>,
+        /// Of a conversation of two that is not accepted: the caller's side of it.
+        #[serde(default)] request: Option<RequestSide>,
     }
 }
 object! {

@@ -9,12 +9,13 @@ use lynk_model::notify::{
     Decision, Device, Known, Pending, Platform, Provider, Push, PushCause, PushId, PushState, PushToken,
     Reason, RoomAudience, Wanted,
 };
+use lynk_model::{MessageRequest, RequestSide};
 use tokio_postgres::Row;
 
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, small, uuid};
 use crate::database::{Database, Params, Session};
-use crate::rooms::wish;
+use crate::rooms::{OF_ROOM, request, wish};
 
 /// Pushes that one answer about a message has at most.
 const WHY_PUSHES_MAX: u32 = 100;
@@ -217,7 +218,9 @@ pub(super) async fn audience(
     }
     let size = found.len() as u64;
     if size <= u64::from(members_max) {
-        return Ok(Some(RoomAudience::new(size, found)));
+        // A conversation of two has no more.
+        let request = if size <= 2 { strangers(database, room).await? } else { None };
+        return Ok(Some(RoomAudience::new(size, found).asked(request)));
     }
     let ids: Vec<_> = named.iter().map(|user| uuid(user.0)).collect();
     let sql = "(SELECT user_id, muted_until, wish FROM rooms.members WHERE room = $1 AND wish = 1 ORDER BY user_id LIMIT $3)
@@ -226,10 +229,25 @@ pub(super) async fn audience(
     Ok(Some(RoomAudience::new(size, found)))
 }
 
-pub(super) async fn joined(database: &Database, room: RoomId, user: UserId) -> Result<Option<Seq>, Fault> {
+/// How a room began, when a stranger began it.
+async fn strangers(database: &Database, room: RoomId) -> Result<Option<MessageRequest>, Fault> {
+    Ok(all(database, OF_ROOM, &[&uuid(room.0)], request).await?.first().copied())
+}
+
+pub(super) async fn joined(
+    database: &Database,
+    room: RoomId,
+    user: UserId,
+) -> Result<Option<(Seq, bool)>, Fault> {
     let sql = "SELECT joined_seq FROM rooms.members WHERE room = $1 AND user_id = $2";
     let found = all(database, sql, &[&uuid(room.0), &uuid(user.0)], |row| number(row, 0)).await?;
-    Ok(found.first().copied().map(Seq))
+    let Some(joined) = found.first().copied() else { return Ok(None) };
+    let request = strangers(database, room).await?;
+    if request.is_some_and(|request| request.keeps_from(user)) {
+        return Ok(None);
+    }
+    let received = request.is_some_and(|request| request.side(user) == Some(RequestSide::Received));
+    Ok(Some((Seq(joined), received)))
 }
 
 pub(super) async fn blocked(database: &Database, user: UserId) -> Result<Vec<UserId>, Fault> {

@@ -3,14 +3,14 @@
 //! Thread: the bridge's. Decisions are made after the command's locks are held, by what is committed then.
 
 use futures_util::future::{try_join, try_join3};
-use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
 use lynk_model::{
     Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, fold_name, listed_name, rooms_max, unique_name,
 };
 use tokio_postgres::Row;
 
-use super::{asking, links, moderation, reports};
+use super::{asking, links, moderation, reports, strangers};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Database, Session, Verdict};
@@ -31,12 +31,21 @@ pub(super) async fn apply(
             session.execute(TAKE, &[&locks]).await?;
             let (known, room) = try_join(known_result(session, command), room(session, command.room)).await?;
             if let Some(known) = known {
-                return Ok(Verdict::Rollback(known));
+                return Ok(Verdict::Rollback(strangers::repeated(session, command, known).await?));
             }
+            let mut asked = false;
             let outcome = match &command.change {
                 MetaChange::Create { row, members } => {
                     create(session, command, room.is_some(), row, members).await?
                 }
+                MetaChange::Begin { row, user, requests_max } => {
+                    let other = (*user, *requests_max);
+                    let (outcome, stranger) =
+                        strangers::begin(session, command, room.is_some(), row, other).await?;
+                    asked = stranger;
+                    outcome
+                }
+                MetaChange::Conversation(change) => strangers::change(session, command, *change).await?,
                 MetaChange::Event(event) => change(session, command, room, event).await?,
                 MetaChange::Block { by, user, on } => block(session, command.room, *by, *user, *on).await?,
                 MetaChange::Link(link) => links::make(session, command, room, link).await?,
@@ -63,7 +72,9 @@ pub(super) async fn apply(
             if let Some(act) = Act::of(command) {
                 moderation::keep(session, command.room, &act, moderation_life_millis).await?;
             }
-            Ok(Verdict::Commit(outcome))
+            let version = *version;
+            let asked = asked.then_some(MetaOutcome::Requested { version, repeated: None });
+            Ok(Verdict::Commit(asked.unwrap_or(outcome)))
         })
         .await
 }
@@ -135,17 +146,19 @@ pub(super) async fn clear(
     seq: Seq,
     n: Ordinal,
 ) -> Result<bool, Fault> {
-    let sql = "UPDATE rooms.members SET cleared = greatest($3, cleared),
-            cleared_n = CASE WHEN $3 > cleared THEN $4 ELSE cleared_n END
-        WHERE room = $1 AND user_id = $2";
     let (room, user, seq, n) = (uuid(room.0), uuid(user.0), bits(seq.0), bits(n.0));
     database
         .change(async |session| {
-            let changed = session.execute(sql, &[&room, &user, &seq, &n]).await?;
+            let changed = session.execute(CLEAR, &[&room, &user, &seq, &n]).await?;
             Ok(Verdict::Commit(changed == 1))
         })
         .await
 }
+
+/// Deletes the past of a room for a member.
+pub(super) const CLEAR: &str = "UPDATE rooms.members SET cleared = greatest($3, cleared),
+        cleared_n = CASE WHEN $3 > cleared THEN $4 ELSE cleared_n END
+    WHERE room = $1 AND user_id = $2";
 
 /// Everything that the outcome rests on: the room, the users whose blocks and rooms are counted, the name that is taken.
 fn locks(command: &MetaTransaction) -> Vec<i64> {
@@ -160,6 +173,7 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
                 None => locks,
             }
         }
+        MetaChange::Begin { user: other, .. } => user(user(locks, other), &command.actor),
         MetaChange::Event(MetaEvent::Joined { user: joins, .. }) => user(user(locks, joins), &command.actor),
         // Whether names of this kind of room are unique is not known yet.
         MetaChange::Event(MetaEvent::Settings { name, .. }) => {
@@ -171,9 +185,11 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
         | MetaChange::Withdraw
         | MetaChange::Resolve(_)
         | MetaChange::Decline { .. } => locks,
-        MetaChange::Enter { .. } | MetaChange::Ask { .. } | MetaChange::Report(_) => {
-            user(locks, &command.actor)
-        }
+        // Of a request that is made anew, the other one's that wait are not locked: there may be one too many.
+        MetaChange::Enter { .. }
+        | MetaChange::Ask { .. }
+        | MetaChange::Report(_)
+        | MetaChange::Conversation(_) => user(locks, &command.actor),
         MetaChange::Accept { user: joins } => user(user(locks, joins), &command.actor),
         MetaChange::Block { by, user: whom, .. } => user(user(locks, by), whom),
     };
@@ -274,7 +290,7 @@ async fn take_name(session: &Session, room: RoomId, folded: &str, wall: Millis) 
     Ok(session.execute(take, &[&bytes, &folded, &at]).await? == 1)
 }
 
-async fn create(
+pub(super) async fn create(
     session: &Session,
     command: &MetaTransaction,
     exists: bool,
@@ -288,9 +304,6 @@ async fn create(
     for (user, _) in members {
         if let Some(refusal) = refuses(session, command.actor, *user, row.kind).await? {
             return Ok(refusal);
-        }
-        if row.kind == RoomKind::Direct && is_closed(session, command.actor, *user).await? {
-            return Ok(MetaOutcome::Closed);
         }
     }
     if let Some(name) = unique_name(row.kind, &row.name)
@@ -344,7 +357,7 @@ pub(super) async fn put_row(session: &Session, row: &RoomRow) -> Result<(), Faul
 }
 
 /// Whether the query, of a user and a limit, finds as many rows as the limit.
-async fn reaches(session: &Session, sql: &str, user: UserId, max: u32) -> Result<bool, Fault> {
+pub(super) async fn reaches(session: &Session, sql: &str, user: UserId, max: u32) -> Result<bool, Fault> {
     let max = i64::from(max);
     let row = session.row(sql, &[&uuid(user.0), &max]).await?;
     let found: i64 = row.as_ref().map_or(Ok(0), |row| get(row, 0))?;
@@ -352,7 +365,7 @@ async fn reaches(session: &Session, sql: &str, user: UserId, max: u32) -> Result
 }
 
 /// Why `user` may not become a member by `actor`.
-async fn refuses(
+pub(super) async fn refuses(
     session: &Session,
     actor: UserId,
     user: UserId,
@@ -370,17 +383,18 @@ async fn refuses(
 }
 
 /// Whether `user` takes no conversation of two from `actor`.
-async fn is_closed(session: &Session, actor: UserId, user: UserId) -> Result<bool, Fault> {
+pub(super) async fn is_closed(session: &Session, actor: UserId, user: UserId) -> Result<bool, Fault> {
     if actor == user {
         return Ok(false);
     }
-    // Their 1:1 would be one, but it does not exist.
+    // Their own 1:1 does not count.
     let sql = "SELECT 1 FROM rooms.direct_from WHERE user_id = $2 AND (who <> 1 OR NOT EXISTS (
             SELECT 1 FROM rooms.members a
             JOIN rooms.members b ON b.room = a.room AND b.user_id = $2
-            WHERE a.user_id = $1
+            WHERE a.user_id = $1 AND a.room <> $3
         ))";
-    Ok(session.row(sql, &[&uuid(actor.0), &uuid(user.0)]).await?.is_some())
+    let own = uuid(direct_room_id(actor, user).0);
+    Ok(session.row(sql, &[&uuid(actor.0), &uuid(user.0), &own]).await?.is_some())
 }
 
 async fn put_member(

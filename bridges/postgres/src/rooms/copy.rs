@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::change::{put_direct_from, put_row};
-use super::{PostgresRooms, asking, links, load, moderation, reports};
+use super::{PostgresRooms, asking, links, load, moderation, reports, strangers};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, uuid};
 use crate::database::{Held, Session, Verdict, count};
@@ -306,7 +306,8 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
     let Some(row) = &loaded.row else { return Ok(()) };
     let room = uuid(row.room.0);
     put_row(session, row).await?;
-    for table in ["members", "bans", "mutes", "pins", "links", "join_requests", "outbox"] {
+    for table in ["members", "bans", "mutes", "pins", "links", "join_requests", "message_requests", "outbox"]
+    {
         session.execute(&format!("DELETE FROM rooms.{table} WHERE room = $1"), &[&room]).await?;
     }
     if !loaded.members.is_empty() {
@@ -352,6 +353,9 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
     }
     for request in &loaded.requests {
         asking::put(session, row.room, request).await?;
+    }
+    if let Some(request) = &loaded.message_request {
+        strangers::put(session, row.room, request).await?;
     }
     for waiting in &loaded.outbox {
         let mut event = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Thread: the bridge's. A room's tables are read at one state, in one exchange with the server.
 
-use futures_util::future::{try_join, try_join4, try_join5};
+use futures_util::future::{try_join, try_join5};
 use lynk_domain::{
     AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
 };
@@ -13,7 +13,7 @@ use lynk_model::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{asking, links, moderation, reports};
+use super::{asking, links, moderation, reports, strangers};
 use crate::Fault;
 use crate::column::{bits, get, id, is_closed, known, number, small, uuid};
 use crate::database::{Database, Session};
@@ -31,13 +31,14 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
     let at = uuid(room.0);
     let sent = [&at as &(dyn tokio_postgres::types::ToSql + Sync)];
     let ask = |sql| session.rows(sql, &sent);
-    let first = try_join4(
+    let first = try_join5(
         ask("SELECT kind, name, creator, created, level, visibility, slow_mode_seconds, version,
                  description, avatar, members_max, read_only, deleted, retention_days
              FROM rooms.rooms WHERE room = $1"),
         ask("SELECT by_user, user_id FROM rooms.blocks WHERE room = $1 ORDER BY by_user, user_id"),
         ask(links::ALL),
         ask(asking::ALL),
+        ask(strangers::OF_ROOM),
     );
     let rest = try_join5(
         ask("SELECT user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
@@ -47,7 +48,7 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
         ask("SELECT seq FROM rooms.pins WHERE room = $1 ORDER BY seq"),
         ask("SELECT version, actor, key, wall, event FROM rooms.outbox WHERE room = $1 ORDER BY version"),
     );
-    let ((row, blocks, links, requests), (members, bans, mutes, pins, outbox)) =
+    let ((row, blocks, links, requests, begun), (members, bans, mutes, pins, outbox)) =
         try_join(first, rest).await?;
     let blocks = all(&blocks, pair)?;
     let Some(row) = row.first() else { return Ok(LoadedRoom { blocks, ..LoadedRoom::default() }) };
@@ -59,6 +60,7 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
         pins: all(&pins, |row| Ok(Seq(number(row, 0)?)))?,
         links: all(&links, links::link)?,
         requests: all(&requests, asking::request)?,
+        message_request: begun.first().map(strangers::request).transpose()?,
         blocks,
         outbox: all(&outbox, outbox_row)?,
         ..LoadedRoom::default()
@@ -179,9 +181,12 @@ pub(super) async fn memberships(
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user_id FROM rooms.members o WHERE o.room = m.room AND o.user_id <> $1 ORDER BY o.user_id LIMIT 1)
             END,
-            m.muted_until, m.wish, m.cleared, m.cleared_n
+            m.muted_until, m.wish, m.cleared, m.cleared_n, q.asker, q.state
         FROM rooms.members m JOIN rooms.rooms r ON r.room = m.room
-        WHERE m.user_id = $1 AND m.room > $2 ORDER BY m.room LIMIT $3";
+            LEFT JOIN rooms.message_requests q ON q.room = m.room
+        WHERE m.user_id = $1 AND m.room > $2 AND NOT (q.room IS NOT NULL AND q.state = 2 AND q.user_id = $1)
+        ORDER BY m.room LIMIT $3";
+    let reader = user;
     let (user, after, limit) = (uuid(user.0), uuid(after.0), i64::from(limit));
     let rows = database.read(async |session| session.rows(sql, &[&user, &after, &limit]).await).await?;
     all(&rows, |row| {
@@ -193,6 +198,7 @@ pub(super) async fn memberships(
             role: known(row, 4, Role::from_u8)?,
             peer: UserId(get::<Option<Uuid>>(row, 5)?.unwrap_or_default().into_bytes()),
             personal: personal(row, 6)?,
+            request: strangers::side(row, 10, reader)?,
         })
     })
 }
@@ -323,7 +329,7 @@ pub(super) async fn ending(database: &Database, after: RoomId, limit: u32) -> Re
 }
 
 pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) -> Result<bool, Fault> {
-    // A 1:1 (kind 3) counts for the one who did not open it.
+    // A 1:1 (kind 3) counts for the one who did not open it, once it is accepted (state 1).
     let sql = "SELECT NOT EXISTS (
             SELECT 1 FROM rooms.blocks
             WHERE (by_user = $1 AND user_id = $2) OR (by_user = $2 AND user_id = $1)
@@ -333,7 +339,9 @@ pub(super) async fn may_see(database: &Database, watcher: UserId, user: UserId) 
             SELECT 1 FROM rooms.members a
             JOIN rooms.members b ON b.room = a.room AND b.user_id = $2
             JOIN rooms.rooms r ON r.room = a.room
-            WHERE a.user_id = $1 AND (r.kind <> 3 OR r.creator <> $1)
+            WHERE a.user_id = $1 AND (r.kind <> 3 OR r.creator <> $1 AND NOT EXISTS (
+                SELECT 1 FROM rooms.message_requests q WHERE q.room = r.room AND q.state <> 1
+            ))
         )";
     let (watcher, user) = (uuid(watcher.0), uuid(user.0));
     let row = database.read(async |session| session.row(sql, &[&watcher, &user]).await).await?;

@@ -312,6 +312,9 @@ impl RoomStore for Waiting<PostgresRooms> {
     async fn hidden(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         self.wait(self.store.hidden(users))
     }
+    async fn awaits(&self, room: RoomId) -> Result<bool, StoreError> {
+        self.wait(self.store.awaits(room))
+    }
     async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.set_direct_from(user, from))

@@ -11,6 +11,7 @@ fn user(n: u8) -> UserId {
 fn message(seq: u64, sender: u8) -> Message {
     Message {
         seq: Seq(seq),
+        n: Ordinal(seq),
         id: MessageId([seq as u8; 16]),
         sender: user(sender),
         at: NOW,
@@ -29,7 +30,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let members: Vec<_> = (1..=5).map(user).collect();
-        let audience = RoomAudience { size: 5, members: members.clone(), wishes: Vec::new() };
+        let audience = RoomAudience { size: 5, members: members.clone(), wishes: Vec::new(), request: None };
         Self { audience, devices: members, active: Vec::new(), blocked: BTreeMap::new() }
     }
 
@@ -145,4 +146,21 @@ fn nobody_without_a_device_is_looked_at() {
     world.devices = vec![user(4), user(77)];
     assert_eq!(world.reasons(message(1, 1)), [(4, Reason::Wanted)]);
     assert_eq!(world.decide(&[]), Decided::default());
+}
+
+#[test]
+fn of_a_strangers_request_the_first_message_alone_is_told() {
+    let mut world = World::new();
+    world.audience.request = Some((user(2), Ordinal(4)));
+    let decided = world.decide(&[message(5, 1), message(6, 1), message(7, 1)]);
+    let of =
+        |n: u8| decided.wanted.iter().find(|wanted| wanted.user == user(n)).map(|wanted| wanted.messages);
+    assert_eq!((of(2), of(3)), (Some(1), Some(3)));
+    let reasons: Vec<_> = decided
+        .decisions
+        .iter()
+        .filter(|decision| decision.user == user(2))
+        .map(|decision| (decision.first.0, decision.last.0, decision.reason))
+        .collect();
+    assert_eq!(reasons, [(5, 5, Reason::Wanted), (6, 7, Reason::Request)]);
 }

@@ -30,11 +30,13 @@ pub(super) fn build(note: &PushNote, ttl_seconds: u64, wall: Millis) -> String {
             "mention": if push.mention { "1" } else { "0" },
             "unread": note.unread.to_string(),
             "badge": note.badge.to_string(),
+            "request": if note.request { "1" } else { "0" },
         }),
     };
     let mut message = json!({"token": note.device.token.reveal(), "data": data});
     let title = match (note.trial, push.messages) {
         (true, _) => "Notifications work".to_owned(),
+        (false, _) if note.request => "New message request".to_owned(),
         (false, 1) => "New message".to_owned(),
         (false, count) => format!("{count} new messages"),
     };
@@ -48,8 +50,12 @@ pub(super) fn build(note: &PushNote, ttl_seconds: u64, wall: Millis) -> String {
 }
 
 fn android(note: &PushNote, key: &str, title: &str, ttl_seconds: u64) -> Value {
-    let mut android = json!({"collapse_key": key, "priority": "HIGH", "ttl": format!("{ttl_seconds}s")});
-    if !note.device.id_only {
+    let priority = if note.request { "NORMAL" } else { "HIGH" };
+    let mut android = json!({"collapse_key": key, "priority": priority, "ttl": format!("{ttl_seconds}s")});
+    if note.request && !note.device.id_only {
+        android["notification"] =
+            json!({"title": title, "tag": key, "notification_priority": "PRIORITY_LOW"});
+    } else if !note.device.id_only {
         let count = u32::try_from(note.unread).unwrap_or(u32::MAX).min(i32::MAX as u32);
         android["notification"] = json!({"title": title, "tag": key, "notification_count": count});
     }
@@ -69,16 +75,25 @@ fn apns(note: &PushNote, key: &str, title: &str, ttl_seconds: u64, wall: Millis)
         headers["apns-push-type"] = "alert".into();
         headers["apns-priority"] = "10".into();
         aps["alert"] = json!({"title": title});
-        aps["sound"] = "default".into();
+        if note.request {
+            // It is listed, and neither lights the screen nor sounds.
+            aps["interruption-level"] = "passive".into();
+        } else {
+            aps["sound"] = "default".into();
+        }
         aps["mutable-content"] = 1.into();
     }
     json!({"headers": headers, "payload": {"aps": aps}})
 }
 
 fn webpush(note: &PushNote, key: &str, title: &str, ttl_seconds: u64) -> Value {
-    let mut webpush = json!({"headers": {"TTL": ttl_seconds.to_string(), "Urgency": "high", "Topic": key}});
+    let urgency = if note.request { "normal" } else { "high" };
+    let mut webpush = json!({"headers": {"TTL": ttl_seconds.to_string(), "Urgency": urgency, "Topic": key}});
     if !note.device.id_only {
-        webpush["notification"] = json!({"title": title, "tag": key, "renotify": true});
+        webpush["notification"] = match note.request {
+            true => json!({"title": title, "tag": key, "silent": true}),
+            false => json!({"title": title, "tag": key, "renotify": true}),
+        };
     }
     webpush
 }
@@ -119,7 +134,7 @@ mod tests {
             created: Millis(1),
             last_ok: None,
         };
-        PushNote { push, device, badge: 7, unread: 3, trial: false }
+        PushNote { push, device, badge: 7, unread: 3, request: false, trial: false }
     }
 
     fn built(platform: Platform, id_only: bool) -> Value {
@@ -144,6 +159,24 @@ mod tests {
             built(Platform::Web, true)["message"]["webpush"]["headers"]["Topic"],
             collapse_key(RoomId([0xfb; 16]))
         );
+    }
+
+    #[test]
+    fn a_strangers_request_makes_no_sound() {
+        let built = |platform| {
+            let note = PushNote { request: true, ..note(platform, false) };
+            serde_json::from_str::<Value>(&build(&note, 60, Millis(0))).expect("JSON")["message"].clone()
+        };
+        let title = "New message request";
+        let android = built(Platform::Android);
+        assert_eq!(android["data"]["request"], "1");
+        assert_eq!(android["android"]["notification"]["title"], title);
+        assert_eq!(android["android"]["notification"]["notification_priority"], "PRIORITY_LOW");
+        let aps = &built(Platform::Ios)["apns"]["payload"]["aps"];
+        assert_eq!((&aps["alert"]["title"], &aps["interruption-level"]), (&json!(title), &json!("passive")));
+        assert_eq!(aps["sound"], Value::Null);
+        let web = &built(Platform::Web)["webpush"]["notification"];
+        assert_eq!((&web["title"], &web["silent"]), (&json!(title), &json!(true)));
     }
 
     #[test]

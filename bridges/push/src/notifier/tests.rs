@@ -40,7 +40,7 @@ impl Audience for Crowd {
         if size > u64::from(max) {
             members.retain(|user| named.contains(user) || self.wishes.iter().any(|(of, _)| of == user));
         }
-        Ok(Some(RoomAudience { size, members, wishes: self.wishes.clone() }))
+        Ok(Some(RoomAudience { size, members, wishes: self.wishes.clone(), request: None }))
     }
 
     async fn blocked(&mut self, of: UserId) -> Result<Vec<UserId>, StoreError> {
@@ -56,7 +56,7 @@ impl Audience for Crowd {
 
     async fn unread(&mut self, of: UserId, _: RoomId) -> Result<RoomUnread, StoreError> {
         let read = self.read.get(&of).copied().unwrap_or(0);
-        Ok(RoomUnread { unread: self.top - read, read: Seq(read) })
+        Ok(RoomUnread { unread: self.top - read, read: Seq(read), request: false })
     }
 
     async fn active(&mut self, users: &[UserId]) -> Result<Vec<bool>, StoreError> {

@@ -32,7 +32,7 @@ struct Crowd(Arc<Mutex<u64>>);
 impl Audience for Crowd {
     async fn room(&mut self, _: RoomId, _: u32, _: &[UserId]) -> Result<Option<RoomAudience>, StoreError> {
         let members: Vec<_> = (1..=PEOPLE).map(user).collect();
-        Ok(Some(RoomAudience { size: PEOPLE.into(), members, wishes: Vec::new() }))
+        Ok(Some(RoomAudience { size: PEOPLE.into(), members, wishes: Vec::new(), request: None }))
     }
 
     async fn blocked(&mut self, _: UserId) -> Result<Vec<UserId>, StoreError> {
@@ -40,7 +40,7 @@ impl Audience for Crowd {
     }
 
     async fn unread(&mut self, _: UserId, _: RoomId) -> Result<RoomUnread, StoreError> {
-        Ok(RoomUnread { unread: *self.0.lock().expect("no panic"), read: Seq(0) })
+        Ok(RoomUnread { unread: *self.0.lock().expect("no panic"), read: Seq(0), request: false })
     }
 
     async fn active(&mut self, users: &[UserId]) -> Result<Vec<bool>, StoreError> {

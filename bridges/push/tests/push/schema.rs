@@ -94,6 +94,7 @@ fn written() -> Value {
         })),
         "AndroidNotification": object(json!({
             "title": string, "body": string, "tag": string, "notificationCount": {"type": "integer"},
+            "notificationPriority": {"type": "string", "enum": ["PRIORITY_MIN", "PRIORITY_LOW", "PRIORITY_DEFAULT", "PRIORITY_HIGH", "PRIORITY_MAX"]},
         })),
         "ApnsConfig": object(json!({"headers": map, "payload": free})),
         "WebpushConfig": object(json!({"headers": map, "data": map, "notification": free})),

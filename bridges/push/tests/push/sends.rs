@@ -67,7 +67,7 @@ fn note(token: &str, platform: Platform, id_only: bool) -> PushNote {
         created: wall(),
         last_ok: None,
     };
-    PushNote { push, device, badge: 12, unread: 3, trial: false }
+    PushNote { push, device, badge: 12, unread: 3, request: false, trial: false }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use lynk_domain::{FixedMap, Millis, Nanos, RoomId, Seq, ShardId, UserId, fixed_map, shard_of_room};
 use lynk_model::{Membership, Personal, RequestId, RoomWish, StoreError, StoreReply, StoreRequest, Wish};
-use lynk_protocol::{Done, ErrorCode, Json, Reject};
+use lynk_protocol::{Done, ErrorCode, Json, Reject, encode_side};
 
 use super::Home;
 use super::command::{BUSY_RETRY_MILLIS, CREDIT_PER_SHARD_MAX};
@@ -346,14 +346,16 @@ impl Home {
         let Some(open) = self.gathers.open.get_mut(&gather) else { return };
         match &mut open.parts {
             Parts::Sync { missing: 0, .. } => self.end_gather(cx, gather, Ok(())),
-            Parts::Here { missing: 0, blocks: Some(_), member: Some(member), hiding, users, .. } => {
+            Parts::Here {
+                missing: 0, blocks: Some(_), member: Some(member), hiding, users, room, ..
+            } => {
                 if users.is_empty() || !*member {
                     self.end_gather(cx, gather, Ok(()));
                 } else if !std::mem::replace(hiding, true) {
                     users.sort_unstable();
                     let mut named = users.clone();
                     named.dedup();
-                    let asked = cx.request(StoreRequest::Hidden { users: named });
+                    let asked = cx.request(StoreRequest::Hidden { room: *room, users: named });
                     self.gathers.requests.insert(asked, gather);
                 }
             }
@@ -446,7 +448,7 @@ impl Here {
     }
 }
 
-/// `{"ev":"sync","re":…,"rooms":[{"room":…,"kind":…,"name":…,"role":…,"avatar"?:…,"peer"?:…,"epoch"?:…,"top"?:…,"read"?:…,
+/// `{"ev":"sync","re":…,"rooms":[{"room":…,"kind":…,"name":…,"role":…,"avatar"?:…,"peer"?:…,"request"?:…,"epoch"?:…,"top"?:…,"read"?:…,
 /// "unread"?:…,"mentions"?:…,"active"?:…,"hidden"?:true,"cleared"?:…,"muted_until"?:…,"mentions_only"?:…}],"next"?:room}`. `next` is
 /// there when more rooms may follow; a room whose owner could not tell its numbers comes without them. `hidden`: there is no message
 /// after what the user has deleted for itself.
@@ -462,6 +464,7 @@ fn encode_sync(out: &mut Vec<u8>, re: u64, rows: &[(Membership, Option<RoomNumbe
         if !row.peer.is_nil() {
             json.key("peer").id(&row.peer.0);
         }
+        encode_side(&mut json, row.request);
         if let Some(numbers) = numbers {
             json.key("epoch").number(u64::from(numbers.epoch.0)).key("top").number(numbers.top.0);
             json.key("read").number(numbers.read.0);

@@ -257,6 +257,18 @@ impl Home {
         }
     }
 
+    /// Ends a user's subscriptions to a 1:1 that it declined.
+    pub(crate) fn dismissed(&mut self, cx: &mut Context<'_>, room: RoomId, user: UserId) {
+        let Some(topic) = self.topics.find(room) else { return };
+        let Some(state) = self.topics.get(topic) else { return };
+        let slots = state.subscribers.iter().map(|subscriber| subscriber.slot);
+        let of_user = |slot: &Slot| self.sessions.get(*slot).is_some_and(|s| s.principal.user == user);
+        let slots: Vec<Slot> = slots.filter(of_user).collect();
+        for slot in slots {
+            self.unsubscribe(cx, slot, topic);
+        }
+    }
+
     /// Ends one subscription of a live connection. Answers of its commands that wait in the stream come out now.
     pub(crate) fn unsubscribe(&mut self, cx: &mut Context<'_>, slot: Slot, topic: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };

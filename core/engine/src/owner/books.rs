@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use lynk_domain::{AckLevel, FixedMap, Key, Lsn, Nanos, RoomId, Seq, ShardId, UserId, Wheel, fixed_map};
-use lynk_model::{Attachment, Body, RecordAt, RecordHead, RecordKind, RequestId, StoreError, StoreReply};
+use lynk_model::{
+    Attachment, Body, RecordAt, RecordHead, RecordKind, RequestId, RequestSide, StoreError, StoreReply,
+};
 use lynk_protocol::{Command, Done, ErrorCode, Frame, Reject, decode, encode_error, encode_ok};
 
 use super::attach::{AttachWait, LeaveWait, Releases};
@@ -366,6 +368,19 @@ impl Books {
         used: &Used,
         hash: u64,
     ) {
+        self.repeat_begun(cx, room, ask, used, hash, None);
+    }
+
+    /// As [`Self::repeat`], of a 1:1 with its user's side of it.
+    pub(super) fn repeat_begun(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        ask: &Ask<'_>,
+        used: &Used,
+        hash: u64,
+        request: Option<RequestSide>,
+    ) {
         if used.hash.is_some_and(|known| known != hash) {
             return self.refuse(cx, room, ask, ErrorCode::IdempotencyConflict.into());
         }
@@ -380,6 +395,7 @@ impl Books {
             unread: None,
             mentions: None,
             version: 0,
+            request,
             repeated: ask.from.slot.api_number().is_some(),
         };
         let frame = cx.shared.pool.frame(|out| encode_ok(out, ask.re, &done));

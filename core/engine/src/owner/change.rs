@@ -20,6 +20,7 @@ use super::reads::Deleted;
 use super::release::Item;
 use super::room::{Member, Room};
 use super::send::check_text;
+use super::strangers::Post;
 use super::window::{Entry, Kind};
 use crate::context::Context;
 use crate::mail::{Principal, Removes};
@@ -170,12 +171,12 @@ impl Books {
             // A muted or blocked user may still take back what was said.
             What::Delete => room.reach(principal, cx.now.wall)?,
             What::Edit(text, _) => {
-                room.may_post(user, cx.now.wall)?;
+                room.may_post(user, cx.now.wall, Post::Change)?;
                 // Beside files it may be empty; whether there are some is seen with the message.
                 check_text(text, true, limits)?;
             }
             What::React(emoji, _) => {
-                room.may_post(user, cx.now.wall)?;
+                room.may_post(user, cx.now.wall, Post::Change)?;
                 if emoji.is_empty() || emoji.len() > limits.emoji_bytes_max as usize {
                     return Err(Reject::because(
                         ErrorCode::InvalidField,

@@ -268,8 +268,9 @@ impl Books {
         let frame = cx.shared.pool.frame(|out| {
             let mut json = Json::new(out);
             json.open(b'{').key("ev").text("members").key("re").number(ask.re).key("room").id(&room.id.0);
-            json.key("count").number(room.members.len() as u64).key("members").open(b'[');
-            let mut rest = room.members.range((start, Bound::Unbounded));
+            json.key("count").number(room.members_count()).key("members").open(b'[');
+            let members = room.all_members();
+            let mut rest = members.range((start, Bound::Unbounded));
             for (user, member) in rest.by_ref().take(limit) {
                 json.open(b'{').key("user").id(&user.0).key("role").text(member.role.name());
                 if positions {

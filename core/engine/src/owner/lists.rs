@@ -9,7 +9,7 @@ use lynk_model::{
     JOIN_REQUEST_LIFE_MILLIS, JoinRequest, ListQuery, Listed, Report, Sentence, SentenceKind, StoreReply,
     StoreRequest,
 };
-use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar};
+use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar, encode_side};
 
 use super::books::{Ask, Books, Held, Pending, store_reject};
 use super::metadata::encode_report;
@@ -66,12 +66,12 @@ impl List {
 impl Books {
     /// What the room is: for its members, and of a public room for everybody who is not banned.
     pub(super) fn about(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) {
-        let role = match room.member(ask.user, cx.now.wall) {
-            Ok(member) => Some(member.role),
+        let reader = match room.member(ask.user, cx.now.wall) {
+            Ok(member) => Some((ask.user, member.role)),
             Err(reject) if reject.code == ErrorCode::NotAMember && room.kind() == RoomKind::Public => None,
             Err(reject) => return self.refuse(cx, room, ask, reject),
         };
-        let frame = cx.shared.pool.frame(|out| encode_about(out, ask.re, room, role));
+        let frame = cx.shared.pool.frame(|out| encode_about(out, ask.re, room, reader));
         self.answer(cx, room, ask.from, frame);
     }
 
@@ -198,7 +198,7 @@ fn may_see(cx: &Context<'_>, room: &Room, user: UserId, list: List) -> Result<()
 }
 
 /// `{"ev":"about",…}`.
-fn encode_about(out: &mut Vec<u8>, re: u64, room: &Room, role: Option<Role>) {
+fn encode_about(out: &mut Vec<u8>, re: u64, room: &Room, reader: Option<(UserId, Role)>) {
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text("about").key("re").number(re).key("room").id(&room.id.0);
     if let Some(row) = &room.info {
@@ -211,9 +211,10 @@ fn encode_about(out: &mut Vec<u8>, re: u64, room: &Room, role: Option<Role>) {
         json.key("retention_days").number(u64::from(row.retention_days));
         json.key("created").time(row.created).key("version").number(room.version);
     }
-    json.key("members").number(room.members.len() as u64);
-    if let Some(role) = role {
+    json.key("members").number(room.members_count());
+    if let Some((user, role)) = reader {
         json.key("role").text(role.name());
+        encode_side(&mut json, room.side(user));
     }
     json.close(b'}');
 }

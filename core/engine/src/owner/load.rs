@@ -228,6 +228,7 @@ impl Books {
             && room.moved.is_empty()
             && room.counting.is_empty()
             && room.metadata.is_idle()
+            && room.undismissed.is_empty()
             && room.notes.is_empty()
     }
 
@@ -265,6 +266,7 @@ impl Books {
         room.pins = loaded.pins.iter().copied().filter(|pin| *pin > room.floor).collect();
         room.links.clone_from(&loaded.links);
         room.blocks = loaded.blocks.iter().copied().collect();
+        room.settle_restraints();
 
         self.remember_keys(cx, &mut room, &loaded.recent, &loaded.undrained);
         let journaled = find_versions(&loaded);
@@ -284,6 +286,7 @@ impl Books {
             }
         }
         start_at_joins(&mut room);
+        room.take_request(loaded.message_request);
         self.take_outbox(cx, &mut room, loaded.outbox, &journaled);
         self.take_intents(cx, &mut room, loaded.intents);
         // Only now: positions and slow mode are told by all of what was read.

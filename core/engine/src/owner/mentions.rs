@@ -122,7 +122,8 @@ pub(super) fn may_mention(
     if mentions.all() && !before.all() && !allowed(role, Action::MentionAll) {
         return Err(Reject::because(ErrorCode::Forbidden, "`mention_all` is for moderators and above"));
     }
-    let stranger = |user: &&UserId| !room.members.contains_key(user) && !before.names(**user);
+    let stranger =
+        |user: &&UserId| !room.members.contains_key(user) && !room.is_aside(**user) && !before.names(**user);
     match mentions.users().iter().find(stranger) {
         None => Ok(()),
         Some(user) => Err(Reject::because(

@@ -12,6 +12,7 @@
 //! fail: a check, the store (`unavailable`, `unknown`).
 
 mod apply;
+mod conversations;
 mod links;
 mod reports;
 mod requests;
@@ -19,9 +20,10 @@ mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use lynk_domain::{Key, Nanos, Seq, UserId};
+use lynk_domain::{Key, Nanos, Ordinal, Seq, UserId};
 use lynk_model::{
-    MetaChange, MetaEvent, MetaOutcome, MetaTransaction, OutboxRow, StoreError, StoreReply, StoreRequest,
+    MessageRequest, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, OutboxRow, StoreError, StoreReply,
+    StoreRequest,
 };
 use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_error, encode_ok};
 
@@ -210,7 +212,8 @@ impl Books {
                     used.hash = Some(hash);
                     self.keys.insert(scope, used, cx.now.wall, &self.drains);
                 }
-                self.repeat(cx, room, ask, &used, hash);
+                let request = matches!(command, Command::Direct { .. }).then(|| room.side(ask.user));
+                self.repeat_begun(cx, room, ask, &used, hash, request.flatten());
             }
             None => match told {
                 // Its result is no event: the code is told again.
@@ -237,6 +240,13 @@ impl Books {
         found: Found,
     ) {
         let (key, hash) = (rules::key_of(command, room.id), rules::hash_of(command));
+        if let Command::Direct { .. } = command
+            && let Ok(Planned::Change(change @ MetaChange::Conversation(_))) =
+                rules::plan(room, ask.user, command, cx.now, &cx.shared.config, &found)
+        {
+            // It has no key: the one of `direct` was used when the 1:1 was begun, and repeating it is harmless.
+            return self.transact(cx, room, ask, Key::NIL, hash, change);
+        }
         if self.answer_known(cx, room, ask, command, &found) {
             return;
         }
@@ -252,7 +262,7 @@ impl Books {
                 self.ask_key(cx, room, ask, key, true);
             }
             Err(reject) => self.refuse(cx, room, ask, reject),
-            Ok(Planned::Already) => self.ok(cx, room, ask, &Done { room: Some(room.id), ..Done::default() }),
+            Ok(Planned::Already) => self.found(cx, room, ask),
             Ok(Planned::Look(target)) => {
                 self.ask_target(cx, room, ask.hold(), target, 1);
                 room.metadata.look(room.busy.contains(&ask.from), ask.from);
@@ -339,6 +349,15 @@ impl Books {
 
     fn outcome(&mut self, cx: &mut Context<'_>, room: &mut Room, running: Running, outcome: MetaOutcome) {
         let Running { tx, asker, intent, doubtful, .. } = running;
+        let (outcome, asks) = match outcome {
+            MetaOutcome::Requested { version, repeated: None } => {
+                (MetaOutcome::Applied { version, event: None }, true)
+            }
+            MetaOutcome::Requested { version, repeated: Some(seq) } => {
+                (MetaOutcome::Repeated { version, seq }, true)
+            }
+            outcome => (outcome, false),
+        };
         let last = room.last_version();
         let fresh = |version: u64| version > last;
         let taken = match outcome {
@@ -347,6 +366,13 @@ impl Books {
             _ => false,
         };
         room.metadata.stale |= intent && !taken;
+        if let MetaChange::Begin { user, .. } = &tx.change
+            && asks
+            && taken
+        {
+            let request = MessageRequest::new(tx.actor, *user, tx.wall, Ordinal(0));
+            room.take_request(Some(request));
+        }
         match outcome {
             MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. }
                 if matches!(tx.change, MetaChange::Block { .. }) =>
@@ -365,6 +391,18 @@ impl Books {
                 let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
                 self.link_applied(cx, room, &tx, asker, fresh);
             }
+            MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. }
+                if matches!(tx.change, MetaChange::Conversation(_)) =>
+            {
+                // As with a block.
+                let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
+                self.conversation_applied(cx, room, &tx, asker, fresh);
+            }
+            MetaOutcome::TooOften { until } => {
+                let reject = conversations::too_often(until, cx.now.wall);
+                self.finish(cx, room, asker, Err(reject));
+            }
+            MetaOutcome::Requested { .. } => unreachable!("taken apart above"),
             MetaOutcome::Applied { .. } | MetaOutcome::Repeated { .. } if tx.change.has_no_event() => {
                 // As with a block.
                 let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
@@ -399,11 +437,10 @@ impl Books {
                 cx.shared.counters.repeats += 1;
                 let journaled = room.metadata.unconfirmed.iter().find(|(v, _)| *v == version);
                 let seq = journaled.map_or(seq, |(_, seq)| *seq);
-                self.finish(cx, room, asker, Ok(seq));
+                self.finish_begun(cx, room, asker, (seq, 0), tx.actor);
             }
-            MetaOutcome::Exists if matches!(&tx.change, MetaChange::Create { row, .. } if row.kind == lynk_domain::RoomKind::Direct) =>
-            {
-                self.finish(cx, room, asker, Ok(Seq(0)));
+            MetaOutcome::Exists if matches!(tx.change, MetaChange::Begin { .. }) => {
+                self.finish_begun(cx, room, asker, (Seq(0), 0), tx.actor);
             }
             MetaOutcome::Conflict => {
                 self.finish(cx, room, asker, Err(ErrorCode::IdempotencyConflict.into()));
@@ -556,6 +593,7 @@ impl Books {
             self.confirm(cx, room, version, seq);
         }
         self.tell_notes(cx, room);
+        self.dismiss_again(cx, room);
         self.hold_late(cx, room);
         if let Some(running) = &mut room.metadata.running {
             let late = cx.now.mono.since(running.since) >= UNKNOWN_NANOS;
@@ -736,6 +774,7 @@ fn leaves_no_trace(command: &Command<'_>, found: &Found) -> bool {
                 | Command::RequestJoin { .. }
                 | Command::WithdrawRequest { .. }
                 | Command::AnswerRequest { accept: false, .. }
+                | Command::AnswerConversation { .. }
                 | Command::Report { .. }
                 | Command::ResolveReport { .. }
         )

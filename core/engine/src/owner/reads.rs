@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use lynk_domain::{Nanos, Ordinal, RoomKind, Seq, ShardId, UserId, shard_of_user};
+use lynk_domain::{Nanos, Ordinal, Seq, ShardId, UserId, shard_of_user};
 use lynk_model::{RecordKind, StoreReply, StoreRequest};
 use lynk_protocol::{
     Done, ErrorCode, OwnRead, Reject, encode_ok, encode_own_read, encode_receipt, encode_typing,
@@ -23,6 +23,7 @@ use super::books::{APPENDED_BYTES_MAX, Ask, Books, Pending, Timer, append_positi
 use super::mentions::Mentioned;
 use super::release::{Item, whisper};
 use super::room::{Member, Room};
+use super::strangers::Post;
 use super::window::Kind;
 use crate::context::Context;
 use crate::io::JournalState;
@@ -180,9 +181,9 @@ impl Room {
         self.counting.iter_mut().for_each(|c| c.spoiled = true);
     }
 
-    /// Whether receipts and typing are passed on here: not across a block, and not to crowds.
+    /// Whether receipts and typing are passed on here: not across a block, not before a 1:1 is accepted, and not to crowds.
     pub(super) fn passes_signs(&self, members_max: u32) -> bool {
-        !(self.kind() == RoomKind::Direct && self.is_blocked()) && self.members.len() <= members_max as usize
+        !self.restrained && self.members.len() <= members_max as usize
     }
 }
 
@@ -302,7 +303,7 @@ impl Books {
     }
 
     pub(super) fn typing(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, on: bool) {
-        if let Err(reject) = room.may_post(ask.user, cx.now.wall) {
+        if let Err(reject) = room.may_post(ask.user, cx.now.wall, Post::Sign) {
             return self.refuse(cx, room, ask, reject);
         }
         let passes = room.passes_signs(cx.shared.config.limits.presence_room_members_max);

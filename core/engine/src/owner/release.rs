@@ -237,7 +237,8 @@ impl Books {
                 }
             }
             (Mail::Skip { room: id, .. }, Some(room)) => self.missed(cx, room, id, to, None),
-            (Mail::Skip { .. }, None) => {}
+            (Mail::Skip { .. } | Mail::Dismissed { .. }, None) => {}
+            (Mail::Dismissed { .. }, Some(room)) => self.dismissed_refused(cx, room, to),
             (Mail::Ephemeral { .. } | Mail::Hint { .. } | Mail::Notice { rooms: false, .. }, _) => {
                 cx.shared.counters.shed += 1
             }

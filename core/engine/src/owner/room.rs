@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lynk_domain::{
     AckLevel, Action, Epoch, HistoryVisibility, Lsn, Millis, Nanos, Now, Ordinal, Role, RoomId, RoomKind,
-    Seq, UserId, allowed,
+    Seq, ShardId, UserId, allowed,
 };
 use lynk_model::{Link, RoomRow};
 use lynk_protocol::{ErrorCode, Reject};
@@ -21,6 +21,7 @@ use super::metadata::Metadata;
 use super::moderation::Notes;
 use super::reads::{Count, Counting, Deletes};
 use super::release::Sub;
+use super::strangers::{Asked, Post};
 use super::window::Window;
 use crate::mail::{ConnectionRef, Own, Principal};
 
@@ -138,6 +139,12 @@ pub(super) struct Room {
     pub(super) links: Vec<Link>,
     /// Of a 1:1: (who blocks, whom); at most both ways.
     pub(super) blocks: SmallVec<[(UserId, UserId); 2]>,
+    /// Of a 1:1 that a stranger began and that is not accepted.
+    pub(super) asked: Option<Asked>,
+    /// Whether there are `blocks`, or `asked`.
+    pub(super) restrained: bool,
+    /// Shards that did not take that somebody's subscriptions end; at most all shards.
+    pub(super) undismissed: Vec<ShardId>,
     pub(super) epoch: Epoch,
     /// Everything up to here is removed; 0 for nothing.
     pub(super) floor: Seq,
@@ -214,6 +221,9 @@ impl Room {
             pins: BTreeSet::new(),
             links: Vec::new(),
             blocks: SmallVec::new(),
+            asked: None,
+            restrained: false,
+            undismissed: Vec::new(),
             epoch: Epoch(0),
             floor: Seq(0),
             top: Seq(0),
@@ -330,10 +340,10 @@ impl Room {
     }
 
     /// Whether `user` may post, edit or react here now. Mutes end by themselves.
-    pub(super) fn may_post(&self, user: UserId, wall: Millis) -> Result<&Member, Reject> {
+    pub(super) fn may_post(&self, user: UserId, wall: Millis, post: Post) -> Result<&Member, Reject> {
         let member = self.member(user, wall)?;
-        if self.is_blocked() {
-            return Err(ErrorCode::Blocked.into());
+        if self.restrained {
+            self.restrains(user, post)?;
         }
         if let Some(until) = self.mutes.get(&user).filter(|until| stands(**until, wall)) {
             let mut reject = Reject::new(ErrorCode::Muted);

@@ -15,6 +15,7 @@ use super::keys::{Lookup, Used};
 use super::mentions::may_mention;
 use super::release::Item;
 use super::room::{Member, Room};
+use super::strangers::Post;
 use super::window::{Entry, Kind, Posted};
 use crate::context::Context;
 use crate::mail::Removes;
@@ -141,7 +142,8 @@ impl Books {
     /// What a message may be refused for, whenever it is looked at.
     fn may_send(&self, cx: &Context<'_>, room: &Room, user: UserId, said: Said<'_>) -> Result<(), Reject> {
         let limits = &cx.shared.config.limits;
-        let role = room.may_post(user, cx.now.wall)?.role;
+        let post = Post::Message { files: !said.files.is_empty() };
+        let role = room.may_post(user, cx.now.wall, post)?.role;
         check_text(said.text, !said.files.is_empty(), limits)?;
         may_mention(room, role, &said.parts.mentions, &Parts::NONE.mentions, limits)?;
         self.may_append(cx)?;

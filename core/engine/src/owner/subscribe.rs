@@ -39,7 +39,7 @@ impl Books {
             unread,
             mentions,
             role: member.role,
-            members: room.members.len() as u64,
+            members: room.members_count(),
         };
         let frame = encode_missed(cx, room, &member, &head, cursor);
         let (to, epoch, top) = (ask.from, room.epoch, room.top);

@@ -20,6 +20,7 @@ mod requests;
 mod retention;
 mod rooms;
 mod sending;
+mod strangers;
 mod streams;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -320,6 +321,13 @@ impl World {
         fields["room"] = room.to_string().into();
         fields["key"] = self.key().into();
         fields
+    }
+
+    /// The 1:1 of two who both want it.
+    pub(super) fn friends(&mut self, i: u8, with: u8) -> RoomId {
+        let begun = self.run(i, json!({"op": "direct", "user": user(with).to_string()}));
+        self.run(with, json!({"op": "direct", "user": user(i).to_string()}));
+        RoomId::parse(begun["room"].as_str().expect("a room")).expect("an id")
     }
 
     /// A room of user 1 that the others joined.

@@ -31,6 +31,10 @@ pub(super) fn metadata_of<'a>(op: &str, e: &Envelope<'a>, text: &'a str) -> Resu
             }
         }
         "direct" => Command::Direct { user: e.user()? },
+        "accept_conversation" | "decline_conversation" => {
+            let accept = op == "accept_conversation";
+            Command::AnswerConversation { room: e.room()?, key: e.key()?, accept }
+        }
         "find" => Command::Find { name: Rare::of(text)?.name()? },
         "join" => match Rare::of(text)?.code()? {
             None => Command::Join { room: e.room()?, key: e.key()?, secret: None },

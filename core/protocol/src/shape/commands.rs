@@ -25,6 +25,12 @@ pub(super) const LEVELS: Shape = Shape::Word(&["memory", "local", "replicated"])
 pub(super) const VISIBILITIES: Shape = Shape::Word(&["all", "since_join"]);
 pub(super) const ROLES: Shape = Shape::Word(&["member", "moderator", "admin", "owner"]);
 
+/// Of a 1:1 that is not accepted yet.
+pub(super) const REQUEST: Field = may(
+    "request",
+    Shape::Word(&["sent", "received"]),
+    "The 1:1 waits for the other one to accept it, or for oneself.",
+);
 pub(super) const REQUEST_STATES: Shape = Shape::Word(&["open", "declined"]);
 const REPORT_REASONS: Shape =
     Shape::Word(&["spam", "harassment", "hate", "violence", "sexual", "illegal", "other"]);
@@ -90,6 +96,20 @@ const CHANGED: FrameShape = answer(
         TIME,
         VERSION,
         may("level", LEVELS, "Durability that was reached."),
+    ],
+);
+const BEGUN: FrameShape = answer(
+    "ok_begun",
+    "ok",
+    "The 1:1 is there. With the place of the event that it made, when it made one.",
+    &[
+        RE,
+        ROOM,
+        may("seq", PLACE, "Place of the event."),
+        TIME,
+        VERSION,
+        may("level", LEVELS, "Durability that was reached."),
+        REQUEST,
     ],
 );
 const SAID: FrameShape = answer(
@@ -181,6 +201,7 @@ const SYNC: FrameShape = answer(
                 must("role", ROLES, "One's role."),
                 may("avatar", Shape::Id, "Its picture."),
                 may("peer", Shape::Id, "The other one of a 1:1."),
+                REQUEST,
                 may("epoch", SMALL, "Number of its history."),
                 may("top", NUMBER, "Place of its last event."),
                 may("read", NUMBER, "How far one has read."),
@@ -251,6 +272,7 @@ const ABOUT: FrameShape = answer(
         must("version", NUMBER, "Version of its metadata."),
         must("members", NUMBER, "How many members there are."),
         may("role", ROLES, "One's role; missing for who is no member."),
+        REQUEST,
     ],
 );
 const BANS: FrameShape = answer(
@@ -507,7 +529,9 @@ pub const COMMANDS: &[CommandShape] = &[
         ],
         &[CHANGED],
     ),
-    command("direct", "Creates or finds the 1:1 with somebody.", &[USER], &[CHANGED]),
+    command("direct", "Begins or finds the 1:1 with somebody, and accepts it.", &[USER], &[BEGUN]),
+    command("accept_conversation", "Accepts a 1:1 that a stranger began.", &[ROOM, KEY], &[CHANGED]),
+    command("decline_conversation", "Does not accept it, and hears no more of it.", &[ROOM, KEY], &[CHANGED]),
     command(
         "find",
         "The room of that name that strangers can see.",

@@ -1,6 +1,6 @@
 //! What the server says without being asked, and the answer that every command may get.
 
-use super::commands::{ANY_KIND, LEVELS, REQUEST_STATES, ROLES, VISIBILITIES};
+use super::commands::{ANY_KIND, LEVELS, REQUEST, REQUEST_STATES, ROLES, VISIBILITIES};
 use super::{Field, FrameKind, FrameShape, NUMBER, PLACE, SMALL, Shape, may, must};
 
 pub(super) const ROOM: Field = must("room", Shape::Id, "The room.");
@@ -206,7 +206,14 @@ pub const EVENTS: &[FrameShape] = &[
             must("name", Shape::Text, "Its name; empty for a 1:1."),
             must("role", ROLES, "One's role."),
             may("peer", Shape::Id, "The other one of a 1:1."),
+            REQUEST,
         ],
+    ),
+    frame(
+        FrameKind::Own,
+        "conversation_accepted",
+        "A 1:1 that a stranger began is accepted.",
+        &[ROOM, must("user", Shape::Id, "Who accepted it.")],
     ),
     frame(FrameKind::Own, "removed", "The room is one's own no longer.", &[ROOM, VERSION]),
     frame(

@@ -23,8 +23,8 @@ pub(crate) trait Members {
     ) -> Result<Option<RoomAudience>, StoreError>;
     /// See [`Audience::blocked`].
     async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, StoreError>;
-    /// The seq with which a member joined.
-    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<Seq>, StoreError>;
+    /// The seq with which a member joined, and whether the room waits for it to accept it. Whoever declined one is no member.
+    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError>;
 }
 
 fn failed(fault: lynk_embedded::Fault) -> StoreError {
@@ -46,7 +46,7 @@ impl Members for RoomsBeside {
         Self::blocked(self, user).map_err(failed)
     }
 
-    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<Seq>, StoreError> {
+    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError> {
         Self::joined(self, room, user).map_err(failed)
     }
 }
@@ -66,7 +66,7 @@ impl Members for lynk_postgres::PostgresNotify {
         Self::blocked(self, user).await
     }
 
-    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<Seq>, StoreError> {
+    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError> {
         Self::joined(self, room, user).await
     }
 }
@@ -98,8 +98,8 @@ impl<Q: Members, M: MessageStore> Audience for ServerAudience<Q, M> {
     async fn unread(&mut self, user: UserId, room: RoomId) -> Result<RoomUnread, StoreError> {
         let Some(messages) = &self.messages else { return Ok(RoomUnread::default()) };
         // Who is no member has nothing to read.
-        let Some(joined) = self.members.joined(room, user).await? else {
-            return Ok(RoomUnread { unread: 0, read: Seq(u64::MAX) });
+        let Some((joined, request)) = self.members.joined(room, user).await? else {
+            return Ok(RoomUnread { unread: 0, read: Seq(u64::MAX), request: false });
         };
         let state = messages.read_state(room, user).await?;
         // What was before is read, but for who went back on purpose.
@@ -108,7 +108,8 @@ impl<Q: Members, M: MessageStore> Audience for ServerAudience<Q, M> {
         let head = messages.head(room).await?;
         let counted = messages.count_not_unread(room, user, read, &BTreeSet::new()).await?;
         let after = counted.next.map_or(0, |(_, first)| (head.top_n.0 + 1).saturating_sub(first.0));
-        Ok(RoomUnread { unread: after.saturating_sub(counted.own).saturating_sub(counted.deleted), read })
+        let unread = after.saturating_sub(counted.own).saturating_sub(counted.deleted);
+        Ok(RoomUnread { unread, read, request })
     }
 
     async fn active(&mut self, users: &[UserId]) -> Result<Vec<bool>, StoreError> {

@@ -98,7 +98,7 @@ fn a_conversation_that_is_begun_anew_after_a_restore_has_another_epoch() {
     assert_eq!(made["ev"], "ok", "{made}");
     let room = made["room"].as_str().expect("an id").to_owned();
     one.say(&room, "of the first life");
-    let (user, seq) = (one.user, one.subscribe(&room)["top"].clone());
+    let (user, second, seq) = (one.user, other.user, one.subscribe(&room)["top"].clone());
     drop((one, other));
     server.kill();
     told(&restore(&path("backup"), &path("copy"), &[]));
@@ -106,6 +106,8 @@ fn a_conversation_that_is_begun_anew_after_a_restore_has_another_epoch() {
     let server = start(&path("copy"), &[]);
     let mut one = Chatter::sign_in_as(&server, user, json!([]));
     let made = one.ask(direct);
+    let back = json!({"op": "direct", "user": user.to_string()});
+    assert_eq!(Chatter::sign_in_as(&server, second, json!([])).ask(back)["room"], room);
     assert_eq!(made["room"], room, "the same pair has the same conversation: {made}");
     for _ in 0..4 {
         one.say(&room, "of the second life");

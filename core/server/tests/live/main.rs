@@ -32,5 +32,6 @@ mod push;
 mod rooms;
 mod secrets;
 mod socket_fuzz;
+mod strangers;
 mod transcripts;
 mod twilio;

@@ -179,6 +179,9 @@ fn room_of(server: &Server, one: &Value, other: &Value) -> String {
     let (mut socket, _) = crate::people::socket(server, one);
     let ok = socket.ask(json!({"op": "direct", "user": other["user"]["user"]}));
     assert_eq!(ok["ev"], "ok", "{ok}");
+    // Not by a socket: who has one is not away.
+    let back = json!({"user": one["user"]["user"]});
+    as_user(server, other).good("POST", "/v1/direct", back, 200);
     ok["room"].as_str().expect("an id").to_owned()
 }
 

@@ -138,6 +138,7 @@ impl Campaign<'_> {
     fn tour(&mut self, dice: &mut Dice) {
         let (room, pair) = (self.world.rooms[0].clone(), self.world.rooms[4].clone());
         let other = self.world.users[1].clone();
+        self.tour_of_strangers(dice);
         self.tour_of_requests(dice);
         self.tour_of_reports(dice);
         for op in ["mute", "unmute", "ban", "unban"] {
@@ -151,6 +152,15 @@ impl Campaign<'_> {
         self.must(0, json!({"op": "clear", "room": pair, "seq": 3}));
         self.must(0, json!({"op": "delete_room", "room": room, "key": dice.key().to_string()}));
         self.restart(dice);
+    }
+
+    /// The last one is in no room with the others: it declines one of them and accepts another.
+    fn tour_of_strangers(&mut self, dice: &mut Dice) {
+        let last = self.world.users[3].clone();
+        for (person, op) in [(0, "decline_conversation"), (2, "accept_conversation")] {
+            let pair = self.must(person, json!({"op": "direct", "user": last}))["room"].clone();
+            self.must(3, json!({"op": op, "room": pair, "key": dice.key().to_string()}));
+        }
     }
 
     /// People who ask to be members of the last one's room: one thinks better of it and is declined, one is let in.

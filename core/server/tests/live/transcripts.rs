@@ -103,7 +103,8 @@ impl Replay<'_> {
                 let found = loop {
                     let found =
                         client.next().unwrap_or_else(|| panic!("{place}: closed: {:?}", client.closed));
-                    let news = found["ev"] == "added" || found["ev"] == "removed";
+                    let news =
+                        ["added", "removed", "conversation_accepted"].iter().any(|ev| found["ev"] == *ev);
                     if !news || found["ev"] == expected["ev"] {
                         break found;
                     }

@@ -44,13 +44,13 @@ impl Device {
             // One's own reading is told to every connection.
             Ev::Read if item.user == Some(self.user) => Ok(()),
             Ev::Typing | Ev::Read | Ev::Delivered => self.on_ephemeral(item),
-            Ev::Added | Ev::Removed => self.on_rooms(item),
+            Ev::Added | Ev::Removed => self.on_rooms(item, s),
             Ev::Presence => {
                 let user = item.user.ok_or("presence of nobody")?;
                 self.presence.insert(user, item.online.ok_or("presence without a state")?);
                 Ok(())
             }
-            Ev::Draining | Ev::Cleared | Ev::JoinRequest => Ok(()),
+            Ev::Draining | Ev::Cleared | Ev::JoinRequest | Ev::ConversationAccepted => Ok(()),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             _ => self.on_event(item, s),
         };
@@ -167,9 +167,18 @@ impl Device {
     }
 
     /// What one does oneself is not told as news of one's rooms: its `ok` is.
-    fn did(&mut self, ok: &Item, s: &Around<'_>) {
+    fn did(&mut self, ok: &Item, declines: bool, s: &Around<'_>) {
         let user = self.user;
         let (Some(link), Some(room)) = (&mut self.link, ok.room) else { return };
+        if ok.seq == 0 && ok.version > 0 {
+            // Of a 1:1 that one accepted or declined, which is no event.
+            let back = !declines;
+            let told = link.told_rooms.entry(room).or_default();
+            if ok.version > told.0 {
+                *told = (ok.version, back);
+            }
+            return self.turned(room, back, s);
+        }
         let event = s.ledger.room(room).and_then(|truth| truth.events.get(&ok.seq));
         let Some(Said::Meta { event, .. }) = event.map(|entry| &entry.said) else { return };
         let concerns = match event {
@@ -185,14 +194,27 @@ impl Device {
     }
 
     /// The user is in a room from now on, or no longer.
-    fn on_rooms(&mut self, item: &Item) -> Result<(), String> {
+    fn on_rooms(&mut self, item: &Item, s: &Around<'_>) -> Result<(), String> {
         let room = item.room.ok_or("a membership without room")?;
         let Some(link) = &mut self.link else { return Ok(()) };
         let told = link.told_rooms.entry(room).or_default();
         if item.version > told.0 {
             *told = (item.version, item.ev == Ev::Added);
         }
+        self.turned(room, item.ev == Ev::Added, s);
         Ok(())
+    }
+
+    /// A 1:1 that a stranger began goes, or comes back: a good client subscribes to it anew then.
+    fn turned(&mut self, room: RoomId, back: bool, s: &Around<'_>) {
+        if s.ledger.turns(room, self.user) == 0 {
+            return;
+        }
+        let view = self.views.entry(room).or_default();
+        view.wanted = back;
+        if let Some(link) = self.link.as_mut().filter(|_| back) {
+            link.again.insert(room);
+        }
     }
 
     fn on_ephemeral(&mut self, item: &Item) -> Result<(), String> {
@@ -243,7 +265,9 @@ impl Device {
                 self.on_read(*room, *seq, item, s)
             }
             (Question::Direct { .. }, Ev::Ok) => {
-                self.did(item, s);
+                let room = item.room.ok_or("a 1:1 without room")?;
+                s.ledger.side_is(room, self.user, item.request.as_deref())?;
+                self.did(item, false, s);
                 s.directory.add_room(item.room.ok_or("a 1:1 without room")?);
                 Ok(())
             }
@@ -317,7 +341,8 @@ impl Device {
                 let view = self.views.entry(room).or_default();
                 view.page_at = s.now + item.retry_after_ms.unwrap_or(RETRY_MILLIS) * 1_000_000;
                 if !item.retryable {
-                    view.wanted = s.ledger.room(room).is_some_and(|r| r.is_member(self.user));
+                    view.wanted = s.ledger.room(room).is_some_and(|r| r.is_member(self.user))
+                        && !s.ledger.keeps_out(room, self.user);
                 }
                 Ok(())
             }
@@ -356,6 +381,7 @@ impl Device {
             link.streams.insert(room, item.top + 1);
             link.based.insert(room, item.top);
             link.refused.remove(&room);
+            link.again.remove(&room);
         }
         for event in item.events.iter().filter(|e| e.reason.as_deref() != Some("reset")) {
             self.absorb(room, event, s)?;
@@ -457,7 +483,8 @@ impl Device {
                     if let Some(link) = &mut self.link {
                         link.refused.insert(*room);
                     }
-                    let member = s.ledger.room(*room).is_some_and(|r| r.is_member(self.user));
+                    let member = s.ledger.room(*room).is_some_and(|r| r.is_member(self.user))
+                        && !s.ledger.keeps_out(*room, self.user);
                     // A removal may hold that is no event yet.
                     if s.still && member && s.ledger.unkept(Some(*room)).is_none() {
                         return Err(format!("{room}: a member is answered `{code}`"));
@@ -487,7 +514,8 @@ impl Device {
             s.ledger.blocked(self.user, user, s.step);
         }
         let Some(room) = intent.room.or(item.room) else { return Ok(()) };
-        self.did(item, s);
+        let declines = intent.change == Change::Converse { accept: false };
+        self.did(item, declines, s);
         self.on_door(room, item, &intent, s)?;
         if item.seq == 0 {
             if matches!(intent.change, Change::Kick { .. } | Change::Ban { .. } | Change::Mute { .. }) {
@@ -537,6 +565,11 @@ impl Device {
                 Ok(())
             }
             Change::Enter { code } if item.seq > 0 => s.ledger.entered(user, key, code, s.step),
+            Change::Converse { accept: false } => {
+                s.ledger.declined(room, user, s.step);
+                self.turned(room, false, s);
+                Ok(())
+            }
             Change::Answer { user: whom, .. } => s.ledger.decided(user, room, *whom, key),
             Change::Resolve { number, .. } => s.ledger.resolved(user, room, *number, key),
             _ => Ok(()),

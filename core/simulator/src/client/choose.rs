@@ -63,6 +63,8 @@ pub(crate) enum Act {
     Block,
     Unblock,
     Direct,
+    /// Accepts or declines what a stranger began.
+    Converse,
     Create,
     Subscribe,
     Unsubscribe,

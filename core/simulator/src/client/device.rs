@@ -198,7 +198,10 @@ impl Device {
             if link.base_at == u64::MAX {
                 link.base_at = s.now + BASE_NANOS;
             } else if s.now >= link.base_at {
-                let versions = s.ledger.rooms().map(|room| (room.room, room.version())).collect();
+                let user = self.user;
+                let version = |room: RoomId, logged| logged + s.ledger.turns(room, user);
+                let of = s.ledger.rooms().map(|room| (room.room, version(room.room, room.version())));
+                let versions = of.collect();
                 link.base_rooms = Some((s.ledger.rooms_of(self.user), versions));
             }
         }
@@ -399,12 +402,15 @@ impl Device {
         }
         let mut rooms = Vec::new();
         for truth in s.ledger.rooms() {
-            let (room, member) = (&truth.room, truth.is_member(self.user));
+            let room = &truth.room;
+            let member = truth.is_member(self.user) && !s.ledger.keeps_out(*room, self.user);
             let known = self.views.get(room);
             let wanted = known.is_none_or(|v| v.wanted || s.still);
             let due = known.is_none_or(|v| v.page_at <= s.now);
             let asked = self.subscribing(*room);
-            let told = link.streams.contains_key(room) && (!s.still || known.is_some_and(|v| v.audited));
+            let told = link.streams.contains_key(room)
+                && !link.again.contains(room)
+                && (!s.still || known.is_some_and(|v| v.audited));
             if member && wanted && due && !asked && !told {
                 rooms.push(*room);
             }
@@ -483,7 +489,8 @@ impl Device {
         if self.mix.lists {
             self.ask_all_lists(s);
         }
-        let room = s.ledger.rooms().filter(|r| r.is_member(self.user)).map(|r| r.room).last();
+        let own = s.ledger.rooms().filter(|r| r.is_member(self.user)).map(|r| r.room);
+        let room = own.filter(|room| !s.ledger.keeps_out(*room, self.user)).last();
         if let Some(room) = room {
             let fields = format!(",\"op\":\"members\",\"room\":\"{room}\"");
             self.ask(s, Question::Members { room }, &fields);
@@ -543,7 +550,8 @@ impl Device {
                 return Some(format!("{user} is told to be online: {told:?}, not {expected}"));
             }
         }
-        for room in s.ledger.rooms().filter(|r| r.is_member(self.user)) {
+        let out = |room: RoomId| s.ledger.keeps_out(room, self.user);
+        for room in s.ledger.rooms().filter(|r| r.is_member(self.user) && !out(r.room)) {
             let Some(view) = self.views.get(&room.room) else {
                 return Some(format!("{} is not known", room.room));
             };
@@ -553,7 +561,7 @@ impl Device {
             if !view.wanted {
                 continue;
             }
-            let Some(next) = link.streams.get(&room.room) else {
+            let Some(next) = link.streams.get(&room.room).filter(|_| !link.again.contains(&room.room)) else {
                 return Some(format!("{} is not subscribed", room.room));
             };
             let next = (*next..).find(|seq| !link.perhaps.contains(&(room.room, *seq))).unwrap_or(*next);

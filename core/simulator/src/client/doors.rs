@@ -42,6 +42,7 @@ impl Device {
                 self.ask(s, Question::MyRequests, ",\"op\":\"my_requests\"");
             }
             Act::Clear => self.clear(s),
+            Act::Converse => self.converse(s),
             _ => return false,
         }
         true
@@ -57,6 +58,16 @@ impl Device {
         }
         let fields = format!(",\"op\":\"look\",\"code\":\"{code}\"");
         self.ask(s, Question::LookAt { code }, &fields);
+    }
+
+    /// Answers a stranger; now and then where nobody asks.
+    fn converse(&mut self, s: &mut Around<'_>) {
+        let waiting = s.ledger.waiting_for(self.user);
+        let any = self.random.chance(50);
+        let rooms = if any { &s.directory.rooms } else { &waiting };
+        let Some(room) = self.random.pick(rooms).copied() else { return };
+        let accept = self.random.chance(650);
+        self.intend(s, Some(room), Change::Converse { accept });
     }
 
     fn clear(&mut self, s: &mut Around<'_>) {

@@ -94,6 +94,10 @@ pub(crate) enum Change {
         user: UserId,
         accept: bool,
     },
+    /// Accepts or declines a 1:1.
+    Converse {
+        accept: bool,
+    },
     Report {
         seq: Option<u64>,
         user: Option<UserId>,
@@ -149,6 +153,8 @@ impl Change {
             Self::Withdraw => "withdraw_request",
             Self::Answer { accept: true, .. } => "accept_request",
             Self::Answer { accept: false, .. } => "decline_request",
+            Self::Converse { accept: true } => "accept_conversation",
+            Self::Converse { accept: false } => "decline_conversation",
             Self::Report { .. } => "report",
             Self::Resolve { .. } => "resolve_report",
         }
@@ -434,6 +440,8 @@ mod tests {
             Change::Withdraw,
             Change::Answer { user, accept: true },
             Change::Answer { user, accept: false },
+            Change::Converse { accept: true },
+            Change::Converse { accept: false },
             Change::Report { seq: Some(3), user: None, reason: "spam" },
             Change::Report { seq: None, user: Some(user), reason: "other" },
             Change::Resolve { number: 1, outcome: "dismissed" },

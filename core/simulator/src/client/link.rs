@@ -62,6 +62,8 @@ pub(crate) struct Link {
     pub(crate) base_at: u64,
     /// What was told about them: the newest version, and whether the user is in it.
     pub(crate) told_rooms: BTreeMap<RoomId, (u64, bool)>,
+    /// Rooms that came back, to be subscribed to anew.
+    pub(crate) again: BTreeSet<RoomId>,
     /// Close code, when the server sent one.
     pub(crate) closed: Option<u16>,
 }
@@ -107,6 +109,7 @@ impl Link {
             base_rooms: None,
             base_at: u64::MAX,
             told_rooms: BTreeMap::new(),
+            again: BTreeSet::new(),
             closed: None,
         }
     }

@@ -41,13 +41,22 @@ impl Ledger {
                 Err("an unread number goes to another user".to_owned())
             }
             Ev::Read | Ev::Delivered => self.position(item.room, item.seq),
-            Ev::Added | Ev::Removed => self.membership(item, users),
+            Ev::Added | Ev::Removed => {
+                if let (Ev::Added, Some(room)) = (item.ev, item.room) {
+                    users.iter().try_for_each(|user| self.side_is(room, *user, item.request.as_deref()))?;
+                }
+                if self.turn_told(item, users) { Ok(()) } else { self.membership(item, users) }
+            }
+            Ev::ConversationAccepted => self.accepted_told(item, users),
             Ev::JoinRequest => self.request_told(item, users),
             Ev::Cleared => self.cleared_told(item, users),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             ev if ev.durable() => {
                 self.deliver_item(item.room, item)?;
                 let room = self.of(item.room)?;
+                if let Some(entry) = room.events.get(&item.seq) {
+                    users.iter().try_for_each(|user| self.may_hear(*user, room.room, entry))?;
+                }
                 let theirs = |user: &UserId| {
                     room.member_at(*user, item.seq) || self.granted.contains(&(room.room, *user))
                 };
@@ -193,6 +202,7 @@ impl Ledger {
         let Some(joined) = room.member_since(asked.user, asked.issued).or(granted) else {
             return Err(told("not a member any more when it asked".to_owned()));
         };
+        self.may_ask(asked.user, asked.room, asked.issued)?;
         let covers = item.covers.ok_or_else(|| told("it does not say what it covers".to_owned()))?;
         let mut last: Option<u64> = None;
         for event in item.events.iter().filter(|e| e.reason.as_deref() != Some("reset")) {

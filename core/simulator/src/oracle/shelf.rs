@@ -204,7 +204,7 @@ impl Ledger {
         self.shelf.act(tx);
         let shelf = &mut self.shelf;
         match &tx.change {
-            MetaChange::Create { row, .. } => shelf.row(row, tx.room),
+            MetaChange::Create { row, .. } | MetaChange::Begin { row, .. } => shelf.row(row, tx.room),
             MetaChange::Link(link) => {
                 let (id, until, most) = (link.id, link.until, link.uses_max);
                 let truth = LinkTruth { id, until, most, used: 0, ended: false };
@@ -242,7 +242,7 @@ impl Ledger {
             MetaChange::Event(MetaEvent::Unbanned { user }) => drop(shelf.bans.remove(&(tx.room, *user))),
             MetaChange::Event(MetaEvent::Deleted) => shelf.delete(tx.room),
             MetaChange::Event(event) => shelf.settings(tx.room, event),
-            MetaChange::Block { .. } => {}
+            MetaChange::Block { .. } | MetaChange::Conversation(_) => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use lynk_domain::{Key, LinkId, MediaId, MessageId, Millis, Ordinal, RoomKind, Seq};
 use lynk_model::memory::MemoryFiles;
-use lynk_model::{Attachment, Body, Link, Mentions, MoreSettings, Parts, RecordHead, RoomRow};
+use lynk_model::{Attachment, Body, Link, Mentions, MoreSettings, Parts, RecordHead, RequestChange, RoomRow};
 
 use super::*;
 use crate::wire::Item;
@@ -24,30 +24,30 @@ impl Book {
     /// A room of ANN and BEN with its first event committed.
     fn new(level: AckLevel) -> Self {
         let mut ledger = Ledger::default();
-        let row = RoomRow {
-            room: ROOM,
-            kind: RoomKind::Public,
-            name: String::new(),
-            creator: ANN,
-            created: Millis(0),
-            level,
-            visibility: HistoryVisibility::All,
-            slow_mode_seconds: 0,
-            description: String::new(),
-            avatar: MediaId::NIL,
-            members_max: 0,
-            retention_days: 0,
-            read_only: false,
-            deleted: Millis(0),
-            version: 1,
-        };
+        let row = row(RoomKind::Public, level);
         let members = vec![(ANN, Role::Owner), (BEN, Role::Member)];
-        ledger.transaction(&transaction(MetaChange::Create { row, members })).expect("carried out");
+        ledger.transaction(&transaction(MetaChange::Create { row, members }), false).expect("carried out");
         let mut book = Self { ledger, lsn: 0, seq: 0, n: 0 };
         let event = MetaEvent::Created { kind: RoomKind::Public, name: String::new() };
         book.append(ANN, RecordKind::Meta, &Body::Meta { version: 1, event }).expect("the first event");
         book.commit();
         book
+    }
+
+    /// The 1:1 that ANN, a stranger, began with BEN.
+    fn asked() -> Self {
+        let mut ledger = Ledger::default();
+        ledger.transaction(&begin(), true).expect("carried out");
+        let mut book = Self { ledger, lsn: 0, seq: 0, n: 0 };
+        let event = MetaEvent::Created { kind: RoomKind::Direct, name: String::new() };
+        book.append(ANN, RecordKind::Meta, &Body::Meta { version: 1, event }).expect("the first event");
+        book.commit();
+        book
+    }
+
+    fn turn(&mut self, by: UserId, change: RequestChange) -> Check {
+        let tx = MetaTransaction { actor: by, ..transaction(MetaChange::Conversation(change)) };
+        self.ledger.transaction(&tx, false)
     }
 
     fn append(&mut self, sender: UserId, kind: RecordKind, body: &Body<'_>) -> Check {
@@ -97,8 +97,33 @@ impl Book {
     }
 }
 
+fn row(kind: RoomKind, level: AckLevel) -> RoomRow {
+    RoomRow {
+        room: ROOM,
+        kind,
+        name: String::new(),
+        creator: ANN,
+        created: Millis(0),
+        level,
+        visibility: HistoryVisibility::All,
+        slow_mode_seconds: 0,
+        description: String::new(),
+        avatar: MediaId::NIL,
+        members_max: 0,
+        retention_days: 0,
+        read_only: false,
+        deleted: Millis(0),
+        version: 1,
+    }
+}
+
 fn transaction(change: MetaChange) -> MetaTransaction {
     MetaTransaction { room: ROOM, actor: ANN, key: Key::NIL, content_hash: 0, wall: Millis(0), change }
+}
+
+fn begin() -> MetaTransaction {
+    let row = row(RoomKind::Direct, AckLevel::Local);
+    transaction(MetaChange::Begin { row, user: BEN, requests_max: 50 })
 }
 
 fn kick(version: u64, user: UserId) -> Body<'static> {
@@ -180,7 +205,7 @@ fn a_key_makes_one_event_and_none_once_it_was_refused() {
 fn nothing_goes_to_a_user_after_the_removal() {
     let mut book = Book::new(AckLevel::Local);
     let kicked = MetaEvent::Kicked { user: BEN, reason: String::new() };
-    book.ledger.transaction(&transaction(MetaChange::Event(kicked))).expect("carried out");
+    book.ledger.transaction(&transaction(MetaChange::Event(kicked)), false).expect("carried out");
     book.append(ANN, RecordKind::Meta, &kick(2, BEN)).expect("appends");
     book.post(ANN, "gone?").expect("appends");
     book.commit();
@@ -244,10 +269,10 @@ fn mentions_are_counted_as_they_stand_and_not_across_a_block() {
     book.commit();
     assert!(is(&book, 3, Some(10)).is_err(), "the edit was known by then");
     let block = |on| transaction(MetaChange::Block { by: BEN, user: ANN, on });
-    book.ledger.transaction(&block(true)).expect("carried out");
+    book.ledger.transaction(&block(true), false).expect("carried out");
     assert!(is(&book, 0, None).is_ok() && is(&book, 2, None).is_err());
     assert!(is(&book, 2, Some(10)).is_ok(), "it may have been counted before the block");
-    book.ledger.transaction(&block(false)).expect("carried out");
+    book.ledger.transaction(&block(false), false).expect("carried out");
     assert!(is(&book, 2, None).is_ok() && is(&book, 0, None).is_err());
     let what = book.say(ANN, "stranger", of(&[UserId([8; 16])])).expect_err("no member");
     assert!(what.contains("who is no member"), "{what}");
@@ -327,7 +352,7 @@ fn a_link_lets_in_as_many_as_it_says_and_only_while_it_is_there() {
         let tx = transaction(MetaChange::Enter { hash: [id; 32] });
         MetaTransaction { wall: Millis(wall), actor: BEN, ..tx }
     };
-    let mut carried = |tx: &MetaTransaction| book.ledger.transaction(tx);
+    let mut carried = |tx: &MetaTransaction| book.ledger.transaction(tx, false);
     carried(&link(1, 1)).expect("made");
     carried(&enter(1, 50)).expect("one may");
     assert!(carried(&enter(1, 50)).expect_err("a second").contains("used up"));
@@ -346,11 +371,11 @@ fn a_request_is_open_until_it_is_decided_and_decided_once() {
     let asker = UserId([4; 16]);
     let ask = MetaTransaction { actor: asker, ..transaction(MetaChange::Ask { text: String::new() }) };
     let decline = transaction(MetaChange::Decline { user: asker });
-    assert!(book.ledger.transaction(&decline).expect_err("nobody asked").contains("not open"));
-    book.ledger.transaction(&ask).expect("asked");
-    assert!(book.ledger.transaction(&ask).expect_err("again").contains("while its request is open"));
-    book.ledger.transaction(&decline).expect("declined");
-    assert!(book.ledger.transaction(&decline).expect_err("again").contains("not open"));
+    assert!(book.ledger.transaction(&decline, false).expect_err("nobody asked").contains("not open"));
+    book.ledger.transaction(&ask, false).expect("asked");
+    assert!(book.ledger.transaction(&ask, false).expect_err("again").contains("while its request is open"));
+    book.ledger.transaction(&decline, false).expect("declined");
+    assert!(book.ledger.transaction(&decline, false).expect_err("again").contains("not open"));
     book.ledger.decided(ANN, ROOM, asker, Key([1; 16])).expect("once");
     book.ledger.decided(ANN, ROOM, asker, Key([1; 16])).expect("a retry");
     assert!(book.ledger.decided(BEN, ROOM, asker, Key([2; 16])).expect_err("twice").contains("2 decisions"));
@@ -427,4 +452,46 @@ fn who_is_banned_comes_in_by_nothing_also_when_the_ban_is_no_event_yet() {
     book.append(ANN, RecordKind::Meta, &Body::Meta { version: 2, event: banned }).expect("banned");
     let told = book.append(ANN, RecordKind::Meta, &joined(3)).expect_err("banned");
     assert!(told.contains("joins and is banned"), "{told}");
+}
+
+#[test]
+fn a_stranger_says_three_things_and_who_is_asked_none() {
+    let mut ledger = Ledger::default();
+    assert!(ledger.transaction(&begin(), false).expect_err("they share no room").contains("strangers true"));
+    let mut book = Book::asked();
+    assert!(book.post(BEN, "hello").expect_err("not accepted").contains("before it is accepted"));
+    let mut book = Book::asked();
+    for text in ["one", "two", "three"] {
+        book.post(ANN, text).expect("appends");
+    }
+    assert!(book.post(ANN, "four").expect_err("three were said").contains("too many"));
+    let mut book = Book::asked();
+    assert!(book.turn(ANN, RequestChange::Accept).is_err(), "by who asked");
+    book.turn(BEN, RequestChange::Accept).expect("by who is asked");
+    for (who, text) in [(BEN, "one"), (ANN, "two"), (ANN, "three"), (ANN, "four"), (ANN, "five")] {
+        book.post(who, text).expect("accepted");
+    }
+}
+
+#[test]
+fn who_declined_hears_no_more_and_who_asked_sees_it_wait() {
+    let mut book = Book::asked();
+    book.post(ANN, "one").expect("appends");
+    book.commit();
+    book.tell("one", &[BEN]).expect("it waits");
+    let accepted = format!(r#"{{"ev":"conversation_accepted","room":"{ROOM}","user":"{BEN}"}}"#);
+    assert!(book.tell_json(&accepted, &[ANN]).is_err(), "it is not");
+    book.turn(BEN, RequestChange::Decline { seq: Seq(2), n: Ordinal(1) }).expect("declined");
+    book.ledger.declined(ROOM, BEN, 9);
+    book.post(ANN, "two").expect("appends");
+    book.commit();
+    book.tell("two", &[ANN]).expect("its own");
+    assert!(book.tell("two", &[BEN]).expect_err("declined").contains("has declined it"));
+    assert!(book.ledger.keeps_out(ROOM, BEN) && !book.ledger.keeps_out(ROOM, ANN));
+    assert_eq!(book.ledger.rooms_of(BEN), BTreeSet::new());
+    assert!(book.ledger.side_is(ROOM, ANN, Some("sent")).is_ok());
+    assert!(book.ledger.side_is(ROOM, ANN, None).is_err());
+    book.turn(BEN, RequestChange::Accept).expect("after all");
+    book.tell("two", &[BEN]).expect("accepted");
+    book.tell_json(&accepted, &[ANN, BEN]).expect("accepted");
 }

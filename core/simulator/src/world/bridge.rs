@@ -182,8 +182,9 @@ impl World {
             ready(execute(request, &stores.messages, &mut stores.rooms, &mut process.reader, &stores.files));
         match (request, &mut reply) {
             (StoreRequest::Apply(tx), StoreReply::Applied(outcome)) => {
-                if let MetaOutcome::Applied { .. } = **outcome {
-                    self.ledger.transaction(tx)?;
+                let asked = matches!(**outcome, MetaOutcome::Requested { repeated: None, .. });
+                if asked || matches!(**outcome, MetaOutcome::Applied { .. }) {
+                    self.ledger.transaction(tx, asked)?;
                     self.reach(&tx.change);
                 }
             }
@@ -207,6 +208,7 @@ impl World {
             MetaChange::Enter { .. } => reached.entered += 1,
             MetaChange::Accept { .. } | MetaChange::Decline { .. } => reached.decided += 1,
             MetaChange::Resolve(_) => reached.resolved += 1,
+            MetaChange::Conversation(_) => reached.conversed += 1,
             _ => {}
         }
     }

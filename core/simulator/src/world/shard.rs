@@ -164,6 +164,7 @@ pub(super) fn mail_name(mail: &Mail) -> &'static str {
         Mail::Subscribed { .. } => "subscribed",
         Mail::Event { .. } => "event",
         Mail::Skip { .. } => "skip",
+        Mail::Dismissed { .. } => "dismissed",
         Mail::Ephemeral { .. } => "ephemeral",
         Mail::SignedIn { .. } => "signed_in",
         Mail::SignedOut { .. } => "signed_out",

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use lynk_domain::{Millis, RoomId, Seq, UserId};
-use lynk_model::RoomWish;
 use lynk_model::notify::RoomAudience;
+use lynk_model::{RequestSide, RoomWish};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::load;
@@ -99,7 +99,8 @@ impl RoomsBeside {
         }
         let size = found.len() as u64;
         if size <= u64::from(members_max) {
-            return Ok(Some(RoomAudience::new(size, found)));
+            let request = super::strangers::of_room(&self.0, room)?;
+            return Ok(Some(RoomAudience::new(size, found).asked(request)));
         }
         let sql =
             "SELECT user, muted_until, wish FROM members WHERE room = ?1 AND wish = 1 ORDER BY user LIMIT ?2";
@@ -127,13 +128,20 @@ impl RoomsBeside {
         self.users(sql, [user.0])
     }
 
-    /// Since when a member is one: the seq of joining; `None` for who is no member.
+    /// Since when a member is one: the seq of joining, and whether the room waits for it to accept it; `None` for who is no member, and for
+    /// who declined it.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn joined(&self, room: RoomId, user: UserId) -> Result<Option<Seq>, Fault> {
+    pub fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, Fault> {
         let sql = "SELECT joined_seq FROM members WHERE room = ?1 AND user = ?2";
         let mut statement = self.0.prepare_cached(sql)?;
-        Ok(statement.query_row(params![room.0, user.0], |row| number(row, 0)).optional()?.map(Seq))
+        let joined = statement.query_row(params![room.0, user.0], |row| number(row, 0)).optional()?;
+        let request = super::strangers::of_room(&self.0, room)?;
+        if request.is_some_and(|request| request.keeps_from(user)) {
+            return Ok(None);
+        }
+        let received = request.is_some_and(|request| request.side(user) == Some(RequestSide::Received));
+        Ok(joined.map(|seq| (Seq(seq), received)))
     }
 }

@@ -1,20 +1,20 @@
 //! Metadata commands: one transaction each.
 
-use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
+use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
 use lynk_model::{
     Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, listed_name, rooms_max, unique_name,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
-use super::{asking, links, moderation, reports};
+use super::{asking, links, moderation, reports, strangers};
 use crate::Fault;
 use crate::sqlite::{bits, commit, number};
 
 /// Expired results dropped by one command, so that no command pays for many.
 const RESULTS_PRUNED_MAX: u32 = 32;
 
-fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, Fault> {
+pub(super) fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, Fault> {
     Ok(tx.prepare_cached(sql)?.execute(params)?)
 }
 
@@ -26,10 +26,17 @@ pub(super) fn apply(
 ) -> Result<MetaOutcome, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(known) = known_result(&tx, command)? {
-        return Ok(known);
+        return strangers::repeated(&tx, command, known);
     }
+    let mut asked = false;
     let outcome = match &command.change {
         MetaChange::Create { row, members } => create(&tx, command, row, members)?,
+        MetaChange::Begin { row, user, requests_max } => {
+            let (outcome, stranger) = strangers::begin(&tx, command, row, *user, *requests_max)?;
+            asked = stranger;
+            outcome
+        }
+        MetaChange::Conversation(change) => strangers::change(&tx, command, *change)?,
         MetaChange::Event(event) => change(&tx, command, event)?,
         MetaChange::Block { by, user, on } => block(&tx, command.room, *by, *user, *on)?,
         MetaChange::Link(link) => links::make(&tx, command, link)?,
@@ -52,8 +59,9 @@ pub(super) fn apply(
     if let Some(act) = Act::of(command) {
         moderation::keep(&tx, command.room, &act, moderation_life_millis)?;
     }
+    let version = *version;
     commit(tx)?;
-    Ok(outcome)
+    Ok(if asked { MetaOutcome::Requested { version, repeated: None } } else { outcome })
 }
 
 /// Notes that a user hides, or no longer does.
@@ -189,7 +197,7 @@ fn take_name(tx: &Transaction<'_>, room: RoomId, folded: &str, wall: Millis) -> 
     Ok(true)
 }
 
-fn create(
+pub(super) fn create(
     tx: &Transaction<'_>,
     command: &MetaTransaction,
     row: &RoomRow,
@@ -202,9 +210,6 @@ fn create(
     for (user, _) in members {
         if let Some(refusal) = refuses(tx, command.actor, *user, row.kind)? {
             return Ok(refusal);
-        }
-        if row.kind == RoomKind::Direct && is_closed(tx, command.actor, *user)? {
-            return Ok(MetaOutcome::Closed);
         }
     }
     if let Some(name) = unique_name(row.kind, &row.name)
@@ -250,13 +255,13 @@ pub(super) fn put_row(tx: &Transaction<'_>, row: &RoomRow) -> Result<(), Fault> 
 }
 
 /// Whether the query finds `max` rows or more.
-fn reaches(tx: &Transaction<'_>, sql: &str, user: UserId, max: u32) -> Result<bool, Fault> {
+pub(super) fn reaches(tx: &Transaction<'_>, sql: &str, user: UserId, max: u32) -> Result<bool, Fault> {
     let found: u32 = tx.prepare_cached(sql)?.query_row((user.0, max), |row| row.get(0))?;
     Ok(found >= max)
 }
 
 /// Why `user` may not become a member by `actor`.
-fn refuses(
+pub(super) fn refuses(
     tx: &Transaction<'_>,
     actor: UserId,
     user: UserId,
@@ -271,17 +276,17 @@ fn refuses(
 }
 
 /// Whether `user` takes no conversation of two from `actor`.
-fn is_closed(tx: &Transaction<'_>, actor: UserId, user: UserId) -> Result<bool, Fault> {
+pub(super) fn is_closed(tx: &Transaction<'_>, actor: UserId, user: UserId) -> Result<bool, Fault> {
     if actor == user {
         return Ok(false);
     }
-    // Their 1:1 would be one, but it does not exist.
+    // Their own 1:1 does not count.
     let sql = "SELECT 1 FROM direct_from WHERE user = ?2 AND (who <> 1 OR NOT EXISTS (
             SELECT 1 FROM members a
             CROSS JOIN members b ON b.room = a.room AND b.user = ?2
-            WHERE a.user = ?1
+            WHERE a.user = ?1 AND a.room <> ?3
         ))";
-    Ok(tx.prepare_cached(sql)?.exists((actor.0, user.0))?)
+    Ok(tx.prepare_cached(sql)?.exists((actor.0, user.0, direct_room_id(actor, user).0))?)
 }
 
 fn put_member(
@@ -496,7 +501,7 @@ pub(super) fn confirm(
 
 #[cfg(test)]
 mod tests {
-    use lynk_domain::{Key, direct_room_id};
+    use lynk_domain::Key;
 
     use super::super::schema;
     use super::*;

@@ -10,7 +10,7 @@ use lynk_model::{DirectFrom, LoadedRoom, Personal, Report, StoreError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::change::put_row;
-use super::{Rooms, asking, change, links, load, moderation, reports};
+use super::{Rooms, asking, change, links, load, moderation, reports, strangers};
 use crate::sqlite::{bits, commit, number, snapshot};
 use crate::{Fault, OpenError};
 
@@ -300,6 +300,9 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
     }
     for request in &loaded.requests {
         asking::put(tx, row.room, request)?;
+    }
+    if let Some(request) = &loaded.message_request {
+        strangers::put(tx, row.room, request)?;
     }
     for waiting in &loaded.outbox {
         let mut event = Vec::new();

@@ -27,7 +27,7 @@ fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
-    map: fn(&Row<'_>) -> rusqlite::Result<T>,
+    map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, Fault> {
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params, map)?;
@@ -91,6 +91,7 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
         })?,
         links: super::links::all(connection, room)?,
         requests: super::asking::all(connection, room)?,
+        message_request: super::strangers::of_room(connection, room)?,
         blocks,
         outbox: all(
             connection,
@@ -196,9 +197,10 @@ pub(super) fn memberships(
             CASE r.kind WHEN 3 THEN
                 (SELECT o.user FROM members o WHERE o.room = m.room AND o.user <> ?1 ORDER BY o.user LIMIT 1)
             END,
-            m.muted_until, m.wish, m.cleared, m.cleared_n
-        FROM members m JOIN rooms r ON r.room = m.room
-        WHERE m.user = ?1 AND m.room > ?2 ORDER BY m.room LIMIT ?3";
+            m.muted_until, m.wish, m.cleared, m.cleared_n, q.asker, q.state
+        FROM members m JOIN rooms r ON r.room = m.room LEFT JOIN message_requests q ON q.room = m.room
+        WHERE m.user = ?1 AND m.room > ?2 AND NOT (q.room IS NOT NULL AND q.state = 2 AND q.user = ?1)
+        ORDER BY m.room LIMIT ?3";
     all(connection, sql, (user.0, after.0, limit), |row| {
         Ok(Membership {
             room: RoomId(id(row, 0)?),
@@ -208,6 +210,7 @@ pub(super) fn memberships(
             role: known(row, 4, Role::from_u8)?,
             peer: UserId(row.get::<_, Option<[u8; 16]>>(5)?.unwrap_or_default()),
             personal: personal(row, 6)?,
+            request: super::strangers::side(row, 10, user)?,
         })
     })
 }
@@ -305,7 +308,7 @@ pub(super) fn ending(connection: &Connection, after: RoomId, limit: u32) -> Resu
 }
 
 pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) -> Result<bool, Fault> {
-    // A 1:1 (kind 3) counts for the one who did not open it.
+    // A 1:1 (kind 3) counts for the one who did not open it, once it is accepted (state 1).
     let sql = "SELECT NOT EXISTS (
             SELECT 1 FROM blocks WHERE (by = ?1 AND user = ?2) OR (by = ?2 AND user = ?1)
         ) AND NOT EXISTS (
@@ -314,7 +317,9 @@ pub(super) fn may_see(connection: &Connection, watcher: UserId, user: UserId) ->
             SELECT 1 FROM members a
             CROSS JOIN members b ON b.room = a.room AND b.user = ?2
             CROSS JOIN rooms r ON r.room = a.room
-            WHERE a.user = ?1 AND (r.kind <> 3 OR r.creator <> ?1)
+            WHERE a.user = ?1 AND (r.kind <> 3 OR r.creator <> ?1 AND NOT EXISTS (
+                SELECT 1 FROM message_requests q WHERE q.room = r.room AND q.state <> 1
+            ))
         )";
     Ok(connection.prepare_cached(sql)?.query_row((watcher.0, user.0), |row| row.get(0))?)
 }

@@ -205,4 +205,20 @@ CREATE INDEX reports_open ON reports (room, number) WHERE outcome = 0;
 CREATE INDEX reports_by_age ON reports (at, room, number);
 CREATE INDEX reports_resolved ON reports (done) WHERE outcome > 0;
 ",
+    r"
+-- 1:1s that strangers began. `state` 0 for one that waits, 1 for one that is accepted, 2 for one that is declined; `base` messages were
+-- in it before it was asked, `decided` is 0 while it waits, `turns` counts what became of it.
+CREATE TABLE message_requests (
+    room BLOB NOT NULL PRIMARY KEY REFERENCES rooms (room) ON DELETE CASCADE,
+    asker BLOB NOT NULL,
+    user BLOB NOT NULL,
+    state INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    base INTEGER NOT NULL,
+    decided INTEGER NOT NULL,
+    turns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_requests_by_asker ON message_requests (asker, at);
+CREATE INDEX message_requests_waiting ON message_requests (user) WHERE state = 0;
+",
 ];

@@ -239,6 +239,7 @@ pub fn filled_rooms_equal_their_source<R: RoomStore + RoomFill, D: RoomDump>(
         let from = if n % 2 == 0 { DirectFrom::Rooms } else { DirectFrom::Nobody };
         ready(source.set_direct_from(UserId([n; 16]), from)).expect("takes it");
     }
+    super::strangers::some_requests(&mut source);
     set_some(&mut source, 3);
     for _ in 0..2 {
         ready(copy(&mut source, store, 3)).expect("copies");
@@ -268,8 +269,10 @@ pub fn filled_rooms_follow_their_source<R: RoomStore + RoomFill, D: RoomDump>(
     for user in [stays, changes, goes] {
         ready(source.set_direct_from(user, DirectFrom::Rooms)).expect("takes it");
     }
+    super::strangers::some_requests(&mut source);
     ready(copy(&mut source, store, 3)).expect("copies");
     let mut before = source.clone();
+    super::strangers::answer_one(&mut source);
     ready(source.set_direct_from(changes, DirectFrom::Nobody)).expect("takes it");
     ready(source.set_direct_from(goes, DirectFrom::Everyone)).expect("takes it");
     // Rooms that were there change, others come, results of keys and a block go.

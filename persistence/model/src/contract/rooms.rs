@@ -14,11 +14,12 @@ use crate::memory::MemoryRooms;
 use crate::port::{RoomStore, ready};
 use crate::{
     DirectFrom, Link, ListQuery, Listed, LoadedRoom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction,
-    MoreSettings, NAME_RESERVED_MILLIS, Personal, RoomRow, RoomWish, Sentence, SentenceKind, Wish, fold_name,
+    MoreSettings, NAME_RESERVED_MILLIS, Personal, RequestChange, RoomRow, RoomWish, Sentence, SentenceKind,
+    Wish, fold_name,
 };
 
 pub(super) const OWNER: UserId = UserId([1; 16]);
-const GUEST: UserId = UserId([2; 16]);
+pub(super) const GUEST: UserId = UserId([2; 16]);
 pub(super) const ROOM: RoomId = RoomId([0x70; 16]);
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
@@ -94,7 +95,7 @@ pub(super) fn apply<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> M
 
 pub(super) fn applied<R: RoomStore>(store: &mut R, command: &MetaTransaction) -> u64 {
     match apply(store, command) {
-        MetaOutcome::Applied { version, .. } => version,
+        MetaOutcome::Applied { version, .. } | MetaOutcome::Requested { version, .. } => version,
         other => panic!("{other:?} for {command:?}"),
     }
 }
@@ -391,9 +392,7 @@ pub fn blocks_need_no_room<R: RoomStore>(store: &mut R) {
     assert_eq!((loaded.row, loaded.blocks), (None, vec![(OWNER, GUEST), (GUEST, OWNER)]));
     applied(store, &block(4, OWNER, GUEST, false));
     applied(store, &block(5, GUEST, OWNER, false));
-    let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
-    let create = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
-    applied(store, &command(direct, 6, create));
+    applied(store, &command(direct, 6, begin(OWNER, GUEST).change));
     applied(store, &block(7, GUEST, OWNER, true));
     assert_eq!(load(store, direct).blocks, [(GUEST, OWNER)]);
     for user in [OWNER, GUEST] {
@@ -417,8 +416,7 @@ pub fn a_block_keeps_invitations_out<R: RoomStore>(store: &mut R) {
     for (number, by, user) in [(10, OWNER, GUEST), (20, GUEST, OWNER)] {
         applied(store, &block(number, by, user, true));
         assert_eq!(apply(store, &join(number + 1, OWNER)), MetaOutcome::Blocked);
-        let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
-        let create = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
+        let create = begin(OWNER, GUEST).change;
         assert_eq!(apply(store, &command(direct, number + 2, create)), MetaOutcome::Blocked);
         let loaded = load(store, ROOM);
         assert_eq!((loaded.members.len(), loaded.row.map(|row| row.version)), (1, Some(1)));
@@ -432,15 +430,16 @@ pub fn a_block_keeps_invitations_out<R: RoomStore>(store: &mut R) {
     assert_eq!(applied(store, &join(34, OWNER)), 4);
 }
 
-/// Presence is for those who share a room and stand across no block; a 1:1 counts for the one who did not open it.
+/// Presence is for those who share a room and stand across no block; a 1:1 that is accepted counts for the one who did not open it.
 pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
     let sees = |store: &R, watcher, user| ready(store.may_see(watcher, user)).expect("readable");
     let both = |store: &R| (sees(store, OWNER, GUEST), sees(store, GUEST, OWNER));
     assert_eq!(both(store), (false, false));
     let direct = direct_room_id(OWNER, GUEST);
-    let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
-    let open = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
-    applied(store, &command(direct, 1, open));
+    applied(store, &begin(OWNER, GUEST));
+    assert_eq!(both(store), (false, false), "nobody accepted it");
+    let accept = MetaChange::Conversation(RequestChange::Accept);
+    applied(store, &MetaTransaction { actor: GUEST, ..command(direct, 20, accept) });
     assert_eq!(both(store), (false, true), "the owner opened it");
     applied(store, &create(ROOM, 2, RoomKind::Private, "a room"));
     assert_eq!(both(store), (false, true));
@@ -473,11 +472,8 @@ pub fn presence_needs_a_shared_room<R: RoomStore>(store: &mut R) {
 /// A conversation of two begins with those only who take it from whoever begins it. One that was begun stays.
 pub fn conversations_begin_with_who_takes_them<R: RoomStore>(store: &mut R) {
     let direct = direct_room_id(OWNER, GUEST);
-    let open = |number, actor| {
-        let members = vec![(OWNER, Role::Member), (GUEST, Role::Member)];
-        let change = MetaChange::Create { row: row(direct, RoomKind::Direct, ""), members };
-        MetaTransaction { actor, ..command(direct, number, change) }
-    };
+    let open =
+        |number, actor| MetaTransaction { actor, ..command(direct, number, begin(OWNER, GUEST).change) };
     let set = |store: &mut R, from| ready(store.set_direct_from(GUEST, from)).expect("takes it");
     let get = |store: &R, user| ready(store.direct_from(user)).expect("readable");
     assert_eq!(get(store, GUEST), DirectFrom::Everyone);
@@ -509,10 +505,10 @@ pub fn conversations_begin_with_who_takes_them<R: RoomStore>(store: &mut R) {
 }
 
 /// Begins the conversation of two users, as the first.
-fn begin(actor: UserId, user: UserId) -> MetaTransaction {
+pub(super) fn begin(actor: UserId, user: UserId) -> MetaTransaction {
     let room = direct_room_id(actor, user);
-    let members = vec![(actor, Role::Member), (user, Role::Member)];
-    let change = MetaChange::Create { row: row(room, RoomKind::Direct, ""), members };
+    let row = RoomRow { creator: actor, ..row(room, RoomKind::Direct, "") };
+    let change = MetaChange::Begin { row, user, requests_max: 50 };
     MetaTransaction { actor, ..command(room, 1, change) }
 }
 

@@ -8,7 +8,8 @@ use lynk_domain::{Millis, Role};
 use super::{AccountsRow, LogRow, RoomsRow};
 use crate::account::Session;
 use crate::{
-    Body, FoundKey, LoadedRoom, MessageState, MetaChange, MetaEvent, Personal, StoredBody, StoredEvent,
+    Body, FoundKey, LoadedRoom, MessageRequest, MessageState, MetaChange, MetaEvent, Personal, StoredBody,
+    StoredEvent,
 };
 
 struct Out<'a>(&'a mut Vec<u8>);
@@ -177,6 +178,15 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         out.number(request.at.0);
         out.number(request.declined.0);
         out.id(request.by.0);
+    }
+    if let Some(MessageRequest { asker, user, state, at, base, decided, turns }) = room.message_request {
+        out.id(asker.0);
+        out.id(user.0);
+        out.byte(state as u8);
+        out.number(at.0);
+        out.number(base.0);
+        out.number(decided.0);
+        out.number(turns.into());
     }
     out.number(room.outbox.len() as u64);
     for row in &room.outbox {

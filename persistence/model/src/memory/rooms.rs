@@ -3,6 +3,7 @@
 mod asking;
 mod moderation;
 mod reports;
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,9 +14,9 @@ use crate::dump::{DumpPage, RoomsMark, RoomsRow};
 use crate::port::{Dump, Fill, LastFault, RoomStore};
 use crate::{
     Act, BLOCKS_PER_USER_MAX, DirectFrom, DiscoverQuery, Discovered, JoinRequest, LINKS_PER_ROOM_MAX, Link,
-    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MetaChange, MetaEvent, MetaOutcome,
-    MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, OwnRequest, Personal, Report, ReportQuery, RoomRow,
-    RoomWish, Sentence, SentenceKind, StoreError, rooms_max, unique_name,
+    ListQuery, Listed, LoadedRoom, MemberRow, Membership, MessageRequest, MetaChange, MetaEvent, MetaOutcome,
+    MetaTransaction, NAME_RESERVED_MILLIS, OutboxRow, OwnRequest, Personal, Report, ReportQuery,
+    RequestState, RoomRow, RoomWish, Sentence, SentenceKind, StoreError, rooms_max, unique_name,
 };
 
 /// [`RoomStore`] in memory.
@@ -46,6 +47,7 @@ struct Room {
     pins: BTreeSet<Seq>,
     links: BTreeMap<LinkId, Link>,
     requests: BTreeMap<UserId, JoinRequest>,
+    message_request: Option<MessageRequest>,
     outbox: BTreeMap<u64, OutboxRow>,
 }
 
@@ -90,13 +92,9 @@ impl MemoryRooms {
 
     /// Whether `user` takes no conversation of two from `actor`.
     fn is_closed(&self, actor: UserId, user: UserId) -> bool {
-        let shared = |room: &Room| {
-            // Their 1:1 would be one, but it does not exist.
-            room.members.contains_key(&actor) && room.members.contains_key(&user)
-        };
         match self.direct_from.get(&user) {
             None | Some(DirectFrom::Everyone) => false,
-            Some(DirectFrom::Rooms) => actor != user && !self.rooms.values().any(shared),
+            Some(DirectFrom::Rooms) => actor != user && !self.share_a_room(actor, user),
             Some(DirectFrom::Nobody) => actor != user,
         }
     }
@@ -159,9 +157,6 @@ impl MemoryRooms {
         if let Some(refusal) = members.iter().find_map(|(user, _)| self.refuses(tx.actor, *user, row.kind)) {
             return refusal;
         }
-        if row.kind == RoomKind::Direct && members.iter().any(|(user, _)| self.is_closed(tx.actor, *user)) {
-            return MetaOutcome::Closed;
-        }
         if let Some(name) = unique_name(row.kind, &row.name)
             && !self.take_name(tx.room, &name, tx.wall)
         {
@@ -177,6 +172,7 @@ impl MemoryRooms {
             pins: BTreeSet::new(),
             links: BTreeMap::new(),
             requests: BTreeMap::new(),
+            message_request: None,
             outbox: BTreeMap::from([(1, outbox_row(tx, 1, &event))]),
         };
         self.rooms.insert(tx.room, room);
@@ -304,6 +300,7 @@ impl RoomStore for MemoryRooms {
             pins: found.pins.iter().copied().collect(),
             links: found.links.values().cloned().collect(),
             requests: found.requests.values().cloned().collect(),
+            message_request: found.message_request,
             blocks,
             outbox: found.outbox.values().cloned().collect(),
             ..LoadedRoom::default()
@@ -316,10 +313,12 @@ impl RoomStore for MemoryRooms {
             if known.content_hash != tx.content_hash {
                 return Ok(MetaOutcome::Conflict);
             }
-            return Ok(MetaOutcome::Repeated { version: known.version, seq: known.seq });
+            return Ok(self.repeated(tx, known.version, known.seq));
         }
         let outcome = match &tx.change {
             MetaChange::Create { row, members } => self.create(tx, row, members),
+            MetaChange::Begin { row, user, requests_max } => self.begin(tx, row, *user, *requests_max),
+            MetaChange::Conversation(change) => self.converse(tx, *change),
             MetaChange::Event(event) => self.change(tx, event),
             MetaChange::Block { by, user, on } => self.block(tx.room, *by, *user, *on),
             MetaChange::Link(link) => self.link(tx, link),
@@ -332,7 +331,7 @@ impl RoomStore for MemoryRooms {
             MetaChange::Report(report) => self.report(tx, report),
             MetaChange::Resolve(resolution) => self.resolve(tx, resolution),
         };
-        if let MetaOutcome::Applied { version, .. } = outcome
+        if let MetaOutcome::Applied { version, .. } | MetaOutcome::Requested { version, .. } = outcome
             && !tx.key.is_nil()
         {
             let result = MetaResult { content_hash: tx.content_hash, version, seq: Seq(0), wall: tx.wall };
@@ -377,6 +376,9 @@ impl RoomStore for MemoryRooms {
         let mut found = Vec::new();
         for (id, room) in self.rooms.range((Bound::Excluded(after), Bound::Unbounded)) {
             let Some(member) = room.members.get(&user) else { continue };
+            if room.message_request.is_some_and(|request| request.keeps_from(user)) {
+                continue;
+            }
             if found.len() >= limit as usize {
                 break;
             }
@@ -389,6 +391,7 @@ impl RoomStore for MemoryRooms {
                 avatar: room.row.avatar,
                 role: member.role,
                 peer: peer.unwrap_or_default(),
+                request: room.message_request.and_then(|request| request.side(user)),
                 personal: member.personal,
             });
         }
@@ -441,6 +444,11 @@ impl RoomStore for MemoryRooms {
         Ok(users.iter().filter(|user| self.hidden.contains(user)).copied().collect())
     }
 
+    async fn awaits(&self, room: RoomId) -> Result<bool, StoreError> {
+        let request = self.rooms.get(&room).and_then(|room| room.message_request);
+        Ok(request.is_some_and(|request| request.state != RequestState::Accepted))
+    }
+
     async fn set_direct_from(&mut self, user: UserId, from: DirectFrom) -> Result<(), StoreError> {
         match from {
             DirectFrom::Everyone => self.direct_from.remove(&user),
@@ -489,7 +497,8 @@ impl RoomStore for MemoryRooms {
         let apart = self.blocks.contains_key(&(watcher, user)) || self.blocks.contains_key(&(user, watcher));
         let shared = |room: &Room| {
             let counts = room.row.kind != RoomKind::Direct || room.row.creator != watcher;
-            counts && room.members.contains_key(&watcher) && room.members.contains_key(&user)
+            let waits = room.message_request.is_some_and(|request| request.state != RequestState::Accepted);
+            counts && !waits && room.members.contains_key(&watcher) && room.members.contains_key(&user)
         };
         Ok(!apart && !self.hidden.contains(&user) && self.rooms.values().any(shared))
     }
@@ -633,6 +642,7 @@ impl Fill for MemoryRooms {
                         pins: loaded.pins.iter().copied().collect(),
                         links: loaded.links.iter().map(|link| (link.id, link.clone())).collect(),
                         requests: loaded.requests.iter().map(|one| (one.user, one.clone())).collect(),
+                        message_request: loaded.message_request,
                         outbox: loaded.outbox.iter().map(|row| (row.version, row.clone())).collect(),
                         row,
                     };

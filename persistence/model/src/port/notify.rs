@@ -180,6 +180,8 @@ pub struct PushNote {
     pub badge: u64,
     /// Of them, those of this room.
     pub unread: u64,
+    /// Whether it is about a 1:1 that waits for the user to accept it.
+    pub request: bool,
     /// Whether it is a trial that the user asked for; room and message are nil then.
     pub trial: bool,
 }

@@ -7,7 +7,7 @@ use crate::{Input, Mail, RoomNumbers};
 fn membership(room: RoomId, peer: UserId) -> Membership {
     let kind = if peer.is_nil() { RoomKind::Public } else { RoomKind::Direct };
     let (name, personal) = ("n".to_owned(), Personal::default());
-    Membership { room, kind, name, avatar: MediaId::NIL, role: Role::Member, peer, personal }
+    Membership { room, kind, name, avatar: MediaId::NIL, role: Role::Member, peer, personal, request: None }
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn who_is_here_is_gathered_from_all_shards_without_blocked_and_hidden_users() {
     rig.mail(Mail::HereUsers { gather, users: users.into(), count: 3 });
     assert_eq!(rig.story(1), Vec::<String>::new());
     match &rig.requests[..] {
-        [(_, StoreRequest::Hidden { users })] => assert_eq!(users.len(), 5, "each once"),
+        [(_, StoreRequest::Hidden { users, .. })] => assert_eq!(users.len(), 5, "each once"),
         other => panic!("{other:?}"),
     }
     rig.reply(StoreReply::Hidden(vec![hides, asker]));

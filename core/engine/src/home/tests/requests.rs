@@ -131,6 +131,7 @@ fn who_is_here_is_told_to_members_without_a_subscription() {
             avatar: MediaId::NIL,
             role: Role::Member,
             peer: UserId::NIL,
+            request: None,
             personal: lynk_model::Personal::default(),
         };
         let next = RoomId((u128::from_be_bytes(room.0) + 1).to_be_bytes());

@@ -86,6 +86,7 @@ impl Room {
     /// Makes members, bans and mutes what the store's rows say. Members keep what only memory knows of them.
     pub(super) fn take_rows(&mut self, rows: LoadedRoom) {
         self.info = rows.row;
+        self.take_request(None);
         let mut known = std::mem::take(&mut self.members);
         let mut held_out = std::mem::take(&mut self.metadata.held_out);
         for row in rows.members {
@@ -103,6 +104,7 @@ impl Room {
         self.bans = rows.bans.iter().map(|ban| (ban.user, ban.until)).collect();
         self.links = rows.links;
         self.mutes = rows.mutes.iter().map(|mute| (mute.user, mute.until)).collect();
+        self.take_request(rows.message_request);
         let members = &self.members;
         self.cut_off.retain(|user| !members.contains_key(user));
     }
@@ -133,6 +135,13 @@ impl Books {
                 room.info = Some(row);
                 event
             }
+            MetaChange::Begin { row, user, .. } => {
+                let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
+                let member = |user| (user, Member::new(Role::Member, version, Seq(0)));
+                room.members = [tx.actor, user].map(member).into();
+                room.info = Some(row);
+                event
+            }
             MetaChange::Event(event) => event,
             MetaChange::Enter { hash } => {
                 room.links.iter_mut().filter(|link| link.hash == hash).for_each(|link| link.uses += 1);
@@ -146,6 +155,7 @@ impl Books {
             | MetaChange::Withdraw
             | MetaChange::Report(_)
             | MetaChange::Resolve(_)
+            | MetaChange::Conversation(_)
             | MetaChange::Decline { .. } => return,
         };
         let subject = event.subject().unwrap_or_default();
@@ -275,7 +285,9 @@ impl Books {
         let except = asker.map(|asker| asker.from);
         if let Some(asker) = asker {
             room.disengage(asker.from);
-            let done = Done { room: Some(room.id), seq, time: Some(wall), version, ..Done::default() };
+            let request = room.side(actor);
+            let done =
+                Done { room: Some(room.id), seq, time: Some(wall), version, request, ..Done::default() };
             let ok = cx.shared.pool.frame(|out| encode_ok(out, asker.re, &done));
             own = Some(Own { to: asker.from, ok });
         }
@@ -297,7 +309,7 @@ impl Books {
 
     /// Has a user's connections told that the room is one of its rooms, or no longer, once that is committed; but not the one
     /// that did it.
-    fn tell_member(
+    pub(super) fn tell_member(
         &mut self,
         cx: &mut Context<'_>,
         room: &mut Room,
@@ -351,6 +363,7 @@ impl Books {
         if on {
             room.blocks.push((by, user));
         }
+        room.settle_restraints();
         for shard in 0..cx.shared.config.shard_count {
             cx.post(ShardId(shard), Mail::BlockChanged { by, user });
         }
@@ -358,7 +371,7 @@ impl Books {
 }
 
 /// The room as a new member is told of it.
-fn added(room: &Room, user: UserId) -> Added<'_> {
+pub(super) fn added(room: &Room, user: UserId) -> Added<'_> {
     let peer = || room.members.keys().copied().find(|other| *other != user);
     Added {
         room: room.id,
@@ -367,6 +380,7 @@ fn added(room: &Room, user: UserId) -> Added<'_> {
         name: room.info.as_ref().map_or("", |row| &row.name),
         role: room.members.get(&user).map_or(Role::Member, |member| member.role),
         peer: (room.kind() == RoomKind::Direct).then(peer).flatten(),
+        request: room.side(user),
     }
 }
 

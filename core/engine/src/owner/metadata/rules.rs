@@ -13,6 +13,7 @@ use super::super::books::Found;
 use super::super::change::target_in_window;
 use super::super::keys::Digest;
 use super::super::room::{Member, Room, stands};
+use super::conversations::plan_direct;
 use super::links::{plan_enter, plan_link, plan_unlink};
 use super::reports::{plan_report, plan_resolve};
 use super::requests::{plan_answer, plan_ask, plan_withdraw};
@@ -64,6 +65,7 @@ pub(super) fn key_of(command: &Command<'_>, room: RoomId) -> Key {
         | Command::RequestJoin { key, .. }
         | Command::WithdrawRequest { key, .. }
         | Command::AnswerRequest { key, .. }
+        | Command::AnswerConversation { key, .. }
         | Command::Report { key, .. }
         | Command::ResolveReport { key, .. }
         | Command::DeleteRoom { key, .. } => *key,
@@ -127,6 +129,7 @@ pub(super) fn hash_of(command: &Command<'_>) -> u64 {
         Command::ResolveReport { number, outcome, note, .. } => {
             digest.bytes(&[23, *outcome as u8]).number(*number).bytes(note.as_bytes())
         }
+        Command::AnswerConversation { accept, .. } => digest.bytes(&[24]).bytes(&flag(*accept)),
         Command::AnswerRequest { user, accept, .. } => {
             digest.bytes(&[21]).bytes(&user.0).bytes(&flag(*accept))
         }
@@ -189,7 +192,10 @@ pub(super) fn plan(
             };
             Ok(Planned::Change(MetaChange::Create { row, members: vec![(actor, Role::Owner)] }))
         }
-        Command::Direct { user } => plan_direct(room, actor, *user, now.wall, config.default_level),
+        Command::Direct { user } => plan_direct(room, actor, *user, now, config),
+        Command::AnswerConversation { accept, .. } => {
+            super::conversations::plan_answer(room, actor, *accept, now.wall)
+        }
         Command::Block { user, on, .. } => {
             if actor == *user {
                 return Err(Reject::because(ErrorCode::InvalidField, "field `user` is you"));
@@ -213,7 +219,7 @@ pub(super) fn plan(
     }
 }
 
-fn new_row(
+pub(super) fn new_row(
     room: RoomId,
     kind: RoomKind,
     name: &str,
@@ -239,27 +245,6 @@ fn new_row(
         deleted: Millis(0),
         version: 1,
     }
-}
-
-fn plan_direct(
-    room: &Room,
-    actor: UserId,
-    user: UserId,
-    wall: Millis,
-    level: AckLevel,
-) -> Result<Planned, Reject> {
-    if actor == user {
-        return Err(Reject::because(ErrorCode::InvalidField, "field `user` is you"));
-    }
-    if room.info.is_some() {
-        return room.member(actor, wall).map(|_| Planned::Already);
-    }
-    if room.is_blocked() {
-        return Err(ErrorCode::Blocked.into());
-    }
-    let row = new_row(room.id, RoomKind::Direct, "", actor, wall, level, HistoryVisibility::All);
-    let members = vec![(actor, Role::Member), (user, Role::Member)];
-    Ok(Planned::Change(MetaChange::Create { row, members }))
 }
 
 fn plan_join(room: &Room, actor: UserId, wall: Millis, limits: &Limits) -> Result<Planned, Reject> {

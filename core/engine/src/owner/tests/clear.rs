@@ -2,8 +2,7 @@ use super::*;
 use lynk_domain::RoomKind::Public;
 
 fn direct(w: &mut World) -> RoomId {
-    let opened = w.run(1, json!({"op": "direct", "user": user(2).to_string()}));
-    RoomId::parse(opened["room"].as_str().expect("a room")).expect("an id")
+    w.friends(1, 2)
 }
 
 fn clear(room: RoomId, seq: u64) -> Value {

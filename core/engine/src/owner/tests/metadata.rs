@@ -253,8 +253,7 @@ fn a_name_is_taken_once_and_a_pin_needs_a_message() {
 #[test]
 fn a_repeated_unblock_does_not_lift_a_later_block() {
     let mut w = World::new(Limits::default());
-    let direct = w.run(1, json!({"op": "direct", "user": user(2).to_string()}));
-    let room = RoomId::parse(direct["room"].as_str().expect("a room")).expect("an id");
+    let room = w.friends(1, 2);
     let change = |w: &mut World, op: &str| json!({"op": op, "key": w.key(), "user": user(2).to_string()});
     let (unblock, block) = (change(&mut w, "unblock"), change(&mut w, "block"));
     for command in [&unblock, &block, &unblock] {

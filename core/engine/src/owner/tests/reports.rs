@@ -119,6 +119,5 @@ fn a_person_makes_twenty_reports_a_day_also_of_a_conversation_of_two() {
 }
 
 fn direct(w: &mut World) -> RoomId {
-    let made = w.run(1, json!({"op": "direct", "user": user(2).to_string()}));
-    RoomId::parse(made["room"].as_str().expect("an id")).expect("an id")
+    w.friends(1, 2)
 }

@@ -65,6 +65,12 @@ pub(super) const LIMITS: &[Key] = &[
     count!(room_members_max, 2, 1_000_000, "Members of a room."),
     count!(presence_watch_max, 0, 10_000, "Users whose presence one connection may watch."),
     count!(presence_room_members_max, 0, 100_000, "Room size above which presence is a count and a sample."),
+    count!(
+        message_requests_per_day,
+        0,
+        100_000,
+        "1:1s that an account begins with people it shares no room with, in 24 hours; the next answers `rate_limited`."
+    ),
     count!(connections_per_account_max, 1, 10_000_000, "Connections of one account at a time."),
     count!(
         connections_per_ip_max,

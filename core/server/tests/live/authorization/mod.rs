@@ -124,6 +124,8 @@ impl<'a> World<'a> {
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let blocker = world.id("blocker");
         let room = world.must("blocked", json!({"op": "direct", "user": blocker}))["room"].clone();
+        let blocked = world.id("blocked");
+        world.must("blocker", json!({"op": "direct", "user": blocked}));
         let mut places = Places::default();
         places.set("own", world.say("blocked", &room));
         places.set("seq", world.say("blocker", &room));

@@ -66,6 +66,18 @@ pub(super) const ROOM: &[Row] = &[
         "not_signed_in invalid_token ok ok ok ok ok ok ok ok ok",
     ),
     row(
+        "accept a conversation that nobody asked for",
+        Some(("POST", "/v1/rooms/{room}/accept", r#"{"key":"{key}"}"#)),
+        Some(r#"{"op":"accept_conversation","room":"{room}","key":"{key}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned conflict conflict conflict conflict conflict conflict",
+    ),
+    row(
+        "decline a conversation that nobody asked for",
+        Some(("POST", "/v1/rooms/{room}/decline", r#"{"key":"{key}"}"#)),
+        Some(r#"{"op":"decline_conversation","room":"{room}","key":"{key}"}"#),
+        "not_signed_in invalid_token room_not_found not_a_member banned conflict conflict conflict conflict conflict conflict",
+    ),
+    row(
         "find a room by a name that nobody has",
         Some(("GET", "/v1/rooms/by_name/{name}", "")),
         Some(r#"{"op":"find","name":"{name}"}"#),

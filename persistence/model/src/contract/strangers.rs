@@ -1,0 +1,193 @@
+//! The suite of conversations of two that strangers begin.
+
+use lynk_domain::{Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
+
+use super::rooms::{GUEST, OWNER, ROOM, applied, apply, begin, command, create, load};
+use crate::port::{RoomStore, ready};
+use crate::{
+    DirectFrom, MESSAGE_REQUEST_AGAIN_MILLIS, MESSAGE_REQUESTS_RECEIVED_MAX, MESSAGE_REQUESTS_WINDOW_MILLIS,
+    Membership, MessageRequest, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RequestChange,
+    RequestSide, RequestState,
+};
+
+const KEPT: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
+const ASKED: MetaOutcome = MetaOutcome::Requested { version: 1, repeated: None };
+
+fn user(number: u32) -> UserId {
+    let mut id = [0x5a; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    UserId(id)
+}
+
+fn asks(actor: UserId, other: UserId, wall: u64, requests_max: u32) -> MetaTransaction {
+    let mut asks = begin(actor, other);
+    if let MetaChange::Begin { requests_max: max, .. } = &mut asks.change {
+        *max = requests_max;
+    }
+    MetaTransaction { wall: Millis(wall), ..asks }
+}
+
+fn changes(number: u8, actor: UserId, wall: u64, change: RequestChange) -> MetaTransaction {
+    let room = direct_room_id(OWNER, GUEST);
+    MetaTransaction { actor, wall: Millis(wall), ..command(room, number, MetaChange::Conversation(change)) }
+}
+
+fn listed<R: RoomStore>(store: &R, user: UserId) -> Vec<Membership> {
+    ready(store.memberships(user, RoomId::NIL, 10)).expect("readable")
+}
+
+fn sides<R: RoomStore>(store: &R) -> [Vec<Option<RequestSide>>; 2] {
+    [OWNER, GUEST].map(|user| listed(store, user).iter().map(|row| row.request).collect())
+}
+
+fn request<R: RoomStore>(store: &R) -> MessageRequest {
+    load(store, direct_room_id(OWNER, GUEST)).message_request.expect("a request")
+}
+
+/// Whoever shares no room asks, and the conversation is as any other once it is accepted; of others it is from the start.
+pub fn a_stranger_asks_until_it_is_accepted<R: RoomStore>(store: &mut R) {
+    let direct = direct_room_id(OWNER, GUEST);
+    assert_eq!(apply(store, &asks(OWNER, GUEST, 100, 50)), ASKED);
+    let again = MetaOutcome::Requested { version: 1, repeated: Some(Seq(0)) };
+    assert_eq!(apply(store, &asks(OWNER, GUEST, 100, 50)), again);
+    ready(store.confirm(direct, 1, Seq(1))).expect("confirms");
+    let again = MetaOutcome::Requested { version: 1, repeated: Some(Seq(1)) };
+    assert_eq!(apply(store, &asks(OWNER, GUEST, 101, 50)), again);
+    let asked = MessageRequest::new(OWNER, GUEST, Millis(100), Ordinal(0));
+    assert_eq!(request(store), asked);
+    assert_eq!(sides(store), [[Some(RequestSide::Sent)], [Some(RequestSide::Received)]]);
+    assert_eq!(load(store, direct).members.len(), 2);
+
+    // The one who is asked alone says what becomes of it.
+    for (number, change) in
+        [(2, RequestChange::Accept), (3, RequestChange::Decline { seq: Seq(1), n: Ordinal(0) })]
+    {
+        for (offset, actor) in [(0, OWNER), (10, UserId([9; 16]))] {
+            let refused = apply(store, &changes(number + offset, actor, 200, change));
+            assert_eq!(refused, MetaOutcome::NoRequest, "{change:?}");
+        }
+    }
+    assert_eq!(request(store), asked);
+    let accept = changes(4, GUEST, 300, RequestChange::Accept);
+    assert_eq!(apply(store, &accept), KEPT);
+    assert_eq!(apply(store, &accept), MetaOutcome::Repeated { version: 0, seq: Seq(0) });
+    let accepted = MessageRequest { state: RequestState::Accepted, decided: Millis(300), turns: 1, ..asked };
+    assert_eq!(request(store), accepted);
+    assert_eq!(apply(store, &changes(5, GUEST, 400, RequestChange::Accept)), KEPT);
+    assert_eq!(request(store), accepted, "once");
+    let decline = RequestChange::Decline { seq: Seq(9), n: Ordinal(9) };
+    assert_eq!(apply(store, &changes(6, GUEST, 400, decline)), MetaOutcome::NoRequest);
+    let over = 300 + MESSAGE_REQUEST_AGAIN_MILLIS;
+    let anew = RequestChange::Again { seq: Seq(9), n: Ordinal(9), requests_max: 50 };
+    assert_eq!(apply(store, &changes(7, OWNER, over, anew)), MetaOutcome::NoRequest);
+    assert_eq!(sides(store), [[None], [None]]);
+    assert_eq!(apply(store, &asks(OWNER, GUEST, 500, 50)), MetaOutcome::Repeated { version: 1, seq: Seq(1) });
+
+    // Who shares a room does not ask.
+    applied(store, &create(ROOM, 20, RoomKind::Private, "a room"));
+    let third = UserId([7; 16]);
+    let join = MetaEvent::Joined { user: third, role: Role::Member };
+    applied(store, &command(ROOM, 21, MetaChange::Event(join)));
+    assert!(matches!(apply(store, &begin(third, OWNER)), MetaOutcome::Applied { version: 1, .. }));
+    assert_eq!(load(store, direct_room_id(OWNER, third)).message_request, None);
+}
+
+/// What is declined is shown to who asked alone, as if it waited, and waits again when it is asked anew after its time.
+pub fn what_is_declined_may_be_asked_again<R: RoomStore>(store: &mut R) {
+    applied(store, &asks(OWNER, GUEST, 100, 50));
+    let decline = RequestChange::Decline { seq: Seq(3), n: Ordinal(2) };
+    assert_eq!(apply(store, &changes(2, GUEST, 200, decline)), KEPT);
+    let asked = MessageRequest::new(OWNER, GUEST, Millis(100), Ordinal(0));
+    let declined = MessageRequest { state: RequestState::Declined, decided: Millis(200), turns: 1, ..asked };
+    assert_eq!(request(store), declined);
+    assert_eq!(sides(store), [vec![Some(RequestSide::Sent)], vec![]]);
+    let cleared = |store: &R| {
+        let loaded = load(store, direct_room_id(OWNER, GUEST));
+        let member = loaded.members.into_iter().find(|member| member.user == GUEST).expect("a member");
+        (member.personal.cleared.0, member.personal.cleared_n.0)
+    };
+    assert_eq!(cleared(store), (3, 2));
+    let later = RequestChange::Decline { seq: Seq(8), n: Ordinal(7) };
+    assert_eq!(apply(store, &changes(3, GUEST, 300, later)), KEPT);
+    assert_eq!((request(store), cleared(store)), (declined, (3, 2)), "once");
+
+    let over = 200 + MESSAGE_REQUEST_AGAIN_MILLIS;
+    let anew = RequestChange::Again { seq: Seq(5), n: Ordinal(4), requests_max: 1 };
+    assert_eq!(apply(store, &changes(4, OWNER, over - 1, anew)), MetaOutcome::NoRequest);
+    assert_eq!(apply(store, &changes(5, GUEST, over, anew)), MetaOutcome::NoRequest);
+    let block = |number, on| {
+        let block = MetaChange::Block { by: GUEST, user: OWNER, on };
+        MetaTransaction { actor: GUEST, ..command(direct_room_id(OWNER, GUEST), number, block) }
+    };
+    applied(store, &block(6, true));
+    assert_eq!(apply(store, &changes(7, OWNER, over, anew)), MetaOutcome::Blocked);
+    applied(store, &block(8, false));
+    ready(store.set_direct_from(GUEST, DirectFrom::Rooms)).expect("takes it");
+    assert_eq!(apply(store, &changes(9, OWNER, over, anew)), MetaOutcome::Closed, "their 1:1 does not count");
+    ready(store.set_direct_from(GUEST, DirectFrom::Everyone)).expect("takes it");
+    let none = RequestChange::Again { seq: Seq(5), n: Ordinal(4), requests_max: 0 };
+    let until = Millis(over + MESSAGE_REQUESTS_WINDOW_MILLIS);
+    assert_eq!(apply(store, &changes(10, OWNER, over, none)), MetaOutcome::TooOften { until });
+    assert_eq!(request(store), declined);
+
+    assert_eq!(apply(store, &changes(11, OWNER, over, anew)), KEPT);
+    let waits = MessageRequest { turns: 2, ..MessageRequest::new(OWNER, GUEST, Millis(over), Ordinal(4)) };
+    assert_eq!((request(store), cleared(store)), (waits, (5, 4)));
+    assert_eq!(sides(store), [[Some(RequestSide::Sent)], [Some(RequestSide::Received)]]);
+    assert_eq!(apply(store, &changes(12, OWNER, over + 1, anew)), KEPT, "it waits already");
+    assert_eq!(request(store), waits);
+
+    // It is accepted although it was declined.
+    assert_eq!(apply(store, &changes(13, GUEST, over + 2, decline)), KEPT);
+    assert_eq!(apply(store, &changes(14, GUEST, over + 3, RequestChange::Accept)), KEPT);
+    assert_eq!(sides(store), [[None], [None]]);
+    assert_eq!(cleared(store), (5, 4), "it only grows");
+}
+
+/// Somebody asks so many strangers in a day, and so many wait for somebody.
+pub fn so_many_strangers_are_asked_and_ask<R: RoomStore>(store: &mut R) {
+    let day = MESSAGE_REQUESTS_WINDOW_MILLIS;
+    for number in 1..=3_u32 {
+        assert_eq!(apply(store, &asks(OWNER, user(number), u64::from(number), 3)), ASKED);
+    }
+    let wait = MetaOutcome::TooOften { until: Millis(1 + day) };
+    assert_eq!(apply(store, &asks(OWNER, user(4), day, 3)), wait);
+    assert_eq!(load(store, direct_room_id(OWNER, user(4))).row, None);
+    assert_eq!(apply(store, &asks(GUEST, user(4), day, 3)), ASKED, "of another");
+    assert_eq!(apply(store, &asks(OWNER, user(4), 1 + day, 3)), ASKED);
+
+    let popular = user(0);
+    for number in 0..MESSAGE_REQUESTS_RECEIVED_MAX {
+        applied(store, &asks(user(1_000 + number), popular, 1, 50));
+    }
+    let late = asks(GUEST, popular, 5, 50);
+    assert_eq!(apply(store, &late), MetaOutcome::Closed);
+    let first = direct_room_id(user(1_000), popular);
+    let accept = command(first, 1, MetaChange::Conversation(RequestChange::Accept));
+    applied(store, &MetaTransaction { actor: popular, ..accept });
+    assert_eq!(apply(store, &late), ASKED);
+}
+
+/// Requests in every state, for dumps.
+pub(super) fn some_requests<R: RoomStore>(store: &mut R) {
+    let asked = user(9_000);
+    for (number, change) in [
+        (9_001, None),
+        (9_002, Some(RequestChange::Accept)),
+        (9_003, Some(RequestChange::Decline { seq: Seq(4), n: Ordinal(3) })),
+    ] {
+        applied(store, &asks(user(number), asked, 7, 50));
+        if let Some(change) = change {
+            let room = direct_room_id(user(number), asked);
+            let change = command(room, 9, MetaChange::Conversation(change));
+            applied(store, &MetaTransaction { actor: asked, ..change });
+        }
+    }
+}
+
+/// Something becomes of one of them.
+pub(super) fn answer_one<R: RoomStore>(store: &mut R) {
+    let change = MetaChange::Conversation(RequestChange::Accept);
+    let accept = command(direct_room_id(user(9_001), user(9_000)), 9, change);
+    applied(store, &MetaTransaction { actor: user(9_000), ..accept });
+}
