@@ -218,4 +218,10 @@ test('one changes the picture and takes it away, and so does a room', async () =
   await save(form);
   await painted('the profile', ada.page.locator('.profile'));
   assert.equal((await ada.ask('GET', '/me')).avatar, null);
+  // What was changed on another device is there when one looks.
+  await ada.page.getByRole('dialog', { name: 'Settings' }).getByRole('button', { name: 'Close', exact: true }).click();
+  await ada.ask('PATCH', '/me', { display_name: 'Ada King' });
+  await ada.page.getByRole('button', { name: /your settings$/ }).click();
+  await ada.page.locator('.profile').getByText('Ada King').waitFor();
+  await ada.page.locator('.me').getByText('Ada King').waitFor();
 });

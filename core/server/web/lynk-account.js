@@ -172,11 +172,16 @@ export class LynkAccount extends Emitter {
   /** Whole address of what the server names relative to itself. */
   address(url) { return /^https?:/.test(url) ? url : `${this.#options.base}${url}`; }
   ticket() { return this.authorised('POST', '/auth/ticket'); }
-  me() { return this.authorised('GET', '/me'); }
+  /** All of the own profile; what others see of it is in `session` from then on. */
+  async me() { return this.#known(await this.authorised('GET', '/me')); }
+  #known(me) {
+    const { phone, created_at, ...user } = me;
+    if (this.session?.user?.user === user.user) this.store.set({ ...this.session, user });
+    return me;
+  }
   /** Changes what is given of the own profile; resolves with all of it. */
   async change(fields) {
-    const { phone, created_at, ...user } = await this.authorised('PATCH', '/me', fields);
-    if (this.session?.user?.user === user.user) this.store.set({ ...this.session, user });
+    const { phone, created_at, ...user } = this.#known(await this.authorised('PATCH', '/me', fields));
     return user;
   }
   /** People by the beginnings of their names: `{users, next?}`, where `next` is the `after` of the following page. */

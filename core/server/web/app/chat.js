@@ -120,7 +120,7 @@ export class Chat {
       this.#emit('state', status);
       this.#emit('rooms');
     });
-    lynk.on('hello', () => { this.#versions.clear(); this.#watched.clear(); this.here.clear(); this.sync(); this.#renew(); });
+    lynk.on('hello', () => { this.#versions.clear(); this.#watched.clear(); this.here.clear(); this.sync(); });
     lynk.on('subscribed', ({ room: id, reply, first, reset }) => {
       const room = this.rooms.get(id);
       if (!room) return;
@@ -359,6 +359,7 @@ export class Chat {
     this.synced = true;
     this.watch();
     if (changed) this.#emit('rooms');
+    this.#renew();
   }
 
   #eager(room) {
@@ -696,7 +697,7 @@ export class Chat {
     }
   }
 
-  /** People change their names: those of conversations, then others, are looked up again with each connection, at most once in some minutes. */
+  /** People change their names and pictures: those of conversations, then others, are looked up again with the list of rooms, at most once in some minutes. */
   async #renew() {
     if (Date.now() - this.#renewedAt < RENEW_MS) return;
     this.#renewedAt = Date.now();

@@ -80,7 +80,12 @@ export function showSettings(chat, account) {
     }
   };
   load();
-  account.me().then((user) => { phone.textContent = user.phone ?? ''; }, () => {});
+  account.me().then(({ phone: number }) => {
+    phone.textContent = number ?? '';
+    // It may have changed on another device.
+    chat.learn([account.session.user]);
+    showProfile();
+  }, () => {});
 }
 
 /** Everything that the server has of the account, into a file. */
