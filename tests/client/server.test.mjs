@@ -88,6 +88,36 @@ test('two people talk, and see typing, delivered and read', async () => {
   assert.deepEqual(events.map(({ text, edited, deleted, reactions }) => [text, edited, deleted, reactions?.length]), [[undefined, undefined, seq + 4, undefined], ['hello!', seq + 3, undefined, 1]]);
 });
 
+test('a conversation of strangers waits until it is accepted, and is declined without a word', async () => {
+  const [ivy, jon, kim] = await Promise.all([client('ivy'), client('jon'), client('kim')]);
+  const told = [];
+  for (const lynk of [ivy, jon, kim]) for (const name of ['added', 'conversation_accepted', 'removed']) lynk.on(name, ({ room, user, request }) => told.push([lynk.user, name, room, user ?? request]));
+  const asked = await ivy.direct(jon.user);
+  assert.equal(asked.request, 'sent');
+  await until('the other is told', () => told.some(([who, name, room, request]) => who === jon.user && name === 'added' && room === asked.room && request === 'received'));
+  for (const lynk of [ivy, jon]) lynk.follow(asked.room);
+  for (const text of ['one', 'two', 'three']) await ivy.send(asked.room, text).done;
+  await assert.rejects(ivy.send(asked.room, 'four').done, { code: 'request_pending' });
+  for (const entry of ivy.outbox) ivy.discard(entry.id);
+  await assert.rejects(jon.request('react', { room: asked.room, seq: 1, emoji: '👍' }), { code: 'request_pending' });
+  const requestOf = async (lynk) => (await lynk.sync()).find(({ room }) => room === asked.room)?.request;
+  assert.deepEqual([await requestOf(ivy), await requestOf(jon)], ['sent', 'received']);
+  await jon.acceptConversation(asked.room);
+  await until('who asked is told', () => told.some(([who, name, room, user]) => who === ivy.user && name === 'conversation_accepted' && room === asked.room && user === jon.user));
+  assert.deepEqual([await requestOf(ivy), await requestOf(jon)], [undefined, undefined]);
+  await jon.send(asked.room, 'hello').done;
+  await until('they talk', () => ivy.texts.includes('hello'));
+  await assert.rejects(jon.acceptConversation(asked.room), { code: 'conflict' });
+
+  const { room } = await kim.direct(jon.user);
+  await until('he is told of the other', () => told.some(([who, name, of]) => who === jon.user && name === 'added' && of === room));
+  await jon.declineConversation(room);
+  assert.equal((await jon.sync()).some((row) => row.room === room), false);
+  assert.equal((await kim.sync()).find((row) => row.room === room)?.request, 'sent');
+  await kim.send(room, 'anybody?').done;
+  assert.ok(!told.some(([who, name]) => who === kim.user && name !== 'added'), 'who asked is told nothing');
+});
+
 test('a file is put, sent without words and read by a link; one that is refused says why, and one that is cancelled is deleted', async () => {
   const [gil, hal] = await Promise.all([client('gil'), client('hal')]);
   const account = (name) => new LynkAccount({ base: `http://127.0.0.1:${port}`, store: { get: () => ({ access_token: tokenOf(name), access_until: Infinity }), set() {} } });

@@ -116,6 +116,8 @@ export interface SyncRow {
   room: Id; kind: string; name: string; role: string; avatar?: Id | null; peer?: Id; epoch?: number; top?: number; read?: number; unread?: number; mentions?: number; active?: Time;
   /** One has deleted the past up to here; `hidden`: nothing was written since, so it is not to be listed. */
   cleared?: number; hidden?: boolean;
+  /** Of a 1:1 that has to be accepted: `sent` for who began it, `received` for the other. */
+  request?: 'sent' | 'received';
   /** No notifications before this time (milliseconds since 1970). */
   muted_until?: number;
   /** Notifications of mentions only (`true`) or of everything (`false`); missing for what the server does by itself. */
@@ -135,7 +137,7 @@ export interface LynkEvents {
   unfollowed: { room: Id; error: LynkError };
   typing: { room: Id; user: Id; on: boolean };
   /** A room that is one's own from now on: made, joined, invited to, or a 1:1 that somebody opened. Of two of a room the higher `version` holds. */
-  added: { room: Id; version: number; kind: string; name: string; role: string; peer?: Id };
+  added: { room: Id; version: number; kind: string; name: string; role: string; peer?: Id; request?: 'sent' | 'received' };
   /** One is in the room no longer. */
   removed: { room: Id; version: number };
   /** One has deleted the past of a conversation for oneself, on whatever device: forget what is not after `upto`. */
@@ -146,6 +148,8 @@ export interface LynkEvents {
   presence: { user: Id; online: boolean };
   /** `open`: somebody asks to come into a room that one manages. `declined`: one's own request was. Best effort. */
   join_request: { room: Id; user: Id; state: 'open' | 'declined' };
+  /** `user` has taken the conversation that waited. */
+  conversation_accepted: { room: Id; user: Id };
   outbox: { entry?: OutboxEntry; failed?: LynkError; removed?: boolean; loaded?: boolean };
   /** The outbox store failed. */
   error: unknown;
@@ -203,7 +207,8 @@ export class Lynk extends Emitter<LynkEvents> {
   delivered(room: Id, seq: number): void;
   typing(room: Id, on?: boolean): void;
   create(name: string, options?: { kind?: string; level?: string; visibility?: string }): Promise<{ room: Id; seq: number; version: number }>;
-  direct(user: Id): Promise<{ room: Id; version?: number }>;
+  /** `request` while the other has to accept. */
+  direct(user: Id): Promise<{ room: Id; version?: number; request?: 'sent' | 'received' }>;
   find(name: string): Promise<{ room: Id }>;
   join(room: Id, code?: string): Promise<Record<string, any>>;
   leave(room: Id): Promise<Record<string, any>>;
@@ -229,6 +234,9 @@ export class Lynk extends Emitter<LynkEvents> {
   moderationLog(room: Id, page?: { before?: number; limit?: number }): Promise<{ room: Id; acts: ModerationAct[]; more: boolean }>;
   watch(users: Id[]): Promise<Record<string, any>>;
   unwatch(users: Id[]): Promise<Record<string, any>>;
+  /** Takes a conversation that a stranger began, or refuses it; who began it is not told of the latter. */
+  acceptConversation(room: Id): Promise<Record<string, any>>;
+  declineConversation(room: Id): Promise<Record<string, any>>;
   sync(): Promise<SyncRow[]>;
 }
 

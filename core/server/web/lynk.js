@@ -37,7 +37,7 @@ const OWN_EVENTS = { send: 'message', edit: 'edit', delete: 'delete', react: 're
   transfer: 'transferred', join: 'joined', delete_room: 'deleted', accept_request: 'joined' };
 /** Commands that carry an idempotency key. */
 const KEYED = new Set([...Object.keys(OWN_EVENTS), 'create', 'block', 'unblock', 'link', 'unlink', 'request_join', 'withdraw_request',
-  'decline_request', 'report', 'resolve_report']);
+  'decline_request', 'report', 'resolve_report', 'accept_conversation', 'decline_conversation']);
 
 const mentioned = ({ mentions, mentionAll }) => ({ ...(mentions?.length && { mentions }), ...(mentionAll && { mention_all: true }) });
 const spanOf = (event) => (event.ev === 'gap' ? [event.from, event.to] : [event.seq, event.seq]);
@@ -401,6 +401,7 @@ export class Lynk extends Emitter {
         this.#retryAfter = value.retry_after_ms ?? 0;
         break;
       case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed': case 'cleared': case 'join_request':
+      case 'conversation_accepted':
         this.emit(value.ev, value);
         break;
       default:
@@ -633,7 +634,12 @@ export class Lynk extends Emitter {
   reports(room, page = {}) { return this.request('reports', { room, ...page }); }
   resolveReport(room, number, outcome, note = '') { return this.request('resolve_report', { room, number, outcome, ...(note && { note }) }); }
   moderationLog(room, page = {}) { return this.request('moderation_log', { room, ...page }); }
+  /** `request` in the reply is `sent` while the other has to accept. */
   direct(user) { return this.request('direct', { user }); }
+  /** Takes a conversation that a stranger began. */
+  acceptConversation(room) { return this.request('accept_conversation', { room }); }
+  /** Refuses one; who began it is told nothing. */
+  declineConversation(room) { return this.request('decline_conversation', { room }); }
   find(name) { return this.request('find', { name }); }
   /** Of a room that one may not join by oneself, with the code of a link into it. */
   join(room, code = undefined) { return this.request('join', { room, ...(code && { code }) }); }

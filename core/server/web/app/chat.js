@@ -156,19 +156,24 @@ export class Chat {
         this.#emit('typing', room);
       }, TYPING_SHOWN_MS + 50);
     });
-    lynk.on('added', ({ room, version, kind, name, role, peer }) => {
+    lynk.on('added', ({ room, version, kind, name, role, peer, request }) => {
       if (!this.#newer(room, version)) return;
       const known = this.rooms.get(room);
       if (known) {
-        Object.assign(known, { kind, name, role, fresh: true });
+        Object.assign(known, { kind, name, role, request, fresh: true });
         this.lynk.follow(room);
         this.#changed(known);
-      } else this.enter(room, { kind, name, role, peer }, version);
+      } else this.enter(room, { kind, name, role, peer, request }, version);
       // It does not tell the picture.
       this.#syncSoon();
     });
     lynk.on('removed', ({ room, version }) => {
       if (this.#newer(room, version)) setTimeout(() => { if (this.#versions.get(room) === version) this.#removeRoom(room); }, REMOVE_AFTER_MS);
+    });
+    lynk.on('conversation_accepted', ({ room: id, user }) => {
+      const room = this.rooms.get(id);
+      this.#settled(room);
+      if (room && user !== this.me) this.#emit('note', { kind: 'plain', text: `${this.title(room)} accepted your request.` });
     });
     lynk.on('cleared', ({ room, upto }) => this.#clear(this.rooms.get(room), upto));
     for (const kind of ['read', 'delivered']) {
@@ -331,7 +336,7 @@ export class Chat {
     for (const row of rows) {
       const known = this.rooms.has(row.room);
       const room = known ? this.rooms.get(row.room) : new Room(row.room);
-      const look = () => `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role} ${room.hidden} ${room.quietUntil} ${room.avatar}`;
+      const look = () => `${room.name} ${room.kind} ${room.unread} ${room.mentions} ${room.role} ${room.hidden} ${room.quietUntil} ${room.avatar} ${room.request}`;
       const before = look();
       Object.assign(room, { kind: row.kind ?? room.kind, name: row.name ?? room.name, peer: row.peer ?? room.peer, role: row.role ?? room.role });
       room.active = Math.max(room.active, parseTime(row.active) || 0);
@@ -340,6 +345,8 @@ export class Chat {
       // What was opened again stays, and so does what has news that came after the numbers.
       const later = (this.lynk.cursor(row.room)?.seq ?? 0) > row.top;
       if (!later) Object.assign(room, { hidden: Boolean(row.hidden) && !room.wanted && row.room !== this.open, avatar: row.avatar ?? undefined });
+      // What was answered since the list was asked for is settled.
+      if (!(room.settledAt >= asked)) room.request = row.request;
       room.top = row.top ?? room.top;
       this.rooms.set(row.room, room);
       if (room.peer) this.name(room.peer);
@@ -364,7 +371,7 @@ export class Chat {
 
   #eager(room) {
     if (room.id === this.open) return true;
-    return this.list().slice(0, EAGER_ROOMS).includes(room);
+    return (room.request === 'received' ? this.requests() : this.list()).slice(0, EAGER_ROOMS).includes(room);
   }
 
   /** Rooms by activity, newest first, without those that the user deleted. */
@@ -372,8 +379,30 @@ export class Chat {
     const written = new Map();
     for (const { op, fields, created } of this.lynk?.outbox ?? []) if (op === 'send') written.set(fields.room, created);
     const at = (room) => Math.max(room.active, written.get(room.id) ?? 0);
-    const listed = [...this.rooms.values()].filter((room) => !room.hidden || room.id === this.open || written.has(room.id));
+    const listed = [...this.rooms.values()].filter((room) => room.request !== 'received').filter((room) => !room.hidden || room.id === this.open || written.has(room.id));
     return listed.map((room) => [room, at(room)]).sort((a, b) => b[1] - a[1] || (a[0].id < b[0].id ? -1 : 1)).map(([room]) => room);
+  }
+
+  /** Conversations that somebody else began and that wait for an answer, newest first. */
+  requests() { return [...this.rooms.values()].filter((room) => room.request === 'received' && !room.hidden).sort((a, b) => b.active - a.active); }
+
+  #settled(room) {
+    if (!room) return;
+    Object.assign(room, { request: undefined, settledAt: Date.now() });
+    this.#changed(room);
+  }
+
+  /** Accepts or declines a request; declined on another device, or by a block, is declined. */
+  async answer(id, accepted) {
+    if (accepted) await this.lynk.acceptConversation(id);
+    else await this.lynk.declineConversation(id).catch((error) => { if (!['conflict', 'room_not_found'].includes(error.code)) throw error; });
+    if (accepted) this.#settled(this.rooms.get(id)); else this.#removeRoom(id);
+  }
+
+  /** Blocks the other side of a conversation; a request of theirs goes. */
+  async block(room) {
+    await this.lynk.request('block', { user: room.peer });
+    if (room.request === 'received') await this.answer(room.id, false);
   }
 
   #removeRoom(id) {
@@ -421,8 +450,12 @@ export class Chat {
   }
 
   async direct(user) {
-    const { room, version } = await this.lynk.direct(user);
-    return this.enter(room, { kind: 'direct', peer: user }, version);
+    const { room, version, request } = await this.lynk.direct(user);
+    const entered = this.enter(room, { kind: 'direct', peer: user }, version);
+    // Whoever writes to who asked has accepted.
+    Object.assign(entered, { request, settledAt: Date.now() });
+    this.#changed(entered);
+    return entered;
   }
 
   async directByName(name) {
@@ -642,6 +675,7 @@ export class Chat {
 
   /** This user writes, or stopped. */
   typing(id, on) {
+    if (this.rooms.get(id)?.request) return;
     const now = Date.now();
     if (on) {
       if (this.#typed.room === id && now - this.#typed.at < TYPING_EVERY_MS) return;
@@ -749,9 +783,9 @@ export class Chat {
     this.#emit('presence');
   }
 
-  /** Unread messages of rooms that are not muted. */
-  get unread() { return [...this.rooms.values()].reduce((sum, room) => sum + (room.quiet ? 0 : room.unread || 0), 0); }
+  /** Unread messages of rooms that are neither muted nor wait for an answer. */
+  get unread() { return [...this.rooms.values()].reduce((sum, room) => sum + (room.quiet || room.request ? 0 : room.unread || 0), 0); }
 
   /** Whether this user wants to be told of a message. */
-  wantsNews(room, message) { return !room.quiet && (!room.mentionsOnly || room.calls(message, this.me)); }
+  wantsNews(room, message) { return !room.quiet && room.request !== 'received' && (!room.mentionsOnly || room.calls(message, this.me)); }
 }

@@ -5,6 +5,7 @@ import { $, h, icon, iconButton, toast } from './dom.js';
 import { chooseEmoji } from './emoji.js';
 import { briefOf, count, explain, listOf } from './format.js';
 import { ALL, Completer } from './mentions.js';
+import { answerBar, left, waitLine } from './requests.js';
 import { settings } from './storage.js';
 import { Timeline } from './timeline.js';
 
@@ -31,6 +32,8 @@ export class Conversation {
   #attach;
   #smile;
   #tray = h('div', {});
+  /** What stands between the messages and the field of a conversation that waits to be accepted. */
+  #request = h('div', { class: 'request' });
   /** Files that wait to be sent, by room. */
   #trays = new Map();
 
@@ -56,7 +59,7 @@ export class Conversation {
     this.#attach = iconButton('clip', 'Attach files', () => choose.click());
     this.form = h('form', { class: 'composer', onsubmit: (event) => { event.preventDefault(); this.#submit(); } }, this.#above,
       this.#tray, h('div', { class: 'compose-line' }, this.#smile, this.#attach, choose, h('div', { class: 'field' }, this.#field, this.#counter), this.#send), this.#completer.element);
-    this.#kept = [this.#head, this.#timeline.element, this.#typing, this.form];
+    this.#kept = [this.#head, this.#timeline.element, this.#typing, this.#request, this.form];
     this.element = h('main', { class: 'conversation', 'aria-label': 'Conversation' });
     this.#drops();
     chat.on('removed', (id) => { this.#trays.get(id)?.end(); this.#trays.delete(id); });
@@ -100,7 +103,7 @@ export class Conversation {
     for (const tray of this.#trays.values()) tray.end();
   }
 
-  focus() { this.#field.focus(); }
+  focus() { (this.form.hidden ? this.#request.firstChild : this.#field)?.focus({ preventScroll: true }); }
   seen() { this.#timeline.seen(); }
 
   async goTo(seq) {
@@ -131,14 +134,29 @@ export class Conversation {
         iconButton(room.direct ? 'info' : 'people', room.direct ? 'Details' : 'Members', () => this.#window.details.toggle()));
       this.element.setAttribute('aria-label', `Conversation: ${title}`);
     }
+    this.#waits(room, title);
     const muted = room.mutedUntil > Date.now();
-    this.#field.disabled = this.#attach.disabled = muted || !room.mayPost;
-    this.#field.placeholder = muted ? 'You may not post here for now' : room.mayPost ? `Message ${title}` : 'Only moderators post here';
+    const spent = room.request === 'sent' && left(chat, room) === 0 && !this.#editing;
+    this.#field.disabled = muted || !room.mayPost || spent;
+    this.#attach.disabled = this.#field.disabled || Boolean(room.request);
+    this.#field.placeholder = spent ? `${title} has to accept first` : muted ? 'You may not post here for now' : room.mayPost ? `Message ${title}` : 'Only moderators post here';
     const line = typing.length ? `${listOf(typing)} ${typing.length > 1 ? 'are' : 'is'} typing` : '';
     if (line !== this.#typing.dataset.line) {
       this.#typing.dataset.line = line;
       this.#typing.replaceChildren(...(line ? [h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i')), h('span', {}, line)] : []));
     }
+  }
+
+  /** A conversation that one side has to accept: the answers for one, how it stands for the other. */
+  #waits(room, title) {
+    const { request } = room;
+    const sign = request ? JSON.stringify([room.id, request, title, request === 'sent' && left(this.#chat, room)]) : '';
+    if (sign === this.#request.dataset.sign) return;
+    const had = this.#request.contains(document.activeElement);
+    this.#request.dataset.sign = sign;
+    this.form.hidden = request === 'received';
+    this.#request.replaceChildren(...(request ? [request === 'received' ? answerBar(this.#chat, room) : waitLine(this.#chat, room)] : []));
+    if (had) this.focus();
   }
 
   // ---- writing ----
@@ -225,7 +243,7 @@ export class Conversation {
   /** The files of the open room; none where one may not write. */
   #files() {
     const room = this.#room;
-    if (!room || this.#field.disabled) return undefined;
+    if (!room || this.#attach.disabled) return undefined;
     if (!this.#trays.has(room.id)) {
       const tray = new Tray(this.#chat, room.id, () => {
         if (room !== this.#room) return;
@@ -241,6 +259,7 @@ export class Conversation {
 
   #add(files) {
     if (!files.length) return;
+    if (this.#room?.request) { toast('Files can be sent when the conversation is accepted.', { kind: 'error' }); return; }
     if (this.#editing) { toast('Finish the edit first: files go with a new message.', { kind: 'error' }); return; }
     const tray = this.#files();
     if (!tray) return;

@@ -269,7 +269,7 @@ export class Details {
     const room = this.#room;
     const name = this.#chat.title(room);
     confirmDialog({ title: `Block ${name}?`, about: 'Neither of you can write to the other, nor add the other to a room.', label: 'Block', run: async () => {
-      await this.#chat.lynk.request('block', { user: room.peer });
+      await this.#chat.block(room);
       toast(`${name} is blocked`, { stay: 10_000, action: { label: 'Undo', run: () => this.#chat.lynk.request('unblock', { user: room.peer }).catch((error) => toast(explain(error), { kind: 'error' })) } });
     } });
   }

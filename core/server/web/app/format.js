@@ -161,6 +161,7 @@ export function explain(error) {
     key_expired: 'This waited for too long. Send it again.',
     attachment_not_found: 'A file of this message is not there any more. Attach it again.',
     attachment_not_ready: 'A file is still being checked. Try again in a moment.',
+    request_pending: 'The conversation has to be accepted first.',
     message_not_found: 'This message does not exist any more.',
     invalid_code: 'That code is not right, or it is too old. Check it, or ask for a new one.',
     signed_out: 'You are signed out. Sign in again.',

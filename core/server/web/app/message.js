@@ -40,7 +40,7 @@ export function messageRow(chat, room, message, { first, last }, actions) {
     by: reach && !room.direct ? [reach.read.length, reach.delivered.length] : undefined,
     name: !mine && !room.direct && first ? chat.name(message.from) : undefined, face: !mine && !room.direct && first ? chat.faces.ofPerson(message.from) : undefined,
     quote: message.reply_to && !message.deleted ? quoteOf(chat, room, message.reply_to) : undefined,
-    sender: mine ? 'You' : chat.name(message.from), calls: room.calls(message, chat.me),
+    sender: mine ? 'You' : chat.name(message.from), closed: room.request === 'received', calls: room.calls(message, chat.me),
     marked: (message.mentions || message.mention_all) && [...namesIn(text ?? '')].map(({ name }) => chat.mentionOf(message, name)),
   };
   return { key: `m-${message.seq}`, sign: JSON.stringify(show), make: () => makeRow(chat, room, message, show, actions) };
@@ -60,13 +60,13 @@ function makeRow(chat, room, message, show, actions) {
     h('span', { class: 'meta' }, show.edited && !show.deleted && h('span', {}, 'edited'), h('time', { datetime: new Date(show.time).toISOString(), title: fullTime(show.time) }, timeOf(show.time)),
       mine && !show.deleted && tick(show.state, read)));
   const run = (name) => doing(name, chat, room, message, row, actions);
-  const tools = !show.deleted && h('div', { class: 'tools' },
+  const tools = !show.deleted && room.request !== 'received' && h('div', { class: 'tools' },
     iconButton('smile', 'React', () => run('react'), { tabindex: '-1' }),
     iconButton('reply', 'Reply', () => run('reply'), { tabindex: '-1' }),
     iconButton('more', 'More', () => run('menu'), { tabindex: '-1', 'aria-haspopup': 'menu' }));
   const row = h('li', { class: `row ${mine ? 'mine' : 'theirs'} ${show.first ? 'first' : ''} ${show.last ? 'last' : ''} ${show.leaving ? 'leaving' : ''} ${room.direct ? '' : 'pictured'}`, tabindex: '-1', data: { seq: String(message.seq) },
     ondo: (event) => run(event.detail),
-    ondblclick: (event) => { if (!event.target.closest('button, a, .text, .player')) run('reply'); },
+    ondblclick: (event) => { if (room.request !== 'received' && !event.target.closest('button, a, .text, .player')) run('reply'); },
     oncontextmenu: (event) => {
       if (event.target.closest('a, audio, video') || String(getSelection())) return;
       event.preventDefault();
@@ -96,6 +96,9 @@ async function doing(name, chat, room, message, row, actions, at) {
   const mine = message.from === chat.me;
   const may = { edit: mine && !message.deleted, remove: !message.deleted && (mine || room.manages) };
   if (message.deleted && name !== 'menu') return;
+  // Who was asked reads first, and answers when the conversation is accepted.
+  const closed = room.request === 'received';
+  if (closed && ['reply', 'react'].includes(name)) return;
   switch (name) {
     case 'reply': actions.reply(message); break;
     case 'edit': if (may.edit) actions.edit(message); break;
@@ -127,14 +130,14 @@ async function doing(name, chat, room, message, row, actions, at) {
       const again = (next) => () => doing(next, chat, room, message, row, actions);
       const anchor = row.querySelector('.bubble');
       openMenu(anchor, 'Message', [
-        { icon: 'reply', label: 'Reply', run: again('reply') },
+        !closed && { icon: 'reply', label: 'Reply', run: again('reply') },
         message.text && { icon: 'copy', label: 'Copy text', run: again('copy') },
         may.edit && { icon: 'edit', label: 'Edit', run: again('edit') },
         mine ? { icon: 'info', label: 'Delivered and read', run: again('info') } : { icon: 'unread', label: 'Mark as unread', run: again('unread') },
         !room.direct && room.manages && { icon: 'pin', label: message.pinned ? 'Unpin' : 'Pin', run: again('pin') },
         !mine && { icon: 'flag', label: 'Report', run: again('report') },
         may.remove && { icon: 'trash', label: 'Delete', danger: true, run: again('remove') },
-      ], { at, quick: QUICK.map((emoji) => ({ emoji, on: message.reactions.get(emoji)?.has(chat.me) })), pick: (emoji) => (emoji ? chat.react(room.id, message.seq, emoji) : again('react')()) });
+      ], { at, quick: closed ? undefined : QUICK.map((emoji) => ({ emoji, on: message.reactions.get(emoji)?.has(chat.me) })), pick: (emoji) => (emoji ? chat.react(room.id, message.seq, emoji) : again('react')()) });
       break;
     }
     default:

@@ -35,6 +35,8 @@ export class Room {
     this.typing = new Map();
     this.cursor = undefined;
     this.mutedUntil = undefined;
+    /** `sent` or `received` of a conversation that waits to be accepted. */
+    this.request = undefined;
     /** Only moderators and above post. */
     this.readOnly = false;
     this.description = '';
@@ -280,7 +282,7 @@ export class Room {
     return {
       id: this.id, kind: this.kind, name: this.name, peer: this.peer, role: this.role, members: this.members, active: this.active, read: this.read, acked: this.acked,
       unread: this.unread, mentions: this.mentions, cursor, low, receipts: [...this.receipts], mutedUntil: this.mutedUntil, readOnly: this.readOnly,
-      description: this.description, avatar: this.avatar, maxMembers: this.maxMembers, retentionDays: this.retentionDays, slowMode: this.slowMode, visibility: this.visibility,
+      request: this.request, description: this.description, avatar: this.avatar, maxMembers: this.maxMembers, retentionDays: this.retentionDays, slowMode: this.slowMode, visibility: this.visibility,
       cleared: this.cleared, hidden: this.hidden, quietUntil: this.quietUntil, mentionsOnly: this.mentionsOnly,
       items: kept.map((seq) => {
         const item = this.items.get(seq);

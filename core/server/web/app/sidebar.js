@@ -5,6 +5,7 @@ import { createRoom, joinRoom, messagePerson } from './dialogs.js';
 import { findRoom } from './discover.js';
 import { briefOf, listOf, listTime } from './format.js';
 import { openMenu } from './menu.js';
+import { requestsRow } from './requests.js';
 import { settings } from './storage.js';
 
 export class Sidebar {
@@ -76,7 +77,7 @@ export class Sidebar {
       this.render();
     } else if (event.key === 'ArrowDown') {
       event.preventDefault();
-      $('a', this.#list)?.focus();
+      $('a, button.room', this.#list)?.focus();
     } else if (event.key === 'Enter') {
       event.preventDefault();
       const first = $('a', this.#list);
@@ -85,7 +86,7 @@ export class Sidebar {
   }
 
   #listKey(event) {
-    const links = [...this.#list.querySelectorAll('a')];
+    const links = [...this.#list.querySelectorAll('a, button.room')];
     const at = links.indexOf(document.activeElement);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: links.length - 1 }[event.key];
     if (at < 0 || to === undefined || event.altKey) return;
@@ -114,6 +115,8 @@ export class Sidebar {
       return { key: room.id, sign: JSON.stringify(row), make: () => this.#element(row) };
     });
     if (rooms.length === 0) rows.push(this.#nothing(wanted));
+    const asking = !wanted && requestsRow(chat, (room) => this.#window.go(room.id));
+    if (asking) rows.unshift(asking);
     reconcile(this.#list, rows);
   }
 
