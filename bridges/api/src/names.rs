@@ -84,7 +84,7 @@ pub trait RoomPeople: Send + Sync {
     fn blocked(&self, by: UserId, after: UserId, limit: u32) -> OfRooms<'_, Vec<UserId>>;
     /// Sets what a member wants to be told of a room; `false` when the user is no member.
     fn set_wish(&self, room: RoomId, user: UserId, wish: RoomWish) -> OfRooms<'_, bool>;
-    /// A page of the reports of all rooms, for an operator.
+    /// Reports, wherever they were made: for an operator, or for who made them.
     fn reports(&self, query: ReportQuery) -> OfRooms<'_, Vec<Report>>;
     /// An operator says what came of a report of a room; `false` when no such report is open.
     fn resolve(&self, room: RoomId, resolution: Resolution, wall: Millis) -> OfRooms<'_, bool>;

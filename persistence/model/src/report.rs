@@ -139,17 +139,29 @@ pub struct Resolution {
     pub note: String,
 }
 
-/// Which reports an operator wants to see, newest first.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReportQuery {
+/// Which reports are wanted, of all rooms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReportQuery {
     /// That one alone, by room and number.
-    pub one: Option<(RoomId, u64)>,
-    /// Open ones, or those that are not.
-    pub open: bool,
-    /// Made before this time; 0 for the newest.
-    pub before: Millis,
-    /// Items at most.
-    pub limit: u32,
+    One(RoomId, u64),
+    /// A page for an operator, newest first.
+    All {
+        /// Open ones, or those that are not.
+        open: bool,
+        /// Made before this time; 0 for the newest.
+        before: Millis,
+        /// Items at most.
+        limit: u32,
+    },
+    /// A page of those that one account made, by room and number.
+    By {
+        /// Whose.
+        reporter: UserId,
+        /// Those after this one; the nil room for the start.
+        after: (RoomId, u64),
+        /// Items at most.
+        limit: u32,
+    },
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use lynk_auth::Claims;
 use lynk_domain::{MediaId, Now, RoomId, UserId};
 use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
 use lynk_model::port::{FactorStore, LastFault};
+use lynk_model::{Report, ReportQuery};
 use lynk_protocol::{ErrorCode, MAX_SAFE_INTEGER, Reject};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ const MESSAGES_MAX: usize = 500;
 const HISTORY_PAGE: u32 = 500;
 /// Pages of requests to become a member, of 100 each.
 const REQUEST_PAGES_MAX: u32 = 64;
+/// Reports of one page.
+const REPORTS_PAGE: u32 = 100;
 /// Rooms of one page.
 const ROOMS_PAGE: u32 = 100;
 /// Lines of the audit log that are given: all that are kept of most people.
@@ -58,6 +61,8 @@ pub(super) struct ExportPage {
     rooms: Vec<Value>,
     /// Requests of the account to become a member, as `GET /v1/join_requests` gives them; of the first page.
     join_requests: Vec<Value>,
+    /// Reports that the account made; of the first pages.
+    reports: Vec<ExportedReport>,
     /// Messages of the account in those rooms, as `history` gives them, with their room.
     messages: Vec<Value>,
     /// Where the next page begins; missing on the last one.
@@ -100,6 +105,45 @@ struct ExportedAccount {
     audit: Vec<ExportedEvent>,
     /// Whom the account blocks.
     blocks: Vec<String>,
+}
+
+/// A report that the account made.
+#[derive(Serialize, JsonSchema)]
+struct ExportedReport {
+    /// In which room.
+    #[schemars(extend("format" = "uuid"))]
+    room: String,
+    /// What it is about: `message`, `user` or `room`.
+    subject: &'static str,
+    /// The message; null for none.
+    seq: Option<u64>,
+    /// Who wrote it, or the member; null for a room.
+    #[schemars(extend("format" = "uuid"))]
+    user: Option<String>,
+    /// Why, as `report` takes it.
+    reason: &'static str,
+    /// In the account's words.
+    comment: String,
+    /// When.
+    at: u64,
+    /// What came of it, as `resolve_report` takes it; null while it is open.
+    outcome: Option<&'static str>,
+}
+
+impl ExportedReport {
+    /// What its maker said, and what came of it. Who decided, and their note, are the moderators'.
+    fn of(report: Report) -> Self {
+        Self {
+            room: report.room.to_string(),
+            subject: report.kind.name(),
+            seq: Some(report.seq.0).filter(|seq| *seq > 0),
+            user: (!report.user.is_nil()).then(|| report.user.to_string()),
+            reason: report.reason.name(),
+            comment: report.comment,
+            at: report.at.0,
+            outcome: report.outcome.map(lynk_model::ReportOutcome::name),
+        }
+    }
 }
 
 /// A line of the audit log.
@@ -155,6 +199,8 @@ impl<S: FactorStore + LastFault> ExportActions for Service<S> {
 enum Cursor {
     /// With the account.
     Start,
+    /// With reports after this one of its room.
+    Reports(RoomId, u64),
     /// With rooms after this one.
     Rooms(RoomId),
     /// With the messages of the room after this one.
@@ -169,11 +215,12 @@ impl Cursor {
         match kind {
             "rooms" => RoomId::parse(rest).map(Self::Rooms),
             "after" => RoomId::parse(rest).map(Self::After),
-            "in" => {
-                let (room, seq) = rest.split_once('/')?;
-                let digits = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
-                let seq = seq.parse().ok().filter(|seq| digits && *seq <= MAX_SAFE_INTEGER)?;
-                RoomId::parse(room).map(|room| Self::In(room, seq))
+            "in" | "reports" => {
+                let (room, number) = rest.split_once('/')?;
+                let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+                let number = number.parse().ok().filter(|number| digits && *number <= MAX_SAFE_INTEGER)?;
+                let at: fn(RoomId, u64) -> Self = if kind == "in" { Self::In } else { Self::Reports };
+                RoomId::parse(room).map(|room| at(room, number))
             }
             _ => None,
         }
@@ -182,6 +229,7 @@ impl Cursor {
     fn text(self) -> Option<String> {
         match self {
             Self::Start => None,
+            Self::Reports(room, number) => Some(format!("reports/{room}/{number}")),
             Self::Rooms(after) => Some(format!("rooms/{after}")),
             Self::After(room) => Some(format!("after/{room}")),
             Self::In(room, seq) => Some(format!("in/{room}/{seq}")),
@@ -208,6 +256,7 @@ pub(super) async fn export(
         account: None,
         rooms: Vec::new(),
         join_requests: Vec::new(),
+        reports: Vec::new(),
         messages: Vec::new(),
         next: None,
     };
@@ -218,13 +267,31 @@ pub(super) async fn export(
             let blocks = state.blocks.by(claims.user).await?;
             page.account = Some(account(&exported, &claims, blocks.into_iter()));
             asks.requests(&mut page.join_requests).await?;
-            Some(Cursor::Rooms(RoomId::NIL))
+            Some(reports(&state, &claims, (RoomId::NIL, 0), &mut page.reports).await?)
+        }
+        Cursor::Reports(room, number) => {
+            Some(reports(&state, &claims, (room, number), &mut page.reports).await?)
         }
         Cursor::Rooms(after) => Some(asks.rooms(after, &mut page.rooms).await?),
         Cursor::After(_) | Cursor::In(..) => asks.messages(cursor, &mut page.messages).await?,
     };
     page.next = next.and_then(Cursor::text);
     Ok(axum::Json(page))
+}
+
+/// Reports that the account made, after one; where it goes on.
+async fn reports(
+    state: &AccountsState,
+    claims: &Claims,
+    after: (RoomId, u64),
+    reports: &mut Vec<ExportedReport>,
+) -> Result<Cursor, ApiError> {
+    let query = ReportQuery::By { reporter: claims.user, after, limit: REPORTS_PAGE };
+    let found = state.room_people.reports(query).await?;
+    let last = found.last().filter(|_| found.len() >= REPORTS_PAGE as usize);
+    let next = last.map_or(Cursor::Rooms(RoomId::NIL), |last| Cursor::Reports(last.room, last.number));
+    reports.extend(found.into_iter().map(ExportedReport::of));
+    Ok(next)
 }
 
 fn account(exported: &Exported, claims: &Claims, blocks: impl Iterator<Item = UserId>) -> ExportedAccount {
@@ -301,7 +368,7 @@ impl Asks<'_> {
                 break;
             }
             cursor = match cursor {
-                Cursor::Start | Cursor::Rooms(_) => return Ok(None),
+                Cursor::Start | Cursor::Reports(..) | Cursor::Rooms(_) => return Ok(None),
                 Cursor::After(room) => {
                     let page = self.ask(json!({"op": "sync", "after": room.to_string(), "limit": 1})).await?;
                     match page["rooms"][0]["room"].as_str().and_then(RoomId::parse) {
@@ -353,9 +420,13 @@ mod tests {
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_not_otherwise() {
         let room = RoomId([7; 16]);
-        for cursor in
-            [Cursor::Rooms(RoomId::NIL), Cursor::After(room), Cursor::In(room, 0), Cursor::In(room, 9)]
-        {
+        for cursor in [
+            Cursor::Rooms(RoomId::NIL),
+            Cursor::After(room),
+            Cursor::In(room, 0),
+            Cursor::In(room, 9),
+            Cursor::Reports(room, 3),
+        ] {
             assert_eq!(Cursor::parse(&cursor.text().expect("text")), Some(cursor));
         }
         assert_eq!(Cursor::Start.text(), None);
@@ -365,6 +436,8 @@ mod tests {
             "rooms/",
             "after/x",
             "in/x/1",
+            "reports/x/1",
+            &format!("reports/{room}"),
             &format!("in/{room}"),
             &format!("in/{room}/"),
             &format!("in/{room}/-1"),

@@ -153,15 +153,24 @@ pub(super) async fn page(
     database.read(async |session| rows(session, rest, &[&room, &open, &before, &viewer, &limit]).await).await
 }
 
-/// Those of all rooms, newest first.
+/// Those of all rooms that are asked for.
 pub(super) async fn all(database: &Database, query: &ReportQuery) -> Result<Vec<Report>, Fault> {
-    if let Some((room, number)) = query.one {
-        return database.read(async |session| one(session, room, number).await).await.map(Vec::from_iter);
+    match *query {
+        ReportQuery::One(room, number) => {
+            database.read(async |session| one(session, room, number).await).await.map(Vec::from_iter)
+        }
+        ReportQuery::All { open, before, limit } => {
+            let rest = "WHERE (outcome = 0) = $1 AND ($2::bigint = 0 OR at < $2)
+                ORDER BY at DESC, room DESC, number DESC LIMIT $3";
+            let (before, limit) = (bits(before.0), i64::from(limit));
+            database.read(async |session| rows(session, rest, &[&open, &before, &limit]).await).await
+        }
+        ReportQuery::By { reporter, after: (room, number), limit } => {
+            let rest = "WHERE reporter = $1 AND (room, number) > ($2, $3) ORDER BY room, number LIMIT $4";
+            let of = (uuid(reporter.0), uuid(room.0), bits(number), i64::from(limit));
+            database.read(async |session| rows(session, rest, &[&of.0, &of.1, &of.2, &of.3]).await).await
+        }
     }
-    let rest = "WHERE (outcome = 0) = $1 AND ($2::bigint = 0 OR at < $2)
-        ORDER BY at DESC, room DESC, number DESC LIMIT $3";
-    let (open, before, limit) = (query.open, bits(query.before.0), i64::from(query.limit));
-    database.read(async |session| rows(session, rest, &[&open, &before, &limit]).await).await
 }
 
 pub(super) async fn one(session: &Session, room: RoomId, number: u64) -> Result<Option<Report>, Fault> {

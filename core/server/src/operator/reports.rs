@@ -21,8 +21,7 @@ pub(super) fn answer(rooms: &dyn OfRooms, word: &str, question: &Value) -> Resul
     let find = |query| runtime.block_on(rooms.reports(query)).map_err(|reject| failed(&reject));
     if word == "list" {
         let limit = question["limit"].as_u64().unwrap_or(20).clamp(1, PAGE_MAX);
-        let found = find(ReportQuery {
-            one: None,
+        let found = find(ReportQuery::All {
             open: question["resolved"] != true,
             before: Millis(question["before"].as_u64().unwrap_or(0)),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
@@ -55,7 +54,7 @@ pub(super) fn answer(rooms: &dyn OfRooms, word: &str, question: &Value) -> Resul
         }
         tracing::info!(event = "report_resolved", %room, number, outcome = outcome.name(), "an operator resolved a report");
     }
-    let found = find(ReportQuery { one: Some((room, number)), open: true, before: Millis(0), limit: 1 })?;
+    let found = find(ReportQuery::One(room, number))?;
     match found.first() {
         Some(report) => Ok(told(report)),
         None => Err(Failure::dependency("there is no such report").cure("see `lynk reports list`")),

@@ -56,7 +56,24 @@ fn an_export_has_all_that_is_of_its_owner_and_nothing_of_others() {
         as_user(&server, &other).ask("PUT", &format!("/v1/blocks/{blocked}?key={}", key()), None);
     assert_eq!(hers_blocks.status, 200);
 
+    let said = hers.say(&rooms[0], "her last");
+    own.push("her last".to_owned());
+    let his_words = his.say(&rooms[0], "an insult");
+    for (who, seq, comment) in [(&mut hers, &his_words["seq"], "he did"), (&mut his, &said["seq"], "she did")]
+    {
+        let report = json!({"op": "report", "room": rooms[0], "seq": seq, "reason": "other", "comment": comment, "key": key().to_string()});
+        assert_eq!(who.ask(report)["ev"], "ok");
+    }
+
     let pages = export(&mut http);
+    let reports = all(&pages, "reports");
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    let report = reports[0];
+    assert_eq!(
+        (&report["room"], &report["subject"], &report["seq"], &report["reason"], &report["comment"]),
+        (&json!(rooms[0]), &json!("message"), &his_words["seq"], &json!("other"), &json!("he did"))
+    );
+    assert_eq!((&report["outcome"], report.get("text")), (&Value::Null, None), "what he said is his");
     assert!(pages.iter().all(|page| page["format"] == "lynk.export.v1" && page["made_at"].is_u64()));
     let account = &pages[0]["account"];
     assert_eq!(

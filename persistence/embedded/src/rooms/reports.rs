@@ -140,14 +140,22 @@ pub(super) fn page(
     rows(connection, rest, (room.0, open, bits(before), viewer.0, limit))
 }
 
-/// Those of all rooms, newest first.
+/// Those of all rooms that are asked for.
 pub(super) fn all(connection: &Connection, query: &ReportQuery) -> Result<Vec<Report>, Fault> {
-    if let Some((room, number)) = query.one {
-        return rows(connection, "WHERE room = ?1 AND number = ?2", (room.0, bits(number)));
+    match *query {
+        ReportQuery::One(room, number) => {
+            rows(connection, "WHERE room = ?1 AND number = ?2", (room.0, bits(number)))
+        }
+        ReportQuery::All { open, before, limit } => {
+            let rest = "WHERE (outcome = 0) = ?1 AND (?2 = 0 OR at < ?2)
+                ORDER BY at DESC, room DESC, number DESC LIMIT ?3";
+            rows(connection, rest, (open, bits(before.0), limit))
+        }
+        ReportQuery::By { reporter, after: (room, number), limit } => {
+            let rest = "WHERE reporter = ?1 AND (room, number) > (?2, ?3) ORDER BY room, number LIMIT ?4";
+            rows(connection, rest, (reporter.0, room.0, bits(number), limit))
+        }
     }
-    let rest =
-        "WHERE (outcome = 0) = ?1 AND (?2 = 0 OR at < ?2) ORDER BY at DESC, room DESC, number DESC LIMIT ?3";
-    rows(connection, rest, (query.open, bits(query.before.0), query.limit))
 }
 
 /// Those after one, by room and number.

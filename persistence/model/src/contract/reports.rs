@@ -76,8 +76,9 @@ pub fn reports_wait_for_somebody_to_decide<R: RoomStore>(store: &mut R) {
     assert_eq!((page(store, true, 0, OWNER, 9), page(store, false, 0, OWNER, 9)), (vec![4, 2], vec![1]));
     assert_eq!(apply(store, &make(16, &message)), KEPT, "again, when the first is decided");
 
-    let find = |store: &R, one, open, before| {
-        let query = ReportQuery { one, open, before: Millis(before), limit: 9 };
+    let find = |store: &R, one: Option<(RoomId, u64)>, open, before| {
+        let all = ReportQuery::All { open, before: Millis(before), limit: 9 };
+        let query = one.map_or(all, |(room, number)| ReportQuery::One(room, number));
         ready(store.reports(&query)).expect("readable")
     };
     let numbers = |found: Vec<Report>| found.iter().map(|one| one.number).collect::<Vec<_>>();
@@ -94,6 +95,22 @@ pub fn reports_wait_for_somebody_to_decide<R: RoomStore>(store: &mut R) {
         ..message.clone()
     };
     assert_eq!(find(store, Some((ROOM, 1)), true, 0), [decided]);
+
+    let by = |store: &R, reporter, after, limit| {
+        let query = ReportQuery::By { reporter: UserId([reporter; 16]), after, limit };
+        numbers(ready(store.reports(&query)).expect("readable"))
+    };
+    let mut own: Vec<u64> = [find(store, None, true, 0), find(store, None, false, 0)]
+        .into_iter()
+        .flatten()
+        .filter_map(|one| (one.reporter == UserId([7; 16])).then_some(one.number))
+        .collect();
+    own.sort_unstable();
+    assert!(own.len() > 2, "{own:?}");
+    assert_eq!(by(store, 7, (RoomId::NIL, 0), 99), own, "open and decided ones");
+    assert_eq!(by(store, 7, (RoomId::NIL, 0), 1), own[..1]);
+    assert_eq!(by(store, 7, (ROOM, own[0]), 1), own[1..2], "where the page before ended");
+    assert_eq!(by(store, 9, (RoomId::NIL, 0), 99), Vec::<u64>::new(), "nobody else's");
 
     for number in 4..REPORTS_PER_DAY_MAX as u8 {
         let another = report(ReportKind::Message, 2, 100 + u64::from(number));

@@ -1,5 +1,7 @@
 //! What people report.
 
+use std::ops::Bound::{Excluded, Unbounded};
+
 use lynk_domain::{Millis, RoomId, UserId};
 
 use super::MemoryRooms;
@@ -64,17 +66,24 @@ impl MemoryRooms {
         seen.take(limit as usize).cloned().collect()
     }
 
-    /// Those of all rooms, newest first.
+    /// Those of all rooms that are asked for.
     pub(super) fn all_reports(&self, query: &ReportQuery) -> Vec<Report> {
-        if let Some(one) = query.one {
-            return self.reports.get(&one).cloned().into_iter().collect();
+        match *query {
+            ReportQuery::One(room, number) => {
+                self.reports.get(&(room, number)).cloned().into_iter().collect()
+            }
+            ReportQuery::All { open, before, limit } => {
+                let wanted =
+                    |one: &&Report| one.outcome.is_none() == open && (before == Millis(0) || one.at < before);
+                let mut found: Vec<Report> = self.reports.values().filter(wanted).cloned().collect();
+                found.sort_by_key(|one| std::cmp::Reverse((one.at, one.room, one.number)));
+                found.truncate(limit as usize);
+                found
+            }
+            ReportQuery::By { reporter, after, limit } => {
+                let own = self.reports.range((Excluded(after), Unbounded)).map(|(_, one)| one);
+                own.filter(|one| one.reporter == reporter).take(limit as usize).cloned().collect()
+            }
         }
-        let wanted = |one: &&Report| {
-            one.outcome.is_none() == query.open && (query.before == Millis(0) || one.at < query.before)
-        };
-        let mut found: Vec<Report> = self.reports.values().filter(wanted).cloned().collect();
-        found.sort_by_key(|one| std::cmp::Reverse((one.at, one.room, one.number)));
-        found.truncate(query.limit as usize);
-        found
     }
 }
