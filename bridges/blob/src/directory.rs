@@ -135,6 +135,12 @@ impl Directory {
         self.path(id, 0)
     }
 
+    /// Where a blob or a variant of one is. It may be gone at any time.
+    #[must_use]
+    pub fn file(&self, id: MediaId, variant: u8) -> PathBuf {
+        self.path(id, variant)
+    }
+
     /// Takes a file that lies whole on the same file system as a blob, in place of one that was there. It is there after a power failure when
     /// this has returned.
     ///

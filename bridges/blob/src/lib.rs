@@ -1,7 +1,7 @@
-//! Bytes of pictures and files: [`Directory`] keeps them on the disk of this machine, [`Links`] lets somebody put or get one for a while, and
-//! [`range`] and [`disposition`] say how HTTP answers with one.
+//! Bytes of pictures and files: [`Directory`] keeps them on the disk of this machine, [`Bucket`] in a service that speaks S3, [`Links`] lets somebody
+//! put or get one for a while, and [`range`] and [`disposition`] say how HTTP answers with one.
 //!
-//! Thread: one that may block on the disk; [`Links`] and what is about HTTP are pure. Nothing here knows rows of media: who may do what is
+//! Thread: one that may block on the disk, and for a bucket its own beside; [`Links`] and what is about HTTP are pure. Nothing here knows rows of media: who may do what is
 //! decided by whoever makes a link, and again by whoever takes one.
 //!
 //! Invariants: a blob is there whole or not at all, also after a crash at any moment; what is announced and what comes must have the same
@@ -10,15 +10,21 @@
 
 #![forbid(unsafe_code)]
 
+mod bucket;
 mod directory;
 mod http;
 mod link;
 
 use std::io;
 
+pub use bucket::{
+    Bucket, BucketCounts, BucketError, BucketOptions, BucketThread, Encryption, Object, PART_BYTES,
+    SIGNED_SECONDS, is_prefix,
+};
 pub use directory::{Blob, Directory, Upload};
 pub use http::{Range, disposition, entity_tag, is_shown, range};
 pub use link::{GET_LINK_MILLIS, Grant, KEY_BYTES, LinkError, Links, PUT_LINK_MILLIS, SIGNATURE_TEXT_BYTES};
+pub use lynk_https::Roots;
 
 /// Why a blob store did not do it.
 #[derive(Debug, thiserror::Error)]

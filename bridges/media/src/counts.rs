@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::blobs::KeepError;
 use lynk_bridge::{Health, Turned};
 use lynk_model::StoreError;
 use lynk_model::media::Rejection;
@@ -27,6 +28,8 @@ pub(crate) enum Swept {
     Forgotten,
     /// Bytes of which there was no row.
     Lost,
+    /// Moved from the directory into the bucket.
+    Carried,
 }
 
 /// Which way bytes go. The order is that of the metric's label.
@@ -54,7 +57,7 @@ pub struct MediaCounts {
     links_refused: AtomicU64,
     /// By direction: of everybody, of the account; then too slow.
     transfers_refused: [AtomicU64; 6],
-    swept: [AtomicU64; 4],
+    swept: [AtomicU64; 5],
     deferred: AtomicU64,
     /// The store of rows.
     pub store: Health,
@@ -170,6 +173,14 @@ impl MediaCounts {
             }
         }
         result
+    }
+
+    /// Notes how something with bytes ended, which the bucket may have refused: that is told of the bucket itself.
+    pub(crate) fn kept<T>(&self, result: Result<T, KeepError>) -> Result<T, KeepError> {
+        match result {
+            Err(KeepError::Bucket(_)) => result,
+            other => self.on_disk(other),
+        }
     }
 
     /// Adds the numbers to a scrape.

@@ -1,7 +1,7 @@
-//! The bytes of a file: from the disk to an answer's body, piece by piece.
+//! The bytes of a file: from the disk or a bucket to an answer's body, piece by piece.
 //!
 //! Thread: the API's runtime; pieces are read on `media-disk-N`, the next one when the last was taken. Limits: pieces of [`PIECE_BYTES`], two of a
-//! download at a time; whoever takes none for [`MediaOptions::idle`](crate::MediaOptions), or less than the least rate on average, is given up. What can fail: the disk, which cuts the answer
+//! download at a time; whoever takes none for [`MediaOptions::idle`](crate::MediaOptions), or less than the least rate on average, is given up. What can fail: the disk or the bucket, which cuts the answer
 //! off; its length was said, so that nobody takes it for whole.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use lynk_api::ApiError;
-use lynk_blob::{Blob, Range, disposition, entity_tag, is_shown, range};
+use lynk_blob::{Blob, BlobError, Object, Range, disposition, entity_tag, is_shown, range};
 use lynk_compute::{MediaType, sniff};
 use lynk_domain::{MediaId, UserId};
 use lynk_model::media::Media;
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::counts::Direction;
 use crate::options::{PIECE_BYTES, must_have_until};
 use crate::shares::Place;
-use crate::{Shared, of_disk};
+use crate::{Shared, of_bucket, of_disk};
 
 /// Nothing that a file holds can run, load or be framed, whatever a browser takes it for.
 const POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
@@ -65,16 +65,8 @@ pub(crate) async fn give(
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
     let place = shared.downloads.take(reader).map_err(|full| shared.full(Direction::Out, full))?;
-    let (directory, id) = (shared.directory.clone(), media.id);
-    let found = shared.on_disk(move || {
-        let bytes = directory.bytes(id, variant)?;
-        let mut head = vec![0; HEAD_BYTES as usize];
-        let mut blob = directory.read(id, variant, 0, HEAD_BYTES)?;
-        let count = blob.read(&mut head)?;
-        head.truncate(count);
-        Ok((bytes, head))
-    });
-    let (bytes, head) = found.await.map_err(|error| of_disk(&error))?;
+    let id = media.id;
+    let Found { bytes, head, object } = find(shared, media, variant).await?;
     let known = if variant == 0 { MediaType::parse(&media.kind) } else { sniff(&head) };
     let kind = known.map_or("application/octet-stream", MediaType::as_str);
     let saved = known.map_or(Cow::Borrowed(media.name.as_str()), |known| known.saved_as(&media.name));
@@ -95,36 +87,131 @@ pub(crate) async fn give(
     answer.insert(header::CONTENT_TYPE, value(format!("{kind}{text}"))?);
     answer.insert(header::CONTENT_DISPOSITION, value(disposition(is_shown(kind), &saved))?);
     answer.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    let directory = shared.directory.clone();
-    let opened = shared.on_disk(move || directory.read(id, variant, first, length)).await;
-    let blob = opened.map_err(|error| of_disk(&error))?;
-    Ok((status, answer, body(shared, id, blob, place)).into_response())
+    let source = open(shared, (id, variant), (first, length, bytes), object).await?;
+    Ok((status, answer, body(shared, id, source, place)).into_response())
 }
 
-/// The bytes of `blob`, as fast as they are taken.
-fn body(shared: &Arc<Shared>, id: MediaId, blob: Blob, place: Place) -> Body {
+/// What is known of the bytes before any are given.
+struct Found {
+    /// How many there are.
+    bytes: u64,
+    /// The first of them, of a small picture.
+    head: Vec<u8>,
+    /// Where they are when they are not in the directory.
+    object: Option<Begun>,
+}
+
+/// In the bucket. A small picture is opened to see what it is.
+struct Begun(Option<(Object, Bytes)>);
+
+async fn find(shared: &Arc<Shared>, media: &Media, variant: u8) -> Result<Found, ApiError> {
+    let (directory, id) = (shared.blobs.directory.clone(), media.id);
+    let found = shared.on_disk(move || {
+        let bytes = directory.bytes(id, variant)?;
+        let mut head = vec![0; HEAD_BYTES as usize];
+        let mut blob = directory.read(id, variant, 0, HEAD_BYTES)?;
+        let count = blob.read(&mut head)?;
+        head.truncate(count);
+        Ok(Found { bytes, head, object: None })
+    });
+    let bucket = match (found.await, &shared.blobs.bucket) {
+        (Err(BlobError::Missing), Some(bucket)) => bucket,
+        (found, _) => return found.map_err(|error| of_disk(&error)),
+    };
+    if variant == 0 {
+        return Ok(Found { bytes: media.facts.bytes, head: Vec::new(), object: Some(Begun(None)) });
+    }
+    let mut object = bucket.read(id, variant, 0, u64::MAX).await.map_err(|error| of_bucket(&error))?;
+    let first = object.next().await.map_err(|error| of_bucket(&error))?.unwrap_or_default();
+    let head = first[..first.len().min(HEAD_BYTES as usize)].to_vec();
+    Ok(Found { bytes: object.bytes, head, object: Some(Begun(Some((object, first)))) })
+}
+
+/// Opens a part of what was found.
+async fn open(
+    shared: &Arc<Shared>,
+    (id, variant): (MediaId, u8),
+    (first, length, bytes): (u64, u64, u64),
+    object: Option<Begun>,
+) -> Result<Source, ApiError> {
+    let bucket = match (object, &shared.blobs.bucket) {
+        (Some(Begun(Some((object, head)))), _) if length == bytes => {
+            return Ok(Source::Bucket { object, head: Some(head) });
+        }
+        (Some(_), Some(bucket)) => bucket,
+        _ => {
+            let directory = shared.blobs.directory.clone();
+            let opened = shared.on_disk(move || directory.read(id, variant, first, length)).await;
+            match (opened, &shared.blobs.bucket) {
+                // It has gone there just now.
+                (Err(BlobError::Missing), Some(bucket)) => bucket,
+                (opened, _) => return opened.map(Source::Disk).map_err(|error| of_disk(&error)),
+            }
+        }
+    };
+    let part = if length == bytes { (0, u64::MAX) } else { (first, length) };
+    let object = bucket.read(id, variant, part.0, part.1).await.map_err(|error| of_bucket(&error))?;
+    if (object.length, object.bytes) != (length, bytes) {
+        tracing::error!(
+            event = "media_object_differs",
+            media = %id, variant, bytes, found = object.bytes,
+            "an object of the bucket is not as long as the file that it should be"
+        );
+        return Err(ErrorCode::Internal.into());
+    }
+    Ok(Source::Bucket { object, head: None })
+}
+
+/// Where the bytes of an answer come from.
+enum Source {
+    Disk(Blob),
+    Bucket {
+        object: Object,
+        /// The first piece, where it was read already.
+        head: Option<Bytes>,
+    },
+}
+
+impl Source {
+    /// The next piece, an empty one at the end, and the source again.
+    async fn next(self, shared: &Shared) -> io::Result<(Self, Bytes)> {
+        match self {
+            Self::Disk(mut blob) => {
+                let read = shared.on_disk(move || {
+                    let mut piece = vec![0; PIECE_BYTES];
+                    let count = blob.read(&mut piece)?;
+                    piece.truncate(count);
+                    Ok((Self::Disk(blob), Bytes::from(piece)))
+                });
+                shared.counts.on_disk(read.await).map_err(io::Error::other)
+            }
+            Self::Bucket { object, head: Some(head) } => Ok((Self::Bucket { object, head: None }, head)),
+            Self::Bucket { mut object, head: None } => {
+                let piece = object.next().await.map_err(io::Error::other)?.unwrap_or_default();
+                Ok((Self::Bucket { object, head: None }, piece))
+            }
+        }
+    }
+}
+
+/// The bytes of `source`, as fast as they are taken.
+fn body(shared: &Arc<Shared>, id: MediaId, source: Source, place: Place) -> Body {
     let (pieces, taken) = mpsc::channel::<io::Result<Bytes>>(1);
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let _place = place;
         let _open = shared.counts.opened(Direction::Out);
-        let (mut blob, mut taken_bytes, started) = (blob, 0u64, Instant::now());
+        let (mut source, mut taken_bytes, started) = (source, 0u64, Instant::now());
         loop {
-            let read = shared.on_disk(move || {
-                let mut piece = vec![0; PIECE_BYTES];
-                let count = blob.read(&mut piece)?;
-                piece.truncate(count);
-                Ok((blob, piece))
-            });
-            let piece = match shared.counts.on_disk(read.await) {
+            let piece = match source.next(&shared).await {
                 Ok((_, piece)) if piece.is_empty() => return,
                 Ok((back, piece)) => {
-                    blob = back;
-                    Bytes::from(piece)
+                    source = back;
+                    piece
                 }
                 Err(error) => {
                     // Whoever reads sees that it is cut off.
-                    let _gone = pieces.send(Err(io::Error::other(error))).await;
+                    let _gone = pieces.send(Err(error)).await;
                     return;
                 }
             };

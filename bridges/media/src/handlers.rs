@@ -225,7 +225,7 @@ async fn complete(State(state): State<MediaApi>, caller: Caller, Path(id): Path<
     let shared = state.shared()?;
     let mut row = own(shared, &caller, &id).await?;
     if row.state == MediaState::Pending {
-        let (directory, id) = (shared.directory.clone(), row.id);
+        let (directory, id) = (shared.blobs.directory.clone(), row.id);
         let there = shared.on_disk(move || directory.bytes(id, 0)).await;
         if upload::is_coming(shared, row.id) || there.is_err() {
             let why = "its bytes are not there: put them to the link that it was announced with";

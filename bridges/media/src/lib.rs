@@ -1,8 +1,10 @@
 //! Pictures and files over HTTP: an upload is announced, checked and given a link; its bytes come in pieces, are looked at, and are read by links
 //! that are good for minutes and for one person.
 //!
+//! Where there is a bucket, files go into it when they were looked at, and are read from it.
+//!
 //! Thread: handlers run on the API's runtime and wait without blocking it. Rows are asked for on `media`, files are written and read on
-//! `media-disk-N`, and looked at on `media-look-N`.
+//! `media-disk-N`, and looked at on `media-look-N`; `media-porter` and `s3` keep a bucket.
 //!
 //! Invariants: limits are checked before a link to upload is made; nobody gets bytes before they were looked at; whoever reads is asked for twice, when the
 //! link is made and when it is used; no other memory than [`MediaOptions::memory_bytes_max`] grows with what comes and goes. What is left of a crash
@@ -13,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod avatars;
+mod blobs;
 mod counts;
 mod desk;
 mod download;
@@ -23,22 +26,25 @@ mod look;
 mod lost;
 mod operations;
 mod options;
+mod porter;
 mod rights;
 mod scan;
 mod shares;
+mod staging;
 mod sweep;
 mod upload;
 mod wire;
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRef;
 use lynk_api::accounts::{Blocks, NoBlocks};
 use lynk_api::{ApiError, Authority, Clock};
-use lynk_blob::{BlobError, Directory, Links};
+use lynk_blob::{BlobError, Bucket, BucketError, BucketThread, Directory, Links};
 use lynk_bridge::{BridgeThread, spawn};
 use lynk_compute::{ComputeThreads, ImageCounts, Images, ImagesOptions};
 use lynk_domain::MediaId;
@@ -47,12 +53,15 @@ use lynk_model::port::{LastFault, MediaStore};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
 
+use crate::blobs::Blobs;
 use crate::counts::Direction;
 use crate::desk::{Desk, Stored};
 use crate::look::{Looker, Looks};
 use crate::lost::Lost;
 use crate::options::DISK_THREADS;
+use crate::porter::Porter;
 use crate::shares::{Full, Shares};
+use crate::staging::Staging;
 use crate::sweep::Sweeper;
 
 pub use avatars::MediaAvatars;
@@ -74,6 +83,10 @@ pub struct MediaParts<S> {
     pub runtime: Runtime,
     /// What may be uploaded.
     pub options: MediaOptions,
+    /// Where files go that were looked at, if not into the directory; and its thread.
+    pub bucket: Option<(Bucket, BucketThread)>,
+    /// What the bucket shall be named after: one name for each set of rows.
+    pub name: String,
     /// How pictures are decoded.
     pub images: ImagesOptions,
     /// The time.
@@ -90,6 +103,7 @@ impl<S> std::fmt::Debug for MediaParts<S> {
 pub struct MediaBridge {
     thread: BridgeThread,
     lookers: Vec<BridgeThread>,
+    bucket: Option<BucketParts>,
     images: Option<(Images, ComputeThreads)>,
     disk: Runtime,
     shared: Arc<Shared>,
@@ -97,11 +111,20 @@ pub struct MediaBridge {
     keep: Keep,
 }
 
+/// A bucket with its threads.
+struct BucketParts {
+    bucket: Bucket,
+    thread: BucketThread,
+    porter: BridgeThread,
+    end: SyncSender<()>,
+}
+
 /// What handlers work with, beside who asks.
 pub(crate) struct Shared {
     pub(crate) options: MediaOptions,
     pub(crate) desk: Desk,
-    pub(crate) directory: Directory,
+    pub(crate) blobs: Blobs,
+    pub(crate) staging: Arc<Staging>,
     pub(crate) looks: Arc<Looks>,
     pub(crate) disk: tokio::runtime::Handle,
     pub(crate) counts: Arc<MediaCounts>,
@@ -163,6 +186,14 @@ pub(crate) fn of_disk(error: &BlobError) -> ApiError {
     }
 }
 
+/// What is said of a bucket that does not do it.
+pub(crate) fn of_bucket(error: &BucketError) -> ApiError {
+    match error {
+        BucketError::Missing => missing(),
+        _ => ApiError::after(ErrorCode::Unavailable, 1_000),
+    }
+}
+
 /// There is no such file, or it is not for whoever asks.
 pub(crate) fn missing() -> ApiError {
     ApiError::because(ErrorCode::AttachmentNotFound, "there is no such file, or it is not for you")
@@ -177,8 +208,10 @@ impl MediaBridge {
     where
         S: MediaStore + LastFault + Send + 'static,
     {
-        let MediaParts { store, runtime, options, images, clock } = parts;
+        let MediaParts { store, runtime, options, bucket, name, images, clock } = parts;
         let directory = Directory::open(&options.directory)?;
+        let blobs = Blobs { directory, bucket: bucket.as_ref().map(|(bucket, _)| bucket.clone()) };
+        let staging = Arc::new(Staging::new(bucket.is_some().then_some(options.staging_bytes_max)));
         look::clear(&options.directory)?;
         let counts = Arc::<MediaCounts>::default();
         let disk = tokio::runtime::Builder::new_current_thread()
@@ -190,7 +223,8 @@ impl MediaBridge {
         let (desk, queue) = Desk::new();
         let looker = Looker {
             desk: desk.clone(),
-            directory: directory.clone(),
+            blobs: blobs.clone(),
+            staging: Arc::clone(&staging),
             root: options.directory.clone(),
             images: images.clone(),
             scan: options.scan.clone(),
@@ -203,29 +237,57 @@ impl MediaBridge {
         let keep = Keep::default();
         let mut sweeper = Sweeper {
             options: options.clone(),
-            directory: directory.clone(),
+            directory: blobs.directory.clone(),
             looks: Arc::clone(&looks),
             counts: Arc::clone(&counts),
             clock: Arc::clone(&clock),
             first: true,
-            lost: Some(Lost::default()),
+            lost: bucket.is_none().then(Lost::default),
             keep: keep.clone(),
+            staging: Arc::clone(&staging),
+            has_bucket: bucket.is_some(),
         };
         let mut rows = Stored { store, runtime, counts: Arc::clone(&counts) };
         let thread = spawn("media", move |_| queue.run(&mut rows, every, |rows| sweeper.sweep(rows)))?;
+        let bucket = match bucket {
+            None => None,
+            Some((bucket, thread)) => {
+                let porter = Porter {
+                    desk: desk.clone(),
+                    blobs: blobs.clone(),
+                    bucket: bucket.clone(),
+                    looks: Arc::clone(&looks),
+                    staging: Arc::clone(&staging),
+                    counts: Arc::clone(&counts),
+                    keep: keep.clone(),
+                    name,
+                    lost_here: Some(Lost::default()),
+                    lost_there: Some(Lost::default()),
+                    away: false,
+                    again: (Instant::now(), porter::PAUSE),
+                    waiting: true,
+                    more: false,
+                };
+                let (end, ended) = sync_channel(1);
+                let porter = spawn("media-porter", move |_| porter.run(every, &ended))?;
+                Some(BucketParts { bucket, thread, porter, end })
+            }
+        };
         let shared = Arc::new(Shared {
             uploads: Shares::new(options.uploads_max, options.uploads_per_account_max),
             downloads: Shares::new(options.downloads_max, options.downloads_per_account_max),
             options,
             desk,
-            directory,
+            blobs,
+            staging,
             looks,
             disk: disk.handle().clone(),
             counts,
             clock,
             uploading: Mutex::default(),
         });
-        Ok(Self { thread, lookers, images: Some((images, image_threads)), disk, shared, image_counts, keep })
+        let images = Some((images, image_threads));
+        Ok(Self { thread, lookers, bucket, images, disk, shared, image_counts, keep })
     }
 
     /// What handlers work with. `blocks` knows who may see whose profile.
@@ -266,9 +328,26 @@ impl MediaBridge {
         &self.keep
     }
 
+    /// The bucket, where files are kept in one.
+    #[must_use]
+    pub fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_ref().map(|parts| &parts.bucket)
+    }
+
+    /// Tells bytes that wait in the directory for the bucket.
+    pub fn staged(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let staging = Arc::clone(&self.shared.staging);
+        move || staging.bytes()
+    }
+
     /// Ends the threads. What was not looked at is looked at by the next start.
     pub fn finish(mut self) {
         self.shared.looks.end();
+        if let Some(BucketParts { thread, end, .. }) = &self.bucket {
+            thread.end();
+            // A full channel has told it.
+            let _told = end.try_send(());
+        }
         for looker in self.lookers {
             looker.join();
         }
@@ -276,8 +355,16 @@ impl MediaBridge {
             drop(images);
             threads.join();
         }
+        // It asks for rows to its end.
+        let bucket = self.bucket.map(|BucketParts { thread, porter, .. }| {
+            porter.join();
+            thread
+        });
         self.shared.desk.end();
         self.thread.join();
+        if let Some(thread) = bucket {
+            thread.join();
+        }
         self.disk.shutdown_timeout(DISK_END);
     }
 }

@@ -14,17 +14,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lynk_api::Clock;
-use lynk_blob::{BlobError, Directory};
+use lynk_blob::{BlobError, BucketError};
 use lynk_bridge::{BridgeThread, spawn};
 use lynk_compute::{BOXES, Images, MediaType, Prepared, Refused};
 use lynk_domain::MediaId;
 use lynk_model::media::{Media, MediaFacts, MediaState, Purpose, Rejection, Settled};
 use tokio::sync::Notify;
 
+use crate::blobs::{Blobs, KeepError};
 use crate::counts::{Looked, MediaCounts};
 use crate::desk::{Desk, Unasked};
 use crate::options::{LOOK_GIVE_UP_MILLIS, LOOKERS, LOOKS_MAX, ScanOptions};
 use crate::scan::{Found, scan};
+use crate::staging::Staging;
 
 /// Directory for what is made of files, in that of the files.
 const WORK: &str = "work";
@@ -37,6 +39,8 @@ pub(crate) struct Looks {
     /// Told each time a look ended.
     pub(crate) ended: Notify,
     stop: AtomicBool,
+    /// Whether a look ended without the bucket that it needs.
+    pub(crate) without_bucket: AtomicBool,
 }
 
 impl Looks {
@@ -66,7 +70,8 @@ impl Looks {
 #[derive(Clone)]
 pub(crate) struct Looker {
     pub(crate) desk: Desk,
-    pub(crate) directory: Directory,
+    pub(crate) blobs: Blobs,
+    pub(crate) staging: Arc<Staging>,
     pub(crate) root: PathBuf,
     pub(crate) images: Images,
     pub(crate) scan: Option<ScanOptions>,
@@ -78,6 +83,8 @@ pub(crate) struct Looker {
 enum Undone {
     /// It is tried again.
     Again(String),
+    /// It is tried again for as long as it takes: the bucket does not take the file.
+    Away,
     Rejected(Rejection),
 }
 
@@ -90,6 +97,15 @@ impl From<io::Error> for Undone {
 impl From<BlobError> for Undone {
     fn from(error: BlobError) -> Self {
         Self::Again(error.to_string())
+    }
+}
+
+impl From<KeepError> for Undone {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Bucket(BucketError::Away(_) | BucketError::Refused(_)) => Self::Away,
+            other => Self::Again(other.to_string()),
+        }
     }
 }
 
@@ -131,8 +147,13 @@ pub(crate) fn clear(root: &Path) -> io::Result<()> {
 /// No thread.
 pub(crate) fn start(looker: &Looker) -> io::Result<(Arc<Looks>, Vec<BridgeThread>)> {
     let (ask, queue) = sync_channel(LOOKS_MAX);
-    let looks =
-        Arc::new(Looks { ask, asked: Mutex::default(), ended: Notify::new(), stop: AtomicBool::new(false) });
+    let looks = Arc::new(Looks {
+        ask,
+        asked: Mutex::default(),
+        ended: Notify::new(),
+        stop: AtomicBool::new(false),
+        without_bucket: AtomicBool::new(false),
+    });
     let queue = Arc::new(Mutex::new(queue));
     let mut threads = Vec::new();
     for number in 0..LOOKERS {
@@ -144,7 +165,7 @@ pub(crate) fn start(looker: &Looker) -> io::Result<(Arc<Looks>, Vec<BridgeThread
                     return;
                 }
                 let id = media.id;
-                looker.look(&runtime, &media, &looks.stop);
+                looker.look(&runtime, &media, &looks);
                 looks.asked().remove(&id);
                 looks.ended.notify_waiters();
             }
@@ -158,11 +179,25 @@ fn next(queue: &Mutex<Receiver<Option<Box<Media>>>>) -> Option<Box<Media>> {
 }
 
 impl Looker {
-    fn look(&self, runtime: &tokio::runtime::Runtime, media: &Media, stop: &AtomicBool) {
+    fn look(&self, runtime: &tokio::runtime::Runtime, media: &Media, looks: &Looks) {
+        if self.blobs.bucket.is_some() {
+            let id = media.id;
+            // Somebody may have asked who did not know that it was looked at, and then its bytes are not here any more.
+            match self.desk.ask_here(move |rows| rows.find(id)) {
+                Ok(Some(row)) if row.state == MediaState::Scanning => {}
+                Ok(_) => return,
+                Err(_) => return self.counts.looked(Looked::Again),
+            }
+        }
         let now = (self.clock)().wall;
-        let (settled, looked) = match self.examine(runtime, media, stop) {
+        let (settled, looked) = match self.examine(runtime, media, &looks.stop) {
             Ok(facts) => (Settled::Ready(facts), Looked::Ready),
             Err(Undone::Rejected(why)) => (Settled::Rejected(why), Looked::Rejected(why)),
+            // Whoever keeps the bucket has it done when the bucket is back, and the sweeper.
+            Err(Undone::Away) => {
+                looks.without_bucket.store(true, Ordering::Release);
+                return self.counts.looked(Looked::Again);
+            }
             Err(Undone::Again(detail)) => {
                 self.counts.looked(Looked::Again);
                 let _told = self.counts.on_disk::<(), _>(Err(detail));
@@ -178,8 +213,11 @@ impl Looker {
             Ok(row) => {
                 if row.is_none_or(|row| row.state == MediaState::Doomed) {
                     // Its bytes may have gone already, before those that were just made.
-                    let _next_time = self.counts.on_disk(self.directory.delete(id));
+                    let _next_time = self.counts.kept(self.blobs.delete(id));
+                } else if matches!(settled, Settled::Ready(_)) {
+                    let _next_round = self.counts.on_disk(self.blobs.clear(id));
                 }
+                self.staging.give(id);
                 self.counts.looked(looked);
                 if let Looked::Rejected(why) = looked {
                     tracing::info!(event = "media_rejected", reason = why.word(), "a file was refused");
@@ -197,7 +235,10 @@ impl Looker {
         media: &Media,
         stop: &AtomicBool,
     ) -> Result<MediaFacts, Undone> {
-        let path = self.directory.path_of(media.id);
+        if self.blobs.is_shut() {
+            return Err(Undone::Away);
+        }
+        let path = self.blobs.directory.path_of(media.id);
         if let Some(options) = &self.scan {
             match scan(options, &path, stop) {
                 Ok(Found::Clean) => {}
@@ -213,6 +254,7 @@ impl Looker {
             return Err(Undone::Rejected(Rejection::OtherType));
         }
         let thumbnails = self.counts.on_disk(self.keep(media.id, &path, &prepared))?;
+        self.blobs.put_away(media.id)?;
         Ok(MediaFacts {
             bytes: prepared.bytes,
             width: prepared.width.unwrap_or(0),
@@ -227,11 +269,11 @@ impl Looker {
         for small in &prepared.thumbnails {
             let Some(index) = BOXES.iter().position(|fits| *fits == small.fits) else { continue };
             let index = u8::try_from(index).unwrap_or(u8::MAX);
-            self.directory.adopt(id, index + 1, &small.path)?;
+            self.blobs.directory.adopt(id, index + 1, &small.path)?;
             bits |= 1 << index;
         }
         if prepared.path != uploaded {
-            self.directory.adopt(id, 0, &prepared.path)?;
+            self.blobs.directory.adopt(id, 0, &prepared.path)?;
         }
         Ok(bits)
     }

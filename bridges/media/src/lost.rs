@@ -3,18 +3,15 @@
 //! A process that ends at the wrong moment may leave some: bytes came, or small pictures were made, after their upload had been given up and emptied,
 //! and whoever made them did not get to see that. Nothing else names them.
 //!
-//! Thread: `media`, in the sweeps after a start. Rows are there before their bytes come and are kept longer, so that what has no row once
+//! Thread: `media`, in the sweeps after a start, or that of whoever keeps a bucket. Rows are there before their bytes come and are kept longer, so that what has no row once
 //! has none for ever. Limits: [`LOOKED_AT_A_TIME`] blobs a sweep; [`LOST_MAX`] are removed after one start, the others after the next. When more
 //! bytes than a few have no row, and fewer have one, the rows are rather those of other bytes: nothing is removed, and the log says so. What can fail:
 //! the store and the disk; the next sweep goes on.
 
-use lynk_blob::Directory;
 use lynk_domain::MediaId;
-use lynk_model::StoreError;
 use lynk_model::media::Media;
 
 use crate::counts::{MediaCounts, Swept};
-use crate::desk::Rows;
 
 /// Blobs that one sweep looks at before others get their turn, at least: a whole directory more.
 const LOOKED_AT_A_TIME: usize = 2_000;
@@ -24,6 +21,9 @@ const ASKED_AT_A_TIME: usize = 100;
 const LOST_MAX: usize = 1_000;
 /// Lost blobs that are removed however few rows there are.
 const LOST_FEW: usize = 16;
+
+/// Rows of what was asked for.
+type Rows<E> = Result<Vec<Media>, E>;
 
 /// How far the look is.
 #[derive(Debug, Default)]
@@ -37,26 +37,27 @@ pub(crate) struct Lost {
 }
 
 impl Lost {
-    /// Goes on; whether it is over.
+    /// Goes on; whether it is over. `known_of` finds rows, `list` has the blobs of a first byte, `delete` removes one.
     ///
     /// # Errors
-    /// The store. What the disk refuses is counted, and tried again.
-    pub(crate) fn look(
+    /// Of rows. What is not listed is tried again.
+    pub(crate) fn look<E>(
         &mut self,
-        rows: &mut dyn Rows,
-        directory: &Directory,
+        known_of: &mut dyn FnMut(&[MediaId]) -> Rows<E>,
+        list: &mut dyn FnMut(u8) -> Option<Vec<MediaId>>,
+        delete: &mut dyn FnMut(MediaId) -> bool,
         counts: &MediaCounts,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, E> {
         let mut looked = 0;
         while let Ok(first) = u8::try_from(self.next) {
             if looked >= LOOKED_AT_A_TIME {
                 return Ok(false);
             }
-            let Ok(ids) = counts.on_disk(directory.ids(first)) else { return Ok(false) };
+            let Some(ids) = list(first) else { return Ok(false) };
             looked += ids.len();
             let (mut known, mut found) = (0, Vec::new());
             for some in ids.chunks(ASKED_AT_A_TIME) {
-                let there = rows.find_all(some)?;
+                let there = known_of(some)?;
                 let is_known = |id: &MediaId| there.iter().any(|media| media.id == *id && !is_empty(media));
                 let (with, without): (Vec<MediaId>, Vec<MediaId>) = some.iter().copied().partition(is_known);
                 known += with.len();
@@ -67,23 +68,23 @@ impl Lost {
             self.found.truncate(LOST_MAX);
             self.next += 1;
         }
-        self.remove(directory, counts);
+        self.remove(delete, counts);
         Ok(true)
     }
 
-    fn remove(&self, directory: &Directory, counts: &MediaCounts) {
+    fn remove(&self, delete: &mut dyn FnMut(MediaId) -> bool, counts: &MediaCounts) {
         let (lost, known) = (self.found.len(), self.known);
         if lost > LOST_FEW && lost > known {
             tracing::warn!(
                 event = "media_rows_missing",
                 lost,
                 known,
-                "more files lie on the disk without a row than with one: is this the store of media that belongs to them? None is removed"
+                "more files are kept without a row than with one: is this the store of media that belongs to them? None is removed"
             );
             return;
         }
         for id in &self.found {
-            if counts.on_disk(directory.delete(*id)).is_ok() {
+            if delete(*id) {
                 counts.swept(Swept::Lost, 1);
             }
         }
@@ -103,12 +104,13 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
+    use lynk_blob::Directory;
     use lynk_domain::{Millis, RoomId, UserId};
     use lynk_model::media::{MediaFacts, MediaState, Purpose};
     use lynk_model::memory::MemoryMedia;
 
     use super::*;
-    use crate::desk::Stored;
+    use crate::desk::{Rows as _, Stored};
 
     fn id(n: u8) -> MediaId {
         let mut id = [n; 16];
@@ -149,7 +151,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let mut rows = Stored { store, runtime, counts: Arc::clone(&counts) };
         let mut lost = Lost::default();
-        while !lost.look(&mut rows, &directory, &counts).expect("memory answers") {}
+        let mut known = |ids: &[MediaId]| rows.find_all(ids);
+        let mut list = |first| directory.ids(first).ok();
+        let mut delete = |id| directory.delete(id).is_ok();
+        while !lost.look(&mut known, &mut list, &mut delete, &counts).expect("memory answers") {}
         let mut there: Vec<u8> =
             (0..=255).flat_map(|first| directory.ids(first).expect("listed")).map(|id| id.0[1]).collect();
         there.sort_unstable();

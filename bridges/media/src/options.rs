@@ -80,6 +80,8 @@ pub struct MediaOptions {
     pub unused_millis: u64,
     /// Time between two sweeps.
     pub sweep: Duration,
+    /// Bytes of files that may wait in the directory for the bucket, where there is one.
+    pub staging_bytes_max: u64,
     /// What looks for harmful files.
     pub scan: Option<ScanOptions>,
 }
@@ -107,9 +109,11 @@ impl MediaOptions {
 
     /// Memory that uploads and downloads take at most.
     #[must_use]
-    pub fn memory_bytes_max(&self) -> u64 {
+    pub fn memory_bytes_max(&self, with_bucket: bool) -> u64 {
         let pieces = u64::from(self.uploads_max) * 2 + u64::from(self.downloads_max) * 2;
-        pieces * PIECE_BYTES as u64
+        // With a bucket each look, and whoever carries files over, holds a part.
+        let parts = (LOOKERS as u64 + 1) * lynk_blob::PART_BYTES as u64;
+        pieces * PIECE_BYTES as u64 + if with_bucket { parts } else { 0 }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lynk_api::Clock;
 use lynk_blob::Directory;
-use lynk_domain::Millis;
+use lynk_domain::{MediaId, Millis};
 use lynk_model::StoreError;
 
 use crate::counts::{MediaCounts, Swept};
@@ -17,6 +17,7 @@ use crate::keep::Keep;
 use crate::look::Looks;
 use crate::lost::Lost;
 use crate::options::{LOOK_AGAIN_MILLIS, MediaOptions, SWEEP_FILES};
+use crate::staging::Staging;
 
 /// Batches of each kind in one sweep.
 const BATCHES: u32 = 10;
@@ -34,6 +35,9 @@ pub(crate) struct Sweeper {
     pub(crate) lost: Option<Lost>,
     /// Somebody may be copying bytes.
     pub(crate) keep: Keep,
+    /// What waits for a bucket. Where there is one, bytes are removed by the thread that keeps it.
+    pub(crate) staging: Arc<Staging>,
+    pub(crate) has_bucket: bool,
 }
 
 impl Sweeper {
@@ -48,12 +52,13 @@ impl Sweeper {
         let again =
             if std::mem::take(&mut self.first) { Millis(now.0 + 1) } else { before(LOOK_AGAIN_MILLIS) };
         for media in rows.scanning(again, SWEEP_FILES)? {
+            self.staging.found(media.id, media.facts.bytes);
             self.looks.ask(media);
         }
         let (pending, unused) = (before(self.options.unfinished_millis), before(self.options.unused_millis));
         self.until_none(Swept::Doomed, || rows.doom_orphans(pending, unused, now))?;
         // What is looked for while nobody copies may go: whoever begins to copy waits for the end of this.
-        let removing = self.keep.may_remove();
+        let removing = if self.has_bucket { None } else { self.keep.may_remove() };
         for _ in 0..if removing.is_some() { BATCHES } else { 0 } {
             let doomed = rows.doomed(SWEEP_FILES)?;
             let mut gone = Vec::with_capacity(doomed.len());
@@ -70,10 +75,14 @@ impl Sweeper {
         }
         drop(removing);
         self.until_none(Swept::Forgotten, || rows.forget(now))?;
-        if let Some(lost) = &mut self.lost
-            && lost.look(rows, &self.directory, &self.counts)?
+        let Self { lost, directory, counts, .. } = self;
+        let mut known = |ids: &[MediaId]| rows.find_all(ids);
+        let mut list = |first| counts.on_disk(directory.ids(first)).ok();
+        let mut delete = |id| counts.on_disk(directory.delete(id)).is_ok();
+        if let Some(looked) = lost
+            && looked.look(&mut known, &mut list, &mut delete, counts)?
         {
-            self.lost = None;
+            *lost = None;
         }
         Ok(())
     }

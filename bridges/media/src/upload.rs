@@ -19,6 +19,9 @@ use crate::counts::{Direction, UploadOutcome};
 use crate::options::{PIECE_BYTES, RATE_GRACE};
 use crate::{Shared, missing, of_disk};
 
+/// When to come back while too much waits for the bucket.
+const STAGED_RETRY_MILLIS: u32 = 10_000;
+
 /// An id whose bytes are coming.
 struct Uploading<'a> {
     shared: &'a Shared,
@@ -69,8 +72,12 @@ pub(crate) async fn take(
         return Err(ApiError::because(ErrorCode::Conflict, "the bytes of this file are coming already"));
     };
     let _place = shared.uploads.take(row.owner).map_err(|full| shared.full(Direction::In, full))?;
+    if !shared.staging.take(id, bytes) {
+        return Err(ApiError::after(ErrorCode::StorageFull, STAGED_RETRY_MILLIS));
+    }
     let _open = shared.counts.opened(Direction::In);
     if let Err(error) = receive(shared, &row, bytes, body).await {
+        shared.staging.give(id);
         shared.counts.upload(UploadOutcome::CutOff);
         return Err(error);
     }
@@ -80,7 +87,7 @@ pub(crate) async fn take(
 
 async fn receive(shared: &Shared, row: &Media, bytes: u64, body: Body) -> Result<(), ApiError> {
     let options = &shared.options;
-    let (directory, id) = (shared.directory.clone(), row.id);
+    let (directory, id) = (shared.blobs.directory.clone(), row.id);
     let begun = shared.on_disk(move || directory.begin(id, 0, bytes)).await;
     let mut upload = shared.counts.on_disk(begun).map_err(|error| of_disk(&error))?;
     // Before the sweeper gives it up.
@@ -145,7 +152,8 @@ pub(crate) async fn received(shared: &Arc<Shared>, row: Media) -> Result<Media, 
         Some(row) if row.state == MediaState::Ready => Ok(row),
         // It was given up meanwhile, and may have been emptied before these bytes were there.
         _ => {
-            let directory = shared.directory.clone();
+            shared.staging.give(id);
+            let directory = shared.blobs.directory.clone();
             let deleted = shared.on_disk(move || directory.delete(id)).await;
             shared.counts.on_disk(deleted).map_err(|error| of_disk(&error))?;
             Err(missing())

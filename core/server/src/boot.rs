@@ -297,7 +297,7 @@ impl Boot<'_> {
         let log = messages.embedded.clone();
         let reader = SharedReader::new(Reader::new(RealDisk, &root, &recovered, committed));
         let drainer = Drainer::new(&root, &recovered, shard_count, Arc::clone(&disk_use));
-        let (shared, bridges, finish) = match stores::ephemeral(self.config)? {
+        let (shared, mut bridges, finish) = match stores::ephemeral(self.config)? {
             None => (None, Vec::new(), None),
             Some(SharedEphemeral { store, bridge, finish }) => (Some(store), vec![bridge], Some(finish)),
         };
@@ -306,6 +306,7 @@ impl Boot<'_> {
         let (names, filler) = Names::new(Arc::clone(&ephemeral), os::random()?);
         let noted = Arc::clone(&names);
         let media = media::start(self.config, self.dir, media)?;
+        bridges.extend(media.as_ref().and_then(media::bridge));
         let (files, avatars): (Arc<dyn Files>, Arc<dyn Avatars>) = match &media {
             Some(media) => (Arc::new(media.files()), Arc::new(media.avatars())),
             None => (Arc::new(NoFiles), Arc::new(NoAvatars)),

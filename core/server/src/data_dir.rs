@@ -5,6 +5,7 @@
 //! VERSION         layout version of the directory, decimal
 //! INSTALLATION    random name of this directory, for outside stores that keep the drain positions of several
 //! STORES          which stores its data is in
+//! BUCKET          which bucket its files are in, where they are in one
 //! keys/           0700; access.p8 signs, access-*.p8 are accepted beside it; server.secret; factor.key seals
 //!                 second factors, factor-*.key open them beside it; files 0600
 //! control         socket by which commands ask the server; 0600

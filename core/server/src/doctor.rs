@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use lynk_blob::Bucket;
+use lynk_domain::MediaId;
 use lynk_journal::limits::BLOCK_BYTES;
 use lynk_journal::{BlockBuffer, Disk as _, DiskFile as _, RealDisk};
 use rustix::process::{Resource, getrlimit};
@@ -107,6 +109,9 @@ impl DoctorArgs {
         ];
         if config.media.enabled {
             checks.push(files(&config));
+            if config.media.is_in_bucket() {
+                checks.push(bucket(&config));
+            }
         }
         if config.admin_enabled {
             checks.push(port("admin port", config.admin_listen, &config.data_dir));
@@ -238,6 +243,48 @@ fn files(config: &Config) -> Check {
         false => Check::ok("files", found),
     };
     check.facts(facts)
+}
+
+/// Whether an object can be put into the bucket, read and removed.
+fn bucket(config: &Config) -> Check {
+    const CURE: &str = "compare [s3] and lynk_s3.password with the service's own words; its key needs to list the bucket, and to get, put and delete objects below the prefix. `docs/media.md` has the rights";
+    let s3 = &config.media.s3;
+    let facts = json!({"endpoint": s3.endpoint, "bucket": s3.bucket, "prefix": s3.prefix});
+    let check = match try_bucket(config) {
+        Ok(millis) => Check::ok(
+            "bucket",
+            format!("{} of {} takes, gives and removes an object: {millis} ms", s3.bucket, s3.endpoint),
+        ),
+        Err(found) => Check::fail("bucket", found, CURE),
+    };
+    check.facts(facts)
+}
+
+/// Milliseconds for all of it.
+fn try_bucket(config: &Config) -> Result<u128, String> {
+    let options = crate::media::bucket_options(config).map_err(|failure| failure.to_string())?;
+    let directory = existing(&config.data_dir).join(".lynk-doctor-bucket");
+    let made = std::fs::create_dir_all(&directory);
+    made.map_err(|error| format!("{}: {error}", directory.display()))?;
+    let tried = (|| {
+        let (bucket, thread) = Bucket::start(options, &directory.join("parts"))?;
+        let probe = directory.join("probe");
+        std::fs::write(&probe, b"lynk doctor").map_err(|error| error.to_string())?;
+        let id = MediaId(os::random().map_err(|failure| failure.to_string())?);
+        let started = Instant::now();
+        let work = async {
+            bucket.check().await?;
+            bucket.put(id, 0, &probe).await?;
+            let mut object = bucket.read(id, 0, 0, u64::MAX).await?;
+            while object.next().await?.is_some() {}
+            bucket.delete(id, 1).await
+        };
+        let done = bucket.wait(work).map_err(|error| error.to_string());
+        thread.join();
+        done.map(|()| started.elapsed().as_millis())
+    })();
+    let _left = std::fs::remove_dir_all(&directory);
+    tried
 }
 
 fn locked_memory() -> Check {

@@ -75,7 +75,7 @@ impl Contract {
             accounts: lynk_api::accounts::memory_bytes_max(&config.codes) + lynk_sms::memory_bytes_max(),
             push: lynk_push::memory_bytes_max(),
             media: match config.media.enabled {
-                true => config.media.options(&config.data_dir).memory_bytes_max(),
+                true => config.media.options(&config.data_dir).memory_bytes_max(config.media.is_in_bucket()),
                 false => 0,
             },
         }

@@ -63,6 +63,8 @@ fn areas() -> Vec<(&'static str, String)> {
         ("blob::", "bridges/blob/src"),
         ("pictures::", "bridges/compute/tests/pictures"),
         ("copies::", "core/server/tests/copies"),
+        ("bucket::", "bridges/blob/tests"),
+        ("outside::", "core/server/tests/outside"),
         ("scan::", "bridges/media/src"),
         ("config::", "core/server/src/config"),
     ]

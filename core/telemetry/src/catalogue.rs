@@ -88,7 +88,7 @@ const TRANSFER_REFUSALS: Label = Label {
 };
 
 /// What is done with files that nobody needs.
-const SWEPT: Label = Label { name: "step", values: &["doomed", "emptied", "forgotten", "lost"] };
+const SWEPT: Label = Label { name: "step", values: &["doomed", "emptied", "forgotten", "lost", "carried"] };
 
 const COMPUTE_OUTCOMES: Label = Label { name: "outcome", values: &["done", "busy"] };
 
@@ -212,6 +212,9 @@ const GOOD_OR_BAD: Label = Label { name: "outcome", values: &["good", "bad"] };
 /// What became of a call to Redis.
 const REDIS_OUTCOMES: Label =
     Label { name: "outcome", values: &["done", "refused", "away", "unknown", "shed"] };
+
+/// What became of a request to the bucket of files.
+const S3_OUTCOMES: Label = Label { name: "outcome", values: &["done", "missing", "refused", "away", "shed"] };
 
 /// What became of news for the mirror of presence.
 const PRESENCE_OUTCOMES: Label = Label { name: "outcome", values: &["told", "dropped", "failed"] };
@@ -497,9 +500,15 @@ catalogue! {
     MediaTransfersRefused Counter "lynk_media_transfers_refused_total" by TRANSFER_REFUSALS:
         "Transfers of files that got no place: uploads and downloads, of everybody or of one account; or that were ended for being too slow, or idle (a download).";
     MediaRefusedLinks Counter "lynk_media_links_refused_total": "Links to files that were changed, had ended, or whose holder may not use them any more.";
-    MediaSwept Counter "lynk_media_swept_total" by SWEPT: "Files that nobody needs any more, by what was done: doomed, bytes removed, row forgotten; lost: bytes removed of which there was no row.";
+    MediaSwept Counter "lynk_media_swept_total" by SWEPT: "Files that nobody needs any more, by what was done: doomed, bytes removed, row forgotten; lost: bytes removed of which there was no row; carried: not that, but moved from the directory into the bucket.";
     MediaDeferred Counter "lynk_media_ends_deferred_total": "Steps towards the end of files of removed messages and deleted rooms that the store of media did not take; they are tried again.";
+    MediaStaged Gauge "lynk_media_staged_bytes": "Bytes of files that wait in the directory until the bucket has them.";
     MediaDegraded Gauge "lynk_media_degraded": "1 while the store of media or the disk of files fails.";
+    S3Calls Counter "lynk_s3_requests_total" by S3_OUTCOMES:
+        "Requests to the bucket of files, by what became of them; missing: there was no such object; away: no answer, or none that is one; shed: not sent, because those before it failed.";
+    S3Bytes Counter "lynk_s3_bytes_total" by DIRECTIONS: "Bytes of objects that were read from the bucket, and sent to it.";
+    S3Seconds Histogram "lynk_s3_request_duration_seconds": "Time until the head of an answer of the bucket.";
+    S3Degraded Gauge "lynk_s3_degraded": "1 while the bucket of files is away, or refuses requests.";
     RedisCalls Counter "lynk_redis_calls_total" by REDIS_OUTCOMES:
         "Calls to Redis, by what became of them; away: not sent because Redis was; unknown: sent, and no answer came; shed: no room.";
     RedisSeconds Histogram "lynk_redis_call_duration_seconds": "Time of a call that was answered.";

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lynk_blob::{Encryption, is_prefix};
 use lynk_compute::MediaType;
 use lynk_media::{MediaOptions, ScanOptions};
 use lynk_model::media::Quota;
 
+use super::value::MediaIn;
 use super::{Problem, Problems};
 
 /// Directory of files in the data directory.
@@ -17,6 +19,9 @@ const DIRECTORY: &str = "blobs";
 pub(crate) struct MediaConfig {
     pub(crate) enabled: bool,
     pub(crate) directory: String,
+    pub(crate) store: MediaIn,
+    pub(crate) staging_bytes_max: u64,
+    pub(crate) s3: S3Config,
     pub(crate) types: Vec<String>,
     pub(crate) image_bytes_max: u64,
     pub(crate) video_bytes_max: u64,
@@ -38,12 +43,80 @@ pub(crate) struct MediaConfig {
     pub(crate) scan_millis: u64,
 }
 
+/// The bucket of files. Texts are empty where nothing is set.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct S3Config {
+    pub(crate) endpoint: String,
+    pub(crate) region: String,
+    pub(crate) bucket: String,
+    pub(crate) path_style: bool,
+    pub(crate) prefix: String,
+    pub(crate) access_key: String,
+    pub(crate) encryption: String,
+    pub(crate) ca_file: String,
+    pub(crate) timeout_millis: u64,
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            region: "us-east-1".to_owned(),
+            bucket: String::new(),
+            path_style: false,
+            prefix: String::new(),
+            access_key: String::new(),
+            encryption: "bucket".to_owned(),
+            ca_file: String::new(),
+            timeout_millis: 30_000,
+        }
+    }
+}
+
+impl S3Config {
+    fn check(&self, problems: &mut Problems) {
+        for (text, key, what) in [
+            (
+                &self.endpoint,
+                "s3.endpoint",
+                "the service's URL such as \"https://s3.eu-central-1.amazonaws.com\"",
+            ),
+            (&self.bucket, "s3.bucket", "the bucket's name"),
+            (
+                &self.access_key,
+                "s3.access_key",
+                "the id of the access key, whose secret is in `credentials.dir`",
+            ),
+        ] {
+            if text.is_empty() {
+                problems.push(Problem::new(key, format!("is needed with media.store `s3`: {what}")));
+            }
+        }
+        if Encryption::parse(&self.encryption).is_none() {
+            let what = format!("must be bucket, aes256, or kms:<id of a key>, not {:?}", self.encryption);
+            problems.push(Problem::new("s3.encryption", what));
+        }
+        if !is_prefix(&self.prefix) {
+            problems.push(Problem::new(
+                "s3.prefix",
+                format!(
+                    "must be empty or end with a slash, and be of letters, digits, `-`, `_`, `.` and `/`, not {:?}",
+                    self.prefix
+                ),
+            ));
+        }
+    }
+}
+
 impl Default for MediaConfig {
     fn default() -> Self {
         const HOUR: u64 = 60 * 60 * 1_000;
         Self {
             enabled: true,
             directory: String::new(),
+            store: MediaIn::Directory,
+            staging_bytes_max: 16 << 30,
+            s3: S3Config::default(),
             types: Vec::new(),
             image_bytes_max: 32 << 20,
             video_bytes_max: 512 << 20,
@@ -77,6 +150,14 @@ impl MediaConfig {
                 problems.push(Problem::new("media.types", what));
             }
         }
+        if self.enabled && self.is_in_bucket() {
+            self.s3.check(problems);
+        }
+    }
+
+    /// Whether files go into a bucket.
+    pub(crate) fn is_in_bucket(&self) -> bool {
+        self.store == MediaIn::S3
     }
 
     /// Where files are.
@@ -113,6 +194,7 @@ impl MediaConfig {
             unfinished_millis: self.unfinished_millis,
             unused_millis: self.unused_millis,
             sweep: Duration::from_millis(self.sweep_millis),
+            staging_bytes_max: self.staging_bytes_max,
             scan,
         }
     }

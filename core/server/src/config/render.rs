@@ -36,6 +36,7 @@ fn about(section: &str) -> &'static str {
             "Notifications of people who are not there. `docs/notifications.md` has the rules and the set-up."
         }
         "media" => "Pictures and files. `docs/media.md` has their life.",
+        "s3" => "The bucket of files with `media.store = \"s3\"`. `docs/media.md` has the set-up.",
         "rooms" => "Defaults of rooms.",
         "journal" => "The write-ahead log between an acknowledgement and the message store.",
         "store" => "Which stores are used, and the embedded message log.",

@@ -386,6 +386,20 @@ const SECTIONS: &[Key] = &[
         "Directory of the files, which one server at a time may have. None: `blobs` in the data directory.",
     ),
     key(
+        "media.store",
+        Field::Choice(|c| &mut c.media.store),
+        "Where files are kept that were looked at: in the directory (`directory`), or in a bucket (`s3`, section `[s3]`), and uploads in the directory until they are there.",
+    ),
+    media!(
+        "staging_bytes_max",
+        staging_bytes_max,
+        U64,
+        Bytes,
+        1,
+        1_048_576 * GIB,
+        "Bytes of uploads that may be in the directory on their way into the bucket; at the limit uploads are answered `storage_full`."
+    ),
+    key(
         "media.types",
         Field::Words(|c| &mut c.media.types),
         "Types that may be uploaded, such as `image/png`. Empty: all that the server knows by their first bytes; `docs/media.md` lists them.",
@@ -455,6 +469,47 @@ const SECTIONS: &[Key] = &[
         "media.scan_timeout",
         Field::U64(|c| &mut c.media.scan_millis, Unit::Millis, 100, 3_600_000),
         "Time that it has for a file.",
+    ),
+    key(
+        "s3.endpoint",
+        Field::Optional(|c| &mut c.media.s3.endpoint),
+        "URL of the service, without path and bucket. Plain http is for loopback only.",
+    ),
+    key("s3.region", Field::Text(|c| &mut c.media.s3.region), "Its region, which is part of each signature."),
+    key(
+        "s3.bucket",
+        Field::Optional(|c| &mut c.media.s3.bucket),
+        "The bucket, which must be there. What is in it is Lynk's alone, below the prefix.",
+    ),
+    key(
+        "s3.path_style",
+        Field::Switch(|c| &mut c.media.s3.path_style),
+        "Whether the bucket's name is in the path of URLs, as services of one's own want it, and not in the host's name.",
+    ),
+    key(
+        "s3.prefix",
+        Field::Optional(|c| &mut c.media.s3.prefix),
+        "What names of objects begin with, such as `lynk/`. Each server needs one of its own in a shared bucket.",
+    ),
+    key(
+        "s3.access_key",
+        Field::Optional(|c| &mut c.media.s3.access_key),
+        "Id of the access key. Its secret is `lynk_s3.password` in `credentials.dir`, read at start.",
+    ),
+    key(
+        "s3.encryption",
+        Field::Text(|c| &mut c.media.s3.encryption),
+        "How the service encrypts objects: as the bucket says (`bucket`), with its keys (`aes256`), or with a key of its key management (`kms:<id>`).",
+    ),
+    key(
+        "s3.ca_file",
+        Field::Optional(|c| &mut c.media.s3.ca_file),
+        "File with certificates of authorities (PEM), of which the service's must be. None: those of the operating system.",
+    ),
+    key(
+        "s3.timeout",
+        Field::U64(|c| &mut c.media.s3.timeout_millis, Unit::Millis, 1_000, 10 * MINUTE),
+        "Time for one request, of 8 MiB at most.",
     ),
     key(
         "rooms.default_level",

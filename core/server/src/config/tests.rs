@@ -103,6 +103,12 @@ fn relations_between_keys_are_checked() {
         ("[codes]\nspend_day = \"5\"", "spend_day needs a price above 0"),
         ("[codes]\nprice = \"0.1\"\nprices = [\"AQ=6\"]\nspend_day = \"5\"", "would never be sent"),
         ("[sms]\nprovider = \"twilio\"", "twilio.account_sid: is needed"),
+        ("[media]\nstore = \"s3\"", "s3.endpoint: is needed with media.store `s3`"),
+        ("[media]\nstore = \"s3\"\n[s3]\nprefix = \"lynk\"", "s3.prefix: must be empty or end with a slash"),
+        (
+            "[media]\nstore = \"s3\"\n[s3]\nencryption = \"kms\"",
+            "s3.encryption: must be bucket, aes256, or kms:",
+        ),
         (
             "[sms]\nprovider = \"twilio\"\n[twilio]\npublic_url = \"https://a.example\"",
             "twilio.auth_token_file: is needed",

@@ -134,6 +134,16 @@ choice! {
 }
 
 choice! {
+    /// Where pictures and files are kept.
+    MediaIn {
+        /// On the disk.
+        Directory = "directory",
+        /// In a bucket that speaks S3.
+        S3 = "s3",
+    }
+}
+
+choice! {
     /// Who brings notifications to devices.
     PushProvider {
         /// Nobody: ids are written to a file.

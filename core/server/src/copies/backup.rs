@@ -27,7 +27,7 @@ use lynk_store::{Tap, TapEnded, Teed};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::files::{self, FilesCopied, is_ready};
+use super::files::{self, FilesCopied, Source, is_ready};
 use super::restore::is_backed_up;
 use super::{HASHES, Progress, keys_kept, keys_since};
 use crate::config::{Config, MessagesIn, RelationalIn};
@@ -117,9 +117,13 @@ fn from_log<S: MessageDump + LastFault>(
     progress: Progress<'_>,
 ) -> Result<Value, Failure> {
     let (root, kept) = (stores.root, keys_kept(stores.config));
-    let files = stores.files.then(|| Directory::beside(&stores.config.media.directory(root)));
+    let bucket = if stores.files { crate::media::bucket_beside(stores.config, root)? } else { None };
+    let files = stores.files.then(|| Source {
+        directory: Directory::beside(&stores.config.media.directory(root)),
+        bucket: bucket.as_ref().map(|(bucket, _)| bucket.clone()),
+    });
     let wanted = Wanted { kept, files };
-    match stores.config.outside.relational {
+    let copied = match stores.config.outside.relational {
         RelationalIn::Embedded => {
             let open = async || super::embedded_tables(root);
             runtime.block_on(whole(log, open, tap, target, wanted, progress))
@@ -134,7 +138,11 @@ fn from_log<S: MessageDump + LastFault>(
             #[cfg(not(feature = "postgres"))]
             unreachable!("the configuration is refused by a build without it")
         }
+    };
+    if let Some((_, thread)) = bucket {
+        thread.join();
     }
+    copied
 }
 
 /// What is copied.
@@ -142,7 +150,7 @@ struct Wanted {
     /// From when on keys are.
     kept: Millis,
     /// Where files are, if they are.
-    files: Option<Directory>,
+    files: Option<Source>,
 }
 
 /// The stores of the backup.

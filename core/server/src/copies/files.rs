@@ -4,13 +4,15 @@
 //! that moment until the copy has ended ([`lynk_media::Keep`]), and a file that is ready never changes. So whatever a message of the backup names is
 //! there, also what was deleted since; a file that is missing all the same was missing before, and is counted.
 //!
+//! Out of it they go into the directory, also where files are kept in a bucket: the server carries them there.
+//!
 //! Thread: that of the copy. Limits: a piece of a file in memory. What can fail: the disks, damage.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use lynk_blob::{BlobError, Directory};
+use lynk_blob::{BlobError, Bucket, BucketError, Directory};
 use lynk_copy::{
     BLOBS, CopyError, FileEntry, FileList, FileWriter, PIECE_BYTES, each_file, sync_tree, take_file,
 };
@@ -28,7 +30,7 @@ use crate::exit::{Exit, Failure};
 /// Rows that are read at a time.
 const PAGE_ROWS: u32 = 100;
 /// What a directory of files may have in it that are none.
-const NO_FILES: [&str; 4] = ["incoming", "work", "lost+found", UNPACKED];
+const NO_FILES: [&str; 5] = ["incoming", "work", crate::media::PARTS, "lost+found", UNPACKED];
 
 /// What was copied.
 #[derive(Clone, Copy, Default, Debug)]
@@ -51,12 +53,18 @@ fn variants(media: &Media) -> impl Iterator<Item = u8> {
     std::iter::once(0).chain((0..7).filter(move |bit| bits >> bit & 1 == 1).map(|bit| bit + 1))
 }
 
+/// Where files are: in the directory, or those that are ready in a bucket.
+pub(crate) struct Source {
+    pub(crate) directory: Directory,
+    pub(crate) bucket: Option<Bucket>,
+}
+
 /// Copies what the rows of a backup name, and lists it.
 ///
 /// # Errors
 /// A disk, the backup's rows; nobody listens any more.
 pub(crate) async fn take(
-    source: &Directory,
+    source: &Source,
     backup: &Path,
     progress: &std::cell::RefCell<Progress<'_>>,
 ) -> Result<FilesCopied, Failure> {
@@ -78,7 +86,7 @@ pub(crate) async fn take(
                     if progress.borrow().is_gone() { Err(CopyError::Ended) } else { Ok(()) }
                 };
                 let to = backup.join(BLOBS).join(&name);
-                match take_one(source, (media, variant), &to, &mut piece, &mut tell)? {
+                match take_one(source, (media, variant), &to, &mut piece, &mut tell).await? {
                     Some(file) => list.add(&file.finish(name))?,
                     None => there = false,
                 }
@@ -93,8 +101,8 @@ pub(crate) async fn take(
 }
 
 /// Copies one; `None` when it is not there.
-fn take_one(
-    source: &Directory,
+async fn take_one(
+    source: &Source,
     (media, variant): (&Media, u8),
     to: &Path,
     piece: &mut [u8],
@@ -105,9 +113,12 @@ fn take_one(
         Failure::dependency(format!("{name} of the files cannot be read: {error}"))
             .cure("see the disk's own words; nothing is left of this copy. --without-files leaves files out")
     };
-    let mut blob = match source.read(media.id, variant, 0, u64::MAX) {
-        Err(BlobError::Missing) => return Ok(None),
-        opened => opened.map_err(from)?,
+    let mut blob = match (source.directory.read(media.id, variant, 0, u64::MAX), &source.bucket) {
+        (Err(BlobError::Missing), Some(bucket)) => {
+            return take_object(bucket, (media, variant), to, tell).await;
+        }
+        (Err(BlobError::Missing), None) => return Ok(None),
+        (opened, _) => opened.map_err(from)?,
     };
     let mut file = FileWriter::create(to)?;
     loop {
@@ -119,6 +130,31 @@ fn take_one(
             }
         }
     }
+}
+
+/// Copies one from the bucket; `None` when it is not there.
+async fn take_object(
+    bucket: &Bucket,
+    (media, variant): (&Media, u8),
+    to: &Path,
+    tell: &mut dyn FnMut(u64) -> Result<(), CopyError>,
+) -> Result<Option<FileWriter>, Failure> {
+    let from = |error: BucketError| {
+        let name = Directory::relative(media.id, variant);
+        Failure::dependency(format!("{name} of the files cannot be read: {error}")).cure(
+            "see `lynk doctor` about the bucket; nothing is left of this copy. --without-files leaves files out",
+        )
+    };
+    let mut object = match bucket.read(media.id, variant, 0, u64::MAX).await {
+        Err(BucketError::Missing) => return Ok(None),
+        opened => opened.map_err(from)?,
+    };
+    let mut file = FileWriter::create(to)?;
+    while let Some(piece) = object.next().await.map_err(from)? {
+        file.write(&piece)?;
+        tell(piece.len() as u64)?;
+    }
+    Ok(Some(file))
 }
 
 /// Where files lie that are on their way out of a backup: on the disk that they will be on.

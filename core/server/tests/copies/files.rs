@@ -12,6 +12,7 @@ use lynk_domain::UserId;
 use serde_json::{Value, json};
 
 use crate::support::http::{Answer, Http};
+use crate::support::outside::Outside;
 use crate::support::{Chatter, PATIENCE, Server, key};
 use crate::tools::{backup, refusal, restore, start, take_keys, told};
 
@@ -202,6 +203,57 @@ fn files_are_backed_up_checked_and_restored() {
     let server = start(&path("other"), &elsewhere);
     filed.assert_there(&server);
     assert!(server.stop().success());
+}
+
+#[test]
+fn files_in_a_bucket_are_backed_up_and_restored_into_a_directory_or_a_bucket() {
+    let Some(outside) = Outside::find("files_in_a_bucket_are_backed_up_and_restored") else { return };
+    let place = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| place.path().join(name);
+    let in_bucket = || {
+        let name = format!("{:016x}", u64::from_be_bytes(crate::support::random()));
+        let options = outside.files(&name).into_iter().chain(swept_soon()).collect::<Vec<_>>();
+        (name, options)
+    };
+    let (_, first) = in_bucket();
+    let server = start(&path("data"), &first);
+    let filed = Filed::send(&server);
+    let made = told(&backup(&path("data"), &path("running"), &first));
+    assert_eq!((made["files"].as_u64(), made["files_missing"].as_u64()), (Some(2), Some(0)), "{made}");
+    assert!(server.stop().success());
+    let made = told(&backup(&path("data"), &path("backup"), &first));
+    assert_eq!((made["files"].as_u64(), made["files_missing"].as_u64()), (Some(2), Some(0)), "{made}");
+    for from in ["running", "backup"] {
+        assert_eq!(files_below(&path(from).join("blobs")).len(), 4, "with two smaller pictures");
+    }
+    let (name, second) = in_bucket();
+    for (to, options) in [("directory", swept_soon()), ("bucket", second)] {
+        let restored = told(&restore(&path("backup"), &path(to), &options));
+        assert_eq!(restored["files"].as_u64(), Some(4), "{restored}");
+        take_keys(&path("data"), &path(to));
+        let server = start(&path(to), &options);
+        filed.assert_there(&server);
+        if to == "bucket" {
+            server.wait_metric("lynk_media_swept_total{step=\"carried\"}", 2.0);
+            filed.assert_there(&server);
+            assert!(files_below(&path(to).join("blobs")).is_empty(), "the server took them there");
+            let until = Instant::now() + PATIENCE;
+            while files_below(&outside.objects_of(&name)).len() != 5 {
+                assert!(Instant::now() < until, "its own name does not come");
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        }
+        assert!(server.stop().success());
+    }
+    // What the bucket does not give is no backup.
+    let mut gone = first.clone();
+    gone.extend(["--set".to_owned(), "s3.endpoint=http://127.0.0.1:1".to_owned()]);
+    let text = refusal(&backup(&path("data"), &path("none"), &gone));
+    assert!(
+        text.contains("cannot be read: the bucket is away") && text.contains("--without-files"),
+        "{text}"
+    );
+    assert!(!path("none").exists());
 }
 
 /// Somebody who sends files and deletes most of them again, without end.

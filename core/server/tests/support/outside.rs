@@ -101,11 +101,45 @@ impl Outside {
             ("redis.host", self.value("REDIS_HOST").to_owned()),
             ("redis.port", self.value("REDIS_PORT").to_owned()),
         ]);
+        settings.extend(self.bucket(database));
         if cfg!(feature = "kafka") {
             let bootstrap = self.value("KAFKA_BOOTSTRAP").to_owned();
             settings.extend([("events.sink", "kafka".to_owned()), ("kafka.bootstrap", bootstrap)]);
         }
         options_of(settings)
+    }
+
+    /// Files in the bucket, at a prefix of their own.
+    pub(crate) fn bucket(&self, name: &str) -> Vec<(&'static str, String)> {
+        let value = |key| self.value(key).to_owned();
+        vec![
+            ("media.store", "s3".to_owned()),
+            ("s3.endpoint", value("S3_ENDPOINT")),
+            ("s3.region", value("S3_REGION")),
+            ("s3.bucket", value("S3_BUCKET")),
+            ("s3.access_key", value("S3_ACCESS_KEY")),
+            ("s3.path_style", "true".to_owned()),
+            ("s3.prefix", format!("tests/{name}/")),
+            ("s3.ca_file", value("TLS_CA")),
+        ]
+    }
+
+    /// Options of `lynk` with which files are in the bucket, and nothing else is outside.
+    pub(crate) fn files(&self, name: &str) -> Vec<String> {
+        let mut settings = self.bucket(name);
+        settings.push(("credentials.dir", self.value("CREDENTIALS_DIR").to_owned()));
+        options_of(settings)
+    }
+
+    /// Where the service keeps the objects of a data directory that [`Self::options`] was asked for: it has a file for each.
+    pub(crate) fn objects(&self, data: &Path) -> Option<PathBuf> {
+        let databases = self.databases.lock().expect("no panic");
+        databases.get(data).map(|name| self.objects_of(name))
+    }
+
+    /// The same at the prefix of [`Self::bucket`].
+    pub(crate) fn objects_of(&self, name: &str) -> PathBuf {
+        self.directory.join("s3/data").join(self.value("S3_BUCKET")).join("tests").join(name)
     }
 
     fn stores(&self, database: &str, keyspace: &str) -> Vec<(&'static str, String)> {

@@ -105,7 +105,7 @@ fn a_person_has_a_picture_that_others_see_but_not_across_a_block() {
     assert_eq!(receipt.status, 200, "{}", receipt.json());
     wait_until("the picture of an erased person stays", || seen(&mut bob, &last, "") == 404);
     assert_eq!(bob.ask("DELETE", &format!("/v1/media/{theirs}"), None).status, 204);
-    wait_until("bytes stay", || files_below(&data.join("blobs")) == 0);
+    wait_until("bytes stay", || kept(data).is_empty());
     assert!(server.stop().success());
 }
 
@@ -173,6 +173,6 @@ fn a_room_has_a_picture_for_whoever_may_see_the_room() {
     let delete = json!({"op": "delete_room", "room": open, "key": key().to_string()});
     assert_eq!(owner.ask(delete)["ev"], "ok");
     assert_eq!(seen(&mut outside, &elsewhere, ""), 404, "it goes with the room");
-    wait_until("bytes stay", || files_below(&temp.path().join("blobs")) == 0);
+    wait_until("bytes stay", || kept(temp.path()).is_empty());
     assert!(server.stop().success());
 }
