@@ -31,6 +31,9 @@ const POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; fr
 const CACHED: &str = "private, no-cache";
 /// Bytes that tell what a small picture is.
 const HEAD_BYTES: u64 = 32;
+/// Bytes that must be taken within [`MediaOptions::idle`](crate::MediaOptions): so few that it ends who takes nothing, and nobody who is as fast as the
+/// least rate.
+const TAKEN_BYTES: usize = 16 << 10;
 
 fn value(text: impl AsRef<str>) -> Result<HeaderValue, ApiError> {
     HeaderValue::from_str(text.as_ref()).map_err(|_| ErrorCode::Internal.into())
@@ -203,7 +206,7 @@ fn body(shared: &Arc<Shared>, id: MediaId, source: Source, place: Place) -> Body
         let _open = shared.counts.opened(Direction::Out);
         let (mut source, mut taken_bytes, started) = (source, 0u64, Instant::now());
         loop {
-            let piece = match source.next(&shared).await {
+            let mut piece = match source.next(&shared).await {
                 Ok((_, piece)) if piece.is_empty() => return,
                 Ok((back, piece)) => {
                     source = back;
@@ -215,20 +218,23 @@ fn body(shared: &Arc<Shared>, id: MediaId, source: Source, place: Place) -> Body
                     return;
                 }
             };
-            let count = piece.len() as u64;
-            // Whoever takes nothing for so long, too little on average, or has gone, gets no more.
-            let options = &shared.options;
-            let least = must_have_until(options.rate_min, taken_bytes).saturating_sub(started.elapsed());
-            match tokio::time::timeout(options.idle.min(least), pieces.send(Ok(piece))).await {
-                Ok(Ok(())) => {
-                    taken_bytes += count;
-                    shared.counts.bytes(Direction::Out, count);
-                }
-                Ok(Err(_)) => return,
-                Err(_) => {
-                    shared.counts.transfer_slow(Direction::Out);
-                    tracing::debug!(event = "media_not_taken", media = %id, "a download was given up");
-                    return;
+            while !piece.is_empty() {
+                let part = piece.split_to(piece.len().min(TAKEN_BYTES));
+                let count = part.len() as u64;
+                // Whoever takes nothing for so long, too little on average, or has gone, gets no more.
+                let options = &shared.options;
+                let least = must_have_until(options.rate_min, taken_bytes).saturating_sub(started.elapsed());
+                match tokio::time::timeout(options.idle.min(least), pieces.send(Ok(part))).await {
+                    Ok(Ok(())) => {
+                        taken_bytes += count;
+                        shared.counts.bytes(Direction::Out, count);
+                    }
+                    Ok(Err(_)) => return,
+                    Err(_) => {
+                        shared.counts.transfer_slow(Direction::Out);
+                        tracing::debug!(event = "media_not_taken", media = %id, "a download was given up");
+                        return;
+                    }
                 }
             }
         }

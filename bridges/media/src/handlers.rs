@@ -225,13 +225,17 @@ async fn complete(State(state): State<MediaApi>, caller: Caller, Path(id): Path<
     let shared = state.shared()?;
     let mut row = own(shared, &caller, &id).await?;
     if row.state == MediaState::Pending {
-        let (directory, id) = (shared.blobs.directory.clone(), row.id);
-        let there = shared.on_disk(move || directory.bytes(id, 0)).await;
-        if upload::is_coming(shared, row.id) || there.is_err() {
+        let not_there = || {
             let why = "its bytes are not there: put them to the link that it was announced with";
-            return Err(ApiError::because(ErrorCode::AttachmentNotReady, why));
+            ApiError::because(ErrorCode::AttachmentNotReady, why)
+        };
+        let _uploading = upload::Uploading::begin(shared, row.id).ok_or_else(not_there)?;
+        row = shared.row(row.id).await?.ok_or_else(missing)?;
+        if row.state == MediaState::Pending {
+            let (directory, id) = (shared.blobs.directory.clone(), row.id);
+            shared.on_disk(move || directory.bytes(id, 0)).await.map_err(|_| not_there())?;
+            row = upload::received(shared, row).await?;
         }
-        row = upload::received(shared, row).await?;
     }
     let until = tokio::time::Instant::now() + COMPLETE_WAIT;
     while row.state == MediaState::Scanning {

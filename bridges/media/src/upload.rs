@@ -22,19 +22,21 @@ use crate::{Shared, missing, of_disk};
 /// When to come back while too much waits for the bucket.
 const STAGED_RETRY_MILLIS: u32 = 10_000;
 
-/// An id whose bytes are coming.
-struct Uploading<'a> {
-    shared: &'a Shared,
+/// An id whose bytes are coming. Whoever wants to put or look at them has this first, and reads its row after that: else bytes could be put in
+/// the place of those that were looked at. It goes along to the disk, which ends what it does also when nobody waits for it any more.
+pub(crate) struct Uploading {
+    shared: Arc<Shared>,
     id: MediaId,
 }
 
-impl<'a> Uploading<'a> {
-    fn begin(shared: &'a Shared, id: MediaId) -> Option<Self> {
-        shared.uploading().insert(id).then_some(Self { shared, id })
+impl Uploading {
+    /// Nothing when the bytes are coming already.
+    pub(crate) fn begin(shared: &Arc<Shared>, id: MediaId) -> Option<Self> {
+        shared.uploading().insert(id).then(|| Self { shared: Arc::clone(shared), id })
     }
 }
 
-impl Drop for Uploading<'_> {
+impl Drop for Uploading {
     fn drop(&mut self) {
         self.shared.uploading().remove(&self.id);
     }
@@ -60,6 +62,9 @@ pub(crate) async fn take(
         }
         None => return Err(ApiError::because(ErrorCode::InvalidField, "Content-Length must be sent")),
     }
+    let Some(uploading) = Uploading::begin(shared, id) else {
+        return Err(ApiError::because(ErrorCode::Conflict, "the bytes of this file are coming already"));
+    };
     let row = shared.row(id).await?.ok_or_else(missing)?;
     match row.state {
         MediaState::Pending => {}
@@ -68,27 +73,33 @@ pub(crate) async fn take(
         }
         _ => return Err(missing()),
     }
-    let Some(_uploading) = Uploading::begin(shared, id) else {
-        return Err(ApiError::because(ErrorCode::Conflict, "the bytes of this file are coming already"));
-    };
     let _place = shared.uploads.take(row.owner).map_err(|full| shared.full(Direction::In, full))?;
     if !shared.staging.take(id, bytes) {
         return Err(ApiError::after(ErrorCode::StorageFull, STAGED_RETRY_MILLIS));
     }
     let _open = shared.counts.opened(Direction::In);
-    if let Err(error) = receive(shared, &row, bytes, body).await {
-        shared.staging.give(id);
-        shared.counts.upload(UploadOutcome::CutOff);
-        return Err(error);
-    }
+    let _uploading = match receive(shared, &row, uploading, bytes, body).await {
+        Ok(uploading) => uploading,
+        Err(error) => {
+            shared.staging.give(id);
+            shared.counts.upload(UploadOutcome::CutOff);
+            return Err(error);
+        }
+    };
     shared.counts.upload(UploadOutcome::Received);
     received(shared, row).await
 }
 
-async fn receive(shared: &Shared, row: &Media, bytes: u64, body: Body) -> Result<(), ApiError> {
+async fn receive(
+    shared: &Shared,
+    row: &Media,
+    uploading: Uploading,
+    bytes: u64,
+    body: Body,
+) -> Result<Uploading, ApiError> {
     let options = &shared.options;
     let (directory, id) = (shared.blobs.directory.clone(), row.id);
-    let begun = shared.on_disk(move || directory.begin(id, 0, bytes)).await;
+    let begun = shared.on_disk(move || Ok((directory.begin(id, 0, bytes)?, uploading))).await;
     let mut upload = shared.counts.on_disk(begun).map_err(|error| of_disk(&error))?;
     // Before the sweeper gives it up.
     let age = (shared.clock)().wall.0.saturating_sub(row.created.0);
@@ -119,7 +130,7 @@ async fn receive(shared: &Shared, row: &Media, bytes: u64, body: Body) -> Result
             let written = std::mem::take(&mut piece);
             let count = written.len() as u64;
             let wrote = shared.on_disk(move || {
-                upload.write(&written)?;
+                upload.0.write(&written)?;
                 Ok((upload, written))
             });
             let (back, mut buffer) = shared.counts.on_disk(wrote.await).map_err(|error| of_disk(&error))?;
@@ -128,7 +139,8 @@ async fn receive(shared: &Shared, row: &Media, bytes: u64, body: Body) -> Result
             (upload, piece) = (back, buffer);
         }
     }
-    let whole = shared.on_disk(move || upload.finish()).await;
+    let (upload, uploading) = upload;
+    let whole = shared.on_disk(move || upload.finish().map(|()| uploading)).await;
     match whole {
         Err(error @ lynk_blob::BlobError::Length { .. }) => Err(of_disk(&error)),
         other => shared.counts.on_disk(other).map_err(|error| of_disk(&error)),

@@ -13,6 +13,8 @@ pub(crate) enum Line {
     Direct(String),
     /// Leave the current room.
     Leave,
+    /// Decline the current conversation, which a stranger began.
+    Decline,
     /// Show the past.
     History(u32),
     /// Who is here.
@@ -43,7 +45,8 @@ pub(crate) enum Line {
 pub(crate) const HELP: &str = "\
 text             say it in the current room
 /join ROOM       enter a room by name (made if it does not exist) or id, and talk there
-/direct USER     talk to one person
+/direct USER     talk to one person; it also accepts what a stranger began
+/decline         decline what a stranger began
 /leave           leave the current room
 /history [N]     show the last N messages
 /who             who is here
@@ -86,6 +89,7 @@ pub(crate) fn parse(line: &str) -> Result<Line, String> {
         "join" | "j" => Line::Join(some("the name or id of a room")?),
         "direct" | "d" | "msg" => Line::Direct(some("a user")?),
         "leave" => Line::Leave,
+        "decline" => Line::Decline,
         "history" if rest.is_empty() => Line::History(20),
         "history" => Line::History(rest.parse().map_err(|_| "/history takes a number".to_owned())?),
         "who" => Line::Who,
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(parse("  \r\n"), Ok(Line::Empty));
         assert_eq!(parse("/join the lobby"), Ok(Line::Join("the lobby".to_owned())));
         assert_eq!(parse("/history"), Ok(Line::History(20)));
+        assert_eq!(parse("/decline"), Ok(Line::Decline));
         assert_eq!(parse("/edit 7 two words"), Ok(Line::Edit(7, "two words".to_owned())));
         assert_eq!(parse("/ban bob"), Ok(Line::Moderate("ban", "bob".to_owned())));
         assert_eq!(parse("/role bob admin"), Ok(Line::Role("bob".to_owned(), "admin".to_owned())));

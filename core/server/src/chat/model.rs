@@ -492,7 +492,7 @@ impl Model {
                 }
                 self.subscribe(room);
             }
-            ("leave", Some(room)) => {
+            ("leave" | "decline_conversation", Some(room)) => {
                 self.rooms.remove(&room);
                 if self.current == Some(room) {
                     self.current = self.rooms.keys().next().copied();
@@ -728,6 +728,9 @@ impl Model {
                 self.enqueue(now, json!({"op": "send", "room": id, "text": text}), "say that");
             }
             Line::Leave => self.enqueue(now, json!({"op": "leave", "room": id}), "leave"),
+            Line::Decline => {
+                self.enqueue(now, json!({"op": "decline_conversation", "room": id}), "decline");
+            }
             Line::History(limit) if self.online => self.look_back(room, limit.clamp(1, 500)),
             Line::Who => self.ask_online(json!({"op": "presence", "room": id}), "here"),
             Line::Members => self.ask_online(json!({"op": "members", "room": id}), "members"),

@@ -5,16 +5,16 @@
 //! alone: what that has is there to stay. A file whose message is deleted or removed, or says other files, is over; so is one without a message,
 //! once its key is too old for one to come.
 //!
-//! Limits: [`FILES_LOOKED_AT`] files of each kind in one look, and [`SEARCHED_MAX`] messages in which those are searched whose key is forgotten. Where
-//! that is not enough to know that there is no message, the file stays. What can fail: the message log; whoever keeps files, which is left to a later
+//! That there is none is said only after all that the room has was read. Times do not tell where it would be: clocks are set back and forth.
+//!
+//! Limits: [`FILES_LOOKED_AT`] files of each kind in one look, and [`SEARCHED_MAX`] messages in which those are searched whose key is forgotten: in a
+//! room with more than that the file stays. What can fail: the message log; whoever keeps files, which is left to a later
 //! look.
 
-use lynk_domain::{Millis, RoomId, Seq};
+use lynk_domain::{Millis, Seq};
 
-use super::find_time;
-use super::old::Unread;
 use crate::port::{AttachedFile, Files, MessageStore};
-use crate::{PageQuery, StoreError, StoreReply, StoredBody};
+use crate::{PageQuery, StoreError, StoredBody};
 
 /// Files of each kind in one look.
 const FILES_LOOKED_AT: u32 = 64;
@@ -22,8 +22,11 @@ const FILES_LOOKED_AT: u32 = 64;
 const SEARCHED_MAX: usize = 8_192;
 /// Messages that are read at a time.
 const SEARCH_PAGE: u32 = 256;
-/// How much later than its key allows a message may be in the log, and how much earlier: clocks are set, and drains lag.
-const SLACK_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+/// How old a key is at least of which no message is said to come any more: a drain may lag, a clock be wrong, and keys may have lived longer once.
+const KEY_LIFE_LEAST_MILLIS: u64 = 7 * DAY_MILLIS;
+/// How much later than its key allows a message may be in the log.
+const SLACK_MILLIS: u64 = DAY_MILLIS;
+const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What is known of a file's message.
 enum Message {
@@ -86,12 +89,11 @@ async fn message_of<M: MessageStore>(
     }
     // Keys of messages tell when they were made.
     let Some(made) = file.key.v7_millis() else { return Ok(Message::Unknown) };
-    let last = made.saturating_add(key_life);
+    let last = made.saturating_add(key_life.max(KEY_LIFE_LEAST_MILLIS));
     if last.saturating_add(SLACK_MILLIS) > now.0 {
         return Ok(Message::Unknown);
     }
-    let times = (Millis(made.saturating_sub(SLACK_MILLIS)), Millis(last.saturating_add(SLACK_MILLIS)));
-    search(messages, file, times, (head.floor.next(), head.top), left).await
+    search(messages, file, (head.floor.next(), head.top), left).await
 }
 
 /// Whether a message says a file. One that is deleted says nothing.
@@ -99,11 +101,10 @@ fn says(body: &StoredBody, file: &AttachedFile) -> bool {
     matches!(body, StoredBody::Message(view) if view.parts.media().any(|id| id == file.id))
 }
 
-/// Reads what was said between two times.
+/// Reads all that was said and stands.
 async fn search<M: MessageStore>(
     messages: &M,
     file: &AttachedFile,
-    (since, until): (Millis, Millis),
     (first, to): (Seq, Seq),
     left: &mut usize,
 ) -> Result<Message, StoreError> {
@@ -111,18 +112,13 @@ async fn search<M: MessageStore>(
         // A room without any event is not one whose log this is.
         return Ok(Message::Unknown);
     }
-    if first > to {
-        return Ok(Message::None);
-    }
-    let reply = find_time(messages, &mut Unread, file.room, since, (first, to), &[]).await?;
-    let StoreReply::Time { after, .. } = reply else { return Ok(Message::Unknown) };
-    let room: RoomId = file.room;
-    let mut from = after.next();
+    let mut from = first;
     while from <= to {
         let limit = u32::try_from(*left).unwrap_or(u32::MAX).min(SEARCH_PAGE);
         if limit == 0 {
             return Ok(Message::Unknown);
         }
+        let room = file.room;
         let query = PageQuery { room, from, to, backward: false, limit, bytes: u32::MAX, all: false };
         let page = messages.page(&query).await?;
         *left = left.saturating_sub(page.events.len());
@@ -130,7 +126,7 @@ async fn search<M: MessageStore>(
             return Ok(Message::At(found.seq));
         }
         match page.events.last() {
-            Some(last) if page.more && last.wall <= until => from = page.covers_to.min(to).next(),
+            Some(_) if page.more => from = page.covers_to.min(to).next(),
             // A page that goes on and has nothing would be asked for again for ever.
             None if page.more => return Ok(Message::Unknown),
             _ => break,

@@ -145,7 +145,7 @@ async fn last_before<M: MessageStore>(
 }
 
 /// No journals: what is old has long been drained.
-pub(super) struct Unread;
+struct Unread;
 
 impl RecordSource for Unread {
     fn read(&mut self, _: SourceId, _: Lsn) -> Result<Option<OwnedRecord>, StoreError> {

@@ -38,6 +38,11 @@ pub(super) fn plan_direct(
     if room.info.is_some() {
         let request = room.asked.as_ref().map(|asked| asked.request);
         let change = match request {
+            // Nobody is told anything across a block.
+            Some(request) if request.user == actor && room.is_blocked() => match room.is_aside(actor) {
+                true => return Err(ErrorCode::Blocked.into()),
+                false => return Ok(Planned::Already),
+            },
             Some(request) if request.user == actor => RequestChange::Accept,
             Some(request) if request.may_be_again(now.wall) && !room.is_blocked() => {
                 RequestChange::Again { seq: room.top, n: room.top_n, requests_max }
@@ -58,6 +63,9 @@ pub(super) fn plan_direct(
 pub(super) fn plan_answer(room: &Room, actor: UserId, accept: bool, wall: Millis) -> Result<Planned, Reject> {
     room.member(actor, wall)?;
     match &room.asked {
+        Some(asked) if asked.request.user == actor && accept && room.is_blocked() => {
+            Err(ErrorCode::Blocked.into())
+        }
         Some(asked) if asked.request.user == actor => {
             let change = match accept {
                 true => RequestChange::Accept,
@@ -146,10 +154,9 @@ impl Books {
         self.tell_member(cx, room, room.depends, (user, except), frame);
     }
 
-    /// Ends the subscriptions of whoever declined.
+    /// Ends the subscriptions of whoever declined, on all shards: the answer of one that begins now may still wait for a commit.
     fn dismiss(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId) {
-        let shards: Vec<ShardId> = room.subs.iter().map(|sub| sub.shard).collect();
-        for shard in shards {
+        for shard in (0..cx.shared.config.shard_count).map(ShardId) {
             let mail = Box::new(Mail::Dismissed { room: room.id, user });
             self.emit(cx, room, room.depends, Item::Post { to: shard, mail });
         }

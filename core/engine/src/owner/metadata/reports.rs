@@ -46,7 +46,8 @@ pub(super) fn plan_report(
             (ReportKind::Message, target.author, target.text[..end].replace('\0', "\u{fffd}"))
         }
         (None, Some(user)) => {
-            if !room.members.contains_key(&user) {
+            // Who asked cannot tell by this that the other declined.
+            if !room.members.contains_key(&user) && !room.is_aside(user) {
                 return Err(Reject::because(ErrorCode::NotAMember, "that user is not a member"));
             }
             (ReportKind::User, user, String::new())

@@ -169,11 +169,13 @@ fn who_asked_cannot_tell_a_refusal_from_waiting_and_the_other_hears_no_more() {
     let dismissed = w.out.iter().filter(
         |(_, mail)| matches!(mail, Mail::Dismissed { room: at, user: whom } if *at == room && *whom == user(2)),
     );
-    assert_eq!(dismissed.count(), 2, "both shards with subscribers");
+    assert_eq!(dismissed.count(), 4, "every shard");
     assert_eq!(w.notices_of(), [told(2, "removed", None)], "who asked is told nothing");
     assert_eq!(w.run(2, decline.clone())["ev"], "ok", "a retry");
     let same = |w: &mut World| {
         assert_eq!(w.seen_by_asker(room), before);
+        let report = w.keyed("report", room, json!({"user": user(2).to_string(), "reason": "other"}));
+        assert_eq!(w.run(1, report)["ev"], "ok", "as of a member");
         for command in ["about", "members", "subscribe", "history"] {
             assert_eq!(w.code(2, json!({"op": command, "room": room.to_string()})), "room_not_found");
         }
@@ -264,6 +266,16 @@ fn so_many_strangers_are_asked_in_a_day_and_a_block_stops_a_request() {
     let block = json!({"op": "block", "user": user(1).to_string(), "key": w.key()});
     assert_eq!(w.run(4, block)["ev"], "ok");
     assert_eq!(w.says(1, room), "blocked");
+    w.take_out();
+    assert_eq!(
+        w.decides(4, "accept_conversation", room)["code"],
+        "blocked",
+        "nothing is told across a block"
+    );
+    assert_eq!(w.direct(4, 1)["request"], "received", "it is found, and stays a request");
+    assert_eq!(w.decides(4, "decline_conversation", room)["ev"], "ok");
+    assert_eq!(w.direct(4, 1)["code"], "blocked");
+    assert_eq!(w.notices_of(), [told(4, "removed", None)]);
 }
 
 #[test]
