@@ -175,7 +175,9 @@ fn who_asked_cannot_tell_a_refusal_from_waiting_and_the_other_hears_no_more() {
     let same = |w: &mut World| {
         assert_eq!(w.seen_by_asker(room), before);
         let report = w.keyed("report", room, json!({"user": user(2).to_string(), "reason": "other"}));
-        assert_eq!(w.run(1, report)["ev"], "ok", "as of a member");
+        let told = w.run(1, report);
+        // One report of somebody may be open.
+        assert!(told["ev"] == "ok" || told["code"] == "conflict", "as of a member: {told}");
         for command in ["about", "members", "subscribe", "history"] {
             assert_eq!(w.code(2, json!({"op": command, "room": room.to_string()})), "room_not_found");
         }
