@@ -36,5 +36,5 @@ s3_down() { stop s3 INT 10; }
 s3_status() { s3_answers && printf 'port %s\n' "$(port s3)"; }
 
 s3_env() {
-	printf '%s\n' "S3_ENDPOINT=http://127.0.0.1:$(port s3)" S3_REGION=us-east-1 S3_BUCKET=lynk S3_ACCESS_KEY=lynk_media
+	printf '%s\n' "S3_ENDPOINT=http://127.0.0.1:$(port s3)" S3_REGION=us-east-1 S3_BUCKET=lynk S3_ACCESS_KEY_ID=lynk_media
 }

@@ -29,7 +29,7 @@ fn options(values: &HashMap<String, String>, name: &str) -> BucketOptions {
         path_style: true,
         prefix: format!("test-{name}-{}/", std::process::id()),
         encryption: Encryption::Bucket,
-        access_key: values["S3_ACCESS_KEY"].clone(),
+        access_key: values["S3_ACCESS_KEY_ID"].clone(),
         secret_key: Secret::from_file(Path::new(&values["LYNK_S3_PASSWORD_FILE"])).expect("a secret"),
         roots: Roots::Pem(std::fs::read(&values["TLS_CA"]).expect("readable")),
         timeout: Duration::from_secs(30),

@@ -117,7 +117,7 @@ impl Outside {
             ("s3.endpoint", value("S3_ENDPOINT")),
             ("s3.region", value("S3_REGION")),
             ("s3.bucket", value("S3_BUCKET")),
-            ("s3.access_key", value("S3_ACCESS_KEY")),
+            ("s3.access_key", value("S3_ACCESS_KEY_ID")),
             ("s3.path_style", "true".to_owned()),
             ("s3.prefix", format!("tests/{name}/")),
             ("s3.ca_file", value("TLS_CA")),
