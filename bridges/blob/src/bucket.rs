@@ -9,8 +9,9 @@
 //! Thread: `s3` drives connections; requests are awaited anywhere, or for threads that may block by [`Bucket::wait`], which ends when the bucket does.
 //! Each request is signed for [`SIGNED_SECONDS`]; the secret never leaves this process, and no URL of a request is told or logged. What is larger
 //! than a part is sent in parts. Which uploads in parts are under way is noted in a directory, so that the next start gives up what a crash left
-//! of them. Limits: one part in memory for each [`Bucket::put`], one piece for each [`Object`]; the caller bounds how many there are. After some
-//! failures in a row requests fail at once for some seconds ([`BucketCounts::is_shut`]). What can fail: see [`BucketError`].
+//! of them. What was put is there when the service says so twice: in its answer, and when it is asked how long the object is. Limits: one part in
+//! memory for each [`Bucket::put`], one piece for each [`Object`]; the caller bounds how many there are. After some failures in a row requests fail
+//! at once for some seconds ([`BucketCounts::is_shut`]). What can fail: see [`BucketError`].
 
 mod call;
 mod counts;
@@ -32,9 +33,10 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue};
 use lynk_bridge::{BridgeThread, spawn};
 use lynk_domain::MediaId;
 use lynk_https::Lease;
-use rusty_s3::actions::{CreateMultipartUpload, ListObjectsV2};
+use rusty_s3::actions::{CompleteMultipartUploadResponse, CreateMultipartUpload, ListObjectsV2};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::Directory;
@@ -69,7 +71,7 @@ pub struct Bucket {
     ended: watch::Receiver<bool>,
     /// Where uploads in parts are noted.
     notes: PathBuf,
-    /// Notes that an earlier process left.
+    /// Notes of uploads that are to be given up.
     left: Arc<Mutex<Vec<PathBuf>>>,
 }
 
@@ -138,6 +140,15 @@ impl Object {
                 Ok(None)
             }
         }
+    }
+}
+
+/// A task that ends when nobody waits for it.
+struct Tied<T>(JoinHandle<T>);
+
+impl<T> Drop for Tied<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -226,34 +237,80 @@ impl Bucket {
         }
     }
 
-    /// Puts a file in the place of a blob, in parts when it is larger than one. It is there whole or not at all. Reads the file as it goes, which blocks.
+    /// Puts a file in the place of a blob, in parts when it is larger than one. It is there whole or not at all, and when this has returned the
+    /// service has said how long it is. Reads the file as it goes, which blocks.
     ///
     /// # Errors
-    /// See [`BucketError`]; what is left of parts then is noted, and given up by [`Self::give_up_left`].
+    /// There is no file: [`BucketError::Missing`], which is said of nothing else here. The disk; the service: what is left of parts then is noted,
+    /// and given up by [`Self::give_up_left`].
     pub async fn put(&self, id: MediaId, variant: u8, file: &Path) -> Result<(), BucketError> {
         let mut from = File::open(file).map_err(|error| match error.kind() {
             ErrorKind::NotFound => BucketError::Missing,
             _ => disk(&error),
         })?;
-        let Service { bucket, credentials, encryption, .. } = &*self.service;
         let key = self.key(id, variant);
         let first = part(&mut from)?;
-        if first.len() < PART_BYTES {
-            let action = bucket.put_object(Some(credentials), &key);
-            return self.service.ask(action, encryption.headers(), first, ANSWER_BYTES_MAX).await.map(drop);
+        let sent = match first.len() < PART_BYTES {
+            true => self.put_at_once(&key, first).await,
+            false => self.put_in_parts(&key, first, &mut from).await,
+        };
+        let bytes = match sent {
+            Err(BucketError::Missing) => return Err(self.unwell("it has no place for an object")),
+            other => other?,
+        };
+        self.confirm(&key, bytes).await
+    }
+
+    /// An answer that was good for HTTP and is none.
+    fn unwell(&self, what: &str) -> BucketError {
+        let error = BucketError::Away(what.to_owned());
+        self.service.counts.bad("away", &error);
+        error
+    }
+
+    /// The object must be as long as what was put. Whoever answers in the service's place may have said that all is well.
+    async fn confirm(&self, key: &str, bytes: u64) -> Result<(), BucketError> {
+        let action = self.service.bucket.head_object(Some(&self.service.credentials), key);
+        let has = match self.service.ask(action, Vec::new(), Bytes::new(), ANSWER_BYTES_MAX).await {
+            Ok((head, _)) => head.headers().get(CONTENT_LENGTH).cloned(),
+            Err(BucketError::Missing) => None,
+            Err(error) => return Err(error),
+        };
+        match has.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()) {
+            Some(length) if length == bytes => Ok(()),
+            _ => Err(self.unwell("it took an object and does not have all of it")),
         }
-        let action = bucket.create_multipart_upload(Some(credentials), &key);
+    }
+
+    async fn put_at_once(&self, key: &str, body: Bytes) -> Result<u64, BucketError> {
+        let Service { bucket, credentials, encryption, .. } = &*self.service;
+        let bytes = body.len() as u64;
+        let action = bucket.put_object(Some(credentials), key);
+        self.service.ask(action, encryption.headers(), body, ANSWER_BYTES_MAX).await?;
+        Ok(bytes)
+    }
+
+    async fn put_in_parts(&self, key: &str, first: Bytes, from: &mut File) -> Result<u64, BucketError> {
+        let Service { bucket, credentials, encryption, .. } = &*self.service;
+        let action = bucket.create_multipart_upload(Some(credentials), key);
         let begun = self.service.ask(action, encryption.headers(), Bytes::new(), ANSWER_BYTES_MAX).await?.1;
-        let begun = CreateMultipartUpload::parse_response(&begun)
-            .map_err(|_| BucketError::Refused("its answer cannot be read".to_owned()))?;
+        let begun = CreateMultipartUpload::parse_response(begun.trim())
+            .map_err(|_| self.unwell("what it says of an upload in parts cannot be read"))?;
         let upload = begun.upload_id();
-        let note = self.note(&key, upload)?;
-        let sent = self.parts(&key, upload, first, &mut from).await;
-        match sent {
-            Ok(()) => fs::remove_file(&note).map_err(|error| disk(&error)),
+        let note = self.note(key, upload)?;
+        match self.parts(key, upload, first, from).await {
+            Ok(bytes) => {
+                fs::remove_file(&note).map_err(|error| disk(&error))?;
+                Ok(bytes)
+            }
             Err(error) => {
-                // What cannot be given up now is by the next start.
-                let _noted = self.give_up(&key, upload, &note).await;
+                // What cannot be given up now is later.
+                if self.give_up(key, upload, &note).await.is_err() {
+                    let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+                    if left.len() < NOTES_MAX {
+                        left.push(note);
+                    }
+                }
                 Err(error)
             }
         }
@@ -277,66 +334,133 @@ impl Bucket {
     async fn give_up(&self, key: &str, upload: &str, note: &Path) -> Result<(), BucketError> {
         let action = self.service.bucket.abort_multipart_upload(Some(&self.service.credentials), key, upload);
         match self.service.ask(action, Vec::new(), Bytes::new(), ANSWER_BYTES_MAX).await {
-            // One that is not known any more is over: the service says so in several ways, and none of them changes by asking again.
-            Ok(_) | Err(BucketError::Missing | BucketError::Refused(_)) => {}
+            // One that is not known any more is over. Who is refused has to come back: its parts are there, and cost.
+            Ok(_) | Err(BucketError::Missing) => {}
+            Err(BucketError::Refused(told)) if told == "NoSuchUpload" => {}
             Err(error) => return Err(error),
         }
         fs::remove_file(note).map_err(|error| disk(&error))
     }
 
-    /// Gives up the uploads in parts that an earlier process left. How many there were.
+    /// Gives up the uploads in parts that an earlier process left, or a call that failed. How many there were. One that is refused is left for the
+    /// next call, and holds up no other.
     ///
     /// # Errors
     /// The service or the disk: call it again.
     pub async fn give_up_left(&self) -> Result<u64, BucketError> {
-        let mut count = 0;
         let lock = || self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let Some(path) = lock().last().cloned() else { return Ok(count) };
-            let mut text = String::new();
-            let read =
-                File::open(&path).and_then(|file| file.take(NOTE_BYTES_MAX as u64).read_to_string(&mut text));
-            read.map_err(|error| disk(&error))?;
-            match text.split_once('\n') {
-                Some((key, upload)) if upload.ends_with('\n') => {
-                    self.give_up(key, upload.trim_end(), &path).await?;
+        let (mut left, mut stay) = (std::mem::take(&mut *lock()), Vec::new());
+        let (mut count, mut result) = (0, Ok(()));
+        while let Some(path) = left.pop() {
+            match self.give_up_noted(&path).await {
+                Ok(()) => count += 1,
+                Err(error) => {
+                    let goes_on = matches!(error, BucketError::Refused(_));
+                    stay.push(path);
+                    result = Err(error);
+                    if !goes_on {
+                        break;
+                    }
                 }
-                // It was never whole, so that no part was sent.
-                _ => fs::remove_file(&path).map_err(|error| disk(&error))?,
             }
-            lock().pop();
-            count += 1;
+        }
+        left.append(&mut stay);
+        lock().append(&mut left);
+        result.map(|()| count)
+    }
+
+    async fn give_up_noted(&self, path: &Path) -> Result<(), BucketError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        let read =
+            File::open(path).and_then(|file| file.take(NOTE_BYTES_MAX as u64).read_to_string(&mut text));
+        read.map_err(|error| disk(&error))?;
+        match text.split_once('\n') {
+            Some((key, upload)) if upload.ends_with('\n') => self.give_up(key, upload.trim_end(), path).await,
+            // It was never whole, so that no part was sent.
+            _ => fs::remove_file(path).map_err(|error| disk(&error)),
         }
     }
 
-    /// Whose bucket it is at this prefix: `name` is put there when nobody's is.
+    fn owner_key(&self) -> String {
+        format!("{}{OWNER}", self.service.prefix)
+    }
+
+    /// Whose bucket it is at this prefix; `None` where it is nobody's.
     ///
     /// # Errors
     /// The service.
-    pub async fn claim(&self, name: &str) -> Result<String, BucketError> {
-        let Service { bucket, credentials, prefix, encryption, .. } = &*self.service;
-        let key = format!("{prefix}{OWNER}");
-        let get = bucket.get_object(Some(credentials), &key);
+    pub async fn owner(&self) -> Result<Option<String>, BucketError> {
+        let key = self.owner_key();
+        let get = self.service.bucket.get_object(Some(&self.service.credentials), &key);
         match self.service.ask(get, Vec::new(), Bytes::new(), ANSWER_BYTES_MAX).await {
-            Err(BucketError::Missing) => {
-                let put = bucket.put_object(Some(credentials), &key);
-                let body = Bytes::from(name.to_owned());
-                self.service.ask(put, encryption.headers(), body, ANSWER_BYTES_MAX).await?;
-                Ok(name.to_owned())
-            }
-            other => other.map(|(_, owner)| owner),
+            Err(BucketError::Missing) => Ok(None),
+            other => other.map(|(_, owner)| Some(owner.trim().to_owned())),
         }
     }
 
-    async fn parts(&self, key: &str, upload: &str, first: Bytes, from: &mut File) -> Result<(), BucketError> {
+    /// What is said of a bucket that is another's.
+    #[must_use]
+    pub fn shared(&self) -> BucketError {
+        BucketError::Shared(self.owner_key())
+    }
+
+    /// Puts `name` there when nobody's is, and looks whose it is then: of two that do so at once, one has it. Nothing is to be put or removed
+    /// before this was good. While it is another's the bucket counts as degraded.
+    ///
+    /// # Errors
+    /// It is another's: [`BucketError::Shared`]; the service.
+    pub async fn claim(&self, name: &str) -> Result<(), BucketError> {
+        let mut owner = self.owner().await?;
+        if owner.is_none() {
+            match self.put_name(name, true).await {
+                // Somebody was faster.
+                Ok(()) | Err(BucketError::Exists) => {}
+                // It does not know the condition; who may not put at all is refused again.
+                Err(BucketError::Refused(_)) => self.put_name(name, false).await?,
+                Err(error) => return Err(error),
+            }
+            owner = self.owner().await?;
+        }
+        let claimed = match owner {
+            Some(owner) if owner == name => Ok(()),
+            Some(_) => Err(self.shared()),
+            None => return Err(self.unwell("it took an object and does not have it")),
+        };
+        self.service.counts.claimed(&claimed);
+        claimed
+    }
+
+    async fn put_name(&self, name: &str, if_none: bool) -> Result<(), BucketError> {
+        let Service { bucket, credentials, encryption, .. } = &*self.service;
+        let key = self.owner_key();
+        let mut headers = encryption.headers();
+        if if_none {
+            headers.push(("if-none-match", "*".to_owned()));
+        }
+        let put = bucket.put_object(Some(credentials), &key);
+        self.service.ask(put, headers, Bytes::from(name.to_owned()), ANSWER_BYTES_MAX).await.map(drop)
+    }
+
+    /// Sends the parts and has them put together; how many bytes they are.
+    async fn parts(
+        &self,
+        key: &str,
+        upload: &str,
+        first: Bytes,
+        from: &mut File,
+    ) -> Result<u64, BucketError> {
         let Service { bucket, credentials, .. } = &*self.service;
-        let mut tags = Vec::new();
+        let (mut tags, mut bytes) = (Vec::new(), 0);
         let mut next = first;
         while !next.is_empty() {
             let number =
                 u16::try_from(tags.len() + 1).ok().filter(|number| usize::from(*number) <= PARTS_MAX);
             let number = number
                 .ok_or_else(|| BucketError::Refused("the file has more than 10,000 parts".to_owned()))?;
+            bytes += next.len() as u64;
             let action = bucket.upload_part(Some(credentials), key, number, upload);
             let (head, _) = self.service.ask(action, Vec::new(), next, ANSWER_BYTES_MAX).await?;
             let tag = head.headers().get(ETAG).and_then(|tag: &HeaderValue| tag.to_str().ok());
@@ -348,11 +472,11 @@ impl Bucket {
         let action = bucket.complete_multipart_upload(Some(credentials), key, upload, tags);
         let body = Bytes::from(action.clone().body());
         let (_, text) = self.service.ask(action, Vec::new(), body, ANSWER_BYTES_MAX).await?;
-        // It may begin to answer well and find out later that it cannot.
-        if text.contains("<Error>") {
-            return Err(BucketError::Away("the parts were not put together".to_owned()));
+        // It may begin to answer well and find out later that it cannot; and who answers may be somebody before it.
+        match CompleteMultipartUploadResponse::parse(text.trim()) {
+            Ok(_) => Ok(bytes),
+            Err(_) => Err(self.unwell("the parts were not put together")),
         }
-        Ok(())
     }
 
     /// Opens a blob for reading from `from`, `length` bytes at most, which is at least 1.
@@ -367,8 +491,10 @@ impl Bucket {
         length: u64,
     ) -> Result<Object, BucketError> {
         let (bucket, service) = (self.clone(), Arc::clone(&self.service));
-        // Connections live on the bucket's runtime, whoever reads.
-        let opened = self.runtime.spawn(async move { bucket.open(id, variant, from, length).await }).await;
+        // Connections live on the bucket's runtime, whoever reads; who does not wait any more needs none.
+        let mut opening =
+            Tied(self.runtime.spawn(async move { bucket.open(id, variant, from, length).await }));
+        let opened = (&mut opening.0).await;
         let (body, lease, length, bytes) =
             opened.unwrap_or_else(|_| Err(BucketError::Away("the server ends".to_owned())))?;
         Ok(Object { body, lease: Some(lease), service, length, bytes })

@@ -187,8 +187,14 @@ fn a_bucket_keeps_blobs() {
     place.bucket.wait(place.bucket.check()).expect("lets us in");
     keeps_blobs(&place);
     assert_eq!(place.notes(), Vec::<PathBuf>::new(), "no upload is under way");
-    let claim = |name: &str| place.bucket.wait(place.bucket.claim(name)).expect("answers");
-    assert_eq!((claim("one"), claim("two")), ("one".to_owned(), "one".to_owned()), "the first keeps it");
+    let bucket = &place.bucket;
+    assert_eq!(bucket.wait(bucket.owner()), Ok(None));
+    let claim = |name: &str| bucket.wait(bucket.claim(name));
+    assert_eq!((claim("one"), claim("one")), (Ok(()), Ok(())));
+    assert_eq!(claim("two"), Err(bucket.shared()), "the first keeps it");
+    assert!(bucket.counts().is_shared() && bucket.counts().degraded().is_some());
+    assert_eq!(bucket.wait(bucket.owner()), Ok(Some("one".to_owned())));
+    assert_eq!((claim("one"), bucket.counts().degraded()), (Ok(()), None));
 }
 
 #[test]

@@ -53,7 +53,7 @@ use lynk_model::port::{LastFault, MediaStore};
 use lynk_protocol::{ErrorCode, Reject};
 use tokio::runtime::Runtime;
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, Claim};
 use crate::counts::Direction;
 use crate::desk::{Desk, Stored};
 use crate::look::{Looker, Looks};
@@ -65,6 +65,7 @@ use crate::staging::Staging;
 use crate::sweep::Sweeper;
 
 pub use avatars::MediaAvatars;
+pub use blobs::Claimed;
 pub use counts::MediaCounts;
 pub use files::MediaFiles;
 pub use handlers::router;
@@ -87,6 +88,8 @@ pub struct MediaParts<S> {
     pub bucket: Option<(Bucket, BucketThread)>,
     /// What the bucket shall be named after: one name for each set of rows.
     pub name: String,
+    /// Called when the bucket was found to carry that name, before the first file goes there.
+    pub claimed: Claimed,
     /// How pictures are decoded.
     pub images: ImagesOptions,
     /// The time.
@@ -208,9 +211,10 @@ impl MediaBridge {
     where
         S: MediaStore + LastFault + Send + 'static,
     {
-        let MediaParts { store, runtime, options, bucket, name, images, clock } = parts;
+        let MediaParts { store, runtime, options, bucket, name, claimed, images, clock } = parts;
         let directory = Directory::open(&options.directory)?;
-        let blobs = Blobs { directory, bucket: bucket.as_ref().map(|(bucket, _)| bucket.clone()) };
+        let claim = Arc::new(Claim::new(name, claimed));
+        let blobs = Blobs { directory, bucket: bucket.as_ref().map(|(bucket, _)| bucket.clone()), claim };
         let staging = Arc::new(Staging::new(bucket.is_some().then_some(options.staging_bytes_max)));
         look::clear(&options.directory)?;
         let counts = Arc::<MediaCounts>::default();
@@ -260,7 +264,7 @@ impl MediaBridge {
                     staging: Arc::clone(&staging),
                     counts: Arc::clone(&counts),
                     keep: keep.clone(),
-                    name,
+                    uncounted: 0,
                     lost_here: Some(Lost::default()),
                     lost_there: Some(Lost::default()),
                     away: false,

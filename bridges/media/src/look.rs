@@ -2,9 +2,10 @@
 //!
 //! Thread: `media-look-N`, which may block; pictures are decoded in processes of their own (`lynk_compute`). Invariants: until a look ended well
 //! nobody gets the bytes; a file that was refused loses them with the next sweep. A look that came to nothing (the disk, no process, a scanner
-//! without an answer) is done again, for a day. Limits: [`LOOKERS`] at a time, [`LOOKS_MAX`] wait. What can fail: see above.
+//! without an answer) is done again, for a day after the first such one of this process; time without the bucket does not count. Limits:
+//! [`LOOKERS`] at a time, [`LOOKS_MAX`] wait, [`FAILED_MAX`] are known to have come to nothing. What can fail: see above.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use lynk_api::Clock;
 use lynk_blob::{BlobError, BucketError};
@@ -31,6 +33,38 @@ use crate::staging::Staging;
 /// Directory for what is made of files, in that of the files.
 const WORK: &str = "work";
 
+/// Files of which it is known since when looks come to nothing. One more is looked at for longer.
+const FAILED_MAX: usize = 10_000;
+const GIVE_UP: Duration = Duration::from_millis(LOOK_GIVE_UP_MILLIS);
+
+/// Since when looks at files come to nothing.
+#[derive(Default)]
+struct Failed(Mutex<HashMap<MediaId, Instant>>);
+
+impl Failed {
+    fn since(&self) -> MutexGuard<'_, HashMap<MediaId, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A look came to nothing; whether it has been so for so long that there is no other.
+    fn is_hopeless(&self, id: MediaId, now: Instant) -> bool {
+        let mut since = self.since();
+        if !since.contains_key(&id) && since.len() >= FAILED_MAX {
+            // Who is looked at would have been given up by now.
+            since.retain(|_, first| now.saturating_duration_since(*first) < 2 * GIVE_UP);
+            if since.len() >= FAILED_MAX {
+                return false;
+            }
+        }
+        now.saturating_duration_since(*since.entry(id).or_insert(now)) >= GIVE_UP
+    }
+
+    /// It is over, or something else is in its way.
+    fn forget(&self, id: MediaId) {
+        self.since().remove(&id);
+    }
+}
+
 /// Files that are to be looked at.
 pub(crate) struct Looks {
     ask: SyncSender<Option<Box<Media>>>,
@@ -39,6 +73,7 @@ pub(crate) struct Looks {
     /// Told each time a look ended.
     pub(crate) ended: Notify,
     stop: AtomicBool,
+    failed: Failed,
     /// Whether a look ended without the bucket that it needs.
     pub(crate) without_bucket: AtomicBool,
 }
@@ -103,7 +138,9 @@ impl From<BlobError> for Undone {
 impl From<KeepError> for Undone {
     fn from(error: KeepError) -> Self {
         match error {
-            KeepError::Bucket(BucketError::Away(_) | BucketError::Refused(_)) => Self::Away,
+            KeepError::Bucket(BucketError::Away(_) | BucketError::Refused(_) | BucketError::Shared(_)) => {
+                Self::Away
+            }
             other => Self::Again(other.to_string()),
         }
     }
@@ -152,6 +189,7 @@ pub(crate) fn start(looker: &Looker) -> io::Result<(Arc<Looks>, Vec<BridgeThread
         asked: Mutex::default(),
         ended: Notify::new(),
         stop: AtomicBool::new(false),
+        failed: Failed::default(),
         without_bucket: AtomicBool::new(false),
     });
     let queue = Arc::new(Mutex::new(queue));
@@ -185,7 +223,7 @@ impl Looker {
             // Somebody may have asked who did not know that it was looked at, and then its bytes are not here any more.
             match self.desk.ask_here(move |rows| rows.find(id)) {
                 Ok(Some(row)) if row.state == MediaState::Scanning => {}
-                Ok(_) => return,
+                Ok(_) => return looks.failed.forget(id),
                 Err(_) => return self.counts.looked(Looked::Again),
             }
         }
@@ -195,13 +233,14 @@ impl Looker {
             Err(Undone::Rejected(why)) => (Settled::Rejected(why), Looked::Rejected(why)),
             // Whoever keeps the bucket has it done when the bucket is back, and the sweeper.
             Err(Undone::Away) => {
+                looks.failed.forget(media.id);
                 looks.without_bucket.store(true, Ordering::Release);
                 return self.counts.looked(Looked::Again);
             }
             Err(Undone::Again(detail)) => {
                 self.counts.looked(Looked::Again);
                 let _told = self.counts.on_disk::<(), _>(Err(detail));
-                if now.0.saturating_sub(media.changed.0) < LOOK_GIVE_UP_MILLIS {
+                if !looks.failed.is_hopeless(media.id, Instant::now()) {
                     return;
                 }
                 let why = Rejection::NotScanned;
@@ -218,6 +257,7 @@ impl Looker {
                     let _next_round = self.counts.on_disk(self.blobs.clear(id));
                 }
                 self.staging.give(id);
+                looks.failed.forget(id);
                 self.counts.looked(looked);
                 if let Looked::Rejected(why) = looked {
                     tracing::info!(event = "media_rejected", reason = why.word(), "a file was refused");
@@ -290,4 +330,36 @@ fn refused(why: Refused) -> Undone {
         Refused::TimedOut => Rejection::TooSlow,
         _ => Rejection::Damaged,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_given_up_a_day_after_the_first_look_that_came_to_nothing() {
+        let failed = Failed::default();
+        let (id, start) = (MediaId([1; 16]), Instant::now());
+        // However long it has been there.
+        assert!(!failed.is_hopeless(id, start));
+        assert!(!failed.is_hopeless(id, start + GIVE_UP - Duration::from_secs(1)));
+        assert!(failed.is_hopeless(id, start + GIVE_UP));
+        // The bucket was in the way meanwhile.
+        failed.forget(id);
+        assert!(!failed.is_hopeless(id, start + GIVE_UP));
+        assert!(failed.is_hopeless(id, start + 2 * GIVE_UP));
+    }
+
+    #[test]
+    fn what_is_known_of_looks_has_a_limit() {
+        let (failed, start) = (Failed::default(), Instant::now());
+        let id = |n: usize| MediaId((n as u128).to_be_bytes());
+        for n in 0..FAILED_MAX + 5 {
+            assert!(!failed.is_hopeless(id(n), start));
+        }
+        assert_eq!(failed.since().len(), FAILED_MAX);
+        assert!(failed.is_hopeless(id(7), start + GIVE_UP));
+        assert!(!failed.is_hopeless(id(FAILED_MAX), start + 2 * GIVE_UP), "it has room now");
+        assert_eq!(failed.since().len(), 1);
+    }
 }

@@ -23,7 +23,7 @@ const LOST_MAX: usize = 1_000;
 const LOST_FEW: usize = 16;
 
 /// Rows of what was asked for.
-type Rows<E> = Result<Vec<Media>, E>;
+pub(crate) type Rows<E> = Result<Vec<Media>, E>;
 
 /// How far the look is.
 #[derive(Debug, Default)]
@@ -32,7 +32,8 @@ pub(crate) struct Lost {
     next: usize,
     /// Blobs with rows.
     known: usize,
-    /// Blobs without.
+    /// Blobs without, and the first of them, which are removed.
+    lost: usize,
     found: Vec<MediaId>,
 }
 
@@ -64,6 +65,7 @@ impl Lost {
                 found.extend(without);
             }
             self.known += known;
+            self.lost += found.len();
             self.found.extend(found);
             self.found.truncate(LOST_MAX);
             self.next += 1;
@@ -73,7 +75,7 @@ impl Lost {
     }
 
     fn remove(&self, delete: &mut dyn FnMut(MediaId) -> bool, counts: &MediaCounts) {
-        let (lost, known) = (self.found.len(), self.known);
+        let (lost, known) = (self.lost, self.known);
         if lost > LOST_FEW && lost > known {
             tracing::warn!(
                 event = "media_rows_missing",
@@ -89,6 +91,7 @@ impl Lost {
             }
         }
         if lost > 0 {
+            let lost = self.found.len();
             tracing::info!(event = "media_lost_removed", lost, "bytes of which no row told are removed");
         }
     }
@@ -183,5 +186,31 @@ mod tests {
         assert_eq!(left(temp.path(), &blobs, &rows[..1]), (blobs.clone(), 0));
         let more: Vec<Media> = (10..25).map(|n| row(n, MediaState::Ready, false)).collect();
         assert_eq!(left(temp.path(), &[], &more), ((10..25).collect(), 15));
+    }
+
+    #[test]
+    fn what_is_lost_is_counted_whole_also_beyond_what_is_removed() {
+        // As many with a row as are removed at most, and more without.
+        let id = |n: usize| MediaId((n as u128).to_be_bytes());
+        let removed = |with: usize, without: usize| {
+            let (mut lost, mut removed) = (Lost::default(), 0);
+            let mut known = |ids: &[MediaId]| {
+                let rows = ids.iter().filter(|one| **one < id(with));
+                Ok::<_, ()>(rows.map(|one| Media { id: *one, ..row(1, MediaState::Ready, false) }).collect())
+            };
+            let mut list = |first| match first {
+                0 => Some((0..with + without).map(id).collect()),
+                _ => Some(Vec::new()),
+            };
+            let mut delete = |_| {
+                removed += 1;
+                true
+            };
+            let counts = MediaCounts::default();
+            while !lost.look(&mut known, &mut list, &mut delete, &counts).expect("rows are known") {}
+            removed
+        };
+        assert_eq!(removed(LOST_MAX, LOST_MAX + 1), 0);
+        assert_eq!(removed(LOST_MAX + 1, LOST_MAX + 1), LOST_MAX, "the others after the next start");
     }
 }

@@ -5,15 +5,15 @@
 //! its directory is given a bucket.
 //!
 //! Thread: `media-porter`, so that a slow bucket holds up no operation. Rows are asked for on `media`. Invariants: nothing is removed from the directory
-//! before the bucket has it; objects without a row are removed only from a bucket that carries this server's name. Limits: [`ROUND_FILES`] files of each
-//! kind in a round. What can fail: the rows, the disk, the bucket; the next round goes on.
+//! before the bucket has it; each round begins with whose name the bucket carries, and does nothing there while it is another's. Limits: [`ROUND_FILES`] files of each
+//! kind in a round. What can fail: the rows, the disk, the bucket; the next round goes on. A file that the disk does not give holds up no other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use lynk_blob::{Bucket, BucketError};
+use lynk_blob::{Bucket, BucketError, Directory};
 use lynk_domain::{MediaId, Millis};
 use lynk_model::media::{Media, MediaState};
 
@@ -49,8 +49,8 @@ pub(crate) struct Porter {
     pub(crate) staging: Arc<Staging>,
     pub(crate) counts: Arc<MediaCounts>,
     pub(crate) keep: Keep,
-    /// The name of this server, which its bucket carries.
-    pub(crate) name: String,
+    /// The directory from which on files that an earlier process took are to be counted.
+    pub(crate) uncounted: usize,
     /// Looks for bytes without a row, until they are over: in the directory, and in the bucket.
     pub(crate) lost_here: Option<Lost>,
     pub(crate) lost_there: Option<Lost>,
@@ -90,8 +90,9 @@ impl Porter {
     }
 
     fn round(&mut self) -> Result<(), Unasked> {
+        self.count()?;
         let bucket = self.bucket.clone();
-        if bucket.wait(bucket.check()).is_err() {
+        if bucket.wait(bucket.check()).is_err() || !self.own() {
             self.away = true;
             return Ok(());
         }
@@ -109,8 +110,10 @@ impl Porter {
             self.waiting = self.look_again()?;
         }
         // What cannot be given up now is in a later round.
-        if bucket.wait(bucket.give_up_left()).is_err() {
-            self.away = true;
+        match bucket.wait(bucket.give_up_left()) {
+            // Who may not give up parts may put files all the same.
+            Ok(_) | Err(BucketError::Refused(_)) => {}
+            Err(_) => self.away = true,
         }
         self.carry()?;
         self.remove()?;
@@ -121,6 +124,32 @@ impl Porter {
     fn rows(&self, ids: &[MediaId]) -> Result<Vec<Media>, Unasked> {
         let ids = ids.to_vec();
         self.desk.ask_here(move |rows| rows.find_all(&ids))
+    }
+
+    /// Counts what an earlier process took and did not put away.
+    fn count(&mut self) -> Result<(), Unasked> {
+        let (blobs, counts, desk) = (&self.blobs, &self.counts, &self.desk);
+        let mut list = |first| counts.on_disk(blobs.directory.ids(first)).unwrap_or_default();
+        let mut rows = |ids: &[MediaId]| {
+            let ids = ids.to_vec();
+            desk.ask_here(move |rows| rows.find_all(&ids))
+        };
+        self.staging.count(&mut self.uncounted, &mut list, &mut rows)?;
+        self.more |= u8::try_from(self.uncounted).is_ok();
+        Ok(())
+    }
+
+    /// Whether the bucket carries this server's name.
+    fn own(&self) -> bool {
+        match self.blobs.claim() {
+            Ok(()) => true,
+            Err(error) => {
+                if let BucketError::Disk(detail) = error {
+                    let _told = self.counts.on_disk::<(), _>(Err(detail));
+                }
+                false
+            }
+        }
     }
 
     /// Has looks done that ended without the bucket; whether there may be more.
@@ -137,7 +166,7 @@ impl Porter {
     fn carry(&mut self) -> Result<(), Unasked> {
         let mut carried = 0;
         for first in 0..=u8::MAX {
-            let Ok(ids) = self.counts.on_disk(self.blobs.directory.ids(first)) else { return Ok(()) };
+            let Ok(ids) = self.counts.on_disk(self.blobs.directory.ids(first)) else { continue };
             for some in ids.chunks(ASKED_AT_A_TIME) {
                 for media in self.rows(some)? {
                     if media.state != MediaState::Ready {
@@ -147,7 +176,12 @@ impl Porter {
                         Ok(()) => {}
                         // Whoever looked at it has put it there just now.
                         Err(KeepError::Bucket(BucketError::Missing)) => continue,
-                        Err(_) => {
+                        Err(error @ (KeepError::Disk(_) | KeepError::Bucket(BucketError::Disk(_)))) => {
+                            let detail = format!("{}: {error}", Directory::relative(media.id, 0));
+                            let _told = self.counts.on_disk::<(), _>(Err(detail));
+                            continue;
+                        }
+                        Err(KeepError::Bucket(_)) => {
                             self.away = true;
                             return Ok(());
                         }
@@ -228,18 +262,6 @@ impl Porter {
             return Ok(());
         }
         let bucket = &self.bucket;
-        match bucket.wait(bucket.claim(&self.name)) {
-            Ok(owner) if owner == self.name => {}
-            Ok(_) => {
-                tracing::error!(
-                    event = "media_bucket_shared",
-                    "the bucket carries the name of another data directory at this prefix: objects of which no row tells are left in it. Give each server a prefix of its own"
-                );
-                self.lost_there = None;
-                return Ok(());
-            }
-            Err(_) => return Ok(()),
-        }
         let mut lists = 0;
         let mut list = |first| {
             lists += 1;

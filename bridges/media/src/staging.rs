@@ -7,9 +7,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lynk_domain::MediaId;
+use lynk_model::media::MediaState;
+
+use crate::lost::Rows;
 
 /// Files that wait at most.
 const FILES_MAX: usize = 100_000;
+/// Rows that are asked for at a time, and files that are counted before others get their turn, about.
+const ASKED_AT_A_TIME: usize = 100;
+const COUNTED_AT_A_TIME: usize = 10_000;
 
 #[derive(Debug, Default)]
 struct Held {
@@ -60,6 +66,35 @@ impl Staging {
         }
     }
 
+    /// Counts what an earlier process took and did not put away, from the directory `next` on, which is 256 when all were counted. `list` has the
+    /// files of a first byte, `rows_of` finds rows.
+    ///
+    /// # Errors
+    /// Of rows: call it again.
+    pub(crate) fn count<E>(
+        &self,
+        next: &mut usize,
+        list: &mut dyn FnMut(u8) -> Vec<MediaId>,
+        rows_of: &mut dyn FnMut(&[MediaId]) -> Rows<E>,
+    ) -> Result<(), E> {
+        let mut looked = 0;
+        while let Ok(first) = u8::try_from(*next) {
+            if looked >= COUNTED_AT_A_TIME {
+                break;
+            }
+            let ids = list(first);
+            looked += ids.len();
+            for some in ids.chunks(ASKED_AT_A_TIME) {
+                let rows = rows_of(some)?;
+                for media in rows.iter().filter(|media| media.state == MediaState::Scanning) {
+                    self.found(media.id, media.facts.bytes);
+                }
+            }
+            *next += 1;
+        }
+        Ok(())
+    }
+
     /// A file left the directory, or its bytes never came.
     pub(crate) fn give(&self, id: MediaId) {
         let mut held = self.held();
@@ -81,6 +116,9 @@ impl Staging {
 
 #[cfg(test)]
 mod tests {
+    use lynk_domain::{Millis, RoomId, UserId};
+    use lynk_model::media::{Media, MediaFacts, Purpose};
+
     use super::*;
 
     #[test]
@@ -103,6 +141,47 @@ mod tests {
         let mut ids = staging.ids();
         ids.sort_unstable();
         assert_eq!(ids, [id(3), id(5)]);
+    }
+
+    #[test]
+    fn all_that_waited_before_a_start_is_counted() {
+        let id = |n: usize| {
+            let mut id = (n as u128).to_be_bytes();
+            id[0] = u8::try_from(n % 7).expect("a byte");
+            MediaId(id)
+        };
+        let row = |id: &MediaId| Media {
+            id: *id,
+            owner: UserId([1; 16]),
+            room: RoomId::NIL,
+            purpose: Purpose::Attachment,
+            name: String::new(),
+            kind: "text/plain".to_owned(),
+            facts: MediaFacts { bytes: 3, ..MediaFacts::default() },
+            // Every third is one that is only carried over.
+            state: if id.0[15].is_multiple_of(3) { MediaState::Ready } else { MediaState::Scanning },
+            created: Millis(1),
+            changed: Millis(1),
+            attached: None,
+            leaves: None,
+            seq: None,
+            emptied: false,
+        };
+        let all: Vec<MediaId> = (0..2_000).map(id).collect();
+        let waits = all.iter().filter(|id| !id.0[15].is_multiple_of(3)).count();
+        let staging = Staging::new(Some(1_000));
+        let mut next = 0;
+        let mut list = |first| all.iter().copied().filter(|id| id.0[0] == first).collect();
+        let mut fails = |_: &[MediaId]| Err(());
+        assert_eq!(staging.count(&mut next, &mut list, &mut fails), Err(()));
+        let mut rows = |ids: &[MediaId]| Ok::<_, ()>(ids.iter().map(row).collect());
+        assert_eq!(staging.count(&mut next, &mut list, &mut rows), Ok(()));
+        assert_eq!(
+            (next, staging.bytes()),
+            (256, 3 * waits as u64),
+            "more than one page, and beyond the limit"
+        );
+        assert!(!staging.take(MediaId([9; 16]), 1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use lynk_blob::Bucket;
+use lynk_blob::{Bucket, BucketError};
 use lynk_domain::MediaId;
 use lynk_journal::limits::BLOCK_BYTES;
 use lynk_journal::{BlockBuffer, Disk as _, DiskFile as _, RealDisk};
@@ -247,6 +247,7 @@ fn files(config: &Config) -> Check {
 
 /// Whether an object can be put into the bucket, read and removed.
 fn bucket(config: &Config) -> Check {
+    const SHARED: &str = "set s3.prefix to one of this server's own; only when the other server is gone for good, remove that object";
     const CURE: &str = "compare [s3] and lynk_s3.password with the service's own words; its key needs to list the bucket, and to get, put and delete objects below the prefix. `docs/media.md` has the rights";
     let s3 = &config.media.s3;
     let facts = json!({"endpoint": s3.endpoint, "bucket": s3.bucket, "prefix": s3.prefix});
@@ -255,31 +256,47 @@ fn bucket(config: &Config) -> Check {
             "bucket",
             format!("{} of {} takes, gives and removes an object: {millis} ms", s3.bucket, s3.endpoint),
         ),
-        Err(found) => Check::fail("bucket", found, CURE),
+        Err((found, true)) => Check::fail("bucket", found, SHARED),
+        Err((found, false)) => Check::fail("bucket", found, CURE),
     };
     check.facts(facts)
 }
 
+/// The name of the data directory, where it has one.
+fn installation(data: &Path) -> Option<String> {
+    std::fs::read_to_string(data.join("INSTALLATION")).ok()
+}
+
 /// Milliseconds for all of it.
-fn try_bucket(config: &Config) -> Result<u128, String> {
-    let options = crate::media::bucket_options(config).map_err(|failure| failure.to_string())?;
+///
+/// # Errors
+/// What was found, and whether it is that the bucket is another server's.
+fn try_bucket(config: &Config) -> Result<u128, (String, bool)> {
+    let plain = |found: String| (found, false);
+    let options = crate::media::bucket_options(config).map_err(|failure| plain(failure.to_string()))?;
     let directory = existing(&config.data_dir).join(".lynk-doctor-bucket");
     let made = std::fs::create_dir_all(&directory);
-    made.map_err(|error| format!("{}: {error}", directory.display()))?;
+    made.map_err(|error| plain(format!("{}: {error}", directory.display())))?;
     let tried = (|| {
-        let (bucket, thread) = Bucket::start(options, &directory.join("parts"))?;
+        let (bucket, thread) = Bucket::start(options, &directory.join("parts")).map_err(plain)?;
         let probe = directory.join("probe");
-        std::fs::write(&probe, b"lynk doctor").map_err(|error| error.to_string())?;
-        let id = MediaId(os::random().map_err(|failure| failure.to_string())?);
+        std::fs::write(&probe, b"lynk doctor").map_err(|error| plain(error.to_string()))?;
+        let id = MediaId(os::random().map_err(|failure| plain(failure.to_string()))?);
+        let own = installation(&config.data_dir);
         let started = Instant::now();
         let work = async {
             bucket.check().await?;
+            // Nothing is put beside what another server keeps.
+            if bucket.owner().await?.is_some_and(|owner| own.as_ref() != Some(&owner)) {
+                return Err(bucket.shared());
+            }
             bucket.put(id, 0, &probe).await?;
             let mut object = bucket.read(id, 0, 0, u64::MAX).await?;
             while object.next().await?.is_some() {}
             bucket.delete(id, 1).await
         };
-        let done = bucket.wait(work).map_err(|error| error.to_string());
+        let done = bucket.wait(work);
+        let done = done.map_err(|error| (error.to_string(), matches!(error, BucketError::Shared(_))));
         thread.join();
         done.map(|()| started.elapsed().as_millis())
     })();

@@ -12,7 +12,7 @@ use lynk_blob::{BlobError, Bucket, BucketOptions, BucketThread, Encryption, Root
 use lynk_bridge::Secret;
 use lynk_compute::ImagesOptions;
 use lynk_embedded::MediaTable;
-use lynk_media::{MediaBridge, MediaParts};
+use lynk_media::{Claimed, MediaBridge, MediaParts};
 use lynk_model::port::{LastFault, MediaStore};
 use lynk_telemetry::{Metric, Snapshot};
 use tokio::runtime::Runtime;
@@ -20,13 +20,13 @@ use tokio::runtime::Runtime;
 use crate::cli::DECODE_IMAGE;
 use crate::config::Config;
 use crate::credentials::{check_secret, read};
-use crate::data_dir::{DataDir, make_dir, refused};
+use crate::data_dir::{DataDir, make_dir, refused, replace};
 use crate::exit::{Exit, Failure};
 use crate::health::Bridge;
 
 /// File with the secret of the bucket's access key, in `credentials.dir`.
 pub(crate) const SECRET: &str = "lynk_s3.password";
-/// File of the data directory that says which bucket its files are in.
+/// File of the data directory that says which bucket its files are in. It is there before the first of them.
 const BUCKET: &str = "BUCKET";
 /// Directory in that of files, in which uploads in parts are noted.
 pub(crate) const PARTS: &str = "parts";
@@ -54,10 +54,13 @@ where
     let Some((store, runtime)) = opened else { return Ok(None) };
     let options = config.media.options(dir.root());
     let name = dir.installation()?;
-    let bucket = bucket(config, dir, &options.directory)?;
+    let (bucket, claimed) = match bucket(config, dir, &options.directory)? {
+        Some((bucket, claimed)) => (Some(bucket), claimed),
+        None => (None, Box::new(|| Ok(())) as Claimed),
+    };
     let place = options.directory.display().to_string();
     let images = ImagesOptions::this_program([DECODE_IMAGE.into()]);
-    let parts = MediaParts { store, runtime, options, bucket, name, images, clock: system_clock() };
+    let parts = MediaParts { store, runtime, options, bucket, name, claimed, images, clock: system_clock() };
     MediaBridge::start(parts).map(Some).map_err(|error| {
         let cure = match error {
             BlobError::Full => "free some space, or set `media.directory`",
@@ -101,12 +104,11 @@ pub(crate) fn bucket_options(config: &Config) -> Result<BucketOptions, Failure> 
     })
 }
 
-/// The bucket of files, where they go into one; refused when they are elsewhere already.
-fn bucket(
-    config: &Config,
-    dir: &DataDir,
-    directory: &Path,
-) -> Result<Option<(Bucket, BucketThread)>, Failure> {
+/// A bucket with its thread, and what notes that files go there.
+type Opened = ((Bucket, BucketThread), Claimed);
+
+/// The bucket of files, where they go into one, and what notes that they do; refused when they are elsewhere already.
+fn bucket(config: &Config, dir: &DataDir, directory: &Path) -> Result<Option<Opened>, Failure> {
     let marker = dir.root().join(BUCKET);
     let noted = match fs::read_to_string(&marker) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -146,11 +148,15 @@ fn bucket(
                 marker.display()
             )));
         }
-        Some(_) => {}
-        None => dir.replace(BUCKET, &place)?,
+        _ => {}
     }
     tracing::info!(event = "media_bucket", place = place.trim(), "files are kept in a bucket");
-    Ok(Some((bucket, thread)))
+    // Not before the bucket was found to be this server's: a configuration that never worked binds nobody.
+    let claimed = move || match noted {
+        Some(_) => Ok(()),
+        None => replace(&marker, place.as_bytes(), 0o640).map_err(|failure| failure.to_string()),
+    };
+    Ok(Some(((bucket, thread), Box::new(claimed))))
 }
 
 /// The bucket, as the admin listener shows it.

@@ -186,9 +186,10 @@ fn said(status: u16, text: &str) -> BucketError {
     match (status, code.unwrap_or_default()) {
         (404, "NoSuchBucket") => BucketError::Refused(told),
         (404 | 416, _) => BucketError::Missing,
+        (412, _) => BucketError::Exists,
         // We were too slow, or something else is at it: the next try may be better.
         (400, "RequestTimeout" | "IncompleteBody") | (408 | 409 | 429, _) => BucketError::Away(told),
-        (300..=499, _) => BucketError::Refused(told),
+        (300..=499 | 501, _) => BucketError::Refused(told),
         _ => BucketError::Away(told),
     }
 }
@@ -207,6 +208,8 @@ mod tests {
         assert_eq!(told(301, "PermanentRedirect"), BucketError::Refused("PermanentRedirect".to_owned()));
         assert_eq!(told(403, "AccessDenied"), BucketError::Refused("AccessDenied".to_owned()));
         assert_eq!(told(400, "RequestTimeout"), BucketError::Away("RequestTimeout".to_owned()));
+        assert_eq!(told(412, "PreconditionFailed"), BucketError::Exists);
+        assert_eq!(told(501, "NotImplemented"), BucketError::Refused("NotImplemented".to_owned()));
         assert_eq!(told(503, "SlowDown"), BucketError::Away("SlowDown".to_owned()));
         assert_eq!(said(403, "<Code>a b</Code>"), BucketError::Refused("status 403".to_owned()));
         assert_eq!(said(500, ""), BucketError::Away("status 500".to_owned()));

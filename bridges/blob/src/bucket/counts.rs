@@ -37,6 +37,8 @@ pub struct BucketCounts {
     bytes: [AtomicU64; 2],
     seconds: Mutex<Histogram>,
     circuit: Mutex<Circuit>,
+    /// What is said of it while it is another server's.
+    shared: Mutex<Option<String>>,
     started: Instant,
 }
 
@@ -48,6 +50,7 @@ impl Default for BucketCounts {
             bytes: Default::default(),
             seconds: Mutex::default(),
             circuit: Mutex::default(),
+            shared: Mutex::default(),
             started: Instant::now(),
         }
     }
@@ -74,7 +77,7 @@ impl Call<'_> {
         self.over = true;
         let counts = self.counts;
         let outcome = match result {
-            Ok(_) => Outcome::Done,
+            Ok(_) | Err(BucketError::Exists) => Outcome::Done,
             Err(BucketError::Missing) => Outcome::Missing,
             Err(BucketError::Refused(_)) => Outcome::Refused,
             Err(_) => Outcome::Away,
@@ -120,7 +123,35 @@ impl BucketCounts {
         }
     }
 
+    fn shared(&self) -> MutexGuard<'_, Option<String>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose it is was looked at: while it is another's it does not work, however well it answers.
+    pub(super) fn claimed(&self, claimed: &Result<(), BucketError>) {
+        *self.shared() = claimed.as_ref().err().map(ToString::to_string);
+        self.good();
+    }
+
+    /// Whether it is another server's.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared().is_some()
+    }
+
     fn good(&self) {
+        if let Some(detail) = &*self.shared() {
+            let report = self.health.report();
+            if report.degraded.is_none() || report.last_error != "shared" {
+                self.health.fail("shared", detail);
+                tracing::error!(
+                    event = "media_bucket_shared",
+                    detail,
+                    "the bucket carries the name of another data directory at this prefix: nothing is put there or removed, and files wait"
+                );
+            }
+            return;
+        }
         if let Turned::Good(after) = self.health.succeed() {
             tracing::info!(event = "s3_back", seconds = after.as_secs(), "the bucket of files works again");
         }
@@ -198,5 +229,21 @@ mod tests {
         assert!(counts.is_shut() && counts.begin().is_err());
         let mut snapshot = Snapshot::default();
         counts.add_to(&mut snapshot);
+    }
+
+    #[test]
+    fn a_bucket_of_another_server_is_degraded_however_well_it_answers() {
+        let counts = BucketCounts::default();
+        let end = |result: Result<(), BucketError>| counts.begin().expect("goes out").end(&result);
+        counts.claimed(&Err(BucketError::Shared("a/INSTALLATION".to_owned())));
+        end(Ok(()));
+        assert!(counts.is_shared() && counts.health.report().detail.contains("object a/INSTALLATION says"));
+        end(Err(BucketError::Away("gone".to_owned())));
+        assert_eq!(counts.health.report().last_error, "away");
+        end(Ok(()));
+        let report = counts.health.report();
+        assert!(report.degraded.is_some() && report.last_error == "shared", "{report:?}");
+        counts.claimed(&Ok(()));
+        assert!(!counts.is_shared() && counts.degraded().is_none());
     }
 }

@@ -108,6 +108,14 @@ pub enum BucketError {
     /// It does not let us: a wrong key, no right, no such bucket.
     #[error("the bucket refuses: {0}")]
     Refused(String),
+    /// It has such an object, and should have had none.
+    #[error("the bucket has such an object")]
+    Exists,
+    /// Another server keeps blobs there, as this object says.
+    #[error(
+        "another server keeps files there, as its object {0} says: give each server a prefix of its own (s3.prefix), or remove that object when the other server is gone"
+    )]
+    Shared(String),
     /// The file that is to be put cannot be read, or the note of an upload not written.
     #[error("the disk refuses: {0}")]
     Disk(String),

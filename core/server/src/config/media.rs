@@ -152,6 +152,20 @@ impl MediaConfig {
         }
         if self.enabled && self.is_in_bucket() {
             self.s3.check(problems);
+            let limits = [
+                (self.image_bytes_max, "image"),
+                (self.video_bytes_max, "video"),
+                (self.file_bytes_max, "file"),
+                (self.avatar_bytes_max, "avatar"),
+            ];
+            if let Some((limit, name)) = limits.into_iter().max()
+                && limit > self.staging_bytes_max
+            {
+                let what = format!(
+                    "must be at least media.{name}_bytes_max, which is {limit}: a file of that size would be answered storage_full for ever"
+                );
+                problems.push(Problem::new("media.staging_bytes_max", what));
+            }
         }
     }
 

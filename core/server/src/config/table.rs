@@ -397,7 +397,7 @@ const SECTIONS: &[Key] = &[
         Bytes,
         1,
         1_048_576 * GIB,
-        "Bytes of uploads that may be in the directory on their way into the bucket; at the limit uploads are answered `storage_full`."
+        "Bytes of uploads that may be in the directory on their way into the bucket, at least those of the largest file; at the limit uploads are answered `storage_full`."
     ),
     key(
         "media.types",

@@ -104,6 +104,10 @@ fn relations_between_keys_are_checked() {
         ("[codes]\nprice = \"0.1\"\nprices = [\"AQ=6\"]\nspend_day = \"5\"", "would never be sent"),
         ("[sms]\nprovider = \"twilio\"", "twilio.account_sid: is needed"),
         ("[media]\nstore = \"s3\"", "s3.endpoint: is needed with media.store `s3`"),
+        (
+            "[media]\nstore = \"s3\"\nstaging_bytes_max = \"100MiB\"",
+            "media.staging_bytes_max: must be at least media.video_bytes_max, which is 536870912",
+        ),
         ("[media]\nstore = \"s3\"\n[s3]\nprefix = \"lynk\"", "s3.prefix: must be empty or end with a slash"),
         (
             "[media]\nstore = \"s3\"\n[s3]\nencryption = \"kms\"",
@@ -192,6 +196,7 @@ fn every_limit_has_a_key_and_every_key_its_own_field() {
             "postgres",
             "cassandra",
             "redis",
+            "s3",
             "kafka",
             "binary",
             "none",

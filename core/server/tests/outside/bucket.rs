@@ -208,6 +208,9 @@ fn what_waits_for_a_bucket_has_a_limit() {
     let data = tempfile::tempdir().expect("a directory");
     let mut options = outside.files(&name());
     options.extend(["--set", "media.staging_bytes_max=100KiB"].map(str::to_owned));
+    for kind in ["image", "video", "file", "avatar"] {
+        options.extend(["--set".to_owned(), format!("media.{kind}_bytes_max=64KiB")]);
+    }
     let server = start(data.path(), &options);
     let mut owner = Owner::new(&server);
     outside.signal("s3", "KILL");
@@ -218,6 +221,13 @@ fn what_waits_for_a_bucket_has_a_limit() {
     assert!(answer.json()["retry_after_ms"].as_u64() > Some(0), "{answer:?}");
     assert_eq!(owner.state(&refused), "pending", "its link is good for another try");
     owner.put(30_000);
+    // What waits is counted by the next process, too, whether the bucket is there or not.
+    server.kill();
+    let server = start(data.path(), &options);
+    owner.at(&server);
+    server.wait_metric("lynk_media_staged_bytes", 90_000.0);
+    let (_, answer) = owner.try_put(60_000);
+    assert_eq!(answer.json()["code"], "storage_full", "{answer:?}");
     outside.up(&["s3"]);
     wait_ready(&server, "ok");
     owner.all_there();
@@ -329,10 +339,30 @@ fn files_of_a_directory_are_carried_into_a_bucket_and_not_forgotten_there() {
         let text = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
         assert!(!success && text.contains(told) && text.contains(&name), "{text}");
     }
-    // A server of another directory leaves what is not its own.
-    let stranger = tempfile::tempdir().expect("a directory");
-    let server = start(stranger.path(), &options);
+    // A server of another directory puts nothing there and removes nothing, until the first one is gone.
+    let place = tempfile::tempdir().expect("a directory");
+    let stranger = place.path().join("stranger");
+    let (verdict, found) = diagnosis(&stranger, &options);
+    assert!(verdict == "fail" && found.contains("INSTALLATION"), "{verdict}: {found}");
+    let server = start(&stranger, &options);
+    server.wait_logged("media_bucket_shared");
+    let told = wait_ready(&server, "degraded");
+    assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("s3.prefix")), "{told}");
+    let mut second = Owner::new(&server);
+    let media = second.put(1_000);
+    server.wait_metric("lynk_media_looked_at_total{outcome=\"again\"}", 1.0);
+    assert_eq!(second.state(&media), "scanning", "it waits");
+    assert_eq!(objects(), 3);
+    assert!(!stranger.join("BUCKET").exists(), "nothing binds it to that bucket");
+    std::fs::remove_file(outside.objects_of(&name).join("INSTALLATION")).expect("the first one's");
+    second.all_there();
+    wait_ready(&server, "ok");
+    assert!(stranger.join("BUCKET").exists());
+    assert!(server.stop().success());
+    // And the first one, which comes back all the same, leaves alone what it finds.
+    let there = objects();
+    let server = start(data.path(), &options);
     server.wait_logged("media_bucket_shared");
     assert!(server.stop().success());
-    assert_eq!(objects(), 3);
+    assert_eq!(objects(), there);
 }
