@@ -182,6 +182,7 @@ const ERROR_CODES: Label = Label {
         "account_suspended",
         "attachment_not_ready",
         "attachment_not_found",
+        "request_pending",
     ],
 };
 
@@ -610,7 +611,10 @@ mod tests {
         for metric in Metric::ALL {
             let name = metric.name();
             assert!(name.starts_with("lynk_") && name.split('_').count() >= 3, "{name}");
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{name}"
+            );
             assert_eq!(name.ends_with("_total"), metric.kind() == Kind::Counter, "{name}");
             assert!(metric.kind() != Kind::Histogram || name.ends_with("_seconds"), "{name}");
             assert!(metric.help().ends_with('.'), "{name}");
