@@ -456,12 +456,12 @@ fn people() -> Vec<Scenario> {
         },
         {
             let mut s = base("crowd", "one room with more connections than one flush serves");
-            s.users = 180;
+            s.users = 300;
             s.devices_max = 1;
             s.rooms = &[RoomPlan::LOCAL];
             s.shards = &[1];
             s.pace.think_nanos = 3_000_000_000;
-            s.work_millis = 600;
+            s.work_millis = 1_000;
             s.mix = Mix::quiet();
             s
         },

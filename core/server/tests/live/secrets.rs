@@ -197,7 +197,9 @@ fn no_secret_is_in_a_log_an_error_a_page_the_process_list_or_an_environment() {
             // What ends meanwhile, and what belongs to somebody else, cannot be read.
             let Ok(text) = fs::read(process.path().join(file)) else { continue };
             let ours = process.file_name().to_str() == Some(&server.pid().to_string());
-            if file != "environ" || ours {
+            // The S3 server of the tests takes its secret in no other way.
+            let comm = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            if (file != "environ" || ours) && comm.trim_end() != "s3s-fs" {
                 places.push((format!("{}/{file}", process.path().display()), text));
             }
         }

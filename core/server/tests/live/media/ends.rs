@@ -147,6 +147,10 @@ fn change_row(data: &Path, media: &str, change: impl FnOnce(&mut Media)) {
 
 #[test]
 fn files_of_deleted_messages_of_which_nothing_was_noted_are_read_by_nobody_and_end() {
+    // Its rows are changed in the file of the embedded store.
+    if Outside::for_all().is_some() {
+        return;
+    }
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = serve(temp.path(), &[]);
     let mut owner = Chatter::sign_in(&server);
@@ -189,6 +193,10 @@ fn files_of_deleted_messages_of_which_nothing_was_noted_are_read_by_nobody_and_e
 
 #[test]
 fn who_joined_after_a_message_sees_no_file_of_it_whatever_clocks_said() {
+    // Its rows are changed in the file of the embedded store.
+    if Outside::for_all().is_some() {
+        return;
+    }
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = serve(temp.path(), &[]);
     let mut owner = Chatter::sign_in(&server);
