@@ -47,7 +47,7 @@ pub(crate) enum Looked {
     Again,
 }
 
-/// Totals since the start, and how the store and the disk are.
+/// Totals since the start, and how the store, the disk and what looks at files are.
 #[derive(Debug, Default)]
 pub struct MediaCounts {
     uploads: [AtomicU64; 4],
@@ -61,8 +61,10 @@ pub struct MediaCounts {
     deferred: AtomicU64,
     /// The store of rows.
     pub store: Health,
-    /// The disk of bytes, and what looks at them.
+    /// The disk of bytes.
     pub files: Health,
+    /// What looks at files. Apart from the disk, which works on while a scanner does not.
+    pub looks: Health,
 }
 
 /// A transfer that is under way, until it is dropped.
@@ -175,6 +177,23 @@ impl MediaCounts {
         result
     }
 
+    /// Notes how a look at a file ended.
+    pub(crate) fn seen<T>(&self, result: Result<T, &str>) {
+        match result {
+            Ok(_) => {
+                if let Turned::Good(after) = self.looks.succeed() {
+                    let seconds = after.as_secs();
+                    tracing::info!(event = "media_looks_back", seconds, "files can be looked at again");
+                }
+            }
+            Err(detail) => {
+                if self.looks.fail("look", detail) == Turned::Bad {
+                    tracing::error!(event = "media_looks_failed", detail, "files cannot be looked at");
+                }
+            }
+        }
+    }
+
     /// Notes how something with bytes ended, which the bucket may have refused: that is told of the bucket itself.
     pub(crate) fn kept<T>(&self, result: Result<T, KeepError>) -> Result<T, KeepError> {
         match result {
@@ -199,8 +218,8 @@ impl MediaCounts {
         }
         snapshot.add(Metric::MediaRefusedLinks, self.links_refused.load(Ordering::Relaxed));
         snapshot.add(Metric::MediaDeferred, self.deferred.load(Ordering::Relaxed));
-        let degraded =
-            [&self.store, &self.files].into_iter().any(|health| health.report().degraded.is_some());
+        let parts = [&self.store, &self.files, &self.looks];
+        let degraded = parts.into_iter().any(|health| health.report().degraded.is_some());
         snapshot.add(Metric::MediaDegraded, u64::from(degraded));
     }
 }

@@ -229,8 +229,14 @@ impl Looker {
         }
         let now = (self.clock)().wall;
         let (settled, looked) = match self.examine(runtime, media, &looks.stop) {
-            Ok(facts) => (Settled::Ready(facts), Looked::Ready),
-            Err(Undone::Rejected(why)) => (Settled::Rejected(why), Looked::Rejected(why)),
+            Ok(facts) => {
+                self.counts.seen(Ok(()));
+                (Settled::Ready(facts), Looked::Ready)
+            }
+            Err(Undone::Rejected(why)) => {
+                self.counts.seen(Ok(()));
+                (Settled::Rejected(why), Looked::Rejected(why))
+            }
             // Whoever keeps the bucket has it done when the bucket is back, and the sweeper.
             Err(Undone::Away) => {
                 looks.failed.forget(media.id);
@@ -238,8 +244,8 @@ impl Looker {
                 return self.counts.looked(Looked::Again);
             }
             Err(Undone::Again(detail)) => {
+                self.counts.seen::<()>(Err(&detail));
                 self.counts.looked(Looked::Again);
-                let _told = self.counts.on_disk::<(), _>(Err(detail));
                 if !looks.failed.is_hopeless(media.id, Instant::now()) {
                     return;
                 }
@@ -287,7 +293,7 @@ impl Looker {
             }
         }
         let declared = MediaType::parse(&media.kind).ok_or(Undone::Rejected(Rejection::UnknownType))?;
-        let work = Work::new(&self.root)?;
+        let work = self.counts.on_disk(Work::new(&self.root))?;
         let prepared = runtime.block_on(self.images.prepare(path.clone(), work.0.clone(), declared));
         let prepared = prepared.map_err(refused)?;
         if media.purpose != Purpose::Attachment && prepared.thumbnails.is_empty() {

@@ -219,7 +219,8 @@ fn dependencies(parts: &Parts) -> Vec<(&'static str, Option<String>)> {
         all.push(("kafka", events.problem().and_then(said)));
     }
     if let Some((media, _)) = &parts.media {
-        all.extend([("media", said(media.store.report())), ("files", said(media.files.report()))]);
+        let parts = [("media", &media.store), ("files", &media.files), ("looks", &media.looks)];
+        all.extend(parts.map(|(name, health)| (name, said(health.report()))));
     }
     all.extend(parts.push.iter().flat_map(|counts| of_push(counts)));
     all
