@@ -2,14 +2,16 @@
 //! nothing is there twice, and everybody was told the same. `ledger/disk.rs` says what a cut is.
 //!
 //! Needs root, for mounts; says so when it is skipped. `CUTS` is the number of cuts, `LEDGER_SEED` repeats the
-//! choices of a run. That the ledger notices lost syncs is shown twice: on a disk that ignores flushes, and with a build
-//! from which the syncs were removed, when `LYNK_NO_SYNC` names one.
+//! choices of a run. That the ledger notices lost syncs is shown twice: on a disk that ignores flushes, and with a server
+//! that does not sync (`ledger/unsynced.c`).
 
 mod ledger;
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::Command;
 
 use ledger::book::Fault;
 use ledger::cache::Flushes;
@@ -80,20 +82,21 @@ fn assert_loses(flushes: Flushes, plan: impl Fn(u64) -> Plan) {
 }
 
 #[test]
-fn a_build_without_syncs_loses_what_it_acknowledged() {
-    let Ok(binary) = std::env::var("LYNK_NO_SYNC") else {
-        ledger::say(
-            "SKIPPED build without syncs: LYNK_NO_SYNC names none; `make test` and `make ledgers` build it",
-        );
-        return;
-    };
-    if skipped("build without syncs") {
+fn a_server_without_syncs_loses_what_it_acknowledged() {
+    if skipped("server without syncs") {
         return;
     }
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let library = temp.path().join("unsynced.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ledger/unsynced.c");
+    let words = ["-shared", "-fPIC", "-Wall", "-Werror", "-o"];
+    let compiled = Command::new("cc").args(words).args([&library, &source]).status().expect("a C compiler");
+    assert!(compiled.success(), "{compiled}");
     for backend in [Backend::Uring, Backend::Epoll] {
         assert_loses(Flushes::ObeyedInOrder, |seed| Plan {
             backend: Some(backend),
-            ..Plan::new("build without syncs", &binary, seed, 3)
+            preload: Some(library.clone()),
+            ..Plan::new("server without syncs", env!("CARGO_BIN_EXE_lynk"), seed, 3)
         });
     }
 }

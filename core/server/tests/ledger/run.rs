@@ -66,12 +66,23 @@ pub(crate) struct Plan {
     pub(crate) report: bool,
     /// Only this driver, instead of both in turn.
     pub(crate) backend: Option<Backend>,
+    /// A library that the server is started with.
+    pub(crate) preload: Option<PathBuf>,
 }
 
 impl Plan {
     /// The load: 5,000 operations a second.
     pub(crate) fn new(name: &'static str, binary: &str, seed: u64, crashes: u64) -> Self {
-        Self { name, binary: binary.into(), seed, crashes, rate: 5_000, report: true, backend: None }
+        Self {
+            name,
+            binary: binary.into(),
+            seed,
+            crashes,
+            rate: 5_000,
+            report: true,
+            backend: None,
+            preload: None,
+        }
     }
 }
 
@@ -193,6 +204,7 @@ impl<'a> Run<'a> {
         let mut random = Random::new(plan.seed);
         let mut start = Start::new(&plan.binary, world.data());
         (start.shards, start.backend) = turn(0, plan.backend);
+        start.preload.clone_from(&plan.preload);
         let began = Instant::now();
         let server = start.run().unwrap_or_else(|ended| panic!("the first start: {ended:?}"));
         let report = Report { starts: vec![began.elapsed()], ..Report::default() };

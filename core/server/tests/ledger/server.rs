@@ -43,6 +43,8 @@ pub(crate) struct Start {
     pub(crate) backend: Backend,
     /// `section.key=value`.
     pub(crate) set: Vec<String>,
+    /// A library that is loaded before all others.
+    pub(crate) preload: Option<PathBuf>,
 }
 
 impl Start {
@@ -66,6 +68,7 @@ impl Start {
             shards: 1,
             backend: Backend::Epoll,
             set: set.map(str::to_owned).to_vec(),
+            preload: None,
         }
     }
 
@@ -101,6 +104,9 @@ impl Start {
         words.extend(self.set.iter().flat_map(|set| ["--set", set]));
         let mut command = Command::new(&self.binary);
         command.args(words);
+        if let Some(library) = &self.preload {
+            command.env("LD_PRELOAD", library);
+        }
         command
     }
 

@@ -20,9 +20,6 @@ use crate::block::BlockBuffer;
 
 /// Zeros written at once.
 const FILL_BYTES: usize = 1 << 20;
-/// What a new file is appended with. A build with `--cfg lynk_skip_sync` loses acknowledged messages, which the test of
-/// power cuts must notice.
-const APPEND: OFlags = if cfg!(lynk_skip_sync) { OFlags::empty() } else { OFlags::DSYNC };
 
 /// Files and directories of the operating system; made private to the server's user (0600, 0700).
 #[derive(Clone, Copy, Default, Debug)]
@@ -111,7 +108,7 @@ impl Disk for RealDisk {
             path,
         )?;
         fill(&new, bytes)?;
-        open(OpenOptions::new().read(true).write(true), APPEND, path)
+        open(OpenOptions::new().read(true).write(true), OFlags::DSYNC, path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
