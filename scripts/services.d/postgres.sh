@@ -76,12 +76,16 @@ postgres_roles_sql() {
 }
 
 postgres_start() {
-	local tries
+	local tries looks
 	# The children of a server that was killed hold its memory for a moment, and the next one refuses to start beside them.
 	for tries in 1 2 3 4 5; do
 		launch postgres "${postgres_as[@]}" "$(postgres_program postgres)" -D "$dir/postgres/data"
-		sleep 0.3
-		if pid_of postgres >/dev/null; then return; fi
+		# Until it answers, or has ended because it refuses to start.
+		for ((looks = 0; looks < 600; looks++)); do
+			if ! pid_of postgres >/dev/null; then break; fi
+			if postgres_psql postgres -c 'SELECT 1' >/dev/null 2>&1; then return; fi
+			sleep 0.1
+		done
 		sleep 1
 	done
 	tail -n 20 "$dir/postgres/log" >&2

@@ -127,7 +127,7 @@ test('two tabs refresh their tokens at once, and neither is signed out', async (
   await ann.sees('To both of you');
   await ann.say('From one of us');
   await other.getByRole('link', { name: /Storm/ }).filter({ hasText: 'From one of us' }).waitFor();
-  await until('what one tab has read, the other has', async () => (await other.locator('.room .badge').count()) === 0, 2_000);
+  await until('what one tab has read, the other has', async () => (await other.locator('.room .badge').count()) === 0, 30_000);
   await other.close();
 });
 
@@ -187,7 +187,7 @@ test('a token that hangs is asked for again when the network comes back', async 
   const start = Date.now();
   await ann.page.evaluate(() => dispatchEvent(new Event('online')));
   await ann.online();
-  assert.ok(Date.now() - start < 5_000, 'sooner than the call gives up');
+  assert.ok(Date.now() - start < 9_000, 'sooner than the call gives up');
   assert.equal(hanging, 1);
 });
 
@@ -235,9 +235,9 @@ test('a second device signs in, is listed, and is signed out from the first', as
   await ben.say('Read on one device');
   await phone.page.locator('.room .badge', { hasText: '1' }).waitFor();
   await ann.page.getByRole('link', { name: /Storm/ }).click();
-  await until('what one device has read, the other shows as read', async () => (await phone.page.locator('.room .badge').count()) === 0, 5_000);
+  await until('what one device has read, the other shows as read', async () => (await phone.page.locator('.room .badge').count()) === 0, 30_000);
   await ann.createRoom('Two devices');
-  await phone.page.getByRole('link', { name: /Two devices/ }).waitFor({ timeout: 5_000 });
+  await phone.page.getByRole('link', { name: /Two devices/ }).waitFor({ timeout: 30_000 });
   await ann.page.getByRole('link', { name: /Storm/ }).click();
   await ann.page.keyboard.press('Control+,');
   const dialog = ann.page.getByRole('dialog', { name: 'Settings' });

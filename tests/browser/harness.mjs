@@ -18,7 +18,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const WEB = process.env.LYNK_WEB && path.resolve(ROOT, process.env.LYNK_WEB);
 const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.ts': 'text/plain', '.webmanifest': 'application/manifest+json' };
 /** Milliseconds for anything that has to appear. */
-export const SOON = 10_000;
+export const SOON = 60_000;
 mkdirSync(SHOTS, { recursive: true });
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -75,7 +75,7 @@ export class Server {
     await until('the server answers', async () => {
       assert.equal(child.exitCode, null, `the server ended:\n${this.#log}`);
       return fetch(this.url).then((answer) => answer.ok, () => false);
-    }, 20_000);
+    }, 120_000);
   }
 
   #signal(name) {

@@ -232,7 +232,7 @@ test('the past is loaded by scrolling, and the position stays', async () => {
   assert.ok(shown < 180, `${shown} rows at first`);
   // Scroll up in steps; what is in sight must not move when older messages come in above it.
   const timeline = page.locator('.timeline');
-  for (let step = 0; step < 40 && !(await page.getByText('This is the beginning of Archive').isVisible()); step++) {
+  for (let step = 0; step < 400 && !(await page.getByText('This is the beginning of Archive').isVisible()); step++) {
     const at = await timeline.evaluate(async (element) => {
       element.scrollTop = Math.max(0, element.scrollTop - 400);
       await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));

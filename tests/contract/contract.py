@@ -74,7 +74,7 @@ class Server:
         for setting in SETTINGS:
             arguments += ["--set", setting]
         self.child = subprocess.Popen(arguments, stdout=self.log, stderr=subprocess.STDOUT)
-        for _ in range(200):
+        for _ in range(1200):
             if self.child.poll() is not None:
                 break
             try:
@@ -96,7 +96,7 @@ class Server:
     def code(self, phone: str, which: int = 1) -> str:
         """The code that was “sent” to a number, the first one or a later one; the file has it a moment after the answer."""
         file = self.data / "dev-sms.txt"
-        for _ in range(100):
+        for _ in range(1200):
             lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
             codes = [words[-1] for words in lines if phone in words]
             if len(codes) >= which:
@@ -382,6 +382,14 @@ def main() -> int:
         tried = {name for name, _ in answers}
         untried = [name for name in api.operations if name not in ENDING and name not in tried]
         seen += answers
+        if untried:
+            # Which ones are reached in that time depends on the machine.
+            only = [word for name in untried for word in ("--include-operation-id", name)]
+            good, answers = run_schemathesis(server, world, one["access_token"], "rest", [*only, "--max-time", "60", "--max-examples", "5"])
+            stage("schemathesis of those that were not reached", good, "rest.txt")
+            tried |= {name for name, _ in answers}
+            untried = [name for name in untried if name not in tried]
+            seen += answers
         two_steps(api, "+4915130000002")
         ended = api.sign_in("+4915130000001", "contract.ended")
         session = api("sessions", 200, None, ended["access_token"])["sessions"][0]["session"]

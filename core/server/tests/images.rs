@@ -152,13 +152,13 @@ fn a_process_is_killed_at_its_deadline() {
     let options = ImagesOptions {
         program: PathBuf::from("/bin/sh"),
         arguments: ["-c", &script].map(OsString::from).into(),
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(3),
         ..options()
     };
     let started = Instant::now();
     let (result, _files) = prepare(options, &png(&noise(8, 8)), MediaType::Png);
     assert!(matches!(result, Err(Refused::TimedOut)), "{result:?}");
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(60));
     let pid = fs::read_to_string(&note).expect("it ran");
     assert!(!Path::new("/proc").join(pid.trim()).exists(), "killed and waited for");
 }

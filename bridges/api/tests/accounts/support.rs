@@ -333,7 +333,7 @@ impl Server {
 
     #[track_caller]
     fn messages_that(&self, counts: impl Fn(&Sms) -> bool, count: usize) -> Vec<Sms> {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
             let sent: Vec<Sms> =
                 self.carrier.sent.lock().expect("whole").iter().filter(|sms| counts(sms)).cloned().collect();

@@ -57,7 +57,7 @@ fn without_the_right_certificate_and_password_nobody_gets_in() {
     let Some(server) = server("without_the_right_certificate_and_password_nobody_gets_in") else { return };
     let right = server.connect(ENGINE);
     write(&server, &right, Topic::MessageCreated).expect("the right one gets in");
-    let brief = Connect { timeout: Duration::from_secs(8), ..right.clone() };
+    let brief = Connect { timeout: Duration::from_secs(20), ..right.clone() };
     let refused =
         |connect: &Connect| write(&server, connect, Topic::MessageCreated).expect_err("nobody gets in");
 

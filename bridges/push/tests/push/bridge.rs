@@ -203,7 +203,12 @@ fn each_offline_person_is_told_once_in_a_window_and_nobody_who_is_there() {
     let first = world.post(1);
     world.all_told(first);
     world.post(500);
-    std::thread::sleep(Duration::from_millis(500));
+    let until = Instant::now() + Duration::from_secs(60);
+    let pending = || bridge.desk().why(user(3), ROOM, Seq(501)).expect("answers").0.pending;
+    while pending().is_none_or(|one| one.wanted.upto != Seq(501)) {
+        assert!(Instant::now() < until, "it is not decided");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let taken = world.google.taken();
     assert_eq!(taken.len(), usize::from(PEOPLE / 2), "the rest waits for the window");
     assert!(

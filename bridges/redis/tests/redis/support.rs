@@ -200,7 +200,7 @@ impl Server {
 
     /// A way whose calls are given up soon.
     pub(crate) fn impatient(&self) -> Connect {
-        let timeouts = Timeouts { connect: Duration::from_secs(1), call: Duration::from_millis(400) };
+        let timeouts = Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(2) };
         Connect { timeouts, ..self.services.connect() }
     }
 }

@@ -51,6 +51,7 @@ fn an_erased_person_is_gone_at_once_and_its_words_everywhere_also_over_a_crash()
     assert_eq!(hers.ask(leave)["ev"], "ok");
     let mut alice = as_user(&server, &made);
     alice.bad("POST", "/v1/me/erase", json!({"user_name": "bob"}), 400, "invalid_field");
+    let asked = Instant::now();
     let receipt = alice.good("POST", "/v1/me/erase", json!({"user_name": "ALICE"}), 200);
     assert_eq!(receipt["user"], made["user"]["user"]);
     let erased = receipt["erased_at"].as_u64().expect("a time");
@@ -62,8 +63,9 @@ fn an_erased_person_is_gone_at_once_and_its_words_everywhere_also_over_a_crash()
     assert_eq!(hers.close_code(), Some(4002));
     alice.bad("GET", "/v1/me", Value::Null, 401, "invalid_token");
     as_user(&server, &other).bad("GET", "/v1/users/by_name/alice", Value::Null, 404, "user_not_found");
-    // Before anything was taken back.
     server.kill();
+    // Before anything was taken back, unless this machine is slow: the messages of an erased account go two seconds later.
+    let early = asked.elapsed() < Duration::from_millis(1_500);
 
     let server = start(data, &options);
     let until = Instant::now() + PATIENCE;
@@ -71,7 +73,7 @@ fn an_erased_person_is_gone_at_once_and_its_words_everywhere_also_over_a_crash()
         assert!(Instant::now() < until, "the erasure does not end");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(server.metric("lynk_accounts_erased_messages_total") >= 15.0);
+    assert!(!early || server.metric("lynk_accounts_erased_messages_total") >= 15.0);
     let (mut his, _) = socket(&server, &other);
     for room in [&owned, &left, &direct] {
         his.subscribe(room);

@@ -82,7 +82,7 @@ fn connections_are_kept_and_pipelined_requests_answered_in_order() {
 
 #[test]
 fn bodies_have_a_limit_and_a_time() {
-    on_both_drivers(&["--set", "api.request_timeout=500ms"], |server| {
+    on_both_drivers(&["--set", "api.request_timeout=4s"], |server| {
         let room = {
             let mut http = caller(server);
             let made = http.good("POST", "/v1/rooms", create(), 201);

@@ -147,8 +147,11 @@ fn a_device_is_registered_tried_and_gone_with_its_session() {
         let told = why(&data, &room, &said["seq"], &user);
         told["push"]["devices"].as_array().expect("a list").is_empty().then_some(())
     });
-    let told = why(&data, &room, &said["seq"], &user);
-    assert_eq!((&told["accepted"], &told["stored"]), (&json!(true), &json!(true)), "{told}");
+    let told = wait("it is not stored", || {
+        let told = why(&data, &room, &said["seq"], &user);
+        (told["stored"] == true).then_some(told)
+    });
+    assert_eq!(told["accepted"], true, "{told}");
     is_pushed(&data, &room, &said["seq"], &user);
     let anna = anna["user"]["user"].as_str().expect("an id");
     register(&mut http, "annas-device", "web");
@@ -207,6 +210,7 @@ fn what_was_given_up_is_listed_and_tried_again() {
         serde_json::from_slice(&out.stdout).expect("JSON")
     };
     assert_eq!(dead(&["list"]), json!({"dead": []}));
+    gone(&world, &room, away);
     writer.say(&room, "hello");
     let one = wait("nothing is given up", || dead(&["list"])["dead"].as_array()?.first().cloned());
     assert_eq!((&one["cause"], &one["user"]), (&json!("invalid"), &json!(away.to_string())));
@@ -226,21 +230,37 @@ fn messages() -> u64 {
 const PEOPLE: usize = 200;
 
 /// A room of 200 with a writer; half of the others are connected, all have devices. Gives the devices of those who are not there.
-fn crowd(server: &Server) -> (Chatter, String, Vec<Chatter>, BTreeMap<String, UserId>) {
+fn crowd(world: &World, server: &Server) -> (Chatter, String, Vec<Chatter>, BTreeMap<String, UserId>) {
     let mut writer = Chatter::sign_in(server);
     let room = writer.create();
-    let (mut there, mut away) = (Vec::new(), BTreeMap::new());
+    let (mut there, mut away, mut last) = (Vec::new(), BTreeMap::new(), None);
     for number in 0..PEOPLE - 1 {
         let mut member = Chatter::sign_in(server);
         member.join(&room);
         let token = device_of(server, member.user);
         if number % 2 == 0 {
             away.insert(token, member.user);
+            last = Some(member.user);
         } else {
             there.push(member);
         }
+        // Whoever does not read does not answer pings.
+        if number % 20 == 19 {
+            for one in there.iter_mut().chain([&mut writer]) {
+                assert_eq!(one.ask(json!({"op": "ping"}))["ev"], "ok");
+            }
+        }
     }
+    gone(world, &room, last.expect("somebody is away"));
     (writer, room, there, away)
+}
+
+/// Waits until the notifier knows that somebody whose connection ended is away. Whoever went before is known, too.
+fn gone(world: &World, room: &str, who: UserId) {
+    wait("somebody who went is still mirrored", || {
+        let told = why(&world.data(), room, &json!(1), &who.to_string());
+        (told["push"]["connected_now"] == false).then_some(())
+    });
 }
 
 /// Seqs by token, in the order in which they were told.
@@ -296,7 +316,7 @@ fn all_there(world: &World, writer: &mut Chatter, room: &str, said: &Value, ther
 fn who_is_not_there_is_told_once_in_a_window_and_who_is_there_never() {
     let world = World::new("1s");
     let server = world.start();
-    let (mut writer, room, there, away) = crowd(&server);
+    let (mut writer, room, there, away) = crowd(&world, &server);
     let first = writer.say(&room, "first")["seq"].clone();
     let writing = writer.user;
     let members: Vec<UserId> = there.iter().map(|member| member.user).chain([writing]).collect();
@@ -328,7 +348,7 @@ fn who_is_not_there_is_told_once_in_a_window_and_who_is_there_never() {
 fn a_kill_in_the_middle_tells_nobody_twice_and_loses_nothing() {
     let world = World::new("1s");
     let server = world.start();
-    let (mut writer, room, there, mut away) = crowd(&server);
+    let (mut writer, room, there, mut away) = crowd(&world, &server);
     away.extend(there.iter().map(|member| (format!("token-{}", member.user), member.user)));
     drop(there);
     answer_late(&world, &away);

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lynk_bridge::Secret;
 use lynk_domain::UserId;
@@ -179,7 +179,11 @@ fn a_flush_in_the_middle_of_signing_in_asks_for_a_new_code() {
             || std::fs::read_to_string(data.path().join("dev-sms.txt")).expect("codes").lines().count();
         let before = lines();
         http.good("POST", "/v1/auth/code", json!({"phone": number}), 200);
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        // A code is written after its answer.
+        let until = Instant::now() + Duration::from_secs(5);
+        while lines() == before && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         if lines() == before {
             break;
         }
@@ -285,13 +289,14 @@ fn who_is_online_is_mirrored_for_other_processes_until_they_go_or_the_process_do
     let users = [alice.user, bob.user, crate::support::user()];
     reader.wait(&users, &[true, true, false]);
     // A connection more of the same user changes nothing, and one less neither.
-    let again = Chatter::sign_in_as(&server, bob.user, json!([]));
+    let mut again = Chatter::sign_in_as(&server, bob.user, json!([]));
     drop(bob);
     drop(alice);
     reader.wait(&users, &[false, true, false]);
     // Longer than the lease: who stays is told again.
     let told = "lynk_presence_mirrored_total{outcome=\"told\"}";
     server.wait_metric(told, server.metric(told) + 6.0);
+    assert_eq!(again.ask(json!({"op": "ping"}))["ev"], "ok");
     reader.wait(&users, &[false, true, false]);
     let out = Command::new(crate::support::LYNK)
         .arg("online")

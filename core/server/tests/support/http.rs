@@ -2,10 +2,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::PATIENCE;
+
+/// A connection that was idle for longer is opened again: the server closes idle ones after half a minute.
+const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// One answer.
 #[derive(Debug)]
@@ -31,6 +35,7 @@ pub(crate) struct Http {
     pub(crate) socket: TcpStream,
     address: String,
     rest: Vec<u8>,
+    used: Instant,
     pub(crate) token: Option<String>,
 }
 
@@ -44,7 +49,13 @@ impl Http {
         let socket = TcpStream::connect(address).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).ok()?;
         socket.set_nodelay(true).ok()?;
-        Some(Self { socket, address: address.to_owned(), rest: Vec::new(), token: None })
+        Some(Self {
+            socket,
+            address: address.to_owned(),
+            rest: Vec::new(),
+            used: Instant::now(),
+            token: None,
+        })
     }
 
     /// The bytes of a request.
@@ -136,8 +147,12 @@ impl Http {
             Some(body) => ("Content-Type: application/json\r\n", body.to_string().into_bytes()),
             None => ("", Vec::new()),
         };
+        if self.used.elapsed() > IDLE_MAX {
+            *self = Self { token: self.token.take(), ..Self::connect(&self.address) };
+        }
         let request = self.request(method, path, lines, &body);
         self.send(&request);
+        self.used = Instant::now();
         self.receive(method == "HEAD").expect("an answer")
     }
 

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -57,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) ready: Value,
     pub(crate) data: PathBuf,
     log: Arc<Mutex<Vec<Value>>>,
+    /// Whether all that it wrote was read.
+    all_read: Arc<AtomicBool>,
 }
 
 /// The command that serves from `data` on free ports.
@@ -99,6 +101,8 @@ impl Server {
         let (lines, ready) = channel();
         let log = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&log);
+        let all_read = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&all_read);
         std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
@@ -107,10 +111,12 @@ impl Server {
                     let _ = lines.send(value);
                 }
             }
+            ended.store(true, Ordering::Release);
         });
         let ready = wait_for_ready(&ready, &mut child, &log);
         let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
-        Self { child, address: text("address"), admin: text("admin"), data: data.to_owned(), log, ready }
+        let (address, admin) = (text("address"), text("admin"));
+        Self { child, address, admin, data: data.to_owned(), log, all_read, ready }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -139,6 +145,10 @@ impl Server {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("waitable") {
+                // What it wrote last is read, too. Whoever has its output from it may hold that open, but not for ever.
+                while !self.all_read.load(Ordering::Acquire) && Instant::now() < until {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 return status;
             }
             assert!(Instant::now() < until, "the server does not end");
@@ -216,7 +226,7 @@ impl Drop for Server {
 }
 
 fn wait_for_ready(ready: &Receiver<Value>, child: &mut Child, log: &Mutex<Vec<Value>>) -> Value {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + 5 * PATIENCE;
     loop {
         match ready.recv_timeout(Duration::from_millis(50)) {
             Ok(value) => return value,

@@ -98,6 +98,8 @@ impl Outside {
         let mut settings = self.stores(database, KEYSPACE);
         settings.extend([
             ("store.ephemeral", "redis".to_owned()),
+            // Beside everything else on this machine.
+            ("redis.call_time", "5s".to_owned()),
             ("redis.host", self.value("REDIS_HOST").to_owned()),
             ("redis.port", self.value("REDIS_PORT").to_owned()),
         ]);
@@ -190,8 +192,17 @@ impl Outside {
 
     /// Signals a server as a whole.
     pub(crate) fn signal(&self, server: &str, signal: &str) {
-        let done = Command::new("kill").arg(format!("-{signal}")).args(self.pids(server)).output();
-        assert!(done.expect("kill can be started").status.success(), "{server} runs");
+        let send = |pids: &[String]| {
+            let done = Command::new("kill").arg(format!("-{signal}")).args(pids).output();
+            done.expect("kill can be started").status.success()
+        };
+        let before = self.pids(server);
+        assert!(send(&before[..1]), "{server} runs");
+        // One that is stopped makes no more of them; one that is killed has none any more.
+        let all = if signal == "KILL" { before } else { self.pids(server) };
+        if all.len() > 1 {
+            let _some_may_have_ended = send(&all[1..]);
+        }
     }
 }
 

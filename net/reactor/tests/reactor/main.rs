@@ -219,7 +219,7 @@ fn a_flood_beyond_a_flush_reaches_everyone_in_chunks(backend: Backend) {
 fn half_open_sockets_are_bounded_and_time_out(backend: Backend) {
     let setup = Setup::new(backend).with_config(|config, _| {
         config.half_open_max = 50;
-        config.connection.head_nanos_max = 300 * Nanos::MILLISECOND;
+        config.connection.head_nanos_max = 3 * Nanos::SECOND;
     });
     let server = Server::start(setup);
     let mut sockets: Vec<TcpStream> = (0..80).map(|_| server.dial()).collect();
@@ -282,13 +282,13 @@ fn a_shard_that_hangs_in_a_turn_shows_it(backend: Backend) {
     let server = start(backend);
     let pulse = server.handles[0].pulse();
     let mut client = Client::connect(&server);
-    client.send("hang 400");
+    client.send("hang 3000");
     server.wait_until("hung", |_| pulse.in_turn_nanos(monotonic_now()) > 200 * Nanos::MILLISECOND);
     client.send("echo back");
     client.expect("back");
     server.wait_until("asleep", |_| pulse.in_turn_nanos(monotonic_now()) == 0);
     let snapshot = server.settled_snapshot(|snapshot| snapshot.reactor.stalls > 0);
-    assert!(snapshot.reactor.turn_nanos_max >= 400 * Nanos::MILLISECOND);
+    assert!(snapshot.reactor.turn_nanos_max >= 3 * Nanos::SECOND);
     server.stop();
 }
 

@@ -136,7 +136,8 @@ pub(crate) fn a_request_that_nobody_has_room_for_is_answered_503(backend: Backen
 pub(crate) fn who_begins_a_request_and_stops_is_timed_out_by_the_shard(backend: Backend) {
     let (bridge, port) = Bridge::with_room_for(4);
     let setup = Setup { apis: vec![port], ..Setup::new(backend) };
-    let server = Server::start(setup.with_config(|config, _| config.connection.head_nanos_max = 100_000_000));
+    let server =
+        Server::start(setup.with_config(|config, _| config.connection.head_nanos_max = 3_000_000_000));
     let mut client = server.dial();
     client.write_all(b"GET /x HTTP/1.1\r\nHost").expect("open");
     let mut text = String::new();

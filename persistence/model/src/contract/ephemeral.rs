@@ -169,7 +169,7 @@ pub fn codes_are_tried_one_by_one_by_whoever_tries_at_once(bench: &Bench<'_>) {
 pub fn a_newer_code_ends_the_one_before(bench: &Bench<'_>) {
     let now = bench.at(0);
     let brief = |code: NewCode| NewCode { resend_millis: SHORT, ..code };
-    let (old, new) = (brief(bench.code(1, 1)), brief(bench.code(2, 1)));
+    let (old, new) = (brief(bench.code(1, 1)), bench.code(2, 1));
     assert_eq!(bench.put(now, &old), Kept::Done);
     (bench.pass)(SHORT);
     let now = bench.at(SHORT);

@@ -73,7 +73,7 @@ fn a_notifier_that_is_killed_tells_nobody_twice_and_loses_nothing() {
     let world = World::apart(outside);
     let server = world.start();
     let mut running = world.notifier(outside);
-    let (mut writer, room, there, away) = crowd(&server);
+    let (mut writer, room, there, away) = crowd(&world, &server);
     let first = writer.say(&room, "first")["seq"].clone();
     let writing = writer.user;
     let members: Vec<UserId> = there.iter().map(|member| member.user).chain([writing]).collect();
