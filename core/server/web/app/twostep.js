@@ -30,12 +30,15 @@ export function twoStep(account, leave, back) {
 
 const digits = (id, label, props = {}) => [h('label', { for: id }, label), h('input', { id, name: 'code', class: 'code', inputmode: 'numeric', autocomplete: 'one-time-code', maxlength: '7', 'aria-describedby': 'dialog-error', ...props })];
 
+/** Whether a text may be a recovery code: of 24 characters, or of ten as they were made before. */
+export const isRecovery = (text) => /^(?:[a-z2-7]{10}|[a-z2-7]{24})$/i.test(text.replace(/[ -]/g, ''));
+
 /** `{code}` or `{recovery_code}` of what was typed. */
 function shownOf(typed) {
   const text = typed.trim();
   if (/^\d{3} ?\d{3}$/.test(text)) return { code: text.replace(' ', '') };
-  if (/^[a-z2-7]{10}$/i.test(text.replace(/[ -]/g, ''))) return { recovery_code: text };
-  return say('Enter the six digits of the app, or a recovery code such as abcde-fgh23.');
+  if (isRecovery(text)) return { recovery_code: text };
+  return say('Enter the six digits of the app, or a whole recovery code.');
 }
 
 /** Asks for a proof; resolves with a token, rejects when it is called off. */
@@ -51,7 +54,7 @@ export function prove(account) {
       const { enabled } = await account.totp();
       if (enabled) {
         options('Before this change, enter the code of your authenticator app, or a recovery code.',
-          [h('label', { for: 'proof-code' }, 'Code'), h('input', { id: 'proof-code', name: 'code', class: 'code', autocomplete: 'one-time-code', autocapitalize: 'none', spellcheck: 'false', maxlength: '24', 'aria-describedby': 'dialog-error' })],
+          [h('label', { for: 'proof-code' }, 'Code'), h('input', { id: 'proof-code', name: 'code', class: 'code', autocomplete: 'one-time-code', autocapitalize: 'none', spellcheck: 'false', maxlength: '48', 'aria-describedby': 'dialog-error' })],
           ({ code }) => account.stepUp(shownOf(code)));
         return;
       }
@@ -132,7 +135,7 @@ function turnOff(account, back) {
   formDialog({
     title: 'Turn off two-step sign-in?', label: 'Turn off',
     about: 'Your phone number alone will sign you in. Enter a code of your app, or a recovery code.',
-    fields: [h('label', { for: 'off-code' }, 'Code'), h('input', { id: 'off-code', name: 'code', class: 'code', autocomplete: 'one-time-code', autocapitalize: 'none', spellcheck: 'false', maxlength: '24', 'aria-describedby': 'dialog-error' })],
+    fields: [h('label', { for: 'off-code' }, 'Code'), h('input', { id: 'off-code', name: 'code', class: 'code', autocomplete: 'one-time-code', autocapitalize: 'none', spellcheck: 'false', maxlength: '48', 'aria-describedby': 'dialog-error' })],
     submit: ({ code }) => account.endTotp(shownOf(code)),
     done: ({ other_sessions: others }) => { toast('Two-step sign-in is off'); if (others) offerOthers(account, others, back); else back(); },
   });

@@ -28,7 +28,7 @@ fn shown(sent: Option<&str>, recovery: Option<&str>) -> Answer<Shown> {
         (Some(text), None) => Ok(Shown::Code(code(text)?)),
         (None, Some(text)) => RecoveryCode::parse(text)
             .map(Shown::Recovery)
-            .ok_or_else(|| field("recovery_code must be ten letters and digits")),
+            .ok_or_else(|| field("recovery_code must be 24 letters and digits, or ten of an earlier one")),
         _ => Err(field("send either code or recovery_code")),
     }
 }

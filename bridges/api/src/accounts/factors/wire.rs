@@ -8,7 +8,7 @@ use crate::accounts::wire::LINE;
 
 /// A code of an app, or of a message.
 const CODE: &str = "^[0-9]{6}$";
-/// Ten letters and digits, and what people put between them.
+/// 24 letters and digits, or the ten of an earlier code, and what people put between them.
 const RECOVERY: &str = "^[A-Za-z2-7 -]+$";
 
 /// `POST /v1/auth/second_factor`: exactly one of the two codes.
@@ -19,7 +19,7 @@ pub(in crate::accounts) struct SecondFactorBody {
     /// Six digits of the authenticator app.
     #[schemars(regex(pattern = CODE))]
     pub(in crate::accounts) code: Option<String>,
-    /// A recovery code, which is used up by this.
+    /// A recovery code, which is used up by this: 24 letters and digits, or the ten of one that was made before.
     #[schemars(length(min = 10, max = 64), regex(pattern = RECOVERY))]
     pub(in crate::accounts) recovery_code: Option<String>,
     /// What the user calls the device.
@@ -33,7 +33,7 @@ pub(in crate::accounts) struct SecondFactor {
     /// Six digits of the authenticator app.
     #[schemars(regex(pattern = CODE))]
     pub(in crate::accounts) code: Option<String>,
-    /// A recovery code, which is used up by this.
+    /// A recovery code, which is used up by this: 24 letters and digits, or the ten of one that was made before.
     #[schemars(length(min = 10, max = 64), regex(pattern = RECOVERY))]
     pub(in crate::accounts) recovery_code: Option<String>,
 }
@@ -47,7 +47,7 @@ pub(in crate::accounts) struct StepUpBody {
     /// Six digits.
     #[schemars(regex(pattern = CODE))]
     pub(in crate::accounts) code: Option<String>,
-    /// A recovery code, which is used up by this.
+    /// A recovery code, which is used up by this: 24 letters and digits, or the ten of one that was made before.
     #[schemars(length(min = 10, max = 64), regex(pattern = RECOVERY))]
     pub(in crate::accounts) recovery_code: Option<String>,
 }
