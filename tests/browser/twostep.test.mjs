@@ -11,7 +11,8 @@ let server;
 let eve;
 
 before(async () => {
-  server = await Server.start();
+  // One number for everything here: more codes of it than a person needs in a day.
+  server = await Server.start(['--set', 'codes.per_number_day=9', '--set', 'codes.per_address_hour=0']);
   browser = await openBrowser();
   eve = await Person.arrive(browser, server, { name: 'Eve Moreau', user: 'eve' });
 });
@@ -157,6 +158,53 @@ test('a change that needs it asks who one is', async () => {
   assert.equal(asked, 2, 'and repeats what was asked for');
   await page.keyboard.press('Escape');
   await page.unroute('**/v1/me/totp');
+});
+
+test('signing out another device asks who one is, and once for all of them', async () => {
+  const { page } = eve;
+  const call = async (path, body, token) => {
+    const answer = await fetch(`${server.url}/v1${path}`, { method: 'POST', headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }, body: JSON.stringify(body) });
+    assert.ok(answer.ok, `${path}: ${answer.status}`);
+    return answer.json();
+  };
+  const device = async (name) => {
+    await sleep(1_100);
+    const { request_id } = await call('/auth/code', { phone: eve.phone });
+    return call('/auth/verify', { request_id, code: await server.code(eve.phone), device: name });
+  };
+  const alive = async ({ access_token: token }) => (await fetch(`${server.url}/v1/me`, { headers: { authorization: `Bearer ${token}` } })).status === 200;
+  const [stolen, tablet] = [await device('Stolen'), await device('Tablet')];
+  // As of a session whose sign-in is long ago: the server refuses the session's own token and takes that of a proof, which is another one.
+  const own = await page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')).access_token);
+  let refused = 0;
+  const stale = (route) => {
+    if (route.request().headers().authorization !== `Bearer ${own}`) return route.continue();
+    refused += 1;
+    return route.fulfill({ status: 403, contentType: 'application/json', body: JSON.stringify({ code: 'step_up_required', message: 'prove again who you are', retryable: false, request_id: '0000000000000000' }) });
+  };
+  await page.route('**/v1/sessions/**', stale);
+  await sleep(1_100);
+  await settings();
+  const end = page.getByRole('button', { name: 'Sign out Stolen' });
+  await end.click();
+  await page.getByRole('heading', { name: 'Is it you?' }).waitFor();
+  await look('step-up-session');
+  await server.code(eve.phone);
+  await page.keyboard.press('Escape');
+  await page.getByRole('heading', { name: 'Is it you?' }).waitFor({ state: 'detached' });
+  assert.ok(await alive(stolen), 'called off');
+  await sleep(1_100);
+  await end.click();
+  await page.getByLabel('Six-digit code').fill(await server.code(eve.phone));
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await end.waitFor({ state: 'detached' });
+  assert.ok(!(await alive(stolen)) && (await alive(tablet)));
+  await page.getByRole('button', { name: 'Sign out everywhere else' }).click();
+  await page.getByRole('button', { name: 'Sign out Tablet' }).waitFor({ state: 'detached' });
+  assert.ok(!(await alive(tablet)));
+  assert.equal(refused, 3, 'nobody is asked again while the proof is good');
+  await page.keyboard.press('Escape');
+  await page.unroute('**/v1/sessions/**', stale);
 });
 
 test('a person takes out what the server has', async () => {

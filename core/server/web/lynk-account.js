@@ -13,6 +13,7 @@ export class LynkAccount extends Emitter {
   #options;
   #turn = Promise.resolve();
   #leaving = false; // Whatever ends the session now, it is what the person wanted
+  #proof; // The newest proof of who asks: `{token, session, until}`
   /** @param {import('./lynk.d.ts').LynkAccountOptions} options */
   constructor(options = {}) {
     super();
@@ -54,12 +55,20 @@ export class LynkAccount extends Emitter {
       return this.call(method, path, body, await this.token({ force: true }));
     }
   }
-  /** A call that may need a recent proof of who asks: `prove` then resolves with the token of `stepUp`, or rejects to give it up. */
+  /**
+   * A call that may need a recent proof of who asks: `prove` then resolves with the token of `stepUp`, or rejects to give it up. That token is kept
+   * here while it is good, so that nobody is asked twice in its minutes.
+   */
   async sensitive(method, path, body, prove) {
-    try { return await this.authorised(method, path, body); } catch (error) {
-      if (error.code !== 'step_up_required') throw error;
-      return this.call(method, path, body, await prove());
+    const needed = (error) => { if (error.code !== 'step_up_required') throw error; };
+    try { return await this.authorised(method, path, body); } catch (error) { needed(error); }
+    const kept = this.#proof;
+    if (kept && kept.session === this.session?.session && kept.until - this.#options.now() > 10_000) {
+      try { return await this.call(method, path, body, kept.token); } catch (error) { if (error.status !== 401) needed(error); }
     }
+    const token = await prove();
+    this.#proof = { token, session: this.session?.session, until: this.#options.now() + (tokenLife(token) ?? 0) };
+    return this.call(method, path, body, token);
   }
   #signedIn(answer) {
     const life = tokenLife(answer.access_token) ?? answer.access_expires_at - this.#options.now();
@@ -98,6 +107,7 @@ export class LynkAccount extends Emitter {
   /** Forgets the session on this device. */
   signedOut(reason) {
     if (!this.session) return;
+    this.#proof = undefined;
     this.store.set(undefined);
     this.emit('signedout', { reason: this.#leaving ? 'signed out' : reason });
   }
@@ -189,8 +199,9 @@ export class LynkAccount extends Emitter {
     return this.authorised('GET', `/users/search?${new URLSearchParams({ q, ...(limit && { limit }), ...(after && { after }) })}`);
   }
   async sessions() { return (await this.authorised('GET', '/sessions')).sessions; }
-  revoke(session) { return this.authorised('DELETE', `/sessions/${encodeURIComponent(session)}`); }
-  revokeOthers() { return this.authorised('POST', '/sessions/revoke_others'); }
+  /** Ends a session; another than this one needs a recent proof, so `prove` as for `sensitive`. */
+  revoke(session, prove) { return this.sensitive('DELETE', `/sessions/${encodeURIComponent(session)}`, undefined, prove); }
+  revokeOthers(prove) { return this.sensitive('POST', '/sessions/revoke_others', undefined, prove); }
   async users(ids) { return (await this.authorised('GET', `/users?ids=${ids.map(encodeURIComponent).join(',')}`)).users; }
   /** Whether a user name can be had: `{available, reason?, message?}`. With the registration while there is no account yet. */
   userName(name, registration) {

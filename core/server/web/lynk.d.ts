@@ -344,8 +344,9 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   change(fields: { user_name?: string; display_name?: string; bio?: string; avatar?: Id | null }): Promise<User>;
   search(q: string, page?: { limit?: number; after?: string }): Promise<{ users: User[]; next?: string }>;
   sessions(): Promise<{ session: Id; device: string; created_at: number; last_used_at: number; current: boolean }[]>;
-  revoke(session: Id): Promise<void>;
-  revokeOthers(): Promise<{ revoked: number }>;
+  /** Another session than this one ends after a recent proof: `prove` as for `sensitive`. */
+  revoke(session: Id, prove: () => Promise<string>): Promise<void>;
+  revokeOthers(prove: () => Promise<string>): Promise<{ revoked: number }>;
   users(ids: Id[]): Promise<User[]>;
   userByName(name: string): Promise<User>;
   userName(name: string, registration?: string): Promise<Availability>;

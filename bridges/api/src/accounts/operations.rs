@@ -167,17 +167,17 @@ fn sessions() -> [Operation; 8] {
             Method::DELETE,
             "/v1/sessions/{session}",
             "end_session",
-            "End one session of this account.",
+            "End one session of this account; another than this one after a recent proof.",
             (204, None),
-            errors!(NotSignedIn, InvalidToken, TokenExpired, SessionNotFound),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired, SessionNotFound),
         ),
         signed_in(
             Method::POST,
             "/v1/sessions/revoke_others",
             "end_other_sessions",
-            "End all sessions of this account but this one.",
+            "End all sessions of this account but this one, after a recent proof.",
             (200, Some(schema_of::<wire::Revoked>)),
-            errors!(NotSignedIn, InvalidToken, TokenExpired),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired),
         ),
     ]
 }

@@ -606,7 +606,11 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
         self.session_of(claims)?;
         let reason = match which {
             Which::One(session) if session == claims.session => AuditKind::SignedOut,
-            _ => AuditKind::Revoked,
+            // Whoever has a stolen token and no factor must not put its owner out.
+            _ => {
+                self.recent(now, claims)?;
+                AuditKind::Revoked
+            }
         };
         let revoked = self.runtime.block_on(self.store.revoke(claims.user, which, reason, now.wall));
         let ended = self.wrote(revoked)?;

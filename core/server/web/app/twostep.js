@@ -126,7 +126,7 @@ function showCodes(account, { recovery_codes: codes, other_sessions: others }, b
 function offerOthers(account, others, back) {
   confirmDialog({
     title: 'Sign out everywhere else?', about: `You are signed in in ${count(others, 'other place')}. They stay signed in without the change unless you end them.`, label: 'Sign out everywhere else',
-    run: async () => { const { revoked } = await account.revokeOthers(); toast(`${count(revoked, 'session')} ended`); },
+    run: async () => { const { revoked } = await account.revokeOthers(() => prove(account)); toast(`${count(revoked, 'session')} ended`); },
     onclose: back,
   });
 }

@@ -124,7 +124,7 @@ pub(in crate::accounts) async fn step_up_code(
     Client(from): Client,
     Caller { claims }: Caller,
 ) -> Answer<Body<accounts_wire::CodeSent>> {
-    state.pace.take((state.clock)().mono, claims.user)?;
+    state.pace.take_proof((state.clock)().mono, claims.session)?;
     let account = state.desk.ask(move |desk| desk.sent_to(&claims)).await?;
     send_code(&state, from, number::parse(account.phone.as_e164())?).await
 }
@@ -136,7 +136,7 @@ pub(in crate::accounts) async fn step_up(
     Json(body): Json<wire::StepUpBody>,
 ) -> Answer<Body<wire::SteppedUp>> {
     let now = (state.clock)();
-    state.pace.take(now.mono, claims.user)?;
+    state.pace.take_proof(now.mono, claims.session)?;
     let again = match (&body.request_id, &body.code) {
         (None, _) => Again::Second(shown(body.code.as_deref(), body.recovery_code.as_deref())?),
         (Some(id), Some(sent)) if body.recovery_code.is_none() => {
