@@ -72,9 +72,10 @@ export class LynkAccount extends Emitter {
   }
   #signedIn(answer) {
     const life = tokenLife(answer.access_token) ?? answer.access_expires_at - this.#options.now();
-    const { access_token, refresh_token, refresh_expires_at, session, user = this.session?.user } = answer;
-    const value = { access_token, access_until: this.#options.now() + life, refresh_token, refresh_expires_at, session, user };
+    const { access_token, refresh_token, refresh_expires_at, session, second_factor_required: held, user = this.session?.user } = answer;
+    const value = { access_token, access_until: this.#options.now() + life, refresh_token, refresh_expires_at, session, user, ...(held && { second_factor_required: true }) };
     this.store.set(value);
+    if (held) this.emit('secondfactor', {});
     return value;
   }
   /** An access token that is good for a while; a new one when `force` is set. Rejects with `signed_out` when the session is over. */
@@ -142,7 +143,13 @@ export class LynkAccount extends Emitter {
   async stepUp(shown) { return (await this.authorised('POST', '/auth/step_up', shown)).access_token; }
   totp() { return this.authorised('GET', '/me/totp'); }
   beginTotp(prove) { return this.sensitive('POST', '/me/totp', undefined, prove); }
-  confirmTotp(code) { return this.authorised('POST', '/me/totp/confirm', { code }); }
+  /** Shows the first code of the app. A session that could do nothing else before can do everything from the answer on. */
+  async confirmTotp(code) {
+    const made = await this.authorised('POST', '/me/totp/confirm', { code });
+    const { access_token, access_expires_at } = made;
+    if (access_token && this.session) this.#signedIn({ ...this.session, access_token, access_expires_at, second_factor_required: undefined });
+    return made;
+  }
   endTotp(shown) { return this.authorised('DELETE', '/me/totp', shown); }
   newRecoveryCodes(prove) { return this.sensitive('POST', '/me/totp/recovery', undefined, prove); }
   /** Erases the account for good; `userName` is its own. Resolves with the receipt; the session is over then. */

@@ -51,7 +51,7 @@ impl App {
 }
 
 /// The bytes of base32, as an app reads them.
-fn decode(base32: &str) -> TotpSecret {
+pub(crate) fn decode(base32: &str) -> TotpSecret {
     let bits = base32.bytes().map(|byte| match byte {
         b'A'..=b'Z' => byte - b'A',
         _ => byte - b'2' + 26,

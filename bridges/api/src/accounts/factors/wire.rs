@@ -70,6 +70,8 @@ pub(in crate::accounts) struct Standing {
     pub(in crate::accounts) enabled_at: Option<u64>,
     /// Recovery codes that were not used.
     pub(in crate::accounts) recovery_codes_left: u32,
+    /// Whether the server demands it of everybody: then it cannot be turned off.
+    pub(in crate::accounts) required: bool,
 }
 
 /// Answer to `POST /v1/me/totp`. It is shown once.
@@ -102,11 +104,18 @@ pub(in crate::accounts) struct RecoveryCodes {
     pub(in crate::accounts) recovery_codes: Vec<String>,
     /// Other sessions of the account; `POST /v1/sessions/revoke_others` ends them.
     pub(in crate::accounts) other_sessions: usize,
+    /// Of a session that had to turn on the app first: a token of it with which everything is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::accounts) access_token: Option<String>,
+    /// When that is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::accounts) access_expires_at: Option<u64>,
 }
 
 impl RecoveryCodes {
     pub(in crate::accounts) fn new(codes: &[RecoveryCode], other_sessions: usize) -> Self {
-        Self { recovery_codes: codes.iter().map(RecoveryCode::reveal).collect(), other_sessions }
+        let recovery_codes = codes.iter().map(RecoveryCode::reveal).collect();
+        Self { recovery_codes, other_sessions, access_token: None, access_expires_at: None }
     }
 }
 
