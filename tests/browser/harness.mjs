@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -113,6 +114,36 @@ export async function openBrowser() {
   const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
   assert.ok(executablePath, 'no Chromium: scripts/browser installs one, or name it in the environment variable CHROMIUM');
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb', '--font-render-hinting=none'] });
+}
+
+/** What an app makes of a secret: RFC 6238 with SHA-1, 6 digits, 30 s. */
+export class App {
+  #key;
+  #last = 0;
+
+  constructor(base32) {
+    const bits = [...base32.replaceAll(' ', '')].map((char) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(char).toString(2).padStart(5, '0')).join('');
+    this.#key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
+  }
+
+  code(step) {
+    const counter = Buffer.alloc(8);
+    counter.writeBigUInt64BE(BigInt(step));
+    const tag = createHmac('sha1', this.#key).update(counter).digest();
+    return String((tag.readUInt32BE(tag.at(-1) & 15) & 0x7fff_ffff) % 1_000_000).padStart(6, '0');
+  }
+
+  /** A code that was not used yet; waits for the next one when both that are good now were. */
+  async next() {
+    for (;;) {
+      const step = Math.floor(Date.now() / 30_000) + 1;
+      if (step > this.#last) {
+        this.#last = Math.max(step - 1, this.#last + 1);
+        return this.code(this.#last);
+      }
+      await sleep(1_000);
+    }
+  }
 }
 
 let numbers = 0;

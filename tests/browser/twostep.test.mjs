@@ -1,17 +1,17 @@
 /** Two-step sign-in, as a person with an authenticator app goes through it. */
 
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { openBrowser, Person, Server, sleep } from './harness.mjs';
+import { App, openBrowser, Person, Server, sleep } from './harness.mjs';
 
 let browser;
 let server;
 let eve;
 
 before(async () => {
-  server = await Server.start();
+  // One number for everything here: more codes of it than a person needs in a day.
+  server = await Server.start(['--set', 'codes.per_number_day=9', '--set', 'codes.per_address_hour=0']);
   browser = await openBrowser();
   eve = await Person.arrive(browser, server, { name: 'Eve Moreau', user: 'eve' });
 });
@@ -25,36 +25,6 @@ const look = async (name) => {
   await eve.shot(name);
   await eve.axe(name);
 };
-
-/** What an app makes of a secret: RFC 6238 with SHA-1, 6 digits, 30 s. */
-class App {
-  #key;
-  #last = 0;
-
-  constructor(base32) {
-    const bits = [...base32.replaceAll(' ', '')].map((char) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(char).toString(2).padStart(5, '0')).join('');
-    this.#key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
-  }
-
-  code(step) {
-    const counter = Buffer.alloc(8);
-    counter.writeBigUInt64BE(BigInt(step));
-    const tag = createHmac('sha1', this.#key).update(counter).digest();
-    return String((tag.readUInt32BE(tag.at(-1) & 15) & 0x7fff_ffff) % 1_000_000).padStart(6, '0');
-  }
-
-  /** A code that was not used yet; waits for the next one when both that are good now were. */
-  async next() {
-    for (;;) {
-      const step = Math.floor(Date.now() / 30_000) + 1;
-      if (step > this.#last) {
-        this.#last = Math.max(step - 1, this.#last + 1);
-        return this.code(this.#last);
-      }
-      await sleep(1_000);
-    }
-  }
-}
 
 const settings = async () => {
   await eve.page.getByRole('button', { name: 'Settings', exact: true }).click();
@@ -157,6 +127,56 @@ test('a change that needs it asks who one is', async () => {
   assert.equal(asked, 2, 'and repeats what was asked for');
   await page.keyboard.press('Escape');
   await page.unroute('**/v1/me/totp');
+});
+
+test('signing out another device asks who one is, and once for all of them', async () => {
+  const { page } = eve;
+  const call = async (path, body, token) => {
+    const answer = await fetch(`${server.url}/v1${path}`, { method: 'POST', headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }, body: JSON.stringify(body) });
+    assert.ok(answer.ok, `${path}: ${answer.status}`);
+    return answer.json();
+  };
+  const device = async (name) => {
+    await sleep(1_100);
+    const { request_id } = await call('/auth/code', { phone: eve.phone });
+    return call('/auth/verify', { request_id, code: await server.code(eve.phone), device: name });
+  };
+  const alive = async ({ access_token: token }) => (await fetch(`${server.url}/v1/me`, { headers: { authorization: `Bearer ${token}` } })).status === 200;
+  const [stolen, tablet] = [await device('Stolen'), await device('Tablet')];
+  // The proof of the test before is forgotten with the page.
+  await page.reload();
+  await eve.online();
+  // As of a session whose sign-in is long ago: the server refuses the session's own token and takes that of a proof, which is another one.
+  const own = await page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')).access_token);
+  let refused = 0;
+  const stale = (route) => {
+    if (route.request().headers().authorization !== `Bearer ${own}`) return route.continue();
+    refused += 1;
+    return route.fulfill({ status: 403, contentType: 'application/json', body: JSON.stringify({ code: 'step_up_required', message: 'prove again who you are', retryable: false, request_id: '0000000000000000' }) });
+  };
+  await page.route('**/v1/sessions/**', stale);
+  await sleep(1_100);
+  await settings();
+  const end = page.getByRole('button', { name: 'Sign out Stolen' });
+  await end.click();
+  await page.getByRole('heading', { name: 'Is it you?' }).waitFor();
+  await look('step-up-session');
+  await server.code(eve.phone);
+  await page.keyboard.press('Escape');
+  await page.getByRole('heading', { name: 'Is it you?' }).waitFor({ state: 'detached' });
+  assert.ok(await alive(stolen), 'called off');
+  await sleep(1_100);
+  await end.click();
+  await page.getByLabel('Six-digit code').fill(await server.code(eve.phone));
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await end.waitFor({ state: 'detached' });
+  assert.ok(!(await alive(stolen)) && (await alive(tablet)));
+  await page.getByRole('button', { name: 'Sign out everywhere else' }).click();
+  await page.getByRole('button', { name: 'Sign out Tablet' }).waitFor({ state: 'detached' });
+  assert.ok(!(await alive(tablet)));
+  assert.equal(refused, 3, 'nobody is asked again while the proof is good');
+  await page.keyboard.press('Escape');
+  await page.unroute('**/v1/sessions/**', stale);
 });
 
 test('a person takes out what the server has', async () => {

@@ -199,6 +199,50 @@ test('what a proxy answers to a refresh is not the end of the session, and is tr
   }
 });
 
+test('a proof is asked for where it is needed, kept while it is good, and not a moment longer', async () => {
+  let now = 5_000;
+  let store = { access_token: 'own', access_until: 9e15, refresh_token: 'r', session: 's', user: { user: ME } };
+  let proofs = 0;
+  let refused = 0;
+  const fetch = async (url, { headers }) => {
+    const token = headers.authorization.slice(7);
+    if (token === 'own' || now >= Number(token.split('.')[3])) { refused++; return answer(403, { code: 'step_up_required', message: 'prove it', retryable: false }); }
+    return answer(200, { revoked: 1 });
+  };
+  const account = new LynkAccount({ store: { get: () => store, set: (value) => { store = value; } }, fetch, now: () => now });
+  const prove = async () => { proofs++; return `${jwt(300)}.${now + 300_000}`; };
+  await account.revoke('one', prove);
+  await account.revokeOthers(prove);
+  assert.deepEqual([proofs, refused], [1, 2]);
+  now += 295_000;
+  await account.revokeOthers(prove);
+  assert.equal(proofs, 2, 'it is over soon');
+  store = { ...store, session: 'another' };
+  await account.revokeOthers(prove);
+  assert.equal(proofs, 3, 'it was of another session');
+  account.signedOut('signed out');
+  store = { access_token: 'own', access_until: 9e15, refresh_token: 'r', session: 'another', user: { user: ME } };
+  const no = Object.assign(new Error('called off'), { quiet: true });
+  await assert.rejects(account.revokeOthers(() => Promise.reject(no)), no, 'it went with the session');
+});
+
+test('a server that demands a second factor is told of, until the first code was shown', async () => {
+  let store = { access_token: 'old', access_until: 0, refresh_token: 'r1', refresh_expires_at: 7, session: 's', user: { user: ME } };
+  const told = [];
+  const answers = {
+    '/v1/auth/refresh': { access_token: jwt(900), refresh_token: 'r2', refresh_expires_at: 8, session: 's', second_factor_required: true },
+    '/v1/me/totp/confirm': { recovery_codes: ['a'], other_sessions: 0, access_token: jwt(901), access_expires_at: 1 },
+  };
+  const account = new LynkAccount({ store: { get: () => store, set: (value) => { store = value; } }, fetch: async (url) => answer(200, answers[url]), now: () => 5_000 });
+  account.on('secondfactor', () => told.push(account.session.second_factor_required));
+  await account.token();
+  assert.deepEqual([told, store.refresh_token], [[true], 'r2']);
+  assert.deepEqual((await account.confirmTotp('123456')).recovery_codes, ['a']);
+  const { second_factor_required: held, ...open } = account.session;
+  assert.deepEqual([held, open], [undefined, { access_token: jwt(901), access_until: 906_000, refresh_token: 'r2', refresh_expires_at: 8, session: 's', user: { user: ME } }]);
+  assert.equal(told.length, 1);
+});
+
 /** A fetch that never answers, but obeys its signal. */
 const hang = (url, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 

@@ -64,7 +64,7 @@ def before_call(context, case, kwargs):
             if name == "step_up":
                 body["request_id"] = body.get("request_id") or WORLD["users"][0]
         else:
-            body["recovery_code"] = "aaaaa-aaaaa"
+            body["recovery_code"] = choice(("aaaa-aaaa-aaaa-aaaa-aaaa-aaaa", "aaaaa-aaaaa"))
             body.pop("code", None)
             body.pop("request_id", None)
         case.body = body

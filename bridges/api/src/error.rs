@@ -217,6 +217,7 @@ pub fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::NotAMember
         | ErrorCode::RequestPending
         | ErrorCode::StepUpRequired
+        | ErrorCode::SecondFactorRequired
         | ErrorCode::AccountSuspended => StatusCode::FORBIDDEN,
         ErrorCode::RoomNotFound
         | ErrorCode::MessageNotFound

@@ -52,6 +52,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use assets::Asset;
 pub use asyncapi::socket_document;
+pub(crate) use auth::Enrolling;
 pub use auth::{Authority, Caller, Keys};
 pub use body::Json;
 pub use clock::{Clock, system_clock};

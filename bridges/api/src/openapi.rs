@@ -29,8 +29,13 @@ const TAGS: [(&str, &str); 8] = [
     ("positions", "How far the caller has come in a room, and typing."),
     ("rooms", "The caller's rooms."),
 ];
-/// Further ones of operations with a token.
-const WITH_TOKEN: [ErrorCode; 3] = [ErrorCode::NotSignedIn, ErrorCode::InvalidToken, ErrorCode::TokenExpired];
+/// Further ones of operations with a token; the first only of those that are closed until a second factor is turned on.
+const WITH_TOKEN: [ErrorCode; 4] = [
+    ErrorCode::SecondFactorRequired,
+    ErrorCode::NotSignedIn,
+    ErrorCode::InvalidToken,
+    ErrorCode::TokenExpired,
+];
 
 /// The document of these operations.
 #[must_use]
@@ -156,7 +161,11 @@ fn responses(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         responses.insert(status.to_string(), response);
     }
     let mut codes: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    let token = if operation.auth { &WITH_TOKEN[..] } else { &[] };
+    let token = match (operation.auth, operation.enrolling) {
+        (false, _) => &[],
+        (true, true) => &WITH_TOKEN[1..],
+        (true, false) => &WITH_TOKEN[..],
+    };
     for code in ALWAYS.iter().chain(token).chain(&operation.errors) {
         let listed = codes.entry(status_of(*code).as_u16()).or_default();
         if !listed.contains(&code.name()) {

@@ -32,6 +32,8 @@ pub struct Operation {
     pub summary: &'static str,
     /// Whether it needs a bearer token.
     pub auth: bool,
+    /// Whether it is open to whoever has to turn on a second factor first.
+    pub enrolling: bool,
     /// Query parameters: the properties of this object, which is no reference ([`object_of`]).
     pub query: Option<SchemaOf>,
     /// The body.
@@ -57,6 +59,7 @@ impl Operation {
             tag: "rooms",
             summary,
             auth: true,
+            enrolling: false,
             query: None,
             request: None,
             takes_bytes: false,

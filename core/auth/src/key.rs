@@ -248,6 +248,12 @@ impl KeyRing {
         self.signing.issue_authenticated(&self.set.scope, grant, authenticated)
     }
 
+    /// Signs a token for the ring's scope whose user has to turn on a second factor first.
+    #[must_use]
+    pub fn issue_enrolling(&self, grant: &crate::Grant, authenticated: lynk_domain::Millis) -> crate::Token {
+        self.signing.issue_enrolling(&self.set.scope, grant, authenticated)
+    }
+
     /// Signs a token for the ring's scope.
     #[must_use]
     pub fn issue(&self, grant: &crate::Grant) -> crate::Token {

@@ -8,7 +8,7 @@
 //!
 //! The format of an access token is a JWT by RFC 8725 with one algorithm, Ed25519, chosen by the key and never by the token:
 //! header exactly `{"alg":"EdDSA","typ":"at+jwt","kid":…}`, claims `iss`, `aud`, `sub` (user), `sid` (session),
-//! `epoch`, `iat`, `nbf`, `exp`, `jti`.
+//! `epoch`, `auth_time`, `enrol` (only where true), `iat`, `nbf`, `exp`, `jti`.
 //!
 //! It is built on `ring::signature` and two serde structs rather than on a JWT library. The general library
 //! (`jsonwebtoken`) reads the system clock while it validates, keeps its crypto back end in a process-wide

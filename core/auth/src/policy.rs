@@ -118,6 +118,8 @@ pub struct FactorPolicy {
     pub enrolment_millis: u64,
     /// How old a proof may be for what is sensitive.
     pub recent_millis: u64,
+    /// Whether everybody has to have one: a session without can do nothing but turn one on.
+    pub required: bool,
 }
 
 impl Default for FactorPolicy {
@@ -128,6 +130,7 @@ impl Default for FactorPolicy {
             wrong_day: 10,
             enrolment_millis: 10 * 60_000,
             recent_millis: 5 * 60_000,
+            required: false,
         }
     }
 }

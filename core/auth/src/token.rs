@@ -80,6 +80,9 @@ pub struct Claims {
     pub authenticated: Millis,
     /// Until when (`exp`), wall clock.
     pub expires: Millis,
+    /// The server demands a second factor that the user does not have (`enrol`): the token is good for turning one on, and for
+    /// nothing else. Whoever verifies a token must look at it.
+    pub enrolling: bool,
 }
 
 /// What a token to be issued says.
@@ -144,6 +147,8 @@ struct Payload<'a> {
     epoch: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     auth_time: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    enrol: bool,
     iat: u64,
     nbf: u64,
     exp: u64,
@@ -174,16 +179,22 @@ impl SigningKey {
     /// Signs a token for `scope` that does not say when its user last proved who it is.
     #[must_use]
     pub fn issue(&self, scope: &Scope, grant: &Grant) -> Token {
-        self.sign(scope, grant, None)
+        self.sign(scope, grant, None, false)
     }
 
     /// Signs a token for `scope` whose user proved who it is at `authenticated`; rounded down to seconds.
     #[must_use]
     pub fn issue_authenticated(&self, scope: &Scope, grant: &Grant, authenticated: Millis) -> Token {
-        self.sign(scope, grant, Some(authenticated.0 / 1_000))
+        self.sign(scope, grant, Some(authenticated.0 / 1_000), false)
     }
 
-    fn sign(&self, scope: &Scope, grant: &Grant, auth_time: Option<u64>) -> Token {
+    /// As [`Self::issue_authenticated`], for a user who has to turn on a second factor first.
+    #[must_use]
+    pub fn issue_enrolling(&self, scope: &Scope, grant: &Grant, authenticated: Millis) -> Token {
+        self.sign(scope, grant, Some(authenticated.0 / 1_000), true)
+    }
+
+    fn sign(&self, scope: &Scope, grant: &Grant, auth_time: Option<u64>, enrol: bool) -> Token {
         let kid = self.public();
         let header = Header { alg: ALGORITHM.into(), typ: TOKEN_TYPE.into(), kid: kid.kid().into() };
         let issued = grant.issued.0 / 1_000;
@@ -194,6 +205,7 @@ impl SigningKey {
             sid: grant.session.to_string().into(),
             epoch: grant.epoch,
             auth_time,
+            enrol,
             iat: issued,
             nbf: issued,
             exp: grant.expires.0 / 1_000,
@@ -265,7 +277,8 @@ impl KeySet {
             return Err(TokenError::NotYet);
         }
         let authenticated = Millis(authenticated * 1_000);
-        Ok(Claims { user, session, epoch: payload.epoch, authenticated, expires })
+        let (epoch, enrolling) = (payload.epoch, payload.enrol);
+        Ok(Claims { user, session, epoch, authenticated, expires, enrolling })
     }
 }
 

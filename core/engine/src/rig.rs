@@ -156,16 +156,26 @@ impl Rig {
         self.now.wall = Millis(self.now.wall.0 + step / Nanos::MILLISECOND);
     }
 
-    pub(crate) fn token(&self, user: UserId, session: u8, ttl_millis: u64) -> String {
-        let grant = Grant {
+    fn grant(&self, user: UserId, session: u8, ttl_millis: u64) -> Grant {
+        Grant {
             user,
             session: SessionId([session; 16]),
             epoch: 0,
             id: [1; 16],
             issued: self.now.wall,
             expires: Millis(self.now.wall.0 + ttl_millis),
-        };
+        }
+    }
+
+    pub(crate) fn token(&self, user: UserId, session: u8, ttl_millis: u64) -> String {
+        let grant = self.grant(user, session, ttl_millis);
         self.key.issue(&Scope::default(), &grant).reveal().to_owned()
+    }
+
+    /// A token of somebody who has to turn on a second factor first.
+    pub(crate) fn enrolling_token(&self, user: UserId, session: u8, ttl_millis: u64) -> String {
+        let grant = self.grant(user, session, ttl_millis);
+        self.key.issue_enrolling(&Scope::default(), &grant, self.now.wall).reveal().to_owned()
     }
 
     pub(crate) fn upgrade(&mut self, slot: u32) {

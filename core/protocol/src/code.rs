@@ -81,11 +81,13 @@ pub enum ErrorCode {
     AttachmentNotFound = 36,
     /// The 1:1 waits for the other one, or for oneself, to accept it.
     RequestPending = 37,
+    /// The server demands a second factor, and the account has none yet.
+    SecondFactorRequired = 38,
 }
 
 impl ErrorCode {
     /// Every code, in numeric order.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::BadRequest,
         Self::UnknownOp,
         Self::InvalidField,
@@ -123,6 +125,7 @@ impl ErrorCode {
         Self::AttachmentNotReady,
         Self::AttachmentNotFound,
         Self::RequestPending,
+        Self::SecondFactorRequired,
     ];
 
     /// The code on the wire.
@@ -199,6 +202,11 @@ impl ErrorCode {
                 "request_pending",
                 false,
                 "the other has not accepted yet: three messages of text until then",
+            ),
+            Self::SecondFactorRequired => (
+                "second_factor_required",
+                false,
+                "this server demands a second factor: turn on an authenticator app with POST /v1/me/totp and /v1/me/totp/confirm; nothing else is open until then",
             ),
         }
     }

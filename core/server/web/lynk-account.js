@@ -13,6 +13,7 @@ export class LynkAccount extends Emitter {
   #options;
   #turn = Promise.resolve();
   #leaving = false; // Whatever ends the session now, it is what the person wanted
+  #proof; // The newest proof of who asks: `{token, session, until}`
   /** @param {import('./lynk.d.ts').LynkAccountOptions} options */
   constructor(options = {}) {
     super();
@@ -54,18 +55,27 @@ export class LynkAccount extends Emitter {
       return this.call(method, path, body, await this.token({ force: true }));
     }
   }
-  /** A call that may need a recent proof of who asks: `prove` then resolves with the token of `stepUp`, or rejects to give it up. */
+  /**
+   * A call that may need a recent proof of who asks: `prove` then resolves with the token of `stepUp`, or rejects to give it up. That token is kept
+   * here while it is good, so that nobody is asked twice in its minutes.
+   */
   async sensitive(method, path, body, prove) {
-    try { return await this.authorised(method, path, body); } catch (error) {
-      if (error.code !== 'step_up_required') throw error;
-      return this.call(method, path, body, await prove());
+    const needed = (error) => { if (error.code !== 'step_up_required') throw error; };
+    try { return await this.authorised(method, path, body); } catch (error) { needed(error); }
+    const kept = this.#proof;
+    if (kept && kept.session === this.session?.session && kept.until - this.#options.now() > 10_000) {
+      try { return await this.call(method, path, body, kept.token); } catch (error) { if (error.status !== 401) needed(error); }
     }
+    const token = await prove();
+    this.#proof = { token, session: this.session?.session, until: this.#options.now() + (tokenLife(token) ?? 0) };
+    return this.call(method, path, body, token);
   }
   #signedIn(answer) {
     const life = tokenLife(answer.access_token) ?? answer.access_expires_at - this.#options.now();
-    const { access_token, refresh_token, refresh_expires_at, session, user = this.session?.user } = answer;
-    const value = { access_token, access_until: this.#options.now() + life, refresh_token, refresh_expires_at, session, user };
+    const { access_token, refresh_token, refresh_expires_at, session, second_factor_required: held, user = this.session?.user } = answer;
+    const value = { access_token, access_until: this.#options.now() + life, refresh_token, refresh_expires_at, session, user, ...(held && { second_factor_required: true }) };
     this.store.set(value);
+    if (held) this.emit('secondfactor', {});
     return value;
   }
   /** An access token that is good for a while; a new one when `force` is set. Rejects with `signed_out` when the session is over. */
@@ -98,6 +108,7 @@ export class LynkAccount extends Emitter {
   /** Forgets the session on this device. */
   signedOut(reason) {
     if (!this.session) return;
+    this.#proof = undefined;
     this.store.set(undefined);
     this.emit('signedout', { reason: this.#leaving ? 'signed out' : reason });
   }
@@ -132,7 +143,13 @@ export class LynkAccount extends Emitter {
   async stepUp(shown) { return (await this.authorised('POST', '/auth/step_up', shown)).access_token; }
   totp() { return this.authorised('GET', '/me/totp'); }
   beginTotp(prove) { return this.sensitive('POST', '/me/totp', undefined, prove); }
-  confirmTotp(code) { return this.authorised('POST', '/me/totp/confirm', { code }); }
+  /** Shows the first code of the app. A session that could do nothing else before can do everything from the answer on. */
+  async confirmTotp(code) {
+    const made = await this.authorised('POST', '/me/totp/confirm', { code });
+    const { access_token, access_expires_at } = made;
+    if (access_token && this.session) this.#signedIn({ ...this.session, access_token, access_expires_at, second_factor_required: undefined });
+    return made;
+  }
   endTotp(shown) { return this.authorised('DELETE', '/me/totp', shown); }
   newRecoveryCodes(prove) { return this.sensitive('POST', '/me/totp/recovery', undefined, prove); }
   /** Erases the account for good; `userName` is its own. Resolves with the receipt; the session is over then. */
@@ -189,8 +206,9 @@ export class LynkAccount extends Emitter {
     return this.authorised('GET', `/users/search?${new URLSearchParams({ q, ...(limit && { limit }), ...(after && { after }) })}`);
   }
   async sessions() { return (await this.authorised('GET', '/sessions')).sessions; }
-  revoke(session) { return this.authorised('DELETE', `/sessions/${encodeURIComponent(session)}`); }
-  revokeOthers() { return this.authorised('POST', '/sessions/revoke_others'); }
+  /** Ends a session; another than this one needs a recent proof, so `prove` as for `sensitive`. */
+  revoke(session, prove) { return this.sensitive('DELETE', `/sessions/${encodeURIComponent(session)}`, undefined, prove); }
+  revokeOthers(prove) { return this.sensitive('POST', '/sessions/revoke_others', undefined, prove); }
   async users(ids) { return (await this.authorised('GET', `/users?ids=${ids.map(encodeURIComponent).join(',')}`)).users; }
   /** Whether a user name can be had: `{available, reason?, message?}`. With the registration while there is no account yet. */
   userName(name, registration) {

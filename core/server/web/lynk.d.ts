@@ -299,6 +299,8 @@ export interface SessionTokens {
   refresh_expires_at: number;
   session: Id;
   user?: User;
+  /** The server demands a second factor that the account does not have: until `confirmTotp`, all other calls answer `second_factor_required`. */
+  second_factor_required?: true;
 }
 
 export interface LynkAccountOptions {
@@ -318,7 +320,8 @@ export type SignedOutReason = 'expired' | 'revoked' | 'signed out';
 /** Whether a name can be had, for all that is known now. */
 export interface Availability { available: boolean; reason?: 'taken' | 'invalid'; message?: string }
 
-export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason } }> {
+/** `secondfactor`: the tokens that came are good for turning on an authenticator app only, because the server demands one by now. */
+export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason }; secondfactor: {} }> {
   constructor(options?: LynkAccountOptions);
   readonly session?: SessionTokens;
   requestCode(phone: string): Promise<{ request_id: string; expires_in_ms: number; resend_in_ms: number }>;
@@ -344,8 +347,9 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   change(fields: { user_name?: string; display_name?: string; bio?: string; avatar?: Id | null }): Promise<User>;
   search(q: string, page?: { limit?: number; after?: string }): Promise<{ users: User[]; next?: string }>;
   sessions(): Promise<{ session: Id; device: string; created_at: number; last_used_at: number; current: boolean }[]>;
-  revoke(session: Id): Promise<void>;
-  revokeOthers(): Promise<{ revoked: number }>;
+  /** Another session than this one ends after a recent proof: `prove` as for `sensitive`. */
+  revoke(session: Id, prove: () => Promise<string>): Promise<void>;
+  revokeOthers(prove: () => Promise<string>): Promise<{ revoked: number }>;
   users(ids: Id[]): Promise<User[]>;
   userByName(name: string): Promise<User>;
   userName(name: string, registration?: string): Promise<Availability>;
@@ -357,7 +361,8 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   sensitive(method: string, path: string, body: unknown, prove: () => Promise<string>): Promise<any>;
   stepUpCode(): Promise<{ request_id: string; expires_in_ms: number; resend_in_ms: number }>;
   stepUp(shown: SecondFactor | { request_id: string; code: string }): Promise<string>;
-  totp(): Promise<{ enabled: boolean; enabled_at: number | null; recovery_codes_left: number }>;
+  /** `required`: the server demands it of everybody, and it cannot be turned off. */
+  totp(): Promise<{ enabled: boolean; enabled_at: number | null; recovery_codes_left: number; required: boolean }>;
   beginTotp(prove: () => Promise<string>): Promise<{ secret: string; uri: string; qr_svg: string; qr_png: string; expires_in_ms: number }>;
   confirmTotp(code: string): Promise<RecoveryCodes>;
   endTotp(shown: SecondFactor): Promise<{ other_sessions: number }>;

@@ -183,6 +183,7 @@ const ERROR_CODES: Label = Label {
         "attachment_not_ready",
         "attachment_not_found",
         "request_pending",
+        "second_factor_required",
     ],
 };
 
@@ -476,6 +477,8 @@ catalogue! {
     AccountsProofs Counter "lynk_accounts_proofs_total" by GOOD_OR_BAD: "Codes that somebody entered.";
     AccountsFactors Counter "lynk_accounts_second_factors_total" by FACTOR_OUTCOMES:
         "Second factors that somebody showed; locked: not compared, after too many wrong ones; unreadable: the key that sealed it is not there.";
+    AccountsEnrolling Counter "lynk_accounts_enrolments_demanded_total":
+        "Sign-ins, refreshes and step-ups whose session can only turn on a second factor, because `factors.required` is on and its account has none.";
     AccountsErasures Gauge "lynk_accounts_erasures_waiting": "Erased accounts whose messages are not all taken back.";
     AccountsErased Counter "lynk_accounts_erased_messages_total": "Messages of erased accounts that were taken back.";
     AccountsRegistered Counter "lynk_accounts_registered_total": "Accounts made.";

@@ -64,6 +64,7 @@ pub struct AccountCounts {
     /// Good, and bad.
     proofs: [AtomicU64; 2],
     factors: [AtomicU64; 4],
+    enrolling: AtomicU64,
     registered: AtomicU64,
     erasing: AtomicU64,
     erased: AtomicU64,
@@ -108,6 +109,11 @@ impl AccountCounts {
 
     pub(super) fn tried(&self, how: Tried) {
         self.factors[how as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A token was issued that is good for turning on a second factor only.
+    pub(super) fn enrolling(&self) {
+        self.enrolling.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Second factors that were compared and wrong: a test bounds guesses by it.
@@ -168,6 +174,7 @@ impl AccountCounts {
         snapshot.add_fraction(Metric::AccountsSpent, spent);
         snapshot.add(Metric::AccountsOverBudget, self.over_budget.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsCodesCancelled, self.cancelled.load(Ordering::Relaxed));
+        snapshot.add(Metric::AccountsEnrolling, self.enrolling.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsErasures, self.erasing.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsErased, self.erased.load(Ordering::Relaxed));
         snapshot.add(Metric::AccountsRegistered, self.registered.load(Ordering::Relaxed));

@@ -19,7 +19,7 @@ use super::number::Number;
 use super::service::{Proved, Registration};
 use super::{AccountsState, names, number, wire};
 use crate::body::Json;
-use crate::{ApiError, Caller, Client};
+use crate::{ApiError, Caller, Client, Enrolling};
 
 pub(super) type Answer<T> = Result<T, ApiError>;
 pub(super) type Body<T> = axum::Json<T>;
@@ -147,7 +147,7 @@ pub(super) async fn refresh(
 
 pub(super) async fn logout(
     State(state): State<AccountsState>,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
 ) -> Answer<StatusCode> {
     let now = (state.clock)();
     state.desk.ask(move |desk| desk.end(now, &claims, Which::One(claims.session))).await?;
@@ -167,7 +167,7 @@ pub(super) async fn ticket(
 
 pub(super) async fn me(
     State(state): State<AccountsState>,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
 ) -> Answer<Body<wire::Me>> {
     state.pace.take((state.clock)().mono, claims.user)?;
     let account = state.desk.ask(move |desk| desk.me(&claims)).await?;

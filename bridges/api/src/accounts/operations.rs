@@ -54,6 +54,11 @@ pub(super) fn signed_in(
     Operation { auth: true, ..public(method, path, name, summary, None, success, errors) }
 }
 
+/// That is open to whoever has to turn on a second factor first.
+pub(super) fn enrolling(operation: Operation) -> Operation {
+    Operation { enrolling: true, ..operation }
+}
+
 /// Every operation of accounts, in the order of the reference.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
@@ -109,14 +114,14 @@ fn signing_in() -> [Operation; 4] {
 
 fn sessions() -> [Operation; 8] {
     [
-        signed_in(
+        enrolling(signed_in(
             Method::POST,
             "/v1/auth/logout",
             "logout",
             "End this session.",
             (204, None),
             errors!(NotSignedIn, InvalidToken, TokenExpired),
-        ),
+        )),
         signed_in(
             Method::POST,
             "/v1/auth/ticket",
@@ -125,14 +130,14 @@ fn sessions() -> [Operation; 8] {
             (200, Some(schema_of::<wire::Ticket>)),
             errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
         ),
-        signed_in(
+        enrolling(signed_in(
             Method::GET,
             "/v1/me",
             "me",
             "The account of this session.",
             (200, Some(schema_of::<wire::Me>)),
             errors!(NotSignedIn, InvalidToken, TokenExpired, RateLimited),
-        ),
+        )),
         Operation {
             request: Some(schema_of::<erase::EraseBody>),
             ..signed_in(
@@ -167,17 +172,17 @@ fn sessions() -> [Operation; 8] {
             Method::DELETE,
             "/v1/sessions/{session}",
             "end_session",
-            "End one session of this account.",
+            "End one session of this account; another than this one after a recent proof.",
             (204, None),
-            errors!(NotSignedIn, InvalidToken, TokenExpired, SessionNotFound),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired, SessionNotFound),
         ),
         signed_in(
             Method::POST,
             "/v1/sessions/revoke_others",
             "end_other_sessions",
-            "End all sessions of this account but this one.",
+            "End all sessions of this account but this one, after a recent proof.",
             (200, Some(schema_of::<wire::Revoked>)),
-            errors!(NotSignedIn, InvalidToken, TokenExpired),
+            errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired),
         ),
     ]
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use lynk_auth::{
     Attempts, Claims, Code, CodePolicy, CodeRequest, FactorKeys, FactorPolicy, Grant, Opaque, Refresh,
-    RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, Sms, address_key, new_family,
+    RefreshToken, SESSION_TOKEN_MILLIS_MAX, ServerSecret, SessionPolicy, Sms, Token, address_key, new_family,
     refresh,
 };
 use lynk_bridge::Turned;
@@ -156,6 +156,20 @@ impl<S> fmt::Debug for Service<S> {
     }
 }
 
+/// Whom tokens are for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bearer {
+    pub(super) user: UserId,
+    pub(super) session: SessionId,
+    pub(super) epoch: u32,
+    /// When the session ends.
+    pub(super) ends: Millis,
+    /// When its user proved who it is: when it was opened, or at a step-up.
+    pub(super) authenticated: Millis,
+    /// Its user has to turn on a second factor first.
+    pub(super) enrolling: bool,
+}
+
 /// Parts that a [`Service`] shares with the rest of the server.
 pub(super) struct Shared {
     pub(super) server: Arc<ServerSecret>,
@@ -285,28 +299,44 @@ impl<S: FactorStore + LastFault> Service<S> {
     }
 
     /// An access token for a session, and the refresh token that goes with it.
-    /// `authenticated` is when the session was opened.
-    fn issue(
-        &mut self,
-        now: Now,
-        user: UserId,
-        epoch: u32,
-        refresh: &RefreshToken,
-        ends: Millis,
-        authenticated: Millis,
-    ) -> Issued {
-        let expires = Millis(now.wall.0.saturating_add(self.policies.sessions.access_millis)).min(ends);
-        let grant =
-            Grant { user, session: refresh.session(), epoch, id: self.bytes(), issued: now.wall, expires };
+    fn issue(&mut self, now: Now, refresh: &RefreshToken, of: &Bearer) -> Issued {
+        let (access, access_expires) = self.access(now, of);
         Issued {
-            // A clock that was set back must not make tokens of the future.
-            access: self.keys.current().issue_authenticated(&grant, authenticated.min(now.wall)),
-            // The token holds whole seconds.
-            access_expires: Millis(expires.0 / 1_000 * 1_000),
+            access,
+            access_expires,
             refresh: refresh.reveal(&self.server),
-            refresh_expires: ends,
-            session: refresh.session(),
+            refresh_expires: of.ends,
+            session: of.session,
+            enrolling: of.enrolling,
         }
+    }
+
+    /// An access token for a session, and its end.
+    pub(super) fn access(&mut self, now: Now, of: &Bearer) -> (Token, Millis) {
+        let life = Millis(now.wall.0.saturating_add(self.policies.sessions.access_millis));
+        self.access_until(now, of, life.min(of.ends))
+    }
+
+    /// An access token for a session until `expires`, and its end.
+    pub(super) fn access_until(&mut self, now: Now, of: &Bearer, expires: Millis) -> (Token, Millis) {
+        let &Bearer { user, session, epoch, authenticated, enrolling, .. } = of;
+        let grant = Grant { user, session, epoch, id: self.bytes(), issued: now.wall, expires };
+        // A clock that was set back must not make tokens of the future.
+        let authenticated = authenticated.min(now.wall);
+        let ring = self.keys.current();
+        let token = if enrolling {
+            self.counts.enrolling();
+            ring.issue_enrolling(&grant, authenticated)
+        } else {
+            ring.issue_authenticated(&grant, authenticated)
+        };
+        // The token holds whole seconds.
+        (token, Millis(expires.0 / 1_000 * 1_000))
+    }
+
+    /// Whether the server demands a second factor that an account does not have.
+    fn has_to_enrol(&self, user: UserId) -> Result<bool, Reject> {
+        Ok(self.policies.factors.required && self.app(user)?.is_none())
     }
 
     fn new_session(&mut self, now: Now, device: String) -> (NewSession, RefreshToken) {
@@ -325,13 +355,14 @@ impl<S: FactorStore + LastFault> Service<S> {
         device: String,
     ) -> Result<(Issued, Account), Reject> {
         self.not_suspended(account.user)?;
+        let enrolling = self.has_to_enrol(account.user)?;
         let (session, first) = self.new_session(now, device);
         let opened = self.runtime.block_on(self.store.open_session(account.user, &session));
         let displaced = self.wrote(opened)?;
         self.ended(now, &displaced);
         self.still_not_suspended(now, account.user, session.session)?;
-        let issued = self.issue(now, account.user, 1, &first, session.family.ends(), now.wall);
-        Ok((issued, account))
+        let bearer = opened_now(now, account.user, &session, enrolling);
+        Ok((self.issue(now, &first, &bearer), account))
     }
 
     fn prove(&mut self, now: Now, phone: &Phone, device: String) -> Result<Proved, Reject> {
@@ -476,7 +507,10 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
             Registered::Made => {
                 self.counts.registered();
                 self.names.note(NameOf::User, &folded(&account.user_name));
-                (self.issue(now, account.user, 1, &first, session.family.ends(), now.wall), account)
+                // An account of a moment ago has no second factor.
+                let enrolling = self.policies.factors.required;
+                let bearer = opened_now(now, account.user, &session, enrolling);
+                (self.issue(now, &first, &bearer), account)
             }
             Registered::NameTaken => return Err(ErrorCode::NameTaken.into()),
             // An earlier try of which the answer was lost, or another device of the number was faster: whoever proved the
@@ -504,6 +538,8 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
                 self.counts.refreshed(Refreshed::Refused);
                 return Err(ErrorCode::InvalidToken.into());
             };
+            // Before the token is used: a store that does not answer must cost nobody a turn.
+            let enrolling = self.has_to_enrol(session.user)?;
             let (family, policy) = (&session.family, &self.policies.sessions);
             match refresh(family, token, &self.server, now.wall, policy) {
                 Refresh::Rotate { next, family: turned } => {
@@ -515,15 +551,15 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
                     ));
                     if self.wrote(rotated)? {
                         self.counts.refreshed(Refreshed::Turned);
-                        let (user, epoch, ends) = (session.user, session.epoch, turned.ends());
-                        return Ok(self.issue(now, user, epoch, &next, ends, session.created));
+                        let bearer = bearer_of(&session, turned.ends(), enrolling);
+                        return Ok(self.issue(now, &next, &bearer));
                     }
                     // Somebody else turned it, or ended it, in between: look again.
                 }
                 Refresh::Repeat { next } => {
                     self.counts.refreshed(Refreshed::Repeated);
-                    let (user, epoch, ends) = (session.user, session.epoch, session.family.ends());
-                    return Ok(self.issue(now, user, epoch, &next, ends, session.created));
+                    let bearer = bearer_of(&session, session.family.ends(), enrolling);
+                    return Ok(self.issue(now, &next, &bearer));
                 }
                 Refresh::Reuse => {
                     let which = Which::One(session.session);
@@ -606,7 +642,11 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
         self.session_of(claims)?;
         let reason = match which {
             Which::One(session) if session == claims.session => AuditKind::SignedOut,
-            _ => AuditKind::Revoked,
+            // Whoever has a stolen token and no factor must not put its owner out.
+            _ => {
+                self.recent(now, claims)?;
+                AuditKind::Revoked
+            }
         };
         let revoked = self.runtime.block_on(self.store.revoke(claims.user, which, reason, now.wall));
         let ended = self.wrote(revoked)?;
@@ -660,6 +700,18 @@ impl<S: ErasureStore + LastFault> Actions for Service<S> {
     fn names(&mut self, after: &str, limit: u32) -> Result<Vec<String>, Reject> {
         self.stored(self.runtime.block_on(self.store.names(after, limit)))
     }
+}
+
+/// Of a session that is opened now.
+fn opened_now(now: Now, user: UserId, opened: &NewSession, enrolling: bool) -> Bearer {
+    let (session, ends) = (opened.session, opened.family.ends());
+    Bearer { user, session, epoch: 1, ends, authenticated: now.wall, enrolling }
+}
+
+/// Of a session that was opened some time: refreshing it is no proof.
+pub(super) fn bearer_of(session: &Session, ends: Millis, enrolling: bool) -> Bearer {
+    let &Session { user, session: id, epoch, created, .. } = session;
+    Bearer { user, session: id, epoch, ends, authenticated: created, enrolling }
 }
 
 /// The form under which user names are compared.

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use lynk_auth::{Attempts, Claims, KeyRing};
-use lynk_domain::{Millis, Nanos, Now, Revocation, UserId};
+use lynk_domain::{Millis, Nanos, Now, Revocation, SessionId, UserId};
 use lynk_engine::{Principal, TicketOutcome};
 use lynk_protocol::{ErrorCode, Reject};
 
@@ -66,8 +66,8 @@ impl Tickets {
 const PACE_BURST: u32 = 100;
 const PACE_NANOS: u64 = 2 * Nanos::SECOND;
 
-/// How often each account asks. Ends of sessions are not counted: whoever has a stolen token must not keep its owner from
-/// ending it.
+/// How often each account asks. Ends of sessions are not counted, and the proofs that they need are counted by session: whoever
+/// has a stolen token must not keep its owner from ending it.
 #[derive(Default, Debug)]
 pub(super) struct Pace(Mutex<Attempts>);
 
@@ -75,7 +75,19 @@ impl Pace {
     /// # Errors
     /// `rate_limited`, with a time.
     pub(super) fn take(&self, now: Nanos, user: UserId) -> Result<(), Reject> {
-        lock(&self.0).take_of(now, user.0, PACE_BURST, PACE_NANOS).map_err(|millis| {
+        self.take_of(now, user.0)
+    }
+
+    /// One of a session's own.
+    ///
+    /// # Errors
+    /// `rate_limited`, with a time.
+    pub(super) fn take_proof(&self, now: Nanos, session: SessionId) -> Result<(), Reject> {
+        self.take_of(now, session.0)
+    }
+
+    fn take_of(&self, now: Nanos, whose: [u8; 16]) -> Result<(), Reject> {
+        lock(&self.0).take_of(now, whose, PACE_BURST, PACE_NANOS).map_err(|millis| {
             Reject::after(ErrorCode::RateLimited, u32::try_from(millis).unwrap_or(u32::MAX))
         })
     }

@@ -372,6 +372,8 @@ fn decode(value: &[u8]) -> Option<Claims> {
         epoch: u32::from_be_bytes(*epoch),
         authenticated: Millis(0),
         expires: Millis(u64::from_be_bytes(rest.try_into().ok()?)),
+        // Nobody who has to turn on a second factor first gets a ticket.
+        enrolling: false,
     })
 }
 

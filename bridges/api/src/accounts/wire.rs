@@ -82,6 +82,11 @@ pub(super) struct Tokens {
     /// The session.
     #[schemars(extend("format" = "uuid"))]
     pub(super) session: String,
+    /// Whether the server demands a second factor that the account does not have: until an app is turned on (`POST /v1/me/totp`),
+    /// everything else answers `second_factor_required`. Left out where it is false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub(super) second_factor_required: bool,
 }
 
 /// What was issued, before it is text.
@@ -92,6 +97,8 @@ pub(super) struct Issued {
     pub(super) refresh: Opaque,
     pub(super) refresh_expires: Millis,
     pub(super) session: SessionId,
+    /// For turning on a second factor only.
+    pub(super) enrolling: bool,
 }
 
 impl From<Issued> for Tokens {
@@ -102,6 +109,7 @@ impl From<Issued> for Tokens {
             refresh_token: issued.refresh.reveal().to_owned(),
             refresh_expires_at: issued.refresh_expires.0,
             session: issued.session.to_string(),
+            second_factor_required: issued.enrolling,
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use lynk_api::accounts::NoBlocks;
-use lynk_auth::{FactorKeys, TOTP_STEP_MILLIS, TotpSecret};
-use lynk_domain::UserId;
+use lynk_auth::{FactorKeys, RecoveryCode, ServerSecret, TOTP_STEP_MILLIS, TotpSecret};
+use lynk_domain::{Millis, SessionId, UserId};
 use lynk_embedded::Accounts;
 use lynk_model::account::AuditKind;
-use lynk_model::port::{AccountStore as _, ready};
+use lynk_model::port::{AccountStore as _, FactorStore as _, ready};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, FACTOR_KEY, START, Server, lax, text};
+use crate::support::{Answer, FACTOR_KEY, SECRET, START, Server, lax, text};
 
 const ALICE: &str = "+4915112345601";
 const BOB: &str = "+4915112345602";
@@ -51,7 +51,7 @@ impl App {
 }
 
 /// The bytes of base32, as an app reads them.
-fn decode(base32: &str) -> TotpSecret {
+pub(crate) fn decode(base32: &str) -> TotpSecret {
     let bits = base32.bytes().map(|byte| match byte {
         b'A'..=b'Z' => byte - b'A',
         _ => byte - b'2' + 26,
@@ -141,6 +141,10 @@ fn an_app_is_asked_for_once_its_first_code_was_shown() {
     codes.sort_by_key(ToString::to_string);
     codes.dedup();
     assert_eq!(codes.len(), 10);
+    for code in &codes {
+        let groups: Vec<_> = code.as_str().expect("text").split('-').map(str::len).collect();
+        assert_eq!(groups, [4; 6], "24 characters of five bits");
+    }
     assert_eq!(standing(&server, token), (true, 10));
     assert_eq!(begin(&server, token).code(409), "conflict");
     assert_eq!(confirm(&server, token, &code(&app)).code(409), "conflict");
@@ -360,6 +364,40 @@ fn the_app_is_turned_off_with_a_code_or_a_recovery_code_at_any_time() {
     );
     assert_eq!(off(&json!({ "recovery_code": again.recovery[9] })).ok(200), json!({ "other_sessions": 1 }));
     assert_eq!(server.sign_in(ALICE, "desk")["status"], "signed_in");
+}
+
+#[test]
+fn recovery_codes_of_before_are_good_until_they_are_used_or_replaced() {
+    let server = server();
+    let made = server.sign_up(ALICE, "alice");
+    enrol(&server, access(&made));
+    let user = UserId::parse(text(&made["user"], "user")).expect("an id");
+    let (data, wall) = (Arc::clone(&server.data), server.wall());
+    server.end();
+    // What the store has of codes that an earlier version handed out.
+    let secret = ServerSecret::new(SECRET);
+    let proofs = ["ab765-ab7h7", "bb765-ab7h7", "cb765-ab7h7"]
+        .map(|code| RecoveryCode::parse(code).expect("ten characters").proof(&secret, user));
+    let mut store = Accounts::open(data.path()).expect("opens");
+    ready(store.replace_recovery(user, &proofs, SessionId::NIL, Millis(wall))).expect("written");
+    drop(store);
+
+    let mut policies = lax();
+    policies.codes.per_number_day = 9;
+    let server = Server::over(data, policies, Arc::new(NoBlocks), wall + MINUTE);
+    let one = challenge(&server, ALICE);
+    let signed = answer(&server, &one, "recovery_code", "AB765 ab7h7").ok(200);
+    let token = access(&signed);
+    assert_eq!(standing(&server, token), (true, 2));
+    let used = json!({ "recovery_code": "ab765-ab7h7" });
+    assert_eq!(step_up(&server, token, &used).code(401), "invalid_code", "used");
+    step_up(&server, token, &json!({ "recovery_code": "bb765ab7h7" })).ok(200);
+    let renewed = server.call("POST", "/v1/me/totp/recovery", Some(token), None).ok(200);
+    let replaced = json!({ "recovery_code": "cb765-ab7h7" });
+    assert_eq!(step_up(&server, token, &replaced).code(401), "invalid_code", "replaced");
+    let new = json!({ "recovery_code": renewed["recovery_codes"][0] });
+    step_up(&server, token, &new).ok(200);
+    assert_eq!(standing(&server, token), (true, 9));
 }
 
 #[test]

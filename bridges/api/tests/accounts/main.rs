@@ -1,6 +1,7 @@
 //! Accounts over a real listener and the real store, with a clock and a carrier of the test's own.
 
 mod carrier;
+mod demanded;
 mod factors;
 mod names;
 mod people;

@@ -52,6 +52,54 @@ fn sessions_are_listed_and_end_one_or_all_others() {
 }
 
 #[test]
+fn another_session_ends_only_after_a_proof_of_the_last_minutes_and_ones_own_always() {
+    let server = Server::new();
+    let first = server.sign_up(ALICE, "alice");
+    let (laptop, tablet) = (server.sign_in(ALICE, "laptop"), server.sign_in(ALICE, "tablet"));
+    server.advance(5 * 60_000 + 1_000);
+    // As whoever has stolen the laptop's tokens: refreshing them proves nothing.
+    let laptop = server.refresh(&laptop["refresh_token"]).ok(200);
+    let token = access(&laptop);
+    let end = |token: &str, session: &str| {
+        server.call("DELETE", &format!("/v1/sessions/{session}"), Some(token), None)
+    };
+    let others = |token: &str| server.call("POST", "/v1/sessions/revoke_others", Some(token), None);
+    let refused = end(token, text(&tablet, "session"));
+    assert_eq!(refused.code(403), "step_up_required");
+    assert!(text(&refused.body, "message").contains("/v1/auth/step_up"));
+    assert_eq!(
+        end(token, "01010101-0101-4101-8101-010101010101").code(403),
+        "step_up_required",
+        "nothing is told"
+    );
+    assert_eq!(others(token).code(403), "step_up_required");
+    server.get("/v1/me", access(&first)).ok(200);
+    server.get("/v1/me", access(&tablet)).ok(200);
+
+    // Whoever fills the account's questions does not keep it from proving who it is in another session.
+    for _ in 0..100 {
+        server.get("/v1/me", access(&tablet));
+    }
+    assert_eq!(server.get("/v1/me", token).code(429), "rate_limited");
+    let before = server.messages_to(ALICE, 0).len();
+    let asked = server.call("POST", "/v1/auth/step_up/code", Some(token), None).ok(200);
+    let code = server.messages_to(ALICE, before + 1).last().expect("sent").code.reveal().to_owned();
+    let body = json!({ "request_id": asked["request_id"], "code": code });
+    let proved = server.call("POST", "/v1/auth/step_up", Some(token), Some(&body)).ok(200);
+    assert_eq!(end(access(&proved), text(&tablet, "session")).status, 204);
+    assert_eq!(server.refresh(&tablet["refresh_token"]).code(401), "invalid_token");
+    assert_eq!(others(access(&proved)).ok(200), json!({ "revoked": 1 }));
+    assert_eq!(server.refresh(&first["refresh_token"]).code(401), "invalid_token");
+
+    // Its own ends without, by its id and by signing out.
+    assert_eq!(end(token, text(&laptop, "session")).status, 204);
+    let late = server.sign_in(ALICE, "late");
+    server.advance(5 * 60_000 + 1_000);
+    let late = server.refresh(&late["refresh_token"]).ok(200);
+    assert_eq!(server.call("POST", "/v1/auth/logout", Some(access(&late)), None).status, 204);
+}
+
+#[test]
 fn the_thirty_first_device_takes_the_place_of_the_least_used() {
     let mut policies = lax();
     policies.codes.per_number_day = 9;

@@ -131,7 +131,10 @@ fn answers_have_the_members_of_their_schemas() {
         let schema = operation.success[0].1.expect("a body")(&mut generator());
         let members =
             |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-        assert_eq!(members(&schema.as_value()["properties"]), members(&answer), "{path}");
+        let mut listed = members(&schema.as_value()["properties"]);
+        // The only one that is left out, where it says nothing.
+        listed.retain(|member| *member != "second_factor_required");
+        assert_eq!(listed, members(&answer), "{path}");
     }
 }
 

@@ -288,3 +288,21 @@ fn a_token_does_not_print() {
     let token = key(1).issue(&Scope::default(), &grant());
     assert_eq!(format!("{token:?}"), "Token(redacted)");
 }
+
+#[test]
+fn a_token_says_that_its_user_has_to_enrol_and_no_other_does() {
+    let (scope, at) = (Scope::default(), WALL);
+    let enrolling = key(1).issue_enrolling(&scope, &grant(), at);
+    let claims = verify(enrolling.reveal()).expect("a good token");
+    assert!(claims.enrolling);
+    assert_eq!(claims.authenticated.0, WALL.0 / 1_000 * 1_000);
+    for other in [key(1).issue_authenticated(&scope, &grant(), at), key(1).issue(&scope, &grant())] {
+        assert!(!verify(other.reveal()).expect("a good token").enrolling);
+    }
+    let says = |value: &str| with_claim(r#""jti""#, &format!(r#""enrol":{value},"jti""#));
+    assert!(verify(&says("true")).expect("a good token").enrolling);
+    assert!(!verify(&says("false")).expect("a good token").enrolling);
+    for sly in ["0", "null", r#""false""#, "[]"] {
+        assert_eq!(verify(&says(sly)), Err(TokenError::Malformed), "{sly}");
+    }
+}

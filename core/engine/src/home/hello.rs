@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 
-use lynk_auth::TokenError;
+use lynk_auth::{Claims, TokenError};
 use lynk_domain::{Limits, Millis, Nanos, SessionId, shard_of_room, shard_of_user};
 use lynk_protocol::{CloseCode, Done, ErrorCode, Json, Proof, Reject, Resume};
 
@@ -91,12 +91,18 @@ impl Home {
             Proof::Token(token) => token,
             Proof::Ticket(ticket) => return self.redeem(cx, slot, re, ticket, resume),
         };
-        let claims = match self.keys.verify(token, cx.now.wall) {
+        let claims = match self.claims(token, cx.now.wall) {
             Ok(claims) => claims,
-            Err(error) => return self.turn_away(cx, slot, re, &reject_of(error)),
+            Err(reject) => return self.turn_away(cx, slot, re, &reject),
         };
         let principal = Principal { user: claims.user, session: claims.session };
         self.sign_in(cx, slot, re, principal, claims.expires, resume);
+    }
+
+    /// What a token says that opens a socket, or keeps it open.
+    fn claims(&self, token: &str, wall: Millis) -> Result<Claims, Reject> {
+        let claims = self.keys.verify(token, wall).map_err(reject_of)?;
+        if claims.enrolling { Err(ErrorCode::SecondFactorRequired.into()) } else { Ok(claims) }
     }
 
     /// `hello` with a ticket: the API bridge knows what it is good for.
@@ -196,10 +202,10 @@ impl Home {
 
     /// `refresh`: a newer token of the same session moves its end.
     pub(crate) fn refresh(&mut self, cx: &mut Context<'_>, slot: Slot, re: u64, token: &str) {
-        let claims = match self.keys.verify(token, cx.now.wall) {
+        let claims = match self.claims(token, cx.now.wall) {
             Ok(claims) => claims,
-            Err(error) => {
-                self.refuse(cx, slot, re, &reject_of(error));
+            Err(reject) => {
+                self.refuse(cx, slot, re, &reject);
                 return;
             }
         };

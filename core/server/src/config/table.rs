@@ -235,6 +235,11 @@ const SECTIONS: &[Key] = &[
         "What authenticator apps show beside the name of an account: at most 64 bytes; a colon becomes a space.",
     ),
     key(
+        "factors.required",
+        Field::Switch(|c| &mut c.factors.required),
+        "Whether everybody has to have an authenticator app: who has none can do nothing but turn one on, with sessions of before from their next refresh on, and nobody turns it off.",
+    ),
+    key(
         "erase.files_kept",
         Field::U64(|c| &mut c.erase.files_kept_millis, Unit::Millis, 0, 3_650 * DAY),
         "What receipts of erasures promise of the message log's files: when they are rewritten without what was deleted. The operator sees to it.",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::people::{as_user, code, codes, sign_in, socket, start};
 use crate::support::http::Http;
 use crate::support::outside::Outside;
-use crate::support::{LYNK, Server};
+use crate::support::{Chatter, LYNK, Server};
 
 const ALICE: &str = "+4915112345601";
 
@@ -199,4 +199,120 @@ fn a_suspended_account_is_cut_off_and_told_so_only_after_all_its_factors() {
         .arg(data)
         .output();
     assert_eq!(missing.expect("started").status.code(), Some(4), "no server runs");
+}
+
+/// Every operation of the server's own document that needs a token, as whoever has to enrol is answered.
+fn closed(server: &Server, token: &str) -> usize {
+    let document = Http::connect(&server.address).good("GET", "/openapi.json", Value::Null, 200);
+    let mut closed = 0;
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        let mut asked = path.clone();
+        for name in ["room", "user", "session", "link", "media"] {
+            asked = asked.replace(&format!("{{{name}}}"), "01010101-0101-4101-8101-010101010101");
+        }
+        let asked: String = asked
+            .split('/')
+            .map(|part| if part.starts_with('{') { "1" } else { part })
+            .collect::<Vec<_>>()
+            .join("/");
+        for (method, operation) in
+            methods.as_object().expect("methods").iter().filter(|(name, _)| *name != "parameters")
+        {
+            let name = operation["operationId"].as_str().expect("a name");
+            // The end of the session is for the end.
+            if operation["security"] == json!([]) || name == "logout" {
+                continue;
+            }
+            let says = operation["responses"]["403"]["description"].as_str().unwrap_or_default();
+            let body = operation.get("requestBody").map(|_| json!({}));
+            // A body that nobody read ends its connection.
+            let mut http = Http::connect(&server.address);
+            http.token = Some(token.to_owned());
+            let answer = http.ask(&method.to_ascii_uppercase(), &asked, body.as_ref());
+            let refused = answer.status == 403 && answer.json()["code"] == "second_factor_required";
+            assert_eq!(refused, says.contains("`second_factor_required`"), "{name}: {}", answer.json());
+            closed += usize::from(refused);
+        }
+    }
+    closed
+}
+
+#[test]
+fn a_server_that_demands_a_second_factor_opens_nothing_else_until_there_is_one() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let data = temp.path();
+    let lax = ["--set", "codes.resend=1s"];
+    let strict = ["--set", "codes.resend=1s", "--set", "factors.required=true"];
+    let server = start(data, &lax);
+    let alice = sign_in(&server, data, ALICE, "alice");
+    let bob = sign_in(&server, data, "+4915112345602", "bob");
+    socket(&server, &alice);
+    assert!(server.stop().success());
+
+    let server = start(data, &strict);
+    // Tokens of before are good until they end, sockets that they open as well; then the demand holds.
+    let (mut hers, _) = socket(&server, &alice);
+    let refresh = |tokens: &Value| {
+        let body = json!({"refresh_token": tokens["refresh_token"]});
+        Http::connect(&server.address).good("POST", "/v1/auth/refresh", body, 200)
+    };
+    let held = refresh(&alice);
+    assert_eq!(held["second_factor_required"], true);
+    let token = held["access_token"].as_str().expect("a token");
+    let told = hers.ask(json!({"op": "refresh", "token": token}));
+    assert_eq!((&told["ev"], &told["code"]), (&json!("error"), &json!("second_factor_required")));
+    let mut refused = Chatter::connect(&server);
+    let told = refused.ask(json!({"op": "hello", "token": token}));
+    assert_eq!(told["code"], "second_factor_required");
+    assert!(told["message"].as_str().expect("text").contains("/v1/me/totp"), "{told}");
+    assert_eq!(refused.close_code(), Some(4000));
+    let mut http = Http::connect(&server.address);
+    http.token = Some(token.to_owned());
+    http.bad("POST", "/v1/auth/ticket", Value::Null, 403, "second_factor_required");
+    assert!(closed(&server, token) > 60, "rooms, media, devices and people, too");
+    http.good("GET", "/v1/me", Value::Null, 200);
+
+    // Somebody new is held from the beginning, and so is another sign-in.
+    let carol = sign_in(&server, data, "+4915112345603", "carol");
+    assert_eq!(carol["second_factor_required"], true);
+    assert_eq!(sign_in(&server, data, "+4915112345602", "bob")["second_factor_required"], true);
+
+    let begun = http.good("POST", "/v1/me/totp", Value::Null, 200);
+    let app = decode(begun["secret"].as_str().expect("text"));
+    let at = step();
+    let confirmed = http.good("POST", "/v1/me/totp/confirm", json!({"code": app.code(at).reveal()}), 200);
+    // The same session, at once: over HTTP, by ticket and on a socket that is open.
+    let opened =
+        json!({"access_token": confirmed["access_token"], "user": alice["user"], "session": held["session"]});
+    as_user(&server, &opened).good("GET", "/v1/rooms", Value::Null, 200);
+    socket(&server, &opened);
+    assert_eq!(hers.ask(json!({"op": "refresh", "token": confirmed["access_token"]}))["ev"], "ok");
+    let next = refresh(&held);
+    assert_eq!((&next["session"], next.get("second_factor_required")), (&alice["session"], None));
+    let off = json!({"code": app.code(at + 1).reveal()});
+    as_user(&server, &next).bad("DELETE", "/v1/me/totp", off, 403, "forbidden");
+    assert!(server.metric("lynk_accounts_enrolments_demanded_total") >= 3.0);
+    server.kill();
+
+    // It holds over a restart, and ends with the setting.
+    let server = start(data, &strict);
+    let held = Http::connect(&server.address).good(
+        "POST",
+        "/v1/auth/refresh",
+        json!({"refresh_token": bob["refresh_token"]}),
+        200,
+    );
+    assert_eq!(held["second_factor_required"], true);
+    let mut his = as_user(&server, &held);
+    his.bad("GET", "/v1/rooms", Value::Null, 403, "second_factor_required");
+    assert!(server.stop().success());
+    let server = start(data, &lax);
+    let freed = Http::connect(&server.address).good(
+        "POST",
+        "/v1/auth/refresh",
+        json!({"refresh_token": held["refresh_token"]}),
+        200,
+    );
+    as_user(&server, &freed).good("GET", "/v1/rooms", Value::Null, 200);
+    assert!(server.stop().success());
 }

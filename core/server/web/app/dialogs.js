@@ -179,7 +179,7 @@ export function confirmDialog({ title, about, label, run, onclose }) {
   const yes = h('button', { type: 'button', class: 'primary danger', onclick: async () => {
     yes.disabled = true;
     try { await run(); dialog.close(); } catch (failure) {
-      error.replaceChildren(icon('warning'), h('span', {}, explain(failure)));
+      if (!failure.quiet) error.replaceChildren(icon('warning'), h('span', {}, explain(failure)));
       yes.disabled = false;
     }
   } }, label);

@@ -165,6 +165,7 @@ export function explain(error) {
     message_not_found: 'This message does not exist any more.',
     invalid_code: 'That code is not right, or it is too old. Check it, or ask for a new one.',
     signed_out: 'You are signed out. Sign in again.',
+    second_factor_required: 'This server asks everybody for a second step. Turn on two-step sign-in first.',
     account_suspended: 'This account is suspended. Ask whoever runs this server.',
   };
   return known[error.code] ?? error.message ?? 'Something went wrong. Try again.';

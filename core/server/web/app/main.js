@@ -12,6 +12,7 @@ import { $, announce, h, toast } from './dom.js';
 import { Sidebar } from './sidebar.js';
 import { showSignIn } from './signin.js';
 import { settings, Storage } from './storage.js';
+import { showEnrolment } from './twostep.js';
 
 const app = $('#app');
 const TITLE = document.title;
@@ -49,14 +50,36 @@ function signIn(notice) {
   takeLink();
   view?.end();
   view = undefined;
+  settled();
   history.replaceState(null, '', '/');
   document.title = `Sign in – ${TITLE}`;
   showSignIn(app, account, chat, notice);
 }
 
+/** The session whose screen asks for a second factor, while it does. */
+let enrolling;
+
+/** Nobody is asked for a second factor any more. */
+function settled() {
+  if (enrolling) for (const dialog of document.querySelectorAll('dialog')) dialog.close();
+  enrolling = undefined;
+}
+
+/** The server demands a second factor: nothing else is open until there is one. */
+function enrol() {
+  if (enrolling === account.session.session) return;
+  view?.end();
+  view = undefined;
+  enrolling = account.session.session;
+  document.title = `Two-step sign-in – ${TITLE}`;
+  showEnrolment(app, account, () => { if (account.session && enrolling) chat(); });
+}
+
 function chat() {
-  const { user } = account.session;
+  const { user, second_factor_required: held } = account.session;
   if (!user) { account.signedOut('expired'); return; }
+  if (held) { enrol(); return; }
+  settled();
   view?.end();
   view = new Window(new Chat(account, `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`));
 }
@@ -248,11 +271,13 @@ account.on('signedout', ({ reason }) => {
   }
   signIn({ expired: 'Your session is over. Sign in again.', revoked: 'This session was ended from another device. Sign in again.' }[reason]);
 });
+account.on('secondfactor', () => { if (view) enrol(); });
 // Other tabs: one signs in or out for all.
 settings.watch('session', (value) => {
-  const user = value && JSON.parse(value).user?.user;
-  if (!value && view) signIn('You were signed out in another tab.');
-  else if (value && !view) chat();
+  const { user: { user } = {}, second_factor_required: held } = (value && JSON.parse(value)) || {};
+  if (!value && (view || enrolling)) signIn('You were signed out in another tab.');
+  // Recovery codes are shown once: they stay until they are kept.
+  else if (value && (!view || held)) { if (!document.querySelector('dialog[open] .codes')) chat(); }
   else if (user && view && user !== view.chat.me) chat();
 });
 settings.watch('theme', (value) => {

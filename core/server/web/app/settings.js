@@ -67,13 +67,13 @@ export function showSettings(chat, account) {
       sessions.replaceChildren(...list.map((session) => {
         const revoke = h('button', { type: 'button', class: 'link danger', 'aria-label': `Sign out ${session.device || 'unnamed device'}`, onclick: async () => {
           revoke.disabled = true;
-          try { await account.revoke(session.session); await load(); } catch (error) { revoke.disabled = false; toast(explain(error), { kind: 'error' }); }
+          try { await account.revoke(session.session, () => prove(account)); await load(); } catch (error) { revoke.disabled = false; if (!error.quiet) toast(explain(error), { kind: 'error' }); }
         } }, 'Sign out');
         return h('li', {}, icon('device'), h('span', { class: 'person' }, h('span', {}, session.device || 'Unnamed device'),
           h('span', { class: 'hint', title: fullTime(session.created_at) }, session.current ? 'This browser' : `Signed in ${dayLabel(session.created_at)}, last used ${listTime(session.last_used_at)}`)), !session.current && revoke);
       }));
       others.replaceChildren(...(list.length > 1 ? [h('button', { type: 'button', class: 'secondary', onclick: async () => {
-        try { const { revoked } = await account.revokeOthers(); toast(`${count(revoked, 'session')} ended`); await load(); } catch (error) { toast(explain(error), { kind: 'error' }); }
+        try { const { revoked } = await account.revokeOthers(() => prove(account)); toast(`${count(revoked, 'session')} ended`); await load(); } catch (error) { if (!error.quiet) toast(explain(error), { kind: 'error' }); }
       } }, 'Sign out everywhere else')] : []));
     } catch (error) {
       sessions.replaceChildren(h('li', { class: 'error' }, icon('warning'), h('span', {}, explain(error)), h('button', { type: 'button', class: 'link', onclick: load }, 'Try again')));

@@ -4,6 +4,7 @@ import { nameLine } from './available.js';
 import { h, $, icon } from './dom.js';
 import { count, explain } from './format.js';
 import { settings } from './storage.js';
+import { isRecovery } from './twostep.js';
 
 /** Country calling codes by region, the common ones; a number that begins with + needs none. */
 const CODES = 'AE971 AF93 AL355 AM374 AO244 AR54 AT43 AU61 AZ994 BA387 BD880 BE32 BF226 BG359 BH973 BO591 BR55 BY375 CA1 CD243 CH41 CI225 CL56 CM237 CN86 CO57 CR506 CU53 CY357 CZ420 DE49 DK45 DO1 DZ213 EC593 EE372 EG20 ES34 ET251 FI358 FR33 GB44 GE995 GH233 GR30 GT502 HK852 HN504 HR385 HT509 HU36 ID62 IE353 IL972 IN91 IQ964 IR98 IS354 IT39 JM1 JO962 JP81 KE254 KG996 KH855 KR82 KW965 KZ7 LA856 LB961 LK94 LT370 LU352 LV371 LY218 MA212 MD373 ME382 MG261 MK389 ML223 MM95 MN976 MT356 MU230 MX52 MY60 MZ258 NA264 NE227 NG234 NI505 NL31 NO47 NP977 NZ64 OM968 PA507 PE51 PH63 PK92 PL48 PR1 PS970 PT351 PY595 QA974 RO40 RS381 RU7 RW250 SA966 SD249 SE46 SG65 SI386 SK421 SN221 SV503 SY963 TH99 TJ992 TM993 TN216 TR90 TW886 TZ255 UA380 UG256 US1 UY598 UZ998 VE58 VN84 YE967 ZA27 ZM260 ZW263'
@@ -122,7 +123,7 @@ export function showSignIn(root, account, done, notice) {
   /** The second step of accounts with an authenticator app: its code, or a recovery code. */
   const askSecond = (challenge, recovery = false) => {
     const input = recovery
-      ? h('input', { id: 'recovery', class: 'code', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '24', required: true, 'aria-describedby': 'form-error' })
+      ? h('input', { id: 'recovery', class: 'code', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '48', required: true, 'aria-describedby': 'form-error' })
       : h('input', { id: 'second', class: 'code', inputmode: 'numeric', autocomplete: 'one-time-code', maxlength: '7', required: true, 'aria-describedby': 'form-error',
         oninput: () => {
           input.value = input.value.replace(/\D/g, '').slice(0, 6);
@@ -132,7 +133,7 @@ export function showSignIn(root, account, done, notice) {
     const form = step('Two-step sign-in', recovery ? 'Enter one of the recovery codes you saved. Each works once.' : 'Enter the code that your authenticator app shows for Lynk.', [id], 'Continue', async () => {
       const typed = input.value.trim();
       if (!recovery && typed.length !== 6) throw bad(id, 'The code has six digits.');
-      if (recovery && !/^[a-z2-7]{10}$/i.test(typed.replace(/[ -]/g, ''))) throw bad(id, 'A recovery code has ten letters and digits, such as abcde-fgh23.');
+      if (recovery && !isRecovery(typed)) throw bad(id, 'A recovery code has 24 letters and digits, such as abcd-efgh-… (ten if you saved it long ago).');
       try {
         await account.secondFactor(challenge, recovery ? { recovery_code: typed } : { code: typed }, deviceName());
       } catch (failure) {

@@ -12,7 +12,7 @@ use super::wire;
 use crate::accounts::handlers::{Answer, Body, send_code};
 use crate::accounts::{AccountsState, names, number, wire as accounts_wire};
 use crate::body::Json;
-use crate::{ApiError, Caller, Client};
+use crate::{ApiError, Client, Enrolling};
 
 fn field(what: &'static str) -> ApiError {
     Reject::because(ErrorCode::InvalidField, what).into()
@@ -28,7 +28,7 @@ fn shown(sent: Option<&str>, recovery: Option<&str>) -> Answer<Shown> {
         (Some(text), None) => Ok(Shown::Code(code(text)?)),
         (None, Some(text)) => RecoveryCode::parse(text)
             .map(Shown::Recovery)
-            .ok_or_else(|| field("recovery_code must be ten letters and digits")),
+            .ok_or_else(|| field("recovery_code must be 24 letters and digits, or ten of an earlier one")),
         _ => Err(field("send either code or recovery_code")),
     }
 }
@@ -52,7 +52,7 @@ pub(in crate::accounts) async fn second_factor(
 
 pub(in crate::accounts) async fn standing(
     State(state): State<AccountsState>,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
 ) -> Answer<Body<wire::Standing>> {
     state.pace.take((state.clock)().mono, claims.user)?;
     let standing = state.desk.ask(move |desk| desk.standing(&claims)).await?;
@@ -60,12 +60,13 @@ pub(in crate::accounts) async fn standing(
         enabled: standing.confirmed.is_some(),
         enabled_at: standing.confirmed.map(|at| at.0),
         recovery_codes_left: standing.recovery_left,
+        required: state.policies.factors.required,
     }))
 }
 
 pub(in crate::accounts) async fn begin(
     State(state): State<AccountsState>,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
 ) -> Answer<Body<wire::Begun>> {
     let now = (state.clock)();
     state.pace.take(now.mono, claims.user)?;
@@ -86,20 +87,25 @@ pub(in crate::accounts) async fn begin(
 pub(in crate::accounts) async fn confirm(
     State(state): State<AccountsState>,
     Client(from): Client,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
     Json(body): Json<wire::ConfirmBody>,
 ) -> Answer<Body<wire::RecoveryCodes>> {
     let now = (state.clock)();
     state.pace.take(now.mono, claims.user)?;
     let code = code(&body.code)?;
     let made = state.desk.ask(move |desk| desk.confirm(now, from, &claims, &code)).await?;
-    Ok(axum::Json(wire::RecoveryCodes::new(&made.codes, made.other_sessions)))
+    let mut answer = wire::RecoveryCodes::new(&made.codes, made.other_sessions);
+    if let Some((token, expires)) = made.opened {
+        answer.access_token = Some(token.reveal().to_owned());
+        answer.access_expires_at = Some(expires.0);
+    }
+    Ok(axum::Json(answer))
 }
 
 pub(in crate::accounts) async fn turn_off(
     State(state): State<AccountsState>,
     Client(from): Client,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
     Json(body): Json<wire::SecondFactor>,
 ) -> Answer<Body<wire::TurnedOff>> {
     let now = (state.clock)();
@@ -111,7 +117,7 @@ pub(in crate::accounts) async fn turn_off(
 
 pub(in crate::accounts) async fn new_recovery(
     State(state): State<AccountsState>,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
 ) -> Answer<Body<wire::RecoveryCodes>> {
     let now = (state.clock)();
     state.pace.take(now.mono, claims.user)?;
@@ -122,9 +128,9 @@ pub(in crate::accounts) async fn new_recovery(
 pub(in crate::accounts) async fn step_up_code(
     State(state): State<AccountsState>,
     Client(from): Client,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
 ) -> Answer<Body<accounts_wire::CodeSent>> {
-    state.pace.take((state.clock)().mono, claims.user)?;
+    state.pace.take_proof((state.clock)().mono, claims.session)?;
     let account = state.desk.ask(move |desk| desk.sent_to(&claims)).await?;
     send_code(&state, from, number::parse(account.phone.as_e164())?).await
 }
@@ -132,11 +138,11 @@ pub(in crate::accounts) async fn step_up_code(
 pub(in crate::accounts) async fn step_up(
     State(state): State<AccountsState>,
     Client(from): Client,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
     Json(body): Json<wire::StepUpBody>,
 ) -> Answer<Body<wire::SteppedUp>> {
     let now = (state.clock)();
-    state.pace.take(now.mono, claims.user)?;
+    state.pace.take_proof(now.mono, claims.session)?;
     let again = match (&body.request_id, &body.code) {
         (None, _) => Again::Second(shown(body.code.as_deref(), body.recovery_code.as_deref())?),
         (Some(id), Some(sent)) if body.recovery_code.is_none() => {

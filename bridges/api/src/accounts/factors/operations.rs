@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 use super::wire;
-use crate::accounts::operations::{errors, public, signed_in};
+use crate::accounts::operations::{enrolling, errors, public, signed_in};
 use crate::accounts::wire as accounts_wire;
 use crate::{Operation, SchemaOf, schema_of};
 
@@ -14,7 +14,7 @@ fn with(request: SchemaOf, operation: Operation) -> Operation {
 
 /// All, in the order of the reference.
 pub(in crate::accounts) fn operations() -> Vec<Operation> {
-    proving().into_iter().chain(apps()).collect()
+    proving().into_iter().chain(apps().map(enrolling)).collect()
 }
 
 fn proving() -> [Operation; 3] {
@@ -28,15 +28,15 @@ fn proving() -> [Operation; 3] {
             (200, Some(schema_of::<accounts_wire::SignedIn>)),
             errors!(InvalidField, InvalidCode, AccountSuspended, RateLimited),
         ),
-        signed_in(
+        enrolling(signed_in(
             Method::POST,
             "/v1/auth/step_up/code",
             "request_step_up_code",
             "Send a one-time code to the account's own telephone, to prove again who it is; for accounts without an app.",
             (200, Some(schema_of::<accounts_wire::CodeSent>)),
             errors!(NotSignedIn, InvalidToken, TokenExpired, Conflict, Forbidden, RateLimited),
-        ),
-        with(
+        )),
+        enrolling(with(
             schema_of::<wire::StepUpBody>,
             signed_in(
                 Method::POST,
@@ -46,7 +46,7 @@ fn proving() -> [Operation; 3] {
                 (200, Some(schema_of::<wire::SteppedUp>)),
                 errors!(NotSignedIn, InvalidToken, TokenExpired, InvalidField, InvalidCode, RateLimited),
             ),
-        ),
+        )),
     ]
 }
 
@@ -74,10 +74,11 @@ fn apps() -> [Operation; 5] {
                 Method::DELETE,
                 "/v1/me/totp",
                 "end_totp",
-                "Ask for the app no more; recovery codes are void.",
+                "Ask for the app no more; recovery codes are void. Not where the server demands one.",
                 (200, Some(schema_of::<wire::TurnedOff>)),
                 errors!(
                     NotSignedIn,
+                    Forbidden,
                     InvalidToken,
                     TokenExpired,
                     InvalidField,

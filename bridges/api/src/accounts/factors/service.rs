@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use lynk_auth::{
-    Claims, Code, CodeRequest, Grant, RECOVERY_CODES, RecoveryCode, SESSION_TOKEN_MILLIS_MAX, Token,
-    TotpSecret,
+    Claims, Code, CodeRequest, RECOVERY_CODES, RecoveryCode, SESSION_TOKEN_MILLIS_MAX, Token, TotpSecret,
 };
 use lynk_domain::{Millis, Now, SessionId, UserId};
 use lynk_model::account::{Account, AuditEvent, AuditKind, Charge, Charged, Enrolled, Factor, Which};
@@ -12,7 +11,7 @@ use lynk_model::port::{FactorStore, LastFault};
 use lynk_protocol::{ErrorCode, Reject};
 
 use crate::accounts::counts::Tried;
-use crate::accounts::service::{DAY_MILLIS, HOUR_MILLIS, Service, wait};
+use crate::accounts::service::{Bearer, DAY_MILLIS, HOUR_MILLIS, Service, bearer_of, wait};
 use crate::accounts::vault::Found;
 use crate::accounts::wire::Issued;
 
@@ -54,6 +53,8 @@ pub(in crate::accounts) struct Standing {
 pub(in crate::accounts) struct Made {
     pub(in crate::accounts) codes: Vec<RecoveryCode>,
     pub(in crate::accounts) other_sessions: usize,
+    /// A token with which everything is open, and its end: of a session that had to turn on the app first.
+    pub(in crate::accounts) opened: Option<(Token, Millis)>,
 }
 
 /// What is done on the accounts' thread.
@@ -288,7 +289,7 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
 
     fn confirm(&mut self, now: Now, from: IpAddr, claims: &Claims, code: &Code) -> Result<Made, Reject> {
         self.attempt(now, from)?;
-        self.session_of(claims)?;
+        let session = self.session_of(claims)?;
         let none = || Reject::because(ErrorCode::Conflict, "no app waits for its first code; begin again");
         let found = self.stored(self.runtime.block_on(self.store.factor(claims.user)))?;
         let app = found.filter(|app| app.confirmed.is_none()).ok_or_else(none)?;
@@ -302,7 +303,12 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
         if !self.wrote(confirmed)? {
             return Err(none());
         }
-        Ok(Made { codes, other_sessions: self.other_sessions(now, claims)? })
+        let opened = claims.enrolling.then(|| {
+            let bearer = bearer_of(&session, session.family.ends(), false);
+            self.access(now, &Bearer { authenticated: claims.authenticated, ..bearer })
+        });
+        let other_sessions = self.other_sessions(now, claims)?;
+        Ok(Made { codes, other_sessions, opened })
     }
 
     fn turn_off(&mut self, now: Now, from: IpAddr, claims: &Claims, shown: &Shown) -> Result<usize, Reject> {
@@ -310,6 +316,12 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
         self.session_of(claims)?;
         let off = || Reject::because(ErrorCode::Conflict, "two-step sign-in is off");
         self.app(claims.user)?.ok_or_else(off)?;
+        if self.policies.factors.required {
+            return Err(Reject::because(
+                ErrorCode::Forbidden,
+                "this server demands a second factor of everybody: it cannot be turned off",
+            ));
+        }
         self.prove_factor(now, claims.user, shown)?;
         let removed = self.runtime.block_on(self.store.remove_factor(claims.user, claims.session, now.wall));
         if !self.wrote(removed)? {
@@ -334,7 +346,7 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
                 "two-step sign-in is off; turn it on for recovery codes",
             ));
         }
-        Ok(Made { codes, other_sessions: self.other_sessions(now, claims)? })
+        Ok(Made { codes, other_sessions: self.other_sessions(now, claims)?, opened: None })
     }
 
     fn sent_to(&mut self, claims: &Claims) -> Result<Account, Reject> {
@@ -382,9 +394,8 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
         }
         let life = self.policies.factors.recent_millis.min(SESSION_TOKEN_MILLIS_MAX);
         let expires = Millis(now.wall.0.saturating_add(life)).min(session.family.ends());
-        let (user, epoch, id) = (claims.user, session.epoch, self.bytes());
-        let grant = Grant { user, session: claims.session, epoch, id, issued: now.wall, expires };
-        let token = self.keys.current().issue_authenticated(&grant, now.wall);
-        Ok((token, Millis(expires.0 / 1_000 * 1_000)))
+        let enrolling = self.policies.factors.required && !has_app;
+        let bearer = bearer_of(&session, session.family.ends(), enrolling);
+        Ok(self.access_until(now, &Bearer { authenticated: now.wall, ..bearer }, expires))
     }
 }

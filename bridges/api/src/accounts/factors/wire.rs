@@ -8,7 +8,7 @@ use crate::accounts::wire::LINE;
 
 /// A code of an app, or of a message.
 const CODE: &str = "^[0-9]{6}$";
-/// Ten letters and digits, and what people put between them.
+/// 24 letters and digits, or the ten of an earlier code, and what people put between them.
 const RECOVERY: &str = "^[A-Za-z2-7 -]+$";
 
 /// `POST /v1/auth/second_factor`: exactly one of the two codes.
@@ -19,7 +19,7 @@ pub(in crate::accounts) struct SecondFactorBody {
     /// Six digits of the authenticator app.
     #[schemars(regex(pattern = CODE))]
     pub(in crate::accounts) code: Option<String>,
-    /// A recovery code, which is used up by this.
+    /// A recovery code, which is used up by this: 24 letters and digits, or the ten of one that was made before.
     #[schemars(length(min = 10, max = 64), regex(pattern = RECOVERY))]
     pub(in crate::accounts) recovery_code: Option<String>,
     /// What the user calls the device.
@@ -33,7 +33,7 @@ pub(in crate::accounts) struct SecondFactor {
     /// Six digits of the authenticator app.
     #[schemars(regex(pattern = CODE))]
     pub(in crate::accounts) code: Option<String>,
-    /// A recovery code, which is used up by this.
+    /// A recovery code, which is used up by this: 24 letters and digits, or the ten of one that was made before.
     #[schemars(length(min = 10, max = 64), regex(pattern = RECOVERY))]
     pub(in crate::accounts) recovery_code: Option<String>,
 }
@@ -47,7 +47,7 @@ pub(in crate::accounts) struct StepUpBody {
     /// Six digits.
     #[schemars(regex(pattern = CODE))]
     pub(in crate::accounts) code: Option<String>,
-    /// A recovery code, which is used up by this.
+    /// A recovery code, which is used up by this: 24 letters and digits, or the ten of one that was made before.
     #[schemars(length(min = 10, max = 64), regex(pattern = RECOVERY))]
     pub(in crate::accounts) recovery_code: Option<String>,
 }
@@ -70,6 +70,8 @@ pub(in crate::accounts) struct Standing {
     pub(in crate::accounts) enabled_at: Option<u64>,
     /// Recovery codes that were not used.
     pub(in crate::accounts) recovery_codes_left: u32,
+    /// Whether the server demands it of everybody: then it cannot be turned off.
+    pub(in crate::accounts) required: bool,
 }
 
 /// Answer to `POST /v1/me/totp`. It is shown once.
@@ -102,11 +104,18 @@ pub(in crate::accounts) struct RecoveryCodes {
     pub(in crate::accounts) recovery_codes: Vec<String>,
     /// Other sessions of the account; `POST /v1/sessions/revoke_others` ends them.
     pub(in crate::accounts) other_sessions: usize,
+    /// Of a session that had to turn on the app first: a token of it with which everything is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::accounts) access_token: Option<String>,
+    /// When that is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::accounts) access_expires_at: Option<u64>,
 }
 
 impl RecoveryCodes {
     pub(in crate::accounts) fn new(codes: &[RecoveryCode], other_sessions: usize) -> Self {
-        Self { recovery_codes: codes.iter().map(RecoveryCode::reveal).collect(), other_sessions }
+        let recovery_codes = codes.iter().map(RecoveryCode::reveal).collect();
+        Self { recovery_codes, other_sessions, access_token: None, access_expires_at: None }
     }
 }
 

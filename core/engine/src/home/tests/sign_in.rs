@@ -51,10 +51,12 @@ fn a_token_that_is_not_accepted_closes_with_its_code() {
     };
     let expired = rig.token(user, 9, 1_000);
     rig.wait_millis(2_000);
+    let enrolling = rig.enrolling_token(user, 9, 60_000);
     for (slot, token, code, close) in [
         (1, "nonsense", "invalid_token", CloseCode::BadAuth),
         (2, foreign.as_str(), "invalid_token", CloseCode::BadAuth),
         (3, expired.as_str(), "token_expired", CloseCode::TokenExpired),
+        (4, enrolling.as_str(), "second_factor_required", CloseCode::BadAuth),
     ] {
         rig.upgrade(slot);
         rig.text(slot, &format!(r#"{{"id":1,"op":"hello","token":"{token}"}}"#));
