@@ -179,6 +179,12 @@ test('a message, a member and the room are reported, with a reason', async () =>
   await look(bob, 'report-dark');
   await form.getByRole('button', { name: 'Report', exact: true }).click();
   await bob.page.getByText('You have reported this message.').waitFor();
+  // Whoever decides is told at once, and the queue is a click away.
+  await close(ada);
+  await ada.page.getByText('Something was reported in Harbour 07').waitFor();
+  await ada.page.locator('.toast', { hasText: 'Something was reported' }).getByRole('button', { name: 'Show' }).click();
+  await ada.page.getByRole('dialog', { name: 'Reports' }).getByText('Cheap anchors, only today').waitFor();
+  await close(ada);
   const again = await start();
   await again.getByRole('radio', { name: 'Something else' }).check();
   await again.getByRole('button', { name: 'Report', exact: true }).click();
@@ -194,10 +200,11 @@ test('a message, a member and the room are reported, with a reason', async () =>
   await bob.page.getByRole('radio', { name: 'Harassment' }).check();
   await bob.page.getByRole('dialog').getByRole('button', { name: 'Report', exact: true }).click();
   await bob.page.getByText('You have reported Cyd Nowak.').waitFor();
+  // How many wait is told anew, wherever they were opened.
+  await ada.page.getByRole('button', { name: /Reports ?2 open/ }).waitFor();
 });
 
 test('reports are decided, what was decided is done, and the log has all of it', async () => {
-  await close(ada);
   await ada.page.getByRole('link', { name: /Harbour 07/ }).click();
   await ada.page.getByRole('button', { name: /Reports ?2 open/ }).click();
   const queue = ada.page.getByRole('dialog', { name: 'Reports' });

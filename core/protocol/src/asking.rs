@@ -1,4 +1,4 @@
-//! Finding rooms and asking to be let in: where a page of public rooms goes on, and what is told of a request.
+//! Finding rooms and asking to be let in: where a page of public rooms goes on, and what is told of a request; and what is told of a report.
 
 use lynk_domain::{RoomId, UserId};
 
@@ -43,6 +43,13 @@ impl DiscoverCursor {
 pub fn encode_join_request(out: &mut Vec<u8>, room: RoomId, user: UserId, state: &str) {
     let mut json = Json::new(out);
     json.open(b'{').key("ev").text("join_request").key("room").id(&room.0).key("user").id(&user.0);
+    json.key("state").text(state).close(b'}');
+}
+
+/// `{"ev":"report","room":…,"number":…,"state":…}`, without a seq: a report is open, or was resolved.
+pub fn encode_report_news(out: &mut Vec<u8>, room: RoomId, number: u64, state: &str) {
+    let mut json = Json::new(out);
+    json.open(b'{').key("ev").text("report").key("room").id(&room.0).key("number").number(number);
     json.key("state").text(state).close(b'}');
 }
 

@@ -16,7 +16,7 @@ mod link;
 pub mod shape;
 mod time;
 
-pub use asking::{DiscoverCursor, encode_join_request};
+pub use asking::{DiscoverCursor, encode_join_request, encode_report_news};
 pub use code::{CloseCode, ErrorCode, Reject};
 pub use command::{
     Command, Decoded, History, MAX_SAFE_INTEGER, MoreWanted, OPS, Proof, Resume, decode, refused_command,

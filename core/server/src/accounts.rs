@@ -20,8 +20,7 @@ use lynk_domain::{Key, Millis, RoomId, SessionId, UserId};
 use lynk_embedded::{Fault, Rooms, RoomsBeside};
 use lynk_model::port::{Ephemeral, ErasureStore, LastFault, RoomStore as _, ready};
 use lynk_model::{
-    DirectFrom, MetaChange, MetaOutcome, MetaTransaction, Report, ReportQuery, Resolution, RoomWish,
-    StoreError,
+    DirectFrom, MetaChange, MetaTransaction, Report, ReportQuery, Resolution, RoomWish, StoreError,
 };
 use lynk_protocol::{ErrorCode, Reject};
 use lynk_sms::SmsCounts;
@@ -253,7 +252,7 @@ impl RoomPeople for StoredRooms {
 
     fn resolve(&self, room: RoomId, resolution: Resolution, wall: Millis) -> RoomsAnswer<'_, bool> {
         let tx = decision(room, resolution, wall);
-        self.change(move |rooms| Ok(matches!(ready(rooms.apply(&tx))?, MetaOutcome::Applied { .. })))
+        self.change(move |rooms| Ok(ready(rooms.apply(&tx))?.written().is_some()))
     }
 }
 

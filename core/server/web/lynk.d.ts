@@ -148,6 +148,8 @@ export interface LynkEvents {
   presence: { user: Id; online: boolean };
   /** `open`: somebody asks to come into a room that one manages. `declined`: one's own request was. Best effort. */
   join_request: { room: Id; user: Id; state: 'open' | 'declined' };
+  /** A report is in the queue of a room that one manages, or was resolved; not of reports about oneself. Best effort. */
+  report: { room: Id; number: number; state: 'open' | 'resolved' };
   /** `user` has taken the conversation that waited. */
   conversation_accepted: { room: Id; user: Id };
   outbox: { entry?: OutboxEntry; failed?: LynkError; removed?: boolean; loaded?: boolean };

@@ -400,7 +400,7 @@ export class Lynk extends Emitter {
       case 'draining':
         this.#retryAfter = value.retry_after_ms ?? 0;
         break;
-      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed': case 'cleared': case 'join_request':
+      case 'typing': case 'read': case 'delivered': case 'presence': case 'added': case 'removed': case 'cleared': case 'join_request': case 'report':
       case 'conversation_accepted':
         this.emit(value.ev, value);
         break;

@@ -52,6 +52,7 @@ pub(crate) enum Ev {
     Removed,
     Cleared,
     JoinRequest,
+    Report,
     ConversationAccepted,
     Gap,
     Resync,
@@ -245,7 +246,9 @@ pub(crate) struct Item {
     /// The id that the `ok` of `link` tells.
     #[serde(deserialize_with = "some_link")]
     pub(crate) link: Option<LinkId>,
-    /// Of a request to become a member.
+    /// Of a report.
+    pub(crate) number: u64,
+    /// Of a request to become a member, or of a report.
     pub(crate) state: Option<String>,
     /// Of a 1:1 that is not accepted.
     pub(crate) request: Option<String>,

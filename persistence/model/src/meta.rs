@@ -243,6 +243,13 @@ pub enum MetaOutcome {
         /// Of a repetition, the seq of the event.
         repeated: Option<Seq>,
     },
+    /// Written now, without an event: a report that was made, or resolved.
+    Reported {
+        /// Its place among the room's.
+        number: u64,
+        /// Whom it is about; nil for a room. They are not told of it.
+        user: UserId,
+    },
     /// The same key and content were written before; `seq` is 0 when its event is not confirmed yet.
     Repeated {
         /// Version of that change.
@@ -278,6 +285,19 @@ pub enum MetaOutcome {
     /// A user blocks [`BLOCKS_PER_USER_MAX`] users, or would be in more than [`ROOMS_PER_USER_MAX`] rooms; a room
     /// has [`LINKS_PER_ROOM_MAX`](crate::LINKS_PER_ROOM_MAX) links; as many requests are open as may be.
     Limit,
+}
+
+impl MetaOutcome {
+    /// What was written now: the room's version, 0 for what has no event, and the event to journal; `None` when nothing was.
+    #[must_use]
+    pub fn written(&self) -> Option<(u64, Option<&MetaEvent>)> {
+        match self {
+            Self::Applied { version, event } => Some((*version, event.as_ref())),
+            Self::Requested { version, repeated: None } => Some((*version, None)),
+            Self::Reported { .. } => Some((0, None)),
+            _ => None,
+        }
+    }
 }
 
 /// An event that the store holds until the owner shard has journaled it.

@@ -60,19 +60,18 @@ pub(super) async fn apply(
                 }
                 MetaChange::Resolve(resolution) => reports::resolve(session, command, resolution).await?,
             };
-            let MetaOutcome::Applied { version, event } = &outcome else {
+            let Some((version, event)) = outcome.written() else {
                 return Ok(Verdict::Rollback(outcome));
             };
             try_join3(
-                put_outbox(session, command, *version, event.as_ref()),
-                keep_result(session, command, *version),
+                put_outbox(session, command, version, event),
+                keep_result(session, command, version),
                 forget_results(session, command, key_life_millis),
             )
             .await?;
             if let Some(act) = Act::of(command) {
                 moderation::keep(session, command.room, &act, moderation_life_millis).await?;
             }
-            let version = *version;
             let asked = asked.then_some(MetaOutcome::Requested { version, repeated: None });
             Ok(Verdict::Commit(asked.unwrap_or(outcome)))
         })

@@ -17,7 +17,6 @@ use crate::database::{Database, Session};
 
 /// Reports that are too old and that one report has dropped, so that none pays for many.
 const PRUNED_MAX: i64 = 32;
-const DONE: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
 /// What a report is read from.
 const SELECT: &str =
     "SELECT room, number, reporter, kind, user_id, seq, reason, comment, text, at, outcome, by_user, done, note
@@ -122,7 +121,7 @@ pub(super) async fn make(
         ORDER BY done LIMIT $2 FOR UPDATE SKIP LOCKED)";
     session.execute(over, &[&bits(wall.saturating_sub(life)), &PRUNED_MAX]).await?;
     put(session, &Report { number: last + 1, ..report.clone() }).await?;
-    Ok(DONE)
+    Ok(MetaOutcome::Reported { number: last + 1, user: report.user })
 }
 
 pub(super) async fn resolve(
@@ -132,13 +131,17 @@ pub(super) async fn resolve(
 ) -> Result<MetaOutcome, Fault> {
     // A moderator (an operator is nil) decides neither about itself nor about the room (kind 3).
     let sql = "UPDATE rooms.reports SET outcome = $4, by_user = $3, done = $5, note = $6
-        WHERE room = $1 AND number = $2 AND outcome = 0 AND ($7 OR (kind <> 3 AND user_id <> $3))";
+        WHERE room = $1 AND number = $2 AND outcome = 0 AND ($7 OR (kind <> 3 AND user_id <> $3))
+        RETURNING user_id";
     let (room, actor) = (uuid(command.room.0), uuid(command.actor.0));
     let (number, done, outcome) = (bits(resolution.number), bits(command.wall.0), resolution.outcome as i16);
     let operator = command.actor.is_nil();
-    let changed =
-        session.execute(sql, &[&room, &number, &actor, &outcome, &done, &resolution.note, &operator]).await?;
-    Ok(if changed == 1 { DONE } else { MetaOutcome::NoReport })
+    let sent: [&(dyn ToSql + Sync); 7] =
+        [&room, &number, &actor, &outcome, &done, &resolution.note, &operator];
+    Ok(match session.row(sql, &sent).await? {
+        Some(row) => MetaOutcome::Reported { number: resolution.number, user: UserId(id(&row, 0)?) },
+        None => MetaOutcome::NoReport,
+    })
 }
 
 /// Those of a room that `viewer` may see, newest first.

@@ -12,7 +12,7 @@ use lynk_model::{
 use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar, encode_side};
 
 use super::books::{Ask, Books, Held, Pending, store_reject};
-use super::metadata::encode_report;
+use super::metadata::{SEES_REPORTS, encode_report};
 use super::moderation::encode_act;
 use super::room::Room;
 use crate::context::Context;
@@ -46,7 +46,8 @@ impl List {
     fn action(self) -> Action {
         match self {
             Self::Bans => Action::Ban,
-            Self::Mutes | Self::Acts | Self::Reports => Action::Kick,
+            Self::Mutes | Self::Acts => Action::Kick,
+            Self::Reports => SEES_REPORTS,
             Self::Requests => Action::Invite,
         }
     }

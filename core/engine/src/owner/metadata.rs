@@ -30,7 +30,7 @@ use lynk_protocol::{Command, Done, ErrorCode, Reject, encode_error, encode_ok};
 use smallvec::SmallVec;
 
 use self::apply::append_intent;
-pub(super) use self::reports::encode_report;
+pub(super) use self::reports::{SEES_REPORTS, encode_report};
 pub use self::rules::check_room_name;
 
 use self::rules::Planned;
@@ -407,6 +407,10 @@ impl Books {
                 // As with a block.
                 let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
                 self.request_applied(cx, room, &tx, asker, fresh);
+            }
+            MetaOutcome::Reported { number, user } => {
+                self.report_applied(cx, room, &tx, (number, user));
+                self.finish(cx, room, asker, Ok(Seq(0)));
             }
             MetaOutcome::NoRequest => {
                 let reject = requests::gone(room, tx.actor, cx.now.wall);

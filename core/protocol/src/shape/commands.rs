@@ -32,6 +32,7 @@ pub(super) const REQUEST: Field = may(
     "The 1:1 waits for the other one to accept it, or for oneself.",
 );
 pub(super) const REQUEST_STATES: Shape = Shape::Word(&["open", "declined"]);
+pub(super) const REPORT_STATES: Shape = Shape::Word(&["open", "resolved"]);
 const REPORT_REASONS: Shape =
     Shape::Word(&["spam", "harassment", "hate", "violence", "sexual", "illegal", "other"]);
 const REPORT_OUTCOMES: Shape =
@@ -764,7 +765,7 @@ pub const COMMANDS: &[CommandShape] = &[
         "A page of reports.",
         &[
             ROOM,
-            may("state", Shape::Word(&["open", "resolved"]), "Which; open ones without it."),
+            may("state", REPORT_STATES, "Which; open ones without it."),
             may("before", NUMBER, "What has lower numbers."),
             LIMIT,
         ],

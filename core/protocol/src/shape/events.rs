@@ -1,6 +1,6 @@
 //! What the server says without being asked, and the answer that every command may get.
 
-use super::commands::{ANY_KIND, LEVELS, REQUEST, REQUEST_STATES, ROLES, VISIBILITIES};
+use super::commands::{ANY_KIND, LEVELS, REPORT_STATES, REQUEST, REQUEST_STATES, ROLES, VISIBILITIES};
 use super::{Field, FrameKind, FrameShape, NUMBER, PLACE, SMALL, Shape, may, must};
 
 pub(super) const ROOM: Field = must("room", Shape::Id, "The room.");
@@ -227,6 +227,16 @@ pub const EVENTS: &[FrameShape] = &[
         "join_request",
         "Somebody asks to become a member of a room that one moderates, or one was declined.",
         &[ROOM, must("user", Shape::Id, "Who asks."), must("state", REQUEST_STATES, "What became of it.")],
+    ),
+    frame(
+        FrameKind::Own,
+        "report",
+        "There is a report in the queue of a room that one moderates, or it was resolved. Not told to whom it is about.",
+        &[
+            ROOM,
+            must("number", PLACE, "The report, as `reports` has it."),
+            must("state", REPORT_STATES, "What became of it."),
+        ],
     ),
     frame(
         FrameKind::Flow,

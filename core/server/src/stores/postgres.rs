@@ -8,7 +8,7 @@ use lynk_api::accounts::{Across, Blocks, Listing};
 use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::RoomStore as _;
-use lynk_model::{DirectFrom, MetaOutcome, Report, ReportQuery, Resolution, RoomWish, StoreError};
+use lynk_model::{DirectFrom, Report, ReportQuery, Resolution, RoomWish, StoreError};
 use lynk_postgres::grants::{ACCOUNTS, MEDIA, MIGRATE, NOTIFY, ROOMS};
 use lynk_postgres::{
     AccountsSnapshot, Connect, Fault, FaultKind, MediaSnapshot, NotifySnapshot, PostgresAccounts,
@@ -253,7 +253,7 @@ impl RoomPeople for RoomsBeside {
 
     fn resolve(&self, room: RoomId, resolution: Resolution, wall: Millis) -> RoomsAnswer<'_, bool> {
         let tx = crate::accounts::decision(room, resolution, wall);
-        self.read(async move |rooms| Ok(matches!(rooms.apply(&tx).await?, MetaOutcome::Applied { .. })))
+        self.read(async move |rooms| Ok(rooms.apply(&tx).await?.written().is_some()))
     }
 }
 

@@ -426,6 +426,59 @@ fn public_rooms_are_discovered_and_invite_only_ones_are_asked() {
 }
 
 #[test]
+fn a_report_is_told_to_those_who_see_the_queue_and_not_to_whom_it_is_about() {
+    on_every_driver(|server| {
+        let users = [user(), user(), user(), user()];
+        let [mut alice, mut bob, mut carol, mut dave] =
+            users.map(|one| Chatter::sign_in_as(server, one, json!([])));
+        let room = alice.create();
+        for one in [&mut bob, &mut carol, &mut dave] {
+            one.join(&room);
+        }
+        let good = |one: &mut Chatter, mut command: Value| {
+            command["room"] = room.clone().into();
+            command["key"] = key().to_string().into();
+            let ok = one.ask(command);
+            assert_eq!(ok["ev"], "ok", "{ok}");
+        };
+        let moderator = |of: usize| json!({"op": "role", "user": users[of].to_string(), "role": "moderator"});
+        let report = |seq: &Value| json!({"op": "report", "seq": seq, "reason": "spam"});
+        let told = |one: &mut Chatter| {
+            let news = one.event("report");
+            assert_eq!(news["room"], room.as_str());
+            assert!(news.get("user").is_none() && news.get("reporter").is_none(), "{news}");
+            (news["number"].as_u64().expect("a number"), news["state"].as_str().expect("a state").to_owned())
+        };
+        let was = |number: u64, state: &str| (number, state.to_owned());
+        good(&mut alice, moderator(1));
+        good(&mut alice, moderator(2));
+
+        let rude = carol.say(&room, "rude")["seq"].clone();
+        good(&mut dave, report(&rude));
+        assert_eq!((told(&mut alice), told(&mut bob)), (was(1, "open"), was(1, "open")));
+        let ruder = bob.say(&room, "ruder")["seq"].clone();
+        good(&mut dave, report(&ruder));
+        assert_eq!(told(&mut alice), was(2, "open"));
+        assert_eq!(told(&mut carol), was(2, "open"), "and nothing of the first, which is about her");
+        good(&mut alice, json!({"op": "resolve_report", "number": 1, "outcome": "dismissed"}));
+        assert_eq!(told(&mut alice), was(1, "resolved"), "on all connections");
+        assert_eq!(told(&mut bob), was(1, "resolved"), "and nothing of the second, which is about him");
+        let queue = bob.ask(json!({"op": "reports", "room": room}));
+        assert_eq!(queue["reports"], json!([]));
+
+        // Who reported was told nothing before it moderates itself.
+        good(&mut alice, moderator(3));
+        let mine = alice.say(&room, "mine")["seq"].clone();
+        good(&mut carol, report(&mine));
+        assert_eq!((told(&mut dave), told(&mut carol)), (was(3, "open"), was(3, "open")));
+        let queue = dave.ask(json!({"op": "reports", "room": room}));
+        let numbers: Vec<_> =
+            queue["reports"].as_array().expect("a list").iter().map(|one| &one["number"]).collect();
+        assert_eq!(numbers, [3, 2]);
+    });
+}
+
+#[test]
 fn an_operator_sees_and_resolves_every_report() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = Server::start(temp.path(), &NO_RATES);

@@ -187,6 +187,7 @@ export class Chat {
     }
     lynk.on('presence', ({ user, online }) => { this.online.set(user, online); this.#emit('presence', user); this.#emit('rooms'); });
     lynk.on('join_request', (news) => this.#emit('request', news));
+    lynk.on('report', (news) => this.#emit('report', news));
     lynk.on('outbox', ({ entry, failed, removed }) => {
       if (failed && entry.op !== 'send') {
         lynk.discard(entry.id);

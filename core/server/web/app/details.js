@@ -39,7 +39,7 @@ export class Details {
     this.#list = h('ul', { class: 'people' });
     const later = eachFrame(() => this.#render());
     for (const name of ['users', 'presence', 'state']) chat.on(name, later);
-    chat.on('request', ({ room }) => { if (this.opened && room === this.#room?.id) this.#look(); });
+    for (const name of ['request', 'report']) chat.on(name, ({ room }) => { if (this.opened && room === this.#room?.id) this.#look(); });
     let version;
     chat.on('room', (room) => {
       if (!this.opened || room !== this.#room) return;

@@ -6,6 +6,7 @@ import { Conversation } from './conversation.js';
 import { Details } from './details.js';
 import { openLink } from './discover.js';
 import { requestsOf, tellRequest } from './invite.js';
+import { reportsOf, tellReport } from './moderation.js';
 import { briefOf } from './format.js';
 import { showSettings, showShortcuts } from './settings.js';
 import { $, announce, h, toast } from './dom.js';
@@ -116,6 +117,7 @@ class Window {
     for (const name of ['removed', 'hidden']) model.on(name, (id) => { if (model.open === id) this.go(); });
     model.on('message', (news) => this.news(news));
     model.on('request', (news) => tellRequest(model, news, (room) => { this.go(room.id); requestsOf(model, room); }));
+    model.on('report', (news) => tellReport(model, news, (room) => { this.go(room.id); reportsOf(model, room, { show: (seq) => this.conversation.goTo(seq) }); }));
     model.on('state', () => this.invited());
     model.start().then(() => { this.route(); this.status(); }, (error) => toast(`This page could not start: ${error.message}. Load it again.`, { kind: 'error', stay: 0 }));
   }

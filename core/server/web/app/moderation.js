@@ -41,11 +41,16 @@ const DONE_BEFORE = new Set(['conflict', 'message_not_found', 'not_a_member', 'u
 /** The reports of a room, with ways to see what they are about and to say what came of them. `show(seq)` goes to a message, `changed` is called when one was resolved. */
 export function reportsOf(chat, room, { show, changed }) {
   let state = 'open';
+  // Rows of open reports: somebody else may decide on one. What is decided here goes off the list when that is done.
+  const listed = new Map();
+  const deciding = new Set();
+  const end = (number) => { const gone = listed.get(number); listed.delete(number); gone?.(); };
   const tab = (value, label) => h('label', { class: 'pill' }, h('input', { type: 'radio', name: 'reports', value, checked: value === state, onchange: () => { state = value; reports.again(); } }), h('span', {}, label));
   const reports = listDialog('Reports', {
     head: h('div', { class: 'pills', role: 'radiogroup', 'aria-label': 'Which reports' }, tab('open', 'Open'), tab('resolved', 'Resolved')),
     empty: 'There are none.',
     load: async (before) => {
+      if (!before) listed.clear();
       const { reports: items, more } = await chat.lynk.reports(room.id, { state, ...(before && { before }) });
       const users = await profiles(chat, items.flatMap(({ user, by }) => (by ? [user, by] : [user])));
       const named = (user) => (user === chat.me ? 'you' : calledBy(users.get(user)));
@@ -54,19 +59,36 @@ export function reportsOf(chat, room, { show, changed }) {
     row: (item, gone) => {
       const { number, kind, user, seq, text, reason, comment: said, at, outcome, done, note, name, judge } = item;
       const what = kind === 'message' ? `A message of ${name}` : name;
+      if (!outcome) listed.set(number, gone);
       return h('li', { class: 'still asks' }, chat.faces.person(user, name, { size: 'small' }),
         h('span', { class: 'person' }, h('span', { dir: 'auto' }, what), h('span', { class: 'hint' }, `${REASONS[reason] ?? reason}. Report ${number}, ${momentOf(at)}`),
           text && h('span', { class: 'quoted', dir: 'auto' }, text), said && h('span', { class: 'hint', dir: 'auto' }, `“${said}”`),
           outcome && h('span', { class: 'hint', dir: 'auto' }, `${CAME_OF_IT[outcome] ?? outcome}. Decided by ${judge}, ${momentOf(done)}.${note ? ` ${note}` : ''}`)),
         h('span', { class: 'answers' },
           seq && rowButton('Show', `the message of report ${number}`, async () => { reports.dialog.close(); show(seq); }, wrong),
-          !outcome && rowButton('Decide', `on report ${number}`, async () => resolve(chat, room, item, () => { gone(); changed?.(); }), wrong, 'primary')));
+          !outcome && rowButton('Decide', `on report ${number}`, async () => {
+            deciding.add(number);
+            resolve(chat, room, item, { done: () => { end(number); changed?.(); }, onclose: () => deciding.delete(number) });
+          }, wrong, 'primary')));
     },
+  });
+  const off = chat.on('report', ({ room: id, number, state: news }) => {
+    if (id !== room.id) return;
+    if (!reports.element.isConnected) off();
+    else if (news === 'resolved') { if (!deciding.has(number)) end(number); }
+    // Nothing moves under whoever is in the list: a note tells of it.
+    else if (state === 'open' && !deciding.size && !reports.list.contains(document.activeElement)) reports.again();
   });
 }
 
+/** Tells those who manage a room that there is something to decide. `show` opens the queue. */
+export function tellReport(chat, { room: id, state }, show) {
+  const room = chat.rooms.get(id);
+  if (room && state === 'open') toast(`Something was reported in ${chat.title(room)}`, { stay: 12_000, action: { label: 'Show', run: () => show(room) } });
+}
+
 /** Does what a report needs, and says what came of it. */
-function resolve(chat, room, { number, kind, user, seq, name }, done) {
+function resolve(chat, room, { number, kind, user, seq, name }, { done, onclose }) {
   const { lynk } = chat;
   const { message_deleted: deletes, ...others } = OUTCOMES;
   formDialog({
@@ -83,7 +105,7 @@ function resolve(chat, room, { number, kind, user, seq, name }, done) {
       }
       await orDone(lynk.resolveReport(room.id, number, outcome, lines(note)));
     },
-    done: () => { toast(`Report ${number} is decided`); done(); },
+    done: () => { toast(`Report ${number} is decided`); done(); }, onclose,
   });
 }
 

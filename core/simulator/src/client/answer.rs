@@ -50,7 +50,7 @@ impl Device {
                 self.presence.insert(user, item.online.ok_or("presence without a state")?);
                 Ok(())
             }
-            Ev::Draining | Ev::Cleared | Ev::JoinRequest | Ev::ConversationAccepted => Ok(()),
+            Ev::Draining | Ev::Cleared | Ev::JoinRequest | Ev::Report | Ev::ConversationAccepted => Ok(()),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             _ => self.on_event(item, s),
         };

@@ -49,6 +49,7 @@ impl Ledger {
             }
             Ev::ConversationAccepted => self.accepted_told(item, users),
             Ev::JoinRequest => self.request_told(item, users),
+            Ev::Report => self.report_told(item, users),
             Ev::Cleared => self.cleared_told(item, users),
             Ev::Unknown => Err("a frame of an unknown kind".to_owned()),
             ev if ev.durable() => {

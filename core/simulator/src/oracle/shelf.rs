@@ -603,6 +603,27 @@ impl Ledger {
         }
     }
 
+    /// Nobody is told of a report but who may decide on it: moderators, and not the one whom it is about.
+    pub(super) fn report_told(&self, item: &Item, users: &[UserId]) -> Check {
+        let room = item.room.ok_or("a report without room")?;
+        let truth = self.rooms.get(&room).ok_or("a report of nothing")?;
+        let list = self.shelf.reports.get(&room);
+        let number = (item.number as usize).checked_sub(1);
+        let one = number.and_then(|index| list.and_then(|list| list.get(index)));
+        let one = one.ok_or_else(|| format!("{room}: report {} is told and does not exist", item.number))?;
+        if one.report.kind == ReportKind::Room {
+            return Err(format!("{room}: report {}, which is for operators, is told", item.number));
+        }
+        if item.state.as_deref() == Some("resolved") && one.open {
+            return Err(format!("{room}: report {} is told as resolved and is open", item.number));
+        }
+        let right = |user: &UserId| truth.ever_moderates(*user) && one.report.user != *user;
+        match users.iter().find(|user| !right(user)) {
+            Some(user) => Err(format!("{room}: {user} is told of report {}", item.number)),
+            None => Ok(()),
+        }
+    }
+
     /// A user's other connections are told how far it deleted a conversation.
     pub(super) fn cleared_told(&self, item: &Item, users: &[UserId]) -> Check {
         let room = item.room.ok_or("a conversation without room")?;

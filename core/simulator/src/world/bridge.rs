@@ -183,7 +183,7 @@ impl World {
         match (request, &mut reply) {
             (StoreRequest::Apply(tx), StoreReply::Applied(outcome)) => {
                 let asked = matches!(**outcome, MetaOutcome::Requested { repeated: None, .. });
-                if asked || matches!(**outcome, MetaOutcome::Applied { .. }) {
+                if outcome.written().is_some() {
                     self.ledger.transaction(tx, asked)?;
                     self.reach(&tx.change);
                 }

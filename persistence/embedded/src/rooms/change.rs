@@ -49,17 +49,16 @@ pub(super) fn apply(
         MetaChange::Report(report) => reports::make(&tx, command, report, moderation_life_millis)?,
         MetaChange::Resolve(resolution) => reports::resolve(&tx, command, resolution)?,
     };
-    let MetaOutcome::Applied { version, event } = &outcome else {
+    let Some((version, event)) = outcome.written() else {
         return Ok(outcome);
     };
     if let Some(event) = event {
-        put_outbox(&tx, command, *version, event)?;
+        put_outbox(&tx, command, version, event)?;
     }
-    keep_result(&tx, command, *version, key_life_millis)?;
+    keep_result(&tx, command, version, key_life_millis)?;
     if let Some(act) = Act::of(command) {
         moderation::keep(&tx, command.room, &act, moderation_life_millis)?;
     }
-    let version = *version;
     commit(tx)?;
     Ok(if asked { MetaOutcome::Requested { version, repeated: None } } else { outcome })
 }

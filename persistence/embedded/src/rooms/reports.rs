@@ -5,14 +5,13 @@ use lynk_model::{
     MetaOutcome, MetaTransaction, REPORT_DAY_MILLIS, REPORTS_PER_DAY_MAX, REPORTS_PER_ROOM_MAX, Report,
     ReportKind, ReportOutcome, ReportQuery, ReportReason, Resolution,
 };
-use rusqlite::{Connection, Params, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
 
 use crate::Fault;
 use crate::sqlite::{bits, number, unreadable};
 
 /// Reports that are too old and that one report has dropped, so that none pays for many.
 const PRUNED_MAX: u32 = 32;
-const DONE: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
 /// What a report is read from.
 const SELECT: &str =
     "SELECT room, number, reporter, kind, user, seq, reason, comment, text, at, outcome, by, done, note
@@ -110,7 +109,7 @@ pub(super) fn make(
         SELECT room, number FROM reports WHERE outcome > 0 AND done <= ?1 ORDER BY done LIMIT ?2)";
     tx.prepare_cached(over)?.execute((bits(wall.saturating_sub(life)), PRUNED_MAX))?;
     put(tx, &Report { number: last + 1, ..report.clone() })?;
-    Ok(DONE)
+    Ok(MetaOutcome::Reported { number: last + 1, user: report.user })
 }
 
 pub(super) fn resolve(
@@ -120,12 +119,15 @@ pub(super) fn resolve(
 ) -> Result<MetaOutcome, Fault> {
     // A moderator (an operator is nil) decides neither about itself nor about the room (kind 3).
     let sql = "UPDATE reports SET outcome = ?4, by = ?3, done = ?5, note = ?6
-        WHERE room = ?1 AND number = ?2 AND outcome = 0 AND (?7 OR (kind <> 3 AND user <> ?3))";
+        WHERE room = ?1 AND number = ?2 AND outcome = 0 AND (?7 OR (kind <> 3 AND user <> ?3))
+        RETURNING user";
     let actor = command.actor;
     let (number, done) = (bits(resolution.number), bits(command.wall.0));
     let outcome = resolution.outcome as u8;
     let values = params![command.room.0, number, actor.0, outcome, done, resolution.note, actor.is_nil()];
-    Ok(if tx.prepare_cached(sql)?.execute(values)? == 1 { DONE } else { MetaOutcome::NoReport })
+    let user = tx.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
+    let number = resolution.number;
+    Ok(user.map_or(MetaOutcome::NoReport, |user| MetaOutcome::Reported { number, user: UserId(user) }))
 }
 
 /// Those of a room that `viewer` may see, newest first.

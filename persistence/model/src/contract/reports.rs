@@ -9,7 +9,10 @@ use crate::{
     Report, ReportKind, ReportOutcome, ReportQuery, ReportReason, Resolution,
 };
 
-const KEPT: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
+/// A report of that number, about that user, was written.
+fn told(number: u64, user: u8) -> MetaOutcome {
+    MetaOutcome::Reported { number, user: UserId([user; 16]) }
+}
 
 fn report(kind: ReportKind, user: u8, seq: u64) -> Report {
     Report {
@@ -52,14 +55,14 @@ pub fn reports_wait_for_somebody_to_decide<R: RoomStore>(store: &mut R) {
     let message = report(ReportKind::Message, 2, 40);
     assert_eq!(apply(store, &make(9, &message)), MetaOutcome::Missing);
     applied(store, &create(ROOM, 1, RoomKind::Public, "reported"));
-    assert_eq!(apply(store, &make(2, &message)), KEPT);
+    assert_eq!(apply(store, &make(2, &message)), told(1, 2));
     assert!(matches!(apply(store, &make(2, &message)), MetaOutcome::Repeated { .. }));
     assert_eq!(apply(store, &make(3, &message)), MetaOutcome::Exists);
     let (member, room) = (report(ReportKind::User, 3, 0), report(ReportKind::Room, 0, 0));
-    assert_eq!(apply(store, &make(4, &member)), KEPT);
-    assert_eq!(apply(store, &make(5, &room)), KEPT);
+    assert_eq!(apply(store, &make(4, &member)), told(2, 3));
+    assert_eq!(apply(store, &make(5, &room)), told(3, 0));
     let other = Report { reporter: UserId([8; 16]), at: Millis(2_000), ..message.clone() };
-    assert_eq!(apply(store, &make(6, &other)), KEPT, "of another person");
+    assert_eq!(apply(store, &make(6, &other)), told(4, 2), "of another person");
     assert_eq!(page(store, true, 0, OWNER, 9), [4, 2, 1]);
     assert_eq!(page(store, true, 0, OWNER, 1), [4]);
     assert_eq!(page(store, true, 4, OWNER, 1), [2]);
@@ -69,12 +72,12 @@ pub fn reports_wait_for_somebody_to_decide<R: RoomStore>(store: &mut R) {
     for (number, by, of) in [(10, UserId([2; 16]), 1), (11, OWNER, 3), (12, OWNER, 9)] {
         assert_eq!(apply(store, &resolve(number, by, of)), MetaOutcome::NoReport, "{number}");
     }
-    assert_eq!(apply(store, &resolve(13, OWNER, 1)), KEPT);
+    assert_eq!(apply(store, &resolve(13, OWNER, 1)), told(1, 2));
     assert_eq!(apply(store, &resolve(14, OWNER, 1)), MetaOutcome::NoReport);
     let operator = MetaTransaction { key: lynk_domain::Key::NIL, ..resolve(15, UserId::NIL, 3) };
-    assert_eq!(apply(store, &operator), KEPT);
+    assert_eq!(apply(store, &operator), told(3, 0));
     assert_eq!((page(store, true, 0, OWNER, 9), page(store, false, 0, OWNER, 9)), (vec![4, 2], vec![1]));
-    assert_eq!(apply(store, &make(16, &message)), KEPT, "again, when the first is decided");
+    assert_eq!(apply(store, &make(16, &message)), told(5, 2), "again, when the first is decided");
 
     let find = |store: &R, one: Option<(RoomId, u64)>, open, before| {
         let all = ReportQuery::All { open, before: Millis(before), limit: 9 };
@@ -114,10 +117,10 @@ pub fn reports_wait_for_somebody_to_decide<R: RoomStore>(store: &mut R) {
 
     for number in 4..REPORTS_PER_DAY_MAX as u8 {
         let another = report(ReportKind::Message, 2, 100 + u64::from(number));
-        assert_eq!(apply(store, &make(20 + number, &another)), KEPT, "{number}");
+        assert_eq!(apply(store, &make(20 + number, &another)), told(2 + u64::from(number), 2));
     }
     let late = Report { at: Millis(1_000 + REPORT_DAY_MILLIS), ..report(ReportKind::Message, 2, 500) };
     let last = Report { at: Millis(late.at.0 - 1), ..late.clone() };
     assert_eq!(apply(store, &make(200, &last)), MetaOutcome::Limit);
-    assert_eq!(apply(store, &make(201, &late)), KEPT);
+    assert_eq!(apply(store, &make(201, &late)), told(22, 2));
 }

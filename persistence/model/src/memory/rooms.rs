@@ -331,13 +331,12 @@ impl RoomStore for MemoryRooms {
             MetaChange::Report(report) => self.report(tx, report),
             MetaChange::Resolve(resolution) => self.resolve(tx, resolution),
         };
-        if let MetaOutcome::Applied { version, .. } | MetaOutcome::Requested { version, .. } = outcome
-            && !tx.key.is_nil()
-        {
-            let result = MetaResult { content_hash: tx.content_hash, version, seq: Seq(0), wall: tx.wall };
-            self.results.insert(scope, result);
-        }
-        if matches!(outcome, MetaOutcome::Applied { .. }) {
+        if let Some((version, _)) = outcome.written() {
+            if !tx.key.is_nil() {
+                let result =
+                    MetaResult { content_hash: tx.content_hash, version, seq: Seq(0), wall: tx.wall };
+                self.results.insert(scope, result);
+            }
             if let Some(act) = Act::of(tx) {
                 self.keep_act(tx.room, &act);
             }

@@ -1,18 +1,23 @@
-//! Reports of messages, members and the room: who may make and resolve them.
+//! Reports of messages, members and the room: who may make and resolve them, and who is told.
 //!
 //! Thread: the shard. The store keeps them, counts them and decides; memory has none. What a message said is kept as the store and the journals have
-//! it then. What can fail: the checks.
+//! it then. Invariants: of a report is told whoever sees it in the list, and nobody else. What can fail: the checks.
 
-use lynk_domain::{Millis, Now, Seq, UserId};
+use lynk_domain::{Action, Millis, Now, RoomKind, Seq, UserId};
 use lynk_model::{
-    MetaChange, REPORT_CHARS_MAX, REPORT_TEXT_BYTES_MAX, Report, ReportKind, ReportOutcome, ReportReason,
-    Resolution,
+    MetaChange, MetaTransaction, REPORT_CHARS_MAX, REPORT_TEXT_BYTES_MAX, Report, ReportKind, ReportOutcome,
+    ReportReason, Resolution,
 };
-use lynk_protocol::{ErrorCode, Json, Reject};
+use lynk_protocol::{ErrorCode, Json, Reject, encode_report_news};
 
-use super::super::books::Found;
+use super::super::books::{Books, Found};
 use super::super::room::Room;
+use super::requests::who_may;
 use super::rules::Planned;
+use crate::context::Context;
+
+/// What one must be allowed to do to see reports.
+pub(in super::super) const SEES_REPORTS: Action = Action::Kick;
 
 /// Why one more is not kept.
 pub(super) const TOO_MANY: &str =
@@ -79,6 +84,34 @@ pub(super) fn plan_report(
 pub(super) fn plan_resolve(number: u64, outcome: ReportOutcome, note: &str) -> Result<Planned, Reject> {
     let resolution = Resolution { number, outcome, note: checked("note", note)? };
     Ok(Planned::Change(MetaChange::Resolve(Box::new(resolution))))
+}
+
+impl Books {
+    /// The store has a report, or what came of one: those are told who see it in the list. Of an answer that was lost nobody is: the
+    /// list is the truth.
+    pub(super) fn report_applied(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        tx: &MetaTransaction,
+        (number, about): (u64, UserId),
+    ) {
+        let state = match &tx.change {
+            // Those of rooms, and of a 1:1, are for the operators of the server.
+            MetaChange::Report(report) if report.kind == ReportKind::Room => return,
+            MetaChange::Report(_) => "open",
+            _ => "resolved",
+        };
+        if room.kind() == RoomKind::Direct {
+            return;
+        }
+        let told = who_may(room, SEES_REPORTS, about);
+        if told.is_empty() {
+            return;
+        }
+        let frame = cx.shared.pool.frame(|out| encode_report_news(out, room.id, number, state));
+        self.hint(cx, room, &told, &frame);
+    }
 }
 
 fn checked(field: &str, text: &str) -> Result<String, Reject> {

@@ -3,9 +3,11 @@
 //! Thread: the shard. Rooms that are found and that nobody joins by themselves take requests: those of kind `invite_only`. The store keeps them,
 //! counts them and decides; memory has none. Limits: of the model; [`TOLD_MAX`] moderators are told. What can fail: the checks.
 
+use std::sync::Arc;
+
 use lynk_domain::{Action, Limits, Millis, RoomKind, Seq, UserId, allowed, shard_of_user};
 use lynk_model::{JOIN_REQUEST_CHARS_MAX, MetaChange, MetaTransaction};
-use lynk_protocol::{ErrorCode, Reject, encode_join_request};
+use lynk_protocol::{ErrorCode, Frame, Reject, encode_join_request};
 
 use super::super::books::Books;
 use super::super::release::Item;
@@ -15,7 +17,7 @@ use super::rules::{Planned, check_space};
 use crate::context::Context;
 use crate::mail::Mail;
 
-/// Moderators who are told of a request, if they are connected. All can ask for the list.
+/// Moderators who are told of a request or a report, if they are connected. All can ask for the list.
 const TOLD_MAX: usize = 64;
 /// Why one more is not kept.
 pub(super) const TOO_MANY: &str = "you, or the room, have as many requests open as may be";
@@ -92,19 +94,18 @@ impl Books {
     ) {
         match &tx.change {
             MetaChange::Ask { .. } if fresh => {
-                let decide = |(user, role): (&UserId, _)| allowed(role, Action::Invite).then_some(*user);
-                let members = room.members.iter().map(|(user, member)| (user, member.role));
-                let told: Vec<UserId> = members.filter_map(decide).take(TOLD_MAX).collect();
-                self.hint(cx, room, &told, (tx.actor, "open"));
+                let told = who_may(room, Action::Invite, UserId::NIL);
+                self.tell_request(cx, room, &told, (tx.actor, "open"));
             }
-            MetaChange::Decline { user } if fresh => self.hint(cx, room, &[*user], (*user, "declined")),
+            MetaChange::Decline { user } if fresh => {
+                self.tell_request(cx, room, &[*user], (*user, "declined"));
+            }
             _ => {}
         }
         self.finish(cx, room, asker, Ok(Seq(0)));
     }
 
-    /// Tells those of `told` who are connected what became of a user's request.
-    fn hint(
+    fn tell_request(
         &mut self,
         cx: &mut Context<'_>,
         room: &mut Room,
@@ -112,10 +113,27 @@ impl Books {
         (user, state): (UserId, &str),
     ) {
         let frame = cx.shared.pool.frame(|out| encode_join_request(out, room.id, user, state));
+        self.hint(cx, room, told, &frame);
+    }
+
+    /// Tells something to those of `told` who are connected.
+    pub(super) fn hint(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        told: &[UserId],
+        frame: &Arc<Frame>,
+    ) {
         for whom in told {
             let to = shard_of_user(*whom, cx.shared.config.shard_count);
             let mail = Box::new(Mail::Hint { user: *whom, frame: frame.clone() });
             self.emit(cx, room, room.depends, Item::Post { to, mail });
         }
     }
+}
+
+/// Members who may do something, at most [`TOLD_MAX`] and never `but`.
+pub(super) fn who_may(room: &Room, action: Action, but: UserId) -> Vec<UserId> {
+    let members = room.members.iter().filter(|(user, member)| **user != but && allowed(member.role, action));
+    members.map(|(user, _)| *user).take(TOLD_MAX).collect()
 }

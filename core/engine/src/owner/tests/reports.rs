@@ -105,6 +105,60 @@ fn whom_a_report_is_about_does_not_see_it_and_rooms_are_for_operators() {
 }
 
 #[test]
+fn who_sees_the_queue_is_told_of_a_report_and_of_its_end_and_nobody_else_is() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(InviteOnly, &[2, 3, 4]);
+    for i in [2, 3] {
+        let role = w.keyed("role", room, json!({"user": user(i).to_string(), "role": "moderator"}));
+        assert_eq!(w.run(1, role)["ev"], "ok");
+    }
+    w.hints();
+    let news = |number: u64, state: &str| json!({"ev": "report", "room": room.to_string(), "number": number, "state": state});
+    let seq = w.send(3, room, "something rude")["seq"].clone();
+    let report = w.keyed("report", room, json!({"seq": seq, "reason": "spam"}));
+    assert_eq!(w.run(4, report.clone())["ev"], "ok");
+    assert_eq!(w.hints(), [(user(1), news(1, "open")), (user(2), news(1, "open"))]);
+    assert_eq!(w.run(4, report.clone())["ev"], "ok", "a retry");
+    w.drain();
+    w.crash();
+    assert_eq!(w.run(4, report)["ev"], "ok", "a retry after a restart");
+    assert_eq!(w.reported(4, room, json!({}))["ev"], "ok", "of the room: for operators");
+    assert_eq!(w.resolved(3, room, 1)["code"], "conflict", "about itself");
+    assert_eq!(w.resolved(1, room, 2)["code"], "conflict", "of the room");
+    assert_eq!(w.hints(), []);
+    assert_eq!(w.resolved(2, room, 1)["ev"], "ok");
+    assert_eq!(w.hints(), [(user(1), news(1, "resolved")), (user(2), news(1, "resolved"))]);
+    // Two decide at once, and one is too late.
+    assert_eq!(w.resolved(1, room, 1)["code"], "conflict");
+    assert_eq!(w.reported(2, room, json!({"user": user(1).to_string()}))["ev"], "ok");
+    assert_eq!(w.hints(), [(user(2), news(3, "open")), (user(3), news(3, "open"))], "also who made it");
+
+    let two = direct(&mut w);
+    let seq = w.send(2, two, "something rude")["seq"].clone();
+    w.hints();
+    assert_eq!(w.reported(1, two, json!({"seq": seq}))["ev"], "ok");
+    assert_eq!(w.hints(), [], "nobody moderates it");
+}
+
+#[test]
+fn a_report_whose_answer_was_lost_is_in_the_queue_once_and_told_to_nobody() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(InviteOnly, &[2, 3]);
+    let seq = w.send(2, room, "something rude")["seq"].clone();
+    w.hints();
+    let report = w.keyed("report", room, json!({"seq": seq, "reason": "spam"}));
+    w.store = Store::Unsure;
+    w.post(3, report.clone());
+    w.settle();
+    w.store = Store::Up;
+    w.wait(2_000);
+    w.settle();
+    assert_eq!(w.run(3, report)["ev"], "ok");
+    assert_eq!(w.queue(1, room, json!({}))["reports"].as_array().map(Vec::len), Some(1));
+    assert_eq!(w.hints(), [], "its number is not known; the list is the truth");
+}
+
+#[test]
 fn a_person_makes_twenty_reports_a_day_also_of_a_conversation_of_two() {
     let mut w = World::new(Limits::default());
     let room = direct(&mut w);

@@ -23,13 +23,15 @@ impl World {
         self.now.wall = Millis(self.now.wall.0 + millis);
     }
 
-    /// Who was told what of requests, since this was asked.
-    fn hints(&mut self) -> Vec<(UserId, Value)> {
+    /// Who was told what of requests and reports, since this was asked.
+    pub(super) fn hints(&mut self) -> Vec<(UserId, Value)> {
         let hint = |(_, mail)| match mail {
             Mail::Hint { user, frame } => Some((user, value(&frame))),
             _ => None,
         };
-        self.take_out().into_iter().filter_map(hint).collect()
+        let mut told: Vec<_> = self.take_out().into_iter().filter_map(hint).collect();
+        told.sort_by_key(|(user, _)| *user);
+        told
     }
 }
 

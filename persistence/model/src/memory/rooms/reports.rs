@@ -10,8 +10,6 @@ use crate::{
     REPORTS_PER_ROOM_MAX, Report, ReportKind, ReportQuery, Resolution,
 };
 
-const DONE: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
-
 impl MemoryRooms {
     pub(super) fn report(&mut self, tx: &MetaTransaction, report: &Report) -> MetaOutcome {
         if self.rooms.get(&tx.room).is_none_or(|room| room.row.deleted > Millis(0)) {
@@ -35,7 +33,7 @@ impl MemoryRooms {
         let oldest = Millis(tx.wall.0.saturating_sub(MODERATION_LIFE_MILLIS));
         self.reports.retain(|_, one| one.outcome.is_none() || one.done > oldest);
         self.reports.insert((tx.room, number), Report { number, ..report.clone() });
-        DONE
+        MetaOutcome::Reported { number, user: report.user }
     }
 
     pub(super) fn resolve(&mut self, tx: &MetaTransaction, resolution: &Resolution) -> MetaOutcome {
@@ -49,7 +47,7 @@ impl MemoryRooms {
         report.outcome = Some(resolution.outcome);
         (report.by, report.done) = (tx.actor, tx.wall);
         report.note.clone_from(&resolution.note);
-        DONE
+        MetaOutcome::Reported { number: report.number, user: report.user }
     }
 
     /// Those of a room that `viewer` may see, newest first.
