@@ -55,6 +55,7 @@ pub struct MediaCounts {
     bytes: [AtomicU64; 2],
     open: [AtomicU64; 2],
     links_refused: AtomicU64,
+    redirects: AtomicU64,
     /// By direction: of everybody, of the account; then too slow.
     transfers_refused: [AtomicU64; 6],
     swept: [AtomicU64; 5],
@@ -114,6 +115,10 @@ impl MediaCounts {
 
     pub(crate) fn link_refused(&self) {
         self.links_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn redirected(&self) {
+        self.redirects.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn deferred(&self) {
@@ -217,6 +222,7 @@ impl MediaCounts {
             }
         }
         snapshot.add(Metric::MediaRefusedLinks, self.links_refused.load(Ordering::Relaxed));
+        snapshot.add(Metric::MediaRedirects, self.redirects.load(Ordering::Relaxed));
         snapshot.add(Metric::MediaDeferred, self.deferred.load(Ordering::Relaxed));
         let parts = [&self.store, &self.files, &self.looks];
         let degraded = parts.into_iter().any(|health| health.report().degraded.is_some());
