@@ -1,6 +1,7 @@
 //! Files in a bucket whose service is killed, lets nobody in, or takes nothing for long: what was ready stays, and what came waits.
 
 mod presigned;
+mod tls;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
