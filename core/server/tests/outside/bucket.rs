@@ -1,5 +1,6 @@
 //! Files in a bucket whose service is killed, lets nobody in, or takes nothing for long: what was ready stays, and what came waits.
 
+mod disk;
 mod presigned;
 mod tls;
 
