@@ -55,7 +55,8 @@ def compose(path, project_path, credentials):
         if name == "lynk":
             must("seccomp:../seccomp/lynk.json" in service["security_opt"], "lynk: without io_uring")
         for variable in service.get("environment") or {}:
-            hides = re.search("PASSWORD|SECRET|TOKEN|KEY", variable) and not variable.endswith("_FILE")
+            # The id of an access key is no secret.
+            hides = re.search("PASSWORD|SECRET|TOKEN|KEY", variable) and not variable.endswith(("_FILE", "__S3__ACCESS_KEY"))
             must(not hides, f"{name}: {variable} would be seen in the environment")
         ports = service.get("ports") or []
         must(not ports or name == "door" or not production, f"{name}: it has ports on the host")
@@ -75,10 +76,11 @@ def compose(path, project_path, credentials):
     must(not networks["public"].get("internal"), "the public network leads nowhere")
     used = {secret["source"] for service in project["services"].values() for secret in service.get("secrets") or []}
     must(used == set(project["secrets"]), f"secrets: {sorted(used ^ set(project['secrets']))}")
-    # A certificate that browsers know is for the operator to get.
-    for secret in used - {"door.pem"}:
+    # A certificate that browsers know, and the secret of a bucket's access key, are for the operator to get.
+    for secret in used - {"door.pem", "lynk_s3.password"}:
         made = os.path.join(credentials, secret)
         must(os.path.exists(made), f"nothing that docs/deploy.md says makes {secret}")
+    for secret in used:
         must(os.path.basename(project["secrets"][secret]["file"]) == secret, f"{secret} is another file")
     for name, service in project["services"].items():
         given = {secret["source"] for secret in service.get("secrets") or []}
@@ -88,6 +90,7 @@ def compose(path, project_path, credentials):
         must("ca.key" not in given, f"{name} could sign certificates")
         # Kafka's tools take passwords in no other form.
         must(name in ("lynk", "migrate", "kafka-setup") or not any(one.startswith("lynk_") for one in given), f"{name} has Lynk's")
+        must(name == "lynk" or "lynk_s3.password" not in given, f"{name} has the key of the bucket")
         # Whoever sends notifications is no part of Lynk.
         must(name == "kafka-setup" or not any("notification" in one for one in given), f"{name} has the identity of who notifies")
 

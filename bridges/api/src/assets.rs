@@ -13,10 +13,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// What a page may do: its own scripts, styles and connections, nothing inline, nothing of others.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
-                      connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'; require-trusted-types-for 'script'";
+/// What a page may do: its own scripts, styles and connections, nothing inline, nothing of others, but for pictures and films of `files`, the origin
+/// to which links to them lead.
+fn policy(files: Option<&str>) -> String {
+    let files = files.map(|origin| format!(" {origin}")).unwrap_or_default();
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{files}; media-src 'self'{files}; \
+         connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'"
+    )
+}
 
 /// One file.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +54,20 @@ struct Served {
     bytes: &'static [u8],
     kind: &'static str,
     tag: String,
+    policy: HeaderValue,
 }
 
 impl Served {
-    fn new(asset: Asset) -> Self {
+    fn new(asset: Asset, files: Option<&str>) -> Self {
         let tag = sha1_smol::Sha1::from(asset.bytes).digest().to_string();
-        Self { bytes: asset.bytes, kind: content_type(asset.path), tag: format!("\"{}\"", &tag[..16]) }
+        // An origin that is none of HTTP is not let.
+        let policy = HeaderValue::try_from(policy(files)).or_else(|_| HeaderValue::try_from(policy(None)));
+        Self {
+            bytes: asset.bytes,
+            kind: content_type(asset.path),
+            tag: format!("\"{}\"", &tag[..16]),
+            policy: policy.unwrap_or(HeaderValue::from_static("default-src 'none'")),
+        }
     }
 
     fn answer(&self, uri: &Uri, headers: &HeaderMap) -> Response {
@@ -72,7 +86,7 @@ impl Served {
         };
         let headers = answer.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
         if let Ok(tag) = HeaderValue::try_from(&self.tag) {
             headers.insert(header::ETAG, tag);
         }
@@ -89,9 +103,10 @@ async fn serve(files: Files, path: &str, request: Request) -> Response {
     }
 }
 
-/// `GET /` and `/assets/…`.
-pub(crate) fn router(assets: &[Asset]) -> Router {
-    let files: Files = Arc::new(assets.iter().map(|asset| (asset.path, Served::new(*asset))).collect());
+/// `GET /` and `/assets/…`; pages may show pictures and films of `elsewhere`, too.
+pub(crate) fn router(assets: &[Asset], elsewhere: Option<&str>) -> Router {
+    let files = assets.iter().map(|asset| (asset.path, Served::new(*asset, elsewhere)));
+    let files: Files = Arc::new(files.collect());
     Router::new()
         .route(
             "/",
@@ -118,7 +133,7 @@ pub(crate) fn docs(document: &'static [u8], socket: &'static [u8]) -> Router {
         ("/docs/docs.css", Asset { path: "docs.css", bytes: include_bytes!("docs/docs.css") }),
     ];
     page.into_iter().fold(Router::new(), |router, (path, asset)| {
-        let served = Arc::new(Served::new(asset));
+        let served = Arc::new(Served::new(asset, None));
         router.route(
             path,
             get(move |request: Request| async move { served.answer(request.uri(), request.headers()) }),

@@ -109,6 +109,8 @@ pub struct ApiParts {
     pub redeem: Redeem,
     /// Files of the web client.
     pub assets: &'static [Asset],
+    /// Where pages may show pictures and films from, beside this server: scheme, host and port.
+    pub elsewhere: Option<String>,
     /// Further routes, with their own state; they go through the same limits and get the same errors.
     pub routes: Router,
     /// What those routes are, for the document.
@@ -218,7 +220,7 @@ fn router(intake: &Intake, parts: &ApiParts, limits: &Arc<serve::Limits>) -> Rou
     let routes = Router::new()
         .merge(rooms::router(rooms::RoomsState { shards, authority }))
         .merge(assets::docs(document, socket_document_text().into_bytes().leak()))
-        .merge(assets::router(parts.assets))
+        .merge(assets::router(parts.assets, parts.elsewhere.as_deref()))
         .route(&parts.options.policy.path, get(serve::upgrade))
         .merge(parts.routes.clone());
     around(routes, Arc::clone(limits))

@@ -148,10 +148,19 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
 fn responses(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
     for (status, body) in &operation.success {
+        let said = match (status, body) {
+            (307, _) => "It is elsewhere: ask for it there at once, without a token.",
+            (_, Some(_)) => "Done.",
+            (_, None) => "Done; there is nothing to say.",
+        };
         let mut response = json!({
-            "description": if body.is_some() { "Done." } else { "Done; there is nothing to say." },
+            "description": said,
             "headers": {"x-request-id": {"$ref": "#/components/headers/x-request-id"}},
         });
+        if *status == 307 {
+            response["headers"]["location"] =
+                json!({"description": "Where it is.", "schema": {"type": "string", "format": "uri"}});
+        }
         if let Some(body) = body {
             response["content"] = match operation.gives_bytes {
                 true => json!({"*/*": {}}),

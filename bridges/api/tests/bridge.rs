@@ -68,6 +68,7 @@ impl World {
                 Box::pin(std::future::ready(outcome))
             }),
             assets: &[],
+            elsewhere: None,
             routes: Router::new().route("/extra", get(|| async { "extra" })),
             operations: Vec::new(),
         };

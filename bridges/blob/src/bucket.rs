@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Thread: `s3` drives connections; requests are awaited anywhere, or for threads that may block by [`Bucket::wait`], which ends when the bucket does.
-//! Each request is signed for [`SIGNED_SECONDS`]; the secret never leaves this process, and no URL of a request is told or logged. What is larger
+//! Each request is signed for [`SIGNED_SECONDS`]; the secret never leaves this process, and no URL of a request is told or logged; those that
+//! [`Bucket::presign`] makes are for readers, and good for one object. What is larger
 //! than a part is sent in parts. Which uploads in parts are under way is noted in a directory, so that the next start gives up what a crash left
 //! of them. What was put is there when the service says so twice: in its answer, and when it is asked how long the object is. Limits: one part in
 //! memory for each [`Bucket::put`], one piece for each [`Object`]; the caller bounds how many there are. After some failures in a row requests fail
@@ -16,6 +17,7 @@
 mod call;
 mod counts;
 mod options;
+mod presign;
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
@@ -46,6 +48,7 @@ use counts::Way;
 pub use call::SIGNED_SECONDS;
 pub use counts::BucketCounts;
 pub use options::{BucketError, BucketOptions, Encryption, is_prefix};
+pub use presign::Told;
 
 /// Bytes of a part, and of the largest object that is sent at once.
 pub const PART_BYTES: usize = 8 << 20;

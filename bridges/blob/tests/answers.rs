@@ -247,6 +247,7 @@ fn options(endpoint: String) -> BucketOptions {
     let authority = rcgen::generate_simple_self_signed(vec!["nobody".to_owned()]).expect("a certificate");
     BucketOptions {
         endpoint,
+        public_endpoint: String::new(),
         region: "us-east-1".to_owned(),
         bucket: "b".to_owned(),
         path_style: true,

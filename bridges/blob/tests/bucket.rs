@@ -1,11 +1,12 @@
 //! A bucket keeps blobs as a directory does. Against the real server that `scripts/services` runs; skipped without.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lynk_blob::{Bucket, BucketError, BucketOptions, BucketThread, Directory, Encryption, PART_BYTES};
+use lynk_blob::{Bucket, BucketError, BucketOptions, BucketThread, Directory, Encryption, PART_BYTES, Told};
 use lynk_bridge::Secret;
 use lynk_domain::MediaId;
 use lynk_https::Roots;
@@ -24,6 +25,7 @@ fn values(test: &str) -> Option<HashMap<String, String>> {
 fn options(values: &HashMap<String, String>, name: &str) -> BucketOptions {
     BucketOptions {
         endpoint: values["S3_ENDPOINT"].clone(),
+        public_endpoint: String::new(),
         region: values["S3_REGION"].clone(),
         bucket: values["S3_BUCKET"].clone(),
         path_style: true,
@@ -252,6 +254,84 @@ fn who_may_not_and_what_is_away_is_told() {
     }
 }
 
+/// What whoever has a URL is answered: the status, the head as it came, the body.
+fn fetch(method: &str, url: &str, lines: &str) -> (u16, String, Vec<u8>) {
+    let (host, path) = url.strip_prefix("http://").and_then(|url| url.split_once('/')).expect("a URL");
+    let mut socket = TcpStream::connect(host).expect("it listens");
+    let request = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{lines}\r\n");
+    socket.write_all(request.as_bytes()).expect("sends");
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8(answer[..end].to_vec()).expect("text").to_lowercase();
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
+    (status, head, answer.split_off(end + 4))
+}
+
+#[test]
+fn a_url_for_readers_is_good_for_one_object_and_a_while() {
+    let Some(values) = values("a_url_for_readers_is_good_for_one_object_and_a_while") else { return };
+    let place = Place::new(options(&values, "presign"));
+    let (id, body) = (MediaId([5; 16]), body_of(300_000));
+    place.put(id, 0, &body).expect("puts");
+    place.put(id, 1, b"another").expect("puts");
+    let disposition = "attachment; filename*=UTF-8''a%20b.txt";
+    let told = Told { kind: "text/plain; charset=utf-8", disposition, cached: "private, no-store" };
+    let presign = |seconds| place.bucket.presign(id, 0, &told, Duration::from_secs(seconds));
+    let url = presign(300);
+    assert_eq!(place.bucket.public_origin(), values["S3_ENDPOINT"]);
+    assert!(url.starts_with(&format!("{}/", values["S3_ENDPOINT"])), "{url}");
+    let (status, head, found) = fetch("GET", &url, "");
+    assert_eq!((status, found == body), (200, true), "{head}");
+    for line in [
+        "content-type: text/plain; charset=utf-8",
+        "content-disposition: attachment; filename*=utf-8''a%20b.txt",
+        "cache-control: private, no-store",
+    ] {
+        assert!(head.contains(line), "{head}");
+    }
+    let (status, _, part) = fetch("GET", &url, "Range: bytes=7-16\r\n");
+    assert_eq!((status, &part[..]), (206, &body[7..17]));
+
+    let path = Directory::relative(id, 0);
+    for (from, to) in [
+        ("text%2Fplain", "text%2Fhtml"),
+        ("=attachment", "=inline"),
+        ("&response-content-type=", "&response-content-language="),
+        ("X-Amz-Expires=300", "X-Amz-Expires=301"),
+        (path.as_str(), Directory::relative(id, 1).as_str()),
+    ] {
+        let changed = url.replacen(from, to, 1);
+        assert_ne!(changed, url);
+        assert_eq!(fetch("GET", &changed, "").0, 403, "{changed}");
+    }
+    let (unsigned, _) = url.split_once('?').expect("a query");
+    assert_eq!(fetch("GET", unsigned, "").0, 403);
+    for method in ["HEAD", "DELETE"] {
+        assert_eq!(fetch(method, &url, "").0, 403, "{method}");
+    }
+    // One for another host is for that host.
+    let elsewhere = "https://files.example";
+    let public = BucketOptions { public_endpoint: elsewhere.to_owned(), ..options(&values, "presign") };
+    let public = Place::new(public);
+    let there = public.bucket.presign(id, 0, &told, Duration::from_secs(300));
+    assert_eq!(public.bucket.public_origin(), elsewhere);
+    assert!(there.starts_with("https://files.example/lynk/test-presign-"), "{there}");
+    assert_eq!(fetch("GET", &there.replacen(elsewhere, &values["S3_ENDPOINT"], 1), "").0, 403);
+
+    let (short, until) = (presign(1), Instant::now() + Duration::from_secs(60));
+    while fetch("GET", &short, "").0 == 200 {
+        assert!(Instant::now() < until, "it is good for ever");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (status, _, why) = fetch("GET", &short, "");
+    let why = String::from_utf8_lossy(&why).into_owned();
+    assert!(status == 403 && why.contains("expired"), "{status} {why}");
+    assert_eq!(fetch("GET", &url, "").0, 200, "others go on");
+    place.delete(id).expect("deletes");
+    assert_eq!(fetch("GET", &url, "").0, 404);
+}
+
 #[test]
 fn an_upload_that_is_cut_off_is_given_up_by_the_next_start() {
     let Some(values) = values("an_upload_that_is_cut_off_is_given_up_by_the_next_start") else { return };
@@ -291,6 +371,7 @@ fn whoever_waits_hears_of_the_end() {
     let directory = tempfile::tempdir().expect("a directory");
     let away = BucketOptions {
         endpoint: "http://127.0.0.1:1".to_owned(),
+        public_endpoint: String::new(),
         region: "us-east-1".to_owned(),
         bucket: "lynk".to_owned(),
         path_style: true,

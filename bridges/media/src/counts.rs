@@ -55,6 +55,8 @@ pub struct MediaCounts {
     bytes: [AtomicU64; 2],
     open: [AtomicU64; 2],
     links_refused: AtomicU64,
+    redirects: AtomicU64,
+    stuck: AtomicU64,
     /// By direction: of everybody, of the account; then too slow.
     transfers_refused: [AtomicU64; 6],
     swept: [AtomicU64; 5],
@@ -114,6 +116,26 @@ impl MediaCounts {
 
     pub(crate) fn link_refused(&self) {
         self.links_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many files, or directories of them, are not carried into the bucket, because the disk does not give them; the first of them in `detail`.
+    pub(crate) fn stuck(&self, count: u64, detail: &str) {
+        match (self.stuck.swap(count, Ordering::Relaxed), count) {
+            (0, 1..) => tracing::error!(
+                event = "media_not_carried",
+                count,
+                detail,
+                "the disk does not give files that are to go into the bucket"
+            ),
+            (1.., 0) => {
+                tracing::info!(event = "media_carried_again", "all files can go into the bucket again")
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn redirected(&self) {
+        self.redirects.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn deferred(&self) {
@@ -217,9 +239,12 @@ impl MediaCounts {
             }
         }
         snapshot.add(Metric::MediaRefusedLinks, self.links_refused.load(Ordering::Relaxed));
+        snapshot.add(Metric::MediaRedirects, self.redirects.load(Ordering::Relaxed));
         snapshot.add(Metric::MediaDeferred, self.deferred.load(Ordering::Relaxed));
         let parts = [&self.store, &self.files, &self.looks];
         let degraded = parts.into_iter().any(|health| health.report().degraded.is_some());
-        snapshot.add(Metric::MediaDegraded, u64::from(degraded));
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        snapshot.add(Metric::MediaStuck, stuck);
+        snapshot.add(Metric::MediaDegraded, u64::from(degraded || stuck > 0));
     }
 }

@@ -1,4 +1,8 @@
-//! The bytes of a file: from the disk or a bucket to an answer's body, piece by piece.
+//! The bytes of a file: from the disk or a bucket to an answer's body, piece by piece; or where the bucket gives them itself.
+//!
+//! Readers of files of messages are sent on to the bucket where [`MediaOptions::presigned`](crate::MediaOptions) says so, after everything was asked
+//! that is asked of others. Smaller pictures are not: what type they are stands in them alone, and reading it takes the bucket as long as giving them. Nor
+//! are pictures of people and rooms, which programs of pages read, whom the bucket's service does not let.
 //!
 //! Thread: the API's runtime; pieces are read on `media-disk-N`, the next one when the last was taken. Limits: pieces of [`PIECE_BYTES`], two of a
 //! download at a time; whoever takes none for [`MediaOptions::idle`](crate::MediaOptions), or less than the least rate on average, is given up. What can fail: the disk or the bucket, which cuts the answer
@@ -13,10 +17,10 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use lynk_api::ApiError;
-use lynk_blob::{Blob, BlobError, Object, Range, disposition, entity_tag, is_shown, range};
+use lynk_blob::{Blob, BlobError, Object, Range, Told, disposition, entity_tag, is_shown, range};
 use lynk_compute::{MediaType, sniff};
 use lynk_domain::{MediaId, UserId};
-use lynk_model::media::Media;
+use lynk_model::media::{Media, Purpose};
 use lynk_protocol::ErrorCode;
 use tokio::sync::mpsc;
 
@@ -29,6 +33,8 @@ use crate::{Shared, of_bucket, of_disk};
 const POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 /// Kept by whoever asked, who asks again each time: rights end.
 const CACHED: &str = "private, no-cache";
+/// Of the bucket's own answers: whoever was sent there once is sent by another URL next time.
+const NOT_CACHED: &str = "private, no-store";
 /// Bytes that tell what a small picture is.
 const HEAD_BYTES: u64 = 32;
 /// Bytes that must be taken within [`MediaOptions::idle`](crate::MediaOptions): so few that it ends who takes nothing, and nobody who is as fast as the
@@ -50,14 +56,35 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     known.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
-/// Answers `reader` with a file or a part of it, who may have it.
+/// How somebody asks for a file.
+pub(crate) struct Asked<'a> {
+    /// Who may have it.
+    pub(crate) reader: UserId,
+    pub(crate) variant: u8,
+    /// Nothing but what would be said of it: `HEAD`.
+    pub(crate) head: bool,
+    /// To be saved, whatever it is.
+    pub(crate) save: bool,
+    pub(crate) headers: &'a HeaderMap,
+}
+
+impl Asked<'_> {
+    /// `Content-Type` and `Content-Disposition` of a file of such a type.
+    fn told(&self, media: &Media, known: Option<MediaType>) -> (String, String) {
+        let kind = known.map_or("application/octet-stream", MediaType::as_str);
+        let saved = known.map_or(Cow::Borrowed(media.name.as_str()), |known| known.saved_as(&media.name));
+        let text = if kind.starts_with("text/") { "; charset=utf-8" } else { "" };
+        (format!("{kind}{text}"), disposition(is_shown(kind) && !self.save, &saved))
+    }
+}
+
+/// Answers with a file or a part of it.
 pub(crate) async fn give(
     shared: &Arc<Shared>,
-    reader: UserId,
     media: &Media,
-    variant: u8,
-    headers: &HeaderMap,
+    asked: &Asked<'_>,
 ) -> Result<Response, ApiError> {
+    let Asked { reader, variant, headers, .. } = *asked;
     let tag = entity_tag(media.id, variant);
     let mut answer = HeaderMap::new();
     answer.insert(header::ETAG, value(&tag)?);
@@ -68,11 +95,14 @@ pub(crate) async fn give(
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
     let place = shared.downloads.take(reader).map_err(|full| shared.full(Direction::Out, full))?;
+    if let Some(url) = elsewhere(shared, media, asked).await {
+        shared.counts.redirected();
+        return sent_on(&url);
+    }
     let id = media.id;
     let Found { bytes, head, object } = find(shared, media, variant).await?;
     let known = if variant == 0 { MediaType::parse(&media.kind) } else { sniff(&head) };
-    let kind = known.map_or("application/octet-stream", MediaType::as_str);
-    let saved = known.map_or(Cow::Borrowed(media.name.as_str()), |known| known.saved_as(&media.name));
+    let (kind, saved) = asked.told(media, known);
     let wanted = range(said(headers, header::RANGE), said(headers, header::IF_RANGE), &tag, bytes);
     let (status, first, length) = match wanted {
         Range::Whole => (StatusCode::OK, 0, bytes),
@@ -86,12 +116,39 @@ pub(crate) async fn give(
             return Ok(refused);
         }
     };
-    let text = if kind.starts_with("text/") { "; charset=utf-8" } else { "" };
-    answer.insert(header::CONTENT_TYPE, value(format!("{kind}{text}"))?);
-    answer.insert(header::CONTENT_DISPOSITION, value(disposition(is_shown(kind), &saved))?);
+    answer.insert(header::CONTENT_TYPE, value(kind)?);
+    answer.insert(header::CONTENT_DISPOSITION, value(saved)?);
     answer.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     let source = open(shared, (id, variant), (first, length, bytes), object).await?;
     Ok((status, answer, body(shared, id, source, place)).into_response())
+}
+
+/// A URL by which the bucket gives a file itself, where readers are sent there and it has the file.
+async fn elsewhere(shared: &Arc<Shared>, media: &Media, asked: &Asked<'_>) -> Option<String> {
+    let (good, bucket) = (shared.options.presigned?, shared.blobs.bucket.as_ref()?);
+    // The URL is for `GET` alone.
+    let small = asked.variant != 0 || media.purpose != Purpose::Attachment;
+    if small || asked.head || !bucket.counts().gives() {
+        return None;
+    }
+    let (directory, id) = (shared.blobs.directory.clone(), media.id);
+    let here = shared.on_disk(move || directory.bytes(id, 0)).await;
+    let Err(BlobError::Missing) = here else { return None };
+    let (kind, disposition) = asked.told(media, MediaType::parse(&media.kind));
+    let told = Told { kind: &kind, disposition: &disposition, cached: NOT_CACHED };
+    Some(bucket.presign(id, 0, &told, good))
+}
+
+/// Sends whoever asked to where the bytes are. Neither caches nor logs get the URL; who follows it tells nobody where it was found.
+fn sent_on(url: &str) -> Result<Response, ApiError> {
+    let mut location = value(url)?;
+    location.set_sensitive(true);
+    let answer = [
+        (header::LOCATION, location),
+        (header::CACHE_CONTROL, HeaderValue::from_static(NOT_CACHED)),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    Ok((StatusCode::TEMPORARY_REDIRECT, answer).into_response())
 }
 
 /// What is known of the bytes before any are given.

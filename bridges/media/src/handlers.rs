@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use lynk_api::{ApiError, Caller, Json, query_of};
@@ -358,12 +358,13 @@ fn looked_at(error: ApiError) -> ApiError {
 async fn get_content(
     State(state): State<MediaApi>,
     Path(id): Path<String>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let shared = state.shared()?;
     let id = media_id(&id)?;
-    let GetQuery { variant, user, session, ends, signature, code } = query(&uri)?;
+    let GetQuery { variant, user, session, ends, signature, code, save } = query(&uri)?;
     let code = code.map(|code| code_of(&code)).transpose()?;
     let forged = || bad_link(shared, LinkError::Forged);
     let user = UserId::parse(&user).ok_or_else(forged)?;
@@ -386,5 +387,7 @@ async fn get_content(
     if !variants(&row).contains(&variant) {
         return Err(missing());
     }
-    download::give(shared, user, &row, variant, &headers).await
+    let head = method == Method::HEAD;
+    let asked = download::Asked { reader: user, variant, head, save, headers: &headers };
+    download::give(shared, &row, &asked).await
 }

@@ -390,6 +390,13 @@ impl MediaApi {
         Self { shared: None, authority, links, blocks }
     }
 
+    /// Where readers are sent on to by links, and pages load from: scheme, host and port. `None` where all bytes go through the server.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<String> {
+        let shared = self.shared.as_ref().filter(|shared| shared.options.presigned.is_some())?;
+        shared.blobs.bucket.as_ref().map(Bucket::public_origin)
+    }
+
     pub(crate) fn shared(&self) -> Result<&Arc<Shared>, ApiError> {
         let none = || ApiError::because(ErrorCode::Unavailable, "this server keeps no files");
         self.shared.as_ref().ok_or_else(none)

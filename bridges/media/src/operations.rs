@@ -106,7 +106,12 @@ pub fn operations() -> Vec<Operation> {
             auth: false,
             query: Some(object_of::<GetQuery>),
             gives_bytes: true,
-            success: vec![(200, Some(schema_of::<()>)), (206, Some(schema_of::<()>)), (304, None)],
+            success: vec![
+                (200, Some(schema_of::<()>)),
+                (206, Some(schema_of::<()>)),
+                (304, None),
+                (307, None),
+            ],
             errors: errors(&[
                 InvalidField,
                 InvalidToken,

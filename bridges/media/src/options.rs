@@ -82,6 +82,9 @@ pub struct MediaOptions {
     pub sweep: Duration,
     /// Bytes of files that may wait in the directory for the bucket, where there is one.
     pub staging_bytes_max: u64,
+    /// How long a URL of the bucket is good by which a reader gets a file of a message from there; `None`: all bytes go through the server. A second
+    /// at least.
+    pub presigned: Option<Duration>,
     /// What looks for harmful files.
     pub scan: Option<ScanOptions>,
 }

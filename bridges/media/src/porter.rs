@@ -6,7 +6,8 @@
 //!
 //! Thread: `media-porter`, so that a slow bucket holds up no operation. Rows are asked for on `media`. Invariants: nothing is removed from the directory
 //! before the bucket has it; each round begins with whose name the bucket carries, and does nothing there while it is another's. Limits: [`ROUND_FILES`] files of each
-//! kind in a round. What can fail: the rows, the disk, the bucket; the next round goes on. A file that the disk does not give holds up no other.
+//! kind in a round. What can fail: the rows, the disk, the bucket; the next round goes on. A file that the disk does not give holds up no other, and is
+//! counted until it does.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,6 +63,20 @@ pub(crate) struct Porter {
     pub(crate) waiting: bool,
     /// Whether the last round left files in the directory that are ready.
     pub(crate) more: bool,
+}
+
+/// What the disk did not give in a round.
+#[derive(Default)]
+struct Stuck {
+    count: u64,
+    first: Option<String>,
+}
+
+impl Stuck {
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        self.count += 1;
+        self.first.get_or_insert_with(what);
+    }
 }
 
 impl Porter {
@@ -164,9 +179,15 @@ impl Porter {
 
     /// Carries over what is ready and in the directory.
     fn carry(&mut self) -> Result<(), Unasked> {
-        let mut carried = 0;
+        let (mut carried, mut stuck) = (0, Stuck::default());
         for first in 0..=u8::MAX {
-            let Ok(ids) = self.counts.on_disk(self.blobs.directory.ids(first)) else { continue };
+            let ids = match self.blobs.directory.ids(first) {
+                Ok(ids) => ids,
+                Err(error) => {
+                    stuck.note(|| format!("{first:02x}: {error}"));
+                    continue;
+                }
+            };
             for some in ids.chunks(ASKED_AT_A_TIME) {
                 for media in self.rows(some)? {
                     if media.state != MediaState::Ready {
@@ -177,8 +198,7 @@ impl Porter {
                         // Whoever looked at it has put it there just now.
                         Err(KeepError::Bucket(BucketError::Missing)) => continue,
                         Err(error @ (KeepError::Disk(_) | KeepError::Bucket(BucketError::Disk(_)))) => {
-                            let detail = format!("{}: {error}", Directory::relative(media.id, 0));
-                            let _told = self.counts.on_disk::<(), _>(Err(detail));
+                            stuck.note(|| format!("{}: {error}", Directory::relative(media.id, 0)));
                             continue;
                         }
                         Err(KeepError::Bucket(_)) => {
@@ -194,9 +214,10 @@ impl Porter {
             }
             if carried >= ROUND_FILES {
                 self.more = true;
-                return Ok(());
+                break;
             }
         }
+        self.counts.stuck(stuck.count, stuck.first.as_deref().unwrap_or_default());
         Ok(())
     }
 

@@ -200,7 +200,7 @@ pub(crate) struct PutQuery {
     pub(crate) signature: String,
 }
 
-/// Query of `GET /v1/media/{media}/content`; all of it comes from the link.
+/// Query of `GET /v1/media/{media}/content`; all of it but `save` comes from the link.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct GetQuery {
     /// Which variant.
@@ -219,6 +219,9 @@ pub(crate) struct GetQuery {
     /// The code by which one looks into the room, where the link was made with one.
     #[schemars(length(min = 64, max = 64), regex(pattern = CODE))]
     pub(crate) code: Option<String>,
+    /// Whether it is to be saved where a browser would show it, which may be added to any link.
+    #[serde(default)]
+    pub(crate) save: bool,
 }
 
 /// Query of `GET /v1/media/{media}/link`.

@@ -105,6 +105,7 @@ impl Mailboxes {
                 Box::pin(async move { tickets.redeem(now, &ticket).await })
             }),
             assets: WEB,
+            elsewhere: media.elsewhere(),
             routes: router(accounts.clone()).merge(device_router(devices)).merge(lynk_media::router(media)),
             operations: operations(),
         };

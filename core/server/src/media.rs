@@ -91,6 +91,7 @@ pub(crate) fn bucket_options(config: &Config) -> Result<BucketOptions, Failure> 
     };
     Ok(BucketOptions {
         endpoint: s3.endpoint.clone(),
+        public_endpoint: s3.public_endpoint.clone(),
         region: s3.region.clone(),
         bucket: s3.bucket.clone(),
         path_style: s3.path_style,

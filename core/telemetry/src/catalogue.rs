@@ -504,9 +504,11 @@ catalogue! {
     MediaTransfersRefused Counter "lynk_media_transfers_refused_total" by TRANSFER_REFUSALS:
         "Transfers of files that got no place: uploads and downloads, of everybody or of one account; or that were ended for being too slow, or idle (a download).";
     MediaRefusedLinks Counter "lynk_media_links_refused_total": "Links to files that were changed, had ended, or whose holder may not use them any more.";
+    MediaRedirects Counter "lynk_media_redirects_total": "Reads of files that were sent on to the bucket (`s3.presigned_reads`); its bytes are not among those that went over HTTP.";
     MediaSwept Counter "lynk_media_swept_total" by SWEPT: "Files that nobody needs any more, by what was done: doomed, bytes removed, row forgotten; lost: bytes removed of which there was no row; carried: not that, but moved from the directory into the bucket.";
     MediaDeferred Counter "lynk_media_ends_deferred_total": "Steps towards the end of files of removed messages and deleted rooms that the store of media did not take; they are tried again.";
     MediaStaged Gauge "lynk_media_staged_bytes": "Bytes of files that wait in the directory until the bucket has them.";
+    MediaStuck Gauge "lynk_media_stuck_files": "Files, and directories of them, that the disk did not give in the last round on their way into the bucket. They stay where they are, and others pass them.";
     MediaDegraded Gauge "lynk_media_degraded": "1 while the store of media, the disk of files or what looks at them fails.";
     S3Calls Counter "lynk_s3_requests_total" by S3_OUTCOMES:
         "Requests to the bucket of files, by what became of them; missing: there was no such object; away: no answer, or none that is one; shed: not sent, because those before it failed.";

@@ -1,4 +1,4 @@
-// Reads a compose file as `docker compose` reads it (schema, interpolation, references) and prints the project as JSON.
+// Reads compose files as `docker compose` reads them (schema, interpolation, references, later ones over earlier ones) and prints the project as JSON.
 package main
 
 import (
@@ -6,20 +6,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 )
 
 func main() {
-	if err := run(os.Args[1], os.Args[2:]); err != nil {
+	if err := run(strings.Split(os.Args[1], ","), os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// run loads file with the variables of env, each NAME=VALUE, and no others.
-func run(file string, env []string) error {
-	options, err := cli.NewProjectOptions([]string{file}, cli.WithEnv(env), cli.WithInterpolation(true), cli.WithConsistency(true))
+// run loads files with the variables of env, each NAME=VALUE, and no others.
+func run(files []string, env []string) error {
+	options, err := cli.NewProjectOptions(files, cli.WithEnv(env), cli.WithInterpolation(true), cli.WithConsistency(true))
 	if err != nil {
 		return err
 	}

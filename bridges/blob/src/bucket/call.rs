@@ -28,6 +28,8 @@ const KEEPING: Keeping = Keeping { idle_max: 32, idle_time: Duration::from_secs(
 pub(super) struct Service {
     client: Client<Full<Bytes>>,
     pub(super) bucket: rusty_s3::Bucket,
+    /// The same at the host by which readers reach it.
+    pub(super) public: rusty_s3::Bucket,
     pub(super) credentials: Credentials,
     pub(super) prefix: String,
     pub(super) encryption: Encryption,
@@ -49,17 +51,25 @@ pub(super) async fn piece(body: &mut Incoming, until: Instant) -> Result<Option<
     }
 }
 
+/// The bucket at an endpoint.
+fn located(options: &BucketOptions, endpoint: &str) -> Result<rusty_s3::Bucket, String> {
+    if !Base::parse(endpoint)?.is_root() {
+        return Err("must end with its host or port".to_owned());
+    }
+    let style = if options.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
+    let url = endpoint.parse().map_err(|_| "is no URL".to_owned())?;
+    rusty_s3::Bucket::new(url, style, options.bucket.clone(), options.region.clone())
+        .map_err(|error| format!("makes no URL with the bucket: {error}"))
+}
+
 impl Service {
     /// Checks everything that can be checked without asking it.
     pub(super) fn new(options: BucketOptions) -> Result<Self, String> {
-        let style = if options.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
-        let endpoint = Base::parse(&options.endpoint).map_err(|why| format!("the endpoint {why}"))?;
-        if !endpoint.is_root() {
-            return Err("the endpoint must end with its host or port".to_owned());
-        }
-        let url = options.endpoint.parse().map_err(|_| "the endpoint is no URL".to_owned())?;
-        let bucket = rusty_s3::Bucket::new(url, style, options.bucket, options.region)
-            .map_err(|error| format!("the bucket has no URL: {error}"))?;
+        let bucket = located(&options, &options.endpoint).map_err(|why| format!("the endpoint {why}"))?;
+        let public = match options.public_endpoint.as_str() {
+            "" => bucket.clone(),
+            public => located(&options, public).map_err(|why| format!("the public endpoint {why}"))?,
+        };
         let origin = bucket.base_url().origin().ascii_serialization();
         let base = Base::parse(&origin).map_err(|why| format!("the endpoint {why}"))?;
         let client = Client::new(base, trust(&options.roots)?, KEEPING);
@@ -67,6 +77,7 @@ impl Service {
         Ok(Self {
             client: client.ok_or("the endpoint has a host that no certificate can name")?,
             bucket,
+            public,
             credentials: Credentials::new(options.access_key, secret),
             prefix: options.prefix,
             encryption: options.encryption,

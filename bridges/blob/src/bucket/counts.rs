@@ -188,6 +188,13 @@ impl BucketCounts {
         report.degraded.is_some() && report.last_error == "refused"
     }
 
+    /// Whether reads can be expected to be answered: also while it is another server's, when nothing is put there.
+    #[must_use]
+    pub fn gives(&self) -> bool {
+        let report = self.health.report();
+        !self.is_shut() && (report.degraded.is_none() || report.last_error == "shared")
+    }
+
     /// How long the bucket has not worked.
     #[must_use]
     pub fn degraded(&self) -> Option<Duration> {
@@ -220,7 +227,10 @@ mod tests {
         for _ in 0..10 {
             end(Err(BucketError::Refused("AccessDenied".to_owned())));
         }
-        assert!(!counts.is_shut() && counts.degraded().is_some(), "it answers, but not well");
+        assert!(
+            !counts.is_shut() && counts.degraded().is_some() && !counts.gives(),
+            "it answers, but not well"
+        );
         end(Err(BucketError::Missing));
         assert!(counts.degraded().is_none(), "what is not there is no fault");
         for _ in 0..lynk_bridge::FAILURES_MAX {
@@ -239,10 +249,11 @@ mod tests {
         end(Ok(()));
         assert!(counts.is_shared() && counts.health.report().detail.contains("object a/INSTALLATION says"));
         end(Err(BucketError::Away("gone".to_owned())));
-        assert_eq!(counts.health.report().last_error, "away");
+        assert!(counts.health.report().last_error == "away" && !counts.gives());
         end(Ok(()));
         let report = counts.health.report();
         assert!(report.degraded.is_some() && report.last_error == "shared", "{report:?}");
+        assert!(counts.gives());
         counts.claimed(&Ok(()));
         assert!(!counts.is_shared() && counts.degraded().is_none());
     }

@@ -54,6 +54,8 @@ impl Encryption {
 pub struct BucketOptions {
     /// `https://s3.eu-central-1.amazonaws.com`; plain HTTP is for this machine only.
     pub endpoint: String,
+    /// The same as readers reach it, for [`Bucket::presign`](super::Bucket::presign); empty where that is no other.
+    pub public_endpoint: String,
     /// Its region.
     pub region: String,
     /// Its name.

@@ -47,6 +47,7 @@ pub(crate) struct MediaConfig {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct S3Config {
     pub(crate) endpoint: String,
+    pub(crate) public_endpoint: String,
     pub(crate) region: String,
     pub(crate) bucket: String,
     pub(crate) path_style: bool,
@@ -55,12 +56,14 @@ pub(crate) struct S3Config {
     pub(crate) encryption: String,
     pub(crate) ca_file: String,
     pub(crate) timeout_millis: u64,
+    pub(crate) presigned_millis: u64,
 }
 
 impl Default for S3Config {
     fn default() -> Self {
         Self {
             endpoint: String::new(),
+            public_endpoint: String::new(),
             region: "us-east-1".to_owned(),
             bucket: String::new(),
             path_style: false,
@@ -69,6 +72,7 @@ impl Default for S3Config {
             encryption: "bucket".to_owned(),
             ca_file: String::new(),
             timeout_millis: 30_000,
+            presigned_millis: 0,
         }
     }
 }
@@ -95,6 +99,15 @@ impl S3Config {
         if Encryption::parse(&self.encryption).is_none() {
             let what = format!("must be bucket, aes256, or kms:<id of a key>, not {:?}", self.encryption);
             problems.push(Problem::new("s3.encryption", what));
+        }
+        if (1..1_000).contains(&self.presigned_millis) {
+            let what = format!("must be 0 or at least 1s, not {}ms", self.presigned_millis);
+            problems.push(Problem::new("s3.presigned_reads", what));
+        }
+        if !self.public_endpoint.is_empty() && self.presigned_millis == 0 {
+            let what =
+                "is where readers are sent on to, and s3.presigned_reads sends nobody: set both, or none";
+            problems.push(Problem::new("s3.public_endpoint", what));
         }
         if !is_prefix(&self.prefix) {
             problems.push(Problem::new(
@@ -209,6 +222,9 @@ impl MediaConfig {
             unused_millis: self.unused_millis,
             sweep: Duration::from_millis(self.sweep_millis),
             staging_bytes_max: self.staging_bytes_max,
+            presigned: Some(self.s3.presigned_millis)
+                .filter(|millis| self.is_in_bucket() && *millis > 0)
+                .map(Duration::from_millis),
             scan,
         }
     }

@@ -480,6 +480,11 @@ const SECTIONS: &[Key] = &[
         Field::Optional(|c| &mut c.media.s3.endpoint),
         "URL of the service, without path and bucket. Plain http is for loopback only.",
     ),
+    key(
+        "s3.public_endpoint",
+        Field::Optional(|c| &mut c.media.s3.public_endpoint),
+        "The same as readers reach it, where `presigned_reads` sends them on and that is another name. None: `endpoint`. It must not be a name of this server.",
+    ),
     key("s3.region", Field::Text(|c| &mut c.media.s3.region), "Its region, which is part of each signature."),
     key(
         "s3.bucket",
@@ -515,6 +520,11 @@ const SECTIONS: &[Key] = &[
         "s3.timeout",
         Field::U64(|c| &mut c.media.s3.timeout_millis, Unit::Millis, 1_000, 10 * MINUTE),
         "Time for one request, of 8 MiB at most.",
+    ),
+    key(
+        "s3.presigned_reads",
+        Field::U64(|c| &mut c.media.s3.presigned_millis, Unit::Millis, 0, 5 * MINUTE),
+        "Where this is 1s or more, who reads a file of a message is sent on to the bucket by a URL that is good for so long, and the file does not pass through the server. Whoever has such a URL may read that file so long, also after being removed from the room. 0: all bytes pass through the server.",
     ),
     key(
         "rooms.default_level",

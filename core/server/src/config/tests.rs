@@ -110,6 +110,14 @@ fn relations_between_keys_are_checked() {
         ),
         ("[media]\nstore = \"s3\"\n[s3]\nprefix = \"lynk\"", "s3.prefix: must be empty or end with a slash"),
         (
+            "[media]\nstore = \"s3\"\n[s3]\npresigned_reads = \"1ms\"",
+            "s3.presigned_reads: must be 0 or at least 1s",
+        ),
+        (
+            "[media]\nstore = \"s3\"\n[s3]\npublic_endpoint = \"https://files.example\"",
+            "s3.public_endpoint: is where readers are sent on to",
+        ),
+        (
             "[media]\nstore = \"s3\"\n[s3]\nencryption = \"kms\"",
             "s3.encryption: must be bucket, aes256, or kms:",
         ),

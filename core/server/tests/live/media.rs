@@ -180,6 +180,7 @@ fn a_file_is_put_by_its_link_and_read_whole_and_in_parts() {
     assert_eq!(beyond.header("content-range"), Some(format!("bytes */{}", body.len()).as_str()));
     let known = by_link(&server, "GET", &url, &format!("If-None-Match: {}\r\n", header("etag")), b"");
     assert_eq!(known.status, 304);
+    assert_eq!(code(&by_link(&server, "GET", &format!("{url}&save=maybe"), "", b"")), "invalid_field");
 
     let page = http.good("GET", "/v1/media", Value::Null, 200);
     assert_eq!((page["media"][0]["media"].as_str(), page["more"].as_bool()), (Some(&*media), Some(false)));
@@ -213,6 +214,11 @@ fn pictures_lose_what_they_tell_and_get_small_ones() {
         let got = by_link(&server, "GET", &url, "", b"");
         assert_eq!(got.header("content-type"), Some("image/jpeg"));
         assert_eq!(got.header("content-disposition").map(|text| text.starts_with("inline")), Some(true));
+        let saved = by_link(&server, "GET", &format!("{url}&save=true"), "", b"");
+        assert_eq!(
+            saved.header("content-disposition").map(|text| text.starts_with("attachment")),
+            Some(true)
+        );
         assert!(
             !holds(&got.body, b"52.5200") && !holds(&got.body, b"Exif"),
             "variant {variant} tells a place"

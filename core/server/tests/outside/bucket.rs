@@ -1,5 +1,9 @@
 //! Files in a bucket whose service is killed, lets nobody in, or takes nothing for long: what was ready stays, and what came waits.
 
+mod disk;
+mod presigned;
+mod tls;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -113,23 +117,32 @@ impl Owner {
         row["state"].as_str().expect("a state").to_owned()
     }
 
+    fn wait_ready(&mut self, media: &str) {
+        let until = Instant::now() + 2 * PATIENCE;
+        while self.state(media) != "ready" {
+            assert!(Instant::now() < until, "{media} does not become ready");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Waits until all files are ready, and their readers get what was put.
     fn all_there(&mut self) {
         for (media, body) in self.files.clone() {
-            let until = Instant::now() + 2 * PATIENCE;
-            while self.state(&media) != "ready" {
-                assert!(Instant::now() < until, "{media} does not become ready");
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            self.wait_ready(&media);
             let answer = self.get(&media);
             assert_eq!((answer.status, answer.body == body), (200, true), "{media} of {} bytes", body.len());
         }
     }
 
-    fn get(&mut self, media: &str) -> Answer {
+    fn link(&mut self, media: &str, variant: u8) -> Value {
         self.again();
-        let link = self.http.good("GET", &format!("/v1/media/{media}/link"), Value::Null, 200);
-        self.by_link("GET", &link["url"], b"")
+        let path = format!("/v1/media/{media}/link?variant={variant}");
+        self.http.good("GET", &path, Value::Null, 200)["url"].clone()
+    }
+
+    fn get(&mut self, media: &str) -> Answer {
+        let link = self.link(media, 0);
+        self.by_link("GET", &link, b"")
     }
 }
 

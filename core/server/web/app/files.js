@@ -69,8 +69,8 @@ export class Files {
   async save(file) {
     try {
       const url = await this.link(file.id);
-      // The server says under which name.
-      h('a', { href: url, download: '' }).click();
+      // The server says under which name, and that it is to be saved: where it sends on to, `download` means nothing.
+      h('a', { href: `${url}&save=true`, download: '' }).click();
     } catch (error) {
       toast(error.code === 'attachment_not_found' ? `${nameOf(file)} is not there any more.` : explain(error), { kind: 'error' });
     }
