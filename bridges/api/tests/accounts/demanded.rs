@@ -100,7 +100,7 @@ fn a_session_without_a_second_factor_can_turn_one_on_and_nothing_else() {
     let mut snapshot = Snapshot::new();
     server.state.counts().add_to(&mut snapshot);
     let counted =
-        snapshot.series().into_iter().find(|one| one.metric == Metric::AccountsEnrolling).expect("counted");
+        snapshot.series().iter().find(|one| one.metric == Metric::AccountsEnrolling).expect("counted");
     assert!(matches!(counted.value, Number::Number(count) if count >= 2.0), "the sign-up and the refresh");
 }
 
