@@ -67,7 +67,7 @@ fn wait_ready(server: &Server, status: &str) -> Value {
             return told;
         }
         assert!(Instant::now() < until, "redis does not become {status}: {told}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -87,7 +87,7 @@ fn code(data: &Path, number: &str) -> String {
             return code;
         }
         assert!(Instant::now() < until, "no code for {number}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -272,7 +272,7 @@ impl Reader {
                 return;
             }
             assert!(Instant::now() < until, "{read:?}, not {wanted:?}");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
