@@ -197,6 +197,7 @@ fn with_app(service: &mut Service<MemoryAccounts>) -> (Claims, TotpSecret) {
         epoch: 1,
         authenticated: at(0).wall,
         expires: issued.access_expires,
+        enrolling: false,
     };
     let (secret, _) = service.enrol(at(0), &claims).expect("begins");
     let code = secret.code(at(0).wall.0 / TOTP_STEP_MILLIS);

@@ -150,6 +150,7 @@ fn claims(n: u8) -> Claims {
         epoch: 7,
         authenticated: Millis(0),
         expires: Millis(9_000),
+        enrolling: false,
     }
 }
 
