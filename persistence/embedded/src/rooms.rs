@@ -192,6 +192,11 @@ impl RoomStore for Rooms {
         self.noted(result)
     }
 
+    async fn wrote(&mut self, room: RoomId, user: UserId) -> Result<(), StoreError> {
+        let result = strangers::wrote(&self.connection(), room, user);
+        self.noted(result)
+    }
+
     async fn retained(
         &self,
         every: bool,

@@ -134,6 +134,10 @@ where
         StoreRequest::Clear { room, user, seq, n } => {
             StoreReply::Cleared(rooms.clear(*room, *user, *seq, *n).await?)
         }
+        StoreRequest::Wrote { room, user } => {
+            rooms.wrote(*room, *user).await?;
+            StoreReply::Noted
+        }
         StoreRequest::Attach { room, owner, key, files: ids } => {
             StoreReply::Attached(files.attach(*room, *owner, *key, ids).await?)
         }

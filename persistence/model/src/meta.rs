@@ -55,6 +55,8 @@ pub struct MemberRow {
     pub joined_seq: Seq,
     /// What it has set for itself.
     pub personal: Personal,
+    /// Somebody who was a stranger to it added it: the room is none that it shares with others.
+    pub by_stranger: bool,
 }
 
 /// A ban or a mute.
@@ -92,8 +94,8 @@ pub enum MetaChange {
         /// The first members.
         members: Vec<(UserId, Role)>,
     },
-    /// Insert the 1:1 of the actor and a user, both as members; not against the user's [`DirectFrom`](crate::DirectFrom). Of two who share no
-    /// room it begins as a request ([`MetaOutcome::Requested`]): [`MetaOutcome::TooOften`] when the actor made as many in a day as it may,
+    /// Insert the 1:1 of the actor and a user, both as members; not against the user's [`DirectFrom`](crate::DirectFrom). Of an actor with
+    /// whom the user shares no room ([`MemberRow::by_stranger`]) it begins as a request ([`MetaOutcome::Requested`]): [`MetaOutcome::TooOften`] when the actor made as many in a day as it may,
     /// [`MetaOutcome::Closed`] when as many wait for the user as may.
     Begin {
         /// The row; its version is set by the store.

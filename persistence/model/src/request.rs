@@ -194,6 +194,13 @@ pub enum StoreRequest {
         /// Ordinal of the last message of that past.
         n: Ordinal,
     },
+    /// A member has written in a room to which somebody added it: it is in it by itself from now on.
+    Wrote {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        user: UserId,
+    },
     /// Files become those of a message that is about to be posted. Repeated with the same key, it answers the same.
     Attach {
         /// The room.
@@ -530,7 +537,7 @@ pub enum StoreReply {
     Attached(Result<Vec<Attachment>, AttachRefusal>),
     /// To `KeepPicture`, `Release`, `Posted`, `Leave`, `Passed` and `EndFiles`.
     Released,
-    /// To `Note`.
+    /// To `Note` and `Wrote`.
     Noted,
     /// To `Apply`.
     Applied(Box<MetaOutcome>),

@@ -1,6 +1,6 @@
 //! Conversations of two that strangers begin.
 
-use lynk_domain::{Millis, Ordinal, Role, RoomId, UserId, direct_room_id};
+use lynk_domain::{Millis, Ordinal, Role, RoomId, UserId};
 use lynk_model::{
     MESSAGE_REQUESTS_RECEIVED_MAX, MESSAGE_REQUESTS_WINDOW_MILLIS, MessageRequest, MetaChange, MetaOutcome,
     MetaTransaction, ROOMS_BY_OTHERS_MAX, RequestChange, RequestSide, RequestState, RoomRow, may_ask_at,
@@ -62,6 +62,26 @@ pub(super) fn side(row: &Row<'_>, first: usize, user: UserId) -> rusqlite::Resul
     Ok(sides)
 }
 
+/// Whether `user` shares a room with `other`: not one that is not accepted, nor one to which a stranger added `user`.
+pub(super) fn knows(connection: &Connection, user: UserId, other: UserId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM members a CROSS JOIN members b ON b.room = a.room AND b.user = ?2
+        WHERE a.user = ?1 AND b.by_stranger = 0
+            AND NOT EXISTS (SELECT 1 FROM message_requests q WHERE q.room = a.room AND q.state <> 1) LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.exists((other.0, user.0))?)
+}
+
+/// Whether `actor` is somebody else than `user`, and a stranger to it.
+pub(super) fn is_stranger(connection: &Connection, actor: UserId, user: UserId) -> Result<bool, Fault> {
+    Ok(actor != user && !knows(connection, user, actor)?)
+}
+
+/// A member has written in a room, and is in it by itself from now on.
+pub(super) fn wrote(connection: &Connection, room: RoomId, user: UserId) -> Result<(), Fault> {
+    let sql = "UPDATE members SET by_stranger = 0 WHERE room = ?1 AND user = ?2 AND by_stranger <> 0";
+    connection.prepare_cached(sql)?.execute((room.0, user.0))?;
+    Ok(())
+}
+
 /// What a repeated command came to.
 pub(super) fn repeated(
     tx: &Transaction<'_>,
@@ -98,9 +118,7 @@ pub(super) fn begin(
     if is_closed(tx, actor, user)? {
         return Ok((MetaOutcome::Closed, false));
     }
-    let sql = "SELECT 1 FROM members a CROSS JOIN members b ON b.room = a.room AND b.user = ?2
-        WHERE a.user = ?1 AND a.room <> ?3 LIMIT 1";
-    let shared = tx.prepare_cached(sql)?.exists((actor.0, user.0, direct_room_id(actor, user).0))?;
+    let shared = knows(tx, user, actor)?;
     if !shared && let Some(refusal) = refuses_request(tx, command, user, requests_max, true)? {
         return Ok((refusal, false));
     }

@@ -92,6 +92,67 @@ pub fn a_stranger_asks_until_it_is_accepted<R: RoomStore>(store: &mut R) {
     assert_eq!(load(store, direct_room_id(OWNER, third)).message_request, None);
 }
 
+/// Whoever adds somebody to a room stays a stranger, and so does everybody there, until that one writes there; whoever is no stranger makes
+/// nobody one.
+pub fn who_is_added_by_a_stranger_shares_no_room<R: RoomStore>(store: &mut R) {
+    let [helper, friend] = [UserId([7; 16]), UserId([8; 16])];
+    let joins = |number, actor, user| {
+        let join = MetaEvent::Joined { user, role: Role::Member };
+        MetaTransaction { actor, ..command(ROOM, number, MetaChange::Event(join)) }
+    };
+    let by_stranger = |store: &R, user| {
+        let found = load(store, ROOM).members.into_iter().find(|member| member.user == user);
+        found.map(|member| member.by_stranger)
+    };
+    applied(store, &create(ROOM, 20, RoomKind::Private, "a room"));
+    applied(store, &joins(21, helper, helper));
+    assert_eq!((by_stranger(store, OWNER), by_stranger(store, helper)), (Some(false), Some(false)));
+    applied(store, &joins(22, OWNER, GUEST));
+    assert_eq!(by_stranger(store, GUEST), Some(true));
+    for asker in [OWNER, helper] {
+        assert_eq!(apply(store, &asks(asker, GUEST, 100, 50)), ASKED, "{asker}");
+    }
+    // Whom one wrote to oneself is no stranger from then on, but for those alone who are.
+    let accept = MetaChange::Conversation(RequestChange::Accept);
+    let accept = MetaTransaction { actor: GUEST, ..command(direct_room_id(helper, GUEST), 9, accept) };
+    assert_eq!(apply(store, &accept), KEPT);
+    applied(store, &create(RoomId([0x71; 16]), 23, RoomKind::Private, "another"));
+    let into =
+        |number, actor, user| MetaTransaction { room: RoomId([0x71; 16]), ..joins(number, actor, user) };
+    applied(store, &into(24, helper, helper));
+    applied(store, &into(25, helper, GUEST));
+    let there = load(store, RoomId([0x71; 16])).members;
+    assert!(there.iter().all(|member| !member.by_stranger), "by somebody whom the guest knows: {there:?}");
+
+    // It may begin one with anybody there: it is they who came by themselves.
+    applied(store, &joins(26, OWNER, friend));
+    assert_eq!(by_stranger(store, friend), Some(true));
+    assert_eq!(apply(store, &asks(GUEST, friend, 100, 50)), ASKED, "both were added");
+    let begun = apply(store, &begin(friend, helper));
+    assert!(matches!(begun, MetaOutcome::Applied { version: 1, .. }), "{begun:?}");
+
+    // Who writes there is there by itself, whoever leaves and is added again is not, and who comes back by itself is.
+    ready(store.wrote(ROOM, friend)).expect("takes it");
+    ready(store.wrote(ROOM, friend)).expect("again");
+    ready(store.wrote(ROOM, UserId([9; 16]))).expect("of no member");
+    assert_eq!((by_stranger(store, friend), by_stranger(store, GUEST)), (Some(false), Some(true)));
+    let begun = apply(store, &begin(OWNER, friend));
+    assert!(matches!(begun, MetaOutcome::Applied { version: 1, .. }), "{begun:?}");
+    let leave = |number, user| {
+        let left = MetaChange::Event(MetaEvent::Left { user });
+        MetaTransaction { actor: user, ..command(ROOM, number, left) }
+    };
+    applied(store, &leave(27, GUEST));
+    applied(store, &joins(28, helper, GUEST));
+    assert_eq!(by_stranger(store, GUEST), Some(false), "the helper is no stranger");
+    applied(store, &leave(29, GUEST));
+    applied(store, &MetaTransaction { actor: UserId([6; 16]), ..joins(30, OWNER, GUEST) });
+    assert_eq!(by_stranger(store, GUEST), Some(true));
+    applied(store, &leave(31, GUEST));
+    applied(store, &joins(32, GUEST, GUEST));
+    assert_eq!(by_stranger(store, GUEST), Some(false));
+}
+
 /// What is declined is shown to who asked alone, as if it waited, and waits again when it is asked anew after its time.
 pub fn what_is_declined_may_be_asked_again<R: RoomStore>(store: &mut R) {
     applied(store, &asks(OWNER, GUEST, 100, 50));

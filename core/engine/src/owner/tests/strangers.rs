@@ -1,7 +1,8 @@
 //! 1:1s that strangers begin: until they are accepted, after that, and when they are declined.
 
 use super::*;
-use lynk_domain::RoomKind::Public;
+use lynk_domain::RoomKind::{Private, Public};
+use lynk_model::port::RoomStore as _;
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
@@ -134,7 +135,9 @@ fn a_stranger_says_three_things_and_the_other_nothing_until_it_accepts() {
 #[test]
 fn who_shares_a_room_does_not_ask_and_who_is_asked_accepts_by_beginning_it_too() {
     let mut w = World::new(Limits::default());
-    w.room(Public, &[2]);
+    let hall = w.room(Public, &[]);
+    let join = w.keyed("join", hall, json!({}));
+    assert_eq!(w.run(2, join)["ev"], "ok");
     let begun = w.direct(1, 2);
     assert_eq!((&begun["ev"], &begun["request"]), (&json!("ok"), &Value::Null));
     let asked = w.direct(1, 3);
@@ -152,6 +155,30 @@ fn who_shares_a_room_does_not_ask_and_who_is_asked_accepts_by_beginning_it_too()
         [told(1, "conversation_accepted", None), told(3, "conversation_accepted", None)]
     );
     assert_eq!([w.says(3, room), w.says(1, room)], ["ok", "ok"]);
+}
+
+#[test]
+fn whom_a_stranger_adds_to_a_room_is_asked_all_the_same_until_it_writes_there() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Private, &[2, 3]);
+    assert_eq!(w.direct(1, 2)["request"], "sent", "who added it");
+    assert_eq!(w.direct(3, 2)["request"], "sent", "who was added, too");
+    assert_eq!(w.direct(2, 1)["request"], Value::Null, "who was added accepts");
+    // What the store does not take is told it with the next message.
+    w.store = Store::RoomsAway;
+    assert_eq!(w.says(3, room), "ok");
+    w.settle();
+    w.store = Store::Up;
+    let stranger = |w: &World| {
+        let loaded = ready(w.rooms.load(room)).expect("readable");
+        loaded.members.iter().find(|member| member.user == user(3)).is_some_and(|member| member.by_stranger)
+    };
+    assert!(stranger(&w));
+    assert_eq!(w.says(3, room), "ok");
+    w.settle();
+    assert!(!stranger(&w));
+    let begun = w.direct(1, 3);
+    assert_eq!((&begun["ev"], &begun["request"]), (&json!("ok"), &Value::Null), "it has written there");
 }
 
 #[test]
