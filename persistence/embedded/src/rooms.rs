@@ -197,6 +197,11 @@ impl RoomStore for Rooms {
         self.noted(result)
     }
 
+    async fn forget_requests(&mut self, user: UserId) -> Result<(), StoreError> {
+        let result = strangers::forget(&mut self.connection(), user);
+        self.noted(result)
+    }
+
     async fn retained(
         &self,
         every: bool,

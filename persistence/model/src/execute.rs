@@ -126,9 +126,8 @@ where
             StoreReply::Relations(seen)
         }
         StoreRequest::List { room, query } => StoreReply::Listed(Box::new(rooms.list(*room, query).await?)),
-        // Nobody is shown in a 1:1 that is not accepted.
         StoreRequest::Hidden { room, users } => match rooms.awaits(*room).await? {
-            true => StoreReply::Hidden(users.clone()),
+            true => StoreReply::Withheld,
             false => StoreReply::Hidden(rooms.hidden(users).await?),
         },
         StoreRequest::Clear { room, user, seq, n } => {

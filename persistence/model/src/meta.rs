@@ -106,7 +106,7 @@ pub enum MetaChange {
         requests_max: u32,
     },
     /// Something becomes of a 1:1 that began as a request; [`MetaOutcome::NoRequest`] when it is none that the actor may change so, and as
-    /// for [`Self::Begin`] when it is made anew. No event.
+    /// for [`Self::Begin`] when it is made anew, but for how many wait: the room is the user's already. No event.
     Conversation(RequestChange),
     /// Apply [`MetaEvent`] to the rows.
     Event(MetaEvent),
@@ -269,7 +269,8 @@ pub enum MetaOutcome {
     Missing,
     /// A block stands between the actor and the user who would become a member.
     Blocked,
-    /// A 1:1 whose other user takes none from the actor.
+    /// A 1:1 whose other user takes none from the actor; somebody whom the actor, a stranger, adds to a room, and who does not take 1:1s from
+    /// everyone.
     Closed,
     /// The actor has begun as many 1:1s with strangers as it may, until then.
     TooOften {

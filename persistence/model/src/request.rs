@@ -531,6 +531,8 @@ pub enum StoreReply {
     Listed(Box<Listed>),
     /// To `Hidden`, in the order asked for.
     Hidden(Vec<UserId>),
+    /// To `Hidden` of a 1:1 that is not accepted: nobody is shown there, and nobody counted.
+    Withheld,
     /// To `Clear`: whether the user is a member.
     Cleared(bool),
     /// To `Attach`, and to `TakePicture`, which describes none: what they are, in the order asked for, or why they cannot be.

@@ -184,7 +184,6 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
         | MetaChange::Withdraw
         | MetaChange::Resolve(_)
         | MetaChange::Decline { .. } => locks,
-        // Of a request that is made anew, the other one's that wait are not locked: there may be one too many.
         MetaChange::Enter { .. }
         | MetaChange::Ask { .. }
         | MetaChange::Report(_)
@@ -383,7 +382,7 @@ pub(super) async fn refuses(
     Ok(if blocked { Some(MetaOutcome::Blocked) } else { full.then_some(MetaOutcome::Limit) })
 }
 
-/// Whether `user` takes no conversation of two from `actor`.
+/// Whether `user` takes no conversation of two from `actor`, and is added to no room by it when it is a stranger.
 pub(super) async fn is_closed(session: &Session, actor: UserId, user: UserId) -> Result<bool, Fault> {
     if actor == user {
         return Ok(false);
@@ -434,6 +433,17 @@ pub(super) async fn change(
             return Ok(refusal);
         }
     }
+    let by_stranger = match (&command.change, event) {
+        // Others than by their own command, a link or a request of theirs.
+        (MetaChange::Event(_), MetaEvent::Joined { user, .. }) => {
+            let stranger = strangers::is_stranger(session, command.actor, *user).await?;
+            if stranger && is_closed(session, command.actor, *user).await? {
+                return Ok(MetaOutcome::Closed);
+            }
+            stranger
+        }
+        _ => false,
+    };
     let renamed = match event {
         MetaEvent::Settings { name, more, .. } => {
             Some(unique_name(more.as_ref().map_or(kind, |more| more.kind), name))
@@ -450,7 +460,7 @@ pub(super) async fn change(
     let row = session.row(sql, &[&at]).await?;
     let version =
         row.map_or_else(|| Err(Fault::corrupt("a room vanished under its lock")), |row| number(&row, 0))?;
-    apply_event(session, command, event, version).await?;
+    apply_event(session, command, event, version, by_stranger).await?;
     Ok(MetaOutcome::Applied { version, event: Some(event.clone()) })
 }
 
@@ -483,6 +493,7 @@ async fn apply_event(
     command: &MetaTransaction,
     event: &MetaEvent,
     version: u64,
+    by_stranger: bool,
 ) -> Result<(), Fault> {
     let room = uuid(command.room.0);
     let of_user = async |sql: &str, user: &UserId| session.execute(sql, &[&room, &uuid(user.0)]).await;
@@ -498,9 +509,6 @@ async fn apply_event(
     match event {
         MetaEvent::Created { .. } => return Ok(()),
         MetaEvent::Joined { user, role } => {
-            // Others than by their own command, a link or a request of theirs.
-            let added = matches!(command.change, MetaChange::Event(_));
-            let by_stranger = added && strangers::is_stranger(session, command.actor, *user).await?;
             let member = put_member(session, command.room, (*user, by_stranger), *role, version);
             return try_join(member, asking::remove(session, command.room, *user)).await.map(drop);
         }

@@ -96,6 +96,24 @@ pub(super) async fn wrote(database: &Database, room: RoomId, user: UserId) -> Re
         .await
 }
 
+/// Forgets the requests that name a user, on either side, and the members of those rooms that were not accepted.
+pub(super) async fn forget(database: &Database, user: UserId) -> Result<(), Fault> {
+    // Both are members of their 1:1, by which rooms are found: those that were declined have no index by who was asked.
+    let sql = "WITH gone AS (
+            DELETE FROM rooms.message_requests q USING rooms.members m
+            WHERE m.user_id = $1 AND q.room = m.room AND (q.asker = $1 OR q.user_id = $1)
+            RETURNING q.room, q.state
+        )
+        DELETE FROM rooms.members m USING gone WHERE m.room = gone.room AND gone.state <> 1";
+    let user = uuid(user.0);
+    database
+        .change(async |session| {
+            session.execute(sql, &[&user]).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
+}
+
 /// What a repeated command came to.
 pub(super) async fn repeated(
     session: &Session,
@@ -144,7 +162,7 @@ pub(super) async fn begin(
     Ok((outcome, !shared))
 }
 
-/// Why the actor may not ask `user`; `joins`: the room is one more of the user's.
+/// Why the actor may not ask `user`; `joins`: the room is one more of the user's. That it was declined makes no difference.
 async fn refuses_request(
     session: &Session,
     command: &MetaTransaction,
@@ -155,8 +173,9 @@ async fn refuses_request(
     let waiting = "SELECT count(*) FROM (
         SELECT 1 FROM rooms.message_requests WHERE user_id = $1 AND state = 0 LIMIT $2) AS counted";
     let rooms = "SELECT count(*) FROM (SELECT 1 FROM rooms.members WHERE user_id = $1 LIMIT $2) AS counted";
-    if reaches(session, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX).await?
-        || joins && reaches(session, rooms, user, ROOMS_BY_OTHERS_MAX).await?
+    if joins
+        && (reaches(session, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX).await?
+            || reaches(session, rooms, user, ROOMS_BY_OTHERS_MAX).await?)
     {
         return Ok(Some(MetaOutcome::Closed));
     }

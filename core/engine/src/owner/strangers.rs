@@ -126,6 +126,11 @@ impl Room {
             {
                 Err(ErrorCode::RequestPending.into())
             }
+            // Or one of the three could say any number of things.
+            Post::Change => {
+                let what = "the other has not accepted yet: what was said can be deleted, and edited then";
+                Err(Reject::because(ErrorCode::RequestPending, what))
+            }
             _ => Ok(()),
         }
     }

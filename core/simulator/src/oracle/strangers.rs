@@ -4,8 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{RoomId, RoomKind, UserId};
-use lynk_model::{MESSAGE_REQUEST_MESSAGES_MAX, MetaChange, MetaEvent, MetaTransaction, RequestChange};
+use lynk_domain::{Millis, RoomId, RoomKind, UserId};
+use lynk_model::{
+    MESSAGE_REQUEST_AGAIN_MILLIS, MESSAGE_REQUEST_MESSAGES_MAX, MetaChange, MetaEvent, MetaTransaction,
+    RequestChange,
+};
 
 use super::{Check, Entry, Ledger, RoomTruth, Said, Step};
 use crate::wire::{Ev, Item};
@@ -24,8 +27,11 @@ struct Conversation {
     asker: UserId,
     user: UserId,
     state: State,
-    /// Messages before it was asked.
+    /// Messages before it was asked, the last time, and when that was.
     base: u64,
+    at: Millis,
+    /// When it was declined.
+    declined: Millis,
     /// How often something became of it.
     turns: u64,
     /// When who declined it was told so.
@@ -73,7 +79,9 @@ impl Ledger {
                 }
                 if asked {
                     let state = State::Pending;
-                    let one = Conversation { asker, user, state, base: 0, turns: 0, told: None };
+                    let at = tx.wall;
+                    let one =
+                        Conversation { asker, user, state, base: 0, at, declined: at, turns: 0, told: None };
                     self.conversations.of.insert(tx.room, one);
                 }
                 Ok(())
@@ -97,6 +105,7 @@ impl Ledger {
                         let user = one.user;
                         if before == State::Pending {
                             one.turns += 1;
+                            one.declined = tx.wall;
                             self.clear(tx.room, user, seq.0);
                         }
                         return Ok(());
@@ -105,10 +114,15 @@ impl Ledger {
                         if before == State::Accepted {
                             return Err(format!("{}: asked again after it was accepted", tx.room));
                         }
-                        if before == State::Pending {
+                        let passed = |since: Millis| tx.wall.0 >= since.0 + MESSAGE_REQUEST_AGAIN_MILLIS;
+                        if !passed(one.at) {
                             return Ok(());
                         }
-                        (one.state, one.base) = (State::Pending, n.0);
+                        (one.at, one.base) = (tx.wall, n.0);
+                        if before == State::Pending || !passed(one.declined) {
+                            return Ok(());
+                        }
+                        one.state = State::Pending;
                         one.turns += 1;
                         one.told = None;
                         let user = one.user;
@@ -171,9 +185,8 @@ impl Ledger {
         };
         let told = |what: &str| Err(format!("{room}: {what} of {sender} before it is accepted: {said:?}"));
         match said {
-            Said::Message { .. } | Said::Edit { .. } | Said::Reaction { .. } if sender != one.asker => {
-                told("an event")
-            }
+            Said::Edit { .. } | Said::Reaction { .. } => told("a change"),
+            Said::Message { .. } if sender != one.asker => told("a message"),
             Said::Message { files, .. } if !files.is_empty() => told("files"),
             Said::Message { n, .. } if *n > one.base + MESSAGE_REQUEST_MESSAGES_MAX => {
                 told("a message too many")

@@ -275,7 +275,7 @@ pub(super) fn refuses(
     Ok(reaches(tx, sql, user, rooms_max(actor, user, kind))?.then_some(MetaOutcome::Limit))
 }
 
-/// Whether `user` takes no conversation of two from `actor`.
+/// Whether `user` takes no conversation of two from `actor`, and is added to no room by it when it is a stranger.
 pub(super) fn is_closed(tx: &Transaction<'_>, actor: UserId, user: UserId) -> Result<bool, Fault> {
     if actor == user {
         return Ok(false);
@@ -329,6 +329,17 @@ pub(super) fn change(
     {
         return Ok(refusal);
     }
+    let by_stranger = match (&command.change, event) {
+        // Others than by their own command, a link or a request of theirs.
+        (MetaChange::Event(_), MetaEvent::Joined { user, .. }) => {
+            let stranger = strangers::is_stranger(tx, command.actor, *user)?;
+            if stranger && is_closed(tx, command.actor, *user)? {
+                return Ok(MetaOutcome::Closed);
+            }
+            stranger
+        }
+        _ => false,
+    };
     let renamed = match event {
         MetaEvent::Settings { name, more, .. } => {
             Some(unique_name(more.as_ref().map_or(kind, |more| more.kind), name))
@@ -343,7 +354,7 @@ pub(super) fn change(
     }
     let version = version + 1;
     execute(tx, "UPDATE rooms SET version = ?2 WHERE room = ?1", (room.0, bits(version)))?;
-    apply_event(tx, command, event, version)?;
+    apply_event(tx, command, event, version, by_stranger)?;
     Ok(MetaOutcome::Applied { version, event: Some(event.clone()) })
 }
 
@@ -374,6 +385,7 @@ fn apply_event(
     command: &MetaTransaction,
     event: &MetaEvent,
     version: u64,
+    by_stranger: bool,
 ) -> Result<(), Fault> {
     let room = command.room;
     let of_user = |sql: &str, user: &UserId| execute(tx, sql, (room.0, user.0));
@@ -385,9 +397,6 @@ fn apply_event(
         MetaEvent::Created { .. } => return Ok(()),
         MetaEvent::Joined { user, role } => {
             asking::remove(tx, room, *user)?;
-            // Others than by their own command, a link or a request of theirs.
-            let added = matches!(command.change, MetaChange::Event(_));
-            let by_stranger = added && strangers::is_stranger(tx, command.actor, *user)?;
             return put_member(tx, room, (*user, by_stranger), *role, version);
         }
         MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user)?,

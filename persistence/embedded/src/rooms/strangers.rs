@@ -5,11 +5,11 @@ use lynk_model::{
     MESSAGE_REQUESTS_RECEIVED_MAX, MESSAGE_REQUESTS_WINDOW_MILLIS, MessageRequest, MetaChange, MetaOutcome,
     MetaTransaction, ROOMS_BY_OTHERS_MAX, RequestChange, RequestSide, RequestState, RoomRow, may_ask_at,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::change::{create, execute, is_closed, reaches, refuses};
 use crate::Fault;
-use crate::sqlite::{bits, number, unreadable};
+use crate::sqlite::{bits, commit, number, unreadable};
 
 const DONE: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
 
@@ -82,6 +82,21 @@ pub(super) fn wrote(connection: &Connection, room: RoomId, user: UserId) -> Resu
     Ok(())
 }
 
+/// Forgets the requests that name a user, on either side, and the members of those rooms that were not accepted.
+pub(super) fn forget(connection: &mut Connection, user: UserId) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Both are members of their 1:1.
+    for sql in [
+        "DELETE FROM members WHERE room IN (
+            SELECT m.room FROM members m CROSS JOIN message_requests q ON q.room = m.room
+            WHERE m.user = ?1 AND q.state <> 1)",
+        "DELETE FROM message_requests WHERE asker = ?1 OR user = ?1",
+    ] {
+        execute(&tx, sql, [user.0])?;
+    }
+    commit(tx)
+}
+
 /// What a repeated command came to.
 pub(super) fn repeated(
     tx: &Transaction<'_>,
@@ -129,7 +144,7 @@ pub(super) fn begin(
     Ok((outcome, !shared))
 }
 
-/// Why the actor may not ask `user`; `joins`: the room is one more of the user's.
+/// Why the actor may not ask `user`; `joins`: the room is one more of the user's. That it was declined makes no difference.
 fn refuses_request(
     tx: &Transaction<'_>,
     command: &MetaTransaction,
@@ -140,8 +155,9 @@ fn refuses_request(
     let waiting =
         "SELECT count(*) FROM (SELECT 1 FROM message_requests WHERE user = ?1 AND state = 0 LIMIT ?2)";
     let rooms = "SELECT count(*) FROM (SELECT 1 FROM members WHERE user = ?1 LIMIT ?2)";
-    if reaches(tx, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX)?
-        || joins && reaches(tx, rooms, user, ROOMS_BY_OTHERS_MAX)?
+    if joins
+        && (reaches(tx, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX)?
+            || reaches(tx, rooms, user, ROOMS_BY_OTHERS_MAX)?)
     {
         return Ok(Some(MetaOutcome::Closed));
     }

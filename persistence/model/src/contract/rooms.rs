@@ -486,8 +486,18 @@ pub fn conversations_begin_with_who_takes_them<R: RoomStore>(store: &mut R) {
     // A room that one of them alone is in is none of both.
     applied(store, &create(ROOM, 2, RoomKind::Private, "a room"));
     assert_eq!(apply(store, &open(3, OWNER)), MetaOutcome::Closed);
-    let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
-    applied(store, &command(ROOM, 4, MetaChange::Event(join)));
+    let join = |number| {
+        let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
+        command(ROOM, number, MetaChange::Event(join))
+    };
+    for from in [DirectFrom::Nobody, DirectFrom::Rooms] {
+        set(store, from);
+        assert_eq!(apply(store, &join(4)), MetaOutcome::Closed, "nor do strangers add it to rooms");
+        assert_eq!(load(store, ROOM).members.len(), 1);
+    }
+    set(store, DirectFrom::Everyone);
+    applied(store, &join(4));
+    set(store, DirectFrom::Rooms);
     assert_eq!(apply(store, &open(6, OWNER)), MetaOutcome::Closed, "one to which it was added is no better");
     ready(store.wrote(ROOM, GUEST)).expect("takes it");
     set(store, DirectFrom::Nobody);
@@ -500,6 +510,8 @@ pub fn conversations_begin_with_who_takes_them<R: RoomStore>(store: &mut R) {
     set(store, DirectFrom::Nobody);
     assert_eq!(apply(store, &open(9, OWNER)), MetaOutcome::Exists);
     assert_eq!(load(store, direct).members.len(), 2);
+    // Their conversation makes them no strangers, and who is none adds it to rooms.
+    applied(store, &join(10));
     // The setting does not bind who made it.
     applied(store, &begin(GUEST, UserId([7; 16])));
     set(store, DirectFrom::Everyone);

@@ -200,6 +200,12 @@ impl MemoryRooms {
             (MetaChange::Event(_), MetaEvent::Joined { user, .. }) => self.is_stranger(tx.actor, *user),
             _ => false,
         };
+        if let MetaEvent::Joined { user, .. } = event
+            && by_stranger
+            && self.is_closed(tx.actor, *user)
+        {
+            return MetaOutcome::Closed;
+        }
         let old = unique_name(room.row.kind, &room.row.name);
         let new = match event {
             MetaEvent::Settings { name, more, .. } => {
@@ -487,6 +493,20 @@ impl RoomStore for MemoryRooms {
     async fn wrote(&mut self, room: RoomId, user: UserId) -> Result<(), StoreError> {
         if let Some(member) = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&user)) {
             member.by_stranger = false;
+        }
+        Ok(())
+    }
+
+    async fn forget_requests(&mut self, user: UserId) -> Result<(), StoreError> {
+        for room in self.rooms.values_mut() {
+            let Some(request) = room.message_request.filter(|one| one.asker == user || one.user == user)
+            else {
+                continue;
+            };
+            room.message_request = None;
+            if request.state != RequestState::Accepted {
+                room.members.clear();
+            }
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl MemoryRooms {
         }
     }
 
-    /// Why the actor may not ask `user`; `joins`: the room is one more of the user's.
+    /// Why the actor may not ask `user`; `joins`: the room is one more of the user's. That it was declined makes no difference.
     fn refuses_request(
         &self,
         tx: &MetaTransaction,
@@ -81,8 +81,8 @@ impl MemoryRooms {
         let rooms = self.rooms.values().filter(|room| room.members.contains_key(&user)).count();
         let requests = || self.rooms.values().filter_map(|room| room.message_request);
         let waiting = requests().filter(|one| one.user == user && one.state == RequestState::Pending).count();
-        if waiting >= MESSAGE_REQUESTS_RECEIVED_MAX as usize || joins && rooms >= ROOMS_BY_OTHERS_MAX as usize
-        {
+        let full = waiting >= MESSAGE_REQUESTS_RECEIVED_MAX as usize || rooms >= ROOMS_BY_OTHERS_MAX as usize;
+        if joins && full {
             return Some(MetaOutcome::Closed);
         }
         let mut asked: Vec<Millis> =
