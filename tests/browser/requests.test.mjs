@@ -52,6 +52,11 @@ test('who writes to a stranger has three messages, words alone, and sees that it
   await waits(ada, 'You have sent all 3 messages.');
   await until('she waits', () => ada.page.locator('#composer').isDisabled());
   assert.equal(await ada.page.locator('#composer').getAttribute('placeholder'), 'Bob Kahn has to accept first');
+  assert.equal(await ada.page.locator('.row .tools [aria-label="React"]').count(), 0, 'what waits is not changed');
+  await ada.page.locator('.row').last().click({ button: 'right' });
+  await ada.page.getByRole('menuitem', { name: 'Delete' }).waitFor();
+  assert.equal(await ada.page.getByRole('menuitem', { name: 'Edit' }).count(), 0);
+  await ada.page.keyboard.press('Escape');
   await look(ada, 'request-spent');
 });
 
@@ -86,6 +91,7 @@ test('accepted, it is a conversation as any other, on both sides', async () => {
   await bob.say('Of course, which one?');
   await ada.sees('Of course, which one?');
   assert.equal(await ada.page.locator('.wait').count(), 0);
+  await until('she may react', async () => (await ada.page.locator('.row .tools [aria-label="React"]').count()) > 0);
   await ada.say('Thank you!');
   await bob.sees('Thank you!');
   await until('ticks tell again', async () => (await ada.page.locator('.row .tick-read').count()) > 0);

@@ -94,7 +94,10 @@ pub type Across<'a> = Pin<Box<dyn Future<Output = Result<BTreeSet<UserId>, Rejec
 /// An answer of [`Blocks::rooms`] on its way.
 pub type Listing<'a> = Pin<Box<dyn Future<Output = Result<Vec<RoomId>, Reject>> + Send + 'a>>;
 
-/// Knows who blocks whom, and which rooms there are. Both live with the rooms; accounts only ask.
+/// An answer of [`Blocks::forget_requests`] on its way.
+pub type Forgetting<'a> = Pin<Box<dyn Future<Output = Result<(), Reject>> + Send + 'a>>;
+
+/// Knows who blocks whom, and which rooms there are. All live with the rooms; accounts only ask.
 pub trait Blocks: Send + Sync {
     /// Those of `users` (at most 100) that are across a block from `asker`, on either side.
     fn across<'a>(&'a self, asker: UserId, users: &'a [UserId]) -> Across<'a>;
@@ -104,6 +107,9 @@ pub trait Blocks: Send + Sync {
 
     /// Rooms by id, after this one, `limit` at most; conversations of two as well.
     fn rooms<'a>(&'a self, after: RoomId, limit: u32) -> Listing<'a>;
+
+    /// Forgets the requests of strangers that name a user who is erased. To be repeated as often as one likes.
+    fn forget_requests(&self, user: UserId) -> Forgetting<'_>;
 }
 
 /// Nobody blocks anybody, and there are no rooms.
@@ -121,6 +127,10 @@ impl Blocks for NoBlocks {
 
     fn rooms<'a>(&'a self, _: RoomId, _: u32) -> Listing<'a> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn forget_requests(&self, _: UserId) -> Forgetting<'_> {
+        Box::pin(async { Ok(()) })
     }
 }
 

@@ -180,6 +180,7 @@ mod tests {
             joined_version: 1,
             joined_seq: lynk_domain::Seq(0),
             personal: lynk_model::Personal::default(),
+            by_stranger: false,
         };
         let of = |members| {
             let room = lynk_model::LoadedRoom { members: vec![member; members], ..Default::default() };

@@ -130,6 +130,12 @@ pub const STEPS: &[Step] = &[
         oldest: 17,
         sql: include_str!("../steps/0018_message_requests.sql"),
     },
+    Step {
+        version: 19,
+        name: "members whom strangers added",
+        oldest: 18,
+        sql: include_str!("../steps/0019_added_by_strangers.sql"),
+    },
 ];
 
 /// Schema version that this program is written for.

@@ -12,7 +12,9 @@ pub use copy::NotifySnapshot;
 
 use lynk_domain::{Millis, RoomId, Seq, SessionId, UserId};
 use lynk_model::StoreError;
-use lynk_model::notify::{Device, Known, Pending, Push, PushId, RoomAudience, Taking, Took, Turn, Turned};
+use lynk_model::notify::{
+    Device, Known, MemberSince, Pending, Push, PushId, RoomAudience, Taking, Took, Turn, Turned,
+};
 use lynk_model::port::NotifyStore;
 
 use crate::store::Store;
@@ -41,7 +43,7 @@ impl PostgresNotify {
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt`.
-    pub async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError> {
+    pub async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<MemberSince>, StoreError> {
         self.database.noted(read::joined(&self.database, room, user).await)
     }
 

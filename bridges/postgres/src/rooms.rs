@@ -175,6 +175,14 @@ impl RoomStore for PostgresRooms {
         self.database.noted(change::clear(&self.database, room, user, seq, n).await)
     }
 
+    async fn wrote(&mut self, room: RoomId, user: UserId) -> Result<(), StoreError> {
+        self.database.noted(strangers::wrote(&self.database, room, user).await)
+    }
+
+    async fn forget_requests(&mut self, user: UserId) -> Result<(), StoreError> {
+        self.database.noted(strangers::forget(&self.database, user).await)
+    }
+
     async fn retained(
         &self,
         every: bool,

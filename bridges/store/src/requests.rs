@@ -91,6 +91,7 @@ impl Needs {
             | StoreRequest::List { .. }
             | StoreRequest::Hidden { .. }
             | StoreRequest::Clear { .. }
+            | StoreRequest::Wrote { .. }
             | StoreRequest::Apply(_)
             | StoreRequest::Confirm { .. } => (false, true),
             // Whoever keeps files has a health of its own.

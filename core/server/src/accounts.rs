@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Avatars, Blocks, ConsoleSms, Listing, Painter, Painting, Parts,
-    Pictures, Policies, start as start_accounts,
+    AccountsState, AccountsThread, Across, Avatars, Blocks, ConsoleSms, Forgetting, Listing, Painter,
+    Painting, Parts, Pictures, Policies, start as start_accounts,
 };
 use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_api::{Shards, system_clock};
@@ -276,6 +276,10 @@ impl Blocks for StoredRooms {
 
     fn rooms<'a>(&'a self, after: RoomId, limit: u32) -> Listing<'a> {
         self.read(move |rooms| rooms.rooms_after(after, limit))
+    }
+
+    fn forget_requests(&self, user: UserId) -> Forgetting<'_> {
+        self.change(move |rooms| ready(rooms.forget_requests(user)))
     }
 }
 

@@ -192,6 +192,16 @@ impl RoomStore for Rooms {
         self.noted(result)
     }
 
+    async fn wrote(&mut self, room: RoomId, user: UserId) -> Result<(), StoreError> {
+        let result = strangers::wrote(&self.connection(), room, user);
+        self.noted(result)
+    }
+
+    async fn forget_requests(&mut self, user: UserId) -> Result<(), StoreError> {
+        let result = strangers::forget(&mut self.connection(), user);
+        self.noted(result)
+    }
+
     async fn retained(
         &self,
         every: bool,

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use lynk_domain::{
-    AckLevel, HistoryVisibility, Key, MediaId, Millis, Role, RoomId, RoomKind, UserId, direct_room_id,
+    AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
+    direct_room_id,
 };
 use lynk_embedded::{
     Accounts, AccountsSnapshot, MediaSnapshot, MediaTable, MessageLog, MessageLogOptions, Notifications,
@@ -286,5 +287,8 @@ fn readers_beside_the_store_know_members_and_blocks() {
         assert_eq!(reader.blocked(user(of)).expect("readable"), across);
     }
     assert_eq!(reader.joined(room, user(9)).expect("readable"), None);
-    assert!(reader.joined(room, user(1)).expect("readable").is_some());
+    let joined = |of| reader.joined(room, user(of)).expect("readable").map(|since| since.cleared);
+    assert_eq!(joined(1), Some(Seq(0)));
+    assert_eq!(ready(rooms.clear(room, user(1), Seq(7), Ordinal(5))), Ok(true));
+    assert_eq!(joined(1), Some(Seq(7)), "what was deleted is read");
 }

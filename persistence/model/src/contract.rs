@@ -77,8 +77,9 @@ pub use rooms::{
     what_a_member_has_set_is_its_own, whom_a_user_blocks_is_listed,
 };
 pub use strangers::{
-    a_stranger_asks_until_it_is_accepted, so_many_strangers_are_asked_and_ask,
-    what_is_declined_may_be_asked_again,
+    a_stranger_asks_until_it_is_accepted, no_request_outlives_an_account,
+    so_many_strangers_are_asked_and_ask, what_is_declined_may_be_asked_again,
+    what_waits_may_be_asked_again_as_what_was_declined, who_is_added_by_a_stranger_shares_no_room,
 };
 
 pub use media::{
@@ -142,6 +143,9 @@ pub fn room_store<R: RoomStore>(mut open: impl FnMut() -> R) {
     so_many_requests_are_open(&mut open());
     a_stranger_asks_until_it_is_accepted(&mut open());
     what_is_declined_may_be_asked_again(&mut open());
+    what_waits_may_be_asked_again_as_what_was_declined(&mut open());
+    who_is_added_by_a_stranger_shares_no_room(&mut open());
+    no_request_outlives_an_account(&mut open());
     so_many_strangers_are_asked_and_ask(&mut open());
     public_rooms_are_found(&mut open());
     acts_are_kept_with_what_they_did(&mut open());

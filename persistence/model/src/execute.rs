@@ -126,13 +126,16 @@ where
             StoreReply::Relations(seen)
         }
         StoreRequest::List { room, query } => StoreReply::Listed(Box::new(rooms.list(*room, query).await?)),
-        // Nobody is shown in a 1:1 that is not accepted.
         StoreRequest::Hidden { room, users } => match rooms.awaits(*room).await? {
-            true => StoreReply::Hidden(users.clone()),
+            true => StoreReply::Withheld,
             false => StoreReply::Hidden(rooms.hidden(users).await?),
         },
         StoreRequest::Clear { room, user, seq, n } => {
             StoreReply::Cleared(rooms.clear(*room, *user, *seq, *n).await?)
+        }
+        StoreRequest::Wrote { room, user } => {
+            rooms.wrote(*room, *user).await?;
+            StoreReply::Noted
         }
         StoreRequest::Attach { room, owner, key, files: ids } => {
             StoreReply::Attached(files.attach(*room, *owner, *key, ids).await?)

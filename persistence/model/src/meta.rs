@@ -55,6 +55,8 @@ pub struct MemberRow {
     pub joined_seq: Seq,
     /// What it has set for itself.
     pub personal: Personal,
+    /// Somebody who was a stranger to it added it: the room is none that it shares with others.
+    pub by_stranger: bool,
 }
 
 /// A ban or a mute.
@@ -92,8 +94,8 @@ pub enum MetaChange {
         /// The first members.
         members: Vec<(UserId, Role)>,
     },
-    /// Insert the 1:1 of the actor and a user, both as members; not against the user's [`DirectFrom`](crate::DirectFrom). Of two who share no
-    /// room it begins as a request ([`MetaOutcome::Requested`]): [`MetaOutcome::TooOften`] when the actor made as many in a day as it may,
+    /// Insert the 1:1 of the actor and a user, both as members; not against the user's [`DirectFrom`](crate::DirectFrom). Of an actor with
+    /// whom the user shares no room ([`MemberRow::by_stranger`]) it begins as a request ([`MetaOutcome::Requested`]): [`MetaOutcome::TooOften`] when the actor made as many in a day as it may,
     /// [`MetaOutcome::Closed`] when as many wait for the user as may.
     Begin {
         /// The row; its version is set by the store.
@@ -104,7 +106,7 @@ pub enum MetaChange {
         requests_max: u32,
     },
     /// Something becomes of a 1:1 that began as a request; [`MetaOutcome::NoRequest`] when it is none that the actor may change so, and as
-    /// for [`Self::Begin`] when it is made anew. No event.
+    /// for [`Self::Begin`] when it is made anew, but for how many wait: the room is the user's already. No event.
     Conversation(RequestChange),
     /// Apply [`MetaEvent`] to the rows.
     Event(MetaEvent),
@@ -267,7 +269,8 @@ pub enum MetaOutcome {
     Missing,
     /// A block stands between the actor and the user who would become a member.
     Blocked,
-    /// A 1:1 whose other user takes none from the actor.
+    /// A 1:1 whose other user takes none from the actor; somebody whom the actor, a stranger, adds to a room, and who does not take 1:1s from
+    /// everyone.
     Closed,
     /// The actor has begun as many 1:1s with strangers as it may, until then.
     TooOften {

@@ -260,6 +260,27 @@ impl RoomAudience {
     }
 }
 
+/// Since when a room is a member's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemberSince {
+    /// The seq of joining; 0 where it is not in the log yet.
+    pub joined: Seq,
+    /// The past up to here is deleted for the member.
+    pub cleared: Seq,
+    /// The room is a 1:1 that waits for the member to accept it.
+    pub request: bool,
+}
+
+impl MemberSince {
+    /// Up to where the member has read, by the position that is kept: nothing of before counts, but for who went back on purpose, and what
+    /// was deleted counts for nobody.
+    #[must_use]
+    pub fn read(&self, (round, read): (u64, Seq)) -> Seq {
+        let read = if round == 0 { read.max(self.joined) } else { read };
+        read.max(self.cleared)
+    }
+}
+
 /// What a member has not read of a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RoomUnread {
@@ -533,6 +554,17 @@ pub struct Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_deleted_and_what_was_before_is_read() {
+        let since =
+            |joined, cleared| MemberSince { joined: Seq(joined), cleared: Seq(cleared), request: false };
+        assert_eq!(since(4, 0).read((0, Seq(2))), Seq(4));
+        assert_eq!(since(4, 0).read((1, Seq(2))), Seq(2), "it went back");
+        assert_eq!(since(4, 9).read((0, Seq(2))), Seq(9));
+        assert_eq!(since(4, 9).read((1, Seq(2))), Seq(9));
+        assert_eq!(since(4, 9).read((0, Seq(11))), Seq(11));
+    }
 
     #[test]
     fn a_token_is_not_printed() {

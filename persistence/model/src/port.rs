@@ -363,6 +363,20 @@ pub trait RoomStore {
     /// `Unavailable`: nothing was done; `Unknown`: repeat it.
     async fn clear(&mut self, room: RoomId, user: UserId, seq: Seq, n: Ordinal) -> Result<bool, StoreError>;
 
+    /// A member has written in a room: it counts as one that the member shares with others, whoever added it
+    /// ([`MemberRow::by_stranger`](crate::MemberRow::by_stranger)). Of no member it does nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn wrote(&mut self, room: RoomId, user: UserId) -> Result<(), StoreError>;
+
+    /// Forgets the requests of strangers that name a user, who is no more, on either side. 1:1s that were not accepted have no members then;
+    /// accepted ones are as any other. To be repeated as often as one likes.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was done; `Unknown`: repeat it.
+    async fn forget_requests(&mut self, user: UserId) -> Result<(), StoreError>;
+
     /// A page of rooms after `after` (nil for the start), ordered by id, with the days for which each keeps messages: every room, or
     /// only those that say so.
     ///

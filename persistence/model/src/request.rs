@@ -194,6 +194,13 @@ pub enum StoreRequest {
         /// Ordinal of the last message of that past.
         n: Ordinal,
     },
+    /// A member has written in a room to which somebody added it: it is in it by itself from now on.
+    Wrote {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        user: UserId,
+    },
     /// Files become those of a message that is about to be posted. Repeated with the same key, it answers the same.
     Attach {
         /// The room.
@@ -524,13 +531,15 @@ pub enum StoreReply {
     Listed(Box<Listed>),
     /// To `Hidden`, in the order asked for.
     Hidden(Vec<UserId>),
+    /// To `Hidden` of a 1:1 that is not accepted: nobody is shown there, and nobody counted.
+    Withheld,
     /// To `Clear`: whether the user is a member.
     Cleared(bool),
     /// To `Attach`, and to `TakePicture`, which describes none: what they are, in the order asked for, or why they cannot be.
     Attached(Result<Vec<Attachment>, AttachRefusal>),
     /// To `KeepPicture`, `Release`, `Posted`, `Leave`, `Passed` and `EndFiles`.
     Released,
-    /// To `Note`.
+    /// To `Note` and `Wrote`.
     Noted,
     /// To `Apply`.
     Applied(Box<MetaOutcome>),

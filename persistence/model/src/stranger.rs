@@ -9,7 +9,7 @@ use lynk_domain::{Millis, Ordinal, Seq, UserId};
 pub const MESSAGE_REQUEST_MESSAGES_MAX: u64 = 3;
 /// Requests that wait for one user at a time. Whoever has so many takes none.
 pub const MESSAGE_REQUESTS_RECEIVED_MAX: u32 = 1_000;
-/// How long after a refusal nothing is told of a new request of the same user, in milliseconds: 30 days.
+/// How long after it was asked a request may be asked anew, and how long after a refusal nobody is told of that, in milliseconds: 30 days.
 pub const MESSAGE_REQUEST_AGAIN_MILLIS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// The time in which requests of one user are counted, in milliseconds: a day.
 pub const MESSAGE_REQUESTS_WINDOW_MILLIS: u64 = 24 * 60 * 60 * 1_000;
@@ -121,28 +121,40 @@ impl MessageRequest {
             (RequestChange::Decline { seq, n }, RequestState::Pending) if asked => {
                 Some((decided(RequestState::Declined), Some((seq, n))))
             }
-            (RequestChange::Again { .. }, RequestState::Pending) if actor == self.asker => {
+            (RequestChange::Again { .. }, RequestState::Accepted) => None,
+            (RequestChange::Again { .. }, _) if actor == self.asker && !self.may_be_again(wall) => {
                 Some((*self, None))
             }
-            (RequestChange::Again { seq, n, .. }, _) if actor == self.asker && self.may_be_again(wall) => {
+            (RequestChange::Again { seq, n, .. }, RequestState::Declined)
+                if actor == self.asker && passed(self.decided, wall) =>
+            {
                 Some((Self { turns, ..Self::new(self.asker, self.user, wall, n) }, Some((seq, n))))
+            }
+            (RequestChange::Again { n, .. }, _) if actor == self.asker => {
+                Some((Self { at: wall, base: n, ..*self }, None))
             }
             _ => None,
         }
     }
 
-    /// Whether it was declined, and long enough ago to be asked anew.
+    /// Whether it is not accepted, and was asked long enough ago to be asked anew. That it was declined, and when, makes no difference: who
+    /// asked would know by that.
     #[must_use]
     pub fn may_be_again(&self, wall: Millis) -> bool {
-        self.state == RequestState::Declined
-            && wall.0 >= self.decided.0.saturating_add(MESSAGE_REQUEST_AGAIN_MILLIS)
+        self.state != RequestState::Accepted && passed(self.at, wall)
     }
+}
+
+/// Whether that was long enough ago.
+fn passed(since: Millis, wall: Millis) -> bool {
+    wall.0 >= since.0.saturating_add(MESSAGE_REQUEST_AGAIN_MILLIS)
 }
 
 /// What becomes of a request by a command of one of the two. Repeating it is harmless.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequestChange {
-    /// Who asked asks anew, long enough after it was declined. Who is asked is shown nothing up to `seq`, whose last message is `n`.
+    /// Who asked asks anew, long enough after it asked. Of one that waits, and of one that was declined not long ago, nothing is told, and it
+    /// stays so; else it waits again, and who is asked is shown nothing up to `seq`, whose last message is `n`.
     Again {
         /// The last event.
         seq: Seq,
@@ -189,8 +201,22 @@ mod tests {
         assert_eq!([asker, user].map(|who| declined.keeps_from(who)), [false, true]);
         assert!(!request.keeps_from(user));
         let day = 24 * 60 * 60 * 1_000;
-        assert!(!declined.may_be_again(Millis(8 + 30 * day)) && declined.may_be_again(Millis(9 + 30 * day)));
-        assert!(!request.may_be_again(Millis(99 * day)));
+        for one in [request, declined] {
+            assert!(!one.may_be_again(Millis(4 + 30 * day)) && one.may_be_again(Millis(5 + 30 * day)));
+        }
+        assert!(!with(RequestState::Accepted).may_be_again(Millis(99 * day)));
+        let anew = RequestChange::Again { seq: Seq(7), n: Ordinal(6), requests_max: 50 };
+        let turned = |one: &MessageRequest, wall| one.turned(asker, anew, Millis(wall));
+        for one in [request, declined] {
+            assert_eq!(turned(&one, 4 + 30 * day), Some((one, None)));
+            let wall = Millis(5 + 30 * day);
+            let later = MessageRequest { at: wall, base: Ordinal(6), ..one };
+            assert_eq!(turned(&one, wall.0), Some((later, None)), "also when it was declined since");
+        }
+        let waits =
+            MessageRequest { turns: 1, ..MessageRequest::new(asker, user, Millis(9 + 30 * day), Ordinal(6)) };
+        assert_eq!(turned(&declined, 9 + 30 * day), Some((waits, Some((Seq(7), Ordinal(6))))));
+        assert_eq!(turned(&with(RequestState::Accepted), 99 * day), None);
     }
 
     #[test]

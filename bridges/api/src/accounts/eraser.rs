@@ -173,6 +173,7 @@ impl Means {
             }
             after = last;
         }
+        self.blocks.forget_requests(user).await?;
         // An upload that was under way at the beginning may have ended since.
         self.avatars.end(user).await?;
         let now = (self.clock)().wall;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lynk_api::accounts::{Across, Blocks, Listing};
+use lynk_api::accounts::{Across, Blocks, Forgetting, Listing};
 use lynk_auth::{KeyRing, Scope, SigningKey};
 use lynk_domain::{SessionId, UserId};
 use lynk_engine::TicketOutcome;
@@ -183,6 +183,10 @@ impl Blocks for Apart {
 
     fn rooms<'a>(&'a self, _: lynk_domain::RoomId, _: u32) -> Listing<'a> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn forget_requests(&self, _: UserId) -> Forgetting<'_> {
+        Box::pin(async { Ok(()) })
     }
 }
 

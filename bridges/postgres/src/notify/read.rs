@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use lynk_domain::{MessageId, Millis, RoomId, Seq, SessionId, UserId};
 use lynk_model::notify::{
-    Decision, Device, Known, Pending, Platform, Provider, Push, PushCause, PushId, PushState, PushToken,
-    Reason, RoomAudience, Wanted,
+    Decision, Device, Known, MemberSince, Pending, Platform, Provider, Push, PushCause, PushId, PushState,
+    PushToken, Reason, RoomAudience, Wanted,
 };
-use lynk_model::{MessageRequest, RequestSide};
+use lynk_model::{MessageRequest, RequestState};
 use tokio_postgres::Row;
 
 use crate::Fault;
@@ -238,16 +238,19 @@ pub(super) async fn joined(
     database: &Database,
     room: RoomId,
     user: UserId,
-) -> Result<Option<(Seq, bool)>, Fault> {
-    let sql = "SELECT joined_seq FROM rooms.members WHERE room = $1 AND user_id = $2";
-    let found = all(database, sql, &[&uuid(room.0), &uuid(user.0)], |row| number(row, 0)).await?;
-    let Some(joined) = found.first().copied() else { return Ok(None) };
-    let request = strangers(database, room).await?;
-    if request.is_some_and(|request| request.keeps_from(user)) {
-        return Ok(None);
-    }
-    let received = request.is_some_and(|request| request.side(user) == Some(RequestSide::Received));
-    Ok(Some((Seq(joined), received)))
+) -> Result<Option<MemberSince>, Fault> {
+    // Who asked is no side that is told here.
+    let sql = "SELECT m.joined_seq, m.cleared, q.state FROM rooms.members m
+        LEFT JOIN rooms.message_requests q ON q.room = m.room AND q.user_id = m.user_id
+        WHERE m.room = $1 AND m.user_id = $2";
+    let one = |row: &Row| {
+        let state = get::<Option<i16>>(row, 2)?.map(|_| known(row, 2, RequestState::from_u8)).transpose()?;
+        let request = state == Some(RequestState::Pending);
+        let since = MemberSince { joined: Seq(number(row, 0)?), cleared: Seq(number(row, 1)?), request };
+        Ok((since, state != Some(RequestState::Declined)))
+    };
+    let found = all(database, sql, &[&uuid(room.0), &uuid(user.0)], one).await?;
+    Ok(found.first().and_then(|(since, own)| own.then_some(*since)))
 }
 
 pub(super) async fn blocked(database: &Database, user: UserId) -> Result<Vec<UserId>, Fault> {

@@ -3,7 +3,7 @@
 //! Thread: the bridge's. Decisions are made after the command's locks are held, by what is committed then.
 
 use futures_util::future::{try_join, try_join3};
-use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
+use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
     Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, fold_name, listed_name, rooms_max, unique_name,
@@ -184,7 +184,6 @@ fn locks(command: &MetaTransaction) -> Vec<i64> {
         | MetaChange::Withdraw
         | MetaChange::Resolve(_)
         | MetaChange::Decline { .. } => locks,
-        // Of a request that is made anew, the other one's that wait are not locked: there may be one too many.
         MetaChange::Enter { .. }
         | MetaChange::Ask { .. }
         | MetaChange::Report(_)
@@ -312,7 +311,9 @@ pub(super) async fn create(
     }
     put_row(session, &RoomRow { room, version: 1, ..row.clone() }).await?;
     for (user, role) in members {
-        put_member(session, room, *user, *role, 1).await?;
+        let by_stranger =
+            row.kind != RoomKind::Direct && strangers::is_stranger(session, command.actor, *user).await?;
+        put_member(session, room, (*user, by_stranger), *role, 1).await?;
     }
     let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
     Ok(MetaOutcome::Applied { version: 1, event: Some(event) })
@@ -381,33 +382,34 @@ pub(super) async fn refuses(
     Ok(if blocked { Some(MetaOutcome::Blocked) } else { full.then_some(MetaOutcome::Limit) })
 }
 
-/// Whether `user` takes no conversation of two from `actor`.
+/// Whether `user` takes no conversation of two from `actor`, and is added to no room by it when it is a stranger.
 pub(super) async fn is_closed(session: &Session, actor: UserId, user: UserId) -> Result<bool, Fault> {
     if actor == user {
         return Ok(false);
     }
-    // Their own 1:1 does not count.
-    let sql = "SELECT 1 FROM rooms.direct_from WHERE user_id = $2 AND (who <> 1 OR NOT EXISTS (
-            SELECT 1 FROM rooms.members a
-            JOIN rooms.members b ON b.room = a.room AND b.user_id = $2
-            WHERE a.user_id = $1 AND a.room <> $3
-        ))";
-    let own = uuid(direct_room_id(actor, user).0);
-    Ok(session.row(sql, &[&uuid(actor.0), &uuid(user.0), &own]).await?.is_some())
+    let sql = "SELECT who FROM rooms.direct_from WHERE user_id = $1";
+    let Some(row) = session.row(sql, &[&uuid(user.0)]).await? else { return Ok(false) };
+    Ok(match known(&row, 0, DirectFrom::from_u8)? {
+        DirectFrom::Everyone => false,
+        DirectFrom::Rooms => !strangers::knows(session, user, actor).await?,
+        DirectFrom::Nobody => true,
+    })
 }
 
 async fn put_member(
     session: &Session,
     room: RoomId,
-    user: UserId,
+    (user, by_stranger): (UserId, bool),
     role: Role,
     version: u64,
 ) -> Result<(), Fault> {
-    let sql = "INSERT INTO rooms.members (room, user_id, role, joined_version, joined_seq) VALUES ($1, $2, $3, $4, 0)
+    let sql = "INSERT INTO rooms.members (room, user_id, role, joined_version, joined_seq, by_stranger)
+        VALUES ($1, $2, $3, $4, 0, $5)
         ON CONFLICT (room, user_id) DO UPDATE
         SET role = excluded.role, joined_version = excluded.joined_version, joined_seq = 0,
-            muted_until = 0, wish = 0, cleared = 0, cleared_n = 0";
-    session.execute(sql, &[&uuid(room.0), &uuid(user.0), &(role as i16), &bits(version)]).await?;
+            muted_until = 0, wish = 0, cleared = 0, cleared_n = 0, by_stranger = excluded.by_stranger";
+    let (room, user, role) = (uuid(room.0), uuid(user.0), role as i16);
+    session.execute(sql, &[&room, &user, &role, &bits(version), &by_stranger]).await?;
     Ok(())
 }
 
@@ -431,6 +433,17 @@ pub(super) async fn change(
             return Ok(refusal);
         }
     }
+    let by_stranger = match (&command.change, event) {
+        // Others than by their own command, a link or a request of theirs.
+        (MetaChange::Event(_), MetaEvent::Joined { user, .. }) => {
+            let stranger = strangers::is_stranger(session, command.actor, *user).await?;
+            if stranger && is_closed(session, command.actor, *user).await? {
+                return Ok(MetaOutcome::Closed);
+            }
+            stranger
+        }
+        _ => false,
+    };
     let renamed = match event {
         MetaEvent::Settings { name, more, .. } => {
             Some(unique_name(more.as_ref().map_or(kind, |more| more.kind), name))
@@ -447,7 +460,7 @@ pub(super) async fn change(
     let row = session.row(sql, &[&at]).await?;
     let version =
         row.map_or_else(|| Err(Fault::corrupt("a room vanished under its lock")), |row| number(&row, 0))?;
-    apply_event(session, command, event, version).await?;
+    apply_event(session, command, event, version, by_stranger).await?;
     Ok(MetaOutcome::Applied { version, event: Some(event.clone()) })
 }
 
@@ -480,6 +493,7 @@ async fn apply_event(
     command: &MetaTransaction,
     event: &MetaEvent,
     version: u64,
+    by_stranger: bool,
 ) -> Result<(), Fault> {
     let room = uuid(command.room.0);
     let of_user = async |sql: &str, user: &UserId| session.execute(sql, &[&room, &uuid(user.0)]).await;
@@ -495,7 +509,7 @@ async fn apply_event(
     match event {
         MetaEvent::Created { .. } => return Ok(()),
         MetaEvent::Joined { user, role } => {
-            let member = put_member(session, command.room, *user, *role, version);
+            let member = put_member(session, command.room, (*user, by_stranger), *role, version);
             return try_join(member, asking::remove(session, command.room, *user)).await.map(drop);
         }
         MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user).await?,

@@ -321,11 +321,15 @@ async fn put_room(session: &Session, loaded: &LoadedRoom) -> Result<(), Fault> {
         let cleared: Vec<i64> = own().map(|own| bits(own.cleared.0)).collect();
         let cleared_n: Vec<i64> = own().map(|own| bits(own.cleared_n.0)).collect();
         let sql = "INSERT INTO rooms.members
-                (room, user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n)
+                (room, user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n, by_stranger)
             SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[],
-                $8::bigint[], $9::bigint[])";
+                $8::bigint[], $9::bigint[], $10::boolean[])";
+        let added: Vec<bool> = loaded.members.iter().map(|member| member.by_stranger).collect();
         session
-            .execute(sql, &[&room, &users, &roles, &versions, &seqs, &until, &wishes, &cleared, &cleared_n])
+            .execute(
+                sql,
+                &[&room, &users, &roles, &versions, &seqs, &until, &wishes, &cleared, &cleared_n, &added],
+            )
             .await?;
     }
     for (table, rows) in [("bans", &loaded.bans), ("mutes", &loaded.mutes)] {

@@ -41,7 +41,7 @@ pub(super) async fn room_in(session: &Session, room: RoomId) -> Result<LoadedRoo
         ask(strangers::OF_ROOM),
     );
     let rest = try_join5(
-        ask("SELECT user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
+        ask("SELECT user_id, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n, by_stranger
              FROM rooms.members WHERE room = $1 ORDER BY user_id"),
         ask("SELECT user_id, until, reason, by_user, at FROM rooms.bans WHERE room = $1 ORDER BY user_id"),
         ask("SELECT user_id, until, reason, by_user, at FROM rooms.mutes WHERE room = $1 ORDER BY user_id"),
@@ -143,6 +143,7 @@ fn member(row: &Row) -> Result<MemberRow, Fault> {
         joined_version: number(row, 2)?,
         joined_seq: Seq(number(row, 3)?),
         personal: personal(row, 4)?,
+        by_stranger: get(row, 8)?,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Thread: the bridge's; changes under the locks of the room, of who begins it, whose requests are counted, and of who is asked.
 
-use lynk_domain::{Millis, Ordinal, Role, RoomId, UserId, direct_room_id};
+use lynk_domain::{Millis, Ordinal, Role, RoomId, UserId};
 use lynk_model::{
     MESSAGE_REQUESTS_RECEIVED_MAX, MESSAGE_REQUESTS_WINDOW_MILLIS, MessageRequest, MetaChange, MetaOutcome,
     MetaTransaction, ROOMS_BY_OTHERS_MAX, RequestChange, RequestSide, RequestState, RoomRow, may_ask_at,
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::change::{create, is_closed, reaches, refuses};
 use crate::Fault;
 use crate::column::{bits, get, id, known, number, small, uuid};
-use crate::database::{Database, Session};
+use crate::database::{Database, Session, Verdict};
 
 /// How a room began, when a stranger began it.
 pub(crate) const OF_ROOM: &str =
@@ -70,6 +70,50 @@ pub(super) fn side(row: &Row, first: usize, user: UserId) -> Result<Option<Reque
     })
 }
 
+/// Whether `user` shares a room with `other`: not one that is not accepted, nor one to which a stranger added `user`.
+pub(super) async fn knows(session: &Session, user: UserId, other: UserId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM rooms.members a JOIN rooms.members b ON b.room = a.room AND b.user_id = $2
+        WHERE a.user_id = $1 AND NOT b.by_stranger AND NOT EXISTS (
+            SELECT 1 FROM rooms.message_requests q WHERE q.room = a.room AND q.state <> 1
+        ) LIMIT 1";
+    Ok(session.row(sql, &[&uuid(other.0), &uuid(user.0)]).await?.is_some())
+}
+
+/// Whether `actor` is somebody else than `user`, and a stranger to it.
+pub(super) async fn is_stranger(session: &Session, actor: UserId, user: UserId) -> Result<bool, Fault> {
+    Ok(actor != user && !knows(session, user, actor).await?)
+}
+
+/// A member has written in a room, and is in it by itself from now on.
+pub(super) async fn wrote(database: &Database, room: RoomId, user: UserId) -> Result<(), Fault> {
+    let sql = "UPDATE rooms.members SET by_stranger = false WHERE room = $1 AND user_id = $2 AND by_stranger";
+    let (room, user) = (uuid(room.0), uuid(user.0));
+    database
+        .change(async |session| {
+            session.execute(sql, &[&room, &user]).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
+}
+
+/// Forgets the requests that name a user, on either side, and the members of those rooms that were not accepted.
+pub(super) async fn forget(database: &Database, user: UserId) -> Result<(), Fault> {
+    // Both are members of their 1:1, by which rooms are found: those that were declined have no index by who was asked.
+    let sql = "WITH gone AS (
+            DELETE FROM rooms.message_requests q USING rooms.members m
+            WHERE m.user_id = $1 AND q.room = m.room AND (q.asker = $1 OR q.user_id = $1)
+            RETURNING q.room, q.state
+        )
+        DELETE FROM rooms.members m USING gone WHERE m.room = gone.room AND gone.state <> 1";
+    let user = uuid(user.0);
+    database
+        .change(async |session| {
+            session.execute(sql, &[&user]).await?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
+}
+
 /// What a repeated command came to.
 pub(super) async fn repeated(
     session: &Session,
@@ -106,10 +150,7 @@ pub(super) async fn begin(
     if is_closed(session, actor, user).await? {
         return Ok((MetaOutcome::Closed, false));
     }
-    let sql = "SELECT 1 FROM rooms.members a JOIN rooms.members b ON b.room = a.room AND b.user_id = $2
-        WHERE a.user_id = $1 AND a.room <> $3 LIMIT 1";
-    let own = uuid(direct_room_id(actor, user).0);
-    let shared = session.row(sql, &[&uuid(actor.0), &uuid(user.0), &own]).await?.is_some();
+    let shared = knows(session, user, actor).await?;
     if !shared && let Some(refusal) = refuses_request(session, command, user, requests_max, true).await? {
         return Ok((refusal, false));
     }
@@ -121,7 +162,7 @@ pub(super) async fn begin(
     Ok((outcome, !shared))
 }
 
-/// Why the actor may not ask `user`; `joins`: the room is one more of the user's.
+/// Why the actor may not ask `user`; `joins`: the room is one more of the user's. That it was declined makes no difference.
 async fn refuses_request(
     session: &Session,
     command: &MetaTransaction,
@@ -132,8 +173,9 @@ async fn refuses_request(
     let waiting = "SELECT count(*) FROM (
         SELECT 1 FROM rooms.message_requests WHERE user_id = $1 AND state = 0 LIMIT $2) AS counted";
     let rooms = "SELECT count(*) FROM (SELECT 1 FROM rooms.members WHERE user_id = $1 LIMIT $2) AS counted";
-    if reaches(session, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX).await?
-        || joins && reaches(session, rooms, user, ROOMS_BY_OTHERS_MAX).await?
+    if joins
+        && (reaches(session, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX).await?
+            || reaches(session, rooms, user, ROOMS_BY_OTHERS_MAX).await?)
     {
         return Ok(Some(MetaOutcome::Closed));
     }

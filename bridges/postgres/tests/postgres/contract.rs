@@ -1,8 +1,9 @@
 //! The suites of both ports, and what is particular to this database.
 
-use lynk_domain::{Millis, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
+use lynk_domain::{Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
+use lynk_model::notify::MemberSince;
 use lynk_model::port::{RoomStore as _, ready};
-use lynk_model::{MetaChange, MetaEvent, MetaOutcome, contract, fold_name};
+use lynk_model::{MetaChange, MetaEvent, MetaOutcome, MetaTransaction, RequestChange, contract, fold_name};
 
 use crate::support::{OWNER, ROOM, Waiting, command, create, join, pin, services, user};
 
@@ -93,6 +94,20 @@ fn notifications_know_members_and_blocks() {
     for (of, across) in [(by, vec![other]), (other, vec![by]), (user(4), Vec::new())] {
         assert_eq!(notify.runtime.block_on(notify.store.blocked(of)), Ok(across));
     }
+    let since = |room, of| notify.runtime.block_on(notify.store.joined(room, of)).expect("readable");
+    let told = |cleared, request| Some(MemberSince { joined: Seq(0), cleared: Seq(cleared), request });
+    assert_eq!((since(ROOM, user(9)), since(ROOM, user(2))), (None, told(0, false)));
+    assert_eq!(ready(rooms.clear(ROOM, user(2), Seq(7), Ordinal(5))), Ok(true));
+    assert_eq!(since(ROOM, user(2)), told(7, false), "what was deleted is read");
+    let (direct, asked) = (direct_room_id(OWNER, user(5)), user(5));
+    let MetaChange::Create { row, .. } = create(direct, 40, RoomKind::Direct, "").change else { panic!() };
+    let begin = MetaChange::Begin { row, user: asked, requests_max: 5 };
+    ready(rooms.apply(&command(direct, 41, begin))).expect("applies");
+    assert_eq!((since(direct, asked), since(direct, OWNER)), (told(0, true), told(0, false)));
+    let decline = MetaChange::Conversation(RequestChange::Decline { seq: Seq(3), n: Ordinal(2) });
+    let decline = MetaTransaction { actor: asked, ..command(direct, 42, decline) };
+    ready(rooms.apply(&decline)).expect("applies");
+    assert_eq!((since(direct, asked), since(direct, OWNER)), (None, told(0, false)));
 }
 
 #[test]

@@ -330,6 +330,14 @@ impl RoomStore for Waiting<PostgresRooms> {
         let runtime = Rc::clone(&self.runtime);
         runtime.block_on(self.store.clear(room, user, seq, n))
     }
+    async fn forget_requests(&mut self, user: UserId) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.forget_requests(user))
+    }
+    async fn wrote(&mut self, room: RoomId, user: UserId) -> Result<(), StoreError> {
+        let runtime = Rc::clone(&self.runtime);
+        runtime.block_on(self.store.wrote(room, user))
+    }
     async fn retained(
         &self,
         every: bool,

@@ -294,6 +294,18 @@ impl Home {
                     self.end_gather(cx, gather, Ok(()));
                 }
             }
+            StoreReply::Withheld => {
+                if let Some(Gather { to, parts: Parts::Here { users, count, .. }, .. }) =
+                    self.gathers.open.get_mut(&gather)
+                {
+                    // Also where connections are counted and not named.
+                    let asker = self.sessions.live(*to).map(|s| s.principal.user);
+                    users.retain(|user| Some(*user) == asker);
+                    users.dedup();
+                    *count = users.len() as u64;
+                    self.end_gather(cx, gather, Ok(()));
+                }
+            }
             StoreReply::Failed(error) => {
                 cx.shared.counters.store_failures += 1;
                 let code = match error {

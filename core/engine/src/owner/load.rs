@@ -257,7 +257,8 @@ impl Books {
         room.reserved = Reserved { to: head.reserved, before: head.reserved, lsn: Lsn(0) };
         let member = |m: &lynk_model::MemberRow| {
             let Personal { cleared, cleared_n, .. } = m.personal;
-            (m.user, Member { cleared, cleared_n, ..Member::new(m.role, m.joined_version, m.joined_seq) })
+            let member = Member::new(m.role, m.joined_version, m.joined_seq);
+            (m.user, Member { cleared, cleared_n, added: m.by_stranger, ..member })
         };
         room.members = loaded.members.iter().map(member).collect();
         room.bans = loaded.bans.iter().map(|ban| (ban.user, ban.until)).collect();

@@ -398,6 +398,12 @@ impl Books {
                 let fresh = doubtful || matches!(outcome, MetaOutcome::Applied { .. });
                 self.conversation_applied(cx, room, &tx, asker, fresh);
             }
+            // What may not be asked anew now is found as it is.
+            MetaOutcome::TooOften { .. } | MetaOutcome::Closed | MetaOutcome::Blocked
+                if matches!(tx.change, MetaChange::Conversation(_)) =>
+            {
+                self.finish_begun(cx, room, asker, (Seq(0), 0), tx.actor);
+            }
             MetaOutcome::TooOften { until } => {
                 let reject = conversations::too_often(until, cx.now.wall);
                 self.finish(cx, room, asker, Err(reject));
@@ -461,8 +467,12 @@ impl Books {
                 self.finish(cx, room, asker, Err(reject));
             }
             MetaOutcome::Closed => {
-                let detail =
-                    "that user does not take conversations begun by you; meet in a room or be written to";
+                let detail = match tx.change {
+                    MetaChange::Event(_) => "strangers do not add that user to rooms; send a link",
+                    _ => {
+                        "that user does not take conversations begun by you; meet in a room or be written to"
+                    }
+                };
                 self.finish(cx, room, asker, Err(Reject::because(ErrorCode::Forbidden, detail)));
             }
             MetaOutcome::Limit => {

@@ -52,6 +52,8 @@ pub(super) struct Member {
     pub(super) moved: (bool, bool),
     /// When typing was passed on last.
     pub(super) typed: Nanos,
+    /// Somebody, perhaps a stranger, added it, and the store is not told yet that it has written since.
+    pub(super) added: bool,
 }
 
 impl Member {
@@ -71,6 +73,7 @@ impl Member {
             journaled: Nanos(0),
             moved: (false, false),
             typed: Nanos(0),
+            added: false,
         }
     }
 

@@ -174,8 +174,10 @@ impl Books {
         let event = self.append(cx, room, RecordKind::Message, wall, user, key, Seq(0), &body);
         let seq = event.seq;
         room.top_n = n;
+        let mut added = false;
         if let Some(member) = room.members.get_mut(&user) {
             member.posted = wall;
+            added = member.added;
             if let Some(count) = &mut member.count {
                 count.own += 1;
             }
@@ -188,6 +190,9 @@ impl Books {
         self.keys.insert(Self::scope(room, user, key), used, wall, &self.drains);
         if !parts.attachments.is_empty() {
             self.tell_posted(cx, room, key, (seq, event.at.lsn), parts);
+        }
+        if added {
+            self.tell_wrote(cx, room, user, event.at.lsn);
         }
 
         let pool = &mut cx.shared.pool;

@@ -7,11 +7,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use lynk_domain::{Ordinal, Seq, UserId};
-use lynk_model::{MESSAGE_REQUEST_MESSAGES_MAX, MessageRequest, RequestSide, RequestState};
+use lynk_domain::{Lsn, Ordinal, Seq, UserId};
+use lynk_model::{
+    MESSAGE_REQUEST_MESSAGES_MAX, MessageRequest, RequestSide, RequestState, StoreReply, StoreRequest,
+};
 use lynk_protocol::{ErrorCode, Reject};
 
+use super::books::{Books, Pending};
 use super::room::{Member, Room};
+use crate::context::Context;
 
 /// How a 1:1 began that is not accepted.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +99,13 @@ impl Room {
         self.asked.as_ref().is_some_and(|asked| asked.aside.is_some() && asked.request.user == user)
     }
 
+    /// The store knows that `user`, whom somebody added, has written here, or does not.
+    pub(super) fn wrote(&mut self, user: UserId, reply: &StoreReply) {
+        if let (StoreReply::Noted, Some(member)) = (reply, self.members.get_mut(&user)) {
+            member.added = false;
+        }
+    }
+
     /// Whether the block or the request of a 1:1 allow `user`, a member, to do something.
     pub(super) fn restrains(&self, user: UserId, post: Post) -> Result<(), Reject> {
         if self.is_blocked() {
@@ -115,7 +126,24 @@ impl Room {
             {
                 Err(ErrorCode::RequestPending.into())
             }
+            // Or one of the three could say any number of things.
+            Post::Change => {
+                let what = "the other has not accepted yet: what was said can be deleted, and edited then";
+                Err(Reject::because(ErrorCode::RequestPending, what))
+            }
             _ => Ok(()),
+        }
+    }
+}
+
+impl Books {
+    /// Tells the store that a member whom somebody added has written here, once the message's record is committed: the room counts from then
+    /// on as one that it shares with others. What is not told, or not taken, is told with the next message.
+    pub(super) fn tell_wrote(&mut self, cx: &mut Context<'_>, room: &mut Room, user: UserId, lsn: Lsn) {
+        if self.may_ask(cx) {
+            room.requests += 1;
+            let request = StoreRequest::Wrote { room: room.id, user };
+            self.ask_after(cx, lsn, room.id, request, Pending::Wrote(user));
         }
     }
 }

@@ -221,6 +221,7 @@ impl World {
                 | StoreRequest::Note { .. }
                 | StoreRequest::LoadRoom { .. }
                 | StoreRequest::Clear { .. }
+                | StoreRequest::Wrote { .. }
                 | StoreRequest::Attach { .. }
                 | StoreRequest::TakePicture { .. }
                 | StoreRequest::KeepPicture { .. }

@@ -101,6 +101,7 @@ impl Shards {
             joined_version: 1,
             joined_seq: Seq(1),
             personal: lynk_model::Personal::default(),
+            by_stranger: false,
         };
         let members = members.into_iter().map(member).collect();
         let loaded = LoadedRoom { row: Some(row), members, ..LoadedRoom::default() };
@@ -274,7 +275,7 @@ fn answer(rooms: &BTreeMap<RoomId, LoadedRoom>, request: &StoreRequest) -> Store
             StoreReply::NotUnread { own: 0, deleted: 0, cursor_n: lynk_domain::Ordinal(0), mentions: Some(0) }
         }
         StoreRequest::Memberships { .. } => StoreReply::Memberships(Vec::new()),
-        StoreRequest::Note { .. } => StoreReply::Noted,
+        StoreRequest::Note { .. } | StoreRequest::Wrote { .. } => StoreReply::Noted,
         StoreRequest::Discover(_) => StoreReply::Discovered(Vec::new()),
         StoreRequest::Requests { .. } => StoreReply::Requests(Vec::new()),
         StoreRequest::Blocks { .. } => StoreReply::Blocks(Vec::new()),

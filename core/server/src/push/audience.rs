@@ -9,7 +9,7 @@ use lynk_api::Clock;
 use lynk_domain::{RoomId, Seq, UserId};
 use lynk_embedded::RoomsBeside;
 use lynk_model::StoreError;
-use lynk_model::notify::{RoomAudience, RoomUnread};
+use lynk_model::notify::{MemberSince, RoomAudience, RoomUnread};
 use lynk_model::port::{Audience, Ephemeral, MessageStore, PRESENCE_PER_CALL_MAX};
 
 /// Members and blocks, wherever they are.
@@ -23,8 +23,8 @@ pub(crate) trait Members {
     ) -> Result<Option<RoomAudience>, StoreError>;
     /// See [`Audience::blocked`].
     async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, StoreError>;
-    /// The seq with which a member joined, and whether the room waits for it to accept it. Whoever declined one is no member.
-    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError>;
+    /// Since when the room is a member's. Whoever declined one is no member.
+    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<MemberSince>, StoreError>;
 }
 
 fn failed(fault: lynk_embedded::Fault) -> StoreError {
@@ -46,7 +46,7 @@ impl Members for RoomsBeside {
         Self::blocked(self, user).map_err(failed)
     }
 
-    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError> {
+    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<MemberSince>, StoreError> {
         Self::joined(self, room, user).map_err(failed)
     }
 }
@@ -66,7 +66,7 @@ impl Members for lynk_postgres::PostgresNotify {
         Self::blocked(self, user).await
     }
 
-    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, StoreError> {
+    async fn joined(&self, room: RoomId, user: UserId) -> Result<Option<MemberSince>, StoreError> {
         Self::joined(self, room, user).await
     }
 }
@@ -98,18 +98,16 @@ impl<Q: Members, M: MessageStore> Audience for ServerAudience<Q, M> {
     async fn unread(&mut self, user: UserId, room: RoomId) -> Result<RoomUnread, StoreError> {
         let Some(messages) = &self.messages else { return Ok(RoomUnread::default()) };
         // Who is no member has nothing to read.
-        let Some((joined, request)) = self.members.joined(room, user).await? else {
+        let Some(since) = self.members.joined(room, user).await? else {
             return Ok(RoomUnread { unread: 0, read: Seq(u64::MAX), request: false });
         };
         let state = messages.read_state(room, user).await?;
-        // What was before is read, but for who went back on purpose.
-        let (round, read) = state.map_or((0, Seq(0)), |state| (state.round, state.read));
-        let read = if round == 0 { read.max(joined) } else { read };
+        let read = since.read(state.map_or((0, Seq(0)), |state| (state.round, state.read)));
         let head = messages.head(room).await?;
         let counted = messages.count_not_unread(room, user, read, &BTreeSet::new()).await?;
         let after = counted.next.map_or(0, |(_, first)| (head.top_n.0 + 1).saturating_sub(first.0));
         let unread = after.saturating_sub(counted.own).saturating_sub(counted.deleted);
-        Ok(RoomUnread { unread, read, request })
+        Ok(RoomUnread { unread, read, request: since.request })
     }
 
     async fn active(&mut self, users: &[UserId]) -> Result<Vec<bool>, StoreError> {

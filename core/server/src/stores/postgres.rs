@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 
-use lynk_api::accounts::{Across, Blocks, Listing};
+use lynk_api::accounts::{Across, Blocks, Forgetting, Listing};
 use lynk_api::names::{OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_domain::{Millis, RoomId, UserId};
 use lynk_model::port::RoomStore as _;
@@ -219,6 +219,10 @@ impl Blocks for RoomsBeside {
 
     fn rooms<'a>(&'a self, after: RoomId, limit: u32) -> Listing<'a> {
         self.read(async move |rooms| rooms.rooms_after(after, limit).await)
+    }
+
+    fn forget_requests(&self, user: UserId) -> Forgetting<'_> {
+        self.read(async move |rooms| rooms.forget_requests(user).await)
     }
 }
 

@@ -63,6 +63,7 @@ fn put_much(data: &Path) {
             joined_version: 1,
             joined_seq: Seq(1),
             personal: Personal::default(),
+            by_stranger: false,
         };
         let mut members = vec![member(number), member(number + 1), member(number + 2)];
         members.sort_by_key(|member| member.user);

@@ -49,6 +49,11 @@ fn an_erased_person_is_gone_at_once_and_its_words_everywhere_also_over_a_crash()
     }
     let leave = json!({"op": "leave", "room": left, "key": key().to_string()});
     assert_eq!(hers.ask(leave)["ev"], "ok");
+    // And somebody whom she does not know, and who has not answered.
+    let stranger = sign_in(&server, data, "+4915112345604", "dora");
+    let asked = hers.ask(json!({"op": "direct", "user": stranger["user"]["user"]}));
+    assert_eq!(asked["request"], "sent");
+    hers.say(asked["room"].as_str().expect("an id"), "her question");
     let mut alice = as_user(&server, &made);
     alice.bad("POST", "/v1/me/erase", json!({"user_name": "bob"}), 400, "invalid_field");
     let asked = Instant::now();
@@ -84,6 +89,8 @@ fn an_erased_person_is_gone_at_once_and_its_words_everywhere_also_over_a_crash()
     let members = members.as_array().expect("a list");
     assert_eq!(members.len(), 1);
     assert_eq!((&members[0]["user"], &members[0]["role"]), (&bob["user"], &bob["role"]), "he inherits it");
+    let rooms = as_user(&server, &stranger).good("GET", "/v1/rooms", Value::Null, 200);
+    assert_eq!(rooms["rooms"], json!([]), "nothing is asked any more");
     // The number is free, the name is not.
     let again = std::panic::catch_unwind(|| sign_in(&server, data, "+4915112345601", "alice"));
     assert!(again.is_err(), "the name stays closed");

@@ -161,6 +161,11 @@ fn who_begins_a_conversation_is_for_the_other_to_say() {
     assert_eq!(hers.ask(direct(&bob))["code"], "forbidden");
     let room = hers.create();
     assert_eq!(hers.ask(direct(&bob))["code"], "forbidden");
+    // Nor do strangers add him to one, and he comes by himself.
+    let add = json!({"op": "invite", "room": room, "user": id(&bob), "key": key().to_string()});
+    let refused = hers.ask(add);
+    assert_eq!(refused["code"], "forbidden", "{refused}");
+    assert!(refused["message"].as_str().is_some_and(|words| words.contains("send a link")), "{refused}");
     his.join(&room);
     let begun = hers.ask(direct(&bob));
     assert_eq!(begun["ev"], "ok", "{begun}");

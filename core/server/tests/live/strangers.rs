@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::people::{as_user, sign_in, socket};
 use crate::support::http::Http;
-use crate::support::{Chatter, NO_RATES, Server, key};
+use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key};
 
 const NUMBERS: [&str; 3] = ["+4915112345611", "+4915112345612", "+4915112345613"];
 
@@ -100,10 +100,10 @@ fn a_declined_stranger_is_told_nothing_and_heard_no_more() {
     assert_eq!(other.event("message")["text"], "buy");
     assert_eq!(answer(&mut his, "decline_conversation", &room)["ev"], "ok");
     assert_eq!(other.event("removed")["room"], json!(room));
-    // Who asked goes on as if it waited: two messages more, changes of what was said, and no word of it.
+    // Who asked goes on as if it waited: two messages more, no changes of what was said, and no word of it.
     let edit =
         json!({"op": "edit", "room": room, "seq": first["seq"], "text": "buy now", "key": key().to_string()});
-    assert_eq!(hers.ask(edit)["ev"], "ok");
+    assert_eq!(hers.ask(edit)["code"], "request_pending");
     for code in [None, None, Some("request_pending")] {
         assert_eq!(say(&mut hers, &room, "buy")["code"].as_str(), code);
     }
@@ -129,6 +129,41 @@ fn a_declined_stranger_is_told_nothing_and_heard_no_more() {
     assert_eq!((&begun["room"], begun.get("request")), (&json!(room), None));
     assert_eq!(say(&mut his, &room, "after all")["ev"], "ok");
     assert_eq!(rooms(&mut as_user(&server, &bob)).len(), 1);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn whom_a_stranger_adds_to_a_room_is_asked_until_it_writes_there() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let server = start(temp.path(), &[]);
+    let [alice, bob, carol] =
+        [0, 1, 2].map(|n| sign_in(&server, temp.path(), NUMBERS[n], ["alice", "bob", "carol"][n]));
+    let [mut hers, mut his, mut of_carol] = [&alice, &bob, &carol].map(|who| socket(&server, who).0);
+    let made = json!({"op": "create", "name": "prizes", "kind": "private", "key": key().to_string()});
+    let room = hers.ask(made)["room"].as_str().expect("an id").to_owned();
+    for who in [&bob, &carol] {
+        let add = json!({"op": "invite", "room": room, "user": id(who), "key": key().to_string()});
+        assert_eq!(hers.ask(add)["ev"], "ok");
+    }
+    assert_eq!(his.event("added")["room"], json!(room));
+    assert_eq!(hers.ask(direct(&bob))["request"], "sent", "a room of hers makes nobody less of a stranger");
+    let begun = his.ask(direct(&carol));
+    assert_eq!(begun["request"], "sent", "nor does it him, to whom else she added");
+    // Who takes conversations of members of rooms alone is not begun one with.
+    let rooms_alone = json!({"direct_from": "rooms"});
+    as_user(&server, &carol).good("PUT", "/v1/me/privacy", rooms_alone, 200);
+    assert_eq!(hers.ask(direct(&carol))["code"], "forbidden");
+    assert_eq!(say(&mut of_carol, &room, "what is this?")["ev"], "ok");
+    // It is noted a moment after it is said.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let begun = loop {
+        let begun = hers.ask(direct(&carol));
+        if begun["ev"] == "ok" || std::time::Instant::now() > deadline {
+            break begun;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert_eq!((&begun["ev"], begun.get("request")), (&json!("ok"), None), "{begun}");
     assert!(server.stop().success());
 }
 

@@ -210,7 +210,7 @@ export class Conversation {
       this.#submit();
     } else if (event.key === 'ArrowUp' && plain && this.#field.value === '') {
       const own = this.#room.order.map((seq) => this.#room.items.get(seq)).findLast((item) => item.ev === 'message' && item.from === this.#chat.me && !item.deleted);
-      if (own) { event.preventDefault(); this.#edit(own); }
+      if (own && !this.#room.request) { event.preventDefault(); this.#edit(own); }
     }
   }
 

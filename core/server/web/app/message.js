@@ -40,7 +40,7 @@ export function messageRow(chat, room, message, { first, last }, actions) {
     by: reach && !room.direct ? [reach.read.length, reach.delivered.length] : undefined,
     name: !mine && !room.direct && first ? chat.name(message.from) : undefined, face: !mine && !room.direct && first ? chat.faces.ofPerson(message.from) : undefined,
     quote: message.reply_to && !message.deleted ? quoteOf(chat, room, message.reply_to) : undefined,
-    sender: mine ? 'You' : chat.name(message.from), closed: room.request === 'received', calls: room.calls(message, chat.me),
+    sender: mine ? 'You' : chat.name(message.from), request: room.request, calls: room.calls(message, chat.me),
     marked: (message.mentions || message.mention_all) && [...namesIn(text ?? '')].map(({ name }) => chat.mentionOf(message, name)),
   };
   return { key: `m-${message.seq}`, sign: JSON.stringify(show), make: () => makeRow(chat, room, message, show, actions) };
@@ -61,7 +61,7 @@ function makeRow(chat, room, message, show, actions) {
       mine && !show.deleted && tick(show.state, read)));
   const run = (name) => doing(name, chat, room, message, row, actions);
   const tools = !show.deleted && room.request !== 'received' && h('div', { class: 'tools' },
-    iconButton('smile', 'React', () => run('react'), { tabindex: '-1' }),
+    !room.request && iconButton('smile', 'React', () => run('react'), { tabindex: '-1' }),
     iconButton('reply', 'Reply', () => run('reply'), { tabindex: '-1' }),
     iconButton('more', 'More', () => run('menu'), { tabindex: '-1', 'aria-haspopup': 'menu' }));
   const row = h('li', { class: `row ${mine ? 'mine' : 'theirs'} ${show.first ? 'first' : ''} ${show.last ? 'last' : ''} ${show.leaving ? 'leaving' : ''} ${room.direct ? '' : 'pictured'}`, tabindex: '-1', data: { seq: String(message.seq) },
@@ -94,11 +94,12 @@ function longPress(row, action) {
 
 async function doing(name, chat, room, message, row, actions, at) {
   const mine = message.from === chat.me;
-  const may = { edit: mine && !message.deleted, remove: !message.deleted && (mine || room.manages) };
+  // What waits for an answer is not changed.
+  const may = { edit: mine && !message.deleted && !room.request, react: !room.request, remove: !message.deleted && (mine || room.manages) };
   if (message.deleted && name !== 'menu') return;
   // Who was asked reads first, and answers when the conversation is accepted.
   const closed = room.request === 'received';
-  if (closed && ['reply', 'react'].includes(name)) return;
+  if ((closed && name === 'reply') || (!may.react && name === 'react')) return;
   switch (name) {
     case 'reply': actions.reply(message); break;
     case 'edit': if (may.edit) actions.edit(message); break;
@@ -137,7 +138,7 @@ async function doing(name, chat, room, message, row, actions, at) {
         !room.direct && room.manages && { icon: 'pin', label: message.pinned ? 'Unpin' : 'Pin', run: again('pin') },
         !mine && { icon: 'flag', label: 'Report', run: again('report') },
         may.remove && { icon: 'trash', label: 'Delete', danger: true, run: again('remove') },
-      ], { at, quick: closed ? undefined : QUICK.map((emoji) => ({ emoji, on: message.reactions.get(emoji)?.has(chat.me) })), pick: (emoji) => (emoji ? chat.react(room.id, message.seq, emoji) : again('react')()) });
+      ], { at, quick: !may.react ? undefined : QUICK.map((emoji) => ({ emoji, on: message.reactions.get(emoji)?.has(chat.me) })), pick: (emoji) => (emoji ? chat.react(room.id, message.seq, emoji) : again('react')()) });
       break;
     }
     default:

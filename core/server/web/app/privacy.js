@@ -37,7 +37,7 @@ export function privacySection(chat) {
       choice.disabled = false;
     } }, ...DIRECT_FROM.map(([value, label]) => h('option', { value }, label)));
     choice.value = kept;
-    return h('div', {}, h('label', {}, h('span', {}, 'Who can start a conversation with me'), choice), h('p', { class: 'hint', id: 'privacy-hint-direct' }, 'Conversations that you have stay as they are. Those of people who share no room with you wait until you accept them.'));
+    return h('div', {}, h('label', {}, h('span', {}, 'Who can start a conversation with me'), choice), h('p', { class: 'hint', id: 'privacy-hint-direct' }, 'Conversations that you have stay as they are. Those of people who share no room with you wait until you accept them. Unless it is everyone, such people do not add you to rooms either.'));
   };
   const load = () => account.authorised('GET', '/me/privacy').then(show, (error) => body.replaceChildren(
     h('p', { class: 'error' }, icon('warning'), h('span', {}, explain(error)), h('button', { type: 'button', class: 'link', onclick: load }, 'Try again'))));

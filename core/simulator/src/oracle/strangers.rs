@@ -2,10 +2,13 @@
 //!
 //! Who is a stranger is decided here by the rooms that the store has, which is told of every transaction in its order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lynk_domain::{RoomId, RoomKind, UserId};
-use lynk_model::{MESSAGE_REQUEST_MESSAGES_MAX, MetaChange, MetaTransaction, RequestChange};
+use lynk_domain::{Millis, RoomId, RoomKind, UserId};
+use lynk_model::{
+    MESSAGE_REQUEST_AGAIN_MILLIS, MESSAGE_REQUEST_MESSAGES_MAX, MetaChange, MetaEvent, MetaTransaction,
+    RequestChange,
+};
 
 use super::{Check, Entry, Ledger, RoomTruth, Said, Step};
 use crate::wire::{Ev, Item};
@@ -24,8 +27,11 @@ struct Conversation {
     asker: UserId,
     user: UserId,
     state: State,
-    /// Messages before it was asked.
+    /// Messages before it was asked, the last time, and when that was.
     base: u64,
+    at: Millis,
+    /// When it was declined.
+    declined: Millis,
     /// How often something became of it.
     turns: u64,
     /// When who declined it was told so.
@@ -47,6 +53,8 @@ impl Conversation {
 #[derive(Debug, Default)]
 pub(super) struct Conversations {
     of: BTreeMap<RoomId, Conversation>,
+    /// Members whom somebody added who was a stranger to them, and who have not written since.
+    added: BTreeSet<(RoomId, UserId)>,
     /// Mail is refused now and then: whoever declined may hear of it for a moment.
     pub(super) late: bool,
 }
@@ -62,11 +70,7 @@ impl Ledger {
         match &tx.change {
             MetaChange::Begin { user, .. } => {
                 let (asker, user) = (tx.actor, *user);
-                let of_both = |room: &RoomTruth| {
-                    room.room != tx.room
-                        && [asker, user].iter().all(|who| self.granted.contains(&(room.room, *who)))
-                };
-                let stranger = !self.rooms.values().any(of_both);
+                let stranger = !self.knows(user, asker);
                 if stranger != asked {
                     return Err(format!(
                         "{}: {asker} and {user}: strangers {stranger}, asked {asked}",
@@ -75,7 +79,9 @@ impl Ledger {
                 }
                 if asked {
                     let state = State::Pending;
-                    let one = Conversation { asker, user, state, base: 0, turns: 0, told: None };
+                    let at = tx.wall;
+                    let one =
+                        Conversation { asker, user, state, base: 0, at, declined: at, turns: 0, told: None };
                     self.conversations.of.insert(tx.room, one);
                 }
                 Ok(())
@@ -99,6 +105,7 @@ impl Ledger {
                         let user = one.user;
                         if before == State::Pending {
                             one.turns += 1;
+                            one.declined = tx.wall;
                             self.clear(tx.room, user, seq.0);
                         }
                         return Ok(());
@@ -107,10 +114,15 @@ impl Ledger {
                         if before == State::Accepted {
                             return Err(format!("{}: asked again after it was accepted", tx.room));
                         }
-                        if before == State::Pending {
+                        let passed = |since: Millis| tx.wall.0 >= since.0 + MESSAGE_REQUEST_AGAIN_MILLIS;
+                        if !passed(one.at) {
                             return Ok(());
                         }
-                        (one.state, one.base) = (State::Pending, n.0);
+                        (one.at, one.base) = (tx.wall, n.0);
+                        if before == State::Pending || !passed(one.declined) {
+                            return Ok(());
+                        }
+                        one.state = State::Pending;
                         one.turns += 1;
                         one.told = None;
                         let user = one.user;
@@ -124,8 +136,46 @@ impl Ledger {
                 }
                 Ok(())
             }
+            MetaChange::Event(MetaEvent::Joined { user, .. }) => {
+                match tx.actor == *user || self.knows(*user, tx.actor) {
+                    true => self.conversations.added.remove(&(tx.room, *user)),
+                    false => self.conversations.added.insert((tx.room, *user)),
+                };
+                Ok(())
+            }
+            MetaChange::Enter { .. } => {
+                self.conversations.added.remove(&(tx.room, tx.actor));
+                Ok(())
+            }
+            MetaChange::Accept { user } => {
+                self.conversations.added.remove(&(tx.room, *user));
+                Ok(())
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a user shares a room with another, by the rooms that the store has: not one that is not accepted, nor one to which a
+    /// stranger added the user who has not written there.
+    fn knows(&self, user: UserId, other: UserId) -> bool {
+        let shared = |room: &RoomTruth| {
+            let both = [user, other].iter().all(|who| self.granted.contains(&(room.room, *who)));
+            both && self.shows(room.room) && !self.conversations.added.contains(&(room.room, user))
+        };
+        self.rooms.values().any(shared)
+    }
+
+    /// The store was told that a member has written.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub(crate) fn wrote(&mut self, room: RoomId, user: UserId) -> Check {
+        let said = |entry: &Entry| entry.sender == user && matches!(entry.said, Said::Message { .. });
+        if !self.rooms.get(&room).is_some_and(|truth| truth.events.values().any(said)) {
+            return Err(format!("{room}: the store is told that {user} wrote, who did not"));
+        }
+        self.conversations.added.remove(&(room, user));
+        Ok(())
     }
 
     /// Whether an event may be in a room that is not accepted.
@@ -135,9 +185,8 @@ impl Ledger {
         };
         let told = |what: &str| Err(format!("{room}: {what} of {sender} before it is accepted: {said:?}"));
         match said {
-            Said::Message { .. } | Said::Edit { .. } | Said::Reaction { .. } if sender != one.asker => {
-                told("an event")
-            }
+            Said::Edit { .. } | Said::Reaction { .. } => told("a change"),
+            Said::Message { .. } if sender != one.asker => told("a message"),
             Said::Message { files, .. } if !files.is_empty() => told("files"),
             Said::Message { n, .. } if *n > one.base + MESSAGE_REQUEST_MESSAGES_MAX => {
                 told("a message too many")

@@ -466,11 +466,40 @@ fn a_stranger_says_three_things_and_who_is_asked_none() {
     }
     assert!(book.post(ANN, "four").expect_err("three were said").contains("too many"));
     let mut book = Book::asked();
+    book.post(ANN, "one").expect("appends");
+    let edit = Body::Edit { target: Seq(2), text: "another", parts: Parts::none() };
+    assert!(
+        book.append(ANN, RecordKind::Edit, &edit)
+            .expect_err("not accepted")
+            .contains("before it is accepted")
+    );
+    let mut book = Book::asked();
     assert!(book.turn(ANN, RequestChange::Accept).is_err(), "by who asked");
     book.turn(BEN, RequestChange::Accept).expect("by who is asked");
     for (who, text) in [(BEN, "one"), (ANN, "two"), (ANN, "three"), (ANN, "four"), (ANN, "five")] {
         book.post(who, text).expect("accepted");
     }
+}
+
+#[test]
+fn whom_a_stranger_adds_to_a_room_is_a_stranger_until_it_writes_there() {
+    let hall = RoomId([7; 16]);
+    let made = |ledger: &mut Ledger| {
+        let members = vec![(ANN, Role::Owner)];
+        let row = RoomRow { room: hall, ..row(RoomKind::Private, AckLevel::Local) };
+        let tx = MetaTransaction { room: hall, ..transaction(MetaChange::Create { row, members }) };
+        ledger.transaction(&tx, false).expect("made");
+        let added = MetaEvent::Joined { user: BEN, role: Role::Member };
+        let tx = MetaTransaction { room: hall, ..transaction(MetaChange::Event(added)) };
+        ledger.transaction(&tx, false).expect("added");
+    };
+    let mut ledger = Ledger::default();
+    made(&mut ledger);
+    assert!(ledger.transaction(&begin(), false).expect_err("a stranger added").contains("strangers true"));
+    ledger.transaction(&begin(), true).expect("a stranger added");
+    let mut ledger = Ledger::default();
+    made(&mut ledger);
+    assert!(ledger.wrote(hall, BEN).expect_err("it did not").contains("did not"));
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn name(request: &StoreRequest) -> &'static str {
         StoreRequest::List { .. } => "list",
         StoreRequest::Hidden { .. } => "hidden",
         StoreRequest::Clear { .. } => "clear",
+        StoreRequest::Wrote { .. } => "wrote",
         StoreRequest::Attach { .. } => "attach",
         StoreRequest::TakePicture { .. } => "take_picture",
         StoreRequest::KeepPicture { .. } => "keep_picture",
@@ -192,6 +193,7 @@ impl World {
                 self.ledger.clear(*room, *user, seq.0);
                 self.account.reached.cleared += 1;
             }
+            (StoreRequest::Wrote { room, user }, StoreReply::Noted) => self.ledger.wrote(*room, *user)?,
             (_, StoreReply::NotUnread { own, .. }) if sabotage == Sabotage::MiscountUnread => *own += 1,
             (StoreRequest::Page { query, .. }, StoreReply::Page(page)) if sabotage == Sabotage::Resurrect => {
                 self.resurrect(query, page);
@@ -296,6 +298,7 @@ fn relational(request: &StoreRequest) -> bool {
             | StoreRequest::Hidden { .. }
             | StoreRequest::List { .. }
             | StoreRequest::Clear { .. }
+            | StoreRequest::Wrote { .. }
             | StoreRequest::Attach { .. }
             | StoreRequest::Release { .. }
             | StoreRequest::Passed { .. }

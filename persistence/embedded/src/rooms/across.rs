@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lynk_domain::{Millis, RoomId, Seq, UserId};
-use lynk_model::notify::RoomAudience;
+use lynk_model::notify::{MemberSince, RoomAudience};
 use lynk_model::{RequestSide, RoomWish};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
@@ -128,20 +128,20 @@ impl RoomsBeside {
         self.users(sql, [user.0])
     }
 
-    /// Since when a member is one: the seq of joining, and whether the room waits for it to accept it; `None` for who is no member, and for
-    /// who declined it.
+    /// Since when a room is a member's; `None` for who is no member, and for who declined it.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn joined(&self, room: RoomId, user: UserId) -> Result<Option<(Seq, bool)>, Fault> {
-        let sql = "SELECT joined_seq FROM members WHERE room = ?1 AND user = ?2";
+    pub fn joined(&self, room: RoomId, user: UserId) -> Result<Option<MemberSince>, Fault> {
+        let sql = "SELECT joined_seq, cleared FROM members WHERE room = ?1 AND user = ?2";
         let mut statement = self.0.prepare_cached(sql)?;
-        let joined = statement.query_row(params![room.0, user.0], |row| number(row, 0)).optional()?;
+        let seqs = |row: &rusqlite::Row<'_>| Ok((Seq(number(row, 0)?), Seq(number(row, 1)?)));
+        let found = statement.query_row(params![room.0, user.0], seqs).optional()?;
         let request = super::strangers::of_room(&self.0, room)?;
         if request.is_some_and(|request| request.keeps_from(user)) {
             return Ok(None);
         }
-        let received = request.is_some_and(|request| request.side(user) == Some(RequestSide::Received));
-        Ok(joined.map(|seq| (Seq(seq), received)))
+        let request = request.is_some_and(|request| request.side(user) == Some(RequestSide::Received));
+        Ok(found.map(|(joined, cleared)| MemberSince { joined, cleared, request }))
     }
 }

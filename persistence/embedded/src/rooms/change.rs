@@ -1,6 +1,6 @@
 //! Metadata commands: one transaction each.
 
-use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
+use lynk_domain::{MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId};
 use lynk_model::{
     Act, BLOCKS_PER_USER_MAX, DirectFrom, MetaChange, MetaEvent, MetaOutcome, MetaTransaction, MoreSettings,
     NAME_RESERVED_MILLIS, RoomRow, RoomWish, listed_name, rooms_max, unique_name,
@@ -218,7 +218,8 @@ pub(super) fn create(
     }
     put_row(tx, &RoomRow { room, version: 1, ..row.clone() })?;
     for (user, role) in members {
-        put_member(tx, room, *user, *role, 1)?;
+        let by_stranger = row.kind != RoomKind::Direct && strangers::is_stranger(tx, command.actor, *user)?;
+        put_member(tx, room, (*user, by_stranger), *role, 1)?;
     }
     let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
     Ok(MetaOutcome::Applied { version: 1, event: Some(event) })
@@ -274,32 +275,30 @@ pub(super) fn refuses(
     Ok(reaches(tx, sql, user, rooms_max(actor, user, kind))?.then_some(MetaOutcome::Limit))
 }
 
-/// Whether `user` takes no conversation of two from `actor`.
+/// Whether `user` takes no conversation of two from `actor`, and is added to no room by it when it is a stranger.
 pub(super) fn is_closed(tx: &Transaction<'_>, actor: UserId, user: UserId) -> Result<bool, Fault> {
     if actor == user {
         return Ok(false);
     }
-    // Their own 1:1 does not count.
-    let sql = "SELECT 1 FROM direct_from WHERE user = ?2 AND (who <> 1 OR NOT EXISTS (
-            SELECT 1 FROM members a
-            CROSS JOIN members b ON b.room = a.room AND b.user = ?2
-            WHERE a.user = ?1 AND a.room <> ?3
-        ))";
-    Ok(tx.prepare_cached(sql)?.exists((actor.0, user.0, direct_room_id(actor, user).0))?)
+    Ok(match super::load::direct_from(tx, user)? {
+        DirectFrom::Everyone => false,
+        DirectFrom::Rooms => !strangers::knows(tx, user, actor)?,
+        DirectFrom::Nobody => true,
+    })
 }
 
 fn put_member(
     tx: &Transaction<'_>,
     room: RoomId,
-    user: UserId,
+    (user, by_stranger): (UserId, bool),
     role: Role,
     version: u64,
 ) -> Result<(), Fault> {
     execute(
         tx,
-        "INSERT OR REPLACE INTO members (room, user, role, joined_version, joined_seq)
-         VALUES (?1, ?2, ?3, ?4, 0)",
-        (room.0, user.0, role as u8, bits(version)),
+        "INSERT OR REPLACE INTO members (room, user, role, joined_version, joined_seq, by_stranger)
+         VALUES (?1, ?2, ?3, ?4, 0, ?5)",
+        (room.0, user.0, role as u8, bits(version), by_stranger),
     )?;
     Ok(())
 }
@@ -330,6 +329,17 @@ pub(super) fn change(
     {
         return Ok(refusal);
     }
+    let by_stranger = match (&command.change, event) {
+        // Others than by their own command, a link or a request of theirs.
+        (MetaChange::Event(_), MetaEvent::Joined { user, .. }) => {
+            let stranger = strangers::is_stranger(tx, command.actor, *user)?;
+            if stranger && is_closed(tx, command.actor, *user)? {
+                return Ok(MetaOutcome::Closed);
+            }
+            stranger
+        }
+        _ => false,
+    };
     let renamed = match event {
         MetaEvent::Settings { name, more, .. } => {
             Some(unique_name(more.as_ref().map_or(kind, |more| more.kind), name))
@@ -344,7 +354,7 @@ pub(super) fn change(
     }
     let version = version + 1;
     execute(tx, "UPDATE rooms SET version = ?2 WHERE room = ?1", (room.0, bits(version)))?;
-    apply_event(tx, command, event, version)?;
+    apply_event(tx, command, event, version, by_stranger)?;
     Ok(MetaOutcome::Applied { version, event: Some(event.clone()) })
 }
 
@@ -375,6 +385,7 @@ fn apply_event(
     command: &MetaTransaction,
     event: &MetaEvent,
     version: u64,
+    by_stranger: bool,
 ) -> Result<(), Fault> {
     let room = command.room;
     let of_user = |sql: &str, user: &UserId| execute(tx, sql, (room.0, user.0));
@@ -386,7 +397,7 @@ fn apply_event(
         MetaEvent::Created { .. } => return Ok(()),
         MetaEvent::Joined { user, role } => {
             asking::remove(tx, room, *user)?;
-            return put_member(tx, room, *user, *role, version);
+            return put_member(tx, room, (*user, by_stranger), *role, version);
         }
         MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => of_user(REMOVE_MEMBER, user)?,
         MetaEvent::Banned { user, until, reason } => {
@@ -500,7 +511,7 @@ pub(super) fn confirm(
 
 #[cfg(test)]
 mod tests {
-    use lynk_domain::Key;
+    use lynk_domain::{Key, direct_room_id};
 
     use super::super::schema;
     use super::*;

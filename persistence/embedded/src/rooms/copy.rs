@@ -261,8 +261,8 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
     put_row(tx, row)?;
     for member in &loaded.members {
         let sql = "INSERT INTO members
-            (room, user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            (room, user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n, by_stranger)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let Personal { wish, cleared, cleared_n } = member.personal;
         tx.prepare_cached(sql)?.execute(params![
             room,
@@ -273,7 +273,8 @@ fn put_room(tx: &Transaction<'_>, loaded: &LoadedRoom) -> Result<(), Fault> {
             bits(wish.muted_until.0),
             wish.wish as u8,
             bits(cleared.0),
-            bits(cleared_n.0)
+            bits(cleared_n.0),
+            member.by_stranger
         ])?;
     }
     for (list, sql) in [

@@ -69,7 +69,7 @@ pub(super) fn room(connection: &Connection, room: RoomId) -> Result<LoadedRoom, 
         row: Some(row),
         members: all(
             connection,
-            "SELECT user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n
+            "SELECT user, role, joined_version, joined_seq, muted_until, wish, cleared, cleared_n, by_stranger
             FROM members WHERE room = ?1 ORDER BY user",
             at,
             member,
@@ -160,6 +160,7 @@ fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
         joined_version: number(row, 2)?,
         joined_seq: Seq(number(row, 3)?),
         personal: personal(row, 4)?,
+        by_stranger: row.get(8)?,
     })
 }
 

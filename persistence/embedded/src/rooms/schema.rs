@@ -221,4 +221,8 @@ CREATE TABLE message_requests (
 CREATE INDEX message_requests_by_asker ON message_requests (asker, at);
 CREATE INDEX message_requests_waiting ON message_requests (user) WHERE state = 0;
 ",
+    r"
+-- 1 for a member whom somebody added who was a stranger to it: the room is none that it shares with others.
+ALTER TABLE members ADD COLUMN by_stranger INTEGER NOT NULL DEFAULT 0;
+",
 ];

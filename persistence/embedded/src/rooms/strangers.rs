@@ -1,15 +1,15 @@
 //! Conversations of two that strangers begin.
 
-use lynk_domain::{Millis, Ordinal, Role, RoomId, UserId, direct_room_id};
+use lynk_domain::{Millis, Ordinal, Role, RoomId, UserId};
 use lynk_model::{
     MESSAGE_REQUESTS_RECEIVED_MAX, MESSAGE_REQUESTS_WINDOW_MILLIS, MessageRequest, MetaChange, MetaOutcome,
     MetaTransaction, ROOMS_BY_OTHERS_MAX, RequestChange, RequestSide, RequestState, RoomRow, may_ask_at,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::change::{create, execute, is_closed, reaches, refuses};
 use crate::Fault;
-use crate::sqlite::{bits, number, unreadable};
+use crate::sqlite::{bits, commit, number, unreadable};
 
 const DONE: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
 
@@ -62,6 +62,41 @@ pub(super) fn side(row: &Row<'_>, first: usize, user: UserId) -> rusqlite::Resul
     Ok(sides)
 }
 
+/// Whether `user` shares a room with `other`: not one that is not accepted, nor one to which a stranger added `user`.
+pub(super) fn knows(connection: &Connection, user: UserId, other: UserId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM members a CROSS JOIN members b ON b.room = a.room AND b.user = ?2
+        WHERE a.user = ?1 AND b.by_stranger = 0
+            AND NOT EXISTS (SELECT 1 FROM message_requests q WHERE q.room = a.room AND q.state <> 1) LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.exists((other.0, user.0))?)
+}
+
+/// Whether `actor` is somebody else than `user`, and a stranger to it.
+pub(super) fn is_stranger(connection: &Connection, actor: UserId, user: UserId) -> Result<bool, Fault> {
+    Ok(actor != user && !knows(connection, user, actor)?)
+}
+
+/// A member has written in a room, and is in it by itself from now on.
+pub(super) fn wrote(connection: &Connection, room: RoomId, user: UserId) -> Result<(), Fault> {
+    let sql = "UPDATE members SET by_stranger = 0 WHERE room = ?1 AND user = ?2 AND by_stranger <> 0";
+    connection.prepare_cached(sql)?.execute((room.0, user.0))?;
+    Ok(())
+}
+
+/// Forgets the requests that name a user, on either side, and the members of those rooms that were not accepted.
+pub(super) fn forget(connection: &mut Connection, user: UserId) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Both are members of their 1:1.
+    for sql in [
+        "DELETE FROM members WHERE room IN (
+            SELECT m.room FROM members m CROSS JOIN message_requests q ON q.room = m.room
+            WHERE m.user = ?1 AND q.state <> 1)",
+        "DELETE FROM message_requests WHERE asker = ?1 OR user = ?1",
+    ] {
+        execute(&tx, sql, [user.0])?;
+    }
+    commit(tx)
+}
+
 /// What a repeated command came to.
 pub(super) fn repeated(
     tx: &Transaction<'_>,
@@ -98,9 +133,7 @@ pub(super) fn begin(
     if is_closed(tx, actor, user)? {
         return Ok((MetaOutcome::Closed, false));
     }
-    let sql = "SELECT 1 FROM members a CROSS JOIN members b ON b.room = a.room AND b.user = ?2
-        WHERE a.user = ?1 AND a.room <> ?3 LIMIT 1";
-    let shared = tx.prepare_cached(sql)?.exists((actor.0, user.0, direct_room_id(actor, user).0))?;
+    let shared = knows(tx, user, actor)?;
     if !shared && let Some(refusal) = refuses_request(tx, command, user, requests_max, true)? {
         return Ok((refusal, false));
     }
@@ -111,7 +144,7 @@ pub(super) fn begin(
     Ok((outcome, !shared))
 }
 
-/// Why the actor may not ask `user`; `joins`: the room is one more of the user's.
+/// Why the actor may not ask `user`; `joins`: the room is one more of the user's. That it was declined makes no difference.
 fn refuses_request(
     tx: &Transaction<'_>,
     command: &MetaTransaction,
@@ -122,8 +155,9 @@ fn refuses_request(
     let waiting =
         "SELECT count(*) FROM (SELECT 1 FROM message_requests WHERE user = ?1 AND state = 0 LIMIT ?2)";
     let rooms = "SELECT count(*) FROM (SELECT 1 FROM members WHERE user = ?1 LIMIT ?2)";
-    if reaches(tx, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX)?
-        || joins && reaches(tx, rooms, user, ROOMS_BY_OTHERS_MAX)?
+    if joins
+        && (reaches(tx, waiting, user, MESSAGE_REQUESTS_RECEIVED_MAX)?
+            || reaches(tx, rooms, user, ROOMS_BY_OTHERS_MAX)?)
     {
         return Ok(Some(MetaOutcome::Closed));
     }

@@ -486,8 +486,20 @@ pub fn conversations_begin_with_who_takes_them<R: RoomStore>(store: &mut R) {
     // A room that one of them alone is in is none of both.
     applied(store, &create(ROOM, 2, RoomKind::Private, "a room"));
     assert_eq!(apply(store, &open(3, OWNER)), MetaOutcome::Closed);
-    let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
-    applied(store, &command(ROOM, 4, MetaChange::Event(join)));
+    let join = |number| {
+        let join = MetaEvent::Joined { user: GUEST, role: Role::Member };
+        command(ROOM, number, MetaChange::Event(join))
+    };
+    for from in [DirectFrom::Nobody, DirectFrom::Rooms] {
+        set(store, from);
+        assert_eq!(apply(store, &join(4)), MetaOutcome::Closed, "nor do strangers add it to rooms");
+        assert_eq!(load(store, ROOM).members.len(), 1);
+    }
+    set(store, DirectFrom::Everyone);
+    applied(store, &join(4));
+    set(store, DirectFrom::Rooms);
+    assert_eq!(apply(store, &open(6, OWNER)), MetaOutcome::Closed, "one to which it was added is no better");
+    ready(store.wrote(ROOM, GUEST)).expect("takes it");
     set(store, DirectFrom::Nobody);
     assert_eq!(apply(store, &open(5, OWNER)), MetaOutcome::Closed);
     set(store, DirectFrom::Rooms);
@@ -498,6 +510,8 @@ pub fn conversations_begin_with_who_takes_them<R: RoomStore>(store: &mut R) {
     set(store, DirectFrom::Nobody);
     assert_eq!(apply(store, &open(9, OWNER)), MetaOutcome::Exists);
     assert_eq!(load(store, direct).members.len(), 2);
+    // Their conversation makes them no strangers, and who is none adds it to rooms.
+    applied(store, &join(10));
     // The setting does not bind who made it.
     applied(store, &begin(GUEST, UserId([7; 16])));
     set(store, DirectFrom::Everyone);
@@ -608,7 +622,7 @@ pub fn random_commands_match_the_reference<R: RoomStore>(store: &mut R, seeds: R
             assert_eq!(load(store, room(number)), load(&reference, room(number)));
         }
         for byte in 1..=5 {
-            let user = UserId([byte; 16]);
+            let user = person(seed, byte);
             let mine = |found: Vec<crate::Membership>| {
                 let of_seed = found.into_iter().filter(|m| m.room.0[..8] == seed.to_be_bytes());
                 of_seed.collect::<Vec<_>>()
@@ -631,8 +645,15 @@ pub(super) fn random_block() -> MetaTransaction {
     block
 }
 
+/// Somebody of one seed: whom one shares rooms with counts, and a store may have those of other seeds.
+fn person(seed: u64, number: u8) -> UserId {
+    let mut id = [number; 16];
+    id[8..].copy_from_slice(&seed.to_be_bytes());
+    UserId(id)
+}
+
 fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaTransaction {
-    let user = UserId([1 + random.below(5) as u8; 16]);
+    let user = person(seed, 1 + random.below(5) as u8);
     let until = Millis(random.below(9));
     let name = format!("{} {seed}", ["One", "oNe", "two", "three"][random.below(4) as usize]);
     let kind = [RoomKind::Public, RoomKind::Private, RoomKind::InviteOnly][random.below(3) as usize];
@@ -653,8 +674,9 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
     };
     let change = match random.below(9) {
         0 | 1 => {
-            let members = vec![(OWNER, Role::Owner), (user, Role::Member)];
-            let members = if user == OWNER { members[..1].to_vec() } else { members };
+            let owner = person(seed, 1);
+            let members = vec![(owner, Role::Owner), (user, Role::Member)];
+            let members = if user == owner { members[..1].to_vec() } else { members };
             MetaChange::Create { row: row(RoomId::NIL, kind, &name), members }
         }
         2 => {
@@ -686,7 +708,7 @@ fn random_command(random: &mut Random, step: u64, seed: u64, wall: u64) -> MetaT
     key[..8].copy_from_slice(&step.saturating_sub(random.below(3)).to_be_bytes());
     MetaTransaction {
         room: RoomId::NIL,
-        actor: UserId([1 + random.below(2) as u8; 16]),
+        actor: person(seed, 1 + random.below(2) as u8),
         key: Key(key),
         content_hash: random.below(2),
         wall: Millis(wall),

@@ -143,6 +143,7 @@ fn room(out: &mut Out<'_>, room: &LoadedRoom) {
         role(out, member.role);
         out.number(member.joined_version);
         out.number(member.joined_seq.0);
+        out.byte(u8::from(member.by_stranger));
         let Personal { wish, cleared, cleared_n } = member.personal;
         out.number(wish.muted_until.0);
         out.byte(wish.wish as u8);

@@ -94,7 +94,7 @@ impl MemoryRooms {
     fn is_closed(&self, actor: UserId, user: UserId) -> bool {
         match self.direct_from.get(&user) {
             None | Some(DirectFrom::Everyone) => false,
-            Some(DirectFrom::Rooms) => actor != user && !self.share_a_room(actor, user),
+            Some(DirectFrom::Rooms) => actor != user && !self.knows(user, actor),
             Some(DirectFrom::Nobody) => actor != user,
         }
     }
@@ -162,7 +162,10 @@ impl MemoryRooms {
         {
             return MetaOutcome::NameTaken;
         }
-        let first = |(user, role): &(UserId, Role)| (*user, member(*user, *role, 1));
+        let first = |(user, role): &(UserId, Role)| {
+            let by_stranger = row.kind != RoomKind::Direct && self.is_stranger(tx.actor, *user);
+            (*user, MemberRow { by_stranger, ..member(*user, *role, 1) })
+        };
         let event = MetaEvent::Created { kind: row.kind, name: row.name.clone() };
         let room = Room {
             row: RoomRow { room: tx.room, version: 1, ..row.clone() },
@@ -192,6 +195,17 @@ impl MemoryRooms {
         {
             return refusal;
         }
+        let by_stranger = match (&tx.change, event) {
+            // Others than by their own command, a link or a request of theirs.
+            (MetaChange::Event(_), MetaEvent::Joined { user, .. }) => self.is_stranger(tx.actor, *user),
+            _ => false,
+        };
+        if let MetaEvent::Joined { user, .. } = event
+            && by_stranger
+            && self.is_closed(tx.actor, *user)
+        {
+            return MetaOutcome::Closed;
+        }
         let old = unique_name(room.row.kind, &room.row.name);
         let new = match event {
             MetaEvent::Settings { name, more, .. } => {
@@ -211,14 +225,15 @@ impl MemoryRooms {
         let Some(room) = self.rooms.get_mut(&tx.room) else { return MetaOutcome::Missing };
         room.row.version += 1;
         let version = room.row.version;
-        room.apply(tx, event);
+        room.apply(tx, event, by_stranger);
         room.outbox.insert(version, outbox_row(tx, version, event));
         MetaOutcome::Applied { version, event: Some(event.clone()) }
     }
 }
 
 fn member(user: UserId, role: Role, joined_version: u64) -> MemberRow {
-    MemberRow { user, role, joined_version, joined_seq: Seq(0), personal: Personal::default() }
+    let personal = Personal::default();
+    MemberRow { user, role, joined_version, joined_seq: Seq(0), personal, by_stranger: false }
 }
 
 fn outbox_row(tx: &MetaTransaction, version: u64, event: &MetaEvent) -> OutboxRow {
@@ -226,13 +241,13 @@ fn outbox_row(tx: &MetaTransaction, version: u64, event: &MetaEvent) -> OutboxRo
 }
 
 impl Room {
-    fn apply(&mut self, tx: &MetaTransaction, event: &MetaEvent) {
+    fn apply(&mut self, tx: &MetaTransaction, event: &MetaEvent, by_stranger: bool) {
         let (by, at) = (tx.actor, tx.wall);
         match event {
             MetaEvent::Created { .. } => {}
             MetaEvent::Joined { user, role } => {
                 let joined_version = self.row.version;
-                let row = member(*user, *role, joined_version);
+                let row = MemberRow { by_stranger, ..member(*user, *role, joined_version) };
                 self.members.insert(*user, row);
                 self.requests.remove(user);
             }
@@ -473,6 +488,27 @@ impl RoomStore for MemoryRooms {
             (member.personal.cleared, member.personal.cleared_n) = (seq, n);
         }
         Ok(true)
+    }
+
+    async fn wrote(&mut self, room: RoomId, user: UserId) -> Result<(), StoreError> {
+        if let Some(member) = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&user)) {
+            member.by_stranger = false;
+        }
+        Ok(())
+    }
+
+    async fn forget_requests(&mut self, user: UserId) -> Result<(), StoreError> {
+        for room in self.rooms.values_mut() {
+            let Some(request) = room.message_request.filter(|one| one.asker == user || one.user == user)
+            else {
+                continue;
+            };
+            room.message_request = None;
+            if request.state != RequestState::Accepted {
+                room.members.clear();
+            }
+        }
+        Ok(())
     }
 
     async fn retained(

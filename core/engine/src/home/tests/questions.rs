@@ -152,6 +152,33 @@ fn who_is_here_is_gathered_from_all_shards_without_blocked_and_hidden_users() {
 }
 
 #[test]
+fn nobody_is_counted_in_a_conversation_that_is_not_accepted_however_small_a_room_is_sampled() {
+    for max in [0, 1, 500] {
+        let mut rig = Rig::with(|limits| limits.presence_room_members_max = max);
+        let (asker, other) = (user_of(HERE, 1), user_of(HERE, 2));
+        let room = room_of(THERE, 0);
+        for (slot, user) in [(1, asker), (2, other)] {
+            let connection = rig.sign_in(slot, user);
+            rig.subscribe(connection, room, 0);
+        }
+        rig.text(1, &format!(r#"{{"id":6,"op":"presence","room":"{room}"}}"#));
+        let gather = match rig.mail.pop() {
+            Some((THERE, Mail::Here { gather, .. })) => gather,
+            other => panic!("{other:?}"),
+        };
+        rig.reply(StoreReply::Blocks(Vec::new()));
+        rig.mail(Mail::HereUsers { gather, users: [].into(), count: 0 });
+        rig.reply(StoreReply::Withheld);
+        let answer = rig.take_sent(1).remove(0);
+        assert_eq!(
+            (&answer["count"], &answer["users"]),
+            (&1.into(), &serde_json::json!([asker.to_string()])),
+            "{max}"
+        );
+    }
+}
+
+#[test]
 fn who_is_here_is_asked_by_other_shards_too() {
     let mut rig = Rig::with(|limits| limits.presence_room_members_max = 2);
     let room = room_of(THERE, 0);

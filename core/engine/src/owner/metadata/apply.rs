@@ -34,7 +34,9 @@ impl Room {
         match event {
             MetaEvent::Created { .. } => {}
             MetaEvent::Joined { user, role } => {
-                self.members.insert(*user, Member::new(*role, version, Seq(0)));
+                let member = Member::new(*role, version, Seq(0));
+                // Whether it was a stranger the store knows.
+                self.members.insert(*user, Member { added: *user != actor, ..member });
             }
             MetaEvent::Left { user } | MetaEvent::Kicked { user, .. } => {
                 self.members.remove(user);
@@ -96,7 +98,7 @@ impl Room {
             let member = known.remove(&row.user).or(back).filter(same);
             let fresh = member.is_none();
             let member = member.unwrap_or_else(|| Member::new(row.role, row.joined_version, row.joined_seq));
-            self.members.insert(row.user, Member { role: row.role, ..member });
+            self.members.insert(row.user, Member { role: row.role, added: row.by_stranger, ..member });
             if fresh {
                 self.set_read(row.user, row.joined_seq);
             }

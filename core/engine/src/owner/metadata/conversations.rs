@@ -123,7 +123,11 @@ impl Books {
                         self.tell_member(cx, room, room.depends, (user, except), frame.clone());
                     }
                 }
-                RequestChange::Again { .. } => self.come_back(cx, room, &next, None),
+                RequestChange::Again { .. } if was_aside && !room.is_aside(next.user) => {
+                    self.come_back(cx, room, &next, None);
+                }
+                // It waits as before, or stays declined: nobody is told.
+                RequestChange::Again { .. } => {}
                 RequestChange::Decline { .. } => {
                     self.dismiss(cx, room, next.user);
                     let frame =

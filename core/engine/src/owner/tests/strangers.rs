@@ -1,7 +1,8 @@
 //! 1:1s that strangers begin: until they are accepted, after that, and when they are declined.
 
 use super::*;
-use lynk_domain::RoomKind::Public;
+use lynk_domain::RoomKind::{Private, Public};
+use lynk_model::port::RoomStore as _;
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
@@ -81,7 +82,9 @@ fn a_stranger_says_three_things_and_the_other_nothing_until_it_accepts() {
     assert_eq!(w.code(1, files), "request_pending");
     let first = w.send(1, room, "hello");
     let edit = w.keyed("edit", room, json!({"seq": first["seq"], "text": "hello there"}));
-    assert_eq!(w.run(1, edit)["ev"], "ok");
+    assert_eq!(w.code(1, edit.clone()), "request_pending", "it would say a fourth thing");
+    let react = w.keyed("react", room, json!({"seq": first["seq"], "emoji": "+"}));
+    assert_eq!(w.code(1, react), "request_pending");
     assert_eq!([w.says(1, room), w.says(1, room)], ["ok", "ok"]);
     assert_eq!(w.says(1, room), "request_pending");
     let delete = w.keyed("delete", room, json!({"seq": first["seq"]}));
@@ -134,7 +137,9 @@ fn a_stranger_says_three_things_and_the_other_nothing_until_it_accepts() {
 #[test]
 fn who_shares_a_room_does_not_ask_and_who_is_asked_accepts_by_beginning_it_too() {
     let mut w = World::new(Limits::default());
-    w.room(Public, &[2]);
+    let hall = w.room(Public, &[]);
+    let join = w.keyed("join", hall, json!({}));
+    assert_eq!(w.run(2, join)["ev"], "ok");
     let begun = w.direct(1, 2);
     assert_eq!((&begun["ev"], &begun["request"]), (&json!("ok"), &Value::Null));
     let asked = w.direct(1, 3);
@@ -152,6 +157,30 @@ fn who_shares_a_room_does_not_ask_and_who_is_asked_accepts_by_beginning_it_too()
         [told(1, "conversation_accepted", None), told(3, "conversation_accepted", None)]
     );
     assert_eq!([w.says(3, room), w.says(1, room)], ["ok", "ok"]);
+}
+
+#[test]
+fn whom_a_stranger_adds_to_a_room_is_asked_all_the_same_until_it_writes_there() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Private, &[2, 3]);
+    assert_eq!(w.direct(1, 2)["request"], "sent", "who added it");
+    assert_eq!(w.direct(3, 2)["request"], "sent", "who was added, too");
+    assert_eq!(w.direct(2, 1)["request"], Value::Null, "who was added accepts");
+    // What the store does not take is told it with the next message.
+    w.store = Store::RoomsAway;
+    assert_eq!(w.says(3, room), "ok");
+    w.settle();
+    w.store = Store::Up;
+    let stranger = |w: &World| {
+        let loaded = ready(w.rooms.load(room)).expect("readable");
+        loaded.members.iter().find(|member| member.user == user(3)).is_some_and(|member| member.by_stranger)
+    };
+    assert!(stranger(&w));
+    assert_eq!(w.says(3, room), "ok");
+    w.settle();
+    assert!(!stranger(&w));
+    let begun = w.direct(1, 3);
+    assert_eq!((&begun["ev"], &begun["request"]), (&json!("ok"), &Value::Null), "it has written there");
 }
 
 #[test]
@@ -196,6 +225,7 @@ fn who_asked_cannot_tell_a_refusal_from_waiting_and_the_other_hears_no_more() {
     w.passes(30 * DAY - 1);
     w.take_out();
     assert_eq!(w.direct(1, 2)["request"], "sent");
+    assert_eq!(w.says(1, room), "request_pending");
     assert_eq!(w.notices_of(), []);
     w.passes(1);
     assert_eq!(w.direct(1, 2)["request"], "sent");
@@ -212,6 +242,43 @@ fn who_asked_cannot_tell_a_refusal_from_waiting_and_the_other_hears_no_more() {
         texts["events"].as_array().map(|events| events.iter().filter(|e| e["ev"] == "message").count()),
         Some(3)
     );
+}
+
+#[test]
+fn thirty_days_later_a_refusal_looks_like_waiting_too() {
+    // Who declines late is not asked the day after; who asked sees the same.
+    for declines in [false, true] {
+        let mut w = World::new(Limits { message_requests_per_day: 1, ..Limits::default() });
+        let room = w.asks();
+        assert_eq!([w.says(1, room), w.says(1, room), w.says(1, room)], ["ok", "ok", "ok"]);
+        w.passes(29 * DAY);
+        if declines {
+            assert_eq!(w.decides(2, "decline_conversation", room)["ev"], "ok");
+        }
+        w.passes(DAY - 1);
+        w.take_out();
+        assert_eq!(w.direct(1, 2)["request"], "sent");
+        assert_eq!(w.says(1, room), "request_pending", "not yet: {declines}");
+        // Nor is it asked anew while one more may not be asked, and is found all the same.
+        assert_eq!(w.direct(1, 3)["request"], "sent");
+        w.passes(1);
+        w.take_out();
+        assert_eq!(w.direct(1, 2)["request"], "sent", "{declines}");
+        assert_eq!(w.says(1, room), "request_pending", "not yet: {declines}");
+        w.passes(DAY);
+        w.take_out();
+        assert_eq!(w.direct(1, 2)["request"], "sent", "{declines}");
+        assert_eq!(w.notices_of(), [], "nobody is told: {declines}");
+        assert_eq!([w.says(1, room), w.says(1, room), w.says(1, room)], ["ok", "ok", "ok"], "{declines}");
+        assert_eq!(w.says(1, room), "request_pending", "{declines}");
+        let about = w.run(2, json!({"op": "about", "room": room.to_string()}));
+        let expected = if declines { "room_not_found" } else { "about" };
+        assert_eq!(about["code"].as_str().or(about["ev"].as_str()), Some(expected), "{about}");
+        assert_eq!(w.direct(1, 4)["code"], "rate_limited", "it counts as one that is asked: {declines}");
+        w.drain();
+        w.crash();
+        assert_eq!(w.says(1, room), "request_pending", "also after a restart: {declines}");
+    }
 }
 
 #[test]

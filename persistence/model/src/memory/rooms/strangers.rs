@@ -11,11 +11,19 @@ use crate::{
 const DONE: MetaOutcome = MetaOutcome::Applied { version: 0, event: None };
 
 impl MemoryRooms {
-    /// Whether two are members of one room, other than their 1:1.
-    pub(super) fn share_a_room(&self, actor: UserId, user: UserId) -> bool {
-        let own = lynk_domain::direct_room_id(actor, user);
-        let of_both = |room: &super::Room| [actor, user].iter().all(|who| room.members.contains_key(who));
-        self.rooms.iter().any(|(id, room)| *id != own && of_both(room))
+    /// Whether `user` shares a room with `other`: not one that is not accepted, nor one to which a stranger added `user`.
+    pub(super) fn knows(&self, user: UserId, other: UserId) -> bool {
+        let shared = |room: &super::Room| {
+            let waits = room.message_request.is_some_and(|request| request.state != RequestState::Accepted);
+            let own = room.members.get(&user).is_some_and(|member| !member.by_stranger);
+            own && !waits && room.members.contains_key(&other)
+        };
+        self.rooms.values().any(shared)
+    }
+
+    /// Whether `actor` is somebody else than `user`, and a stranger to it.
+    pub(super) fn is_stranger(&self, actor: UserId, user: UserId) -> bool {
+        actor != user && !self.knows(user, actor)
     }
 
     /// What a repeated command came to.
@@ -37,7 +45,7 @@ impl MemoryRooms {
         user: UserId,
         requests_max: u32,
     ) -> MetaOutcome {
-        let stranger = !self.share_a_room(tx.actor, user);
+        let stranger = !self.knows(user, tx.actor);
         let members = [(tx.actor, Role::Member), (user, Role::Member)];
         if self.rooms.contains_key(&tx.room) {
             return MetaOutcome::Exists;
@@ -62,7 +70,7 @@ impl MemoryRooms {
         }
     }
 
-    /// Why the actor may not ask `user`; `joins`: the room is one more of the user's.
+    /// Why the actor may not ask `user`; `joins`: the room is one more of the user's. That it was declined makes no difference.
     fn refuses_request(
         &self,
         tx: &MetaTransaction,
@@ -73,8 +81,8 @@ impl MemoryRooms {
         let rooms = self.rooms.values().filter(|room| room.members.contains_key(&user)).count();
         let requests = || self.rooms.values().filter_map(|room| room.message_request);
         let waiting = requests().filter(|one| one.user == user && one.state == RequestState::Pending).count();
-        if waiting >= MESSAGE_REQUESTS_RECEIVED_MAX as usize || joins && rooms >= ROOMS_BY_OTHERS_MAX as usize
-        {
+        let full = waiting >= MESSAGE_REQUESTS_RECEIVED_MAX as usize || rooms >= ROOMS_BY_OTHERS_MAX as usize;
+        if joins && full {
             return Some(MetaOutcome::Closed);
         }
         let mut asked: Vec<Millis> =
