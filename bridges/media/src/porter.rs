@@ -179,7 +179,7 @@ impl Porter {
 
     /// Carries over what is ready and in the directory.
     fn carry(&mut self) -> Result<(), Unasked> {
-        let (mut carried, mut stuck) = (0, Stuck::default());
+        let (mut carried, mut stuck, mut through) = (0, Stuck::default(), true);
         for first in 0..=u8::MAX {
             let ids = match self.blobs.directory.ids(first) {
                 Ok(ids) => ids,
@@ -213,11 +213,14 @@ impl Porter {
                 }
             }
             if carried >= ROUND_FILES {
-                self.more = true;
+                (self.more, through) = (true, false);
                 break;
             }
         }
-        self.counts.stuck(stuck.count, stuck.first.as_deref().unwrap_or_default());
+        // A round that ended early did not come to all of them: it does not say that there is none.
+        if through || stuck.count > 0 {
+            self.counts.stuck(stuck.count, stuck.first.as_deref().unwrap_or_default());
+        }
         Ok(())
     }
 
