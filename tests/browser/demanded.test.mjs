@@ -69,6 +69,20 @@ test('a new person sets up the second step before there is a chat, in whichever 
   await page.getByText('This server asks everybody for it.').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Turn off' }).count(), 0);
   await look(eve)('twostep-demanded');
+  // Another app in its place.
+  await page.getByRole('button', { name: 'Use another app' }).click();
+  await page.getByText('The app cannot scan?').click();
+  const next = new App(await page.locator('code.secret').textContent());
+  await page.getByLabel('Six-digit code of the app').fill(await next.next());
+  await page.getByLabel('Code of the app you have now').fill('000000');
+  await page.getByRole('button', { name: 'Use this app' }).click();
+  await page.getByRole('alert').filter({ hasText: 'That code is not right' }).waitFor();
+  await page.getByLabel('Code of the app you have now').fill(await app.next());
+  await look(eve)('twostep-another');
+  await page.getByRole('button', { name: 'Use this app' }).click();
+  await page.getByRole('heading', { name: 'Your recovery codes' }).waitFor();
+  await page.getByRole('button', { name: 'I have saved them' }).click();
+  await page.getByText('10 recovery codes left.').waitFor();
   await page.getByRole('button', { name: 'Sign out', exact: true }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Sign out', exact: true }).click();
   await page.getByLabel('Phone number').waitFor();
@@ -78,7 +92,7 @@ test('a new person sets up the second step before there is a chat, in whichever 
   await page.getByLabel('Six-digit code').waitFor();
   await page.getByLabel('Six-digit code').fill(await server.code(eve.phone));
   await page.getByRole('heading', { name: 'Two-step sign-in' }).waitFor();
-  await page.getByLabel('Six-digit code of the app').fill(await app.next());
+  await page.getByLabel('Six-digit code of the app').fill(await next.next());
   await eve.online();
   await eve.leave();
 });

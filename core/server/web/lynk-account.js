@@ -143,9 +143,12 @@ export class LynkAccount extends Emitter {
   async stepUp(shown) { return (await this.authorised('POST', '/auth/step_up', shown)).access_token; }
   totp() { return this.authorised('GET', '/me/totp'); }
   beginTotp(prove) { return this.sensitive('POST', '/me/totp', undefined, prove); }
-  /** Shows the first code of the app. A session that could do nothing else before can do everything from the answer on. */
-  async confirmTotp(code) {
-    const made = await this.authorised('POST', '/me/totp/confirm', { code });
+  /**
+   * Shows the first code of the app. A session that could do nothing else before can do everything from the answer on. Where an app is on, `replacing` is
+   * `{replacement, current_code}` or `{replacement, recovery_code}`, with the `replacement` of `beginTotp`.
+   */
+  async confirmTotp(code, replacing = {}) {
+    const made = await this.authorised('POST', '/me/totp/confirm', { code, ...replacing });
     const { access_token, access_expires_at } = made;
     if (access_token && this.session) this.#signedIn({ ...this.session, access_token, access_expires_at, second_factor_required: undefined });
     return made;

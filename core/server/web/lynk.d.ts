@@ -365,8 +365,9 @@ export class LynkAccount extends Emitter<{ signedout: { reason: SignedOutReason 
   stepUp(shown: SecondFactor | { request_id: string; code: string }): Promise<string>;
   /** `required`: the server demands it of everybody, and it cannot be turned off. */
   totp(): Promise<{ enabled: boolean; enabled_at: number | null; recovery_codes_left: number; required: boolean }>;
-  beginTotp(prove: () => Promise<string>): Promise<{ secret: string; uri: string; qr_svg: string; qr_png: string; expires_in_ms: number }>;
-  confirmTotp(code: string): Promise<RecoveryCodes>;
+  beginTotp(prove: () => Promise<string>): Promise<{ secret: string; uri: string; qr_svg: string; qr_png: string; expires_in_ms: number; replacement?: string }>;
+  /** `replacing`: where an app is on, with the `replacement` of `beginTotp`. */
+  confirmTotp(code: string, replacing?: { replacement: string; current_code: string } | { replacement: string; recovery_code: string }): Promise<RecoveryCodes>;
   endTotp(shown: SecondFactor): Promise<{ other_sessions: number }>;
   newRecoveryCodes(prove: () => Promise<string>): Promise<RecoveryCodes>;
   erase(userName: string, prove: () => Promise<string>): Promise<{ user: Id; erased_at: number; places: { place: string; what: string; until: number | null }[] }>;

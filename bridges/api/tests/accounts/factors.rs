@@ -146,7 +146,8 @@ fn an_app_is_asked_for_once_its_first_code_was_shown() {
         assert_eq!(groups, [4; 6], "24 characters of five bits");
     }
     assert_eq!(standing(&server, token), (true, 10));
-    assert_eq!(begin(&server, token).code(409), "conflict");
+    begin(&server, token).ok(200);
+    assert_eq!(standing(&server, token), (true, 10), "another that begins changes nothing");
     assert_eq!(confirm(&server, token, &code(&app)).code(409), "conflict");
 
     let first = challenge(&server, ALICE);
@@ -398,6 +399,89 @@ fn recovery_codes_of_before_are_good_until_they_are_used_or_replaced() {
     let new = json!({ "recovery_code": renewed["recovery_codes"][0] });
     step_up(&server, token, &new).ok(200);
     assert_eq!(standing(&server, token), (true, 9));
+}
+
+#[test]
+fn another_app_takes_the_place_of_the_one_there_is_by_a_code_of_both() {
+    let mut policies = lax();
+    policies.codes.per_number_day = 9;
+    policies.factors.required = true;
+    let server = Server::with(policies);
+    let made = server.sign_up(ALICE, "alice");
+    let user = UserId::parse(text(&made["user"], "user")).expect("an id");
+    let old = enrol(&server, access(&made));
+    let made = server.refresh(&made["refresh_token"]).ok(200);
+    let token = access(&made);
+    server.advance(6 * MINUTE);
+    let begun = begin(&server, token).ok(200);
+    let (replacement, new) = (text(&begun, "replacement"), decode(text(&begun, "secret")));
+    let step = |server: &Server| server.wall() / TOTP_STEP_MILLIS;
+    let first = |server: &Server| new.code(step(server)).reveal().to_owned();
+    let send =
+        |token: &str, body: &Value| server.call("POST", "/v1/me/totp/confirm", Some(token), Some(body));
+    let body = |code: &str, name: &str, current: &str| json!({ "code": code, "replacement": replacement, name: current });
+    let good = |name: &str, current: &str| body(&first(&server), name, current);
+    let changed = format!("{}{}", if replacement.starts_with('A') { 'B' } else { 'A' }, &replacement[1..]);
+    for (bad, status, told) in [
+        (json!({ "code": first(&server) }), 409, "conflict"),
+        (json!({ "code": first(&server), "replacement": replacement }), 400, "invalid_field"),
+        (json!({ "code": first(&server), "current_code": old.code(&server, 0) }), 400, "invalid_field"),
+        (json!({ "code": first(&server), "recovery_code": old.recovery[0] }), 400, "invalid_field"),
+        (good("current_code", &old.wrong(&server)), 401, "invalid_code"),
+        (good("recovery_code", "aaaaa-aaaaa"), 401, "invalid_code"),
+        (body(&old.code(&server, 0), "recovery_code", &old.recovery[0]), 401, "invalid_code"),
+        (
+            json!({ "code": first(&server), "replacement": "x", "current_code": old.code(&server, 0) }),
+            409,
+            "conflict",
+        ),
+        (
+            json!({ "code": first(&server), "replacement": changed, "current_code": old.code(&server, 0) }),
+            409,
+            "conflict",
+        ),
+    ] {
+        assert_eq!(send(token, &bad).code(status), told, "{bad}");
+    }
+    assert_eq!(standing(&server, token), (true, 10), "a mistyped code of the new app uses nothing up");
+    // Of another session, and of another person.
+    let other = challenge(&server, ALICE);
+    let other = answer(&server, &other, "recovery_code", &old.recovery[9]).ok(200);
+    assert_eq!(send(access(&other), &good("recovery_code", &old.recovery[0])).code(409), "conflict");
+    let bob = server.sign_up(BOB, "bob");
+    enrol(&server, access(&bob));
+    let bob = server.refresh(&bob["refresh_token"]).ok(200);
+    assert_eq!(send(access(&bob), &good("recovery_code", &old.recovery[0])).code(409), "conflict");
+
+    let replaced = send(token, &good("current_code", &old.code(&server, 0))).ok(200);
+    assert_eq!((&replaced["other_sessions"], standing(&server, token)), (&json!(1), (true, 10)));
+    assert_eq!(
+        send(token, &good("recovery_code", &old.recovery[0])).code(401),
+        "invalid_code",
+        "they are void"
+    );
+    server.advance(2 * TOTP_STEP_MILLIS);
+    let one = challenge(&server, ALICE);
+    assert_eq!(answer(&server, &one, "code", &old.code(&server, 0)).code(401), "invalid_code");
+    answer(&server, &one, "code", &first(&server)).ok(200);
+    // Who has lost the app: a recovery code in its place. Too late is too late.
+    let begun = begin(&server, token).ok(200);
+    let spare = replaced["recovery_codes"][0].as_str().expect("text");
+    let with = |server: &Server, begun: &Value| {
+        let code = decode(text(begun, "secret")).code(step(server)).reveal().to_owned();
+        json!({ "code": code, "replacement": begun["replacement"], "recovery_code": spare })
+    };
+    server.advance(10 * MINUTE + 1);
+    let fresh = server.refresh(&made["refresh_token"]).ok(200);
+    assert_eq!(send(access(&fresh), &with(&server, &begun)).code(409), "conflict");
+    let begun = begin(&server, access(&fresh)).ok(200);
+    let replaced = send(access(&fresh), &with(&server, &begun)).ok(200);
+    assert_eq!(replaced["recovery_codes"].as_array().expect("a list").len(), 10);
+    let data = Arc::clone(&server.data);
+    server.end();
+    let store = Accounts::open(data.path()).expect("opens");
+    let kinds: Vec<_> = ready(store.audit(user, 99)).expect("readable").iter().map(|one| one.kind).collect();
+    assert_eq!(kinds[..3], [AuditKind::RecoveryMade, AuditKind::FactorOn, AuditKind::RecoveryUsed]);
 }
 
 #[test]

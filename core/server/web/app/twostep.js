@@ -19,7 +19,7 @@ export function twoStep(account, leave, back) {
         ? [h('p', { class: 'hint' }, icon('lock'), ` On since ${fullTime(state.enabled_at)}. Signing in asks for a code of your app.`),
           h('p', { class: left > 2 ? 'hint' : 'hint warn' }, left ? `${count(left, 'recovery code')} left.` : 'No recovery codes left: make new ones, or a lost phone locks you out.'),
           state.required && h('p', { class: 'hint' }, 'This server asks everybody for it.'),
-          h('div', { class: 'actions' }, button('New recovery codes', newCodes), !state.required && button('Turn off', turnOff, 'secondary danger'))].filter(Boolean)
+          h('div', { class: 'actions' }, button('New recovery codes', newCodes), button('Use another app', anotherApp), !state.required && button('Turn off', turnOff, 'secondary danger'))].filter(Boolean)
         : [h('p', { class: 'hint' }, 'Signing in asks for a code of an authenticator app as well, so that who has your phone number alone cannot be you.'), button('Turn on', turnOn)]));
     } catch (error) {
       body.replaceChildren(h('p', { class: 'error' }, icon('warning'), h('span', {}, explain(error)), h('button', { type: 'button', class: 'link', onclick: load }, 'Try again')));
@@ -91,7 +91,7 @@ function secretOf(begun, error) {
     ...digits('totp-code', 'Six-digit code of the app', { 'aria-describedby': error })];
 }
 
-const firstCode = (account, code) => (/^\d{3} ?\d{3}$/.test(code.trim()) ? account.confirmTotp(code.replace(/\D/g, '')) : say('The code has six digits.'));
+const firstCode = (account, code, replacing) => (/^\d{3} ?\d{3}$/.test(code.trim()) ? account.confirmTotp(code.replace(/\D/g, ''), replacing) : say('The code has six digits.'));
 
 /**
  * The screen of somebody who has no app, on a server that demands one: it is all that is open. `done` is called when the session is open, also when
@@ -172,6 +172,24 @@ async function turnOn(account, back) {
       about: 'Scan this with an authenticator app, then enter the code that it shows.',
       fields: secretOf(begun, 'dialog-error'),
       submit: ({ code }) => firstCode(account, code),
+      done: (made) => showCodes(account, made, back),
+    });
+  } catch (error) { failed(error); }
+}
+
+/** Another app in the place of the one there is: by a code of both, or a recovery code when the old one is lost. */
+async function anotherApp(account, back) {
+  try {
+    const begun = await account.beginTotp(() => prove(account));
+    formDialog({
+      title: 'Use another app', label: 'Use this app',
+      about: 'Scan this with the new app and enter the code that it shows. The app you have now stops working for Lynk, and so do your recovery codes: you get new ones.',
+      fields: [...secretOf(begun, 'dialog-error'), h('label', { for: 'current-code' }, 'Code of the app you have now, or a recovery code'),
+        h('input', { id: 'current-code', name: 'current', class: 'code', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '48', 'aria-describedby': 'dialog-error' })],
+      submit: ({ code, current }) => {
+        const { code: current_code, recovery_code } = shownOf(current);
+        return firstCode(account, code, { replacement: begun.replacement, ...(current_code ? { current_code } : { recovery_code }) });
+      },
       done: (made) => showCodes(account, made, back),
     });
   } catch (error) { failed(error); }

@@ -7,7 +7,7 @@ use lynk_auth::{Code, CodeRequest, RecoveryCode};
 use lynk_domain::UserId;
 use lynk_protocol::{ErrorCode, Reject};
 
-use super::service::{Again, Answered, Shown};
+use super::service::{Again, Answered, Fresh, Replacing, Shown};
 use super::wire;
 use crate::accounts::handlers::{Answer, Body, send_code};
 use crate::accounts::{AccountsState, names, number, wire as accounts_wire};
@@ -29,7 +29,7 @@ fn shown(sent: Option<&str>, recovery: Option<&str>) -> Answer<Shown> {
         (None, Some(text)) => RecoveryCode::parse(text)
             .map(Shown::Recovery)
             .ok_or_else(|| field("recovery_code must be 24 letters and digits, or ten of an earlier one")),
-        _ => Err(field("send either code or recovery_code")),
+        _ => Err(field("send a code of the app or a recovery_code, one of them")),
     }
 }
 
@@ -70,7 +70,8 @@ pub(in crate::accounts) async fn begin(
 ) -> Answer<Body<wire::Begun>> {
     let now = (state.clock)();
     state.pace.take(now.mono, claims.user)?;
-    let (secret, account) = state.desk.ask(move |desk| desk.enrol(now, &claims)).await?;
+    let fresh = state.desk.ask(move |desk| desk.enrol(now, &claims)).await?;
+    let Fresh { secret, account, replacement } = fresh;
     let policy = &state.policies.factors;
     // The account's label is its name: whoever looks at the telephone reads no number.
     let uri = secret.uri(&policy.issuer, &account.user_name);
@@ -81,6 +82,7 @@ pub(in crate::accounts) async fn begin(
         qr_svg: pictures.svg,
         qr_png: format!("data:image/png;base64,{}", STANDARD.encode(&pictures.png)),
         expires_in_ms: policy.enrolment_millis,
+        replacement,
     }))
 }
 
@@ -93,7 +95,17 @@ pub(in crate::accounts) async fn confirm(
     let now = (state.clock)();
     state.pace.take(now.mono, claims.user)?;
     let code = code(&body.code)?;
-    let made = state.desk.ask(move |desk| desk.confirm(now, from, &claims, &code)).await?;
+    let made = match body.replacement {
+        Some(replacement) => {
+            let current = shown(body.current_code.as_deref(), body.recovery_code.as_deref())?;
+            let asked = Replacing { replacement, code, current };
+            state.desk.ask(move |desk| desk.replace(now, from, &claims, &asked)).await?
+        }
+        None if body.current_code.is_some() || body.recovery_code.is_some() => {
+            return Err(field("current_code and recovery_code go with replacement"));
+        }
+        None => state.desk.ask(move |desk| desk.confirm(now, from, &claims, &code)).await?,
+    };
     let mut answer = wire::RecoveryCodes::new(&made.codes, made.other_sessions);
     if let Some((token, expires)) = made.opened {
         answer.access_token = Some(token.reveal().to_owned());

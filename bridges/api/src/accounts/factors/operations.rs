@@ -64,7 +64,7 @@ fn apps() -> [Operation; 5] {
             Method::POST,
             "/v1/me/totp",
             "begin_totp",
-            "Make a secret for an authenticator app; signing in asks for it once `confirm` had a code.",
+            "Make a secret for an authenticator app; signing in asks for it once `confirm` had a code, in place of the one that is on.",
             (200, Some(schema_of::<wire::Begun>)),
             errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired, Conflict, RateLimited),
         ),

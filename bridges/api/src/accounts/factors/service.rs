@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lynk_auth::{
     Claims, Code, CodeRequest, RECOVERY_CODES, RecoveryCode, SESSION_TOKEN_MILLIS_MAX, Token, TotpSecret,
 };
@@ -48,6 +50,28 @@ pub(in crate::accounts) struct Standing {
     pub(in crate::accounts) recovery_left: u32,
 }
 
+/// A secret that nobody has shown a code of, and the account that it is for.
+#[derive(Debug)]
+pub(in crate::accounts) struct Fresh {
+    pub(in crate::accounts) secret: TotpSecret,
+    pub(in crate::accounts) account: Account,
+    /// Where there is an app: what has this one take its place.
+    pub(in crate::accounts) replacement: Option<String>,
+}
+
+/// An app that is to take the place of the one that there is.
+#[derive(Clone, Debug)]
+pub(in crate::accounts) struct Replacing {
+    pub(in crate::accounts) replacement: String,
+    /// The first code of the new app.
+    pub(in crate::accounts) code: Code,
+    /// Of the app that there is, or a recovery code.
+    pub(in crate::accounts) current: Shown,
+}
+
+/// What replacements are sealed for.
+const REPLACEMENT: &str = "app that takes the place of another";
+
 /// Recovery codes that nobody sees again, and how many other sessions the account has.
 #[derive(Debug)]
 pub(in crate::accounts) struct Made {
@@ -66,7 +90,9 @@ pub(in crate::accounts) trait FactorActions {
         answered: &Answered,
     ) -> Result<(Issued, Account), Reject>;
     fn standing(&mut self, claims: &Claims) -> Result<Standing, Reject>;
-    fn enrol(&mut self, now: Now, claims: &Claims) -> Result<(TotpSecret, Account), Reject>;
+    fn enrol(&mut self, now: Now, claims: &Claims) -> Result<Fresh, Reject>;
+    fn replace(&mut self, now: Now, from: IpAddr, claims: &Claims, asked: &Replacing)
+    -> Result<Made, Reject>;
     fn confirm(&mut self, now: Now, from: IpAddr, claims: &Claims, code: &Code) -> Result<Made, Reject>;
     /// Returns how many other sessions the account has.
     fn turn_off(&mut self, now: Now, from: IpAddr, claims: &Claims, shown: &Shown) -> Result<usize, Reject>;
@@ -198,6 +224,42 @@ impl<S: FactorStore + LastFault> Service<S> {
         (codes, proofs)
     }
 
+    /// Replaces the recovery codes of an account.
+    fn make_anew(&mut self, now: Now, claims: &Claims) -> Result<Made, Reject> {
+        let (codes, proofs) = self.make_recovery(claims.user);
+        let replaced = self.runtime.block_on(self.store.replace_recovery(
+            claims.user,
+            &proofs,
+            claims.session,
+            now.wall,
+        ));
+        if !self.wrote(replaced)? {
+            return Err(Reject::because(
+                ErrorCode::Conflict,
+                "two-step sign-in is off; turn it on for recovery codes",
+            ));
+        }
+        Ok(Made { codes, other_sessions: self.other_sessions(now, claims)?, opened: None })
+    }
+
+    /// A secret that its user keeps until the first code: nothing of it is in the store, so nobody's app ends by a begin.
+    fn seal_replacement(&mut self, now: Now, claims: &Claims, secret: &TotpSecret) -> String {
+        let factor = self.seal(claims.user, secret);
+        let clear = [&claims.session.0[..], &now.wall.0.to_be_bytes(), &factor].concat();
+        let random = self.bytes();
+        URL_SAFE_NO_PAD.encode(self.server.seal(REPLACEMENT, &claims.user.0, random, &clear))
+    }
+
+    /// The sealed secret of a replacement that this session began in the last minutes.
+    fn open_replacement(&self, now: Now, claims: &Claims, text: &str) -> Option<Vec<u8>> {
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let clear = self.server.open(REPLACEMENT, &claims.user.0, &sealed)?;
+        let (session, rest) = clear.split_first_chunk()?;
+        let (begun, factor) = rest.split_first_chunk()?;
+        let until = u64::from_be_bytes(*begun).saturating_add(self.policies.factors.enrolment_millis);
+        (SessionId(*session) == claims.session && now.wall.0 <= until).then(|| factor.to_vec())
+    }
+
     fn other_sessions(&self, now: Now, claims: &Claims) -> Result<usize, Reject> {
         let all = self.stored(self.runtime.block_on(self.store.sessions(claims.user, now.wall)))?;
         Ok(all.iter().filter(|session| session.session != claims.session).count())
@@ -270,18 +332,25 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
         Ok(Standing { confirmed: app.confirmed, recovery_left: self.stored(left)? })
     }
 
-    fn enrol(&mut self, now: Now, claims: &Claims) -> Result<(TotpSecret, Account), Reject> {
+    fn enrol(&mut self, now: Now, claims: &Claims) -> Result<Fresh, Reject> {
         self.session_of(claims)?;
+        if self.app(claims.user)?.is_some() {
+            // Nothing changes yet, and what does later asks for a code of that app: no other proof is needed.
+            let account = self.account(claims.user)?;
+            let secret = TotpSecret::new(self.bytes());
+            let replacement = Some(self.seal_replacement(now, claims, &secret));
+            return Ok(Fresh { secret, account, replacement });
+        }
         self.recent(now, claims)?;
         let account = self.account(claims.user)?;
         let secret = TotpSecret::new(self.bytes());
         let sealed = self.seal(claims.user, &secret);
         let kept = self.runtime.block_on(self.store.enrol(claims.user, &sealed, now.wall));
         match self.wrote(kept)? {
-            Enrolled::Waits => Ok((secret, account)),
+            Enrolled::Waits => Ok(Fresh { secret, account, replacement: None }),
             Enrolled::HasOne => Err(Reject::because(
                 ErrorCode::Conflict,
-                "two-step sign-in is on; turn it off first to use another app",
+                "two-step sign-in was turned on meanwhile; begin again",
             )),
             Enrolled::NoAccount => Err(ErrorCode::InvalidToken.into()),
         }
@@ -311,6 +380,35 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
         Ok(Made { codes, other_sessions, opened })
     }
 
+    fn replace(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        claims: &Claims,
+        asked: &Replacing,
+    ) -> Result<Made, Reject> {
+        self.attempt(now, from)?;
+        self.session_of(claims)?;
+        let none =
+            || Reject::because(ErrorCode::Conflict, "no app waits to take the place of another; begin again");
+        self.app(claims.user)?.ok_or_else(none)?;
+        let sealed = self.open_replacement(now, claims, &asked.replacement).ok_or_else(none)?;
+        let next = self.factor_keys.open(claims.user, &sealed).map_err(|_| none())?;
+        // The new app's code first: one that is mistyped must not use up a recovery code.
+        let step = next.secret.accept(&asked.code, now.wall, 0).ok_or_else(wrong)?;
+        self.prove_factor(now, claims.user, &asked.current)?;
+        let app = self.app(claims.user)?.ok_or_else(none)?;
+        let replaced = self.runtime.block_on(self.store.accept_step(&app, step, Some(&sealed)));
+        if !self.wrote(replaced)? {
+            return Err(none());
+        }
+        let kind = AuditKind::FactorOn;
+        let event = AuditEvent { at: now.wall, user: claims.user, session: claims.session, kind };
+        let noted = self.runtime.block_on(self.store.note(event));
+        self.wrote(noted)?;
+        self.make_anew(now, claims)
+    }
+
     fn turn_off(&mut self, now: Now, from: IpAddr, claims: &Claims, shown: &Shown) -> Result<usize, Reject> {
         self.attempt(now, from)?;
         self.session_of(claims)?;
@@ -333,20 +431,7 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
     fn new_recovery(&mut self, now: Now, claims: &Claims) -> Result<Made, Reject> {
         self.session_of(claims)?;
         self.recent(now, claims)?;
-        let (codes, proofs) = self.make_recovery(claims.user);
-        let replaced = self.runtime.block_on(self.store.replace_recovery(
-            claims.user,
-            &proofs,
-            claims.session,
-            now.wall,
-        ));
-        if !self.wrote(replaced)? {
-            return Err(Reject::because(
-                ErrorCode::Conflict,
-                "two-step sign-in is off; turn it on for recovery codes",
-            ));
-        }
-        Ok(Made { codes, other_sessions: self.other_sessions(now, claims)?, opened: None })
+        self.make_anew(now, claims)
     }
 
     fn sent_to(&mut self, claims: &Claims) -> Result<Account, Reject> {

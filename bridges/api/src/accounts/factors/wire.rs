@@ -87,6 +87,9 @@ pub(in crate::accounts) struct Begun {
     pub(in crate::accounts) qr_png: String,
     /// How long the app's first code is waited for.
     pub(in crate::accounts) expires_in_ms: u64,
+    /// Only where an app is on: `confirm` takes it, and has this one take the place of that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::accounts) replacement: Option<String>,
 }
 
 /// `POST /v1/me/totp/confirm`
@@ -95,6 +98,15 @@ pub(in crate::accounts) struct ConfirmBody {
     /// Six digits of the app.
     #[schemars(regex(pattern = CODE))]
     pub(in crate::accounts) code: String,
+    /// From the answer to `POST /v1/me/totp`, where an app is on: with one of the two codes that follow, and not without.
+    #[schemars(length(max = 512))]
+    pub(in crate::accounts) replacement: Option<String>,
+    /// Six digits of the app that is on.
+    #[schemars(regex(pattern = CODE))]
+    pub(in crate::accounts) current_code: Option<String>,
+    /// A recovery code, which is used up by this: 24 letters and digits, or the ten of one that was made before.
+    #[schemars(length(min = 10, max = 64), regex(pattern = RECOVERY))]
+    pub(in crate::accounts) recovery_code: Option<String>,
 }
 
 /// Answer to `POST /v1/me/totp/confirm` and `/recovery`. The codes are shown once.

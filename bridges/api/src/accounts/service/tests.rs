@@ -199,7 +199,7 @@ fn with_app(service: &mut Service<MemoryAccounts>) -> (Claims, TotpSecret) {
         expires: issued.access_expires,
         enrolling: false,
     };
-    let (secret, _) = service.enrol(at(0), &claims).expect("begins");
+    let secret = service.enrol(at(0), &claims).expect("begins").secret;
     let code = secret.code(at(0).wall.0 / TOTP_STEP_MILLIS);
     service.confirm(at(0), address(1), &claims, &code).expect("confirms");
     (claims, secret)
