@@ -64,7 +64,7 @@ export class LynkAccount extends Emitter {
     try { return await this.authorised(method, path, body); } catch (error) { needed(error); }
     const kept = this.#proof;
     if (kept && kept.session === this.session?.session && kept.until - this.#options.now() > 10_000) {
-      try { return await this.call(method, path, body, kept.token); } catch (error) { if (error.status !== 401) needed(error); }
+      try { return await this.call(method, path, body, kept.token); } catch (error) { if (error.status !== 401 && error.code !== 'second_factor_required') needed(error); }
     }
     const token = await prove();
     this.#proof = { token, session: this.session?.session, until: this.#options.now() + (tokenLife(token) ?? 0) };
@@ -150,6 +150,8 @@ export class LynkAccount extends Emitter {
   async confirmTotp(code, replacing = {}) {
     const made = await this.authorised('POST', '/me/totp/confirm', { code, ...replacing });
     const { access_token, access_expires_at } = made;
+    // A proof from before the app may be good for turning it on only.
+    this.#proof = undefined;
     if (access_token && this.session) this.#signedIn({ ...this.session, access_token, access_expires_at, second_factor_required: undefined });
     return made;
   }

@@ -19,7 +19,7 @@ use super::AccountsState;
 use super::handlers::{Answer, Body};
 use super::operator::{OperatorActions, Whom};
 use super::service::{DAY_MILLIS, HOUR_MILLIS, Service, folded};
-use crate::Caller;
+use crate::Enrolling;
 use crate::body::Json;
 
 /// How long looking through all rooms may take, as it is promised.
@@ -129,7 +129,7 @@ impl ErasePolicy {
 
 pub(super) async fn erase(
     State(state): State<AccountsState>,
-    Caller { claims }: Caller,
+    Enrolling { claims }: Enrolling,
     Json(body): Json<EraseBody>,
 ) -> Answer<Body<Receipt>> {
     let now = (state.clock)();

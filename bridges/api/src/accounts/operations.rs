@@ -140,6 +140,8 @@ fn sessions() -> [Operation; 8] {
         )),
         Operation {
             request: Some(schema_of::<erase::EraseBody>),
+            // Who wants no second factor may go.
+            enrolling: true,
             ..signed_in(
                 Method::POST,
                 "/v1/me/erase",

@@ -80,16 +80,8 @@ fn a_session_without_a_second_factor_can_turn_one_on_and_nothing_else() {
         }
     }
     open.sort_unstable();
-    let expected = [
-        "begin_totp",
-        "confirm_totp",
-        "end_totp",
-        "make_recovery_codes",
-        "me",
-        "request_step_up_code",
-        "step_up",
-        "totp",
-    ];
+    let expected =
+        ["begin_totp", "confirm_totp", "end_totp", "erase", "me", "request_step_up_code", "step_up", "totp"];
     assert_eq!(open, expected);
     // A refresh changes nothing about it, and signing out is open.
     let next = server.refresh(&made["refresh_token"]).ok(200);
@@ -132,6 +124,25 @@ fn the_first_code_of_an_app_opens_the_session_at_once_and_the_app_stays() {
     let body = json!({ "challenge": proved["challenge"], "code": code(&server, &app) });
     let signed = server.post("/v1/auth/second_factor", &body).ok(200);
     assert!(!is_held(&server, &signed));
+}
+
+#[test]
+fn an_app_ends_sessions_that_were_opened_without_one() {
+    let server = Server::with(demanding());
+    let owner = server.sign_up(ALICE, "alice");
+    server.advance(MINUTE);
+    // Somebody who reads the messages to that number.
+    let other = server.sign_in(ALICE, "elsewhere");
+    assert!(is_held(&server, &other));
+    let app = decode(text(&begin(&server, access(&owner)).ok(200), "secret"));
+    let confirmed = confirm(&server, access(&owner), &code(&server, &app)).ok(200);
+    assert_eq!(confirmed["other_sessions"], 0);
+    assert_eq!(server.refresh(&other["refresh_token"]).code(401), "invalid_token");
+    assert_eq!(
+        server.call("POST", "/v1/me/totp/recovery", Some(access(&other)), None).code(401),
+        "invalid_token"
+    );
+    assert!(!is_held(&server, &server.refresh(&owner["refresh_token"]).ok(200)));
 }
 
 #[test]

@@ -481,7 +481,7 @@ fn another_app_takes_the_place_of_the_one_there_is_by_a_code_of_both() {
     server.end();
     let store = Accounts::open(data.path()).expect("opens");
     let kinds: Vec<_> = ready(store.audit(user, 99)).expect("readable").iter().map(|one| one.kind).collect();
-    assert_eq!(kinds[..3], [AuditKind::RecoveryMade, AuditKind::FactorOn, AuditKind::RecoveryUsed]);
+    assert_eq!(kinds[..3], [AuditKind::FactorOn, AuditKind::RecoveryMade, AuditKind::RecoveryUsed]);
 }
 
 #[test]

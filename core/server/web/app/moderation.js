@@ -44,6 +44,8 @@ export function reportsOf(chat, room, { show, changed }) {
   // Rows of open reports: somebody else may decide on one. What is decided here goes off the list when that is done.
   const listed = new Map();
   const deciding = new Set();
+  // What was resolved meanwhile by somebody else.
+  const late = new Set();
   const end = (number) => { const gone = listed.get(number); listed.delete(number); gone?.(); };
   const tab = (value, label) => h('label', { class: 'pill' }, h('input', { type: 'radio', name: 'reports', value, checked: value === state, onchange: () => { state = value; reports.again(); } }), h('span', {}, label));
   const reports = listDialog('Reports', {
@@ -68,14 +70,14 @@ export function reportsOf(chat, room, { show, changed }) {
           seq && rowButton('Show', `the message of report ${number}`, async () => { reports.dialog.close(); show(seq); }, wrong),
           !outcome && rowButton('Decide', `on report ${number}`, async () => {
             deciding.add(number);
-            resolve(chat, room, item, { done: () => { end(number); changed?.(); }, onclose: () => deciding.delete(number) });
+            resolve(chat, room, item, { done: () => { end(number); changed?.(); }, onclose: () => { deciding.delete(number); if (late.delete(number)) end(number); } });
           }, wrong, 'primary')));
     },
   });
   const off = chat.on('report', ({ room: id, number, state: news }) => {
     if (id !== room.id) return;
     if (!reports.element.isConnected) off();
-    else if (news === 'resolved') { if (!deciding.has(number)) end(number); }
+    else if (news === 'resolved') { if (deciding.has(number)) late.add(number); else end(number); }
     // Nothing moves under whoever is in the list: a note tells of it.
     else if (state === 'open' && !deciding.size && !reports.list.contains(document.activeElement)) reports.again();
   });

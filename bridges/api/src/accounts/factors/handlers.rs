@@ -12,7 +12,7 @@ use super::wire;
 use crate::accounts::handlers::{Answer, Body, send_code};
 use crate::accounts::{AccountsState, names, number, wire as accounts_wire};
 use crate::body::Json;
-use crate::{ApiError, Client, Enrolling};
+use crate::{ApiError, Caller, Client, Enrolling};
 
 fn field(what: &'static str) -> ApiError {
     Reject::because(ErrorCode::InvalidField, what).into()
@@ -129,7 +129,7 @@ pub(in crate::accounts) async fn turn_off(
 
 pub(in crate::accounts) async fn new_recovery(
     State(state): State<AccountsState>,
-    Enrolling { claims }: Enrolling,
+    Caller { claims }: Caller,
 ) -> Answer<Body<wire::RecoveryCodes>> {
     let now = (state.clock)();
     state.pace.take(now.mono, claims.user)?;

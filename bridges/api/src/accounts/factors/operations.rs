@@ -14,7 +14,7 @@ fn with(request: SchemaOf, operation: Operation) -> Operation {
 
 /// All, in the order of the reference.
 pub(in crate::accounts) fn operations() -> Vec<Operation> {
-    proving().into_iter().chain(apps().map(enrolling)).collect()
+    proving().into_iter().chain(apps().map(enrolling)).chain([recovery()]).collect()
 }
 
 fn proving() -> [Operation; 3] {
@@ -50,7 +50,7 @@ fn proving() -> [Operation; 3] {
     ]
 }
 
-fn apps() -> [Operation; 5] {
+fn apps() -> [Operation; 4] {
     [
         signed_in(
             Method::GET,
@@ -107,13 +107,17 @@ fn apps() -> [Operation; 5] {
                 ),
             ),
         ),
-        signed_in(
-            Method::POST,
-            "/v1/me/totp/recovery",
-            "make_recovery_codes",
-            "Make ten new recovery codes; earlier ones are void.",
-            (200, Some(schema_of::<wire::RecoveryCodes>)),
-            errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired, Conflict, RateLimited),
-        ),
     ]
+}
+
+/// Of whoever has an app: it is not among what turns one on.
+fn recovery() -> Operation {
+    signed_in(
+        Method::POST,
+        "/v1/me/totp/recovery",
+        "make_recovery_codes",
+        "Make ten new recovery codes; earlier ones are void.",
+        (200, Some(schema_of::<wire::RecoveryCodes>)),
+        errors!(NotSignedIn, InvalidToken, TokenExpired, StepUpRequired, Conflict, RateLimited),
+    )
 }

@@ -366,6 +366,14 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
             return Err(none());
         }
         let step = self.open(&app)?.secret.accept(code, now.wall, app.last_step).ok_or_else(wrong)?;
+        if self.policies.factors.required {
+            // Whoever opened them with the number alone has shown no second factor, and would be let in by this one.
+            let others = Which::Others(claims.session);
+            let revoked =
+                self.runtime.block_on(self.store.revoke(claims.user, others, AuditKind::Revoked, now.wall));
+            let ended = self.wrote(revoked)?;
+            self.ended(now, &ended);
+        }
         let (codes, proofs) = self.make_recovery(claims.user);
         let confirmed =
             self.runtime.block_on(self.store.confirm(&app, step, &proofs, claims.session, now.wall));
@@ -398,15 +406,17 @@ impl<S: FactorStore + LastFault> FactorActions for Service<S> {
         let step = next.secret.accept(&asked.code, now.wall, 0).ok_or_else(wrong)?;
         self.prove_factor(now, claims.user, &asked.current)?;
         let app = self.app(claims.user)?.ok_or_else(none)?;
-        let replaced = self.runtime.block_on(self.store.accept_step(&app, step, Some(&sealed)));
-        if !self.wrote(replaced)? {
-            return Err(none());
-        }
+        // The app last: until then the one that is on holds, and only its recovery codes may be void when a store fails in between.
+        let made = self.make_anew(now, claims)?;
         let kind = AuditKind::FactorOn;
         let event = AuditEvent { at: now.wall, user: claims.user, session: claims.session, kind };
         let noted = self.runtime.block_on(self.store.note(event));
         self.wrote(noted)?;
-        self.make_anew(now, claims)
+        let replaced = self.runtime.block_on(self.store.accept_step(&app, step, Some(&sealed)));
+        if !self.wrote(replaced)? {
+            return Err(none());
+        }
+        Ok(made)
     }
 
     fn turn_off(&mut self, now: Now, from: IpAddr, claims: &Claims, shown: &Shown) -> Result<usize, Reject> {
