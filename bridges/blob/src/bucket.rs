@@ -45,7 +45,7 @@ use crate::Directory;
 use call::{ANSWER_BYTES_MAX, Service, piece};
 use counts::Way;
 
-pub use call::SIGNED_SECONDS;
+pub use call::{SIGNED_SECONDS, check_endpoint};
 pub use counts::BucketCounts;
 pub use options::{BucketError, BucketOptions, Encryption, is_prefix};
 pub use presign::Told;

@@ -19,7 +19,7 @@ use std::io;
 
 pub use bucket::{
     Bucket, BucketCounts, BucketError, BucketOptions, BucketThread, Encryption, Object, PART_BYTES,
-    SIGNED_SECONDS, Told, is_prefix,
+    SIGNED_SECONDS, Told, check_endpoint, is_prefix,
 };
 pub use directory::{Blob, Directory, Upload};
 pub use http::{Range, disposition, entity_tag, is_shown, range};

@@ -51,11 +51,17 @@ pub(super) async fn piece(body: &mut Incoming, until: Instant) -> Result<Option<
     }
 }
 
+/// Whether a service can be at this URL.
+///
+/// # Errors
+/// What is wrong with it, to be read after its name.
+pub fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
+    if Base::parse(endpoint)?.is_root() { Ok(()) } else { Err("must end with its host or port") }
+}
+
 /// The bucket at an endpoint.
 fn located(options: &BucketOptions, endpoint: &str) -> Result<rusty_s3::Bucket, String> {
-    if !Base::parse(endpoint)?.is_root() {
-        return Err("must end with its host or port".to_owned());
-    }
+    check_endpoint(endpoint)?;
     let style = if options.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
     let url = endpoint.parse().map_err(|_| "is no URL".to_owned())?;
     rusty_s3::Bucket::new(url, style, options.bucket.clone(), options.region.clone())

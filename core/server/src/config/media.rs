@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lynk_blob::{Encryption, is_prefix};
+use lynk_blob::{Encryption, check_endpoint, is_prefix};
 use lynk_compute::MediaType;
 use lynk_media::{MediaOptions, ScanOptions};
 use lynk_model::media::Quota;
@@ -94,6 +94,11 @@ impl S3Config {
         ] {
             if text.is_empty() {
                 problems.push(Problem::new(key, format!("is needed with media.store `s3`: {what}")));
+            }
+        }
+        for (text, key) in [(&self.endpoint, "s3.endpoint"), (&self.public_endpoint, "s3.public_endpoint")] {
+            if let (false, Err(why)) = (text.is_empty(), check_endpoint(text)) {
+                problems.push(Problem::new(key, format!("{why}, not {text:?}")));
             }
         }
         if Encryption::parse(&self.encryption).is_none() {

@@ -105,6 +105,14 @@ fn relations_between_keys_are_checked() {
         ("[sms]\nprovider = \"twilio\"", "twilio.account_sid: is needed"),
         ("[media]\nstore = \"s3\"", "s3.endpoint: is needed with media.store `s3`"),
         (
+            "[media]\nstore = \"s3\"\n[s3]\nendpoint = \"https://s3.example/files\"",
+            "s3.endpoint: must end with its host or port",
+        ),
+        (
+            "[media]\nstore = \"s3\"\n[s3]\npresigned_reads = \"1m\"\npublic_endpoint = \"files.example\"",
+            "s3.public_endpoint: must begin with https:// and a host",
+        ),
+        (
             "[media]\nstore = \"s3\"\nstaging_bytes_max = \"100MiB\"",
             "media.staging_bytes_max: must be at least media.video_bytes_max, which is 536870912",
         ),
