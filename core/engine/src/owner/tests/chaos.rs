@@ -239,6 +239,9 @@ impl Chaos {
             self.w.wait(1_100);
             self.listen();
         }
+        // A look of its own may have begun with the last wait.
+        self.w.settle();
+        self.listen();
         self.w.out = std::mem::take(&mut self.w.heard);
         for (i, re) in std::mem::take(&mut self.asked) {
             assert!(self.w.answer(i, re).is_some(), "command {re} of {i} has no answer");
