@@ -172,7 +172,7 @@ impl Server {
 
     /// Waits until an event is logged.
     pub(crate) fn wait_logged(&self, event: &str) -> Value {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + 5 * PATIENCE;
         loop {
             if let Some(line) = self.logged(event).pop() {
                 return line;
