@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lynk_bridge::Wake;
-use lynk_domain::{Key, Lsn, MediaId, Millis, Nanos, Role, RoomId, Seq, ShardId, UserId};
+use lynk_domain::{Key, Lsn, Millis, Nanos, Role, RoomId, Seq, ShardId, UserId};
 use lynk_embedded::{MessageLog, MessageLogOptions, Rooms};
 use lynk_journal::{
     Drainer, Keeper, KeeperOptions, Reader, RealDisk, RealFile, RecoverOptions, Recovered, SharedReader,
@@ -243,23 +243,7 @@ fn metadata_survives_a_restart_with_its_outbox() {
     let mut life = Life::begin(directory.path(), MessageLogOptions::default());
     let reply = life.ask(StoreRequest::Apply(Box::new(command.clone())));
     assert_eq!(reply, StoreReply::Applied(Box::new(MetaOutcome::Missing)));
-    let row = lynk_model::RoomRow {
-        room,
-        kind: lynk_domain::RoomKind::Public,
-        name: "Hall".to_owned(),
-        creator: user,
-        created: Millis(1),
-        level: lynk_domain::AckLevel::Local,
-        visibility: lynk_domain::HistoryVisibility::All,
-        slow_mode_seconds: 0,
-        description: String::new(),
-        avatar: MediaId::NIL,
-        members_max: 0,
-        retention_days: 0,
-        read_only: false,
-        deleted: Millis(0),
-        version: 0,
-    };
+    let row = lynk_model::RoomRow::new(room, lynk_domain::RoomKind::Public, "Hall", user, Millis(1));
     let change = MetaChange::Create { row, members: vec![(user, Role::Owner)] };
     let create = MetaTransaction { change, ..command };
     life.ask(StoreRequest::Apply(Box::new(create.clone())));

@@ -4,10 +4,7 @@ use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use lynk_domain::{
-    AckLevel, HistoryVisibility, Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId,
-    direct_room_id,
-};
+use lynk_domain::{Key, MediaId, Millis, Ordinal, Role, RoomId, RoomKind, Seq, UserId, direct_room_id};
 use lynk_embedded::{
     Accounts, AccountsSnapshot, MediaSnapshot, MediaTable, MessageLog, MessageLogOptions, Notifications,
     NotificationsSnapshot, Rooms, RoomsBeside, RoomsSnapshot, TABLE_FILES, copy_tables,
@@ -250,23 +247,7 @@ fn readers_beside_the_store_know_members_and_blocks() {
         wall: Millis(1),
         change,
     };
-    let row = RoomRow {
-        room,
-        kind: RoomKind::Private,
-        name: String::new(),
-        creator: user(1),
-        created: Millis(1),
-        level: AckLevel::Local,
-        visibility: HistoryVisibility::All,
-        slow_mode_seconds: 0,
-        description: String::new(),
-        avatar: MediaId::NIL,
-        members_max: 0,
-        read_only: false,
-        retention_days: 0,
-        deleted: Millis(0),
-        version: 0,
-    };
+    let row = RoomRow::new(room, RoomKind::Private, "", user(1), Millis(1));
     let members = (1..=3).map(|n| (user(n), Role::Member)).collect();
     let create = command(1, room, MetaChange::Create { row, members });
     ready(rooms.apply(&create)).expect("applies");

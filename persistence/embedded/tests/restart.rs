@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lynk_domain::{Key, Lsn, MediaId, Millis, Role, RoomId, Seq, UserId};
+use lynk_domain::{Key, Lsn, Millis, Role, RoomId, Seq, UserId};
 use lynk_embedded::{FaultKind, MessageLog, MessageLogOptions, OpenError, Rooms};
 use lynk_model::contract::{History, Random, records, same_log};
 use lynk_model::memory::MemoryMessages;
@@ -98,23 +98,8 @@ fn applied(outcome: MetaOutcome) -> bool {
 
 fn creation(life: u64, number: u64) -> MetaTransaction {
     let (room, user) = (room_of(life, number), UserId([8; 16]));
-    let row = RoomRow {
-        room,
-        kind: lynk_domain::RoomKind::Public,
-        name: format!("room {life} {number}"),
-        creator: user,
-        created: Millis(1),
-        level: lynk_domain::AckLevel::Local,
-        visibility: lynk_domain::HistoryVisibility::All,
-        slow_mode_seconds: 0,
-        description: String::new(),
-        avatar: MediaId::NIL,
-        members_max: 0,
-        retention_days: 0,
-        read_only: false,
-        deleted: Millis(0),
-        version: 0,
-    };
+    let name = format!("room {life} {number}");
+    let row = RoomRow::new(room, lynk_domain::RoomKind::Public, &name, user, Millis(1));
     MetaTransaction {
         room,
         actor: user,

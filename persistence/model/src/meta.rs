@@ -452,6 +452,29 @@ impl MoreSettings {
 }
 
 impl RoomRow {
+    /// The row of a room as it is made with nothing but what it must have: acknowledgements are [`AckLevel::Local`], all of the past is seen, and
+    /// it has no version yet.
+    #[must_use]
+    pub fn new(room: RoomId, kind: RoomKind, name: &str, creator: UserId, created: Millis) -> Self {
+        Self {
+            room,
+            kind,
+            name: name.to_owned(),
+            creator,
+            created,
+            level: AckLevel::Local,
+            visibility: HistoryVisibility::All,
+            slow_mode_seconds: 0,
+            description: String::new(),
+            avatar: MediaId::NIL,
+            members_max: 0,
+            retention_days: 0,
+            read_only: false,
+            deleted: Millis(0),
+            version: 0,
+        }
+    }
+
     /// Changes the row as a `settings` event says. Other events leave it.
     pub fn take_settings(&mut self, event: &MetaEvent) {
         let MetaEvent::Settings { name, level, visibility, slow_mode_seconds, more } = event else { return };

@@ -10,23 +10,8 @@ use super::*;
 use crate::{PAGE_ROWS, copy_tables};
 
 fn room(number: u8, version: u64) -> RoomsRow {
-    let row = RoomRow {
-        room: RoomId([number; 16]),
-        kind: lynk_domain::RoomKind::Public,
-        name: format!("room {number}"),
-        creator: UserId([1; 16]),
-        created: Millis(1),
-        level: lynk_domain::AckLevel::Local,
-        visibility: lynk_domain::HistoryVisibility::All,
-        slow_mode_seconds: 0,
-        description: String::new(),
-        avatar: lynk_domain::MediaId::NIL,
-        members_max: 0,
-        retention_days: 0,
-        read_only: false,
-        deleted: Millis(0),
-        version,
-    };
+    let (id, kind, by) = (RoomId([number; 16]), lynk_domain::RoomKind::Public, UserId([1; 16]));
+    let row = RoomRow { version, ..RoomRow::new(id, kind, &format!("room {number}"), by, Millis(1)) };
     RoomsRow::Room(Box::new(LoadedRoom { row: Some(row), ..LoadedRoom::default() }))
 }
 

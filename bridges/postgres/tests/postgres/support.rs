@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use lynk_bridge::Secret;
 use lynk_domain::{
-    AckLevel, Family, HistoryVisibility, Key, MediaId, Millis, Ordinal, Phone, Revocation, Role, RoomId,
-    RoomKind, SecretHash, Seq, SessionId, UserId,
+    AckLevel, Family, HistoryVisibility, Key, Millis, Ordinal, Phone, Revocation, Role, RoomId, RoomKind,
+    SecretHash, Seq, SessionId, UserId,
 };
 use lynk_model::account::{
     Account, AccountChange, AuditEvent, AuditKind, Changed, Charge, Charged, Enrolled, Erasure, Factor,
@@ -587,23 +587,7 @@ pub(crate) fn command(room: RoomId, key: u32, change: MetaChange) -> MetaTransac
 }
 
 pub(crate) fn create(room: RoomId, key: u32, kind: RoomKind, name: &str) -> MetaTransaction {
-    let row = RoomRow {
-        room,
-        kind,
-        name: name.to_owned(),
-        creator: OWNER,
-        created: Millis(5),
-        level: AckLevel::Local,
-        visibility: HistoryVisibility::All,
-        slow_mode_seconds: 0,
-        description: String::new(),
-        avatar: MediaId::NIL,
-        members_max: 0,
-        retention_days: 0,
-        read_only: false,
-        deleted: Millis(0),
-        version: 0,
-    };
+    let row = RoomRow::new(room, kind, name, OWNER, Millis(5));
     command(room, key, MetaChange::Create { row, members: vec![(OWNER, Role::Owner)] })
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lynk_auth::{Grant, KeySet, Scope, SigningKey};
 use lynk_domain::{
-    AckLevel, HistoryVisibility, IpPrefix, Key, Limits, Lsn, MediaId, Millis, Nanos, Now, Role, RoomId,
-    RoomKind, Seq, SessionId, ShardId, UserId, uuid_v7,
+    AckLevel, IpPrefix, Key, Limits, Lsn, Millis, Nanos, Now, Role, RoomId, RoomKind, Seq, SessionId,
+    ShardId, UserId, uuid_v7,
 };
 use lynk_engine::{Effects, Engine, EngineConfig, Input, Mail, Slot};
 use lynk_model::{LoadedRoom, MemberRow, RoomRow, SourceId, StoreReply, StoreRequest};
@@ -78,23 +78,8 @@ impl Shards {
 
     /// A public room of these members.
     pub(crate) fn add_room(&mut self, room: RoomId, members: impl IntoIterator<Item = UserId>) {
-        let row = RoomRow {
-            room,
-            kind: RoomKind::Public,
-            name: "room".to_owned(),
-            creator: user(0),
-            created: START.wall,
-            level: AckLevel::Local,
-            visibility: HistoryVisibility::All,
-            slow_mode_seconds: 0,
-            description: String::new(),
-            avatar: MediaId::NIL,
-            members_max: 0,
-            retention_days: 0,
-            read_only: false,
-            deleted: Millis(0),
-            version: 1,
-        };
+        let made = RoomRow::new(room, RoomKind::Public, "room", user(0), START.wall);
+        let row = RoomRow { version: 1, ..made };
         let member = |user| MemberRow {
             user,
             role: Role::Member,

@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use lynk_copy::{digest_tables, read_manifest};
-use lynk_domain::{
-    AckLevel, Family, HistoryVisibility, Key, Millis, Phone, Role, RoomId, RoomKind, SecretHash, Seq,
-    SessionId, UserId,
-};
+use lynk_domain::{Family, Key, Millis, Phone, Role, RoomId, RoomKind, SecretHash, Seq, SessionId, UserId};
 use lynk_embedded::{Accounts, AccountsSnapshot, Rooms, RoomsSnapshot};
 use lynk_model::account::{Account, AuditEvent, AuditKind, Session};
 use lynk_model::dump::{AccountsRow, RoomsRow};
@@ -40,23 +37,8 @@ fn put_much(data: &Path) {
     let (mut of_rooms, mut of_accounts) = (Vec::new(), Vec::new());
     for number in 1..2_000u32 {
         let (room, user) = (RoomId(id(number)), UserId(id(number)));
-        let row = RoomRow {
-            room,
-            kind: RoomKind::Private,
-            name: format!("of old {number}"),
-            creator: user,
-            created: long_ago,
-            level: AckLevel::Local,
-            visibility: HistoryVisibility::All,
-            slow_mode_seconds: 0,
-            description: String::new(),
-            avatar: lynk_domain::MediaId::NIL,
-            members_max: 0,
-            retention_days: 0,
-            read_only: false,
-            deleted: Millis(0),
-            version: 1,
-        };
+        let made = RoomRow::new(room, RoomKind::Private, &format!("of old {number}"), user, long_ago);
+        let row = RoomRow { version: 1, ..made };
         let member = |number: u32| MemberRow {
             user: UserId(id(number)),
             role: Role::Owner,

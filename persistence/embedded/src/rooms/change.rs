@@ -552,23 +552,7 @@ mod tests {
         assert_eq!(run(&block(user, other, true)), done);
         assert_eq!(run(&block(other, known, true)), done, "the limit is each user's own");
 
-        let row = RoomRow {
-            room: RoomId([9; 16]),
-            kind: RoomKind::Private,
-            name: "n".to_owned(),
-            creator: user,
-            created: Millis(1),
-            level: lynk_domain::AckLevel::Local,
-            visibility: lynk_domain::HistoryVisibility::All,
-            slow_mode_seconds: 0,
-            description: String::new(),
-            avatar: MediaId::NIL,
-            members_max: 0,
-            retention_days: 0,
-            read_only: false,
-            deleted: Millis(0),
-            version: 0,
-        };
+        let row = RoomRow::new(RoomId([9; 16]), RoomKind::Private, "n", user, Millis(1));
         let create = |by| MetaChange::Create { row: row.clone(), members: vec![(by, Role::Owner)] };
         assert_eq!(run(&command(row.room, user, create(user))), MetaOutcome::Limit);
         assert!(matches!(run(&command(row.room, other, create(other))), MetaOutcome::Applied { .. }));

@@ -24,23 +24,7 @@ pub(super) const ROOM: RoomId = RoomId([0x70; 16]);
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
 fn row(room: RoomId, kind: RoomKind, name: &str) -> RoomRow {
-    RoomRow {
-        room,
-        kind,
-        name: name.to_owned(),
-        creator: OWNER,
-        created: Millis(5),
-        level: AckLevel::Local,
-        visibility: HistoryVisibility::All,
-        slow_mode_seconds: 0,
-        description: String::new(),
-        avatar: MediaId::NIL,
-        members_max: 0,
-        retention_days: 0,
-        read_only: false,
-        deleted: Millis(0),
-        version: 0,
-    }
+    RoomRow::new(room, kind, name, OWNER, Millis(5))
 }
 
 /// A command of the owner whose key and hash are made of `number`.

@@ -228,23 +228,7 @@ pub(super) fn new_row(
     level: AckLevel,
     visibility: HistoryVisibility,
 ) -> RoomRow {
-    RoomRow {
-        room,
-        kind,
-        name: name.to_owned(),
-        creator,
-        created,
-        level,
-        visibility,
-        slow_mode_seconds: 0,
-        description: String::new(),
-        avatar: MediaId::NIL,
-        members_max: 0,
-        retention_days: 0,
-        read_only: false,
-        deleted: Millis(0),
-        version: 1,
-    }
+    RoomRow { level, visibility, version: 1, ..RoomRow::new(room, kind, name, creator, created) }
 }
 
 fn plan_join(room: &Room, actor: UserId, wall: Millis, limits: &Limits) -> Result<Planned, Reject> {
