@@ -200,9 +200,9 @@ impl MediaCounts {
     }
 
     /// Notes how a look at a file ended.
-    pub(crate) fn seen<T>(&self, result: Result<T, &str>) {
+    pub(crate) fn seen(&self, result: Result<(), &str>) {
         match result {
-            Ok(_) => {
+            Ok(()) => {
                 if let Turned::Good(after) = self.looks.succeed() {
                     let seconds = after.as_secs();
                     tracing::info!(event = "media_looks_back", seconds, "files can be looked at again");

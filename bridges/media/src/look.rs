@@ -244,7 +244,7 @@ impl Looker {
                 return self.counts.looked(Looked::Again);
             }
             Err(Undone::Again(detail)) => {
-                self.counts.seen::<()>(Err(&detail));
+                self.counts.seen(Err(&detail));
                 self.counts.looked(Looked::Again);
                 if !looks.failed.is_hopeless(media.id, Instant::now()) {
                     return;

@@ -76,13 +76,6 @@ impl Owner {
         self.address.clone_from(&server.address);
     }
 
-    /// Takes another connection: one that was idle for long is closed.
-    fn again(&mut self) {
-        let token = self.http.token.take();
-        self.http = Http::connect(&self.address);
-        self.http.token = token;
-    }
-
     fn by_link(&self, method: &str, url: &Value, body: &[u8]) -> Answer {
         let mut http = Http::connect(&self.address);
         let request = http.request(method, url.as_str().expect("a link"), "", body);
@@ -93,7 +86,6 @@ impl Owner {
     /// Announces and puts a file of so many bytes; the answer to the put.
     fn try_put(&mut self, bytes: usize) -> (String, Answer) {
         let announce = json!({"purpose": "attachment", "room": self.room, "type": "text/plain", "name": "x", "bytes": bytes});
-        self.again();
         let announced = self.http.good("POST", "/v1/media", announce, 201);
         let media = announced["media"].as_str().expect("an id").to_owned();
         let letter = b'a' + u8::try_from(self.files.len() % 26).expect("a letter");
@@ -112,7 +104,6 @@ impl Owner {
     }
 
     fn state(&mut self, media: &str) -> String {
-        self.again();
         let row = self.http.good("GET", &format!("/v1/media/{media}"), Value::Null, 200);
         row["state"].as_str().expect("a state").to_owned()
     }
@@ -135,7 +126,6 @@ impl Owner {
     }
 
     fn link(&mut self, media: &str, variant: u8) -> Value {
-        self.again();
         let path = format!("/v1/media/{media}/link?variant={variant}");
         self.http.good("GET", &path, Value::Null, 200)["url"].clone()
     }

@@ -29,7 +29,6 @@ fn put(owner: &mut Owner, purpose: &str, (kind, name): (&str, &str), body: &[u8]
     if purpose != "avatar" {
         announce["room"] = json!(owner.room);
     }
-    owner.again();
     let announced = owner.http.good("POST", "/v1/media", announce, 201);
     let answer = owner.by_link("PUT", &announced["upload"]["url"], body);
     assert_eq!(answer.status, 200, "{answer:?}");
