@@ -44,6 +44,8 @@ pub(crate) struct Directory {
     pub(crate) codes: Vec<(RoomId, LinkId, String)>,
     /// Files that somebody put, the newest last.
     pub(crate) files: Vec<MediaId>,
+    /// The same of pictures.
+    pub(crate) pictures: Vec<MediaId>,
 }
 
 impl Directory {

@@ -7,6 +7,7 @@
 mod erased;
 mod files;
 mod frames;
+mod pictures;
 mod shelf;
 mod strangers;
 mod truth;
@@ -26,6 +27,7 @@ use crate::wire::{Ev, SyncRoom};
 
 use files::Files;
 pub(crate) use frames::Asked;
+use pictures::Pictures;
 use shelf::Shelf;
 use strangers::Conversations;
 pub(crate) use truth::{Entry, Floor, Journal, RoomTruth, Said, Settings, Step};
@@ -88,6 +90,7 @@ pub(crate) struct Ledger {
     /// What else the store of rooms has.
     shelf: Shelf,
     files: Files,
+    pictures: Pictures,
     conversations: Conversations,
     /// Accounts that are erased: when all that they said was taken back, once it was.
     erased: BTreeMap<UserId, Option<Step>>,
@@ -125,6 +128,7 @@ impl Ledger {
     pub(crate) fn transaction(&mut self, tx: &MetaTransaction, asked: bool) -> Check {
         self.shelve(tx)?;
         self.converse(tx, asked)?;
+        self.pictured(tx)?;
         match &tx.change {
             MetaChange::Begin { user, .. } => {
                 self.granted.extend([(tx.room, tx.actor), (tx.room, *user)]);
@@ -538,6 +542,7 @@ impl Ledger {
             let Some(truth) = room.room.and_then(|id| self.rooms.get(&id)) else { continue };
             self.cleared_row(user, room, truth)?;
             self.side_stands(truth.room, user, room.request.as_deref())?;
+            self.picture_is(truth.room, room.avatar)?;
             let (Some(top), Some(read), Some(unread)) = (room.top, room.read, room.unread) else { continue };
             if let Some(mentions) = room.mentions {
                 self.mentions_are(user, truth.room, (read, top), mentions, None)?;

@@ -568,6 +568,34 @@ fn doors() -> Vec<Scenario> {
             s
         },
         {
+            let mut s =
+                base("pictures", "rooms get pictures, others and none, and are deleted, over crashes");
+            s.users = 5;
+            s.rooms = &[RoomPlan::LOCAL, RoomPlan::MEMORY, RoomPlan::CLOSED, RoomPlan::JOINED];
+            s.mix = s
+                .mix
+                .with(&[
+                    (30, Act::Picture),
+                    (10, Act::Send),
+                    (4, Act::Rename),
+                    (6, Act::Role),
+                    (2, Act::Transfer),
+                    (3, Act::Leave),
+                    (6, Act::Join),
+                    (3, Act::Create),
+                    (1, Act::DeleteRoom),
+                    (8, Act::Repeat),
+                    (6, Act::Look),
+                    (3, Act::Discover),
+                    (6, Act::Unsubscribe),
+                ])
+                .with_lists();
+            s.limits.rooms_loaded_per_shard_max = 3;
+            bad_store(&mut s);
+            s.faults.store.reordered = true;
+            s
+        },
+        {
             let mut s = base("erasures", "accounts are erased while others talk, over crashes");
             s.users = 6;
             s.erasures = 2;
@@ -666,6 +694,7 @@ fn doors() -> Vec<Scenario> {
                 .with(&[
                     (10, Act::Attach),
                     (3, Act::Rename),
+                    (3, Act::Picture),
                     (2, Act::Direct),
                     (4, Act::Converse),
                     (2, Act::Clear),

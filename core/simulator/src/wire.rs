@@ -138,6 +138,9 @@ pub(crate) struct SyncRoom {
     pub(crate) name: Option<String>,
     pub(crate) request: Option<String>,
     pub(crate) member: Option<bool>,
+    /// Nil for none.
+    #[serde(deserialize_with = "avatar")]
+    pub(crate) avatar: MediaId,
     pub(crate) hidden: bool,
     pub(crate) cleared: u64,
     pub(crate) top: Option<u64>,
@@ -243,6 +246,9 @@ pub(crate) struct Item {
     pub(crate) retention_days: Option<u32>,
     pub(crate) name: Option<String>,
     pub(crate) description: Option<String>,
+    /// Nil for none.
+    #[serde(deserialize_with = "avatar")]
+    pub(crate) avatar: MediaId,
     /// The id that the `ok` of `link` tells.
     #[serde(deserialize_with = "some_link")]
     pub(crate) link: Option<LinkId>,
@@ -349,6 +355,11 @@ fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UserId>, D:
 
 fn media<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MediaId, D::Error> {
     Ok(MediaId(Id::deserialize(deserializer)?.0))
+}
+
+fn avatar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MediaId, D::Error> {
+    let id: Option<Id> = Option::deserialize(deserializer)?;
+    Ok(id.map(|id| MediaId(id.0)).unwrap_or_default())
 }
 
 fn one_link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LinkId, D::Error> {

@@ -205,6 +205,8 @@ pub struct Reached {
     pub conversed: u64,
     /// Files that were given back.
     pub released: u64,
+    /// Pictures of rooms that were given back.
+    pub pictures: u64,
     /// Conversations that somebody deleted for itself.
     pub cleared: u64,
     /// Accounts whose erasure was finished.
@@ -234,13 +236,14 @@ impl Reached {
         self.resolved += other.resolved;
         self.conversed += other.conversed;
         self.released += other.released;
+        self.pictures += other.pictures;
         self.cleared += other.cleared;
         self.erased += other.erased;
     }
 
     /// Names and counts, for reports and for a test that none is zero.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 22] {
+    pub fn rows(&self) -> [(&'static str, u64); 23] {
         [
             ("mail refused", self.mail_refused),
             ("resyncs", self.resyncs),
@@ -262,6 +265,7 @@ impl Reached {
             ("reports resolved", self.resolved),
             ("conversations accepted or declined", self.conversed),
             ("files given back", self.released),
+            ("pictures given back", self.pictures),
             ("conversations cleared", self.cleared),
             ("accounts erased", self.erased),
         ]

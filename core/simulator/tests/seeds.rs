@@ -8,7 +8,7 @@ use lynk_simulator::{Failure, Options, Reached, Sabotage, run, scenario_of, scen
 /// Seeds of one test run: every scenario several times.
 const SEEDS: u64 = 500;
 /// Seeds in which a lie must have been seen: every scenario three times.
-const LIE_SEEDS: u64 = 135;
+const LIE_SEEDS: u64 = 138;
 
 /// Runs `check` for every number below `count`, on as many threads as there are cores.
 fn in_parallel<T: Send>(count: u64, check: impl Fn(u64) -> Option<T> + Sync) -> Vec<T> {

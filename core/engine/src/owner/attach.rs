@@ -94,8 +94,7 @@ impl Books {
         ask: &Ask<'_>,
         picture: MediaId,
     ) {
-        // Pictures that the room had before are still to be given back, and this one must not be among them.
-        if !self.may_ask(cx) || room.metadata.new_picture.is_some() {
+        if !self.may_ask(cx) || !room.metadata.takes_pictures() {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));
         }
         room.engage(ask.from);

@@ -117,6 +117,7 @@ pub(super) enum Pending {
     Apply,
     Rows,
     Confirm { version: u64, seq: Seq },
+    Kept { version: u64, seq: Seq },
     Note,
     List(Box<ListWait>),
 }
@@ -319,7 +320,8 @@ impl Books {
             Pending::Wrote(user) => room.wrote(user, &reply),
             Pending::Apply => self.applied(cx, room, reply),
             Pending::Rows => self.rows_read(cx, room, reply),
-            Pending::Confirm { version, seq } => self.confirmed(cx, room, version, seq, &reply),
+            Pending::Confirm { version, seq } => self.confirmed(cx, room, (version, seq), &reply),
+            Pending::Kept { version, seq } => self.picture_kept(cx, room, (version, seq), &reply),
             Pending::Note => self.noted(cx, room, &reply),
             Pending::List(wait) => self.listed(cx, room, *wait, reply),
         }

@@ -12,6 +12,7 @@
 //! fail: a check, the store (`unavailable`, `unknown`).
 
 mod apply;
+mod confirm;
 mod conversations;
 mod links;
 mod reports;
@@ -78,7 +79,9 @@ pub(super) struct Metadata {
     /// Events journaled whose outbox rows are not confirmed.
     unconfirmed: Vec<(u64, Seq)>,
     /// The version of the last event by which the room's picture changed, until those before it are given back.
-    pub(super) new_picture: Option<u64>,
+    new_picture: Option<u64>,
+    /// Requests under way that give those back.
+    keeping: u32,
     timer: bool,
 }
 
@@ -739,41 +742,6 @@ impl Books {
         if !room.metadata.timer {
             room.metadata.timer = true;
             self.wheel.insert(cx.now.mono.after(RETRY_NANOS), Timer::Metadata(room.id));
-        }
-    }
-
-    /// Has the outbox row dropped once the event's record is committed.
-    fn confirm(&mut self, cx: &mut Context<'_>, room: &mut Room, version: u64, seq: Seq) {
-        room.metadata.unconfirmed.push((version, seq));
-        // Of a deleted room files end first, and pictures that a room had before another: the outbox row is what remembers that they have
-        // to, whatever happens meanwhile.
-        let request = if room.is_deleted() {
-            StoreRequest::EndFiles { room: room.id }
-        } else if room.metadata.new_picture.is_some() {
-            let keep = room.info.as_ref().map(|row| row.avatar).unwrap_or_default();
-            StoreRequest::KeepPicture { room: room.id, keep }
-        } else {
-            StoreRequest::Confirm { room: room.id, version, seq }
-        };
-        self.ask(cx, room, request, Pending::Confirm { version, seq });
-    }
-
-    pub(super) fn confirmed(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: &mut Room,
-        version: u64,
-        seq: Seq,
-        reply: &StoreReply,
-    ) {
-        match reply {
-            StoreReply::Confirmed => room.metadata.unconfirmed.retain(|known| *known != (version, seq)),
-            StoreReply::Released => {
-                room.metadata.new_picture = room.metadata.new_picture.filter(|changed| *changed > version);
-                let request = StoreRequest::Confirm { room: room.id, version, seq };
-                self.ask(cx, room, request, Pending::Confirm { version, seq });
-            }
-            _ => self.arm_metadata(cx, room),
         }
     }
 }

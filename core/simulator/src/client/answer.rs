@@ -627,10 +627,8 @@ impl Device {
             return Err(format!("{} was answered `{code}`", intent.change.op()));
         }
         if item.retryable {
-            if code == "attachment_not_ready"
-                && let Change::Send { files, .. } = &intent.change
-            {
-                self.make_ready(s, files);
+            if code == "attachment_not_ready" {
+                self.make_ready(s, &intent.change);
             }
             let millis = item.retry_after_ms.unwrap_or(RETRY_MILLIS);
             let wait = millis * 1_000_000 + self.random.below(RETRY_MILLIS * 1_000_000);

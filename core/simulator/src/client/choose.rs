@@ -56,6 +56,8 @@ pub(crate) enum Act {
     Clear,
     /// A message with files.
     Attach,
+    /// A picture for the room, or none.
+    Picture,
     /// Kind, name and description.
     Rename,
     /// For how many days messages are kept.
@@ -202,7 +204,14 @@ impl Device {
         let wants_member = !matches!(act, Act::Join | Act::Ask | Act::Withdraw);
         let ruled = matches!(
             act,
-            Act::Link | Act::Unlink | Act::Answer | Act::Resolve | Act::List | Act::Rename | Act::Days
+            Act::Link
+                | Act::Unlink
+                | Act::Answer
+                | Act::Resolve
+                | Act::List
+                | Act::Picture
+                | Act::Rename
+                | Act::Days
         );
         let rules = |room: &RoomId| s.ledger.room(*room).is_some_and(|r| r.moderates(self.user));
         let fits = |room: &&RoomId| member(room) == wants_member && (!ruled || rules(room));

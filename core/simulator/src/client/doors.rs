@@ -97,7 +97,7 @@ impl Device {
             s.ledger.rooms().filter(|truth| truth.is_member(self.user) && truth.kind != RoomKind::Direct);
         let rooms: Vec<RoomId> = own.map(|truth| truth.room).collect();
         for room in rooms.into_iter().rev().take(COMPARED_MAX) {
-            for op in &LISTS[..4] {
+            for op in LISTS[..4].iter().chain(&["about"]) {
                 let fields = format!(",\"op\":\"{op}\",\"room\":\"{room}\",\"limit\":500");
                 self.ask(s, Question::Look { room }, &fields);
             }
@@ -158,6 +158,9 @@ impl Device {
                     ..Wanted::default()
                 })
             }
+            Act::Picture => {
+                Change::Settings(Wanted { avatar: Some(self.picture(s, room)), ..Wanted::default() })
+            }
             Act::Days => {
                 Change::Settings(Wanted { days: Some(self.random.below(3) as u32), ..Wanted::default() })
             }
@@ -188,8 +191,35 @@ impl Device {
         files
     }
 
-    /// What the server still looked at is ready now. It is in no message yet: it was refused.
-    pub(super) fn make_ready(&mut self, s: &Around<'_>, files: &[MediaId]) {
+    /// A picture for a room: a new one mostly, which is ready or not; now and then none, or one that somebody put before.
+    fn picture(&mut self, s: &mut Around<'_>, room: RoomId) -> MediaId {
+        if self.random.chance(150) {
+            return MediaId::NIL;
+        }
+        if let Some(known) = self.random.pick(&s.directory.pictures).copied()
+            && self.random.chance(150)
+        {
+            return known;
+        }
+        let id = MediaId(self.random.bytes());
+        let ready = !self.random.chance(200);
+        s.files.put_picture(room, self.user, id, ready);
+        s.ledger.put_picture(id, room, self.user);
+        if ready {
+            remember(&mut s.directory.pictures, id);
+        } else {
+            self.unready.push((room, id));
+        }
+        id
+    }
+
+    /// What the server still looked at is ready now. Nothing has it yet: it was refused.
+    pub(super) fn make_ready(&mut self, s: &Around<'_>, refused: &Change) {
+        let files = match refused {
+            Change::Send { files, .. } => files.clone(),
+            Change::Settings(wanted) => wanted.avatar.into_iter().collect(),
+            _ => return,
+        };
         let mut ready = Vec::new();
         self.unready.retain(|(room, id)| {
             let wanted = files.contains(id);
@@ -197,7 +227,10 @@ impl Device {
             !wanted
         });
         for (room, id) in ready {
-            s.files.put(room, self.user, file(id), true);
+            match refused {
+                Change::Settings(_) => s.files.put_picture(room, self.user, id, true),
+                _ => s.files.put(room, self.user, file(id), true),
+            }
         }
     }
 }

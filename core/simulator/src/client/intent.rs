@@ -120,6 +120,8 @@ pub(crate) struct Wanted {
     pub(crate) kind: Option<&'static str>,
     pub(crate) name: Option<String>,
     pub(crate) description: Option<String>,
+    /// Nil for none.
+    pub(crate) avatar: Option<MediaId>,
     /// Days for which messages are kept.
     pub(crate) days: Option<u32>,
 }
@@ -195,6 +197,11 @@ impl Change {
                 let said = said.into_iter().map(|(name, value)| (name, value.as_deref()));
                 for (name, value) in fixed.into_iter().chain(said) {
                     value.iter().for_each(|value| text(name, value));
+                }
+                match wanted.avatar {
+                    Some(MediaId::NIL) => out.push_str(",\"avatar\":null"),
+                    Some(picture) => text("avatar", &picture.to_string()),
+                    None => {}
                 }
             }
             Self::Enter { code } => text("code", code),
@@ -429,8 +436,10 @@ mod tests {
                 kind: Some("private"),
                 name: Some("n".into()),
                 description: Some("d".into()),
+                avatar: Some(MediaId([6; 16])),
                 days: Some(2),
             }),
+            Change::Settings(Wanted { avatar: Some(MediaId::NIL), ..Wanted::default() }),
             Change::DeleteRoom,
             Change::Block { user, on: true },
             Change::Enter { code: format!("{}{}", "01".repeat(16), "a1".repeat(16)) },

@@ -149,6 +149,6 @@ impl Ledger {
                 return Some(format!("{room}: {file} of message {seq} {what}"));
             }
         }
-        None
+        self.misplaced_picture(store)
     }
 }

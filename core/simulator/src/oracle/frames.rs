@@ -474,6 +474,7 @@ fn meta(event: &MetaEvent, item: &Item) -> Check {
             item.ev == Ev::Settings
                 && item.name.as_ref() == Some(name)
                 && item.description.as_deref() == more.as_ref().map(|more| more.description.as_str())
+                && item.avatar == more.as_ref().map_or(MediaId::NIL, |more| more.avatar)
                 && item.retention_days == more.as_ref().map(|more| more.retention_days)
                 && item.max_members == more.as_ref().map(|more| more.members_max)
                 && item.read_only == more.as_ref().map(|more| more.read_only)

@@ -464,6 +464,9 @@ impl Ledger {
             if still.is_some() && row.member != Some(self.granted.contains(&(room, user))) {
                 return Err(format!("{room}: found as member {:?} by {user}", row.member));
             }
+            if still.is_some() {
+                self.picture_is(room, row.avatar)?;
+            }
         }
         let Some((wall, whole)) = still else { return Ok(()) };
         let told: BTreeSet<RoomId> = told.iter().filter_map(|row| row.room).collect();
@@ -537,6 +540,7 @@ impl Ledger {
                 if listed == expected { Ok(()) } else { told(format!("{listed:?}, not {expected:?}")) }
             }
             Ev::ModerationLog => self.acts_are(room, item),
+            Ev::About => self.picture_is(room, item.avatar),
             Ev::Reports => {
                 let seen = |one: &&ReportTruth| {
                     one.open && one.report.kind != ReportKind::Room && one.report.user != user

@@ -97,24 +97,29 @@ impl Book {
     }
 }
 
-fn row(kind: RoomKind, level: AckLevel) -> RoomRow {
-    RoomRow {
-        room: ROOM,
-        kind,
-        name: String::new(),
-        creator: ANN,
-        created: Millis(0),
-        level,
-        visibility: HistoryVisibility::All,
-        slow_mode_seconds: 0,
+fn more() -> MoreSettings {
+    MoreSettings {
+        kind: RoomKind::Public,
         description: String::new(),
         avatar: MediaId::NIL,
         members_max: 0,
         retention_days: 0,
         read_only: false,
-        deleted: Millis(0),
-        version: 1,
     }
+}
+
+fn settings(more: MoreSettings) -> MetaEvent {
+    MetaEvent::Settings {
+        name: String::new(),
+        level: AckLevel::Local,
+        visibility: HistoryVisibility::All,
+        slow_mode_seconds: 0,
+        more: Some(Box::new(more)),
+    }
+}
+
+fn row(kind: RoomKind, level: AckLevel) -> RoomRow {
+    RoomRow { level, version: 1, ..RoomRow::new(ROOM, kind, "", ANN, Millis(0)) }
 }
 
 fn transaction(change: MetaChange) -> MetaTransaction {
@@ -293,21 +298,7 @@ fn what_a_room_does_not_allow_is_no_event_of_it() {
     let cat = UserId([4; 16]);
     let after = |members_max, read_only| {
         let mut book = Book::new(AckLevel::Local);
-        let more = MoreSettings {
-            kind: RoomKind::Public,
-            description: String::new(),
-            avatar: MediaId::NIL,
-            members_max,
-            retention_days: 0,
-            read_only,
-        };
-        let event = MetaEvent::Settings {
-            name: String::new(),
-            level: AckLevel::Local,
-            visibility: HistoryVisibility::All,
-            slow_mode_seconds: 0,
-            more: Some(Box::new(more)),
-        };
+        let event = settings(MoreSettings { members_max, read_only, ..more() });
         book.append(ANN, RecordKind::Meta, &Body::Meta { version: 2, event }).expect("appends");
         book
     };
@@ -523,4 +514,36 @@ fn who_declined_hears_no_more_and_who_asked_sees_it_wait() {
     book.turn(BEN, RequestChange::Accept).expect("after all");
     book.tell("two", &[BEN]).expect("accepted");
     book.tell_json(&accepted, &[ANN, BEN]).expect("accepted");
+}
+
+#[test]
+fn a_picture_is_its_setters_and_given_back_for_another() {
+    let (first, second) = (MediaId([7; 16]), MediaId([8; 16]));
+    let mut book = Book::new(AckLevel::Local);
+    let ledger = &mut book.ledger;
+    let set = |ledger: &mut Ledger, actor, avatar| {
+        let event = settings(MoreSettings { avatar, ..more() });
+        ledger.transaction(&MetaTransaction { actor, ..transaction(MetaChange::Event(event)) }, false)
+    };
+    let store = MemoryFiles::default();
+    for picture in [first, second] {
+        ledger.put_picture(picture, ROOM, ANN);
+        store.put_picture(ROOM, ANN, picture, true);
+    }
+    assert!(ledger.took_picture(ROOM, BEN, first).expect_err("not his").contains("none of"));
+    ledger.took_picture(ROOM, ANN, first).expect("hers");
+    set(ledger, ANN, first).expect("hers");
+    ledger.picture_is(ROOM, first).expect("it is");
+    assert!(ledger.picture_is(ROOM, second).expect_err("it is not").contains("as its picture"));
+    assert_eq!(ledger.misplaced(&store), None);
+    ledger.took_picture(ROOM, ANN, second).expect("hers");
+    set(ledger, ANN, second).expect("hers");
+    assert!(ledger.kept_picture(ROOM, first).expect_err("the second is lost").contains("is kept"));
+    assert!(ledger.misplaced(&store).expect("the first").contains("is there and over"));
+    assert_eq!(ledger.kept_picture(ROOM, second), Ok(1));
+    assert_eq!(ledger.kept_picture(ROOM, second), Ok(0), "once");
+    assert!(ledger.took_picture(ROOM, ANN, first).expect_err("it is over").contains("given back"));
+    assert!(ledger.misplaced(&MemoryFiles::default()).expect("the second").contains("is gone"));
+    assert!(set(ledger, ANN, first).expect_err("it is over").contains("nobody keeps"));
+    assert!(set(ledger, BEN, second).expect_err("not his").contains("none of its own"));
 }

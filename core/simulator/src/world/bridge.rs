@@ -177,6 +177,9 @@ impl World {
             StoreRequest::Passed { room, floor } => self.ledger.passed(*room, *floor)?,
             StoreRequest::Posted { room, files, seq, .. } => self.ledger.posted(*room, files, *seq)?,
             StoreRequest::EndFiles { room } => self.ledger.ended(*room)?,
+            StoreRequest::KeepPicture { room, keep } => {
+                self.account.reached.pictures += self.ledger.kept_picture(*room, *keep)?;
+            }
             _ => {}
         }
         let mut reply =
@@ -192,6 +195,9 @@ impl World {
             (StoreRequest::Clear { room, user, seq, .. }, StoreReply::Cleared(true)) => {
                 self.ledger.clear(*room, *user, seq.0);
                 self.account.reached.cleared += 1;
+            }
+            (StoreRequest::TakePicture { room, owner, picture }, StoreReply::Attached(Ok(_))) => {
+                self.ledger.took_picture(*room, *owner, *picture)?;
             }
             (StoreRequest::Wrote { room, user }, StoreReply::Noted) => self.ledger.wrote(*room, *user)?,
             (_, StoreReply::NotUnread { own, .. }) if sabotage == Sabotage::MiscountUnread => *own += 1,
