@@ -198,7 +198,9 @@ export class LynkAccount extends Emitter {
   async me() { return this.#known(await this.authorised('GET', '/me')); }
   #known(me) {
     const { phone, created_at, ...user } = me;
-    if (this.session?.user?.user === user.user) this.store.set({ ...this.session, user });
+    const kept = this.session;
+    // Nothing is written that is known: what is written holds the tokens as this tab knows them, and another may have newer ones.
+    if (kept?.user?.user === user.user && JSON.stringify(kept.user) !== JSON.stringify(user)) this.store.set({ ...kept, user });
     return me;
   }
   /** Changes what is given of the own profile; resolves with all of it. */

@@ -92,8 +92,11 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 export function reconcile(parent, rows) {
   const old = new Map();
   for (const child of parent.children) old.set(child.dataset.key, child);
+  const keys = new Set(rows.map(({ key }) => key));
   let at = parent.firstElementChild;
   for (const row of rows) {
+    // What goes in the end does not have those behind it move, which would take the focus out of them.
+    while (at && !keys.has(at.dataset.key)) at = at.nextElementSibling;
     let element = old.get(row.key);
     if (element && element.rowSign === row.sign) {
       old.delete(row.key);
@@ -105,14 +108,16 @@ export function reconcile(parent, rows) {
       element.dataset.key = row.key;
       element.rowSign = row.sign;
       if (previous) {
-        if (at === previous) at = previous.nextElementSibling;
+        if (at === previous) at = element;
         previous.replaceWith(element);
         old.delete(row.key);
         if (focused) (focused === previous ? element : element.contains(focused) ? focused : focused.id ? $(`#${CSS.escape(focused.id)}`, element) ?? element : element).focus({ preventScroll: true });
       }
     }
-    if (element === at) at = at.nextElementSibling;
-    else parent.insertBefore(element, at);
+    if (element === at) { at = at.nextElementSibling; continue; }
+    const focused = element.contains(document.activeElement) && document.activeElement;
+    parent.insertBefore(element, at);
+    if (focused) focused.focus({ preventScroll: true });
   }
   for (const stale of old.values()) stale.remove();
 }
