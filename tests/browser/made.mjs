@@ -66,8 +66,14 @@ export async function film(page, name) {
     recorder.ondataavailable = ({ data }) => parts.push(data);
     recorder.onerror = reject;
     recorder.onstop = async () => { clearInterval(draw); resolve([...new Uint8Array(await new Blob(parts).arrayBuffer())]); };
-    recorder.start();
-    setTimeout(() => recorder.stop(), 1_200);
+    recorder.start(100);
+    // A slow machine encodes nothing for a while.
+    const began = performance.now();
+    const end = setInterval(() => {
+      if (performance.now() - began < 1_200 || parts.reduce((sum, { size }) => sum + size, 0) < 4_000) return;
+      clearInterval(end);
+      recorder.stop();
+    }, 100);
   }));
   return { name, mimeType: 'video/webm', buffer: Buffer.from(bytes) };
 }

@@ -63,7 +63,7 @@ test('somebody is mentioned, and is told so', async () => {
 
 test('an edit takes a mention back, and everybody is for those who manage the room', async () => {
   await cyd.page.getByRole('button', { name: 'Back to the list' }).click();
-  await ada.say('@cyd are you there?');
+  await ada.said('@cyd are you there?');
   await cyd.page.locator('.badge.at').waitFor();
   await ada.page.locator('#composer').press('ArrowUp');
   await ada.say('Are you there?');

@@ -39,17 +39,23 @@ const look = async (person, name) => {
 const send = async (...files) => {
   await ada.page.locator('input[type="file"]').setInputFiles(files);
   const tray = ada.page.getByRole('list', { name: 'Files of this message' });
-  await until('the files are there', async () => (await tray.getByRole('button', { name: /^Remove / }).count()) === files.length, 30_000);
+  await until('the files are there', async () => (await tray.getByRole('button', { name: /^Remove / }).count()) === files.length);
   await ada.page.getByRole('button', { name: 'Send', exact: true }).click();
   await tray.waitFor({ state: 'hidden' });
 };
 const button = (name) => bob.page.getByRole('button', { name: new RegExp(`^Play ${name}`) });
 const medium = (name) => bob.page.locator(`[aria-label="${name}"]:is(audio, video)`);
 const about = (name) => medium(name).evaluate(({ currentTime, paused, duration, error }) => ({ currentTime, paused, duration, error: error?.message }));
-const plays = (name, from = 0) => until(`${name} plays`, async () => { const now = await about(name); return !now.paused && now.currentTime > from; }, 20_000);
+const plays = async (name, from = 0) => {
+  let now;
+  // The first sound of a browser waits for what plays it: a process that starts, and a device that may not be there.
+  await until(`${name} plays`, async () => { now = await about(name); return !now.paused && now.currentTime > from; })
+    .catch(async (error) => { throw new Error(`${error.message}: ${JSON.stringify(now)}, ${await bob.page.locator('.player-said').allTextContents()}`); });
+};
 
 test('a sound is loaded when it is played, and heard, sought in and stopped by keys', async () => {
-  await send(wav('tone.wav', 60));
+  // Longer than all that is done with it takes on a slow machine.
+  await send(wav('tone.wav', 300));
   await button('tone.wav').waitFor();
   await look(bob, 'player-sound-phone-dark');
   assert.deepEqual([links.length, bytes.length], [0, 0], 'nothing is loaded before');
@@ -58,15 +64,15 @@ test('a sound is loaded when it is played, and heard, sought in and stopped by k
   await bob.page.keyboard.press('Enter');
   assert.equal((await answered).status(), 206, 'by ranges');
   await plays('tone.wav');
-  assert.equal(Math.round((await about('tone.wav')).duration), 60);
+  assert.equal(Math.round((await about('tone.wav')).duration), 300);
   assert.ok(await medium('tone.wav').evaluate((element) => element === document.activeElement), 'it has the focus');
-  const { currentTime: before } = await about('tone.wav');
-  await bob.page.keyboard.press('ArrowRight');
-  await until('it is sought in by a key', async () => (await about('tone.wav')).currentTime > before + 3);
   await bob.page.keyboard.press('Space');
   await until('it stands still', async () => (await about('tone.wav')).paused);
+  const { currentTime: before } = await about('tone.wav');
+  await bob.page.keyboard.press('ArrowRight');
+  await until('it is sought in by a key', async () => (await about('tone.wav')).currentTime > before + 1);
   await bob.page.keyboard.press('Space');
-  await plays('tone.wav');
+  await plays('tone.wav', before + 1);
   await look(bob, 'player-sound-plays-phone-dark');
   // Its row is made anew, and it goes on.
   await medium('tone.wav').evaluate((element) => { element.mark = true; });
@@ -76,7 +82,7 @@ test('a sound is loaded when it is played, and heard, sought in and stopped by k
   await ada.page.keyboard.press('Enter');
   await until('the row changed', async () => (await bob.page.locator('.reaction').count()) > 0);
   const now = await about('tone.wav');
-  assert.ok(await medium('tone.wav').evaluate((element) => element.mark === true), 'it is the same');
+  assert.ok(await medium('tone.wav').evaluate((element) => element.mark === true && element === document.activeElement), 'it is the same, and has the focus');
   await plays('tone.wav', now.currentTime);
   assert.equal(links.length, 1);
 });
@@ -121,7 +127,7 @@ test('a link that ends meanwhile is asked for anew, and it goes on where it was'
   over = true;
   const before = links.length;
   await medium('long.wav').evaluate((sound) => { sound.currentTime = 280; });
-  await until('it goes on there', async () => { const now = await about('long.wav'); return !now.paused && now.currentTime > 280 && !now.error; }, 30_000);
+  await until('it goes on there', async () => { const now = await about('long.wav'); return !now.paused && now.currentTime > 280 && !now.error; });
   assert.ok(links.length - before >= 1 && links.length - before <= 2, `${links.length - before} links more`);
   await bob.page.unroute(/\/content\?/);
   await bob.page.unroute(/\/link\?variant=0/);

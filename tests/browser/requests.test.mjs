@@ -53,6 +53,7 @@ test('who writes to a stranger has three messages, words alone, and sees that it
   await until('she waits', () => ada.page.locator('#composer').isDisabled());
   assert.equal(await ada.page.locator('#composer').getAttribute('placeholder'), 'Bob Kahn has to accept first');
   assert.equal(await ada.page.locator('.row .tools [aria-label="React"]').count(), 0, 'what waits is not changed');
+  await until('it is kept', async () => (await ada.page.locator('.row .tick-sent').count()) === 3);
   await ada.page.locator('.row').last().click({ button: 'right' });
   await ada.page.getByRole('menuitem', { name: 'Delete' }).waitFor();
   assert.equal(await ada.page.getByRole('menuitem', { name: 'Edit' }).count(), 0);
@@ -85,23 +86,25 @@ test('the other side has an entry that is no badge, reads it, and is not seen re
 });
 
 test('accepted, it is a conversation as any other, on both sides', async () => {
-  await bob.page.getByRole('region', { name: 'Request of Ada Lovelace' }).getByRole('button', { name: 'Accept' }).click();
-  await bob.page.getByText('You can write to Ada Lovelace now').waitFor();
-  await ada.page.getByText('Bob Kahn accepted your request.').waitFor();
+  await Promise.all([
+    bob.page.getByText('You can write to Ada Lovelace now').waitFor(),
+    ada.page.getByText('Bob Kahn accepted your request.').waitFor(),
+    bob.page.getByRole('region', { name: 'Request of Ada Lovelace' }).getByRole('button', { name: 'Accept' }).click(),
+  ]);
   await bob.say('Of course, which one?');
   await ada.sees('Of course, which one?');
-  assert.equal(await ada.page.locator('.wait').count(), 0);
+  await until('nothing waits', async () => (await ada.page.locator('.wait').count()) === 0);
   await until('she may react', async () => (await ada.page.locator('.row .tools [aria-label="React"]').count()) > 0);
   await ada.say('Thank you!');
   await bob.sees('Thank you!');
   await until('ticks tell again', async () => (await ada.page.locator('.row .tick-read').count()) > 0);
-  assert.equal(await entry(bob).count(), 0);
+  await entry(bob).waitFor({ state: 'detached' });
   await bob.page.getByRole('button', { name: 'Back to the list' }).click();
   await bob.page.getByRole('link', { name: /Ada Lovelace/ }).waitFor();
   await ada.page.reload();
   await ada.online();
   await ada.sees('Thank you!');
-  assert.equal(await ada.page.locator('.wait').count(), 0);
+  await until('nothing waits', async () => (await ada.page.locator('.wait').count()) === 0);
 });
 
 test('declined, it goes, and who asked sees what they saw before', async () => {
@@ -115,7 +118,7 @@ test('declined, it goes, and who asked sees what they saw before', async () => {
   await bob.page.getByText('Declined. Cyd Nowak is not told.').first().waitFor();
   await until('the focus stays in the dialog', () => queue(bob).evaluate((dialog) => dialog.contains(document.activeElement)));
   await queue(bob).getByRole('button', { name: 'Close', exact: true }).click();
-  assert.equal(await entry(bob).count(), 0);
+  await entry(bob).waitFor({ state: 'detached' });
   await cyd.say('Anybody there?');
   await waits(cyd, 'Waits until Bob Kahn accepts. 1 of 3 messages left.');
   await until('it is kept', async () => (await cyd.page.locator('.row .tick-sent').count()) === 2);

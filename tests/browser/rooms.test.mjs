@@ -80,7 +80,9 @@ test('a room by invitation is asked: the request is taken back, accepted, or dec
   await ask('');
   await requests.getByRole('button', { name: 'Withdraw Board' }).click();
   await dialog.getByText('You have not asked to join any room.').waitFor();
+  const told = ada.page.getByText('Bob Kahn asks to join Board').first().waitFor();
   await ask('I bring\nthe minutes');
+  await told;
   await requests.getByText('I bring').waitFor();
   await look(bob, 'own-requests-dark');
   await close(bob);
@@ -92,7 +94,6 @@ test('a room by invitation is asked: the request is taken back, accepted, or dec
   await bob.page.getByText('You have asked already.').waitFor();
   await bob.page.getByRole('button', { name: 'Cancel' }).click();
 
-  await ada.page.getByText('Bob Kahn asks to join Board').first().waitFor();
   await ada.page.getByRole('button', { name: 'Members', exact: true }).click();
   await ada.page.getByRole('button', { name: /Requests to join ?1 open/ }).click();
   const queue = ada.page.getByRole('dialog', { name: 'Requests to join' });
@@ -177,12 +178,12 @@ test('a message, a member and the room are reported, with a reason', async () =>
   await form.getByRole('radio', { name: 'Spam or advertising' }).check();
   await form.getByLabel('In your words').fill('The third time\nthis week');
   await look(bob, 'report-dark');
-  await form.getByRole('button', { name: 'Report', exact: true }).click();
-  await bob.page.getByText('You have reported this message.').waitFor();
   // Whoever decides is told at once, and the queue is a click away.
   await close(ada);
-  await ada.page.getByText('Something was reported in Harbour 07').waitFor();
-  await ada.page.locator('.toast', { hasText: 'Something was reported' }).getByRole('button', { name: 'Show' }).click();
+  const shown = ada.page.locator('.toast', { hasText: 'Something was reported in Harbour 07' }).getByRole('button', { name: 'Show' }).click();
+  await form.getByRole('button', { name: 'Report', exact: true }).click();
+  await shown;
+  await bob.page.getByText('You have reported this message.').waitFor();
   await ada.page.getByRole('dialog', { name: 'Reports' }).getByText('Cheap anchors, only today').waitFor();
   await close(ada);
   const again = await start();
@@ -228,9 +229,10 @@ test('reports are decided, what was decided is done, and the log has all of it',
   };
   await decide('A message of', 'Delete the message', 'Told them why.');
   await bob.page.locator('.row', { hasText: 'This message was deleted' }).waitFor();
+  const banned = cyd.page.getByText('You were banned from Harbour 07').first().waitFor();
   await decide('Harassment', 'Ban the member', '');
   await queue.getByText('There are none.').waitFor();
-  await cyd.page.getByText('You were banned from Harbour 07').first().waitFor();
+  await banned;
   await queue.getByRole('radio', { name: 'Resolved' }).check({ force: true });
   await list.getByText(/The message was deleted\. Decided by you,.*Told them why\./).waitFor();
   await close(ada);
@@ -262,7 +264,7 @@ test('a room is slowed down, a message pinned, somebody muted and let write agai
   const { slow_mode_seconds: slow, visibility } = await ada.ask('GET', `/rooms/${(await ada.ask('GET', `/rooms/by_name/${encodeURIComponent('Harbour 07')}`)).room}/about`);
   assert.deepEqual([slow, visibility], [30, 'since_join']);
 
-  await ada.say('Low water at six');
+  await ada.said('Low water at six');
   await ada.row('Low water').focus();
   await ada.page.keyboard.press('Enter');
   await ada.page.getByRole('menuitem', { name: 'Pin', exact: true }).click();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { App, openBrowser, Person, Server, sleep } from './harness.mjs';
+import { App, openBrowser, Person, Server, sleep, until } from './harness.mjs';
 
 let browser;
 let server;
@@ -70,7 +70,7 @@ test('two-step sign-in is turned on, asked for, and turned off', async () => {
   const codes = await page.locator('.codes code').allTextContents();
   assert.equal(new Set(codes).size, 10);
   await page.getByRole('button', { name: 'Copy' }).click();
-  assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes(codes[9]));
+  await until('they are copied', async () => (await page.evaluate(() => navigator.clipboard.readText())).includes(codes[9]));
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);
   assert.equal(download.suggestedFilename(), 'lynk-recovery-codes.txt');
   assert.ok(readFileSync(await download.path(), 'utf8').includes(codes[0]));
@@ -182,8 +182,7 @@ test('signing out another device asks who one is, and once for all of them', asy
 test('a person takes out what the server has', async () => {
   const { page } = eve;
   await eve.createRoom('Notes');
-  await eve.say('to be kept');
-  await eve.sees('to be kept');
+  await eve.said('to be kept');
   await settings();
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download my data' }).click()]);
   const all = JSON.parse(readFileSync(await download.path(), 'utf8'));

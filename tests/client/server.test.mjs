@@ -28,8 +28,8 @@ async function freePort() {
   }
 }
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const until = async (what, condition) => {
-  for (const end = Date.now() + 60_000; !(await condition()); await sleep(20)) assert.ok(Date.now() < end, `in time: ${what}`);
+const until = async (what, condition, limit = 60_000) => {
+  for (const end = Date.now() + limit; !(await condition()); await sleep(20)) assert.ok(Date.now() < end, `in time: ${what}`);
 };
 
 async function start() {
@@ -205,7 +205,7 @@ test('a client that was away resumes over more than a resume returns', async () 
   const cursor = first.cursor(room);
   first.close();
   for (let i = 0; i < 260; i++) writer.send(room, `line ${i}`);
-  await until('all is written', () => writer.outbox.length === 0);
+  await until('all is written', () => writer.outbox.length === 0, 240_000);
   const reader = new Lynk({ url: `ws://127.0.0.1:${port}/ws`, token: () => tokenOf('reader') });
   clients.push(reader);
   const texts = [];
@@ -222,10 +222,10 @@ test('a client that was away resumes over more than a resume returns', async () 
 test('the token is replaced on the open socket, and the connection outlives the first one', async () => {
   let tokens = 0;
   let lynk;
-  lynk = await client('clock', { token: async () => { tokens++; return tokenOf('clock', tokens === 1 ? '12s' : '15m', lynk?.hello?.session ?? clients.at(-1)?.hello?.session); } });
+  lynk = await client('clock', { token: async () => { tokens++; return tokenOf('clock', tokens === 1 ? '30s' : '15m', lynk?.hello?.session ?? clients.at(-1)?.hello?.session); } });
   const states = [];
   lynk.on('state', ({ state }) => states.push(state));
-  await sleep(13_500);
+  await sleep(31_500);
   assert.deepEqual([tokens, lynk.online, states], [2, true, []]);
 });
 
