@@ -70,6 +70,7 @@ export async function film(page, name) {
     // A slow machine encodes nothing for a while.
     const began = performance.now();
     const end = setInterval(() => {
+      if (performance.now() - began > 60_000) reject(new Error('nothing is encoded'));
       if (performance.now() - began < 1_200 || parts.reduce((sum, { size }) => sum + size, 0) < 4_000) return;
       clearInterval(end);
       recorder.stop();

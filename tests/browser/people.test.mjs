@@ -125,9 +125,10 @@ test('they create and join a room, and talk both ways', async () => {
 
 test('they see each other type', async () => {
   // It shows for some seconds only.
-  const seen = Promise.all([ada, cyd].map((person) => person.page.locator('.typing-line', { hasText: 'Bob Kahn is typing' }).waitFor()));
-  await bob.page.locator('#composer').pressSequentially('I was thin');
-  await seen;
+  await Promise.all([
+    ...[ada, cyd].map((person) => person.page.locator('.typing-line', { hasText: 'Bob Kahn is typing' }).waitFor()),
+    bob.page.locator('#composer').pressSequentially('I was thin'),
+  ]);
   await look(ada, 'typing-light');
   await look(cyd, 'room-phone');
   await bob.page.locator('#composer').fill('');

@@ -155,11 +155,13 @@ pub enum Sabotage {
     DropReplies,
     /// The drainer skips a record.
     SkipDrain,
+    /// Pictures that a room had before are said to be given back, and are not.
+    HoardPictures,
 }
 
 impl Sabotage {
     /// Every lie.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CommitEarly,
         Self::SkipSync,
         Self::LoseEvents,
@@ -171,5 +173,6 @@ impl Sabotage {
         Self::MiscountUnread,
         Self::DropReplies,
         Self::SkipDrain,
+        Self::HoardPictures,
     ];
 }

@@ -606,9 +606,7 @@ impl Books {
         self.journal_waiting(cx, room);
         self.answer_stuck(cx, room);
         self.read_rows(cx, room);
-        for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
-            self.confirm(cx, room, version, seq);
-        }
+        self.confirm_again(cx, room);
         self.tell_notes(cx, room);
         self.dismiss_again(cx, room);
         self.hold_late(cx, room);

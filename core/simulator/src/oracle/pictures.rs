@@ -1,4 +1,5 @@
 //! Pictures of rooms: each is of whoever set it, taken before the settings name it, and given back exactly when they name another.
+//! What was taken and never named is not judged: it may stay until the room's next change of the picture.
 
 use std::collections::{BTreeMap, BTreeSet};
 

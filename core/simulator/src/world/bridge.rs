@@ -168,6 +168,9 @@ impl World {
         if sabotage == Sabotage::ForgetKeys && matches!(request, StoreRequest::FindKey { .. }) {
             return Ok(StoreReply::Key(None));
         }
+        if sabotage == Sabotage::HoardPictures && matches!(request, StoreRequest::KeepPicture { .. }) {
+            return Ok(StoreReply::Released);
+        }
         let stores = &mut self.stores;
         if let StoreRequest::Release { room, files } = request {
             self.ledger.given_back(*room, files)?;

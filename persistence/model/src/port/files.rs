@@ -66,7 +66,8 @@ pub trait Files: Send + Sync {
         picture: MediaId,
     ) -> FilesAnswer<'_, Result<(), AttachRefusal>>;
 
-    /// A room has this picture, nil for none: as [`Self::release`] for others that it had.
+    /// A room has this picture, nil for none: as [`Self::release`] for others that it had. Of what failed nothing is done later: another picture
+    /// may be taken by then.
     ///
     /// # Errors
     /// `Unavailable` or `Unknown`: repeat it.

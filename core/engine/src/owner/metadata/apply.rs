@@ -220,9 +220,12 @@ impl Books {
         rows: Vec<OutboxRow>,
         journaled: &[(u64, Seq)],
     ) {
+        let seq_of = |row: &OutboxRow| journaled.iter().find(|(version, _)| *version == row.version);
         // Whether the picture was among what changed is not known any more.
         let settings = rows.iter().filter(|row| matches!(row.event, MetaEvent::Settings { .. }));
-        room.metadata.new_picture = settings.map(|row| row.version).max();
+        let last = room.last_version();
+        let ends = settings.filter(|row| row.version > last || seq_of(row).is_some());
+        room.metadata.new_picture = ends.map(|row| row.version).max();
         for row in rows {
             if row.version > room.last_version() {
                 // Whether a ban was of a member is not known any more.
@@ -236,7 +239,7 @@ impl Books {
                 });
             } else {
                 // Without its seq a confirmation would take the join's place for ever. The row waits for the next load.
-                if let Some((_, seq)) = journaled.iter().find(|(version, _)| *version == row.version) {
+                if let Some((_, seq)) = seq_of(&row) {
                     self.confirm(cx, room, row.version, *seq);
                 }
             }

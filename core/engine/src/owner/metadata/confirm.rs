@@ -1,4 +1,6 @@
 //! The end of a metadata event: its outbox row is dropped, and before that what the event made superfluous is given back.
+//!
+//! Thread: the shard. Nobody waits for it. What can fail: the store; it is asked again by the room's timer, and by the next process.
 
 use lynk_domain::Seq;
 use lynk_model::{StoreReply, StoreRequest};
@@ -36,6 +38,16 @@ impl Books {
         }
     }
 
+    /// Repeats what was not confirmed. While pictures are being given back that is waited for: each event would ask for it once more.
+    pub(super) fn confirm_again(&mut self, cx: &mut Context<'_>, room: &mut Room) {
+        if room.metadata.keeping > 0 {
+            return self.arm_metadata(cx, room);
+        }
+        for (version, seq) in std::mem::take(&mut room.metadata.unconfirmed) {
+            self.confirm(cx, room, version, seq);
+        }
+    }
+
     /// Pictures that the room had before were given back, or not.
     pub(in super::super) fn picture_kept(
         &mut self,
@@ -51,6 +63,7 @@ impl Books {
         self.confirmed(cx, room, (version, seq), reply);
     }
 
+    /// The outbox row was dropped, or what goes before that was done, or neither.
     pub(in super::super) fn confirmed(
         &mut self,
         cx: &mut Context<'_>,

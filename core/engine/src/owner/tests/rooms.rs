@@ -305,6 +305,45 @@ fn pins_are_listed_newest_first_as_far_as_the_member_may_see() {
 }
 
 #[test]
+fn no_picture_is_taken_while_those_before_it_are_given_back() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(Public, &[2]);
+    let id = |n: u8| MediaId([n; 16]);
+    for n in [1, 2] {
+        w.files.put_picture(room, user(1), id(n), true);
+    }
+    // The store does all but that.
+    let serve = |w: &mut World| loop {
+        w.commit();
+        let other = w.requests.iter().position(|(_, one)| !matches!(one, StoreRequest::KeepPicture { .. }));
+        match other {
+            Some(at) => w.serve_at(at),
+            None if w.pending.is_empty() => break,
+            None => {}
+        }
+    };
+    let ask = |w: &mut World, fields: Value| {
+        let command = w.keyed("settings", room, fields);
+        let re = w.post(1, command);
+        serve(w);
+        w.answer(1, re).expect("an answer")
+    };
+    let picture = |n: u8| json!({"avatar": id(n).to_string()});
+    assert_eq!(ask(&mut w, picture(1))["ev"], "ok");
+    assert_eq!(ask(&mut w, json!({"description": "news"}))["ev"], "ok");
+    assert_eq!(w.requests.len(), 2, "both events ask for it");
+    w.wait(1_100);
+    assert_eq!(w.requests.len(), 2, "and are not repeated while that is under way");
+    w.serve_at(1);
+    serve(&mut w);
+    assert_eq!(ask(&mut w, picture(2))["code"], "busy", "the first request would take it, too");
+    w.settle();
+    let second = w.keyed("settings", room, picture(2));
+    assert_eq!(w.run(1, second)["ev"], "ok");
+    assert_eq!((w.files.holds(id(1)), w.files.holds(id(2))), (false, true));
+}
+
+#[test]
 fn a_room_takes_a_picture_of_whoever_changes_it_and_gives_back_the_one_before() {
     let mut w = World::new(Limits::default());
     let room = w.room(Public, &[2, 3]);
