@@ -209,8 +209,11 @@ impl Books {
     /// Lets an effect leave now.
     pub(super) fn perform(&mut self, cx: &mut Context<'_>, room: &mut Room, item: Item) {
         match item {
-            Item::Reply { to, frame, behind, late } => {
-                cx.post(to.shard, Mail::Reply { to, frame, behind: behind.then_some(room.id), late });
+            Item::Reply { to, frame, behind: false, late } => {
+                cx.post(to.shard, Mail::Reply { to, frame, behind: None, late });
+            }
+            Item::Reply { to, frame, behind: true, late } => {
+                answer_behind(cx, room, Owed { to, frame, of: None, late });
             }
             Item::Post { to, mail } => cx.post(to, *mail),
             Item::Request(request) => self.request_now(cx, room.id, *request),
@@ -308,21 +311,36 @@ fn fan_out(
     }
 }
 
-/// Answers a command whose event its shard is not sent now. A shard that misses events gets the answer with their
-/// repair, so that it does not overtake them.
+/// An answer that waits until its shard has what it missed.
+#[derive(Debug)]
+pub(super) struct Owed {
+    to: ConnectionRef,
+    frame: Arc<Frame>,
+    /// The event that it stands for: it comes with that, if that comes.
+    of: Option<Seq>,
+    late: bool,
+}
+
+/// Answers a command whose event its shard is not sent now.
 fn answer_aside(cx: &mut Context<'_>, room: &mut Room, seq: Seq, own: Own) {
-    let shard = own.to.shard;
-    if room.subs.iter().any(|sub| sub.shard == shard && sub.missing_after.is_some()) {
-        room.owed.push((seq, own));
+    answer_behind(cx, room, Owed { to: own.to, frame: own.ok, of: Some(seq), late: false });
+}
+
+/// Gives an answer that speaks of events. A shard that misses events gets it with their repair, so that it does not overtake them.
+fn answer_behind(cx: &mut Context<'_>, room: &mut Room, owed: Owed) {
+    let misses = |sub: &Sub| sub.shard == owed.to.shard && sub.missing_after.is_some();
+    if room.subs.iter().any(misses) {
+        room.owed.push(owed);
     } else {
-        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id), late: false });
+        let Owed { to, frame, late, .. } = owed;
+        cx.post(to.shard, Mail::Reply { to, frame, behind: Some(room.id), late });
     }
 }
 
 /// Gives a shard the answers that waited for its repair.
 pub(super) fn answer_owed(cx: &mut Context<'_>, room: &mut Room, shard: ShardId) {
-    for (_, own) in room.owed.extract_if(.., |(_, own)| own.to.shard == shard) {
-        cx.post(shard, Mail::Reply { to: own.to, frame: own.ok, behind: Some(room.id), late: false });
+    for Owed { to, frame, late, .. } in room.owed.extract_if(.., |owed| owed.to.shard == shard) {
+        cx.post(shard, Mail::Reply { to, frame, behind: Some(room.id), late });
     }
 }
 
@@ -386,7 +404,7 @@ impl Books {
             let removes = removed.map(|(_, user)| *user).collect();
             let ends = room.ended.is_some_and(|seq| seq <= released);
             cx.post(shard, Mail::Skip { room: room.id, epoch: room.epoch, to: released, removes, ends });
-            if room.owed.iter().any(|(_, own)| own.to.shard == shard) {
+            if room.owed.iter().any(|owed| owed.to.shard == shard) {
                 self.lagging.push((room.id, shard));
                 self.wheel.insert(cx.now.mono.after(REPAIR_NANOS), Timer::Repair);
             }
@@ -394,8 +412,9 @@ impl Books {
         }
         let mut prev = after;
         for entry in missed() {
-            let owed = room.owed.iter().position(|(seq, own)| *seq == entry.seq && own.to.shard == shard);
-            let own = owed.map(|index| room.owed.swap_remove(index).1);
+            let stands = |owed: &Owed| owed.of == Some(entry.seq) && owed.to.shard == shard;
+            let owed = room.owed.iter().position(stands).map(|index| room.owed.remove(index));
+            let own = owed.map(|owed| Own { to: owed.to, ok: owed.frame });
             let event = Mail::Event {
                 room: room.id,
                 epoch: room.epoch,

@@ -20,10 +20,10 @@ use super::mentions::{MentionChanges, Mentioned};
 use super::metadata::Metadata;
 use super::moderation::Notes;
 use super::reads::{Count, Counting, Deletes};
-use super::release::Sub;
+use super::release::{Owed, Sub};
 use super::strangers::{Asked, Post};
 use super::window::Window;
-use crate::mail::{ConnectionRef, Own, Principal};
+use crate::mail::{ConnectionRef, Principal};
 
 /// A member and how far the member has come.
 #[derive(Clone, Copy, Debug)]
@@ -178,8 +178,8 @@ pub(super) struct Room {
     pub(super) released: Seq,
     /// Shards with subscribers; at most all shards.
     pub(super) subs: Vec<Sub>,
-    /// Answers that wait until their shards have what they missed; at most one per command in flight.
-    pub(super) owed: Vec<(Seq, Own)>,
+    /// Answers that wait until their shards have what they missed; at most one per command in flight or whose record is not drained.
+    pub(super) owed: Vec<Owed>,
     /// Events that removed someone, newest last; bounded where it is filled.
     pub(super) removed: VecDeque<(Seq, UserId)>,
     /// The event with which the room was deleted.
