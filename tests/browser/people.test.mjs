@@ -69,6 +69,9 @@ test('a number that is none and a wrong code say what to do', async () => {
 });
 
 test('people sign up on every kind of screen', async () => {
+  // Who one is is known, and what a form asked is over with the form.
+  const asked = [];
+  cyd.page.on('response', (answer) => { if (/\/v1\/users/.test(answer.url()) && !/available/.test(answer.url()) || answer.status() === 401) asked.push(`${answer.status()} ${answer.url()}`); });
   await bob.signUp(async (screen) => {
     if (screen === 'name') {
       const { page } = bob;
@@ -83,6 +86,7 @@ test('people sign up on every kind of screen', async () => {
   await look(bob, 'empty-dark');
   await cyd.signUp((screen) => look(cyd, `signin-${screen}-phone`));
   await look(cyd, 'empty-phone');
+  assert.deepEqual(asked, []);
 });
 
 test('they create and join a room, and talk both ways', async () => {

@@ -23,6 +23,8 @@ export function nameLine(input, ask, words) {
     clearTimeout(timer);
     show();
     timer = setTimeout(async () => {
+      // It was sent meanwhile, and is of nobody's interest any more.
+      if (!line.isConnected) return;
       const typed = input.value;
       const answer = await Promise.resolve(ask(typed)).catch(() => undefined);
       if (mine === turn && line.isConnected) show(answer, typed);

@@ -76,10 +76,10 @@ export class Chat {
 
   /** Shows what is kept, and connects. */
   async start() {
+    this.users.set(this.me, { id: this.me, ...this.account.session.user });
     this.storage = await Storage.open(this.me);
     const [rooms, users] = await Promise.all([this.storage.all('rooms'), this.storage.all('users')]).catch(() => [[], []]);
-    for (const user of users) this.users.set(user.id, user);
-    this.users.set(this.me, { id: this.me, ...this.account.session.user });
+    for (const user of users) if (!this.users.has(user.id)) this.users.set(user.id, user);
     for (const record of rooms) {
       try { this.rooms.set(record.id, Room.ofRecord(record)); } catch { /* Of another version: it is loaded anew. */ }
     }
@@ -712,7 +712,7 @@ export class Chat {
   /** Takes profiles as they are now. */
   learn(users) {
     for (const user of users) this.users.set(user.user, { id: user.user, ...user });
-    this.storage.put('users', ...users.map((user) => ({ id: user.user, ...user }))).catch(() => {});
+    this.storage?.put('users', ...users.map((user) => ({ id: user.user, ...user }))).catch(() => {});
     this.#emit('users');
     this.#emit('rooms');
   }
