@@ -57,7 +57,7 @@ export class Chat {
     this.session = account.session.session;
     this.url = url;
     this.rooms = new Map();
-    this.users = new Map();
+    this.users = new Map([[this.me, { id: this.me, ...account.session.user }]]);
     this.online = new Map();
     this.here = new Map();
     this.files = new Files(this);
@@ -76,7 +76,6 @@ export class Chat {
 
   /** Shows what is kept, and connects. */
   async start() {
-    this.users.set(this.me, { id: this.me, ...this.account.session.user });
     this.storage = await Storage.open(this.me);
     const [rooms, users] = await Promise.all([this.storage.all('rooms'), this.storage.all('users')]).catch(() => [[], []]);
     for (const user of users) if (!this.users.has(user.id)) this.users.set(user.id, user);
