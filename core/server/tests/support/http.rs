@@ -10,6 +10,8 @@ use super::PATIENCE;
 
 /// A connection that was idle for longer is opened again: the server closes idle ones after half a minute.
 const IDLE_MAX: Duration = Duration::from_secs(20);
+/// So is one on which nothing was asked for this long: the server waits five seconds for the first request.
+const UNUSED_MAX: Duration = Duration::from_secs(2);
 
 /// One answer.
 #[derive(Debug)]
@@ -35,7 +37,8 @@ pub(crate) struct Http {
     pub(crate) socket: TcpStream,
     address: String,
     rest: Vec<u8>,
-    used: Instant,
+    /// From then on it may be closed.
+    good_until: Instant,
     pub(crate) token: Option<String>,
 }
 
@@ -53,7 +56,7 @@ impl Http {
             socket,
             address: address.to_owned(),
             rest: Vec::new(),
-            used: Instant::now(),
+            good_until: Instant::now() + UNUSED_MAX,
             token: None,
         })
     }
@@ -147,12 +150,12 @@ impl Http {
             Some(body) => ("Content-Type: application/json\r\n", body.to_string().into_bytes()),
             None => ("", Vec::new()),
         };
-        if self.used.elapsed() > IDLE_MAX {
+        if Instant::now() > self.good_until {
             *self = Self { token: self.token.take(), ..Self::connect(&self.address) };
         }
         let request = self.request(method, path, lines, &body);
         self.send(&request);
-        self.used = Instant::now();
+        self.good_until = Instant::now() + IDLE_MAX;
         self.receive(method == "HEAD").expect("an answer")
     }
 
