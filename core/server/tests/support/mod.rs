@@ -138,7 +138,14 @@ impl Server {
     /// Ends it gracefully.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
-        self.wait()
+        let status = self.wait();
+        if !status.success() {
+            // Why is for whoever reads of the test that this fails.
+            let log = self.log.lock().expect("no panic");
+            log.iter().rev().take(20).rev().for_each(|line| eprintln!("{line}"));
+            eprintln!("{status}");
+        }
+        status
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
