@@ -15,7 +15,9 @@ use lynk_postgres::{
     PostgresMedia, PostgresNotify, PostgresRooms, RoomsSnapshot, Timeouts,
 };
 use lynk_protocol::{ErrorCode, Reject};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinSet, LocalSet};
 
 use super::{Miss, wait_for};
 use crate::config::Config;
@@ -26,6 +28,8 @@ use crate::health::Health;
 const NAME: &str = "PostgreSQL";
 /// Connections that tell who blocks whom, and which names there are: they answer reads of one statement.
 const BLOCKS_POOL: u32 = 2;
+/// Reads that wait for these connections.
+const READS_MAX: usize = 64;
 
 fn connect(config: &Config, role: &'static str) -> Result<Connect, Failure> {
     let outside = &config.outside;
@@ -158,31 +162,48 @@ impl Tables {
     }
 }
 
-/// Blocks and names, as the rooms' role reads them. On a blocking thread of whoever asks, with connections of their own.
-pub(crate) struct RoomsBeside(PostgresRooms);
+/// Blocks and names, as the rooms' role reads them, with connections of their own on a thread of their own: who asks has a runtime that
+/// may end before the answer is here, and the store's futures stay on one thread, which those of a handler do not promise.
+pub(crate) struct RoomsBeside {
+    reads: mpsc::Sender<Read>,
+}
+
+/// What is done with the store.
+type Read = Box<dyn FnOnce(PostgresRooms) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 impl RoomsBeside {
-    /// Connects to nothing yet.
+    /// Starts the thread, which ends with the last that may ask it, and connects to nothing yet.
     ///
     /// # Errors
-    /// A file of the identity cannot be used.
+    /// A file of the identity cannot be used; no thread, or no runtime.
     pub(crate) fn new(config: &Config) -> Result<Self, Failure> {
         let connect = Connect { pool_size: BLOCKS_POOL, ..connect(config, ROOMS)? };
-        Ok(Self(PostgresRooms::new(&connect).map_err(unusable)?))
+        let rooms = PostgresRooms::new(&connect).map_err(unusable)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (reads, asked) = mpsc::channel(READS_MAX);
+        std::thread::Builder::new()
+            .name("rooms-beside".to_owned())
+            .spawn(move || runtime.block_on(LocalSet::new().run_until(read_all(rooms, asked))))?;
+        Ok(Self { reads })
     }
 
     fn read<T: Send + 'static>(
         &self,
         read: impl AsyncFnOnce(&mut PostgresRooms) -> Result<T, StoreError> + Send + 'static,
     ) -> Pin<Box<dyn Future<Output = Result<T, Reject>> + Send + 'static>> {
-        let mut rooms = self.0.clone();
+        let reads = self.reads.clone();
         Box::pin(async move {
-            let runtime = Handle::current();
-            // The store's futures stay on one thread, which those of a handler do not promise.
-            let read = tokio::task::spawn_blocking(move || {
-                runtime.block_on(read(&mut rooms)).map_err(|_| rooms.take_fault())
+            let (answer, answered) = oneshot::channel();
+            let read: Read = Box::new(move |mut rooms| {
+                Box::pin(async move {
+                    let found = read(&mut rooms).await.map_err(|_| rooms.take_fault());
+                    // Whoever asked may be gone.
+                    let _gone = answer.send(found);
+                })
             });
-            match read.await {
+            // When the thread has ended, nobody answers.
+            let _ended = reads.send(read).await;
+            match answered.await {
                 Ok(Ok(found)) => Ok(found),
                 Ok(Err(fault)) => {
                     let detail = fault.map(|fault| fault.to_string()).unwrap_or_default();
@@ -196,6 +217,18 @@ impl RoomsBeside {
                 Err(_) => Err(Reject::after(ErrorCode::Unavailable, 1_000)),
             }
         })
+    }
+}
+
+/// Does what is asked, [`READS_MAX`] at a time, until nobody can ask any more.
+async fn read_all(rooms: PostgresRooms, mut asked: mpsc::Receiver<Read>) {
+    let mut under_way = JoinSet::new();
+    while let Some(read) = asked.recv().await {
+        while under_way.try_join_next().is_some() {}
+        if under_way.len() >= READS_MAX {
+            under_way.join_next().await;
+        }
+        under_way.spawn_local(read(rooms.clone()));
     }
 }
 

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::alone;
 use crate::pump::{Pump, assert_kept, insist};
+use crate::support::http::Http;
 use crate::support::outside::{Frozen, Outside};
-use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key};
+use crate::support::{Chatter, NO_RATES, PATIENCE, Server, key, user};
 
 const BACKLOG: &str = "lynk_store_drain_backlog_records";
 
@@ -216,6 +217,25 @@ fn a_start_waits_for_a_store_that_is_away() {
         chatter.say(&room, "hello");
         assert!(server.stop().success());
     }
+}
+
+#[test]
+fn a_server_ends_well_while_its_tables_are_read() {
+    let Some((outside, _turn)) = alone("a_server_ends_well_while_its_tables_are_read") else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = start(outside, data.path(), &[]);
+    let mut http = Http::connect(&server.address);
+    http.token = Some(server.token(user()));
+    http.good("GET", "/v1/blocks", Value::Null, 200);
+    let hold = Frozen::new(outside, "postgres");
+    let read = http.request("GET", "/v1/blocks", "", b"");
+    http.send(&read);
+    // The read is under way before the end begins, and when whoever asked for it is gone.
+    std::thread::sleep(Duration::from_millis(500));
+    let end = std::thread::spawn(move || server.stop());
+    std::thread::sleep(Duration::from_secs(4));
+    drop(hold);
+    assert!(end.join().expect("it ends").success());
 }
 
 #[test]

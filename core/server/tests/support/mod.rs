@@ -143,7 +143,8 @@ impl Server {
             // Why is for whoever reads of the test that this fails.
             let log = self.log.lock().expect("no panic");
             log.iter().rev().take(20).rev().for_each(|line| eprintln!("{line}"));
-            eprintln!("{status}");
+            let crashes = std::fs::read_to_string(self.data.join("crashes")).unwrap_or_default();
+            eprintln!("{status}; crashes: {crashes:?}");
         }
         status
     }
