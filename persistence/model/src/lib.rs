@@ -61,7 +61,7 @@ pub use report::{
 };
 pub use request::{
     AttachRefusal, FoundKey, ListQuery, Listed, LoadedRoom, MENTIONS_COUNTED_MAX, Membership, PageQuery,
-    PageReply, ReadState, RequestId, RoomHead, SentenceKind, StoreError, StoreReply, StoreRequest,
+    PageReply, ReadState, RequestId, RoomHead, SentenceKind, StoreError, StoreReply, StoreRequest, TooOld,
 };
 pub use row::{MessageFacts, MessageRow, MessageState, PageBuilder, Position, ReactionRow};
 pub use stranger::{

@@ -478,6 +478,17 @@ pub enum StoreError {
     Corrupt,
 }
 
+/// A room with messages that are too old.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooOld {
+    /// The room.
+    pub room: RoomId,
+    /// Its last message that is.
+    pub to: Seq,
+    /// For how many days it kept messages when that was looked for; 0 for no time of its own.
+    pub days: u32,
+}
+
 /// The answer to a [`StoreRequest`] of the same name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoreReply {
@@ -510,8 +521,8 @@ pub enum StoreReply {
     },
     /// To `FindOld`.
     Old {
-        /// Rooms with the last message that is too old.
-        found: Vec<(RoomId, Seq)>,
+        /// Rooms that have some.
+        found: Vec<TooOld>,
         /// The last room that was looked at; `None` at the end.
         next: Option<RoomId>,
     },

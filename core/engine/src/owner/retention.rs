@@ -12,7 +12,7 @@
 //! fail: the store, or the journal takes nothing; then it is tried again later.
 
 use lynk_domain::{Key, Millis, Nanos, RoomId, Seq, UserId};
-use lynk_model::{Body, RecordAt, RecordHead, RecordKind, StoreReply, StoreRequest};
+use lynk_model::{Body, RecordAt, RecordHead, RecordKind, StoreReply, StoreRequest, TooOld};
 
 use super::backlog::Undrained;
 use super::books::{Books, Pending};
@@ -85,7 +85,7 @@ impl Owner {
     pub(super) fn old_found(&mut self, cx: &mut Context<'_>, reply: StoreReply) {
         let mut again = AGAIN_NANOS;
         if let StoreReply::Old { found, next } = reply {
-            let all = found.into_iter().all(|(room, to)| self.retain(cx, room, to));
+            let all = found.into_iter().all(|old| self.retain(cx, old));
             if all {
                 self.sweep.after = next.unwrap_or(RoomId::NIL);
                 again = if next.is_some() { PAUSE_NANOS } else { every(&cx.shared.config) };
@@ -94,12 +94,14 @@ impl Owner {
         self.sweep.next = Some(cx.now.mono.after(again));
     }
 
-    /// Everything of a room up to `to` is gone. `false` when the journal does not take it now.
-    fn retain(&mut self, cx: &mut Context<'_>, id: RoomId, to: Seq) -> bool {
+    /// What is too old of a room is gone. `false` when the journal does not take it now.
+    fn retain(&mut self, cx: &mut Context<'_>, TooOld { room: id, to, days }: TooOld) -> bool {
         if self.books.may_append(cx).is_err() {
             return false;
         }
         match self.rooms.entry(id).or_insert_with(|| Place::Away(Away::default())) {
+            // While the store looked, the room was given another time: the next round looks anew.
+            Place::Here(room) if room.info.as_ref().is_some_and(|info| info.retention_days != days) => {}
             Place::Here(room) => self.books.retain(cx, room, to),
             // What is on its way here does not know of the record: it is left to the next round.
             Place::Away(away) if away.is_loading() => {}

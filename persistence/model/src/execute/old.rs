@@ -14,7 +14,7 @@ use lynk_domain::{Lsn, Millis, RoomId, Seq, shard_of_room};
 use super::attached::look_at_files;
 use super::{find_time, first_message};
 use crate::port::{Files, MessageStore, RecordSource, RoomStore};
-use crate::{OwnedRecord, PageQuery, SourceId, StoreError, StoreReply, StoreRequest, StoredBody};
+use crate::{OwnedRecord, PageQuery, SourceId, StoreError, StoreReply, StoreRequest, StoredBody, TooOld};
 
 /// Messages that are read for their files in one look, over all its rooms: an embedded log answers nobody else meanwhile.
 const FILES_READ_MAX: usize = 32_768;
@@ -42,8 +42,8 @@ pub(super) async fn find_old<M: MessageStore, R: RoomStore>(
     let next = page.last().map(|(room, _)| *room).filter(|_| page.len() >= limit as usize);
     let (mut found, mut left) = (Vec::new(), FILES_READ_MAX);
     for (room, days) in page.into_iter().filter(|(room, _)| own(*room)) {
-        let days = u64::from(days).saturating_mul(24 * 60 * 60 * 1_000);
-        let shorter = if days == 0 || life > 0 && life < days { life } else { days };
+        let own_life = u64::from(days).saturating_mul(24 * 60 * 60 * 1_000);
+        let shorter = if days == 0 || life > 0 && life < own_life { life } else { own_life };
         let Some(since) = kept_since(now, shorter) else { continue };
         let head = messages.head(room).await?;
         if head.floor > Seq(0) {
@@ -57,7 +57,7 @@ pub(super) async fn find_old<M: MessageStore, R: RoomStore>(
             Err(error) => return Err(error),
         };
         match note_files(messages, files, room, (head.floor.next(), to), &mut left).await {
-            Ok(to) => found.push((room, to)),
+            Ok(to) => found.push(TooOld { room, to, days }),
             Err(NotNoted::Messages(StoreError::Corrupt) | NotNoted::Files) => {}
             Err(NotNoted::Messages(error)) => return Err(error),
         }

@@ -314,6 +314,37 @@ fn a_room_may_keep_its_messages_for_a_shorter_time_than_the_server() {
     assert_eq!(w.code(2, settings), "forbidden");
 }
 
+#[test]
+fn a_room_that_is_given_more_time_while_the_store_looks_keeps_what_was_found() {
+    let mut w = World::new(Limits { retention_millis: 0, ..a_day() });
+    let room = w.own_room(Public, &[2]);
+    let settings = |w: &mut World, days: u32| {
+        let command = w.keyed("settings", room, json!({"retention_days": days}));
+        assert_eq!(w.run(1, command)["ev"], "ok");
+    };
+    let old = w.talk(room, 5);
+    w.drain();
+    settings(&mut w, 2);
+    w.wait(3 * DAY);
+    let looked = |w: &World| w.requests.iter().position(|(_, of)| matches!(of, StoreRequest::FindOld { .. }));
+    while looked(&w).is_none() {
+        w.wait(SWEEP);
+    }
+    let (id, request) = looked(&w).and_then(|index| w.requests.remove(index)).expect("found above");
+    let reply = w.reply_to(&request);
+    assert!(matches!(&reply, StoreReply::Old { found, .. } if !found.is_empty()), "{reply:?}");
+    settings(&mut w, 9);
+    w.with(|owner, cx| {
+        cx.shared.requests_in_flight -= 1;
+        owner.reply(cx, id, reply).expect("only the owner asks");
+    });
+    w.sweep();
+    assert_eq!(w.floor(room), 0);
+    settings(&mut w, 2);
+    w.sweep();
+    assert_eq!(w.floor(room), old);
+}
+
 /// A message with a file, as [`World::talk`].
 fn say_file(w: &mut World, room: RoomId, file: u8) -> u64 {
     w.wait(1_000);
