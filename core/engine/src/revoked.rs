@@ -64,10 +64,16 @@ impl Revoked {
         }
     }
 
+    /// Whether `session` is revoked.
+    #[must_use]
+    pub fn has(&self, session: SessionId) -> bool {
+        self.until.contains_key(&session)
+    }
+
     /// Whether a token of `session` that ends at `expires` may be used.
     #[must_use]
     pub fn standing(&self, session: SessionId, expires: Millis) -> Standing {
-        if self.until.contains_key(&session) {
+        if self.has(session) {
             Standing::Revoked
         } else if expires <= self.stale_until {
             Standing::Stale

@@ -19,7 +19,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use lynk_domain::{FixedMap, IpPrefix, Millis, Nanos, SessionId, ShardId, UserId, fixed_map, shard_of_user};
+use lynk_domain::{FixedMap, IpPrefix, Nanos, SessionId, ShardId, UserId, fixed_map, shard_of_user};
 use lynk_model::{RequestId, StoreReply, StoreRequest};
 use lynk_protocol::Frame;
 use smallvec::SmallVec;
@@ -27,7 +27,6 @@ use smallvec::SmallVec;
 use crate::EngineConfig;
 use crate::context::Context;
 use crate::mail::{ConnectionRef, Mail, Principal};
-use crate::revoked::Standing;
 use crate::slab::Slab;
 use mirror::Mirror;
 use network::Networks;
@@ -196,7 +195,7 @@ impl Users {
         let (max, rate) =
             (limits.connections_per_account_max as usize, limits.commands_per_account_per_second);
         // The home shard may have let it in before it heard that the session is over.
-        if cx.shared.revoked.standing(principal.session, Millis(u64::MAX)) == Standing::Revoked {
+        if cx.shared.revoked.has(principal.session) {
             cx.post(connection.shard, Mail::Revoked { to: connection, session: principal.session });
             return;
         }

@@ -229,13 +229,18 @@ impl Books {
         // It was decoded before it was kept.
         let Ok(command) = decoded.command else { return };
         let ask = Ask::new(held.from, held.principal, decoded.re, &command, &held.raw);
+        // Whoever erased the account counts on it that nothing of it comes after a while.
+        if cx.shared.revoked.has(held.principal.session) {
+            let reject = Reject::because(ErrorCode::InvalidToken, "the session was revoked");
+            return self.refuse(cx, room, &ask, reject);
+        }
         self.execute(cx, room, &ask, &command, found);
     }
 
     /// Runs what no longer has to wait.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, room: &mut Room) {
         loop {
-            if room.metadata.is_free()
+            if room.takes_metadata(cx.now.mono)
                 && let Some((held, found)) = room.metadata.queue.pop_front()
             {
                 room.disengage(held.from);

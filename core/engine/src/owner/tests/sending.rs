@@ -348,6 +348,31 @@ fn positions_of_a_crowd_are_journaled_some_at_a_time_and_all_of_them() {
 }
 
 #[test]
+fn what_still_waits_when_its_session_is_revoked_does_not_come() {
+    for revoked in [false, true] {
+        let mut w = World::new(Limits::default());
+        let room = w.room(Public, &[2]);
+        let command = w.send_command(room, "late");
+        w.drain();
+        w.wait(60 * 60 * 1_000);
+        w.crash();
+        let re = w.post(2, command);
+        // The room is loaded, and asks for the key.
+        w.serve_at(0);
+        w.commit();
+        let asked = w.requests.iter().any(|(_, request)| matches!(request, StoreRequest::FindKey { .. }));
+        assert!(asked, "{:?}", w.requests);
+        if revoked {
+            w.shared.revoked.insert(w.now.wall, SessionId([2; 16]), Millis(w.now.wall.0 + 1_000));
+        }
+        w.settle();
+        let answer = w.answer(2, re).expect("an answer");
+        assert_eq!(answer["code"] == "invalid_token", revoked, "{answer}");
+        assert_eq!(answer["ev"] == "ok", !revoked, "{answer}");
+    }
+}
+
+#[test]
 fn the_key_of_a_change_keeps_its_content_over_a_reload() {
     let mut w = World::new(Limits::default());
     let room = w.room(Public, &[2, 3]);
