@@ -11,7 +11,7 @@ use lynk_model::{
 };
 use lynk_protocol::{Command, ErrorCode, Json, Reject, encode_avatar, encode_side};
 
-use super::books::{Ask, Books, Held, Pending, store_reject};
+use super::books::{Ask, Books, Found, Held, Pending, store_reject};
 use super::metadata::{SEES_REPORTS, encode_report};
 use super::moderation::encode_act;
 use super::room::Room;
@@ -114,6 +114,11 @@ impl Books {
         };
         if let Err(reject) = may_see(cx, room, ask.user, list) {
             return self.refuse(cx, room, ask, reject);
+        }
+        // What was done and acknowledged is told, unless the store is not to be had.
+        let told = !room.notes.hold_up(cx.now.mono) && (room.notes.is_empty() || !room.metadata.is_running());
+        if list == List::Acts && !told && !room.metadata.store_away() {
+            return self.queue(cx, room, ask, Found::Unasked);
         }
         if !self.may_ask(cx) {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 100));

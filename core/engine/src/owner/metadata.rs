@@ -130,6 +130,11 @@ impl Metadata {
             && self.intents.is_empty()
     }
 
+    /// Whether the store has a transaction to do.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// The command of `from` asks the store, unless it was refused at once.
     fn look(&mut self, asked: bool, from: ConnectionRef) {
         self.looking = asked.then_some(from);
@@ -148,7 +153,7 @@ impl Metadata {
     }
 
     /// Whether the store is known to be away: what cannot hold in memory need not wait.
-    fn store_away(&self) -> bool {
+    pub(super) fn store_away(&self) -> bool {
         !self.intents.is_empty() || self.running.as_ref().is_some_and(|running| running.intent)
     }
 }
@@ -179,16 +184,23 @@ impl Books {
             }
             _ => false,
         };
-        if room.metadata.is_free() || changes_nothing {
+        if room.takes_metadata(cx.now.mono) || changes_nothing {
             return self.start(cx, room, ask, command, found);
         }
+        // A message may change while its command waits; a key that was not used stays so.
+        let found = if let Found::Key(_) = found { found } else { Found::Unasked };
+        self.queue(cx, room, ask, found);
+    }
+
+    /// Keeps a command until those before it are done.
+    pub(super) fn queue(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>, found: Found) {
         if room.metadata.queue.len() >= QUEUE_MAX {
             return self.refuse(cx, room, ask, Reject::after(ErrorCode::Busy, 1_000));
         }
         room.engage(ask.from);
-        // A message may change while its command waits; a key that was not used stays so.
-        let found = if let Found::Key(_) = found { found } else { Found::Unasked };
         room.metadata.queue.push_back((ask.hold(), found));
+        // Should those be long.
+        self.arm_metadata(cx, room);
     }
 
     /// Answers a command whose key was used, or asks what it was used for. `false` when it was not, as far as is known.
@@ -347,6 +359,7 @@ impl Books {
         self.read_rows(cx, room);
         if room.metadata.running.is_none() {
             self.next_intent(cx, room);
+            self.tell_notes(cx, room);
         }
     }
 

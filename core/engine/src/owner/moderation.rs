@@ -1,12 +1,15 @@
 //! What moderators do without a metadata command: messages of others that they delete, for the room's list of their acts.
 //!
 //! Thread: the shard. All else that they do the store notes in the transaction that does it. Deletes are journaled, so they are told the store
-//! afterwards, one at a time and again until it has them. Limits: [`NOTES_MAX`] wait in a room; those beyond it, and those that a crash takes while the
-//! store is away, are not in the list (the room's log has them). What can fail: the store.
+//! afterwards, one at a time and again until it has them. The store numbers acts as they reach it, so while it is told of one no command that it notes
+//! begins, and the list is not read; and it is told of none while such a command is under way. A ban must not come late for the order of a list: after
+//! [`TOLD_NANOS`] nothing waits any more, nor while the store is away, and what it is told then may be numbered in another order than that of its times.
+//! Limits: [`NOTES_MAX`] wait in a room; those beyond it, and those that a crash takes while the store is away, are not in the list (the room's log
+//! has them). What can fail: the store.
 
 use std::collections::VecDeque;
 
-use lynk_domain::{Millis, Role, UserId};
+use lynk_domain::{Millis, Nanos, Role, UserId};
 use lynk_model::{Act, ActKind, StoreReply, StoreRequest};
 use lynk_protocol::Json;
 
@@ -16,17 +19,26 @@ use crate::context::Context;
 
 /// Deletes that wait for the store.
 const NOTES_MAX: usize = 256;
+/// How long what a room is asked meanwhile waits for the store to be told of deletes.
+const TOLD_NANOS: u64 = Nanos::SECOND;
 
 /// Deletes of a room that the store does not have yet.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     waiting: VecDeque<Act>,
     asked: bool,
+    /// Since when the store is told, without a pause.
+    since: Nanos,
 }
 
 impl Notes {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether the store is being told, and not for so long that nothing waits for that.
+    pub(super) fn hold_up(&self, now: Nanos) -> bool {
+        self.asked && now.since(self.since) < TOLD_NANOS
     }
 }
 
@@ -41,14 +53,15 @@ impl Books {
         self.tell_notes(cx, room);
     }
 
-    /// Tells the store of the oldest, if it is not asked already.
+    /// Tells the store of the oldest, unless it is asked already or does something that it notes itself.
     pub(super) fn tell_notes(&mut self, cx: &mut Context<'_>, room: &mut Room) {
-        let Some(act) = room.notes.waiting.front().filter(|_| !room.notes.asked) else { return };
+        let free = !room.notes.asked && !room.metadata.is_running();
+        let Some(act) = room.notes.waiting.front().filter(|_| free) else { return };
         if !self.may_ask(cx) {
             return self.arm_metadata(cx, room);
         }
         let request = StoreRequest::Note { room: room.id, act: Box::new(act.clone()) };
-        room.notes.asked = true;
+        (room.notes.asked, room.notes.since) = (true, cx.now.mono);
         self.ask(cx, room, request, Pending::Note);
     }
 
@@ -58,7 +71,9 @@ impl Books {
         match reply {
             StoreReply::Noted => {
                 room.notes.waiting.pop_front();
+                let since = room.notes.since;
                 self.tell_notes(cx, room);
+                room.notes.since = since;
             }
             _ => self.arm_metadata(cx, room),
         }

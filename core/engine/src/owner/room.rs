@@ -399,6 +399,11 @@ impl Room {
         self.busy.contains(&ask.from)
     }
 
+    /// Whether the next metadata command may run.
+    pub(super) fn takes_metadata(&self, now: Nanos) -> bool {
+        self.metadata.is_free() && !self.notes.hold_up(now)
+    }
+
     /// A command of this connection is under way.
     pub(super) fn engage(&mut self, from: ConnectionRef) {
         self.busy.push(from);

@@ -116,6 +116,63 @@ fn a_message_deleted_while_the_store_is_away_is_in_the_log_when_it_is_back() {
 }
 
 #[test]
+fn acts_are_in_the_log_in_the_order_in_which_they_were_done() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(InviteOnly, &[2, 3]);
+    let seqs: Vec<Value> = (0..3).map(|n| w.send(2, room, &format!("m{n}"))["seq"].clone()).collect();
+    let mute = |w: &mut World| w.keyed("mute", room, json!({"user": user(2).to_string()}));
+    w.acted(1, "role", room, json!({"user": user(3).to_string(), "role": "moderator"}));
+    w.serve();
+    // The store takes what it is asked in any order.
+    for (i, seq) in [(1, &seqs[0]), (3, &seqs[1])] {
+        let delete = w.keyed("delete", room, json!({"seq": seq}));
+        w.post(i, delete);
+    }
+    let command = mute(&mut w);
+    let muted = w.post(1, command);
+    let log = w.post(3, json!({"op": "moderation_log", "room": room.to_string()}));
+    w.commit();
+    while let Some(last) = w.requests.len().checked_sub(1) {
+        w.serve_at(last);
+        w.commit();
+    }
+    assert_eq!(w.answer(1, muted).expect("an answer")["ev"], "ok");
+    let told = w.answer(3, log).expect("an answer");
+    assert!(told["acts"].as_array().expect("a list").len() >= 3, "what was done is told: {told}");
+    // A delete while a command is under way.
+    let command = w.keyed("unmute", room, json!({"user": user(2).to_string()}));
+    w.post(1, command);
+    let command = w.keyed("delete", room, json!({"seq": seqs[2]}));
+    w.post(3, command);
+    w.commit();
+    while let Some(last) = w.requests.len().checked_sub(1) {
+        w.serve_at(last);
+        w.commit();
+    }
+    let expected = ["role", "message_deleted", "message_deleted", "muted", "unmuted", "message_deleted"];
+    assert_eq!(w.words(room), expected);
+}
+
+#[test]
+fn the_log_is_read_and_members_are_removed_while_the_store_is_not_told_of_a_delete() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(InviteOnly, &[2, 3]);
+    let seq = w.send(2, room, "rude")["seq"].clone();
+    w.store = Store::RoomsAway;
+    w.acted(1, "delete", room, json!({"seq": seq}));
+    w.acted(1, "kick", room, json!({"user": user(3).to_string()}));
+    assert_eq!(w.log_of(1, room, json!({}))["code"], "unavailable");
+    w.store = Store::Up;
+    for _ in 0..3 {
+        w.wait(2_000);
+        w.settle();
+    }
+    let mut words = w.words(room);
+    words.sort_unstable();
+    assert_eq!(words, ["kicked", "message_deleted"]);
+}
+
+#[test]
 fn what_is_old_is_not_in_the_log() {
     let mut w = World::new(Limits::default());
     let room = w.room(InviteOnly, &[2]);
