@@ -94,8 +94,17 @@ pub type Across<'a> = Pin<Box<dyn Future<Output = Result<BTreeSet<UserId>, Rejec
 /// An answer of [`Blocks::rooms`] on its way.
 pub type Listing<'a> = Pin<Box<dyn Future<Output = Result<Vec<RoomId>, Reject>> + Send + 'a>>;
 
-/// An answer of [`Blocks::forget_requests`] on its way.
+/// An answer of [`Blocks::forget_requests`] or [`Notices::forget`] on its way.
 pub type Forgetting<'a> = Pin<Box<dyn Future<Output = Result<(), Reject>> + Send + 'a>>;
+
+/// Notifies people that are not there, and keeps what it decided about them.
+pub trait Notices: Send + Sync {
+    /// A session ended: its device goes. Must not block.
+    fn ended(&self, session: SessionId);
+
+    /// Forgets everything about a user who is erased.
+    fn forget(&self, user: UserId) -> Forgetting<'_>;
+}
 
 /// Knows who blocks whom, and which rooms there are. All live with the rooms; accounts only ask.
 pub trait Blocks: Send + Sync {
@@ -226,8 +235,8 @@ pub struct Parts<S> {
     pub painter: Arc<dyn Painter>,
     /// Who keeps pictures of accounts.
     pub avatars: Arc<dyn Avatars>,
-    /// Is told as well, where somebody else wants to know. Must not block.
-    pub ended: Option<Arc<dyn Fn(SessionId) + Send + Sync>>,
+    /// Who notifies people that are not there, where somebody does.
+    pub notices: Option<Arc<dyn Notices>>,
     /// The time.
     pub clock: Clock,
 }
@@ -383,7 +392,7 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
         shards,
         painter,
         avatars,
-        ended,
+        notices,
         clock,
         ..
     } = parts;
@@ -391,7 +400,7 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
     let keys = Keys::new(ring);
     let vault = Vault::new(Arc::clone(&server), shared);
     let tickets = Tickets::new(Arc::clone(&vault));
-    let told = shards.clone();
+    let (told, noticed) = (shards.clone(), notices.clone());
     let counts = Arc::<AccountCounts>::default();
     let shared = Shared {
         server: Arc::clone(&server),
@@ -402,8 +411,8 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
         counts: Arc::clone(&counts),
         on_ended: Box::new(move |wall, revoked, until| {
             told.revoke(wall, revoked.user, revoked.session, until);
-            if let Some(ended) = &ended {
-                ended(revoked.session);
+            if let Some(notices) = &noticed {
+                notices.ended(revoked.session);
             }
         }),
     };
@@ -418,6 +427,7 @@ pub fn start<S: ErasureStore + LastFault + Send + 'static>(
         shards: shards.clone(),
         blocks: Arc::clone(&blocks),
         avatars: Arc::clone(&avatars),
+        notices,
         counts: Arc::clone(&counts),
         clock: Arc::clone(&clock),
     };

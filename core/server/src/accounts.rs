@@ -9,14 +9,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lynk_api::accounts::{
-    AccountsState, AccountsThread, Across, Avatars, Blocks, ConsoleSms, Forgetting, Listing, Painter,
-    Painting, Parts, Pictures, Policies, start as start_accounts,
+    AccountsState, AccountsThread, Across, Avatars, Blocks, ConsoleSms, Forgetting, Listing, Notices,
+    Painter, Painting, Parts, Pictures, Policies, start as start_accounts,
 };
 use lynk_api::names::{Names, OfRooms as RoomsAnswer, RoomNames, RoomPeople};
 use lynk_api::{Shards, system_clock};
 use lynk_auth::SmsSender;
 use lynk_compute::{Compute, ComputeError, ComputeThreads, Qr, qr};
-use lynk_domain::{Key, Millis, RoomId, SessionId, UserId};
+use lynk_domain::{Key, Millis, RoomId, UserId};
 use lynk_embedded::{Fault, Rooms, RoomsBeside};
 use lynk_model::port::{Ephemeral, ErasureStore, LastFault, RoomStore as _, ready};
 use lynk_model::{
@@ -50,9 +50,6 @@ pub(crate) struct Beside {
     pub(crate) avatars: Arc<dyn Avatars>,
 }
 
-/// Is told of sessions that end.
-pub(crate) type Ended = Arc<dyn Fn(SessionId) + Send + Sync>;
-
 /// Accounts that run.
 pub(crate) struct Started {
     pub(crate) state: AccountsState,
@@ -71,7 +68,7 @@ pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
     config: &Config,
     dir: &DataDir,
     keys: Keys,
-    (shards, ended): (Shards, Option<Ended>),
+    (shards, notices): (Shards, Option<Arc<dyn Notices>>),
     (store, runtime): (S, Runtime),
     Beside { rooms, names, avatars }: Beside,
     shared: Option<Arc<dyn Ephemeral>>,
@@ -100,7 +97,7 @@ pub(crate) fn start<S: ErasureStore + LastFault + Send + 'static>(
         shards,
         painter: Arc::new(QrPainter(compute.clone())),
         avatars,
-        ended,
+        notices,
         clock: system_clock(),
     };
     let (state, thread) = start_accounts(parts).map_err(|error| {

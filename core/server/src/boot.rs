@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lynk_api::ApiBridge;
 use lynk_api::Devices;
-use lynk_api::accounts::{AccountsState, AccountsThread, Avatars, NoAvatars};
+use lynk_api::accounts::{AccountsState, AccountsThread, Avatars, NoAvatars, Notices};
 use lynk_api::names::{NameOf, Names, NamesThread, RoomNames};
 use lynk_auth::KeySet;
 use lynk_compute::{Compute, ComputeThreads};
@@ -361,15 +361,12 @@ impl Boot<'_> {
         let to = mailboxes.shards.clone();
         let push = push::start(config, self.dir.root(), notify, ephemeral, notified)?;
         let desk = push.as_ref().map(|push| push.desk().clone());
-        let ended = desk.clone().map(|desk| {
-            let ended: accounts::Ended = Arc::new(move |session| desk.ended(session));
-            ended
-        });
+        let notices = desk.clone().map(|desk| Arc::new(push::DeskNotices(desk)) as Arc<dyn Notices>);
         let room_names: Arc<dyn RoomNames> = Arc::clone(&beside) as _;
         let people = Arc::clone(&beside);
         let beside = Beside { rooms: beside, names: Arc::clone(&names), avatars };
         let accounts::Started { state: accounts, thread: accounts_thread, compute, sms } =
-            accounts::start(config, self.dir, loaded, (to, ended), accounts, beside, shared)?;
+            accounts::start(config, self.dir, loaded, (to, notices), accounts, beside, shared)?;
         let filled = filler.start(accounts.clone(), room_names)?;
         let devices = desk.clone().zip(push::provider(&config.push)).map(|(desk, provider)| {
             let devices: Arc<dyn Devices> = Arc::new(push::DeskDevices { desk, provider });

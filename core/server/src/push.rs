@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lynk_api::accounts::{Forgetting, Notices};
 use lynk_api::{DeviceAnswer, Devices, Trial, system_clock};
 use lynk_domain::{SessionId, UserId};
 use lynk_embedded::{Notifications, RoomsBeside};
@@ -189,6 +190,19 @@ fn reject(asked: Asked) -> Reject {
         Asked::Ended => ErrorCode::Draining.into(),
         Asked::Store(lynk_model::StoreError::Unknown) => ErrorCode::Unknown.into(),
         Asked::Store(_) => Reject::after(ErrorCode::Unavailable, 1_000),
+    }
+}
+
+/// Notifications as accounts see them.
+pub(crate) struct DeskNotices(pub(crate) PushDesk);
+
+impl Notices for DeskNotices {
+    fn ended(&self, session: SessionId) {
+        self.0.ended(session);
+    }
+
+    fn forget(&self, user: UserId) -> Forgetting<'_> {
+        Box::pin(async move { self.0.erase(user).await.map_err(reject) })
     }
 }
 

@@ -98,6 +98,7 @@ impl ErasePolicy {
             place("audit log", "the account's id, without name or number", AUDIT_KEPT_MILLIS),
             place("counters of codes", "a keyed hash of the number", DAY_MILLIS + 2 * HOUR_MILLIS),
             place("messages", "texts, which are taken back room by room", ROOMS_MILLIS_MAX),
+            place("notifications", "why the account was notified or not", ROOMS_MILLIS_MAX),
             place("pictures and files", "all but pictures that rooms have", ROOMS_MILLIS_MAX),
             place(
                 "files of the message log",

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use super::counts::AccountCounts;
 use super::desk::Desk;
 use super::erase::ROOMS_MILLIS_MAX;
-use super::{Avatars, Blocks};
+use super::{Avatars, Blocks, Notices};
 use crate::{Clock, Shards};
 
 /// After the end of its sessions an account's last commands have come to their rooms.
@@ -51,6 +51,7 @@ pub(super) struct Means {
     pub(super) shards: Shards,
     pub(super) blocks: Arc<dyn Blocks>,
     pub(super) avatars: Arc<dyn Avatars>,
+    pub(super) notices: Option<Arc<dyn Notices>>,
     pub(super) counts: Arc<AccountCounts>,
     pub(super) clock: Clock,
 }
@@ -155,11 +156,6 @@ impl Means {
     async fn erase(&self, erasure: &Erasure) -> Result<(), Later> {
         let user = erasure.user;
         self.avatars.end(user).await?;
-        for blocked in self.blocks.by(user).await? {
-            let key = self.key();
-            self.may_be_refused(user, json!({"op": "unblock", "user": blocked.to_string(), "key": key}))
-                .await?;
-        }
         self.withdraw(user).await?;
         let mut after = erasure.room;
         if !after.is_nil() && erasure.seq != WHOLE {
@@ -174,16 +170,25 @@ impl Means {
             after = last;
         }
         self.blocks.forget_requests(user).await?;
-        // An upload that was under way at the beginning may have ended since.
+        // What was under way at the beginning may have ended since.
+        self.withdraw(user).await?;
         self.avatars.end(user).await?;
+        if let Some(notices) = &self.notices {
+            notices.forget(user).await?;
+        }
         let now = (self.clock)().wall;
         self.desk.ask(move |desk| desk.advance_erasure(user, after, WHOLE, Some(now))).await?;
         tracing::info!(event = "erasure_done", %user, "what an erased account said is taken back");
         Ok(())
     }
 
-    /// Takes back what the user asked of rooms.
+    /// Takes back whom the user blocks and what it asked of rooms.
     async fn withdraw(&self, user: UserId) -> Result<(), Later> {
+        for blocked in self.blocks.by(user).await? {
+            let key = self.key();
+            self.may_be_refused(user, json!({"op": "unblock", "user": blocked.to_string(), "key": key}))
+                .await?;
+        }
         let mut command = json!({"op": "my_requests"});
         while let Some(page) = self.may_be_refused(user, command).await? {
             for request in page["requests"].as_array().into_iter().flatten() {

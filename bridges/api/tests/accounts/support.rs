@@ -58,8 +58,10 @@ impl SmsSender for Carrier {
         Box::pin(async move {
             self.offered.lock().expect("whole").push(sms.clone());
             if self.broken.load(Ordering::Relaxed) {
+                let error = self.error.lock().expect("whole").unwrap_or(SmsError::Unavailable);
+                // Last: whoever waits for it may change the error.
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                return Err(self.error.lock().expect("whole").unwrap_or(SmsError::Unavailable));
+                return Err(error);
             }
             self.sent.lock().expect("whole").push(sms.clone());
             Ok(())
@@ -234,7 +236,7 @@ impl Server {
             shards: shards.clone(),
             painter: Arc::new(Painted(compute)),
             avatars: Arc::new(NoAvatars),
-            ended: None,
+            notices: None,
             clock,
         };
         let (state, accounts) = start(parts).expect("starts");

@@ -153,6 +153,7 @@ fn a_device_is_registered_tried_and_gone_with_its_session() {
     });
     assert_eq!(told["accepted"], true, "{told}");
     is_pushed(&data, &room, &said["seq"], &user);
+    let first = said["seq"].clone();
     let anna = anna["user"]["user"].as_str().expect("an id");
     register(&mut http, "annas-device", "web");
     let told = why(&data, &room, &said["seq"], anna);
@@ -163,6 +164,14 @@ fn a_device_is_registered_tried_and_gone_with_its_session() {
         (told["push"]["reason"] == "sender").then_some(told)
     });
     assert_eq!(own["push"]["outcome"], "not_pushed");
+
+    // Erased: what was decided about ben is forgotten.
+    let pushes = |told: Value| told["push"]["pushes"].as_array().expect("a list").len();
+    assert_ne!(pushes(why(&data, &room, &first, &user)), 0);
+    let mut erase = Command::new(LYNK);
+    erase.args(["accounts", "erase", "--user", "ben", "--reason", "request", "--data"]).arg(&data);
+    assert!(erase.output().expect("lynk can be started").status.success());
+    wait("what was decided stays", || (pushes(why(&data, &room, &first, &user)) == 0).then_some(()));
 
     // Tokens are in no log line.
     server.signal(rustix::process::Signal::TERM);
