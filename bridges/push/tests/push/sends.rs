@@ -27,7 +27,7 @@ pub(crate) fn fcm(google: &Google) -> Fcm {
         api_url: google.url(),
         account: ServiceAccount::parse(google.account().as_bytes()).expect("an account"),
         roots: roots(),
-        timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(30),
         ttl_seconds: 86_400,
         wall: Arc::new(wall),
     })

@@ -120,7 +120,8 @@ fn a_frozen_server_costs_one_calls_time_and_then_nothing() {
     let Some(server) = Server::start("a_frozen_server") else { return };
     let bridge = server.services.bridge(&server.impatient());
     let store = bridge.handle();
-    assert_eq!(put(&store, 1), Ok(Kept::Done));
+    // One that took too long may have been done all the same.
+    until("a code is there", || matches!(put(&store, 1), Ok(Kept::Done | Kept::TooSoon { .. })));
     server.signal("STOP");
     assert_eq!(tried(&store, 1), Err(StoreError::Unknown), "it was sent, and no answer came");
     let unknown = outcomes(&bridge, "unknown");

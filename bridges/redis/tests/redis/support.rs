@@ -32,7 +32,7 @@ pub(crate) fn now() -> Now {
 
 /// Repeats `look` until it holds.
 pub(crate) fn until(what: &str, mut look: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(60);
     while !look() {
         assert!(Instant::now() < end, "{what}");
         std::thread::sleep(Duration::from_millis(10));

@@ -39,7 +39,7 @@ fn twilio(double: &Double) -> Twilio {
 
 /// One that gives up soon, for what never ends.
 fn impatient(double: &Double) -> Twilio {
-    Twilio::new(Options { timeout: Duration::from_secs(2), ..options(double.url()) }).expect("good")
+    Twilio::new(Options { timeout: Duration::from_secs(4), ..options(double.url()) }).expect("good")
 }
 
 fn sms(n: u8) -> Sms {

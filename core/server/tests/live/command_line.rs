@@ -125,7 +125,8 @@ fn tokens_are_made_beside_a_running_server_and_are_accepted() {
 fn verify_tells_a_sound_directory_from_a_damaged_one() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let data = temp.path().to_str().expect("Unicode");
-    let server = Server::start(temp.path(), &[]);
+    // One journal, which has the room.
+    let server = Server::start(temp.path(), &["--shards", "1"]);
     let mut alice = Chatter::sign_in(&server);
     let room = alice.create();
     for n in 0..50 {

@@ -46,17 +46,33 @@ fn a_server_without_its_directory_ends_on_the_first_signal() {
     server.stop();
 }
 
+/// Open descriptors once two looks agree: when a server is ready, much still opens in the background.
+fn settled_fds(server: &Server) -> f64 {
+    let until = Instant::now() + PATIENCE;
+    let mut last = f64::NAN;
+    loop {
+        let now = server.metric("lynk_process_open_fds");
+        if now == last {
+            return now;
+        }
+        assert!(Instant::now() < until, "{last} and then {now}");
+        last = now;
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn idle_sockets_keep_nobody_from_the_admin_listener_and_their_number_is_bounded() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = Server::start(temp.path(), &[]);
-    let before = server.metric("lynk_process_open_fds");
+    let before = settled_fds(&server);
     let mut idle: Vec<_> =
         (0..200).map(|_| TcpStream::connect(&server.admin).expect("the kernel accepts")).collect();
     assert_eq!(server.get("/livez").0, 200);
     server.wait_metric("lynk_process_admin_drops_total", 100.0);
     let after = server.metric("lynk_process_open_fds");
-    assert!(after <= before + 64.0, "{before} and then {after}");
+    // A few more than it keeps: stores may connect at any time.
+    assert!(after <= before + 64.0 + 16.0, "{before} and then {after}");
     // The last one of them is closed for its head, which never comes.
     let last = idle.last_mut().expect("two hundred");
     last.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -83,13 +99,17 @@ fn a_loopback_admin_listener_answers_only_to_names_of_this_machine() {
 fn a_request_head_has_the_time_that_is_configured() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let server = Server::start(temp.path(), &["--set", "listen.head_timeout=200ms"]);
-    let started = Instant::now();
-    let mut socket = TcpStream::connect(&server.address).expect("the server accepts");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).expect("an answer, and the end");
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(started.elapsed() < Duration::from_secs(5), "the default is five seconds");
+    // A busy machine may make one of them slow; the default makes all of them slow.
+    let soon = (0..5).any(|_| {
+        let started = Instant::now();
+        let mut socket = TcpStream::connect(&server.address).expect("the server accepts");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an answer, and the end");
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        started.elapsed() < Duration::from_secs(4)
+    });
+    assert!(soon, "the default is five seconds");
 }
 
 #[test]
@@ -125,6 +145,9 @@ fn metrics_count_what_clients_do() {
     assert!(text.ends_with("# EOF\n"));
 }
 
+/// Whoever holds a connection without a word keeps it for as long as a test takes.
+const HELD: [&str; 2] = ["--set", "limits.hello_max=10m"];
+
 /// Opens a connection and returns the first line of the answer to its upgrade; the connection with it.
 fn upgrade(server: &Server) -> (TcpStream, String) {
     upgrade_with(server, "")
@@ -157,7 +180,7 @@ fn upgrade_with(server: &Server, lines: &str) -> (TcpStream, String) {
 fn connections_beyond_a_shards_limit_are_told_that_it_is_full() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let options = ["--shards", "1", "--set", "limits.connections_per_shard_max=2"];
-    let server = Server::start(temp.path(), &options);
+    let server = Server::start(temp.path(), &[&options[..], &HELD].concat());
     let held = [upgrade(&server), upgrade(&server)];
     assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
     for _ in 0..3 {
@@ -175,7 +198,7 @@ fn connections_beyond_a_shards_limit_are_told_that_it_is_full() {
 fn a_network_with_too_many_connections_is_told_so() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let options = ["--shards", "1", "--set", "limits.connections_per_ip_max=2"];
-    let server = Server::start(temp.path(), &options);
+    let server = Server::start(temp.path(), &[&options[..], &HELD].concat());
     let held = [upgrade(&server), upgrade(&server)];
     assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
     assert_eq!(upgrade(&server).1, "HTTP/1.1 429 Too Many Requests");
@@ -187,7 +210,7 @@ fn clients_of_a_trusted_proxy_have_limits_of_their_own() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let limit = ["--shards", "1", "--set", "limits.connections_per_ip_max=1"];
     let trust = ["--set", "listen.trusted_proxies=127.0.0.0/8"];
-    let server = Server::start(temp.path(), &[&limit[..], &trust[..]].concat());
+    let server = Server::start(temp.path(), &[&limit[..], &trust, &HELD].concat());
     let from = |network: &str| upgrade_with(&server, &format!("X-Forwarded-For: {network}.7\r\n"));
     let held = ["192.0.2", "198.51.100", "203.0.113"].map(from);
     assert!(held.iter().all(|(_, line)| line.starts_with("HTTP/1.1 101")), "{held:?}");
@@ -197,7 +220,7 @@ fn clients_of_a_trusted_proxy_have_limits_of_their_own() {
 #[test]
 fn a_drain_tells_clients_when_to_come_back_and_keeps_what_was_acknowledged() {
     let temp = tempfile::tempdir().expect("temporary directory");
-    let mut server = Server::start(temp.path(), &["--set", "drain.timeout=2s"]);
+    let mut server = Server::start(temp.path(), &["--set", "drain.timeout=10s"]);
     let mut alice = Chatter::sign_in(&server);
     let room = alice.create();
     alice.say(&room, "last words");

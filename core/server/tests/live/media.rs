@@ -384,6 +384,8 @@ fn two_gibibytes_come_in_without_being_held_in_memory() {
             peak = peak.max(server.resident());
         }
     }
+    // All of it goes to the disk before the answer.
+    putting.socket.set_read_timeout(Some(5 * PATIENCE)).expect("a socket");
     let answer = putting.receive(false).expect("an answer");
     assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.body));
     let row = looked_at(&mut http, text(&announced, "media"));

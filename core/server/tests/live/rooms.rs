@@ -192,7 +192,7 @@ fn a_request_needs_a_token_that_is_good_now() {
 #[test]
 fn an_account_has_one_rate_for_sockets_and_requests() {
     let temp = tempfile::tempdir().expect("temporary directory");
-    let options = ["--set", "limits.commands_per_account_per_second=10"];
+    let options = ["--set", "limits.commands_per_account_per_second=1"];
     let server = Server::start(temp.path(), &options);
     let (mut http, _) = caller(&server);
     // At once, whatever one takes.
@@ -200,7 +200,7 @@ fn an_account_has_one_rate_for_sockets_and_requests() {
     http.send(&all);
     let answers: Vec<_> = (0..40).map(|_| http.receive(false).expect("an answer")).collect();
     let refused = answers.iter().find(|answer| answer.status == 429);
-    let refused = refused.expect("forty at once are too many for ten a second");
+    let refused = refused.expect("forty at once are too many for one a second");
     assert_eq!(refused.header("retry-after"), Some("1"), "{refused:?}");
     assert_eq!(refused.json()["code"], "rate_limited");
 }

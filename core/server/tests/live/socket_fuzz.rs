@@ -20,14 +20,16 @@ use serde_json::{Value, json};
 
 use self::make::{Dice, FRAME_BYTES_MAX, Made, World};
 use crate::support::contract::Contract;
-use crate::support::{Arrived, Chatter, NO_RATES, Server, serve_command, wall_millis};
+use crate::support::{Arrived, Chatter, NO_RATES, PATIENCE, Server, serve_command, wall_millis};
 
 /// Frames sent before their answers are awaited; below what may be in flight.
 const BATCH: usize = 16;
 /// The first number of a frame; those that are made up for `id` are smaller, or larger than any.
 const FIRST: u64 = 1 << 20;
 /// How long an answer may take.
-const SILENCE: Duration = Duration::from_secs(15);
+const SILENCE: Duration = PATIENCE;
+/// Longer than [`SILENCE`], because a ping is no answer and a server that is slow is not what is tested.
+const TIMES: [&str; 4] = ["--set", "limits.heartbeat=10m", "--set", "limits.hello_max=10m"];
 /// Refused frames in a row after which a connection is closed.
 const STRIKES: u32 = 64;
 /// What the process may grow by, of which most are rooms and messages that were really made.
@@ -204,7 +206,7 @@ impl Campaign<'_> {
 
     fn sign_in(&self, id: UserId, session: SessionId, resume: &Value) -> Chatter {
         let mut chatter = Chatter::connect(self.server);
-        // Shorter than the time between two pings of the server, which are no answer.
+        // Shorter than the time between two pings of the server.
         chatter.receiver.set_timeout(Some(SILENCE)).expect("a socket");
         let hello = json!({"op": "hello", "token": token(&self.key, id, session), "resume": resume});
         let ok = chatter.ask(hello);
@@ -479,7 +481,7 @@ fn whatever_a_socket_is_sent_is_answered_once_with_a_code_of_the_table() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let errors = temp.path().join("stderr");
     let data = temp.path().join("data");
-    let mut command = serve_command(&data, &[&NO_RATES[..], &["--shards", "2"]].concat());
+    let mut command = serve_command(&data, &[&NO_RATES[..], &["--shards", "2"], &TIMES].concat());
     command.stderr(File::create(&errors).expect("ours"));
     let server = Server::spawn(command, &data);
     let mut dice = Dice::new(seed);

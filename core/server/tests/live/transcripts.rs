@@ -99,12 +99,15 @@ impl Replay<'_> {
                     serde_json::from_str(json).unwrap_or_else(|error| panic!("{place}: {error}"));
                 let client =
                     self.clients.get_mut(who).unwrap_or_else(|| panic!("{place}: {who} is not connected"));
-                // News of one's own rooms come when they come; a client that does not know them passes over them.
+                let own = self.users.get(who).map(UserId::to_string);
+                // News of one's own rooms come when they come; a client that does not know them passes over them. So does how far one has
+                // read oneself, which is told where a connection that has just ended still counts.
                 let found = loop {
                     let found =
                         client.next().unwrap_or_else(|| panic!("{place}: closed: {:?}", client.closed));
                     let news =
-                        ["added", "removed", "conversation_accepted"].iter().any(|ev| found["ev"] == *ev);
+                        ["added", "removed", "conversation_accepted"].iter().any(|ev| found["ev"] == *ev)
+                            || found["ev"] == "read" && found["user"].as_str() == own.as_deref();
                     if !news || found["ev"] == expected["ev"] {
                         break found;
                     }
@@ -114,7 +117,12 @@ impl Replay<'_> {
                     "{place}:\n  expected {expected}\n  found    {found}"
                 );
             }
-            "-" => drop(self.clients.remove(who)),
+            "-" => {
+                let mut client = self.clients.remove(who).unwrap_or_else(|| panic!("{place}: no {who}"));
+                client.sender.close(1_000).expect("the connection stands");
+                // Its end is known before it comes back.
+                client.close_code();
+            }
             _ => panic!("{place}: a line starts with >, <, - or #"),
         }
     }

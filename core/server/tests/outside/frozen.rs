@@ -23,6 +23,11 @@ const PAIRS: usize = 11;
 const SETS: usize = 4;
 /// One measurement.
 const WINDOW: Duration = Duration::from_millis(700);
+/// Time between two looks at a thread that sleeps.
+const LOOK: Duration = Duration::from_millis(20);
+/// Looks that tell that it waits, half of a window long: a lock of the allocator may be somebody's who is not run for some time slices, and
+/// who waits for a frozen system does so to the end of the window.
+const LOOKS: usize = 18;
 /// Of which a percentile says something.
 const TURNS_MIN: f64 = 100.0;
 /// A turn may take this much longer with a system frozen, at the 99th percentile.
@@ -83,10 +88,10 @@ fn window(server: &Server, shards: &[PathBuf]) -> f64 {
     {
         for shard in shards {
             let waits = waits_in(shard);
-            // The two looks of one may have seen two calls, and a lock of the allocator is waited for, too: not for long.
+            // The two looks of one may have seen two calls.
             if waits.is_some()
-                && (0..3).all(|_| {
-                    std::thread::sleep(Duration::from_millis(10));
+                && (0..LOOKS).all(|_| {
+                    std::thread::sleep(LOOK);
                     waits_in(shard) == waits
                 })
             {

@@ -81,8 +81,15 @@ fn messages_that_are_removed_for_their_age_take_their_files_with_them_also_after
             .iter()
             .any(|event| event["ev"] == "message" && event["seq"] == seq)
     };
-    let (old, old_seq) = say_file(&server, &mut owner, &mut http, &room, 300_000);
-    let url = link(&mut http, &old, 0);
+    let (old_seq, url) = loop {
+        let (old, seq) = say_file(&server, &mut owner, &mut http, &room, 300_000);
+        let asked = http.ask("GET", &format!("/v1/media/{old}/link?variant=0"), None);
+        if asked.status == 200 {
+            break (seq, text(&asked.json(), "url").to_owned());
+        }
+        // It was too old before it had a link.
+        assert!(!stands(&mut http, seq), "no link to the file of a message that stands: {asked:?}");
+    };
     wait_until("an old message stays", || {
         // Looked at first: a message that stands afterwards stood then.
         let status = by_link(&server, "GET", &url, "", b"").status;
