@@ -40,6 +40,8 @@ const COMMAND_MILLIS: u64 = 60_000;
 const IDLE: Duration = Duration::from_secs(60);
 /// Pause when something was not possible, and nobody said for how long.
 const RETRY: Duration = Duration::from_secs(1);
+/// Erasures that are tried one after the other while none can go on.
+const TRIES_MAX: usize = 16;
 /// Names are looked through so often.
 const NAMES_MILLIS: u64 = 60 * 60 * 1_000;
 /// All of a room.
@@ -137,20 +139,27 @@ impl Means {
         while self.desk.ask(move |desk| desk.forget_names(now)).await.is_ok_and(|forgotten| forgotten > 0) {}
     }
 
-    /// Carries out the oldest erasure. When to look again; `None` when there is nothing to do.
+    /// Carries out the oldest erasure that can be. When to look again; `None` when there is nothing to do.
     async fn round(&self) -> Result<Option<Duration>, Later> {
         let waiting = self.desk.ask(|desk| desk.erasures(1_000)).await?;
         self.counts.erasing(waiting.len() as u64);
-        let Some(erasure) = waiting.first() else { return Ok(None) };
-        let age = (self.clock)().wall.0.saturating_sub(erasure.begun.0);
-        if age < SETTLE_MILLIS {
-            return Ok(Some(Duration::from_millis(SETTLE_MILLIS - age)));
+        let mut late = None;
+        for erasure in waiting.iter().take(TRIES_MAX) {
+            let age = (self.clock)().wall.0.saturating_sub(erasure.begun.0);
+            if age < SETTLE_MILLIS {
+                let rest = Duration::from_millis(SETTLE_MILLIS - age);
+                return Ok(Some(late.map_or(rest, |late| rest.min(late))));
+            }
+            if age > ROOMS_MILLIS_MAX {
+                tracing::warn!(event = "erasure_late", user = %erasure.user, "an erasure takes longer than receipts promise");
+            }
+            match self.erase(erasure).await {
+                Ok(()) => return Ok(Some(Duration::ZERO)),
+                // One that cannot go on, because of something damaged, holds up no other.
+                Err(Later(pause)) => late = Some(late.map_or(pause, |late: Duration| late.min(pause))),
+            }
         }
-        if age > ROOMS_MILLIS_MAX {
-            tracing::warn!(event = "erasure_late", user = %erasure.user, "an erasure takes longer than receipts promise");
-        }
-        self.erase(erasure).await?;
-        Ok(Some(Duration::ZERO))
+        Ok(late)
     }
 
     async fn erase(&self, erasure: &Erasure) -> Result<(), Later> {

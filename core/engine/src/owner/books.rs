@@ -229,12 +229,20 @@ impl Books {
         // It was decoded before it was kept.
         let Ok(command) = decoded.command else { return };
         let ask = Ask::new(held.from, held.principal, decoded.re, &command, &held.raw);
-        // Whoever erased the account counts on it that nothing of it comes after a while.
-        if cx.shared.revoked.has(held.principal.session) {
-            let reject = Reject::because(ErrorCode::InvalidToken, "the session was revoked");
-            return self.refuse(cx, room, &ask, reject);
+        if !self.is_revoked(cx, room, &ask) {
+            self.execute(cx, room, &ask, &command, found);
         }
-        self.execute(cx, room, &ask, &command, found);
+    }
+
+    /// Refuses what has waited while its session was revoked: whoever erases an account counts on it that nothing of it comes
+    /// after a while.
+    pub(super) fn is_revoked(&mut self, cx: &mut Context<'_>, room: &mut Room, ask: &Ask<'_>) -> bool {
+        let revoked = cx.shared.revoked.has(ask.principal.session);
+        if revoked {
+            let reject = Reject::because(ErrorCode::InvalidToken, "the session was revoked");
+            self.refuse(cx, room, ask, reject);
+        }
+        revoked
     }
 
     /// Runs what no longer has to wait.

@@ -115,7 +115,7 @@ impl Books {
         if let Err(reject) = may_see(cx, room, ask.user, list) {
             return self.refuse(cx, room, ask, reject);
         }
-        // What was done and acknowledged is told, unless the store is not to be had.
+        // What was done and acknowledged is told, unless the store is away or slow.
         let told = !room.notes.hold_up(cx.now.mono) && (room.notes.is_empty() || !room.metadata.is_running());
         if list == List::Acts && !told && !room.metadata.store_away() {
             return self.queue(cx, room, ask, Found::Unasked);

@@ -195,7 +195,9 @@ fn run_waiting(books: &mut Books, cx: &mut Context<'_>, room: &mut Room, held: &
     let decoded = decode(&held.raw);
     let Ok(command) = &decoded.command else { return };
     let ask = Ask::new(held.from, held.principal, decoded.re, command, &held.raw);
-    books.run(cx, room, &ask, command);
+    if !books.is_revoked(cx, room, &ask) {
+        books.run(cx, room, &ask, command);
+    }
 }
 
 /// Answers an input whose room cannot be loaded now.

@@ -640,7 +640,8 @@ impl Books {
             self.next_intent(cx, room);
         }
         let metadata = &room.metadata;
-        if metadata.running.is_some() || metadata.stale || !metadata.unjournaled.is_empty() {
+        let waits = !metadata.unjournaled.is_empty() || !metadata.queue.is_empty();
+        if metadata.running.is_some() || metadata.stale || waits {
             self.arm_metadata(cx, room);
         }
         self.settle(cx, room);

@@ -27,7 +27,7 @@ const TOLD_NANOS: u64 = Nanos::SECOND;
 pub(super) struct Notes {
     waiting: VecDeque<Act>,
     asked: bool,
-    /// Since when the store is told, without a pause.
+    /// Since when there are some without a pause.
     since: Nanos,
 }
 
@@ -36,7 +36,7 @@ impl Notes {
         self.waiting.is_empty()
     }
 
-    /// Whether the store is being told, and not for so long that nothing waits for that.
+    /// Whether the store is being told, and nothing has waited for that for too long.
     pub(super) fn hold_up(&self, now: Nanos) -> bool {
         self.asked && now.since(self.since) < TOLD_NANOS
     }
@@ -48,6 +48,9 @@ impl Books {
         if room.notes.waiting.len() >= NOTES_MAX {
             cx.shared.counters.notes_lost += 1;
             return;
+        }
+        if room.notes.is_empty() {
+            room.notes.since = cx.now.mono;
         }
         room.notes.waiting.push_back(act);
         self.tell_notes(cx, room);
@@ -61,7 +64,7 @@ impl Books {
             return self.arm_metadata(cx, room);
         }
         let request = StoreRequest::Note { room: room.id, act: Box::new(act.clone()) };
-        (room.notes.asked, room.notes.since) = (true, cx.now.mono);
+        room.notes.asked = true;
         self.ask(cx, room, request, Pending::Note);
     }
 
@@ -71,9 +74,7 @@ impl Books {
         match reply {
             StoreReply::Noted => {
                 room.notes.waiting.pop_front();
-                let since = room.notes.since;
                 self.tell_notes(cx, room);
-                room.notes.since = since;
             }
             _ => self.arm_metadata(cx, room),
         }

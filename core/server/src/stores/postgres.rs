@@ -28,7 +28,7 @@ use crate::health::Health;
 const NAME: &str = "PostgreSQL";
 /// Connections that tell who blocks whom, and which names there are: they answer reads of one statement.
 const BLOCKS_POOL: u32 = 2;
-/// Reads that wait for these connections.
+/// What is asked of these connections at a time, and as much again that waits; whoever asks beyond that waits, too.
 const READS_MAX: usize = 64;
 
 fn connect(config: &Config, role: &'static str) -> Result<Connect, Failure> {

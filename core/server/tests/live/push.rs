@@ -171,7 +171,11 @@ fn a_device_is_registered_tried_and_gone_with_its_session() {
     let mut erase = Command::new(LYNK);
     erase.args(["accounts", "erase", "--user", "ben", "--reason", "request", "--data"]).arg(&data);
     assert!(erase.output().expect("lynk can be started").status.success());
-    wait("what was decided stays", || (pushes(why(&data, &room, &first, &user)) == 0).then_some(()));
+    let forgotten = wait("what was pushed stays", || {
+        let told = why(&data, &room, &first, &user);
+        (pushes(told.clone()) == 0).then_some(told)
+    });
+    assert_eq!(forgotten["push"]["reason"], "no_device", "what was decided went, too: {forgotten}");
 
     // Tokens are in no log line.
     server.signal(rustix::process::Signal::TERM);

@@ -173,6 +173,38 @@ fn the_log_is_read_and_members_are_removed_while_the_store_is_not_told_of_a_dele
 }
 
 #[test]
+fn a_removal_waits_a_second_at_most_for_deletes_that_the_store_is_told_of() {
+    let mut w = World::new(Limits::default());
+    let room = w.room(InviteOnly, &[2, 3]);
+    let seqs: Vec<Value> = (0..2).map(|n| w.send(2, room, &format!("m{n}"))["seq"].clone()).collect();
+    // The room's timer is set already.
+    w.acted(1, "mute", room, json!({"user": user(3).to_string()}));
+    w.store = Store::Silent;
+    w.wait(500);
+    for seq in seqs {
+        let delete = w.keyed("delete", room, json!({"seq": seq}));
+        w.post(1, delete);
+    }
+    w.commit();
+    let kick = w.keyed("kick", room, json!({"user": user(3).to_string()}));
+    w.post(1, kick);
+    let asked = |w: &World| w.requests.iter().filter(|(_, of)| matches!(of, StoreRequest::Apply(_))).count();
+    assert_eq!(asked(&w), 0, "its order in the list");
+    for _ in 0..4 {
+        w.wait(500);
+        w.commit();
+    }
+    assert_eq!(asked(&w), 1, "no more than that");
+    w.store = Store::Up;
+    w.settle();
+    w.wait(2_000);
+    w.settle();
+    let mut words = w.words(room);
+    words.sort_unstable();
+    assert_eq!(words, ["kicked", "message_deleted", "message_deleted", "muted"]);
+}
+
+#[test]
 fn what_is_old_is_not_in_the_log() {
     let mut w = World::new(Limits::default());
     let room = w.room(InviteOnly, &[2]);
